@@ -1,0 +1,131 @@
+//! What finding a rule costs: the last of 100, by host and by path, and the WebSocket rule for real handshakes.
+//!
+//! Looking at the head ([`Request::new`]) is part of what is measured, parsing it is not. Finding the last of 100 should
+//! stay under 3 µs.
+
+use std::hint::black_box;
+use std::net::{IpAddr, Ipv4Addr};
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use culvert::config::file::{Action, Comparison, Condition, HttpRule, Subject};
+use culvert::rules::{Request, Rules};
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+const CHROME: &[(&str, &str)] = &[
+    ("host", "tenant-99.chat.example.com"),
+    ("connection", "Upgrade"),
+    ("pragma", "no-cache"),
+    ("cache-control", "no-cache"),
+    ("upgrade", "websocket"),
+    ("origin", "https://tenant-99.chat.example.com"),
+    ("sec-websocket-version", "13"),
+    ("accept-encoding", "gzip, deflate, br, zstd"),
+    ("accept-language", "en-GB,en;q=0.9"),
+    ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+    (
+        "sec-websocket-extensions",
+        "permessage-deflate; client_max_window_bits",
+    ),
+];
+
+const FIREFOX: &[(&str, &str)] = &[
+    ("host", "tenant-99.chat.example.com"),
+    ("accept", "*/*"),
+    ("accept-language", "en-GB,en;q=0.5"),
+    ("accept-encoding", "gzip, deflate, br, zstd"),
+    ("sec-websocket-version", "13"),
+    ("origin", "https://tenant-99.chat.example.com"),
+    ("sec-websocket-extensions", "permessage-deflate"),
+    ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+    ("connection", "keep-alive, Upgrade"),
+    ("pragma", "no-cache"),
+    ("cache-control", "no-cache"),
+    ("upgrade", "websocket"),
+];
+
+fn last_of_100(criterion: &mut Criterion) {
+    let by_host = rules((0..100).map(|number| {
+        let host = format!("tenant-{number:02}.chat.example.com");
+        vec![Subject::Host(Comparison::Equals(host))]
+    }));
+    let by_path = rules((0..100).map(|number| {
+        let prefix = format!("/tenants/{number:02}/");
+        vec![Subject::Path(Comparison::StartsWith(prefix))]
+    }));
+    let chrome = headers(CHROME);
+    measure(criterion, "last of 100 by HOST EQUALS", &by_host, &chrome);
+    measure(
+        criterion,
+        "last of 100 by PATH STARTS_WITH",
+        &by_path,
+        &chrome,
+    );
+}
+
+fn handshake(criterion: &mut Criterion) {
+    let equals = |key: &str, value: &str| {
+        Subject::Header(key.to_owned(), Comparison::Equals(value.to_owned()))
+    };
+    let websocket = rules([vec![
+        equals("Connection", "upgrade"),
+        equals("Upgrade", "websocket"),
+    ]]);
+    measure(
+        criterion,
+        "handshake of Chrome",
+        &websocket,
+        &headers(CHROME),
+    );
+    measure(
+        criterion,
+        "handshake of Firefox",
+        &websocket,
+        &headers(FIREFOX),
+    );
+}
+
+fn measure(criterion: &mut Criterion, name: &str, rules: &Rules<()>, headers: &HeaderMap) {
+    let target: &[u8] = b"/tenants/99/chat?room=blue";
+    let last = rules.iter().count() - 1;
+    criterion.bench_function(name, |bencher| {
+        bencher.iter(|| {
+            let request = Request::new("GET", black_box(target), black_box(headers), CLIENT);
+            let found = rules.find(&request).map(|rule| rule.index);
+            assert_eq!(found, Some(last));
+        });
+    });
+}
+
+fn rules(subjects: impl IntoIterator<Item = Vec<Subject>>) -> Rules<()> {
+    let rules: Vec<_> = subjects.into_iter().map(rule).collect();
+    Rules::build(&rules, |_| Some(())).expect("the group is known")
+}
+
+fn rule(subjects: Vec<Subject>) -> HttpRule {
+    let conditions = subjects.into_iter().map(|subject| Condition {
+        subject,
+        negate: false,
+    });
+    HttpRule {
+        name: "rule".to_owned(),
+        conditions: conditions.collect(),
+        action: Action::Forward {
+            target_group: "group".to_owned(),
+        },
+    }
+}
+
+fn headers(lines: &[(&'static str, &'static str)]) -> HeaderMap {
+    let lines = lines.iter().map(|(name, value)| {
+        (
+            HeaderName::from_static(name),
+            HeaderValue::from_static(value),
+        )
+    });
+    lines.collect()
+}
+
+criterion_group!(benches, last_of_100, handshake);
+criterion_main!(benches);

@@ -1,0 +1,48 @@
+//! The command line. The short options are Pingora's own letters.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+/// An application load balancer for long-lived WebSocket connections.
+#[derive(Debug, Parser)]
+#[command(name = "culvert", version, about)]
+pub struct Arguments {
+    /// The configuration file
+    #[arg(short, long, value_name = "FILE", default_value = "conf/culvert.yaml")]
+    pub conf: PathBuf,
+
+    /// Check the configuration and exit: 0 if it is valid, 1 with every problem on standard error if not
+    #[arg(short, long)]
+    pub test: bool,
+
+    /// Take the listeners over from the running process
+    #[arg(short, long, hide = true)]
+    pub upgrade: bool,
+
+    /// Run in the background
+    #[arg(short, long, hide = true)]
+    pub daemon: bool,
+
+    /// What to do instead of serving the configuration
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// What else the program does.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve a chat page and two echo targets on 127.0.0.1:8080; needs no configuration
+    Demo,
+}
+
+impl Arguments {
+    /// An option that is known but has no effect yet, as a message.
+    pub fn unsupported(&self) -> Option<&'static str> {
+        if self.upgrade {
+            return Some("-u: taking over the listeners of a running process is not supported yet");
+        }
+        self.daemon
+            .then_some("-d: running in the background is not supported yet; use systemd or `&`")
+    }
+}

@@ -1,0 +1,215 @@
+//! What a configuration file may say, once it has been checked: plain data, with the defaults filled in.
+//!
+//! Nothing here knows how the words were written or what they do later; `config::read` makes these values from
+//! YAML, and every room builds its runtime type from them. Names are those of the file, in snake case.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use regex::bytes::Regex;
+
+/// A whole file. Every target group that a rule names exists, and all names are unique. Durations are from 1 ms to 30
+/// days; an IPv4 address written as IPv6 (`::ffff:10.0.0.1`) is here in its IPv4 form.
+#[derive(Debug)]
+pub struct File {
+    /// What concerns the process.
+    pub server: Server,
+    /// The address for operators.
+    pub admin: Admin,
+    /// The access log.
+    pub access_log: AccessLog,
+    /// At least one.
+    pub forwarding_rules: Vec<ForwardingRule>,
+    /// Possibly none, where all rules answer themselves.
+    pub target_groups: Vec<TargetGroup>,
+}
+
+/// `server`
+#[derive(Debug)]
+pub struct Server {
+    /// `threads`: worker threads, 1 to 1024. Default: one per core.
+    pub threads: usize,
+}
+
+/// `admin`
+#[derive(Debug)]
+pub struct Admin {
+    /// `listen`: a loopback address and a port, which no forwarding rule has. Default: 127.0.0.1:9900.
+    pub listen: SocketAddr,
+}
+
+/// `accessLog`
+#[derive(Debug)]
+pub struct AccessLog {
+    /// `path`: the file to append to. Default: standard output.
+    pub path: Option<PathBuf>,
+}
+
+/// An entry of `forwardingRules`: a listening address and the HTTP rules for what arrives there.
+#[derive(Debug)]
+pub struct ForwardingRule {
+    /// `name`: unique among the forwarding rules.
+    pub name: String,
+    /// `listenerIp` and `listenerPort`: no two forwarding rules overlap, not even by an unspecified address.
+    pub listen: SocketAddr,
+    /// `clientTimeout`: how long to wait for a request's head, for progress of its body or of the answer, and for the
+    /// next request. Default: 50 s.
+    pub client_timeout: Duration,
+    /// `httpRules`, in the order written.
+    pub http_rules: Vec<HttpRule>,
+}
+
+/// An entry of `httpRules`.
+#[derive(Debug)]
+pub struct HttpRule {
+    /// `name`: unique within the forwarding rule.
+    pub name: String,
+    /// `conditions`: all must hold; none means always.
+    pub conditions: Vec<Condition>,
+    /// `type` and what belongs to it.
+    pub action: Action,
+}
+
+/// What an HTTP rule does with a request.
+#[derive(Debug)]
+pub enum Action {
+    /// `FORWARD`
+    Forward {
+        /// `targetGroup`: the name of one that exists.
+        target_group: String,
+    },
+    /// `REDIRECT`
+    Redirect {
+        /// `location`: the new address, as it goes into the Location header: visible ASCII, not empty.
+        location: String,
+        /// `statusCode`: 301, 302, 303, 307 or 308. Default: 301.
+        status_code: u16,
+        /// `dropQuery`: leave the request's query out of the new address. Default: false.
+        drop_query: bool,
+    },
+    /// `STATIC`
+    Static {
+        /// `statusCode`: 200 to 599. Default: 503.
+        status_code: u16,
+        /// `responseMessage`: the body. Empty where the status allows none.
+        response_message: String,
+        /// `contentType`: visible ASCII and spaces. Default: `text/plain; charset=utf-8`.
+        content_type: String,
+    },
+}
+
+/// An entry of `conditions`.
+#[derive(Debug)]
+pub struct Condition {
+    /// `type`, with its `key`, `condition` and `value`.
+    pub subject: Subject,
+    /// `negate`: the condition holds when the comparison does not. Default: false.
+    pub negate: bool,
+}
+
+/// What a condition looks at.
+#[derive(Debug)]
+pub enum Subject {
+    /// `HEADER`: the header of that name, whatever its case.
+    Header(String, Comparison),
+    /// `QUERY`: the parameter of that name in the query.
+    Query(String, Comparison),
+    /// `COOKIE`: the cookie of that name.
+    Cookie(String, Comparison),
+    /// `PATH`: the path, without the query.
+    Path(Comparison),
+    /// `HOST`: the host, without the port, whatever its case.
+    Host(Comparison),
+    /// `METHOD`
+    Method(Comparison),
+    /// `SOURCE_IP`: the client's address lies in this block.
+    SourceIp(IpNet),
+}
+
+/// How a condition compares.
+#[derive(Debug)]
+pub enum Comparison {
+    /// `EXISTS`
+    Exists,
+    /// `CONTAINS`
+    Contains(String),
+    /// `EQUALS`
+    Equals(String),
+    /// `MATCHES`: anywhere in the text, unless anchored. It ignores case where the subject does
+    /// ([`Subject::ignores_case`]).
+    Matches(Regex),
+    /// `STARTS_WITH`
+    StartsWith(String),
+    /// `ENDS_WITH`
+    EndsWith(String),
+}
+
+impl Subject {
+    /// Whether the values of this subject compare without regard to case: the host (RFC 9110 section 4.2.3) and the
+    /// list-valued headers ([`Subject::is_token_list`]).
+    pub fn ignores_case(&self) -> bool {
+        matches!(self, Subject::Host(_)) || self.is_token_list()
+    }
+
+    /// Whether the value is a comma-separated list of case-insensitive tokens, each compared on its own: the headers
+    /// `Connection` and `Upgrade` (RFC 9110 sections 7.6.1 and 7.8).
+    pub fn is_token_list(&self) -> bool {
+        matches!(self, Subject::Header(key, _)
+            if key.eq_ignore_ascii_case("connection") || key.eq_ignore_ascii_case("upgrade"))
+    }
+}
+
+/// An entry of `targetGroups`.
+#[derive(Debug)]
+pub struct TargetGroup {
+    /// `name`: unique among the target groups.
+    pub name: String,
+    /// `algorithm`
+    pub algorithm: Algorithm,
+    /// `targets`, each address once.
+    pub targets: Vec<Target>,
+    /// `healthCheck`
+    pub health_check: HealthCheck,
+    /// `connectTimeout`: for one TCP connection to a target. Default: 5 s.
+    pub connect_timeout: Duration,
+    /// `responseTimeout`: how long a target may be silent before and within its answer. Default: 60 s.
+    pub response_timeout: Duration,
+}
+
+/// How the next target is chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Algorithm {
+    /// `ROUND_ROBIN`: in turn, in proportion to the weights.
+    RoundRobin,
+}
+
+/// An entry of `targets`.
+#[derive(Debug)]
+pub struct Target {
+    /// `ip` and `port`
+    pub address: SocketAddr,
+    /// `weight`: 0 to 256; 0 takes nothing new. Default: 1.
+    pub weight: u16,
+    /// `healthCheckEnabled`: without it the target counts as healthy. Default: true.
+    pub health_check_enabled: bool,
+    /// `maintenanceEnabled`: takes nothing new. Default: false.
+    pub maintenance_enabled: bool,
+}
+
+/// `healthCheck`: whether a TCP connection to the target can be opened.
+#[derive(Debug)]
+pub struct HealthCheck {
+    /// `checkTimeout`: for one check. Default: 2 s.
+    pub check_timeout: Duration,
+    /// `checkInterval`: from the end of one check to the next. Default: 2 s.
+    pub check_interval: Duration,
+    /// `retries`: how often a request's failed connect is tried again, on another target each time. 0 to 65535.
+    /// Default: 3.
+    pub retries: u16,
+    /// `healthyThreshold`: passed checks in a row until healthy. 1 to 100. Default: 1.
+    pub healthy_threshold: usize,
+    /// `unhealthyThreshold`: failed checks in a row until unhealthy. 1 to 100. Default: 3.
+    pub unhealthy_threshold: usize,
+}

@@ -1,0 +1,176 @@
+//! An entry of `conditions`: which of `key`, `condition` and `value` go together with which `type`.
+//!
+//! `HEADER`, `QUERY` and `COOKIE` have a key, the others none; `EXISTS` has no value, the other comparisons need one;
+//! `SOURCE_IP` has a block of addresses as its value and no comparison.
+
+use std::net::IpAddr;
+
+use http::HeaderName;
+use ipnet::{IpNet, Ipv4Net};
+
+use super::super::file::{Comparison, Condition, Subject};
+use super::super::tree::{Mapping, Node};
+use super::{defaults, expression};
+
+pub(super) const KEYS: &[&str] = &["type", "condition", "negate", "key", "value"];
+
+#[derive(Debug, Clone, Copy)]
+enum Type {
+    Header,
+    Path,
+    Query,
+    Method,
+    Host,
+    Cookie,
+    SourceIp,
+}
+
+const TYPES: &[(&str, Type)] = &[
+    ("HEADER", Type::Header),
+    ("PATH", Type::Path),
+    ("QUERY", Type::Query),
+    ("METHOD", Type::Method),
+    ("HOST", Type::Host),
+    ("COOKIE", Type::Cookie),
+    ("SOURCE_IP", Type::SourceIp),
+];
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Operator {
+    Exists,
+    Contains,
+    Equals,
+    Matches,
+    StartsWith,
+    EndsWith,
+}
+
+const OPERATORS: &[(&str, Operator)] = &[
+    ("EXISTS", Operator::Exists),
+    ("CONTAINS", Operator::Contains),
+    ("EQUALS", Operator::Equals),
+    ("MATCHES", Operator::Matches),
+    ("STARTS_WITH", Operator::StartsWith),
+    ("ENDS_WITH", Operator::EndsWith),
+];
+
+pub(super) fn read(node: Node) -> Option<Condition> {
+    let mapping = node.mapping(KEYS)?;
+    let subject = mapping
+        .required("type", |node| node.choice(TYPES, &[]))
+        .and_then(|kind| subject(kind, &mapping));
+    let negate = mapping.or("negate", defaults::NEGATE, Node::boolean);
+    let condition = Condition {
+        subject: subject?,
+        negate: negate?,
+    };
+    warn_if_constant(&condition, &mapping);
+    Some(condition)
+}
+
+fn subject(kind: Type, mapping: &Mapping) -> Option<Subject> {
+    match kind {
+        Type::Header => with_key(mapping, header_name, Subject::Header),
+        Type::Query => with_key(mapping, key, Subject::Query),
+        Type::Cookie => with_key(mapping, key, Subject::Cookie),
+        Type::Path => without_key(mapping, Subject::Path),
+        Type::Host => without_key(mapping, Subject::Host),
+        Type::Method => without_key(mapping, Subject::Method),
+        Type::SourceIp => source_ip(mapping),
+    }
+}
+
+fn with_key(
+    mapping: &Mapping,
+    read: fn(&Node) -> Option<String>,
+    make: fn(String, Comparison) -> Subject,
+) -> Option<Subject> {
+    let key = mapping.required("key", read);
+    let probe = make(key.clone().unwrap_or_default(), Comparison::Exists);
+    let comparison = comparison(mapping, probe.ignores_case());
+    Some(make(key?, comparison?))
+}
+
+fn without_key(mapping: &Mapping, make: fn(Comparison) -> Subject) -> Option<Subject> {
+    forbid_key(mapping);
+    let probe = make(Comparison::Exists);
+    comparison(mapping, probe.ignores_case()).map(make)
+}
+
+fn source_ip(mapping: &Mapping) -> Option<Subject> {
+    forbid_key(mapping);
+    mapping.forbidden("condition", "is not valid for SOURCE_IP");
+    mapping.required("value", block).map(Subject::SourceIp)
+}
+
+fn forbid_key(mapping: &Mapping) {
+    mapping.forbidden("key", "is only valid for HEADER, QUERY and COOKIE");
+}
+
+fn key(node: &Node) -> Option<String> {
+    node.text().map(str::to_owned)
+}
+
+fn header_name(node: &Node) -> Option<String> {
+    let name = node.text()?;
+    if HeaderName::from_bytes(name.as_bytes()).is_err() {
+        return node.wrong("the name of a header");
+    }
+    Some(name.to_owned())
+}
+
+/// A block of addresses, or one address. An IPv4 block written as IPv6 is taken as IPv4, like the addresses of clients.
+fn block(node: &Node) -> Option<IpNet> {
+    const MAPPED: u8 = 96;
+    let text = node.value.as_str().unwrap_or_default();
+    let address = || text.parse::<IpAddr>().map(IpNet::from);
+    let Ok(block) = text.parse::<IpNet>().or_else(|_| address()) else {
+        return node.wrong("a block of IP addresses (\"10.0.0.0/8\") or one address");
+    };
+    if let (IpAddr::V4(ip), IpNet::V6(v6)) = (block.addr().to_canonical(), block)
+        && v6.prefix_len() >= MAPPED
+    {
+        let v4 = Ipv4Net::new(ip, v6.prefix_len() - MAPPED).ok();
+        return v4.map(IpNet::V4);
+    }
+    Some(block)
+}
+
+fn comparison(mapping: &Mapping, ignores_case: bool) -> Option<Comparison> {
+    let operator = mapping.required("condition", |node| node.choice(OPERATORS, &[]))?;
+    if operator == Operator::Exists {
+        mapping.forbidden("value", "is not valid with EXISTS");
+        return Some(Comparison::Exists);
+    }
+    mapping.required("value", |node| with_value(operator, node, ignores_case))
+}
+
+fn with_value(operator: Operator, node: &Node, ignores_case: bool) -> Option<Comparison> {
+    let value = node.string()?;
+    if value.is_empty() && operator != Operator::Equals {
+        return node.problem("must not be empty: the condition would always hold");
+    }
+    let value = value.to_owned();
+    match operator {
+        Operator::Exists => Some(Comparison::Exists),
+        Operator::Contains => Some(Comparison::Contains(value)),
+        Operator::Equals => Some(Comparison::Equals(value)),
+        Operator::StartsWith => Some(Comparison::StartsWith(value)),
+        Operator::EndsWith => Some(Comparison::EndsWith(value)),
+        Operator::Matches => match expression::compile(&value, ignores_case) {
+            Ok(expression) => Some(Comparison::Matches(expression)),
+            Err(reason) => node.problem(reason),
+        },
+    }
+}
+
+fn warn_if_constant(condition: &Condition, mapping: &Mapping) {
+    use Comparison::Exists;
+    if let Subject::Path(Exists) | Subject::Method(Exists) = condition.subject {
+        let holds = if condition.negate { "never" } else { "always" };
+        mapping.warning(
+            "condition",
+            format!("every request has a path and a method: this {holds} holds"),
+        );
+    }
+}

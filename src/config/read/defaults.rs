@@ -1,0 +1,34 @@
+//! What holds where the file says nothing. `conf/culvert.yaml` documents these values; a test compares the two.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::thread;
+use std::time::Duration;
+
+pub(super) const ADMIN_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9900);
+
+pub(super) const CLIENT_TIMEOUT: Duration = Duration::from_secs(50);
+
+pub(super) const REDIRECT_STATUS: u16 = 301;
+pub(super) const DROP_QUERY: bool = false;
+pub(super) const STATIC_STATUS: u16 = 503;
+pub(super) const CONTENT_TYPE: &str = "text/plain; charset=utf-8";
+
+pub(super) const NEGATE: bool = false;
+
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const RESPONSE_TIMEOUT: Duration = Duration::from_secs(60);
+
+pub(super) const WEIGHT: u16 = 1;
+pub(super) const HEALTH_CHECK_ENABLED: bool = true;
+pub(super) const MAINTENANCE_ENABLED: bool = false;
+
+pub(super) const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
+pub(super) const CHECK_INTERVAL: Duration = Duration::from_secs(2);
+pub(super) const RETRIES: u16 = 3;
+pub(super) const HEALTHY_THRESHOLD: usize = 1;
+pub(super) const UNHEALTHY_THRESHOLD: usize = 3;
+
+/// One per core, within the bounds of `server.threads`.
+pub(super) fn threads() -> usize {
+    thread::available_parallelism().map_or(1, |cores| cores.get().min(1024))
+}

@@ -1,0 +1,158 @@
+//! An entry of `httpRules`: a name, conditions, and the keys that go with its `type`.
+
+use std::collections::HashSet;
+
+use super::super::file::{Action, HttpRule};
+use super::super::tree::{Mapping, Node};
+use super::super::unique::Unique;
+use super::super::words::{listed, quoted};
+use super::{condition, defaults};
+
+pub(super) const KEYS: &[&str] = &[
+    "name",
+    "type",
+    "conditions",
+    "targetGroup",
+    "location",
+    "dropQuery",
+    "statusCode",
+    "responseMessage",
+    "contentType",
+];
+
+#[derive(Debug, Clone, Copy)]
+enum Type {
+    Forward,
+    Redirect,
+    Static,
+}
+
+const TYPES: &[(&str, Type)] = &[
+    ("FORWARD", Type::Forward),
+    ("REDIRECT", Type::Redirect),
+    ("STATIC", Type::Static),
+];
+
+impl Type {
+    /// The keys that go with this type, beyond those of every rule.
+    fn keys(self) -> &'static [&'static str] {
+        match self {
+            Type::Forward => &["targetGroup"],
+            Type::Redirect => &["location", "dropQuery", "statusCode"],
+            Type::Static => &["statusCode", "responseMessage", "contentType"],
+        }
+    }
+}
+
+/// `groups` are the names that `targetGroup` may say.
+pub(super) fn read(
+    node: Node,
+    names: &mut Unique<String>,
+    groups: &HashSet<&str>,
+) -> Option<HttpRule> {
+    let mapping = node.mapping(KEYS)?;
+    let name = mapping.required("name", |node| node.name(names));
+    let conditions = mapping.or("conditions", Vec::new(), |list| list.each(condition::read));
+    let action = mapping
+        .required("type", |node| node.choice(TYPES, &[]))
+        .and_then(|kind| action(kind, &mapping, groups));
+    Some(HttpRule {
+        name: name?,
+        conditions: conditions?,
+        action: action?,
+    })
+}
+
+fn action(kind: Type, mapping: &Mapping, groups: &HashSet<&str>) -> Option<Action> {
+    forbid_keys_of_others(kind, mapping);
+    match kind {
+        Type::Forward => forward(mapping, groups),
+        Type::Redirect => redirect(mapping),
+        Type::Static => respond(mapping),
+    }
+}
+
+fn forbid_keys_of_others(kind: Type, mapping: &Mapping) {
+    for key in KEYS {
+        let with_key = TYPES.iter().filter(|(_, other)| other.keys().contains(key));
+        let names: Vec<&str> = with_key.map(|(name, _)| *name).collect();
+        if !names.is_empty() && !kind.keys().contains(key) {
+            mapping.forbidden(key, &format!("is only valid for {}", listed(&names, "and")));
+        }
+    }
+}
+
+fn forward(mapping: &Mapping, groups: &HashSet<&str>) -> Option<Action> {
+    let target_group = mapping.required("targetGroup", |node| {
+        let name = node.string()?;
+        if !groups.contains(name) {
+            return node.problem(format!("no target group named {}", quoted(name)));
+        }
+        Some(name.to_owned())
+    })?;
+    Some(Action::Forward { target_group })
+}
+
+fn redirect(mapping: &Mapping) -> Option<Action> {
+    let location = mapping.required("location", location);
+    let drop_query = mapping.or("dropQuery", defaults::DROP_QUERY, Node::boolean);
+    let status_code = mapping.or("statusCode", defaults::REDIRECT_STATUS, redirect_status);
+    Some(Action::Redirect {
+        location: location?,
+        status_code: status_code?,
+        drop_query: drop_query?,
+    })
+}
+
+fn location(node: &Node) -> Option<String> {
+    let location = node.string()?;
+    if location.is_empty() || !location.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return node.wrong("an address of visible ASCII characters");
+    }
+    Some(location.to_owned())
+}
+
+fn redirect_status(node: &Node) -> Option<u16> {
+    let status = node.value.as_u64().and_then(|code| code.try_into().ok());
+    match status {
+        Some(301 | 302 | 303 | 307 | 308) => status,
+        _ => node.wrong("301, 302, 303, 307 or 308"),
+    }
+}
+
+fn respond(mapping: &Mapping) -> Option<Action> {
+    let status_code = mapping.or("statusCode", defaults::STATIC_STATUS, |node| {
+        node.integer(200..=599)
+    });
+    let response_message = mapping.required("responseMessage", |node| body(node, status_code));
+    let content_type = mapping.or(
+        "contentType",
+        defaults::CONTENT_TYPE.to_owned(),
+        content_type,
+    );
+    Some(Action::Static {
+        status_code: status_code?,
+        response_message: response_message?,
+        content_type: content_type?,
+    })
+}
+
+/// A body that may accompany the status (RFC 9110 sections 15.3.5, 15.3.6 and 15.4.5).
+fn body(node: &Node, status_code: Option<u16>) -> Option<String> {
+    let body = node.string()?;
+    match status_code {
+        Some(status @ (204 | 205 | 304)) if !body.is_empty() => node.problem(format!(
+            "must be empty: an answer with status {status} has no body"
+        )),
+        _ => Some(body.to_owned()),
+    }
+}
+
+fn content_type(node: &Node) -> Option<String> {
+    let content_type = node.text()?;
+    let plain = |byte: u8| byte.is_ascii_graphic() || byte == b' ';
+    if !content_type.bytes().all(plain) {
+        return node.wrong("visible ASCII characters and spaces");
+    }
+    Some(content_type.to_owned())
+}

@@ -1,0 +1,199 @@
+//! The top of a file: from a value tree to a [`File`], with every problem noted on the way.
+//!
+//! One file per kind of object. Each has its known keys in a list, each reader takes one node and returns the value
+//! that `config::file` describes. Whatever looks at several objects (unique names, overlapping addresses, dangling
+//! references) sits where their list is read.
+
+mod addresses;
+mod condition;
+mod defaults;
+mod expression;
+mod forwarding_rule;
+mod http_rule;
+mod target_group;
+
+use std::collections::HashSet;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use self::addresses::Addresses;
+use super::file::{AccessLog, Action, Admin, File, ForwardingRule, Server, TargetGroup};
+use super::tree::{Mapping, Node};
+use super::unique::Unique;
+
+const KEYS: &[&str] = &[
+    "server",
+    "admin",
+    "accessLog",
+    "certificates",
+    "forwardingRules",
+    "targetGroups",
+];
+
+const SERVER_KEYS: &[&str] = &["threads"];
+const ADMIN_KEYS: &[&str] = &["listen"];
+const ACCESS_LOG_KEYS: &[&str] = &["path"];
+
+/// The whole file.
+pub(super) fn file(top: &Node) -> Option<File> {
+    let mapping = top.mapping(KEYS)?;
+    let mut addresses = Addresses::default();
+    let server = server(&mapping);
+    let admin = admin(&mapping, &mut addresses);
+    let access_log = access_log(&mapping);
+    refuse_certificates(&mapping);
+    let forwarding_rules = forwarding_rules(&mapping, &mut addresses);
+    let target_groups = target_groups(&mapping);
+    let file = File {
+        server: server?,
+        admin: admin?,
+        access_log: access_log?,
+        forwarding_rules: forwarding_rules?,
+        target_groups: target_groups?,
+    };
+    warn_of_unused_groups(&file, &mapping);
+    Some(file)
+}
+
+fn server(top: &Mapping) -> Option<Server> {
+    let mapping = top.section("server", SERVER_KEYS)?;
+    let threads = mapping.or("threads", defaults::threads(), |node| {
+        node.integer(1..=1024)
+    });
+    Some(Server { threads: threads? })
+}
+
+fn admin(top: &Mapping, addresses: &mut Addresses) -> Option<Admin> {
+    let mapping = top.section("admin", ADMIN_KEYS)?;
+    let listen = mapping.or("listen", defaults::ADMIN_LISTEN, admin_address)?;
+    addresses.enter(listen, "admin.listen", &mapping, "listen");
+    Some(Admin { listen })
+}
+
+fn admin_address(node: &Node) -> Option<SocketAddr> {
+    let address = node.socket_address()?;
+    if !address.ip().is_loopback() {
+        return node.problem(
+            "must be a loopback address: others are not supported yet, for want of authentication",
+        );
+    }
+    Some(address)
+}
+
+fn access_log(top: &Mapping) -> Option<AccessLog> {
+    let mapping = top.section("accessLog", ACCESS_LOG_KEYS)?;
+    let path = mapping.or("path", None, |node| Some(Some(PathBuf::from(node.text()?))));
+    Some(AccessLog { path: path? })
+}
+
+fn refuse_certificates(top: &Mapping) {
+    if let Some(node) = top.get("certificates") {
+        refuse_unless_empty(&node, "TLS is not supported yet");
+    }
+}
+
+/// Notes that what `node` holds, if anything, is not supported yet.
+fn refuse_unless_empty(node: &Node, why: &str) {
+    let empty = match node.value {
+        Value::Array(entries) => entries.is_empty(),
+        Value::Object(entries) => entries.is_empty(),
+        _ => false,
+    };
+    if !empty {
+        node.problem::<()>(why);
+    }
+}
+
+fn forwarding_rules(top: &Mapping, addresses: &mut Addresses) -> Option<Vec<ForwardingRule>> {
+    let groups = group_names(top);
+    let mut names = Unique::new("name");
+    top.required("forwardingRules", |list| {
+        if list.entries()?.is_empty() {
+            return list.problem("must have at least one entry");
+        }
+        list.each(|node| forwarding_rule::read(node, &mut names, addresses, &groups))
+    })
+}
+
+/// The names of all target groups, even of those with problems, so that a rule may name them.
+fn group_names<'a>(top: &Mapping<'a>) -> HashSet<&'a str> {
+    let list = top
+        .get("targetGroups")
+        .and_then(|node| node.value.as_array());
+    let name = |group: &'a Value| {
+        let group = group.get("properties").unwrap_or(group);
+        group.get("name")?.as_str()
+    };
+    list.into_iter().flatten().filter_map(name).collect()
+}
+
+fn target_groups(top: &Mapping) -> Option<Vec<TargetGroup>> {
+    let mut names = Unique::new("name");
+    top.or("targetGroups", Vec::new(), |list| {
+        list.each(|node| target_group::read(node, &mut names))
+    })
+}
+
+fn warn_of_unused_groups(file: &File, top: &Mapping) {
+    let rules = file
+        .forwarding_rules
+        .iter()
+        .flat_map(|rule| &rule.http_rules);
+    let named: HashSet<&str> = rules
+        .filter_map(|rule| match &rule.action {
+            Action::Forward { target_group } => Some(target_group.as_str()),
+            Action::Redirect { .. } | Action::Static { .. } => None,
+        })
+        .collect();
+    let Some(nodes) = top.get("targetGroups").and_then(|list| list.entries()) else {
+        return;
+    };
+    for (group, node) in file.target_groups.iter().zip(nodes) {
+        if !named.contains(group.name.as_str()) {
+            node.warning("no HTTP rule forwards to this target group");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::document;
+
+    /// Every key of a tree, at any depth.
+    fn keys<'a>(value: &'a Value, found: &mut HashSet<&'a str>) {
+        match value {
+            Value::Array(list) => list.iter().for_each(|value| keys(value, found)),
+            Value::Object(map) => map.iter().for_each(|(key, value)| {
+                found.insert(key);
+                keys(value, found);
+            }),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        }
+    }
+
+    #[test]
+    fn the_manual_has_every_key() {
+        let text = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/conf/culvert.yaml"));
+        let top = document::parse(text).unwrap();
+        let mut found = HashSet::new();
+        keys(&top, &mut found);
+        let known = [
+            KEYS,
+            SERVER_KEYS,
+            ADMIN_KEYS,
+            ACCESS_LOG_KEYS,
+            forwarding_rule::KEYS,
+            http_rule::KEYS,
+            condition::KEYS,
+            target_group::KEYS,
+            target_group::TARGET_KEYS,
+            target_group::HEALTH_CHECK_KEYS,
+        ];
+        for key in known.concat() {
+            assert!(found.contains(key), "{key}");
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! An entry of `targetGroups`: the targets, how one is chosen, and how they are checked.
+
+use std::net::SocketAddr;
+
+use super::super::file::{Algorithm, HealthCheck, Target, TargetGroup};
+use super::super::tree::{Mapping, Node};
+use super::super::unique::Unique;
+use super::defaults;
+
+pub(super) const KEYS: &[&str] = &[
+    "name",
+    "algorithm",
+    "protocol",
+    "protocolVersion",
+    "targets",
+    "healthCheck",
+    "httpHealthCheck",
+    "connectTimeout",
+    "responseTimeout",
+];
+
+pub(super) const TARGET_KEYS: &[&str] = &[
+    "ip",
+    "port",
+    "weight",
+    "healthCheckEnabled",
+    "maintenanceEnabled",
+    "proxyProtocol",
+];
+
+pub(super) const HEALTH_CHECK_KEYS: &[&str] = &[
+    "checkTimeout",
+    "checkInterval",
+    "retries",
+    "healthyThreshold",
+    "unhealthyThreshold",
+];
+
+/// How many targets a group may have.
+const MOST_TARGETS: usize = 65535;
+
+pub(super) fn read(node: Node, names: &mut Unique<String>) -> Option<TargetGroup> {
+    let mapping = node.unwrapped()?.mapping(KEYS)?;
+    let name = mapping.required("name", |node| node.name(names));
+    let algorithm = mapping.required("algorithm", algorithm);
+    let protocol = mapping.required("protocol", |node| node.choice(&[("HTTP", ())], &["HTTPS"]));
+    let version = mapping.or("protocolVersion", (), |node| {
+        node.choice(&[("HTTP1", ())], &["HTTP2"])
+    });
+    let targets = targets(&mapping);
+    let health_check = health_check(&mapping);
+    mapping.forbidden(
+        "httpHealthCheck",
+        "HTTP health checks are not supported yet",
+    );
+    let connect_timeout = mapping.or("connectTimeout", defaults::CONNECT_TIMEOUT, Node::duration);
+    let response_timeout = mapping.or(
+        "responseTimeout",
+        defaults::RESPONSE_TIMEOUT,
+        Node::duration,
+    );
+    protocol.and(version)?;
+    Some(TargetGroup {
+        name: name?,
+        algorithm: algorithm?,
+        targets: targets?,
+        health_check: health_check?,
+        connect_timeout: connect_timeout?,
+        response_timeout: response_timeout?,
+    })
+}
+
+fn algorithm(node: &Node) -> Option<Algorithm> {
+    const LATER: &[&str] = &["LEAST_CONNECTION", "RANDOM", "SOURCE_IP"];
+    node.choice(&[("ROUND_ROBIN", Algorithm::RoundRobin)], LATER)
+}
+
+fn targets(group: &Mapping) -> Option<Vec<Target>> {
+    let mut addresses = Unique::new("target");
+    let targets = group.or("targets", Vec::new(), |list| {
+        let count = list.entries()?.len();
+        if count > MOST_TARGETS {
+            return list.problem(format!(
+                "must have at most {MOST_TARGETS} entries, not {count}"
+            ));
+        }
+        list.each(|node| target(node, &mut addresses))
+    })?;
+    if let Some(reason) = why_none_takes_anything(&targets) {
+        group.warning("targets", reason);
+    }
+    Some(targets)
+}
+
+fn why_none_takes_anything(targets: &[Target]) -> Option<&'static str> {
+    if targets.is_empty() {
+        return Some("no targets: every request for this group is refused");
+    }
+    let idle = |target: &Target| target.weight == 0 || target.maintenance_enabled;
+    targets.iter().all(idle).then_some(
+        "every target has weight 0 or is in maintenance: every request for this group is refused",
+    )
+}
+
+fn target(node: Node, addresses: &mut Unique<SocketAddr>) -> Option<Target> {
+    let mapping = node.mapping(TARGET_KEYS)?;
+    let ip = mapping.required("ip", Node::ip);
+    let port = mapping.required("port", Node::port);
+    let address = ip.zip(port).map(SocketAddr::from);
+    if let Some(address) = address {
+        addresses.enter(address, &node);
+    }
+    let weight = mapping.or("weight", defaults::WEIGHT, |node| node.integer(0..=256));
+    let health_check_enabled = mapping.or(
+        "healthCheckEnabled",
+        defaults::HEALTH_CHECK_ENABLED,
+        Node::boolean,
+    );
+    let maintenance_enabled = mapping.or(
+        "maintenanceEnabled",
+        defaults::MAINTENANCE_ENABLED,
+        Node::boolean,
+    );
+    mapping.or("proxyProtocol", (), |node| {
+        node.choice(&[("none", ())], &["v1", "v2", "v2ssl"])
+    })?;
+    Some(Target {
+        address: address?,
+        weight: weight?,
+        health_check_enabled: health_check_enabled?,
+        maintenance_enabled: maintenance_enabled?,
+    })
+}
+
+fn health_check(group: &Mapping) -> Option<HealthCheck> {
+    let mapping = group.section("healthCheck", HEALTH_CHECK_KEYS)?;
+    let check_timeout = mapping.or("checkTimeout", defaults::CHECK_TIMEOUT, Node::duration);
+    let check_interval = mapping.or("checkInterval", defaults::CHECK_INTERVAL, Node::duration);
+    let retries = mapping.or("retries", defaults::RETRIES, |node| {
+        node.integer(0..=u16::MAX)
+    });
+    let healthy = mapping.or("healthyThreshold", defaults::HEALTHY_THRESHOLD, threshold);
+    let unhealthy = mapping.or(
+        "unhealthyThreshold",
+        defaults::UNHEALTHY_THRESHOLD,
+        threshold,
+    );
+    Some(HealthCheck {
+        check_timeout: check_timeout?,
+        check_interval: check_interval?,
+        retries: retries?,
+        healthy_threshold: healthy?,
+        unhealthy_threshold: unhealthy?,
+    })
+}
+
+fn threshold(node: &Node) -> Option<usize> {
+    node.integer(1..=100)
+}

@@ -1,0 +1,106 @@
+//! What a single value of the file may be: a string, a number in a range, one of a few words, an address.
+//!
+//! Each reader returns `None` only after it has noted why. Nothing is converted: a number does not pass for a string,
+//! nor a string for a number, so that what the file says is what the reader of the file sees.
+
+use std::fmt::Display;
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::tree::Node;
+use super::unique::Unique;
+use super::units;
+use super::words::listed;
+
+impl<'a> Node<'a> {
+    pub(super) fn boolean(&self) -> Option<bool> {
+        let value = self.value.as_bool();
+        value.or_else(|| self.wrong("true or false"))
+    }
+
+    /// A string, possibly empty.
+    pub(super) fn string(&self) -> Option<&'a str> {
+        match self.value {
+            Value::String(text) => Some(text),
+            Value::Number(_) | Value::Bool(_) => {
+                self.problem("must be a string (put it in quotes)")
+            }
+            Value::Null | Value::Array(_) | Value::Object(_) => self.wrong("a string"),
+        }
+    }
+
+    /// A string with something in it.
+    pub(super) fn text(&self) -> Option<&'a str> {
+        let text = self.string()?;
+        if text.trim().is_empty() {
+            return self.problem("must not be blank");
+        }
+        Some(text)
+    }
+
+    /// A number without a fraction, within bounds that `T` can hold.
+    pub(super) fn integer<T>(&self, bounds: RangeInclusive<T>) -> Option<T>
+    where
+        T: TryFrom<i64> + PartialOrd + Display,
+    {
+        let number = self.value.as_i64().and_then(|n| T::try_from(n).ok());
+        number.filter(|n| bounds.contains(n)).or_else(|| {
+            let (low, high) = (bounds.start(), bounds.end());
+            self.wrong(&format!("an integer from {low} to {high}"))
+        })
+    }
+
+    pub(super) fn port(&self) -> Option<u16> {
+        self.integer(1..=u16::MAX)
+    }
+
+    pub(super) fn duration(&self) -> Option<Duration> {
+        units::duration(self.value)
+            .map_err(|reason| self.wrong::<()>(reason.expected()))
+            .ok()
+    }
+
+    /// One of the words `accepted`. The words `later` are refused as known, but not supported yet.
+    pub(super) fn choice<T: Copy>(&self, accepted: &[(&str, T)], later: &[&str]) -> Option<T> {
+        let word = self.value.as_str();
+        if let Some((_, choice)) = accepted.iter().find(|(name, _)| Some(*name) == word) {
+            return Some(*choice);
+        }
+        if let Some(word) = later.iter().find(|name| Some(**name) == word) {
+            return self.problem(format!("{word} is not supported yet"));
+        }
+        let names: Vec<&str> = accepted.iter().map(|(name, _)| *name).collect();
+        self.wrong(&listed(&names, "or"))
+    }
+
+    /// An address, in its IPv4 form where it is an IPv4 address written as IPv6.
+    pub(super) fn ip(&self) -> Option<IpAddr> {
+        match self
+            .value
+            .as_str()
+            .and_then(|text| text.parse::<IpAddr>().ok())
+        {
+            Some(ip) => Some(ip.to_canonical()),
+            None => self.wrong("an IP address"),
+        }
+    }
+
+    /// An address and a port in one string.
+    pub(super) fn socket_address(&self) -> Option<SocketAddr> {
+        let address = self.value.as_str().and_then(|text| text.parse().ok());
+        match address.filter(|address: &SocketAddr| address.port() != 0) {
+            Some(address) => Some(SocketAddr::new(address.ip().to_canonical(), address.port())),
+            None => self.wrong("an IP address and a port (\"127.0.0.1:9900\", \"[::1]:9900\")"),
+        }
+    }
+
+    /// A name that has not been `taken`.
+    pub(super) fn name(&self, taken: &mut Unique<String>) -> Option<String> {
+        let name = self.text()?;
+        taken.enter(name.to_owned(), self);
+        Some(name.to_owned())
+    }
+}

@@ -1,0 +1,114 @@
+//! How a file writes a length of time: an integer of milliseconds, or a string with units.
+//!
+//! Every duration in the file is from 1 ms to 30 days: nothing here means "off" or "for ever" by a special number, and
+//! adding one to the clock cannot overflow.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+/// The shortest duration that a file may say.
+const SHORTEST: Duration = Duration::from_millis(1);
+/// The longest duration that a file may say.
+const LONGEST: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+/// Why a value is not a duration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NotADuration {
+    /// Neither an integer nor a number with a unit.
+    Unreadable,
+    /// Readable, but too short or too long.
+    OutOfRange,
+}
+
+impl NotADuration {
+    /// What it must be instead, to follow the words "must be".
+    pub(super) fn expected(self) -> &'static str {
+        match self {
+            Self::Unreadable => {
+                "a duration, in milliseconds or with a unit (\"250ms\", \"90s\", \"1h 30m\")"
+            }
+            Self::OutOfRange => "a duration from 1 ms to 30 days",
+        }
+    }
+}
+
+/// The duration that `value` stands for.
+pub(super) fn duration(value: &Value) -> Result<Duration, NotADuration> {
+    let duration = match value {
+        Value::Number(number) if number.is_i64() => {
+            // A negative number is as readable as zero, and as much too short.
+            Duration::from_millis(number.as_u64().unwrap_or(0))
+        }
+        Value::Number(number) => {
+            Duration::from_millis(number.as_u64().ok_or(NotADuration::Unreadable)?)
+        }
+        Value::String(text) => with_unit(text)?,
+        _ => return Err(NotADuration::Unreadable),
+    };
+    if (SHORTEST..=LONGEST).contains(&duration) {
+        Ok(duration)
+    } else {
+        Err(NotADuration::OutOfRange)
+    }
+}
+
+fn with_unit(text: &str) -> Result<Duration, NotADuration> {
+    use humantime::DurationError::NumberOverflow;
+    humantime::parse_duration(text).map_err(|error| match error {
+        NumberOverflow => NotADuration::OutOfRange,
+        _ => NotADuration::Unreadable,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_duration_is_milliseconds_or_has_a_unit() {
+        let table = [
+            (json!(1), Duration::from_millis(1)),
+            (json!(50000), Duration::from_secs(50)),
+            (json!("250ms"), Duration::from_millis(250)),
+            (json!("90s"), Duration::from_secs(90)),
+            (json!("5m"), Duration::from_secs(300)),
+            (json!("1h 30m"), Duration::from_secs(5400)),
+            (json!("1h30m"), Duration::from_secs(5400)),
+            (json!("30days"), LONGEST),
+        ];
+        for (value, expected) in table {
+            assert_eq!(duration(&value), Ok(expected), "{value}");
+        }
+    }
+
+    #[test]
+    fn anything_else_is_refused() {
+        use NotADuration::{OutOfRange, Unreadable};
+        let table = [
+            (json!(0), OutOfRange),
+            (json!(-1), OutOfRange),
+            (json!(i64::MIN), OutOfRange),
+            (json!(u64::MAX), OutOfRange),
+            (json!(2_592_000_001_u64), OutOfRange),
+            (json!("0"), OutOfRange),
+            (json!("999us"), OutOfRange),
+            (json!("31 days"), OutOfRange),
+            (json!("99999999999999999999s"), OutOfRange),
+            (json!(1.5), Unreadable),
+            (json!(1e300), Unreadable),
+            (json!(""), Unreadable),
+            (json!("90"), Unreadable),
+            (json!("-1s"), Unreadable),
+            (json!("soon"), Unreadable),
+            (json!(true), Unreadable),
+            (json!([1]), Unreadable),
+            (json!({"s": 1}), Unreadable),
+            (json!(null), Unreadable),
+        ];
+        for (value, expected) in table {
+            assert_eq!(duration(&value), Err(expected), "{value}");
+        }
+    }
+}

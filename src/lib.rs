@@ -1,0 +1,36 @@
+//! Culvert: an application load balancer for long-lived connections, on Pingora.
+//!
+//! The road of a request, and the room for each stop:
+//!
+//! ```text
+//! accept ── parse ── match rule ── pick target ── forward ── 101 ── tunnel ── close ── log
+//! listener/          rules/        target_group/  proxy/           tunnel/            telemetry/
+//! ```
+//!
+//! A *forwarding rule* is a listening address with ordered *HTTP rules*; an HTTP rule has *conditions* and an action:
+//! answer itself, or forward to a *target group*, which picks a *target*. One request and all that follows from it is an
+//! *exchange*; an exchange whose connection was upgraded is a *tunnel*. `proxy` holds Pingora's phases, in order, each a
+//! doorway into one room.
+//!
+//! What holds everywhere:
+//!
+//! - The request path looks nothing up by name, takes no lock of ours and touches no file.
+//! - A status is chosen in `proxy::refusal` or by an HTTP rule, nowhere else.
+//! - Every exchange leaves one record, when it is over and whatever ends it: the exchange owns its record, and
+//!   dropping the exchange writes it.
+//! - Nothing that comes from the network, from a file or from an operator panics the process.
+
+pub mod admin;
+pub mod cli;
+pub mod config;
+pub mod demo;
+pub mod drain;
+pub mod limits;
+pub mod listener;
+pub mod proxy;
+pub mod rules;
+pub mod server;
+pub mod signals;
+pub mod target_group;
+pub mod telemetry;
+pub mod tunnel;

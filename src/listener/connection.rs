@@ -1,0 +1,183 @@
+//! A client's connection: request after request through Pingora, until one side has had enough.
+//!
+//! Pingora makes an exchange once it has a head. What it answers before that (a head it cannot parse, CONNECT), and a head
+//! that never came, leave their record here: [`Turn`] writes it when no exchange began.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use pingora::apps::{HttpServerApp, ReusedHttpStream};
+use pingora::protocols::http::ServerSession;
+use pingora::server::ShutdownWatch;
+use tokio::net::TcpStream;
+
+use super::ForwardingRule;
+use crate::drain::Drain;
+use crate::telemetry::access_log::AccessLog;
+use crate::telemetry::{CloseReason, Record, RefusalReason};
+use crate::tunnel::{ClientEnd, Tap, Wire};
+
+tokio::task_local! {
+    /// The connection that the running task serves.
+    pub static CONNECTION: Arc<Connection>;
+}
+
+/// What the exchanges of one connection share.
+pub struct Connection {
+    /// Where the client is.
+    pub client: SocketAddr,
+    /// The rule that accepted it.
+    pub rule: Arc<ForwardingRule>,
+    /// What went over the wire.
+    pub wire: Arc<Wire>,
+    /// The end of the process.
+    pub drain: Arc<Drain>,
+    /// Where its records go.
+    pub log: AccessLog,
+}
+
+impl Connection {
+    pub(super) fn new(
+        client: SocketAddr,
+        rule: Arc<ForwardingRule>,
+        drain: Arc<Drain>,
+        log: AccessLog,
+    ) -> Arc<Self> {
+        let client = SocketAddr::new(client.ip().to_canonical(), client.port());
+        Arc::new(Connection {
+            client,
+            rule,
+            wire: Arc::default(),
+            drain,
+            log,
+        })
+    }
+
+    /// Serves the connection to its end, or until all connections are told to stop.
+    pub(super) async fn serve<A: HttpServerApp + Send + Sync + 'static>(
+        self: Arc<Self>,
+        stream: TcpStream,
+        app: Arc<A>,
+        shutdown: ShutdownWatch,
+    ) {
+        let _open = self.rule.metrics.connection();
+        let requests = Arc::clone(&self).serve_requests(stream, app, shutdown);
+        tokio::select! {
+            biased;
+            () = self.drain.stopped() => {}
+            () = CONNECTION.scope(Arc::clone(&self), requests) => {}
+        }
+    }
+
+    async fn serve_requests<A: HttpServerApp + Send + Sync + 'static>(
+        self: Arc<Self>,
+        stream: TcpStream,
+        app: Arc<A>,
+        shutdown: ShutdownWatch,
+    ) {
+        if let Err(error) = stream.set_nodelay(true) {
+            log::debug!("{}: TCP_NODELAY: {error}", self.client);
+        }
+        let (wire, drain) = (Arc::clone(&self.wire), self.drain.began());
+        let tap = Tap::new(stream, wire, self.rule.client_timeout, drain);
+        let mut session = ServerSession::new_http1(Box::new(tap));
+        session.set_keepalive(Some(0));
+        session.set_pipelining_enabled(true);
+        loop {
+            let turn = Turn::begin(&self);
+            let reused = app.process_new_http(session, &shutdown).await;
+            drop(turn);
+            let Some((stream, settings)) = reused.map(ReusedHttpStream::consume) else {
+                return;
+            };
+            session = ServerSession::new_http1(stream);
+            if let Some(settings) = settings {
+                settings.apply_to_session(&mut session);
+            }
+        }
+    }
+
+    /// Writes the record of something that is over.
+    pub fn write(&self, record: &Record, reason: CloseReason) {
+        self.log.write(record.to_line(reason));
+    }
+}
+
+/// One request's time on the connection, from the wait for its head on.
+struct Turn<'a> {
+    connection: &'a Connection,
+    exchanges_before: u64,
+    written_before: u64,
+    record: Record,
+}
+
+impl<'a> Turn<'a> {
+    fn begin(connection: &'a Connection) -> Self {
+        let wire = &connection.wire;
+        wire.await_head();
+        Turn {
+            connection,
+            exchanges_before: wire.exchanges(),
+            written_before: wire.written(),
+            record: Record::begin(Arc::clone(&connection.rule.name), connection.client),
+        }
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        let wire = &self.connection.wire;
+        let written = wire.written() - self.written_before;
+        let untouched = wire.head_read() == 0 && written == 0;
+        if wire.exchanges() > self.exchanges_before || untouched {
+            return;
+        }
+        let record = &mut self.record;
+        record.status = wire.head_answer();
+        record.bytes.request_header = wire.head_read();
+        record.bytes.response_header = written;
+        let (reason, refusal, error) = end_without_exchange(self.connection);
+        record.refusal = refusal;
+        record.error = Some(error.into());
+        self.connection.rule.metrics.count(record, None);
+        self.connection.write(record, reason);
+    }
+}
+
+fn end_without_exchange(
+    connection: &Connection,
+) -> (CloseReason, Option<RefusalReason>, &'static str) {
+    let end = connection.wire.client_end();
+    match (connection.wire.head_answer(), end) {
+        (Some(405), _) => (
+            CloseReason::Refused,
+            Some(RefusalReason::ConnectMethod),
+            "CONNECT is not served",
+        ),
+        (_, ClientEnd::HeadExpired) => (
+            CloseReason::Refused,
+            Some(RefusalReason::ClientTimeout),
+            "the request's head did not arrive within clientTimeout",
+        ),
+        (Some(_), _) => (
+            CloseReason::Refused,
+            Some(RefusalReason::BadRequest),
+            "malformed request head",
+        ),
+        (None, ClientEnd::Closed) => (
+            CloseReason::ClientClosed,
+            None,
+            "closed before the request's head was complete",
+        ),
+        (None, ClientEnd::Broken) => (
+            CloseReason::ClientError,
+            None,
+            "broken before the request's head was complete",
+        ),
+        (None, ClientEnd::Open | ClientEnd::HandshakeExpired) => (
+            connection.drain.reason(),
+            None,
+            "ended before the request's head was complete",
+        ),
+    }
+}

@@ -1,0 +1,101 @@
+//! A forwarding rule as requests see it: its HTTP rules with their target groups resolved, its clocks and its counters.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::file;
+use crate::rules::{Action, Response, Rules};
+use crate::target_group::{Target, TargetGroup};
+use crate::telemetry::metrics::{Active, CodeCounters, Metrics, RuleMetrics, TunnelMetrics};
+
+/// The target groups of a configuration, by name: for the build only.
+pub type TargetGroups = HashMap<String, Arc<TargetGroup>>;
+
+/// What a connection that was accepted on one address is subject to. Immutable.
+pub struct ForwardingRule {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// How long to wait for the client: for a head, for progress of a body or of the answer, for the next request.
+    pub client_timeout: Duration,
+    /// Its HTTP rules.
+    pub rules: Rules<Arc<Route>>,
+    /// What it counts.
+    pub metrics: RuleMetrics,
+    http_rules: Vec<CodeCounters>,
+}
+
+impl ForwardingRule {
+    /// Builds a rule. The configuration has been checked; an error names a target group that does not exist.
+    pub fn build(
+        rule: &file::ForwardingRule,
+        groups: &TargetGroups,
+        metrics: &Metrics,
+    ) -> Result<Self, String> {
+        let route = |group: &str| {
+            groups
+                .get(group)
+                .map(|group| Arc::new(Route::build(&rule.name, group, metrics)))
+        };
+        let rules = Rules::build(&rule.http_rules, route)?;
+        let counters = |http_rule: &crate::rules::Rule<Arc<Route>>| {
+            let counters = metrics.http_rule(&rule.name, &http_rule.name);
+            if let Some(status) = known_status(&http_rule.action) {
+                counters.expect(status);
+            }
+            counters
+        };
+        Ok(ForwardingRule {
+            name: rule.name.as_str().into(),
+            listen: rule.listen,
+            client_timeout: rule.client_timeout,
+            http_rules: rules.iter().map(counters).collect(),
+            rules,
+            metrics: metrics.forwarding_rule(&rule.name),
+        })
+    }
+
+    /// The counters of the HTTP rule at this place in the order of evaluation.
+    pub fn http_rule(&self, place: usize) -> Option<&CodeCounters> {
+        self.http_rules.get(place)
+    }
+}
+
+fn known_status<G>(action: &Action<G>) -> Option<u16> {
+    match action {
+        Action::Forward(_) => None,
+        Action::Respond(Response::Redirect(redirect)) => Some(redirect.status.as_u16()),
+        Action::Respond(Response::Static(answer)) => Some(answer.status.as_u16()),
+    }
+}
+
+/// Where a `FORWARD` rule leads to.
+pub struct Route {
+    /// The target group.
+    pub group: Arc<TargetGroup>,
+    tunnels: TunnelMetrics,
+}
+
+impl Route {
+    fn build(forwarding_rule: &str, group: &Arc<TargetGroup>, metrics: &Metrics) -> Self {
+        let targets = group.targets().map(|target| target.address);
+        let tunnels = metrics.tunnels(forwarding_rule, &group.name, targets);
+        Route {
+            group: Arc::clone(group),
+            tunnels,
+        }
+    }
+
+    /// Counts a tunnel to this target as open until the guard is dropped.
+    pub fn open_tunnel(&self, target: &Target) -> Option<Active> {
+        self.tunnels.open(target.place)
+    }
+
+    /// What is counted of the tunnels that this rule opened to the group.
+    pub fn tunnels(&self) -> &TunnelMetrics {
+        &self.tunnels
+    }
+}

@@ -1,0 +1,62 @@
+//! The story: arguments, configuration, server, run.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use culvert::cli::{Arguments, Command};
+use culvert::config::{self, Loaded};
+use culvert::server::Server;
+use culvert::{demo, limits};
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    start_diagnostics();
+    match run(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(messages) => {
+            eprintln!("{messages}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs to the end. An error is what the operator reads: each line names the place and the cause.
+fn run(arguments: &Arguments) -> Result<(), String> {
+    if let Some(message) = arguments.unsupported() {
+        return Err(format!("culvert: {message}"));
+    }
+    if let Some(Command::Demo) = arguments.command {
+        return demo::run();
+    }
+    let name = arguments.conf.display().to_string();
+    let Loaded { file, warnings } =
+        config::load(&arguments.conf).map_err(|problems| problems.to_string())?;
+    for warning in &warnings {
+        eprintln!("{}", warning.as_warning(&name));
+    }
+    if arguments.test {
+        println!("culvert: {name}: ok");
+        return Ok(());
+    }
+    limits::raise_open_files();
+    let server = Server::build(&file).map_err(|problems| {
+        let lines = problems.iter().map(|problem| format!("{name}: {problem}"));
+        lines.collect::<Vec<_>>().join("\n")
+    })?;
+    server.run();
+    Ok(())
+}
+
+/// Diagnostics go to standard error, the access log alone to standard output. What Pingora says of single exchanges is in
+/// their records.
+fn start_diagnostics() {
+    let filter =
+        env_logger::Env::default().default_filter_or("warn,culvert=info,pingora_proxy=off");
+    env_logger::Builder::from_env(filter)
+        .format(|out, record| {
+            let time = humantime::format_rfc3339_millis(std::time::SystemTime::now());
+            writeln!(out, "{time} {} {}", record.level(), record.args())
+        })
+        .init();
+}

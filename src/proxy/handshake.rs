@@ -1,0 +1,155 @@
+//! The WebSocket handshake: whether a request is one, and whether it is valid (RFC 6455 section 4.2.1).
+
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, HOST, HeaderName, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION,
+    TRANSFER_ENCODING, UPGRADE,
+};
+use http::request::Parts;
+use http::{HeaderMap, Method, Version};
+
+use super::refusal::Refusal;
+use crate::telemetry::RefusalReason;
+
+/// Whether the request is a WebSocket handshake. Any other `Upgrade`, and one in an HTTP/1.0 request (RFC 9110
+/// section 7.8), is ignored.
+///
+/// Errors: a handshake that is not valid.
+pub(super) fn is_handshake(request: &Parts) -> Result<bool, Refusal> {
+    let wanted = has_token(&request.headers, &UPGRADE, "websocket");
+    if !wanted || request.version != Version::HTTP_11 {
+        return Ok(false);
+    }
+    if let Some(detail) = fault(request) {
+        return Err(Refusal {
+            reason: RefusalReason::BadHandshake,
+            detail,
+        });
+    }
+    let version = request.headers.get(SEC_WEBSOCKET_VERSION);
+    if version.is_none_or(|version| version.as_bytes() != b"13") {
+        return Err(Refusal::WEBSOCKET_VERSION);
+    }
+    Ok(true)
+}
+
+/// What is wrong with a handshake, its version aside.
+fn fault(request: &Parts) -> Option<&'static str> {
+    let headers = &request.headers;
+    let has_body = headers.contains_key(TRANSFER_ENCODING)
+        || headers
+            .get(CONTENT_LENGTH)
+            .is_some_and(|length| length.as_bytes() != b"0");
+    [
+        (
+            request.method != Method::GET,
+            "WebSocket handshake: the method is not GET",
+        ),
+        (
+            !has_token(headers, &CONNECTION, "upgrade"),
+            "WebSocket handshake: no Connection: Upgrade",
+        ),
+        (!headers.contains_key(HOST), "WebSocket handshake: no Host"),
+        (
+            !has_valid_key(headers),
+            "WebSocket handshake: Sec-WebSocket-Key is not 16 bytes in base64",
+        ),
+        (
+            !headers.contains_key(SEC_WEBSOCKET_VERSION),
+            "WebSocket handshake: no Sec-WebSocket-Version",
+        ),
+        (has_body, "WebSocket handshake: the request has a body"),
+    ]
+    .into_iter()
+    .find_map(|(is_wrong, detail)| is_wrong.then_some(detail))
+}
+
+/// Whether a list-valued header holds this token, in any case (RFC 9110 section 5.6.1).
+fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
+    headers
+        .get_all(name)
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .any(|member| member.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
+}
+
+/// Exactly one key, of 16 bytes in base64: 22 characters and two of padding.
+fn has_valid_key(headers: &HeaderMap) -> bool {
+    let mut keys = headers.get_all(SEC_WEBSOCKET_KEY).iter();
+    let (Some(key), None) = (keys.next(), keys.next()) else {
+        return false;
+    };
+    let is_base64 = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
+    match key.as_bytes().split_at_checked(22) {
+        Some((digits, padding)) => padding == b"==" && digits.iter().all(is_base64),
+        None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const VALID: [(&str, &str); 5] = [
+        ("Host", "example.com"),
+        ("Connection", "keep-alive, Upgrade"),
+        ("Upgrade", "websocket"),
+        ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+        ("Sec-WebSocket-Version", "13"),
+    ];
+
+    fn request(changes: &[(&str, &str)]) -> Parts {
+        let mut builder = http::Request::builder();
+        let unchanged = VALID
+            .iter()
+            .filter(|(name, _)| changes.iter().all(|(c, _)| c != name));
+        for (name, value) in unchanged.chain(changes.iter().filter(|(_, value)| !value.is_empty()))
+        {
+            builder = match *name {
+                "method" => builder.method(*value),
+                "version" => builder.version(Version::HTTP_10),
+                header => builder.header(header, *value),
+            };
+        }
+        builder.body(()).unwrap().into_parts().0
+    }
+
+    fn status(changes: &[(&str, &str)]) -> Result<bool, u16> {
+        is_handshake(&request(changes)).map_err(Refusal::status)
+    }
+
+    #[test]
+    fn valid_handshakes_are_told_from_plain_requests() {
+        assert_eq!(status(&[]), Ok(true));
+        assert_eq!(status(&[("Upgrade", "h2c, WebSocket")]), Ok(true));
+        assert_eq!(status(&[("Connection", "UPGRADE")]), Ok(true));
+        assert_eq!(status(&[("Content-Length", "0")]), Ok(true));
+        assert_eq!(status(&[("Upgrade", "h2c")]), Ok(false));
+        assert_eq!(status(&[("Upgrade", "")]), Ok(false));
+        assert_eq!(status(&[("version", "1.0")]), Ok(false));
+    }
+
+    #[test]
+    fn what_breaks_the_rfc_is_refused() {
+        for changes in [
+            [("method", "POST")],
+            [("Host", "")],
+            [("Connection", "")],
+            [("Connection", "keep-alive")],
+            [("Sec-WebSocket-Key", "")],
+            [("Sec-WebSocket-Key", "c2hvcnQ=")],
+            [("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=!")],
+            [("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==x")],
+            [("Sec-WebSocket-Version", "")],
+            [("Content-Length", "5")],
+            [("Transfer-Encoding", "chunked")],
+        ] {
+            assert_eq!(status(&changes), Err(400), "{changes:?}");
+        }
+        assert_eq!(status(&[("Sec-WebSocket-Version", "8")]), Err(426));
+        let twice = [
+            ("Sec-WebSocket-Key", VALID[3].1),
+            ("Sec-WebSocket-Key", VALID[3].1),
+        ];
+        assert_eq!(status(&twice), Err(400));
+    }
+}

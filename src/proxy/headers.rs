@@ -1,0 +1,66 @@
+//! What the target is told about the client, in headers; and how long heads are on the wire.
+//!
+//! What a client itself says of where it comes from is not trusted: it is replaced or removed.
+
+use http::HeaderMap;
+use http::header::{FORWARDED, HOST, HeaderName, HeaderValue};
+use pingora::Result;
+use pingora::http::{RequestHeader, ResponseHeader};
+
+use super::Exchange;
+
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const UNTRUSTED: [HeaderName; 4] = [
+    FORWARDED,
+    HeaderName::from_static("x-forwarded-port"),
+    HeaderName::from_static("x-forwarded-server"),
+    HeaderName::from_static("x-forwarded-prefix"),
+];
+
+/// Sets `X-Forwarded-For`, `-Proto` and `-Host` and `X-Request-Id` on the request that goes to the target.
+pub(super) fn tell_target(exchange: &Exchange, request: &mut RequestHeader) -> Result<()> {
+    for name in &UNTRUSTED {
+        request.remove_header(name);
+    }
+    request.insert_header(X_FORWARDED_FOR, exchange.client_ip().to_string())?;
+    request.insert_header(X_FORWARDED_PROTO, "http")?;
+    request.insert_header(X_REQUEST_ID, exchange.tracking_id())?;
+    match request.headers.get(HOST).cloned() {
+        Some(host) => request.insert_header(X_FORWARDED_HOST, host)?,
+        None => _ = request.remove_header(&X_FORWARDED_HOST),
+    }
+    Ok(())
+}
+
+/// A header's value as text, the first of them if there are several.
+pub(super) fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
+    let value = headers.get(name).map(HeaderValue::as_bytes)?;
+    Some(String::from_utf8_lossy(value).into_owned())
+}
+
+/// The bytes of an answer's head as it goes to an HTTP/1.1 client.
+pub(super) fn wire_size(header: &ResponseHeader) -> u64 {
+    let reason = header.get_reason_phrase().map_or(0, str::len);
+    let line = "HTTP/1.1 200 ".len() + reason + "\r\n".len();
+    let field = |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len() + 4;
+    let fields: usize = header.headers.iter().map(field).sum();
+    (line + fields + "\r\n".len()) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_size_of_a_head_is_that_on_the_wire() {
+        let mut header = ResponseHeader::build(404, None).unwrap();
+        header.insert_header("Content-Length", "3").unwrap();
+        header.append_header("Set-Cookie", "a=1").unwrap();
+        header.append_header("Set-Cookie", "b=2").unwrap();
+        let wire = "HTTP/1.1 404 Not Found\r\nContent-Length: 3\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2\r\n\r\n";
+        assert_eq!(wire_size(&header), wire.len() as u64);
+    }
+}

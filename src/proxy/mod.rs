@@ -1,0 +1,170 @@
+//! Pingora's phases, in the order in which a request meets them. Each is a doorway into one room.
+//!
+//! A request that cannot go on leaves by a `Refusal`, and `fail_to_proxy` is the only place that answers one.
+
+mod exchange;
+mod handshake;
+mod headers;
+mod refusal;
+mod response;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::modules::http::HttpModules;
+use pingora::prelude::{HttpPeer, ProxyHttp, Session};
+use pingora::protocols::Digest;
+use pingora::proxy::{FailToProxy, ProxyWarnLogContext};
+use pingora::{BError, Error, Result};
+
+use crate::listener::{CONNECTION, Connection};
+use crate::rules::{Action, Request, Response};
+pub use exchange::Exchange;
+use refusal::Refusal;
+
+/// The proxy. It has no state: what a request needs comes with its connection.
+pub struct Proxy;
+
+#[async_trait]
+impl ProxyHttp for Proxy {
+    type CTX = Exchange;
+
+    fn new_ctx(&self) -> Exchange {
+        Exchange::begin(CONNECTION.with(Arc::<Connection>::clone))
+    }
+
+    fn init_downstream_modules(&self, _: &mut HttpModules) {}
+
+    async fn request_filter(&self, session: &mut Session, exchange: &mut Exchange) -> Result<bool> {
+        exchange.read_head(session);
+        let forwarding_rule = exchange.rule();
+        let head = session.req_header();
+        let client_ip = exchange.client_ip();
+        let request = Request::new(
+            head.method.as_str(),
+            head.raw_path(),
+            &head.headers,
+            client_ip,
+        );
+        let rule = forwarding_rule
+            .rules
+            .find(&request)
+            .ok_or(Refusal::NO_MATCHING_RULE)?;
+        exchange.matched(rule);
+        match &rule.action {
+            Action::Respond(Response::Static(answer)) => {
+                response::send_static(session, answer).await?;
+                Ok(true)
+            }
+            Action::Respond(Response::Redirect(redirect)) => {
+                let answer = response::redirect(redirect, &request)?;
+                session.write_response_header(answer, true).await?;
+                Ok(true)
+            }
+            Action::Forward(route) => {
+                let is_handshake = handshake::is_handshake(head)?;
+                if !is_handshake {
+                    session
+                        .req_header_mut()
+                        .remove_header(&http::header::UPGRADE);
+                }
+                exchange.forward_to(route, is_handshake);
+                Ok(false)
+            }
+        }
+    }
+
+    async fn upstream_peer(
+        &self,
+        _: &mut Session,
+        exchange: &mut Exchange,
+    ) -> Result<Box<HttpPeer>> {
+        Ok(exchange.pick()?)
+    }
+
+    fn fail_to_connect(
+        &self,
+        _: &mut Session,
+        _: &HttpPeer,
+        exchange: &mut Exchange,
+        mut error: BError,
+    ) -> BError {
+        error.set_retry(exchange.connect_failed());
+        error
+    }
+
+    async fn connected_to_upstream(
+        &self,
+        _: &mut Session,
+        reused: bool,
+        _: &HttpPeer,
+        _: std::os::fd::RawFd,
+        _: Option<&Digest>,
+        exchange: &mut Exchange,
+    ) -> Result<()> {
+        exchange.connected(reused);
+        Ok(())
+    }
+
+    async fn upstream_request_filter(
+        &self,
+        _: &mut Session,
+        request: &mut RequestHeader,
+        exchange: &mut Exchange,
+    ) -> Result<()> {
+        headers::tell_target(exchange, request)
+    }
+
+    async fn upstream_response_filter(
+        &self,
+        session: &mut Session,
+        answer: &mut ResponseHeader,
+        exchange: &mut Exchange,
+    ) -> Result<()> {
+        exchange.answered(session, answer.status.as_u16());
+        Ok(())
+    }
+
+    async fn fail_to_proxy(
+        &self,
+        session: &mut Session,
+        error: &Error,
+        exchange: &mut Exchange,
+    ) -> FailToProxy {
+        let Some(refusal) = exchange.refuse(error, session) else {
+            return FailToProxy {
+                error_code: 0,
+                can_reuse_downstream: false,
+            };
+        };
+        let sent = refusal.send(session).await;
+        let can_reuse_downstream = sent.is_ok() && refusal.keeps_connection();
+        FailToProxy {
+            error_code: refusal.status(),
+            can_reuse_downstream,
+        }
+    }
+
+    async fn logging(&self, session: &mut Session, error: Option<&Error>, exchange: &mut Exchange) {
+        exchange.close(session, error);
+    }
+
+    fn request_summary(&self, _: &Session, exchange: &Exchange) -> String {
+        format!("exchange {}", exchange.tracking_id())
+    }
+
+    fn suppress_error_log(&self, _: &Session, _: &Exchange, _: &Error) -> bool {
+        true
+    }
+
+    fn suppress_proxy_warn_log(
+        &self,
+        _: &Session,
+        _: &Exchange,
+        _: &Error,
+        _: ProxyWarnLogContext,
+    ) -> bool {
+        true
+    }
+}

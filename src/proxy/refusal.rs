@@ -1,0 +1,183 @@
+//! The one place where an error becomes an answer: which status, and what the client reads.
+//!
+//! A room that cannot go on returns a [`Refusal`], which travels by `?` as the cause of a Pingora error;
+//! `fail_to_proxy` turns it, and every error of Pingora's own, into the answer.
+
+use std::fmt;
+
+use pingora::http::ResponseHeader;
+use pingora::prelude::Session;
+use pingora::{BError, Error, ErrorSource, ErrorType, Result};
+
+use crate::telemetry::RefusalReason;
+
+/// Why we answer a request with an error of our own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Refusal {
+    /// The closed word for it.
+    pub reason: RefusalReason,
+    /// What exactly, in a few words.
+    pub detail: &'static str,
+}
+
+impl Refusal {
+    /// No HTTP rule matched.
+    pub const NO_MATCHING_RULE: Refusal = Refusal {
+        reason: RefusalReason::NoMatchingRule,
+        detail: "no HTTP rule matches the request",
+    };
+    /// No target takes the request, or none could be connected to.
+    pub const NO_TARGET: Refusal = Refusal {
+        reason: RefusalReason::NoTarget,
+        detail: "no target is available",
+    };
+    /// The target did not answer in time.
+    pub const TARGET_TIMEOUT: Refusal = Refusal {
+        reason: RefusalReason::TargetTimeout,
+        detail: "the target did not answer in time",
+    };
+    /// A WebSocket version that is not ours (RFC 6455 section 4.4).
+    pub const WEBSOCKET_VERSION: Refusal = Refusal {
+        reason: RefusalReason::WebsocketVersion,
+        detail: "only WebSocket version 13 is served",
+    };
+    const TARGET_FAILED: Refusal = Refusal {
+        reason: RefusalReason::TargetFailed,
+        detail: "the target broke off or sent garbage",
+    };
+    const CLIENT_TIMEOUT: Refusal = Refusal {
+        reason: RefusalReason::ClientTimeout,
+        detail: "the request's body did not arrive within clientTimeout",
+    };
+    const BAD_REQUEST: Refusal = Refusal {
+        reason: RefusalReason::BadRequest,
+        detail: "malformed request",
+    };
+    const INTERNAL: Refusal = Refusal {
+        reason: RefusalReason::Internal,
+        detail: "internal error",
+    };
+
+    /// The refusal behind an error; `None` where the client is gone and there is nobody to answer.
+    pub fn of(error: &Error) -> Option<Refusal> {
+        if let Some(refusal) = error.root_cause().downcast_ref::<Refusal>() {
+            return Some(*refusal);
+        }
+        match error.esource() {
+            ErrorSource::Upstream => Some(of_target(error.etype())),
+            ErrorSource::Downstream => of_client(error.etype()),
+            ErrorSource::Internal | ErrorSource::Unset => Some(Refusal::INTERNAL),
+        }
+    }
+
+    /// The status of the answer.
+    pub fn status(self) -> u16 {
+        match self.reason {
+            RefusalReason::BadRequest | RefusalReason::BadHandshake => 400,
+            RefusalReason::NoMatchingRule => 404,
+            RefusalReason::ConnectMethod => 405,
+            RefusalReason::ClientTimeout => 408,
+            RefusalReason::WebsocketVersion => 426,
+            RefusalReason::Internal => 500,
+            RefusalReason::TargetFailed => 502,
+            RefusalReason::NoTarget => 503,
+            RefusalReason::TargetTimeout => 504,
+        }
+    }
+
+    /// Whether the next request may come on the same connection.
+    pub fn keeps_connection(self) -> bool {
+        self.reason == RefusalReason::NoMatchingRule
+    }
+
+    /// Answers, where no answer has begun.
+    pub async fn send(self, session: &mut Session) -> Result<()> {
+        let body = format!("{} {}\n", self.status(), self.detail);
+        let mut header = ResponseHeader::build(self.status(), Some(4))?;
+        header.insert_header("Content-Type", "text/plain; charset=utf-8")?;
+        header.insert_header("Content-Length", body.len())?;
+        header.insert_header("Cache-Control", "no-store")?;
+        if self.reason == RefusalReason::WebsocketVersion {
+            header.insert_header("Sec-WebSocket-Version", "13")?;
+        }
+        if !self.keeps_connection() {
+            session.set_keepalive(None);
+        }
+        session
+            .write_response_header(Box::new(header), false)
+            .await?;
+        session.write_response_body(Some(body.into()), true).await
+    }
+}
+
+fn of_target(error: &ErrorType) -> Refusal {
+    match error {
+        ErrorType::ReadTimedout => Refusal::TARGET_TIMEOUT,
+        _ if is_connect_error(error) => Refusal::NO_TARGET,
+        _ => Refusal::TARGET_FAILED,
+    }
+}
+
+fn is_connect_error(error: &ErrorType) -> bool {
+    matches!(
+        error,
+        ErrorType::ConnectTimedout
+            | ErrorType::ConnectRefused
+            | ErrorType::ConnectNoRoute
+            | ErrorType::ConnectError
+            | ErrorType::BindError
+            | ErrorType::SocketError
+    )
+}
+
+fn of_client(error: &ErrorType) -> Option<Refusal> {
+    match error {
+        ErrorType::ReadTimedout => Some(Refusal::CLIENT_TIMEOUT),
+        ErrorType::ReadError
+        | ErrorType::WriteError
+        | ErrorType::WriteTimedout
+        | ErrorType::ConnectionClosed => None,
+        _ => Some(Refusal::BAD_REQUEST),
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.detail)
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+impl From<Refusal> for BError {
+    fn from(refusal: Refusal) -> Self {
+        Error::because(ErrorType::HTTPStatus(refusal.status()), "refused", refusal)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_of_either_side_becomes_its_refusal() {
+        let up = |error| Refusal::of(&Error::new_up(error)).map(Refusal::status);
+        let down = |error| Refusal::of(&Error::new_down(error)).map(Refusal::status);
+        assert_eq!(up(ErrorType::ReadTimedout), Some(504));
+        assert_eq!(up(ErrorType::ConnectRefused), Some(503));
+        assert_eq!(up(ErrorType::ConnectTimedout), Some(503));
+        assert_eq!(up(ErrorType::ConnectionClosed), Some(502));
+        assert_eq!(up(ErrorType::InvalidHTTPHeader), Some(502));
+        assert_eq!(down(ErrorType::ReadTimedout), Some(408));
+        assert_eq!(down(ErrorType::InvalidHTTPHeader), Some(400));
+        assert_eq!(down(ErrorType::ConnectionClosed), None);
+        assert_eq!(down(ErrorType::WriteError), None);
+    }
+
+    #[test]
+    fn a_refusal_survives_its_way_through_pingora() {
+        let error: BError = Refusal::NO_MATCHING_RULE.into();
+        let error = error.more_context("on the way");
+        assert_eq!(Refusal::of(&error), Some(Refusal::NO_MATCHING_RULE));
+    }
+}

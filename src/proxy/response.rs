@@ -1,0 +1,42 @@
+//! The answers of `STATIC` and `REDIRECT` rules.
+
+use pingora::Result;
+use pingora::http::ResponseHeader;
+use pingora::prelude::Session;
+
+use crate::rules::{Redirect, Request, Static};
+
+/// Sends a ready-made answer.
+pub(super) async fn send_static(session: &mut Session, answer: &Static) -> Result<()> {
+    let mut header = ResponseHeader::build(answer.status, Some(3))?;
+    let has_body = !matches!(answer.status.as_u16(), 204 | 205 | 304);
+    if has_body {
+        header.insert_header("Content-Type", &answer.content_type)?;
+        header.insert_header("Content-Length", answer.body.len())?;
+    }
+    send(session, header, has_body.then(|| answer.body.clone())).await
+}
+
+/// Builds the answer that sends a client elsewhere.
+pub(super) fn redirect(redirect: &Redirect, request: &Request<'_>) -> Result<Box<ResponseHeader>> {
+    let mut header = ResponseHeader::build(redirect.status, Some(3))?;
+    header.insert_header("Location", redirect.location(request))?;
+    header.insert_header("Content-Length", 0)?;
+    Ok(Box::new(header))
+}
+
+async fn send(
+    session: &mut Session,
+    header: ResponseHeader,
+    body: Option<bytes::Bytes>,
+) -> Result<()> {
+    let is_head = session.req_header().method == http::Method::HEAD;
+    let body = body.filter(|body| !is_head && !body.is_empty());
+    session
+        .write_response_header(Box::new(header), body.is_none())
+        .await?;
+    match body {
+        Some(body) => session.write_response_body(Some(body), true).await,
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,339 @@
+//! One condition of a rule: which values of a request it looks at.
+//!
+//! A condition holds when its comparison holds for any one of these values, so it does not hold where there are none;
+//! `negate` inverts that as a whole. `Connection` and `Upgrade` are lists of tokens, which browsers fill differently:
+//! each token is a value of its own. An empty host is none.
+
+use http::HeaderName;
+use ipnet::IpNet;
+
+use super::comparison::Comparison;
+use super::request::Request;
+use crate::config::file;
+
+/// A condition, ready to be held against requests.
+#[derive(Debug)]
+pub(super) struct Condition {
+    subject: Subject,
+    negate: bool,
+}
+
+#[derive(Debug)]
+enum Subject {
+    Header(HeaderName, Comparison),
+    TokenList(HeaderName, Comparison),
+    Query(Box<[u8]>, Comparison),
+    Cookie(Box<[u8]>, Comparison),
+    Path(Comparison),
+    Host(Comparison),
+    Method(Comparison),
+    SourceIp(IpNet),
+}
+
+impl Condition {
+    /// Builds the condition; an error is a key that cannot be a header's name.
+    pub(super) fn build(condition: &file::Condition) -> Result<Self, String> {
+        Ok(Self {
+            subject: Subject::build(&condition.subject)?,
+            negate: condition.negate,
+        })
+    }
+
+    /// Whether the condition holds for this request.
+    pub(super) fn holds(&self, request: &Request<'_>) -> bool {
+        self.subject.holds(request) != self.negate
+    }
+}
+
+impl Subject {
+    fn build(subject: &file::Subject) -> Result<Self, String> {
+        let built = |comparison| Comparison::build(comparison, subject.ignores_case());
+        Ok(match subject {
+            file::Subject::Header(key, comparison) if subject.is_token_list() => {
+                Self::TokenList(header_name(key)?, built(comparison))
+            }
+            file::Subject::Header(key, comparison) => {
+                Self::Header(header_name(key)?, built(comparison))
+            }
+            file::Subject::Query(key, comparison) => {
+                Self::Query(key.as_bytes().into(), built(comparison))
+            }
+            file::Subject::Cookie(key, comparison) => {
+                Self::Cookie(key.as_bytes().into(), built(comparison))
+            }
+            file::Subject::Path(comparison) => Self::Path(built(comparison)),
+            file::Subject::Host(comparison) => Self::Host(built(comparison)),
+            file::Subject::Method(comparison) => Self::Method(built(comparison)),
+            file::Subject::SourceIp(block) => Self::SourceIp(*block),
+        })
+    }
+
+    fn holds(&self, request: &Request<'_>) -> bool {
+        match self {
+            Self::Header(name, comparison) => any(request.header_lines(name), comparison),
+            Self::TokenList(name, comparison) => any(request.header_tokens(name), comparison),
+            Self::Query(key, comparison) => any(request.parameters(key), comparison),
+            Self::Cookie(key, comparison) => any(request.cookies(key), comparison),
+            Self::Path(comparison) => comparison.holds(request.path()),
+            Self::Host(comparison) => {
+                !request.host().is_empty() && comparison.holds(request.host())
+            }
+            Self::Method(comparison) => comparison.holds(request.method().as_bytes()),
+            Self::SourceIp(block) => block.contains(&request.client_ip()),
+        }
+    }
+}
+
+fn any<'a>(mut values: impl Iterator<Item = &'a [u8]>, comparison: &Comparison) -> bool {
+    values.any(|value| comparison.holds(value))
+}
+
+fn header_name(key: &str) -> Result<HeaderName, String> {
+    HeaderName::from_bytes(key.as_bytes()).map_err(|_| key.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use http::HeaderMap;
+    use regex::bytes::{Regex, RegexBuilder};
+
+    use super::super::request::tests::headers;
+    use super::*;
+    use file::Comparison::{Contains, EndsWith, Equals, Exists, Matches, StartsWith};
+    use file::Subject::{Cookie, Header, Host, Method, Path, Query, SourceIp};
+
+    const CLIENT: &str = "::ffff:10.1.2.3";
+
+    fn sample() -> HeaderMap {
+        headers(&[
+            ("Host", "Chat.Example.com:8080"),
+            ("X-Room", "blue"),
+            ("x-room", "green, Red"),
+            ("X-Empty", ""),
+            ("Connection", "keep-alive, Upgrade"),
+            ("connection", "X-Other"),
+            ("Upgrade", ","),
+            ("Cookie", "id=abc123; theme=Dark"),
+            ("Cookie", "id=xyz789"),
+        ])
+    }
+
+    /// Whether the condition holds for the sample; its negation must say the opposite.
+    fn holds(subject: file::Subject) -> bool {
+        let headers = sample();
+        let client: IpAddr = CLIENT.parse().unwrap();
+        let target = b"/Rooms/blue%20room?room=blue&token=&room=Green&flag";
+        let request = Request::new("GET", target, &headers, client);
+        let mut condition = file::Condition {
+            subject,
+            negate: false,
+        };
+        let plain = Condition::build(&condition).unwrap().holds(&request);
+        condition.negate = true;
+        let negated = Condition::build(&condition).unwrap().holds(&request);
+        assert_ne!(plain, negated, "{:?}", condition.subject);
+        plain
+    }
+
+    /// Compiled as the configuration does it.
+    fn matches(expression: &str) -> file::Comparison {
+        Matches(Regex::new(expression).unwrap())
+    }
+
+    fn matches_ignoring_case(expression: &str) -> file::Comparison {
+        let mut builder = RegexBuilder::new(expression);
+        Matches(builder.case_insensitive(true).build().unwrap())
+    }
+
+    fn all_hold<const N: usize>(subjects: [file::Subject; N]) {
+        for subject in subjects {
+            let text = format!("{subject:?}");
+            assert!(holds(subject), "{text}");
+        }
+    }
+
+    fn none_holds<const N: usize>(subjects: [file::Subject; N]) {
+        for subject in subjects {
+            let text = format!("{subject:?}");
+            assert!(!holds(subject), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_header_is_compared_line_by_line_with_case() {
+        let room = |comparison| Header("X-ROOM".into(), comparison);
+        all_hold([
+            room(Exists),
+            room(Contains("lu".into())),
+            room(Equals("blue".into())),
+            room(Equals("green, Red".into())),
+            room(matches("^gr.*d$")),
+            room(StartsWith("green".into())),
+            room(EndsWith("Red".into())),
+            Header("X-Empty".into(), Exists),
+            Header("X-Empty".into(), Equals(String::new())),
+        ]);
+        none_holds([
+            Header("X-Missing".into(), Exists),
+            Header("X-Missing".into(), Equals(String::new())),
+            room(Contains("LU".into())),
+            room(Equals("green".into())),
+            room(matches("^Gr")),
+            room(StartsWith("Red".into())),
+            room(EndsWith("red".into())),
+        ]);
+    }
+
+    #[test]
+    fn connection_is_compared_token_by_token_without_case() {
+        let connection = |comparison| Header("Connection".into(), comparison);
+        all_hold([
+            connection(Exists),
+            connection(Contains("GRAD".into())),
+            connection(Equals("upgrade".into())),
+            connection(Equals("KEEP-alive".into())),
+            connection(Equals("x-other".into())),
+            connection(matches_ignoring_case("^up.*e$")),
+            connection(StartsWith("UP".into())),
+            connection(EndsWith("Alive".into())),
+        ]);
+        none_holds([
+            Header("Upgrade".into(), Exists),
+            Header("Upgrade".into(), Equals(String::new())),
+            connection(Contains("alive, up".into())),
+            connection(Equals("close".into())),
+            connection(matches_ignoring_case("alive.*upgrade")),
+            connection(StartsWith("alive".into())),
+            connection(EndsWith("keep".into())),
+        ]);
+    }
+
+    #[test]
+    fn a_parameter_is_compared_raw_at_every_occurrence() {
+        let room = |comparison| Query("room".into(), comparison);
+        all_hold([
+            room(Exists),
+            room(Contains("ree".into())),
+            room(Equals("blue".into())),
+            room(Equals("Green".into())),
+            room(matches("^[a-z]+$")),
+            room(StartsWith("Gr".into())),
+            room(EndsWith("ue".into())),
+            Query("token".into(), Equals(String::new())),
+            Query("flag".into(), Equals(String::new())),
+        ]);
+        none_holds([
+            Query("Room".into(), Exists),
+            room(Contains("blue&".into())),
+            room(Equals("green".into())),
+            room(matches("[0-9]")),
+            room(StartsWith("gr".into())),
+            room(EndsWith("UE".into())),
+        ]);
+    }
+
+    #[test]
+    fn a_cookie_is_compared_raw_over_all_lines() {
+        let id = |comparison| Cookie("id".into(), comparison);
+        all_hold([
+            id(Exists),
+            id(Contains("c1".into())),
+            id(Equals("abc123".into())),
+            id(Equals("xyz789".into())),
+            id(matches("^[a-c]+[0-9]+$")),
+            id(StartsWith("xyz".into())),
+            id(EndsWith("789".into())),
+        ]);
+        none_holds([
+            Cookie("ID".into(), Exists),
+            id(Contains("theme".into())),
+            id(Equals("ABC123".into())),
+            id(matches(";")),
+            id(StartsWith("id".into())),
+            id(EndsWith("Dark".into())),
+        ]);
+    }
+
+    #[test]
+    fn the_path_is_compared_raw_and_without_the_query() {
+        all_hold([
+            Path(Exists),
+            Path(Contains("%20".into())),
+            Path(Equals("/Rooms/blue%20room".into())),
+            Path(matches("^/Rooms/[^/]+$")),
+            Path(StartsWith("/Rooms/".into())),
+            Path(EndsWith("room".into())),
+        ]);
+        none_holds([
+            Path(Contains("blue room".into())),
+            Path(Equals("/Rooms/blue%20room?room=blue".into())),
+            Path(matches("Green")),
+            Path(StartsWith("/rooms/".into())),
+            Path(EndsWith("flag".into())),
+        ]);
+    }
+
+    #[test]
+    fn the_host_is_compared_without_port_and_case() {
+        all_hold([
+            Host(Exists),
+            Host(Contains("EXAMPLE".into())),
+            Host(Equals("chat.example.COM".into())),
+            Host(matches_ignoring_case(r"^chat\.")),
+            Host(StartsWith("cHat".into())),
+            Host(EndsWith(".Com".into())),
+        ]);
+        none_holds([
+            Host(Contains(":".into())),
+            Host(Equals("chat.example.com:8080".into())),
+            Host(matches_ignoring_case("8080$")),
+            Host(StartsWith("example".into())),
+            Host(EndsWith("8080".into())),
+        ]);
+    }
+
+    #[test]
+    fn nothing_holds_for_an_empty_host() {
+        let headers = headers(&[("Host", "")]);
+        let request = Request::new("GET", b"/", &headers, CLIENT.parse().unwrap());
+        for comparison in [Exists, Equals(String::new()), matches("")] {
+            let condition = file::Condition {
+                subject: Host(comparison),
+                negate: false,
+            };
+            assert!(!Condition::build(&condition).unwrap().holds(&request));
+        }
+    }
+
+    #[test]
+    fn the_method_is_compared_with_case() {
+        all_hold([
+            Method(Exists),
+            Method(Contains("E".into())),
+            Method(Equals("GET".into())),
+            Method(matches("^(GET|HEAD)$")),
+            Method(StartsWith("G".into())),
+            Method(EndsWith("T".into())),
+        ]);
+        none_holds([
+            Method(Contains("e".into())),
+            Method(Equals("get".into())),
+            Method(matches("POST")),
+            Method(StartsWith("P".into())),
+            Method(EndsWith("t".into())),
+        ]);
+    }
+
+    #[test]
+    fn the_source_ip_lies_in_the_block_whatever_form_it_came_in() {
+        let block = |text: &str| SourceIp(text.parse().unwrap());
+        all_hold([
+            block("10.1.2.0/24"),
+            block("10.1.2.3/32"),
+            block("0.0.0.0/0"),
+        ]);
+        none_holds([block("10.1.3.0/24"), block("10.1.2.4/32"), block("::/0")]);
+    }
+}

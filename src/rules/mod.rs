@@ -1,0 +1,277 @@
+//! The HTTP rules of a forwarding rule: which of them a request meets, and what that one does.
+//!
+//! [`Rules`] are built once from the checked configuration and then only read. `find` allocates nothing and knows no
+//! session: a [`Request`] borrows what conditions look at from the parsed head. Carrying an action out is the work of
+//! `proxy`. `STATIC` and `REDIRECT` rules come before all `FORWARD` rules, whatever order they were written in.
+
+mod action;
+mod comparison;
+mod condition;
+mod request;
+
+use std::sync::Arc;
+
+pub use self::action::{Action, Redirect, Response, Static};
+pub use self::request::Request;
+
+use self::condition::Condition;
+use crate::config::file;
+
+/// The HTTP rules of one forwarding rule, in the order of their evaluation; `G` is what `FORWARD` leads to.
+#[derive(Debug)]
+pub struct Rules<G> {
+    rules: Vec<Rule<G>>,
+}
+
+/// One HTTP rule.
+#[derive(Debug)]
+pub struct Rule<G> {
+    /// Its name in the configuration.
+    pub name: Arc<str>,
+    /// Its place in the order of evaluation, from 0.
+    pub index: usize,
+    /// What is done with a request that meets the rule.
+    pub action: Action<G>,
+    conditions: Vec<Condition>,
+}
+
+impl<G> Rules<G> {
+    /// Builds the rules; `group` resolves a target group's name.
+    ///
+    /// An error is the configured word that cannot be used: the name of an unknown target group, or text that has no
+    /// place in a header. The configuration has been checked for these, so none is expected.
+    pub fn build(
+        rules: &[file::HttpRule],
+        group: impl Fn(&str) -> Option<G>,
+    ) -> Result<Self, String> {
+        let mut ordered: Vec<_> = rules.iter().collect();
+        ordered.sort_by_key(|rule| matches!(rule.action, file::Action::Forward { .. }));
+        let rules = ordered
+            .into_iter()
+            .enumerate()
+            .map(|(index, rule)| Rule::build(index, rule, &group))
+            .collect::<Result<_, _>>()?;
+        Ok(Self { rules })
+    }
+
+    /// The first rule whose conditions all hold.
+    pub fn find(&self, request: &Request<'_>) -> Option<&Rule<G>> {
+        self.rules.iter().find(|rule| rule.matches(request))
+    }
+
+    /// All rules, in the order of their evaluation.
+    pub fn iter(&self) -> impl Iterator<Item = &Rule<G>> {
+        self.rules.iter()
+    }
+}
+
+impl<G> Rule<G> {
+    fn build(
+        index: usize,
+        rule: &file::HttpRule,
+        group: impl Fn(&str) -> Option<G>,
+    ) -> Result<Self, String> {
+        Ok(Self {
+            name: rule.name.as_str().into(),
+            index,
+            action: Action::build(&rule.action, group)?,
+            conditions: rule
+                .conditions
+                .iter()
+                .map(Condition::build)
+                .collect::<Result<_, _>>()?,
+        })
+    }
+
+    fn matches(&self, request: &Request<'_>) -> bool {
+        self.conditions
+            .iter()
+            .all(|condition| condition.holds(request))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
+
+    use http::HeaderMap;
+
+    use super::request::tests::headers;
+    use super::*;
+    use crate::config::file::{Comparison, HttpRule, Subject};
+
+    const CHROME: &[(&str, &str)] = &[
+        ("Host", "chat.example.com"),
+        ("Connection", "Upgrade"),
+        ("Pragma", "no-cache"),
+        ("Cache-Control", "no-cache"),
+        ("Upgrade", "websocket"),
+        ("Origin", "https://chat.example.com"),
+        ("Sec-WebSocket-Version", "13"),
+        ("Accept-Encoding", "gzip, deflate, br, zstd"),
+        ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+        (
+            "Sec-WebSocket-Extensions",
+            "permessage-deflate; client_max_window_bits",
+        ),
+    ];
+
+    const FIREFOX: &[(&str, &str)] = &[
+        ("Host", "chat.example.com"),
+        ("Accept", "*/*"),
+        ("Accept-Encoding", "gzip, deflate, br, zstd"),
+        ("Sec-WebSocket-Version", "13"),
+        ("Origin", "https://chat.example.com"),
+        ("Sec-WebSocket-Extensions", "permessage-deflate"),
+        ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+        ("Connection", "keep-alive, Upgrade"),
+        ("Pragma", "no-cache"),
+        ("Cache-Control", "no-cache"),
+        ("Upgrade", "websocket"),
+    ];
+
+    fn forward(name: &str, subjects: Vec<Subject>) -> HttpRule {
+        let target_group = "chat".to_owned();
+        rule(name, subjects, file::Action::Forward { target_group })
+    }
+
+    fn answer(name: &str, subjects: Vec<Subject>) -> HttpRule {
+        let action = file::Action::Static {
+            status_code: 200,
+            response_message: String::new(),
+            content_type: "text/plain".into(),
+        };
+        rule(name, subjects, action)
+    }
+
+    fn redirect(name: &str, subjects: Vec<Subject>) -> HttpRule {
+        let action = file::Action::Redirect {
+            location: "https://example.com/".into(),
+            status_code: 301,
+            drop_query: false,
+        };
+        rule(name, subjects, action)
+    }
+
+    fn rule(name: &str, subjects: Vec<Subject>, action: file::Action) -> HttpRule {
+        let conditions = subjects
+            .into_iter()
+            .map(|subject| file::Condition {
+                subject,
+                negate: false,
+            })
+            .collect();
+        HttpRule {
+            name: name.to_owned(),
+            conditions,
+            action,
+        }
+    }
+
+    fn equals(key: &str, value: &str) -> Subject {
+        Subject::Header(key.into(), Comparison::Equals(value.into()))
+    }
+
+    fn path_starts_with(prefix: &str) -> Subject {
+        Subject::Path(Comparison::StartsWith(prefix.into()))
+    }
+
+    fn build(rules: &[HttpRule]) -> Rules<&'static str> {
+        Rules::build(rules, |name| (name == "chat").then_some("the chat group")).unwrap()
+    }
+
+    fn found<'r>(rules: &'r Rules<&str>, target: &str, headers: &HeaderMap) -> Option<&'r str> {
+        let client = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        let request = Request::new("GET", target.as_bytes(), headers, client);
+        rules.find(&request).map(|rule| &*rule.name)
+    }
+
+    #[test]
+    fn the_handshakes_of_chrome_and_firefox_meet_the_connection_and_upgrade_rule() {
+        let rules = build(&[forward(
+            "forward",
+            vec![
+                equals("Connection", "upgrade"),
+                equals("Upgrade", "websocket"),
+            ],
+        )]);
+        let plain: &[_] = &[("Host", "chat.example.com"), ("Connection", "keep-alive")];
+        let other: &[_] = &[
+            ("Connection", "Upgrade, HTTP2-Settings"),
+            ("Upgrade", "h2c"),
+        ];
+        for (head, expected) in [
+            (CHROME, Some("forward")),
+            (FIREFOX, Some("forward")),
+            (plain, None),
+            (other, None),
+        ] {
+            assert_eq!(found(&rules, "/chat", &headers(head)), expected, "{head:?}");
+        }
+    }
+
+    #[test]
+    fn forward_rules_come_last_and_otherwise_the_order_is_as_written() {
+        let rules = build(&[
+            forward("forward 1", vec![]),
+            answer("static", vec![]),
+            forward("forward 2", vec![]),
+            redirect("redirect", vec![]),
+        ]);
+        let order: Vec<_> = rules.iter().map(|rule| (rule.index, &*rule.name)).collect();
+        let expected = [
+            (0, "static"),
+            (1, "redirect"),
+            (2, "forward 1"),
+            (3, "forward 2"),
+        ];
+        assert_eq!(order, expected);
+    }
+
+    #[test]
+    fn the_first_rule_whose_conditions_all_hold_is_found() {
+        let rules = build(&[
+            forward("catch-all", vec![]),
+            answer(
+                "both",
+                vec![path_starts_with("/a"), equals("X-Beta", "yes")],
+            ),
+            answer("path", vec![path_starts_with("/a")]),
+            redirect("longer path", vec![path_starts_with("/a/b")]),
+        ]);
+        let beta: &[_] = &[("X-Beta", "yes")];
+        for (target, head, expected) in [
+            ("/a", beta, "both"),
+            ("/a/b", &[], "path"),
+            ("/b", beta, "catch-all"),
+        ] {
+            assert_eq!(found(&rules, target, &headers(head)), Some(expected));
+        }
+    }
+
+    #[test]
+    fn no_rule_is_found_when_none_matches_or_there_is_none() {
+        let head = HeaderMap::new();
+        let rules = build(&[answer("path", vec![path_starts_with("/a")])]);
+        assert_eq!(found(&rules, "/b", &head), None);
+        assert_eq!(found(&build(&[]), "/b", &head), None);
+    }
+
+    #[test]
+    fn a_forward_rule_holds_what_its_group_resolved_to() {
+        let rules = build(&[forward("forward", vec![])]);
+        let actions: Vec<_> = rules.iter().map(|rule| &rule.action).collect();
+        assert!(matches!(actions[..], [Action::Forward("the chat group")]));
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_an_error_that_names_it() {
+        for (rule, word) in [
+            (forward("forward", vec![]), "chat"),
+            (answer("static", vec![equals("no name", "")]), "no name"),
+        ] {
+            let built = Rules::build(&[rule], |_| None::<()>);
+            assert_eq!(built.err().as_deref(), Some(word));
+        }
+    }
+}

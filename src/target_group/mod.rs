@@ -1,0 +1,223 @@
+//! A target group: its targets, and which of them the next request goes to.
+//!
+//! Pingora's `LoadBalancer` holds the targets, checks them and proposes them in turn; this room decides which proposal is
+//! fit. A target that is unhealthy, in maintenance or of weight 0 gets nothing new, and a request is sent to each target
+//! once. Only the configuration's `file` is known here.
+
+mod health_check;
+mod selection;
+mod target;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use pingora::lb::discovery::Static;
+use pingora::lb::{Backend, Backends, LoadBalancer};
+use pingora::server::ShutdownWatch;
+use pingora::services::background::BackgroundService;
+
+use crate::config::file;
+use crate::telemetry::metrics::Metrics;
+use health_check::TcpProbe;
+use selection::RoundRobin;
+pub use target::Target;
+
+/// A target group as requests see it.
+pub struct TargetGroup {
+    /// Its name.
+    pub name: Arc<str>,
+    /// How long a TCP connection to a target may take.
+    pub connect_timeout: Duration,
+    /// How long a target may be silent before and within its answer.
+    pub response_timeout: Duration,
+    /// How often a failed connect is tried again.
+    pub retries: usize,
+    /// In the order of their addresses.
+    targets: Arc<[Arc<Target>]>,
+    balancer: LoadBalancer<RoundRobin>,
+    substitutes: AtomicUsize,
+}
+
+impl TargetGroup {
+    /// Builds a group whose targets all count as healthy until their first check.
+    pub fn build(group: &file::TargetGroup, metrics: &Metrics) -> Self {
+        let targets = targets(group, metrics);
+        let backends = targets
+            .iter()
+            .map(|target| target.backend.clone())
+            .collect();
+        let mut balancer = match group.algorithm {
+            file::Algorithm::RoundRobin => {
+                LoadBalancer::from_backends(Backends::new(Static::new(backends)))
+            }
+        };
+        balancer.set_health_check(Box::new(TcpProbe::new(group, Arc::clone(&targets))));
+        balancer.health_check_frequency = Some(group.health_check.check_interval);
+        balancer.parallel_health_check = true;
+        if balancer
+            .update()
+            .now_or_never()
+            .is_none_or(|updated| updated.is_err())
+        {
+            log::error!(
+                "target group {}: its targets could not be taken over",
+                group.name
+            );
+        }
+        TargetGroup {
+            name: group.name.as_str().into(),
+            connect_timeout: group.connect_timeout,
+            response_timeout: group.response_timeout,
+            retries: group.health_check.retries.into(),
+            targets,
+            balancer,
+            substitutes: AtomicUsize::new(0),
+        }
+    }
+
+    /// All targets, in the order of their addresses.
+    pub fn targets(&self) -> impl Iterator<Item = &Arc<Target>> {
+        self.targets.iter()
+    }
+
+    /// The target for a request that was sent to none of `tried` yet; `None` when no fit one is left.
+    pub fn pick(&self, tried: &[SocketAddr]) -> Option<Arc<Target>> {
+        let fit = |backend: &Backend, healthy: bool| {
+            healthy && find(&self.targets, backend).is_some_and(|target| target.is_fit(tried))
+        };
+        let proposed = self.balancer.select_with(b"", 1, fit);
+        let proposed = proposed.and_then(|backend| find(&self.targets, &backend));
+        proposed.or_else(|| self.substitute(tried)).cloned()
+    }
+
+    /// Takes the turn of a target that is not fit: one that is, in proportion to the weights.
+    fn substitute(&self, tried: &[SocketAddr]) -> Option<&Arc<Target>> {
+        let is_fit = |target: &&Arc<Target>| target.is_fit(tried) && self.is_healthy(target);
+        let fit: Vec<&Arc<Target>> = self.targets.iter().filter(is_fit).collect();
+        let total: usize = fit.iter().map(|target| target.backend.weight).sum();
+        let mut turn = self.substitutes.fetch_add(1, Relaxed).checked_rem(total)?;
+        fit.into_iter()
+            .find(|target| match turn.checked_sub(target.backend.weight) {
+                Some(rest) => {
+                    turn = rest;
+                    false
+                }
+                None => true,
+            })
+    }
+
+    /// What the last health checks say.
+    pub fn is_healthy(&self, target: &Target) -> bool {
+        self.balancer.backends().ready(&target.backend)
+    }
+
+    /// Checks the targets until the shutdown.
+    pub async fn check_health(&self, shutdown: ShutdownWatch) {
+        self.balancer.start(shutdown).await;
+    }
+}
+
+fn targets(group: &file::TargetGroup, metrics: &Metrics) -> Arc<[Arc<Target>]> {
+    let mut targets: Vec<&file::Target> = group.targets.iter().collect();
+    targets.sort_by_key(|target| target.address);
+    let build = |(place, target): (usize, &&file::Target)| {
+        let metrics = metrics.target(&group.name, target.address);
+        Arc::new(Target::build(target, place, metrics))
+    };
+    targets.iter().enumerate().map(build).collect()
+}
+
+fn find<'a>(targets: &'a [Arc<Target>], backend: &Backend) -> Option<&'a Arc<Target>> {
+    let address = backend.addr.as_inet()?;
+    let place = targets
+        .binary_search_by_key(address, |target| target.address)
+        .ok()?;
+    targets.get(place)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+
+    fn group(targets: &[(u16, bool)]) -> TargetGroup {
+        let target = |(place, (weight, maintenance)): (usize, &(u16, bool))| file::Target {
+            address: address(place),
+            weight: *weight,
+            health_check_enabled: true,
+            maintenance_enabled: *maintenance,
+        };
+        let group = file::TargetGroup {
+            name: "chat".into(),
+            algorithm: file::Algorithm::RoundRobin,
+            targets: targets.iter().enumerate().map(target).collect(),
+            health_check: file::HealthCheck {
+                check_timeout: Duration::from_secs(2),
+                check_interval: Duration::from_secs(2),
+                retries: 3,
+                healthy_threshold: 1,
+                unhealthy_threshold: 3,
+            },
+            connect_timeout: Duration::from_secs(5),
+            response_timeout: Duration::from_secs(60),
+        };
+        TargetGroup::build(&group, &Metrics::new().unwrap())
+    }
+
+    fn address(place: usize) -> SocketAddr {
+        SocketAddr::from(([192, 0, 2, 1], 8000 + u16::try_from(place).unwrap()))
+    }
+
+    fn shares(group: &TargetGroup, picks: usize) -> HashMap<usize, usize> {
+        let mut shares = HashMap::new();
+        for _ in 0..picks {
+            let target = group.pick(&[]).unwrap();
+            *shares.entry(target.place).or_default() += 1;
+        }
+        shares
+    }
+
+    #[test]
+    fn targets_are_picked_in_proportion_to_their_weights() {
+        let group = group(&[(1, false), (2, false), (7, false), (0, false), (256, true)]);
+        assert_eq!(
+            shares(&group, 1000),
+            HashMap::from([(0, 100), (1, 200), (2, 700)])
+        );
+    }
+
+    #[test]
+    fn the_turns_of_a_target_that_is_not_fit_go_to_the_others_by_weight() {
+        let group = group(&[(1, false), (2, false), (7, false)]);
+        let mut shares = [0; 3];
+        for _ in 0..900 {
+            shares[group.pick(&[address(2)]).unwrap().place] += 1;
+        }
+        assert_eq!(shares, [300, 600, 0]);
+    }
+
+    #[test]
+    fn nothing_is_picked_where_every_weight_is_zero_or_there_is_no_target() {
+        assert!(group(&[(0, false), (0, false)]).pick(&[]).is_none());
+        assert!(group(&[(1, true)]).pick(&[]).is_none());
+        assert!(group(&[]).pick(&[]).is_none());
+    }
+
+    #[test]
+    fn each_target_is_picked_once_for_one_request() {
+        let group = group(&[(1, false), (200, false), (1, false), (0, false)]);
+        for _ in 0..50 {
+            let mut tried = Vec::new();
+            while let Some(target) = group.pick(&tried) {
+                assert!(!tried.contains(&target.address));
+                tried.push(target.address);
+            }
+            tried.sort();
+            assert_eq!(tried, [address(0), address(1), address(2)]);
+        }
+    }
+}

@@ -1,0 +1,353 @@
+//! The access log: one writer, on a thread of its own, so that a slow disk slows no request.
+//!
+//! Lines reach the writer through a queue that is bounded in lines and in bytes; one that does not fit is dropped and
+//! counted. The writer writes as soon as it has a line, whole lines at a time, and appends: after a write that failed half
+//! way the next line begins on a line of its own.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::time::{Duration, SystemTime};
+
+use prometheus::IntCounter;
+
+const QUEUED_LINES: usize = 65_536;
+const QUEUED_BYTES: usize = 64 << 20;
+const BATCH_BYTES: usize = 256 << 10;
+
+/// The way to the writer. Cloning it is cheap.
+#[derive(Clone, Debug)]
+pub struct AccessLog {
+    queue: SyncSender<Message>,
+    queued_bytes: Arc<AtomicUsize>,
+    dropped: IntCounter,
+}
+
+#[derive(Debug)]
+enum Message {
+    Line(Vec<u8>),
+    Reopen,
+    Flush(SyncSender<()>),
+}
+
+impl AccessLog {
+    /// Opens the log at `path`, or on standard output, and starts its writer. `dropped` counts the lines that were lost.
+    pub fn open(path: Option<&Path>, dropped: IntCounter) -> io::Result<Self> {
+        let output = Output::open(path)?;
+        let (queue, messages) = sync_channel(QUEUED_LINES);
+        let queued_bytes = Arc::new(AtomicUsize::new(0));
+        let writer = Writer {
+            output,
+            messages,
+            queued_bytes: Arc::clone(&queued_bytes),
+            dropped: dropped.clone(),
+            torn: false,
+            failing: false,
+        };
+        std::thread::Builder::new()
+            .name("access-log".into())
+            .spawn(|| writer.run())?;
+        Ok(AccessLog {
+            queue,
+            queued_bytes,
+            dropped,
+        })
+    }
+
+    /// Hands a whole line, with its end, to the writer. Never waits.
+    pub fn write(&self, line: Vec<u8>) {
+        let size = line.len();
+        let fits = self.queued_bytes.fetch_add(size, Ordering::Relaxed) + size <= QUEUED_BYTES;
+        if !fits || self.queue.try_send(Message::Line(line)).is_err() {
+            self.queued_bytes.fetch_sub(size, Ordering::Relaxed);
+            self.dropped.inc();
+        }
+    }
+
+    /// Has the writer open its file anew, once what is queued is written.
+    pub fn reopen(&self) {
+        if self.queue.try_send(Message::Reopen).is_err() {
+            log::error!("access log: the queue is full, the file was not reopened");
+        }
+    }
+
+    /// Waits until all that was handed over before is written, at most for `limit`. Blocks: only for the process's end.
+    pub fn flush(&self, limit: Duration) {
+        let (done, written) = sync_channel(1);
+        let sent = self.queue.try_send(Message::Flush(done)).is_ok();
+        if !sent || written.recv_timeout(limit) == Err(RecvTimeoutError::Timeout) {
+            log::error!("access log: not all lines could be written before the end");
+        }
+    }
+}
+
+enum Output {
+    Stdout,
+    File { path: PathBuf, file: File },
+}
+
+impl Output {
+    fn open(path: Option<&Path>) -> io::Result<Self> {
+        let Some(path) = path else {
+            return Ok(Output::Stdout);
+        };
+        let file = OpenOptions::new().create(true).append(true).open(path)?;
+        Ok(Output::File {
+            path: path.to_owned(),
+            file,
+        })
+    }
+
+    fn reopen(&mut self) -> io::Result<()> {
+        if let Output::File { path, .. } = self {
+            *self = Output::open(Some(&path.clone()))?;
+        }
+        Ok(())
+    }
+}
+
+impl Write for Output {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Output::Stdout => io::stdout().write(bytes),
+            Output::File { file, .. } => file.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Output::Stdout => io::stdout().flush(),
+            Output::File { file, .. } => file.flush(),
+        }
+    }
+}
+
+struct Writer {
+    output: Output,
+    messages: Receiver<Message>,
+    queued_bytes: Arc<AtomicUsize>,
+    dropped: IntCounter,
+    /// A write stopped in the middle of a line.
+    torn: bool,
+    /// The last write failed, and that was said.
+    failing: bool,
+}
+
+impl Writer {
+    fn run(mut self) {
+        let mut batch = Vec::with_capacity(BATCH_BYTES);
+        while let Ok(first) = self.messages.recv() {
+            let mut next = Some(first);
+            while let Some(message) = next {
+                match message {
+                    Message::Line(line) => {
+                        self.queued_bytes.fetch_sub(line.len(), Ordering::Relaxed);
+                        batch.extend_from_slice(&line);
+                    }
+                    Message::Reopen => {
+                        self.write(&mut batch);
+                        self.reopen();
+                    }
+                    Message::Flush(done) => {
+                        self.write(&mut batch);
+                        done.try_send(()).ok();
+                    }
+                }
+                next = if batch.len() < BATCH_BYTES {
+                    self.messages.try_recv().ok()
+                } else {
+                    None
+                };
+            }
+            self.write(&mut batch);
+        }
+    }
+
+    fn write(&mut self, batch: &mut Vec<u8>) {
+        if batch.is_empty() {
+            return;
+        }
+        let lines = if self.torn {
+            [b"\n", batch.as_slice()].concat()
+        } else {
+            std::mem::take(batch)
+        };
+        match write_counted(&mut self.output, &lines) {
+            Ok(()) => (self.torn, self.failing) = (false, false),
+            Err((written, error)) => self.lose(&lines, written, &error),
+        }
+        *batch = lines;
+        batch.clear();
+    }
+
+    fn lose(&mut self, lines: &[u8], written: usize, error: &io::Error) {
+        let ends = lines[written..]
+            .iter()
+            .filter(|byte| **byte == b'\n')
+            .count();
+        let mending = usize::from(self.torn && written == 0);
+        self.dropped.inc_by((ends - mending) as u64);
+        self.torn = if written > 0 {
+            lines[written - 1] != b'\n'
+        } else {
+            self.torn
+        };
+        if !self.failing {
+            log::error!("access log: {error}; lines are being lost");
+        }
+        self.failing = true;
+    }
+
+    fn reopen(&mut self) {
+        match self.output.reopen() {
+            Ok(()) => self.torn = false,
+            Err(error) => {
+                log::error!("access log: cannot be reopened, writing on to the old file: {error}")
+            }
+        }
+    }
+}
+
+/// Writes all bytes; an error tells how many were written before it.
+fn write_counted(output: &mut impl Write, bytes: &[u8]) -> Result<(), (usize, io::Error)> {
+    let mut written = 0;
+    while written < bytes.len() {
+        match output.write(&bytes[written..]) {
+            Ok(0) => return Err((written, io::ErrorKind::WriteZero.into())),
+            Ok(count) => written += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err((written, error)),
+        }
+    }
+    output.flush().map_err(|error| (written, error))
+}
+
+/// A JSON object on one line, written field by field; a field without a value is left out.
+pub struct Line(Vec<u8>);
+
+impl Line {
+    /// An object without fields.
+    pub fn begin() -> Self {
+        let mut line = Vec::with_capacity(1024);
+        line.push(b'{');
+        Line(line)
+    }
+
+    /// A string.
+    pub fn text(&mut self, name: &str, value: Option<impl AsRef<str>>) {
+        let Some(value) = value else { return };
+        self.name(name);
+        serde_json::to_writer(&mut self.0, value.as_ref()).expect("a string into memory");
+    }
+
+    /// A whole number.
+    pub fn number(&mut self, name: &str, value: Option<u64>) {
+        let Some(value) = value else { return };
+        self.name(name);
+        write!(self.0, "{value}").expect("a number into memory");
+    }
+
+    /// Milliseconds, with three decimals.
+    pub fn millis(&mut self, name: &str, value: Option<Duration>) {
+        let Some(value) = value else { return };
+        self.name(name);
+        write!(self.0, "{:.3}", value.as_secs_f64() * 1000.0).expect("a number into memory");
+    }
+
+    /// A moment after RFC 3339, in UTC, with milliseconds.
+    pub fn time(&mut self, name: &str, value: SystemTime) {
+        self.name(name);
+        write!(self.0, "\"{}\"", humantime::format_rfc3339_millis(value))
+            .expect("a date into memory");
+    }
+
+    /// The object's bytes, with a line end.
+    pub fn end(mut self) -> Vec<u8> {
+        self.0.extend_from_slice(b"}\n");
+        self.0
+    }
+
+    fn name(&mut self, name: &str) {
+        if self.0.len() > 1 {
+            self.0.push(b',');
+        }
+        write!(self.0, "\"{name}\":").expect("a name into memory");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Full {
+        room: usize,
+        kept: Vec<u8>,
+    }
+
+    impl Write for Full {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            if self.room == 0 {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            let count = bytes.len().min(self.room);
+            self.room -= count;
+            self.kept.extend_from_slice(&bytes[..count]);
+            Ok(count)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn dropped() -> IntCounter {
+        IntCounter::new("dropped", "test").unwrap()
+    }
+
+    #[test]
+    fn a_failed_write_tells_how_far_it_came() {
+        let mut disk = Full {
+            room: 5,
+            kept: Vec::new(),
+        };
+        let (written, error) = write_counted(&mut disk, b"one\ntwo\n").unwrap_err();
+        assert_eq!((written, error.kind()), (5, io::ErrorKind::StorageFull));
+        assert_eq!(disk.kept, b"one\nt");
+    }
+
+    #[test]
+    fn lines_arrive_in_order_and_a_reopened_file_gets_the_rest() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("access.log");
+        let moved = folder.path().join("access.log.1");
+        let log = AccessLog::open(Some(&path), dropped()).unwrap();
+
+        log.write(b"one\n".to_vec());
+        log.write(b"two\n".to_vec());
+        log.flush(Duration::from_secs(5));
+        std::fs::rename(&path, &moved).unwrap();
+        log.reopen();
+        log.write(b"three\n".to_vec());
+        log.flush(Duration::from_secs(5));
+
+        assert_eq!(std::fs::read_to_string(moved).unwrap(), "one\ntwo\n");
+        assert_eq!(std::fs::read_to_string(path).unwrap(), "three\n");
+    }
+
+    #[test]
+    fn a_line_that_does_not_fit_is_counted_and_does_not_block() {
+        let (queue, messages) = sync_channel(1);
+        let log = AccessLog {
+            queue,
+            queued_bytes: Arc::default(),
+            dropped: dropped(),
+        };
+        log.write(b"kept\n".to_vec());
+        log.write(b"lost\n".to_vec());
+        assert_eq!(log.dropped.get(), 1);
+        assert!(matches!(messages.recv(), Ok(Message::Line(line)) if line == b"kept\n"));
+    }
+}

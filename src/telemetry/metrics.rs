@@ -1,0 +1,444 @@
+//! The metrics, for Prometheus.
+//!
+//! Their labels come from the configuration, so their number is bounded by it. A child is looked up once, when what it
+//! counts is built; counting is then one atomic addition. Children exist, at 0, from the start wherever the configuration
+//! knows their labels.
+
+use std::net::SocketAddr;
+use std::sync::OnceLock;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use prometheus::core::Collector;
+use prometheus::process_collector::ProcessCollector;
+use prometheus::{
+    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry, TextEncoder,
+};
+
+use super::{CloseReason, Record, RefusalReason};
+
+const REQUEST_SECONDS: &[f64] = &[
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
+];
+const TUNNEL_SECONDS: &[f64] = &[
+    1.0, 10.0, 60.0, 300.0, 900.0, 3600.0, 7200.0, 14400.0, 28800.0, 43200.0, 86400.0,
+];
+
+/// All families. One for the process.
+pub struct Metrics {
+    registry: Registry,
+    requests: IntCounterVec,
+    request_seconds: HistogramVec,
+    handshake_seconds: HistogramVec,
+    tunnels_active: IntGaugeVec,
+    tunnels_opened: IntCounterVec,
+    tunnels_closed: IntCounterVec,
+    tunnel_seconds: HistogramVec,
+    bytes: IntCounterVec,
+    connections_active: IntGaugeVec,
+    refusals: IntCounterVec,
+    target_healthy: IntGaugeVec,
+    health_checks: IntCounterVec,
+    target_connect_errors: IntCounterVec,
+    config_last_reload: IntGauge,
+    /// 1 from the beginning of a drain.
+    pub draining: IntGauge,
+    /// Lines of the access log that were lost.
+    pub access_log_dropped: IntCounter,
+}
+
+impl Metrics {
+    /// The families, with those children that need no configuration. Fails only on a name that Prometheus refuses.
+    pub fn new() -> Result<Self, prometheus::Error> {
+        let registry = Registry::new();
+        let families = Families(&registry);
+        let version = families.gauge("build_info", "The running version.", &["version"])?;
+        version
+            .with_label_values(&[env!("CARGO_PKG_VERSION")])
+            .set(1);
+        let reloads = families.counter(
+            "config_reloads_total",
+            "Configurations read, by what became of them.",
+            &["result"],
+        )?;
+        for result in ["applied", "rejected"] {
+            reloads.with_label_values(&[result]);
+        }
+        registry.register(Box::new(ProcessCollector::for_self()))?;
+        let rule = ["forwarding_rule"].as_slice();
+        let tunnel = ["forwarding_rule", "target_group", "target"].as_slice();
+        let target = ["target_group", "target"].as_slice();
+        Ok(Metrics {
+            requests: families.counter(
+                "requests_total",
+                "Exchanges that are over, by the status that the client saw.",
+                &["forwarding_rule", "http_rule", "code"],
+            )?,
+            request_seconds: families.histogram(
+                "request_duration_seconds",
+                "From a plain request to the end of its answer.",
+                rule,
+                REQUEST_SECONDS,
+            )?,
+            handshake_seconds: families.histogram(
+                "handshake_duration_seconds",
+                "From a WebSocket handshake to its 101.",
+                rule,
+                REQUEST_SECONDS,
+            )?,
+            tunnels_active: families.gauge("tunnels_active", "Open tunnels.", tunnel)?,
+            tunnels_opened: families.counter("tunnels_opened_total", "Tunnels opened.", tunnel)?,
+            tunnels_closed: families.counter(
+                "tunnels_closed_total",
+                "Tunnels closed, by reason.",
+                &["forwarding_rule", "target_group", "reason"],
+            )?,
+            tunnel_seconds: families.histogram(
+                "tunnel_duration_seconds",
+                "From a WebSocket handshake to the tunnel's close.",
+                rule,
+                TUNNEL_SECONDS,
+            )?,
+            bytes: families.counter(
+                "bytes_total",
+                "Bytes of exchanges that are over, in from clients and out to them.",
+                &["forwarding_rule", "direction"],
+            )?,
+            connections_active: families.gauge("connections_active", "Open connections.", rule)?,
+            refusals: families.counter(
+                "refusals_total",
+                "Requests answered with an error of our own, by reason.",
+                &["forwarding_rule", "reason"],
+            )?,
+            target_healthy: families.gauge(
+                "target_healthy",
+                "1 while the target's health checks pass.",
+                target,
+            )?,
+            health_checks: families.counter(
+                "health_checks_total",
+                "Health checks, by result.",
+                &["target_group", "target", "result"],
+            )?,
+            target_connect_errors: families.counter(
+                "target_connect_errors_total",
+                "Connections to a target, for requests, that failed.",
+                target,
+            )?,
+            config_last_reload: families.one_gauge(
+                "config_last_reload_timestamp_seconds",
+                "When the running configuration was applied.",
+            )?,
+            draining: families.one_gauge("draining", "1 from the beginning of a drain.")?,
+            access_log_dropped: families.one_counter(
+                "access_log_dropped_total",
+                "Lines of the access log that were lost.",
+            )?,
+            registry,
+        })
+    }
+
+    /// Notes that a configuration was applied just now.
+    pub fn configured(&self) {
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        self.config_last_reload
+            .set(i64::try_from(now.as_secs()).unwrap_or(i64::MAX));
+    }
+
+    /// All metrics in Prometheus' text format.
+    pub fn text(&self) -> Result<String, prometheus::Error> {
+        let mut text = Vec::new();
+        TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
+        Ok(String::from_utf8_lossy(&text).into_owned())
+    }
+
+    /// What a forwarding rule counts.
+    pub fn forwarding_rule(&self, name: &str) -> RuleMetrics {
+        RuleMetrics {
+            unmatched: self.http_rule(name, ""),
+            request_seconds: self.request_seconds.with_label_values(&[name]),
+            handshake_seconds: self.handshake_seconds.with_label_values(&[name]),
+            tunnel_seconds: self.tunnel_seconds.with_label_values(&[name]),
+            bytes_in: self.bytes.with_label_values(&[name, "in"]),
+            bytes_out: self.bytes.with_label_values(&[name, "out"]),
+            connections_active: self.connections_active.with_label_values(&[name]),
+            refusals: RefusalReason::ALL
+                .map(|reason| self.refusals.with_label_values(&[name, reason.as_str()])),
+        }
+    }
+
+    /// What an HTTP rule counts; the empty name stands for no rule.
+    pub fn http_rule(&self, forwarding_rule: &str, http_rule: &str) -> CodeCounters {
+        CodeCounters {
+            requests: self.requests.clone(),
+            labels: [forwarding_rule.to_owned(), http_rule.to_owned()],
+            codes: (0..CODES).map(|_| OnceLock::new()).collect(),
+        }
+    }
+
+    /// What the tunnels from a forwarding rule to a target group count.
+    pub fn tunnels(
+        &self,
+        forwarding_rule: &str,
+        target_group: &str,
+        targets: impl Iterator<Item = SocketAddr>,
+    ) -> TunnelMetrics {
+        let both = [forwarding_rule, target_group];
+        let per_target = targets.map(|target| {
+            let labels = [forwarding_rule, target_group, &target.to_string()];
+            (
+                self.tunnels_active.with_label_values(&labels),
+                self.tunnels_opened.with_label_values(&labels),
+            )
+        });
+        TunnelMetrics {
+            per_target: per_target.collect(),
+            closed: CloseReason::ALL.map(|reason| {
+                self.tunnels_closed
+                    .with_label_values(&[both[0], both[1], reason.as_str()])
+            }),
+        }
+    }
+
+    /// What a target counts.
+    pub fn target(&self, target_group: &str, target: SocketAddr) -> TargetMetrics {
+        let target = target.to_string();
+        let check = |result| {
+            self.health_checks
+                .with_label_values(&[target_group, &target, result])
+        };
+        TargetMetrics {
+            healthy: self
+                .target_healthy
+                .with_label_values(&[target_group, &target]),
+            checks_passed: check("passed"),
+            checks_failed: check("failed"),
+            connect_errors: self
+                .target_connect_errors
+                .with_label_values(&[target_group, &target]),
+        }
+    }
+}
+
+/// The counters of one forwarding rule.
+pub struct RuleMetrics {
+    unmatched: CodeCounters,
+    request_seconds: Histogram,
+    handshake_seconds: Histogram,
+    tunnel_seconds: Histogram,
+    bytes_in: IntCounter,
+    bytes_out: IntCounter,
+    connections_active: IntGauge,
+    refusals: [IntCounter; RefusalReason::ALL.len()],
+}
+
+impl RuleMetrics {
+    /// Counts an open connection until the guard is dropped.
+    pub fn connection(&self) -> Active {
+        Active::count(&self.connections_active)
+    }
+
+    /// Notes that a handshake led to a tunnel.
+    pub fn handshake(&self, took: Duration) {
+        self.handshake_seconds.observe(took.as_secs_f64());
+    }
+
+    /// Counts an exchange that is over. `requests` are the counters of the HTTP rule that matched, if one did.
+    pub fn count(&self, record: &Record, requests: Option<&CodeCounters>) {
+        requests.unwrap_or(&self.unmatched).count(record.status);
+        self.bytes_in
+            .inc_by(record.bytes.request_header + record.bytes.request_body);
+        self.bytes_out
+            .inc_by(record.bytes.response_header + record.bytes.response_body);
+        if let Some(reason) = record.refusal {
+            self.refusals[reason as usize].inc();
+        }
+        let seconds = if record.upgraded {
+            &self.tunnel_seconds
+        } else {
+            &self.request_seconds
+        };
+        seconds.observe(record.clock.elapsed().as_secs_f64());
+    }
+}
+
+const CODES: usize = 501;
+
+/// `requests_total` of one HTTP rule: a child for each status from 100 to 599, made when it is first seen, and one, labelled
+/// 0, for exchanges without an answer.
+pub struct CodeCounters {
+    requests: IntCounterVec,
+    labels: [String; 2],
+    codes: Box<[OnceLock<IntCounter>]>,
+}
+
+impl CodeCounters {
+    /// Makes the child for a status that the configuration knows.
+    pub fn expect(&self, status: u16) {
+        self.child(Some(status));
+    }
+
+    fn count(&self, status: Option<u16>) {
+        self.child(status).inc();
+    }
+
+    fn child(&self, status: Option<u16>) -> &IntCounter {
+        let status = status
+            .filter(|status| (100..600).contains(status))
+            .unwrap_or(0);
+        let place = usize::from(status.saturating_sub(99)).min(CODES - 1);
+        self.codes[place].get_or_init(|| {
+            let [forwarding_rule, http_rule] = &self.labels;
+            self.requests
+                .with_label_values(&[forwarding_rule, http_rule, &status.to_string()])
+        })
+    }
+}
+
+/// The counters of the tunnels from one forwarding rule to one target group.
+pub struct TunnelMetrics {
+    per_target: Box<[(IntGauge, IntCounter)]>,
+    closed: [IntCounter; CloseReason::ALL.len()],
+}
+
+impl TunnelMetrics {
+    /// Counts a tunnel that opens, to the target at this place in its group, as active until the guard is dropped.
+    pub fn open(&self, target: usize) -> Option<Active> {
+        let (active, opened) = self.per_target.get(target)?;
+        opened.inc();
+        Some(Active::count(active))
+    }
+
+    /// Counts a tunnel that is over.
+    pub fn close(&self, reason: CloseReason) {
+        self.closed[reason as usize].inc();
+    }
+}
+
+/// The counters of one target.
+pub struct TargetMetrics {
+    /// 1 while the target is healthy.
+    pub healthy: IntGauge,
+    /// Health checks that passed.
+    pub checks_passed: IntCounter,
+    /// Health checks that failed.
+    pub checks_failed: IntCounter,
+    /// Connects for a request that failed.
+    pub connect_errors: IntCounter,
+}
+
+/// Something that is open, and counted as such for as long as this is kept.
+#[derive(Debug)]
+pub struct Active(IntGauge);
+
+impl Active {
+    fn count(gauge: &IntGauge) -> Self {
+        gauge.inc();
+        Active(gauge.clone())
+    }
+}
+
+impl Drop for Active {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+/// Makes families, with our prefix, and registers them.
+struct Families<'a>(&'a Registry);
+
+impl Families<'_> {
+    fn register<C: Collector + Clone + 'static>(&self, family: C) -> Result<C, prometheus::Error> {
+        self.0.register(Box::new(family.clone()))?;
+        Ok(family)
+    }
+
+    fn counter(
+        &self,
+        name: &str,
+        help: &str,
+        labels: &[&str],
+    ) -> Result<IntCounterVec, prometheus::Error> {
+        self.register(IntCounterVec::new(opts(name, help), labels)?)
+    }
+
+    fn gauge(
+        &self,
+        name: &str,
+        help: &str,
+        labels: &[&str],
+    ) -> Result<IntGaugeVec, prometheus::Error> {
+        self.register(IntGaugeVec::new(opts(name, help), labels)?)
+    }
+
+    fn one_counter(&self, name: &str, help: &str) -> Result<IntCounter, prometheus::Error> {
+        self.register(IntCounter::with_opts(opts(name, help))?)
+    }
+
+    fn one_gauge(&self, name: &str, help: &str) -> Result<IntGauge, prometheus::Error> {
+        self.register(IntGauge::with_opts(opts(name, help))?)
+    }
+
+    fn histogram(
+        &self,
+        name: &str,
+        help: &str,
+        labels: &[&str],
+        buckets: &[f64],
+    ) -> Result<HistogramVec, prometheus::Error> {
+        let opts = HistogramOpts::from(opts(name, help)).buckets(buckets.to_vec());
+        self.register(HistogramVec::new(opts, labels)?)
+    }
+}
+
+fn opts(name: &str, help: &str) -> Opts {
+    Opts::new(name, help).namespace("culvert")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn children_that_the_configuration_knows_start_at_zero() {
+        let metrics = Metrics::new().unwrap();
+        metrics.forwarding_rule("edge");
+        metrics.http_rule("edge", "hello").expect(200);
+        metrics.target("chat", "192.0.2.1:80".parse().unwrap());
+        metrics.tunnels(
+            "edge",
+            "chat",
+            ["192.0.2.1:80".parse().unwrap()].into_iter(),
+        );
+
+        let text = metrics.text().unwrap();
+
+        for line in [
+            r#"culvert_requests_total{code="200",forwarding_rule="edge",http_rule="hello"} 0"#,
+            r#"culvert_refusals_total{forwarding_rule="edge",reason="no_target"} 0"#,
+            r#"culvert_tunnels_active{forwarding_rule="edge",target="192.0.2.1:80",target_group="chat"} 0"#,
+            r#"culvert_tunnels_closed_total{forwarding_rule="edge",reason="client_closed",target_group="chat"} 0"#,
+            r#"culvert_health_checks_total{result="failed",target="192.0.2.1:80",target_group="chat"} 0"#,
+            r#"culvert_bytes_total{direction="in",forwarding_rule="edge"} 0"#,
+            r#"culvert_draining 0"#,
+        ] {
+            assert!(text.contains(line), "{line} is missing in\n{text}");
+        }
+    }
+
+    #[test]
+    fn a_status_out_of_range_is_counted_as_none() {
+        let metrics = Metrics::new().unwrap();
+        let counters = metrics.http_rule("edge", "hello");
+        for status in [None, Some(99), Some(600), Some(u16::MAX)] {
+            counters.count(status);
+        }
+        counters.count(Some(599));
+        counters.count(Some(100));
+        assert_eq!(counters.child(None).get(), 4);
+        assert_eq!(counters.child(Some(599)).get(), 1);
+        assert_eq!(counters.child(Some(100)).get(), 1);
+    }
+}

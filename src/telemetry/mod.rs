@@ -1,0 +1,304 @@
+//! What the outside learns of an exchange: one [`Record`] when it is over, which becomes one line of the access log and
+//! one set of counters.
+//!
+//! A leaf: every room may call it, and it knows none of them. The words of [`CloseReason`] and [`RefusalReason`] are the
+//! same in the code, the log and the labels of the metrics.
+
+pub mod access_log;
+pub mod metrics;
+mod redact;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+pub use redact::redact_query;
+
+/// Why an exchange ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CloseReason {
+    /// A plain exchange whose answer was delivered.
+    Completed,
+    /// The client ended it first.
+    ClientClosed,
+    /// The target ended it first.
+    TargetClosed,
+    /// A tunnel in which nothing moved for the idle timeout.
+    IdleTimeout,
+    /// The client's connection broke, or broke the protocol.
+    ClientError,
+    /// The target's connection broke, or broke the protocol.
+    TargetError,
+    /// Our own answer of 4xx or 5xx.
+    Refused,
+    /// It was still open at the end of a drain.
+    Drained,
+    /// The process ended, or its part for this exchange did.
+    ProcessExit,
+}
+
+impl CloseReason {
+    /// All of them, in the order of their discriminants.
+    pub const ALL: [CloseReason; 9] = [
+        CloseReason::Completed,
+        CloseReason::ClientClosed,
+        CloseReason::TargetClosed,
+        CloseReason::IdleTimeout,
+        CloseReason::ClientError,
+        CloseReason::TargetError,
+        CloseReason::Refused,
+        CloseReason::Drained,
+        CloseReason::ProcessExit,
+    ];
+
+    /// The word in the log and in the metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            CloseReason::Completed => "completed",
+            CloseReason::ClientClosed => "client_closed",
+            CloseReason::TargetClosed => "target_closed",
+            CloseReason::IdleTimeout => "idle_timeout",
+            CloseReason::ClientError => "client_error",
+            CloseReason::TargetError => "target_error",
+            CloseReason::Refused => "refused",
+            CloseReason::Drained => "drained",
+            CloseReason::ProcessExit => "process_exit",
+        }
+    }
+}
+
+/// Why a request got an answer of ours instead of a target's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RefusalReason {
+    /// The head could not be parsed, or breaks HTTP.
+    BadRequest,
+    /// CONNECT.
+    ConnectMethod,
+    /// The head, or the body, did not arrive in time.
+    ClientTimeout,
+    /// No HTTP rule matched.
+    NoMatchingRule,
+    /// A WebSocket handshake that breaks RFC 6455.
+    BadHandshake,
+    /// A WebSocket version other than 13.
+    WebsocketVersion,
+    /// No target takes requests, or none could be connected to.
+    NoTarget,
+    /// The target broke off, or did not speak HTTP.
+    TargetFailed,
+    /// The target did not answer in time.
+    TargetTimeout,
+    /// Something that should not happen.
+    Internal,
+}
+
+impl RefusalReason {
+    /// All of them, in the order of their discriminants.
+    pub const ALL: [RefusalReason; 10] = [
+        RefusalReason::BadRequest,
+        RefusalReason::ConnectMethod,
+        RefusalReason::ClientTimeout,
+        RefusalReason::NoMatchingRule,
+        RefusalReason::BadHandshake,
+        RefusalReason::WebsocketVersion,
+        RefusalReason::NoTarget,
+        RefusalReason::TargetFailed,
+        RefusalReason::TargetTimeout,
+        RefusalReason::Internal,
+    ];
+
+    /// The word in the metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            RefusalReason::BadRequest => "bad_request",
+            RefusalReason::ConnectMethod => "connect_method",
+            RefusalReason::ClientTimeout => "client_timeout",
+            RefusalReason::NoMatchingRule => "no_matching_rule",
+            RefusalReason::BadHandshake => "bad_handshake",
+            RefusalReason::WebsocketVersion => "websocket_version",
+            RefusalReason::NoTarget => "no_target",
+            RefusalReason::TargetFailed => "target_failed",
+            RefusalReason::TargetTimeout => "target_timeout",
+            RefusalReason::Internal => "internal",
+        }
+    }
+}
+
+/// One exchange, as the access log tells it. `None` and empty mean that a field does not apply.
+#[derive(Debug)]
+pub struct Record {
+    /// When the exchange began: at the first byte that we know of.
+    pub started: SystemTime,
+    /// The same moment on the clock that durations are taken from.
+    pub clock: Instant,
+    /// The X-Request-Id that the target saw; empty before there was a request.
+    pub tracking_id: String,
+    /// The forwarding rule that accepted the connection.
+    pub forwarding_rule: Arc<str>,
+    /// The HTTP rule that matched.
+    pub http_rule: Option<Arc<str>>,
+    /// The client's address.
+    pub client: SocketAddr,
+    /// What the client asked; `None` where no head could be read.
+    pub request: Option<RequestLine>,
+    /// What the client saw.
+    pub status: Option<u16>,
+    /// Whether the connection became a WebSocket.
+    pub upgraded: bool,
+    /// The target group that the rule forwards to.
+    pub target_group: Option<Arc<str>>,
+    /// The target that was picked last.
+    pub target: Option<SocketAddr>,
+    /// How long the target's connection took; `None` for one that was open already.
+    pub target_connect: Option<Duration>,
+    /// From the request to the first byte of the target's answer.
+    pub target_latency: Option<Duration>,
+    /// Bytes, on the wire for heads and tunnels, without framing for the bodies of plain exchanges.
+    pub bytes: Bytes,
+    /// Why our answer was a refusal.
+    pub refusal: Option<RefusalReason>,
+    /// What went wrong, for the reader of the log.
+    pub error: Option<String>,
+}
+
+/// The parts of the request's head that the log repeats.
+#[derive(Debug)]
+pub struct RequestLine {
+    /// `HTTP/1.1`
+    pub version: &'static str,
+    /// The method.
+    pub method: String,
+    /// The Host header, or the authority of an absolute target.
+    pub host: String,
+    /// The request target, secrets redacted.
+    pub uri: String,
+    /// The User-Agent header.
+    pub user_agent: Option<String>,
+    /// The Referer header, secrets redacted.
+    pub referer: Option<String>,
+}
+
+/// How many bytes went each way.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Bytes {
+    /// The request's head.
+    pub request_header: u64,
+    /// The request's body; of a tunnel, what the client sent.
+    pub request_body: u64,
+    /// The answer's head.
+    pub response_header: u64,
+    /// The answer's body; of a tunnel, what the client was sent.
+    pub response_body: u64,
+}
+
+impl Record {
+    /// The record of an exchange that begins now.
+    pub fn begin(forwarding_rule: Arc<str>, client: SocketAddr) -> Self {
+        Record {
+            started: SystemTime::now(),
+            clock: Instant::now(),
+            tracking_id: String::new(),
+            forwarding_rule,
+            http_rule: None,
+            client,
+            request: None,
+            status: None,
+            upgraded: false,
+            target_group: None,
+            target: None,
+            target_connect: None,
+            target_latency: None,
+            bytes: Bytes::default(),
+            refusal: None,
+            error: None,
+        }
+    }
+
+    /// The line of the access log, with its end.
+    pub fn to_line(&self, reason: CloseReason) -> Vec<u8> {
+        let mut line = access_log::Line::begin();
+        line.time("time", SystemTime::now());
+        line.time("startTime", self.started);
+        line.millis("durationMs", Some(self.clock.elapsed()));
+        line.text(
+            "trackingId",
+            Some(&self.tracking_id).filter(|id| !id.is_empty()),
+        );
+        line.text("forwardingRule", Some(&self.forwarding_rule));
+        line.text("httpRule", self.http_rule.as_ref());
+        line.text("clientIp", Some(self.client.ip().to_string()));
+        line.number("clientPort", Some(self.client.port().into()));
+        self.request_fields(&mut line);
+        line.number("httpStatusCode", self.status.map(u64::from));
+        line.text("upgrade", self.upgraded.then_some("websocket"));
+        line.text("targetGroup", self.target_group.as_ref());
+        line.text("target", self.target.map(|target| target.to_string()));
+        line.millis("targetConnectMs", self.target_connect);
+        line.millis("targetLatencyMs", self.target_latency);
+        line.number("requestHeaderBytes", Some(self.bytes.request_header));
+        line.number("requestBodyBytes", Some(self.bytes.request_body));
+        line.number("responseHeaderBytes", Some(self.bytes.response_header));
+        line.number("responseBodyBytes", Some(self.bytes.response_body));
+        line.text("closeReason", Some(reason.as_str()));
+        line.text("error", self.error.as_ref());
+        line.end()
+    }
+
+    fn request_fields(&self, line: &mut access_log::Line) {
+        let Some(request) = &self.request else { return };
+        line.text("httpVersion", Some(request.version));
+        line.text("httpMethod", Some(&request.method));
+        line.text(
+            "hostName",
+            Some(&request.host).filter(|host| !host.is_empty()),
+        );
+        line.text("requestUri", Some(&request.uri));
+        line.text("userAgent", request.user_agent.as_ref());
+        line.text("referer", request.referer.as_ref());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_one_json_object_with_the_fields_that_apply() {
+        let mut record = Record::begin("edge".into(), "192.0.2.7:4711".parse().unwrap());
+        record.request = Some(RequestLine {
+            version: "HTTP/1.1",
+            method: "GET".into(),
+            host: "example.com".into(),
+            uri: "/a\"b\n".into(),
+            user_agent: None,
+            referer: None,
+        });
+        record.status = Some(101);
+        record.upgraded = true;
+        record.target_latency = Some(Duration::from_micros(1500));
+
+        let line = String::from_utf8(record.to_line(CloseReason::ClientClosed)).unwrap();
+
+        assert!(
+            line.ends_with("}\n") && line.matches('\n').count() == 1,
+            "{line}"
+        );
+        let json: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(json["requestUri"], "/a\"b\n");
+        assert_eq!(json["clientPort"], 4711);
+        assert_eq!(json["upgrade"], "websocket");
+        assert_eq!(json["closeReason"], "client_closed");
+        assert!(line.contains("\"targetLatencyMs\":1.500"), "{line}");
+        assert!(json.get("error").is_none() && json.get("trackingId").is_none());
+    }
+
+    #[test]
+    fn the_lists_are_in_the_order_of_the_discriminants() {
+        for (place, reason) in CloseReason::ALL.iter().enumerate() {
+            assert_eq!(*reason as usize, place);
+        }
+        for (place, reason) in RefusalReason::ALL.iter().enumerate() {
+            assert_eq!(*reason as usize, place);
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! The stage: [`Edge`] is a running Culvert, [`target`] and [`client`] play the two ends.
+
+pub mod client;
+pub mod edge;
+pub mod target;
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep, timeout};
+
+pub use client::{Answer, Connection};
+pub use edge::Edge;
+pub use target::Target;
+
+/// How long anything that must happen may take, on a slow machine under load.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Waits until `check` returns something.
+pub async fn eventually<T>(what: &str, mut check: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(value) = check() {
+            return value;
+        }
+        assert!(Instant::now() < deadline, "did not happen: {what}");
+        sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// The result of something that must not take for ever.
+pub async fn soon<T>(what: &str, happening: impl Future<Output = T>) -> T {
+    let result = timeout(PATIENCE, happening).await;
+    result.unwrap_or_else(|_| panic!("did not happen: {what}"))
+}
