@@ -3,8 +3,8 @@
 //! Everything that is open is a task in one tracker, so "all done" is "the tracker is empty". What is still open at the
 //! deadline is told to stop: its task is dropped, and with it its exchange, which writes its record.
 
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use prometheus::IntGauge;
@@ -13,15 +13,20 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::telemetry::CloseReason;
+use crate::tunnel::Tunnels;
 
+/// How long both sides of a tunnel have to answer our Close at the deadline.
+const CLOSING: Duration = Duration::from_secs(2);
 /// How long connections that were told to stop may take to do so.
 const STOPPING: Duration = Duration::from_secs(2);
 
 /// What the process and its connections know of the end.
 #[derive(Debug)]
 pub struct Drain {
-    /// The open connections.
+    /// The open connections and tunnels.
     pub connections: TaskTracker,
+    /// The open tunnels.
+    pub tunnels: Arc<Tunnels>,
     listening: AtomicBool,
     signals: AtomicBool,
     began: CancellationToken,
@@ -33,8 +38,10 @@ pub struct Drain {
 impl Drain {
     /// No drain yet. `gauge` is set to 1 when one begins.
     pub fn new(gauge: IntGauge) -> Self {
+        let connections = TaskTracker::new();
         Drain {
-            connections: TaskTracker::new(),
+            tunnels: Arc::new(Tunnels::new(connections.clone())),
+            connections,
             listening: AtomicBool::new(false),
             signals: AtomicBool::new(false),
             began: CancellationToken::new(),
@@ -95,7 +102,16 @@ impl Drain {
             log::info!("drained");
             return;
         }
-        self.stop(CloseReason::Drained).await;
+        log::info!(
+            "the deadline has passed: closing {} connections",
+            self.connections.len()
+        );
+        for tunnel in self.tunnels.list() {
+            tunnel.end(CloseReason::Drained);
+        }
+        if timeout(CLOSING, self.connections.wait()).await.is_err() {
+            self.stop(CloseReason::Drained).await;
+        }
     }
 
     /// Ends all that is open, now.
@@ -110,6 +126,9 @@ impl Drain {
         self.began.cancel();
         self.stop.cancel();
         self.connections.close();
+        for tunnel in self.tunnels.list() {
+            tunnel.cut();
+        }
         if timeout(STOPPING, self.connections.wait()).await.is_err() {
             log::error!("{} connections did not end", self.connections.len());
         }

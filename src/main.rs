@@ -9,6 +9,9 @@ use culvert::config::{self, Loaded};
 use culvert::server::Server;
 use culvert::{demo, limits};
 
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     start_diagnostics();

@@ -53,6 +53,12 @@ impl<'a> Node<'a> {
         })
     }
 
+    /// A number from 0 to 1.
+    pub(super) fn fraction(&self) -> Option<f64> {
+        let number = self.value.as_f64().filter(|n| (0.0..=1.0).contains(n));
+        number.or_else(|| self.wrong("a number from 0 to 1"))
+    }
+
     pub(super) fn port(&self) -> Option<u16> {
         self.integer(1..=u16::MAX)
     }

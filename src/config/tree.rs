@@ -95,7 +95,7 @@ impl<'a> Node<'a> {
         entries.into_iter().collect()
     }
 
-    /// An entry that may be wrapped in the key `properties`, as in the API of the seeds.
+    /// An entry that may be wrapped in the key `properties`, as in IONOS' API.
     pub(super) fn unwrapped(self) -> Option<Node<'a>> {
         match self.value.get("properties") {
             Some(value) => {

@@ -14,6 +14,7 @@ use tokio::net::TcpStream;
 use super::ForwardingRule;
 use crate::drain::Drain;
 use crate::telemetry::access_log::AccessLog;
+use crate::telemetry::metrics::Active;
 use crate::telemetry::{CloseReason, Record, RefusalReason};
 use crate::tunnel::{ClientEnd, Tap, Wire};
 
@@ -34,6 +35,8 @@ pub struct Connection {
     pub drain: Arc<Drain>,
     /// Where its records go.
     pub log: AccessLog,
+    /// Counts it as open: also while its tunnel outlives Pingora's part.
+    _open: Active,
 }
 
 impl Connection {
@@ -44,12 +47,14 @@ impl Connection {
         log: AccessLog,
     ) -> Arc<Self> {
         let client = SocketAddr::new(client.ip().to_canonical(), client.port());
+        let open = rule.metrics.connection();
         Arc::new(Connection {
             client,
             rule,
             wire: Arc::default(),
             drain,
             log,
+            _open: open,
         })
     }
 
@@ -60,7 +65,6 @@ impl Connection {
         app: Arc<A>,
         shutdown: ShutdownWatch,
     ) {
-        let _open = self.rule.metrics.connection();
         let requests = Arc::clone(&self).serve_requests(stream, app, shutdown);
         tokio::select! {
             biased;
@@ -82,7 +86,6 @@ impl Connection {
         let tap = Tap::new(stream, wire, self.rule.client_timeout, drain);
         let mut session = ServerSession::new_http1(Box::new(tap));
         session.set_keepalive(Some(0));
-        session.set_pipelining_enabled(true);
         loop {
             let turn = Turn::begin(&self);
             let reused = app.process_new_http(session, &shutdown).await;

@@ -9,6 +9,7 @@ use crate::config::file;
 use crate::rules::{Action, Response, Rules};
 use crate::target_group::{Target, TargetGroup};
 use crate::telemetry::metrics::{Active, CodeCounters, Metrics, RuleMetrics, TunnelMetrics};
+use crate::tunnel::Limits;
 
 /// The target groups of a configuration, by name: for the build only.
 pub type TargetGroups = HashMap<String, Arc<TargetGroup>>;
@@ -35,10 +36,9 @@ impl ForwardingRule {
         groups: &TargetGroups,
         metrics: &Metrics,
     ) -> Result<Self, String> {
-        let route = |group: &str| {
-            groups
-                .get(group)
-                .map(|group| Arc::new(Route::build(&rule.name, group, metrics)))
+        let route = |group: &str, tunnel: &file::Tunnel| {
+            let group = groups.get(group)?;
+            Some(Arc::new(Route::build(&rule.name, group, tunnel, metrics)))
         };
         let rules = Rules::build(&rule.http_rules, route)?;
         let counters = |http_rule: &crate::rules::Rule<Arc<Route>>| {
@@ -76,15 +76,33 @@ fn known_status<G>(action: &Action<G>) -> Option<u16> {
 pub struct Route {
     /// The target group.
     pub group: Arc<TargetGroup>,
+    /// How long a handshake may take.
+    pub handshake_timeout: Duration,
+    /// What bounds its tunnels.
+    pub limits: Limits,
     tunnels: TunnelMetrics,
 }
 
 impl Route {
-    fn build(forwarding_rule: &str, group: &Arc<TargetGroup>, metrics: &Metrics) -> Self {
+    fn build(
+        forwarding_rule: &str,
+        group: &Arc<TargetGroup>,
+        tunnel: &file::Tunnel,
+        metrics: &Metrics,
+    ) -> Self {
         let targets = group.targets().map(|target| target.address);
         let tunnels = metrics.tunnels(forwarding_rule, &group.name, targets);
         Route {
             group: Arc::clone(group),
+            handshake_timeout: tunnel.handshake_timeout.min(group.response_timeout),
+            limits: Limits {
+                idle: tunnel.idle_timeout,
+                lifetime: tunnel.max_lifetime,
+                lifetime_jitter: tunnel.lifetime_jitter,
+                half_close: tunnel.half_close_timeout,
+                close: tunnel.close_timeout,
+                keepalive: tunnel.tcp_keepalive,
+            },
             tunnels,
         }
     }

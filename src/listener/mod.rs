@@ -79,6 +79,8 @@ impl<A: HttpServerApp + Send + Sync + 'static> Service for Listeners<A> {
             }
         }
         self.drain.listening();
+        let clocks = Arc::clone(&self.drain.tunnels.clocks);
+        tokio::spawn(async move { clocks.run().await });
         loops.join_all().await;
     }
 

@@ -3,7 +3,7 @@
 //! What a client itself says of where it comes from is not trusted: it is replaced or removed.
 
 use http::HeaderMap;
-use http::header::{FORWARDED, HOST, HeaderName, HeaderValue};
+use http::header::{CONTENT_LENGTH, FORWARDED, HOST, HeaderName, HeaderValue, TRANSFER_ENCODING};
 use pingora::Result;
 use pingora::http::{RequestHeader, ResponseHeader};
 
@@ -33,6 +33,27 @@ pub(super) fn tell_target(exchange: &Exchange, request: &mut RequestHeader) -> R
         None => _ = request.remove_header(&X_FORWARDED_HOST),
     }
     Ok(())
+}
+
+/// How long the request's body is; `None` where it is chunked. Pingora has checked the framing (RFC 9112 section 6.3).
+pub(super) fn body_length(headers: &HeaderMap) -> Option<u64> {
+    if headers.contains_key(TRANSFER_ENCODING) {
+        return None;
+    }
+    let length = headers
+        .get(CONTENT_LENGTH)
+        .map_or(b"0".as_slice(), HeaderValue::as_bytes);
+    let first = length
+        .split(|byte| *byte == b',')
+        .next()
+        .unwrap_or_default()
+        .trim_ascii();
+    Some(
+        std::str::from_utf8(first)
+            .ok()
+            .and_then(|length| length.parse().ok())
+            .unwrap_or(0),
+    )
 }
 
 /// A header's value as text, the first of them if there are several.

@@ -5,6 +5,7 @@
 mod exchange;
 mod handshake;
 mod headers;
+mod ledger;
 mod refusal;
 mod response;
 
@@ -118,11 +119,11 @@ impl ProxyHttp for Proxy {
 
     async fn upstream_response_filter(
         &self,
-        session: &mut Session,
+        _: &mut Session,
         answer: &mut ResponseHeader,
         exchange: &mut Exchange,
     ) -> Result<()> {
-        exchange.answered(session, answer.status.as_u16());
+        exchange.answered(answer.status.as_u16());
         Ok(())
     }
 

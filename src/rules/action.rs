@@ -55,10 +55,13 @@ impl<G> Action<G> {
     /// Builds the action; an error is the configured word that cannot be used.
     pub(super) fn build(
         action: &file::Action,
-        group: impl Fn(&str) -> Option<G>,
+        group: impl Fn(&str, &file::Tunnel) -> Option<G>,
     ) -> Result<Self, String> {
         match action {
-            file::Action::Forward { target_group } => group(target_group)
+            file::Action::Forward {
+                target_group,
+                tunnel,
+            } => group(target_group, tunnel)
                 .map(Self::Forward)
                 .ok_or_else(|| target_group.clone()),
             file::Action::Redirect {
@@ -215,7 +218,7 @@ mod tests {
             response_message: "{\"closed\":\"schön\"}".into(),
             content_type: "application/json".into(),
         };
-        let built = Action::build(&action, |_| None::<()>).unwrap();
+        let built = Action::build(&action, |_, _| None::<()>).unwrap();
         let Action::Respond(Response::Static(answer)) = built else {
             panic!("{built:?}");
         };

@@ -42,7 +42,7 @@ impl<G> Rules<G> {
     /// place in a header. The configuration has been checked for these, so none is expected.
     pub fn build(
         rules: &[file::HttpRule],
-        group: impl Fn(&str) -> Option<G>,
+        group: impl Fn(&str, &file::Tunnel) -> Option<G>,
     ) -> Result<Self, String> {
         let mut ordered: Vec<_> = rules.iter().collect();
         ordered.sort_by_key(|rule| matches!(rule.action, file::Action::Forward { .. }));
@@ -69,7 +69,7 @@ impl<G> Rule<G> {
     fn build(
         index: usize,
         rule: &file::HttpRule,
-        group: impl Fn(&str) -> Option<G>,
+        group: impl Fn(&str, &file::Tunnel) -> Option<G>,
     ) -> Result<Self, String> {
         Ok(Self {
             name: rule.name.as_str().into(),
@@ -132,7 +132,14 @@ mod tests {
 
     fn forward(name: &str, subjects: Vec<Subject>) -> HttpRule {
         let target_group = "chat".to_owned();
-        rule(name, subjects, file::Action::Forward { target_group })
+        rule(
+            name,
+            subjects,
+            file::Action::Forward {
+                target_group,
+                tunnel: file::Tunnel::default(),
+            },
+        )
     }
 
     fn answer(name: &str, subjects: Vec<Subject>) -> HttpRule {
@@ -177,7 +184,10 @@ mod tests {
     }
 
     fn build(rules: &[HttpRule]) -> Rules<&'static str> {
-        Rules::build(rules, |name| (name == "chat").then_some("the chat group")).unwrap()
+        Rules::build(rules, |name, _| {
+            (name == "chat").then_some("the chat group")
+        })
+        .unwrap()
     }
 
     fn found<'r>(rules: &'r Rules<&str>, target: &str, headers: &HeaderMap) -> Option<&'r str> {
@@ -270,7 +280,7 @@ mod tests {
             (forward("forward", vec![]), "chat"),
             (answer("static", vec![equals("no name", "")]), "no name"),
         ] {
-            let built = Rules::build(&[rule], |_| None::<()>);
+            let built = Rules::build(&[rule], |_, _| None::<()>);
             assert_eq!(built.err().as_deref(), Some(word));
         }
     }

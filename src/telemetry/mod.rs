@@ -25,6 +25,8 @@ pub enum CloseReason {
     TargetClosed,
     /// A tunnel in which nothing moved for the idle timeout.
     IdleTimeout,
+    /// A tunnel that was open for as long as one may be.
+    MaxLifetime,
     /// The client's connection broke, or broke the protocol.
     ClientError,
     /// The target's connection broke, or broke the protocol.
@@ -39,11 +41,12 @@ pub enum CloseReason {
 
 impl CloseReason {
     /// All of them, in the order of their discriminants.
-    pub const ALL: [CloseReason; 9] = [
+    pub const ALL: [CloseReason; 10] = [
         CloseReason::Completed,
         CloseReason::ClientClosed,
         CloseReason::TargetClosed,
         CloseReason::IdleTimeout,
+        CloseReason::MaxLifetime,
         CloseReason::ClientError,
         CloseReason::TargetError,
         CloseReason::Refused,
@@ -58,6 +61,7 @@ impl CloseReason {
             CloseReason::ClientClosed => "client_closed",
             CloseReason::TargetClosed => "target_closed",
             CloseReason::IdleTimeout => "idle_timeout",
+            CloseReason::MaxLifetime => "max_lifetime",
             CloseReason::ClientError => "client_error",
             CloseReason::TargetError => "target_error",
             CloseReason::Refused => "refused",
@@ -155,6 +159,10 @@ pub struct Record {
     pub target_latency: Option<Duration>,
     /// Bytes, on the wire for heads and tunnels, without framing for the bodies of plain exchanges.
     pub bytes: Bytes,
+    /// The status code of the first Close frame in either direction, ours included.
+    pub close_code: Option<u16>,
+    /// How many frames passed in a tunnel; `None` for a plain exchange.
+    pub frames: Option<Frames>,
     /// Why our answer was a refusal.
     pub refusal: Option<RefusalReason>,
     /// What went wrong, for the reader of the log.
@@ -176,6 +184,17 @@ pub struct RequestLine {
     pub user_agent: Option<String>,
     /// The Referer header, secrets redacted.
     pub referer: Option<String>,
+}
+
+/// The frames of a tunnel.
+#[derive(Debug, Clone, Copy)]
+pub struct Frames {
+    /// From the client.
+    pub from_client: u64,
+    /// To the client.
+    pub to_client: u64,
+    /// From the last byte in either direction to the end.
+    pub since_activity: Duration,
 }
 
 /// How many bytes went each way.
@@ -209,6 +228,8 @@ impl Record {
             target_connect: None,
             target_latency: None,
             bytes: Bytes::default(),
+            close_code: None,
+            frames: None,
             refusal: None,
             error: None,
         }
@@ -239,7 +260,14 @@ impl Record {
         line.number("requestBodyBytes", Some(self.bytes.request_body));
         line.number("responseHeaderBytes", Some(self.bytes.response_header));
         line.number("responseBodyBytes", Some(self.bytes.response_body));
+        line.number("framesIn", self.frames.map(|frames| frames.from_client));
+        line.number("framesOut", self.frames.map(|frames| frames.to_client));
+        line.millis(
+            "lastActivityMs",
+            self.frames.map(|frames| frames.since_activity),
+        );
         line.text("closeReason", Some(reason.as_str()));
+        line.number("closeCode", self.close_code.map(u64::from));
         line.text("error", self.error.as_ref());
         line.end()
     }

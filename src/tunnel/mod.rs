@@ -1,10 +1,151 @@
-//! What lies between Pingora and the sockets.
+//! Tunnels: from the 101 to the close.
 //!
-//! The [`Tap`] stands around a client's stream: it keeps the clocks that Pingora does not have, and notes what went over
-//! the wire. Its notes are in the [`Wire`], which the exchange reads.
+//! Pingora does the handshake. Two taps stand around its streams meanwhile, the client's [`Tap`] and the target's behind the
+//! [`Dialler`]; both hold back what lies beyond the heads, so that when the 101 has gone out nothing of the tunnel is in
+//! Pingora's hands, and they give their sockets to a [`relay`](self). From there a tunnel is one small task. Its
+//! [`Handle`] is what others know of it and reach it by; [`Tunnels`] holds all of them.
 
+mod clocks;
+mod flow;
+mod frames;
+mod handle;
+mod heads;
+mod relay;
 mod tap;
+mod target_tap;
 mod wire;
 
+use std::collections::HashMap;
+use std::fmt;
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use socket2::{SockRef, TcpKeepalive};
+use tokio::net::TcpStream;
+use tokio_util::task::TaskTracker;
+
+pub use clocks::Clocks;
+pub use handle::{Handle, Identity};
+use relay::{End, Relay};
+pub use relay::{Ending, Limits, OnEnd};
 pub use tap::Tap;
+pub use target_tap::Dialler;
 pub use wire::{ClientEnd, Phase, Wire};
+
+const SHARDS: usize = 64;
+
+/// The open tunnels of the process.
+#[derive(Debug)]
+pub struct Tunnels {
+    /// Their timer; somebody has to turn it.
+    pub clocks: Arc<Clocks>,
+    tasks: TaskTracker,
+    opened: AtomicU64,
+    open: [Mutex<HashMap<u64, Arc<Handle>>>; SHARDS],
+}
+
+impl Tunnels {
+    /// None yet. Their tasks will be in this tracker.
+    pub fn new(tasks: TaskTracker) -> Self {
+        Tunnels {
+            clocks: Arc::default(),
+            tasks,
+            opened: AtomicU64::new(0),
+            open: std::array::from_fn(|_| Mutex::default()),
+        }
+    }
+
+    /// All that are open now.
+    pub fn list(&self) -> Vec<Arc<Handle>> {
+        let shards = (0..SHARDS as u64).map(|number| self.shard(number));
+        shards
+            .flat_map(|shard| shard.values().cloned().collect::<Vec<_>>())
+            .collect()
+    }
+
+    fn shard(&self, number: u64) -> MutexGuard<'_, HashMap<u64, Arc<Handle>>> {
+        let place = usize::try_from(number % SHARDS as u64).unwrap_or(0);
+        self.open[place]
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A tunnel's entry among the open ones, for as long as this is kept.
+#[derive(Debug)]
+struct Entry {
+    tunnels: Arc<Tunnels>,
+    number: u64,
+}
+
+impl Entry {
+    fn add(tunnels: &Arc<Tunnels>, handle: &Arc<Handle>) -> Self {
+        let number = tunnels.opened.fetch_add(1, Relaxed);
+        tunnels.shard(number).insert(number, Arc::clone(handle));
+        Entry {
+            tunnels: Arc::clone(tunnels),
+            number,
+        }
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        let handle = self.tunnels.shard(self.number).remove(&self.number);
+        drop(handle);
+    }
+}
+
+/// All that a tunnel needs to be opened, but its sockets.
+pub struct Opening {
+    /// Where it will be listed.
+    pub tunnels: Arc<Tunnels>,
+    /// Which one it is.
+    pub identity: Identity,
+    /// How long it may do what.
+    pub limits: Limits,
+    /// Called when it is over.
+    pub on_end: OnEnd,
+}
+
+impl fmt::Debug for Opening {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.identity.fmt(f)
+    }
+}
+
+impl Opening {
+    fn open(self, client: End, target: End) {
+        for end in [&client, &target] {
+            if let Err(error) = probe_when_silent(&end.stream, self.limits.keepalive) {
+                log::debug!("tunnel {}: TCP keep-alive: {error}", self.identity.id);
+            }
+        }
+        let handle = Arc::new(Handle::new(self.identity));
+        let entry = Entry::add(&self.tunnels, &handle);
+        let clocks = Arc::clone(&self.tunnels.clocks);
+        let relay = Relay::new(
+            handle,
+            clocks,
+            self.limits,
+            client,
+            target,
+            self.on_end,
+            entry,
+        );
+        self.tunnels.tasks.spawn(relay);
+    }
+}
+
+/// Has the system probe a peer after this silence, and give it up when it acknowledges nothing for twice as long (RFC 5482).
+fn probe_when_silent(stream: &TcpStream, silence: Duration) -> io::Result<()> {
+    let probes = TcpKeepalive::new()
+        .with_time(silence)
+        .with_interval(silence / 4)
+        .with_retries(4);
+    let socket = SockRef::from(stream);
+    socket.set_tcp_keepalive(&probes)?;
+    socket.set_tcp_user_timeout(Some(silence * 2))
+}

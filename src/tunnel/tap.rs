@@ -1,8 +1,10 @@
 //! The tap: a client's stream as Pingora sees it.
 //!
-//! It adds three things. A total clock for a request's head and for the wait between requests, where Pingora's is per read
-//! and silent. A stop: from a handshake's head until its answer the client's bytes stay in the socket, for Pingora takes what
-//! comes too early for a second request. And the notes in the [`Wire`].
+//! It cuts the stream as HTTP does. A head ends with its empty line, and what the client sent beyond it stays here: the
+//! rest of a body, the next request, or, after a handshake, the first bytes of the tunnel, which Pingora never sees. When the 101
+//! has gone out the tap hands its socket over to the relay, and answers Pingora with the end of the stream.
+//!
+//! It also keeps a total clock for a head and for the wait between requests, where Pingora's is per read and silent.
 
 use std::io;
 use std::os::fd::AsRawFd as _;
@@ -17,11 +19,13 @@ use pingora::protocols::{
     GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl,
     TimingDigest, UniqueID, UniqueIDType,
 };
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, BufWriter, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufWriter, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
+use super::heads::HeadEnd;
+use super::relay::End;
 use super::{ClientEnd, Phase, Wire};
 
 /// Lets a head and a short body leave together; Pingora flushes where somebody waits.
@@ -34,10 +38,14 @@ const HEAD_EXPIRED: &[u8] =
 /// A client's stream, tapped.
 #[derive(Debug)]
 pub struct Tap {
-    stream: BufWriter<TcpStream>,
+    /// `None` once it was handed over.
+    stream: Option<BufWriter<TcpStream>>,
     wire: Arc<Wire>,
     head_limit: Duration,
     drain: CancellationToken,
+    head: HeadEnd,
+    /// Read, but not to be shown to Pingora yet.
+    early: Vec<u8>,
     /// The clock of a phase, made when there is something to wait for.
     clock: Option<(Phase, Pin<Box<Sleep>>)>,
     drain_begins: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
@@ -52,37 +60,66 @@ impl Tap {
         head_limit: Duration,
         drain: CancellationToken,
     ) -> Self {
-        let stream = BufWriter::with_capacity(WRITE_BUFFER, stream);
         Tap {
-            stream,
+            stream: Some(BufWriter::with_capacity(WRITE_BUFFER, stream)),
             wire,
             head_limit,
             drain,
+            head: HeadEnd::default(),
+            early: Vec::new(),
             clock: None,
             drain_begins: None,
         }
     }
 
-    fn poll_stream(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let (before, room) = (buf.filled().len(), buf.remaining());
-        let result = ready!(Pin::new(&mut self.stream).poll_read(cx, buf));
+    /// Reads what is there already, or from the socket. Nothing read is the end.
+    fn poll_stream(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<usize>> {
+        if !self.early.is_empty() {
+            let count = self.early.len().min(buf.remaining());
+            let rest = self.early.split_off(count);
+            buf.put_slice(&std::mem::replace(&mut self.early, rest));
+            return Poll::Ready(Ok(count));
+        }
+        let Some(stream) = &mut self.stream else {
+            return Poll::Ready(Ok(0));
+        };
+        let before = buf.filled().len();
+        let result = ready!(Pin::new(stream).poll_read(cx, buf));
         let count = buf.filled().len() - before;
-        self.wire.count_read(count);
         match &result {
-            Ok(()) if count == 0 && room > 0 => self.wire.ended(ClientEnd::Closed),
+            Ok(()) if count == 0 => self.wire.ended(ClientEnd::Closed),
             Ok(()) => {}
             Err(_) => self.wire.ended(ClientEnd::Broken),
         }
-        Poll::Ready(result)
+        Poll::Ready(result.map(|()| count))
+    }
+
+    /// Takes back what was read beyond this many bytes of the last `count`.
+    fn keep_beyond(&mut self, shown: usize, count: usize, buf: &mut ReadBuf<'_>) {
+        let end = buf.filled().len() - (count - shown);
+        let beyond = &buf.filled()[end..];
+        if !beyond.is_empty() {
+            self.early = [beyond, &self.early].concat();
+        }
+        buf.set_filled(end);
+        self.wire.count_read(shown);
     }
 
     fn poll_head(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let is_silent = self.wire.head_read() == 0;
-        if let Poll::Ready(result) = self.poll_stream(cx, buf) {
+        if let Poll::Ready(count) = self.poll_stream(cx, buf) {
+            let count = count?;
             if is_silent {
                 (self.clock, self.drain_begins) = (None, None);
             }
-            return Poll::Ready(result);
+            let read = &buf.filled()[buf.filled().len() - count..];
+            let shown = self.head.find(read).unwrap_or(count);
+            self.keep_beyond(shown, count, buf);
+            return Poll::Ready(Ok(()));
         }
         let mut limit = self.head_limit;
         if is_silent && self.poll_drain(cx).is_ready() {
@@ -96,10 +133,46 @@ impl Tap {
         Poll::Ready(Ok(()))
     }
 
+    fn poll_body(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let left = usize::try_from(self.wire.body_left()).unwrap_or(usize::MAX);
+        if left == 0 {
+            return self.poll_end(cx);
+        }
+        let count = ready!(self.poll_stream(cx, buf))?;
+        let shown = count.min(left);
+        self.keep_beyond(shown, count, buf);
+        self.wire.body_read(shown);
+        Poll::Ready(Ok(()))
+    }
+
+    /// Watches for the client's end where nothing is expected from it. What it sends belongs to the next request.
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.early.is_empty() {
+            return Poll::Pending;
+        }
+        let mut early = [0; 512];
+        let mut buf = ReadBuf::new(&mut early);
+        match ready!(self.poll_stream(cx, &mut buf))? {
+            0 => Poll::Ready(Ok(())),
+            _ => {
+                self.early = buf.filled().to_vec();
+                Poll::Pending
+            }
+        }
+    }
+
     fn poll_withheld(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.poll_clock(cx, Phase::Handshake, self.wire.handshake_limit()));
         self.wire.ended(ClientEnd::HandshakeExpired);
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+
+    /// After the 101 Pingora reads nothing but the end, once the socket is gone.
+    fn poll_tunnel(&self) -> Poll<io::Result<()>> {
+        match &self.stream {
+            Some(_) => Poll::Pending,
+            None => Poll::Ready(Ok(())),
+        }
     }
 
     /// Ready once the phase has lasted for `limit`, as far as the tap was asked; never later than `limit` from now.
@@ -129,12 +202,32 @@ impl Tap {
     /// Tells a client that has begun a head; one that has said nothing is left without a word.
     fn expire_head(&mut self) {
         self.wire.ended(ClientEnd::HeadExpired);
-        if self.wire.head_read() == 0 {
+        let Some(stream) = self.stream.as_mut().filter(|_| self.wire.head_read() > 0) else {
             return;
-        }
-        if let Ok(count) = self.stream.get_mut().try_write(HEAD_EXPIRED) {
+        };
+        if let Ok(count) = stream.get_mut().try_write(HEAD_EXPIRED) {
             self.wire.count_written(&HEAD_EXPIRED[..count]);
         }
+    }
+
+    /// The 101 has left: from here on the sockets are the relay's. The task is woken, for Pingora waits for bytes that will
+    /// not come.
+    fn hand_over(&mut self, cx: &mut Context<'_>) {
+        let Some((opening, target)) = self.wire.meet() else {
+            return;
+        };
+        let Some(stream) = self.stream.take() else {
+            return;
+        };
+        let early = std::mem::take(&mut self.early);
+        opening.open(
+            End {
+                stream: stream.into_inner(),
+                early,
+            },
+            target,
+        );
+        cx.waker().wake_by_ref();
     }
 }
 
@@ -145,10 +238,14 @@ impl AsyncRead for Tap {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let tap = self.get_mut();
+        if buf.remaining() == 0 {
+            return Poll::Ready(Ok(()));
+        }
         match tap.wire.phase() {
             Phase::Head => tap.poll_head(cx, buf),
+            Phase::Exchange => tap.poll_body(cx, buf),
             Phase::Handshake => tap.poll_withheld(cx),
-            Phase::Exchange | Phase::Tunnel => tap.poll_stream(cx, buf),
+            Phase::Tunnel => tap.poll_tunnel(),
         }
     }
 }
@@ -160,7 +257,10 @@ impl AsyncWrite for Tap {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let tap = self.get_mut();
-        let written = ready!(Pin::new(&mut tap.stream).poll_write(cx, bytes));
+        let Some(stream) = &mut tap.stream else {
+            return Poll::Ready(Ok(bytes.len()));
+        };
+        let written = ready!(Pin::new(stream).poll_write(cx, bytes));
         match &written {
             Ok(count) => tap.wire.count_written(&bytes[..*count]),
             Err(_) => tap.wire.ended(ClientEnd::Broken),
@@ -170,22 +270,30 @@ impl AsyncWrite for Tap {
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let tap = self.get_mut();
-        let flushed = ready!(Pin::new(&mut tap.stream).poll_flush(cx));
-        if flushed.is_err() {
-            tap.wire.ended(ClientEnd::Broken);
+        let Some(stream) = &mut tap.stream else {
+            return Poll::Ready(Ok(()));
+        };
+        let flushed = ready!(Pin::new(stream).poll_flush(cx));
+        match flushed {
+            Ok(()) if tap.wire.is_101_written() => tap.hand_over(cx),
+            Ok(()) => {}
+            Err(_) => tap.wire.ended(ClientEnd::Broken),
         }
         Poll::Ready(flushed)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+        match &mut self.get_mut().stream {
+            Some(stream) => Pin::new(stream).poll_shutdown(cx),
+            None => Poll::Ready(Ok(())),
+        }
     }
 }
 
 #[async_trait]
 impl Shutdown for Tap {
     async fn shutdown(&mut self) {
-        if let Err(error) = self.stream.shutdown().await {
+        if let Err(error) = AsyncWriteExt::shutdown(self).await {
             log::debug!("shutdown of a client's connection: {error}");
         }
     }
@@ -193,7 +301,9 @@ impl Shutdown for Tap {
 
 impl UniqueID for Tap {
     fn id(&self) -> UniqueIDType {
-        self.stream.get_ref().as_raw_fd()
+        self.stream
+            .as_ref()
+            .map_or(-1, |stream| stream.get_ref().as_raw_fd())
     }
 }
 

@@ -1,8 +1,12 @@
 //! What the tap and the exchange of one connection tell each other. Both run in one task; the atomics are there because
 //! Pingora wants its streams to be `Sync`.
 
-use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use super::Opening;
+use super::relay::End;
 
 /// How far the connection has come with its present request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +49,18 @@ pub struct Wire {
     head_read: AtomicU64,
     head_answer: AtomicU16,
     handshake_millis: AtomicU64,
+    body_left: AtomicU64,
+    written_in_tunnel: AtomicU64,
+    handed_over: AtomicBool,
+    meeting: Mutex<Meeting>,
+}
+
+/// Where what belongs to a tunnel waits for its other half: the target's socket, from the end of the 101 on, and what to do
+/// with both.
+#[derive(Debug, Default)]
+struct Meeting {
+    target: Option<End>,
+    opening: Option<Opening>,
 }
 
 impl Wire {
@@ -59,6 +75,10 @@ impl Wire {
             head_read: AtomicU64::new(0),
             head_answer: AtomicU16::new(0),
             handshake_millis: AtomicU64::new(0),
+            body_left: AtomicU64::new(0),
+            written_in_tunnel: AtomicU64::new(0),
+            handed_over: AtomicBool::new(false),
+            meeting: Mutex::default(),
         }
     }
 
@@ -82,7 +102,25 @@ impl Wire {
     /// A head has arrived, and its exchange begins.
     pub fn begin_exchange(&self) {
         self.exchanges.fetch_add(1, Relaxed);
+        self.expect_body(Some(0));
         self.enter(Phase::Exchange);
+    }
+
+    /// The request has a body of this length; `None` where only Pingora will know its end.
+    pub fn expect_body(&self, length: Option<u64>) {
+        self.body_left.store(length.unwrap_or(u64::MAX), Relaxed);
+    }
+
+    pub(super) fn body_left(&self) -> u64 {
+        self.body_left.load(Relaxed)
+    }
+
+    pub(super) fn body_read(&self, bytes: usize) {
+        let left = self.body_left();
+        if left < u64::MAX {
+            self.body_left
+                .store(left.saturating_sub(bytes as u64), Relaxed);
+        }
     }
 
     /// The exchange turns out to be a handshake, which has this long to be answered.
@@ -103,6 +141,49 @@ impl Wire {
 
     fn enter(&self, phase: Phase) {
         self.phase.store(phase as u8, Relaxed);
+    }
+
+    /// The target's socket, right after its 101.
+    pub(super) fn bring_target(&self, target: End) {
+        self.meeting().target = Some(target);
+    }
+
+    /// What opens the tunnel once the 101 has gone out to the client.
+    pub fn bring_opening(&self, opening: Opening) {
+        self.meeting().opening = Some(opening);
+    }
+
+    /// Both halves; once, when both are there.
+    pub(super) fn meet(&self) -> Option<(Opening, End)> {
+        let mut meeting = self.meeting();
+        if meeting.opening.is_none() || meeting.target.is_none() {
+            return None;
+        }
+        self.handed_over.store(true, Relaxed);
+        meeting.opening.take().zip(meeting.target.take())
+    }
+
+    /// Ends the waiting: nothing will be handed over any more. Returns the opening, if it was brought and not fetched.
+    pub fn part(&self) -> Option<Opening> {
+        std::mem::take(&mut *self.meeting()).opening
+    }
+
+    pub(super) fn is_handed_over(&self) -> bool {
+        self.handed_over.load(Relaxed)
+    }
+
+    fn meeting(&self) -> MutexGuard<'_, Meeting> {
+        self.meeting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether anything was written since the phase of the tunnel began: the 101.
+    pub(super) fn is_101_written(&self) -> bool {
+        self.written_in_tunnel() > 0
+    }
+
+    /// The bytes of the 101 as far as it was written.
+    pub fn written_in_tunnel(&self) -> u64 {
+        self.written_in_tunnel.load(Relaxed)
     }
 
     /// How long the handshake has to be answered.
@@ -163,6 +244,10 @@ impl Wire {
 
     pub(super) fn count_written(&self, bytes: &[u8]) {
         self.written.fetch_add(bytes.len() as u64, Relaxed);
+        if self.phase() == Phase::Tunnel {
+            self.written_in_tunnel
+                .fetch_add(bytes.len() as u64, Relaxed);
+        }
         if self.phase() == Phase::Head && self.head_answer().is_none() {
             self.head_answer
                 .store(status_of(bytes).unwrap_or(0), Relaxed);

@@ -3,12 +3,12 @@
 use std::collections::HashSet;
 use std::net::SocketAddr;
 
-use super::super::file::{Action, ForwardingRule, HttpRule};
+use super::super::file::{Action, ForwardingRule, HttpRule, Tunnel};
 use super::super::tree::{Mapping, Node};
 use super::super::unique::Unique;
 use super::super::words::quoted;
 use super::addresses::Addresses;
-use super::{defaults, http_rule, refuse_unless_empty};
+use super::{defaults, http_rule, refuse_unless_empty, tunnel};
 
 pub(super) const KEYS: &[&str] = &[
     "name",
@@ -17,6 +17,7 @@ pub(super) const KEYS: &[&str] = &[
     "listenerPort",
     "clientTimeout",
     "serverCertificates",
+    "tunnel",
     "httpRules",
 ];
 
@@ -39,12 +40,15 @@ pub(super) fn read(
     if let Some(node) = mapping.get("serverCertificates") {
         refuse_unless_empty(&node, "TLS is not supported yet");
     }
-    let http_rules = http_rules(&mapping, groups);
+    let tunnel = tunnel::read(&mapping, &Tunnel::default());
+    let outer = tunnel.clone().unwrap_or_default();
+    let http_rules = http_rules(&mapping, groups, &outer);
     protocol?;
     Some(ForwardingRule {
         name: name?,
         listen: listen?,
         client_timeout: client_timeout?,
+        tunnel: tunnel?,
         http_rules: http_rules?,
     })
 }
@@ -55,10 +59,10 @@ fn listen(mapping: &Mapping) -> Option<SocketAddr> {
     Some(SocketAddr::new(ip?, port?))
 }
 
-fn http_rules(mapping: &Mapping, groups: &HashSet<&str>) -> Option<Vec<HttpRule>> {
+fn http_rules(mapping: &Mapping, groups: &HashSet<&str>, tunnel: &Tunnel) -> Option<Vec<HttpRule>> {
     let mut names = Unique::new("name");
     let rules = mapping.or("httpRules", Vec::new(), |list| {
-        let rules = list.each(|node| http_rule::read(node, &mut names, groups))?;
+        let rules = list.each(|node| http_rule::read(node, &mut names, groups, tunnel))?;
         warn_of_unreachable_rules(&rules, list);
         Some(rules)
     })?;

@@ -2,17 +2,18 @@
 
 use std::collections::HashSet;
 
-use super::super::file::{Action, HttpRule};
+use super::super::file::{Action, HttpRule, Tunnel};
 use super::super::tree::{Mapping, Node};
 use super::super::unique::Unique;
 use super::super::words::{listed, quoted};
-use super::{condition, defaults};
+use super::{condition, defaults, tunnel};
 
 pub(super) const KEYS: &[&str] = &[
     "name",
     "type",
     "conditions",
     "targetGroup",
+    "tunnel",
     "location",
     "dropQuery",
     "statusCode",
@@ -37,25 +38,26 @@ impl Type {
     /// The keys that go with this type, beyond those of every rule.
     fn keys(self) -> &'static [&'static str] {
         match self {
-            Type::Forward => &["targetGroup"],
+            Type::Forward => &["targetGroup", "tunnel"],
             Type::Redirect => &["location", "dropQuery", "statusCode"],
             Type::Static => &["statusCode", "responseMessage", "contentType"],
         }
     }
 }
 
-/// `groups` are the names that `targetGroup` may say.
+/// `groups` are the names that `targetGroup` may say, `tunnel` is what holds where the rule says nothing of it.
 pub(super) fn read(
     node: Node,
     names: &mut Unique<String>,
     groups: &HashSet<&str>,
+    tunnel: &Tunnel,
 ) -> Option<HttpRule> {
     let mapping = node.mapping(KEYS)?;
     let name = mapping.required("name", |node| node.name(names));
     let conditions = mapping.or("conditions", Vec::new(), |list| list.each(condition::read));
     let action = mapping
         .required("type", |node| node.choice(TYPES, &[]))
-        .and_then(|kind| action(kind, &mapping, groups));
+        .and_then(|kind| action(kind, &mapping, groups, tunnel));
     Some(HttpRule {
         name: name?,
         conditions: conditions?,
@@ -63,10 +65,15 @@ pub(super) fn read(
     })
 }
 
-fn action(kind: Type, mapping: &Mapping, groups: &HashSet<&str>) -> Option<Action> {
+fn action(
+    kind: Type,
+    mapping: &Mapping,
+    groups: &HashSet<&str>,
+    tunnel: &Tunnel,
+) -> Option<Action> {
     forbid_keys_of_others(kind, mapping);
     match kind {
-        Type::Forward => forward(mapping, groups),
+        Type::Forward => forward(mapping, groups, tunnel),
         Type::Redirect => redirect(mapping),
         Type::Static => respond(mapping),
     }
@@ -82,15 +89,19 @@ fn forbid_keys_of_others(kind: Type, mapping: &Mapping) {
     }
 }
 
-fn forward(mapping: &Mapping, groups: &HashSet<&str>) -> Option<Action> {
+fn forward(mapping: &Mapping, groups: &HashSet<&str>, outer: &Tunnel) -> Option<Action> {
     let target_group = mapping.required("targetGroup", |node| {
         let name = node.string()?;
         if !groups.contains(name) {
             return node.problem(format!("no target group named {}", quoted(name)));
         }
         Some(name.to_owned())
-    })?;
-    Some(Action::Forward { target_group })
+    });
+    let tunnel = tunnel::read(mapping, outer);
+    Some(Action::Forward {
+        target_group: target_group?,
+        tunnel: tunnel?,
+    })
 }
 
 fn redirect(mapping: &Mapping) -> Option<Action> {

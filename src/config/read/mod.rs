@@ -11,6 +11,7 @@ mod expression;
 mod forwarding_rule;
 mod http_rule;
 mod target_group;
+mod tunnel;
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
@@ -143,7 +144,7 @@ fn warn_of_unused_groups(file: &File, top: &Mapping) {
         .flat_map(|rule| &rule.http_rules);
     let named: HashSet<&str> = rules
         .filter_map(|rule| match &rule.action {
-            Action::Forward { target_group } => Some(target_group.as_str()),
+            Action::Forward { target_group, .. } => Some(target_group.as_str()),
             Action::Redirect { .. } | Action::Static { .. } => None,
         })
         .collect();
@@ -186,6 +187,7 @@ mod tests {
             ADMIN_KEYS,
             ACCESS_LOG_KEYS,
             forwarding_rule::KEYS,
+            tunnel::KEYS,
             http_rule::KEYS,
             condition::KEYS,
             target_group::KEYS,

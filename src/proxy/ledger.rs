@@ -1,0 +1,105 @@
+//! The ledger: an exchange's record, and where it is entered when the exchange is over: the access log and the counters.
+//!
+//! It is moved with what it is about, from the exchange to the tunnel. It writes once; if nobody has it write, dropping it
+//! does, with the reason that the process gives.
+
+use std::sync::Arc;
+
+use crate::listener::{Connection, Route};
+use crate::target_group::Target;
+use crate::telemetry::metrics::Active;
+use crate::telemetry::{CloseReason, Frames, Record};
+use crate::tunnel::Ending;
+
+/// A record that will be written.
+pub(super) struct Ledger {
+    /// The record so far.
+    pub(super) record: Record,
+    /// Where the HTTP rule that matched stands.
+    pub(super) http_rule: Option<usize>,
+    /// Where the request goes.
+    pub(super) route: Option<Arc<Route>>,
+    connection: Arc<Connection>,
+    tunnel: Option<Active>,
+    is_written: bool,
+}
+
+impl Ledger {
+    /// The ledger of an exchange that begins now.
+    pub(super) fn begin(connection: &Arc<Connection>) -> Self {
+        Ledger {
+            record: Record::begin(Arc::clone(&connection.rule.name), connection.client),
+            http_rule: None,
+            route: None,
+            connection: Arc::clone(connection),
+            tunnel: None,
+            is_written: false,
+        }
+    }
+
+    /// Takes the ledger out; what stays in its place writes nothing.
+    pub(super) fn take(&mut self) -> Ledger {
+        let mut spent = Ledger::begin(&self.connection);
+        spent.is_written = true;
+        std::mem::replace(self, spent)
+    }
+
+    /// Counts a tunnel to this target as open from now on.
+    pub(super) fn open_tunnel(&mut self, target: &Target) {
+        self.record.upgraded = true;
+        self.record.status = Some(101);
+        self.tunnel = self
+            .route
+            .as_ref()
+            .and_then(|route| route.open_tunnel(target));
+    }
+
+    /// The tunnel is over.
+    pub(super) fn end(mut self, ending: Ending) {
+        let record = &mut self.record;
+        record.bytes.request_body = ending.bytes_in;
+        record.bytes.response_header = self.connection.wire.written_in_tunnel();
+        record.bytes.response_body = ending.bytes_out;
+        record.close_code = ending.code;
+        record.frames = Some(Frames {
+            from_client: ending.frames_in,
+            to_client: ending.frames_out,
+            since_activity: ending.since_activity,
+        });
+        record.error = ending.error;
+        let reason = ending.reason.unwrap_or_else(|| self.cut_off());
+        self.write(reason);
+    }
+
+    /// Writes the record, if it was not written yet.
+    pub(super) fn write(&mut self, reason: CloseReason) {
+        if std::mem::replace(&mut self.is_written, true) {
+            return;
+        }
+        let rule = &self.connection.rule;
+        let counters = self.http_rule.and_then(|place| rule.http_rule(place));
+        rule.metrics.count(&self.record, counters);
+        if let (true, Some(route)) = (self.record.upgraded, &self.route) {
+            route.tunnels().close(reason);
+        }
+        self.tunnel = None;
+        self.connection.write(&self.record, reason);
+    }
+
+    /// Why an exchange ends that was cut off from outside.
+    fn cut_off(&mut self) -> CloseReason {
+        if std::thread::panicking() {
+            self.record.error = Some("internal error: a panic".to_owned());
+        }
+        self.connection.drain.reason()
+    }
+}
+
+impl Drop for Ledger {
+    fn drop(&mut self) {
+        if !self.is_written {
+            let reason = self.cut_off();
+            self.write(reason);
+        }
+    }
+}

@@ -1,0 +1,283 @@
+//! One direction of a tunnel: what is read from the sender is written to the receiver, and nothing is kept meanwhile but
+//! what the receiver does not take.
+//!
+//! It passes bytes on until the sender's FIN, which is passed on too. When the tunnel is to be ended it goes on to the end of
+//! the frame that it is in, puts a Close frame there, and from then on discards what still comes, up to the sender's own Close.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::frames::{CloseFrame, Follower, Sender};
+
+/// How often one wake-up may read in one direction, so that a busy tunnel leaves room for the others.
+const READS: usize = 4;
+
+/// One direction of a tunnel.
+#[derive(Debug)]
+pub(super) struct Flow {
+    follower: Follower,
+    stage: Stage,
+    rest: Rest,
+    passed: u64,
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// Bytes pass.
+    Passing,
+    /// Bytes pass up to the end of their frame; then comes this.
+    Closing(CloseFrame),
+    /// Nothing passes any more; the sender's Close frame is awaited.
+    Discarding,
+    /// The sender has ended. What is left is written, then a FIN.
+    Finishing,
+    /// Nothing is left to do.
+    Over,
+}
+
+/// What became of a direction in one wake-up.
+#[derive(Debug)]
+pub(super) enum Pumped {
+    /// It waits: for bytes, for room, or for nothing any more.
+    Waits,
+    /// There may be more to do at once.
+    HasMore,
+    /// The sender's connection broke. What it sent before is still being written.
+    SenderBroke(io::Error),
+    /// The receiver's connection broke.
+    ReceiverBroke(io::Error),
+}
+
+impl Flow {
+    /// A direction in which `early` was read already.
+    pub(super) fn new(sender: Sender, early: Vec<u8>) -> Self {
+        let mut follower = Follower::new(sender);
+        follower.follow(&early);
+        let passed = early.len() as u64;
+        let rest = Rest {
+            bytes: early,
+            written: 0,
+        };
+        Flow {
+            follower,
+            stage: Stage::Passing,
+            rest,
+            passed,
+        }
+    }
+
+    /// Bytes that were passed on.
+    pub(super) fn passed(&self) -> u64 {
+        self.passed
+    }
+
+    /// What is known of the frames.
+    pub(super) fn follower(&self) -> &Follower {
+        &self.follower
+    }
+
+    /// Whether the sender has ended.
+    pub(super) fn has_ended(&self) -> bool {
+        matches!(self.stage, Stage::Finishing | Stage::Over)
+    }
+
+    /// Whether nothing is left to do.
+    pub(super) fn is_over(&self) -> bool {
+        matches!(self.stage, Stage::Over)
+    }
+
+    /// Nothing of it matters any more.
+    pub(super) fn give_up(&mut self) {
+        self.stage = Stage::Over;
+    }
+
+    /// Ends the direction: with this frame where the framing is known and nobody has said Close in it yet.
+    pub(super) fn close(&mut self, frame: CloseFrame) {
+        if matches!(self.stage, Stage::Passing) {
+            self.stage = Stage::Closing(frame);
+        }
+    }
+
+    /// Does what can be done now, within bounds.
+    pub(super) fn pump<S: AsyncRead + Unpin, R: AsyncWrite + Unpin>(
+        &mut self,
+        sender: &mut S,
+        receiver: &mut R,
+        scratch: &mut [u8],
+        cx: &mut Context<'_>,
+    ) -> Pumped {
+        for _ in 0..READS {
+            match self.step(sender, receiver, scratch, cx) {
+                Poll::Pending => return Pumped::Waits,
+                Poll::Ready(Ok(())) if self.is_over() => return Pumped::Waits,
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(fault)) => return fault,
+            }
+        }
+        Pumped::HasMore
+    }
+
+    fn step<S: AsyncRead + Unpin, R: AsyncWrite + Unpin>(
+        &mut self,
+        sender: &mut S,
+        receiver: &mut R,
+        scratch: &mut [u8],
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Pumped>> {
+        ready!(self.rest.poll_write(receiver, cx)).map_err(|error| self.receiver_broke(error))?;
+        match &mut self.stage {
+            Stage::Over => return Poll::Ready(Ok(())),
+            Stage::Finishing => {
+                let ended = ready!(Pin::new(receiver).poll_shutdown(cx));
+                self.stage = Stage::Over;
+                return Poll::Ready(ended.map_err(|error| self.receiver_broke(error)));
+            }
+            Stage::Closing(frame) if self.follower.is_at_boundary() || self.follower.is_off() => {
+                let frame = *frame;
+                self.say_close(frame);
+                return Poll::Ready(Ok(()));
+            }
+            Stage::Passing | Stage::Closing(_) | Stage::Discarding => {}
+        }
+        let mut buf = ReadBuf::new(scratch);
+        let read = ready!(Pin::new(sender).poll_read(cx, &mut buf));
+        Poll::Ready(match read {
+            Ok(()) if buf.filled().is_empty() => {
+                self.sender_ended();
+                Ok(())
+            }
+            Ok(()) => self.take(buf.filled(), receiver, cx),
+            Err(error) => {
+                self.sender_ended();
+                Err(Pumped::SenderBroke(error))
+            }
+        })
+    }
+
+    /// Puts our Close frame where the stream stands between two frames. Where the framing is not known, or the sender has said
+    /// Close itself, there is nothing to say.
+    fn say_close(&mut self, frame: CloseFrame) {
+        if self.follower.is_off() || self.follower.close().is_some() {
+            self.stage = Stage::Over;
+            return;
+        }
+        self.rest.push(&frame);
+        self.stage = Stage::Discarding;
+    }
+
+    fn sender_ended(&mut self) {
+        self.stage = match self.stage {
+            Stage::Discarding | Stage::Over => Stage::Over,
+            Stage::Passing | Stage::Closing(_) | Stage::Finishing => Stage::Finishing,
+        };
+    }
+
+    fn receiver_broke(&mut self, error: io::Error) -> Pumped {
+        self.stage = Stage::Over;
+        self.rest = Rest::default();
+        Pumped::ReceiverBroke(error)
+    }
+
+    fn take<R: AsyncWrite + Unpin>(
+        &mut self,
+        bytes: &[u8],
+        receiver: &mut R,
+        cx: &mut Context<'_>,
+    ) -> Result<(), Pumped> {
+        match self.stage {
+            Stage::Passing => {
+                self.follower.follow(bytes);
+                self.pass(bytes, receiver, cx)
+            }
+            Stage::Closing(frame) => {
+                let (passing, discarded) = bytes.split_at(self.follower.follow_to_boundary(bytes));
+                self.pass(passing, receiver, cx)?;
+                if self.follower.is_at_boundary() || self.follower.is_off() {
+                    self.say_close(frame);
+                }
+                self.discard(discarded);
+                Ok(())
+            }
+            Stage::Discarding | Stage::Finishing | Stage::Over => {
+                self.discard(bytes);
+                Ok(())
+            }
+        }
+    }
+
+    fn pass<R: AsyncWrite + Unpin>(
+        &mut self,
+        bytes: &[u8],
+        receiver: &mut R,
+        cx: &mut Context<'_>,
+    ) -> Result<(), Pumped> {
+        self.passed += bytes.len() as u64;
+        let written = self.rest.write(bytes, receiver, cx);
+        written.map_err(|error| self.receiver_broke(error))
+    }
+
+    fn discard(&mut self, bytes: &[u8]) {
+        self.follower.follow(bytes);
+        if self.follower.close().is_some() {
+            self.stage = Stage::Over;
+        }
+    }
+}
+
+/// Bytes that the receiver has not taken yet. No memory is held while there are none.
+#[derive(Debug, Default)]
+struct Rest {
+    bytes: Vec<u8>,
+    written: usize,
+}
+
+impl Rest {
+    fn push(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// Writes bytes, and keeps those for which there is no room.
+    fn write<R: AsyncWrite + Unpin>(
+        &mut self,
+        mut bytes: &[u8],
+        receiver: &mut R,
+        cx: &mut Context<'_>,
+    ) -> io::Result<()> {
+        while !bytes.is_empty() {
+            match Pin::new(&mut *receiver).poll_write(cx, bytes) {
+                Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
+                Poll::Ready(Ok(count)) => bytes = &bytes[count..],
+                Poll::Ready(Err(error)) => return Err(error),
+                Poll::Pending => {
+                    *self = Rest {
+                        bytes: bytes.to_vec(),
+                        written: 0,
+                    };
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn poll_write<R: AsyncWrite + Unpin>(
+        &mut self,
+        receiver: &mut R,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        while self.written < self.bytes.len() {
+            let left = &self.bytes[self.written..];
+            match ready!(Pin::new(&mut *receiver).poll_write(cx, left))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                count => self.written += count,
+            }
+        }
+        if !self.bytes.is_empty() {
+            *self = Rest::default();
+        }
+        Poll::Ready(Ok(()))
+    }
+}

@@ -1,0 +1,131 @@
+//! What others may know of an open tunnel, and do to it, while its relay runs.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::task::Waker;
+use std::time::{Duration, Instant};
+
+use futures_util::task::AtomicWaker;
+
+use crate::telemetry::CloseReason;
+
+const CUT: u8 = u8::MAX;
+
+/// Which tunnel it is.
+#[derive(Debug)]
+pub struct Identity {
+    /// The `trackingId` of its exchange.
+    pub id: String,
+    /// The forwarding rule that accepted it.
+    pub forwarding_rule: Arc<str>,
+    /// The target group that it goes to.
+    pub target_group: Arc<str>,
+    /// The target.
+    pub target: SocketAddr,
+    /// The client.
+    pub client: SocketAddr,
+}
+
+/// An open tunnel, seen from outside its relay.
+#[derive(Debug)]
+pub struct Handle {
+    /// Which one it is.
+    pub identity: Identity,
+    /// Since when it is open.
+    pub opened: Instant,
+    bytes_in: AtomicU64,
+    bytes_out: AtomicU64,
+    /// Milliseconds from `opened` to the last byte.
+    last_activity: AtomicU64,
+    /// 0, or one more than the discriminant of the reason to end it, or [`CUT`].
+    order: AtomicU8,
+    relay: AtomicWaker,
+}
+
+impl Handle {
+    pub(super) fn new(identity: Identity) -> Self {
+        Handle {
+            identity,
+            opened: Instant::now(),
+            bytes_in: AtomicU64::new(0),
+            bytes_out: AtomicU64::new(0),
+            last_activity: AtomicU64::new(0),
+            order: AtomicU8::new(0),
+            relay: AtomicWaker::new(),
+        }
+    }
+
+    /// Bytes from the client, and bytes to it.
+    pub fn bytes(&self) -> (u64, u64) {
+        (self.bytes_in.load(Relaxed), self.bytes_out.load(Relaxed))
+    }
+
+    /// From the opening to the last byte in either direction.
+    pub fn last_activity(&self) -> Duration {
+        Duration::from_millis(self.last_activity.load(Relaxed))
+    }
+
+    /// Has the relay end the tunnel: with a Close frame to both sides where the framing allows it. The first reason counts.
+    pub fn end(&self, reason: CloseReason) {
+        let order = reason as u8 + 1;
+        self.order.compare_exchange(0, order, Relaxed, Relaxed).ok();
+        self.wake();
+    }
+
+    /// Has the relay drop the tunnel at once, as it stands.
+    pub fn cut(&self) {
+        self.order.store(CUT, Relaxed);
+        self.wake();
+    }
+
+    pub(super) fn is_cut(&self) -> bool {
+        self.order.load(Relaxed) == CUT
+    }
+
+    /// Has the relay look at its clocks.
+    pub(super) fn wake(&self) {
+        self.relay.wake();
+    }
+
+    pub(super) fn wakes(&self, waker: &Waker) {
+        self.relay.register(waker);
+    }
+
+    pub(super) fn order(&self) -> Option<CloseReason> {
+        let place = self.order.load(Relaxed).checked_sub(1)?;
+        CloseReason::ALL.get(usize::from(place)).copied()
+    }
+
+    pub(super) fn moved(&self, bytes_in: u64, bytes_out: u64, now: Instant) {
+        self.bytes_in.store(bytes_in, Relaxed);
+        self.bytes_out.store(bytes_out, Relaxed);
+        let millis = now.duration_since(self.opened).as_millis();
+        self.last_activity
+            .store(u64::try_from(millis).unwrap_or(u64::MAX), Relaxed);
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    pub(in crate::tunnel) fn handle() -> Handle {
+        Handle::new(Identity {
+            id: "1".into(),
+            forwarding_rule: "edge".into(),
+            target_group: "chat".into(),
+            target: SocketAddr::from(([192, 0, 2, 1], 80)),
+            client: SocketAddr::from(([192, 0, 2, 2], 80)),
+        })
+    }
+
+    #[test]
+    fn the_first_order_counts() {
+        let handle = handle();
+        assert_eq!(handle.order(), None);
+        handle.end(CloseReason::IdleTimeout);
+        handle.end(CloseReason::Drained);
+        assert_eq!(handle.order(), Some(CloseReason::IdleTimeout));
+    }
+}

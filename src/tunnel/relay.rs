@@ -1,0 +1,364 @@
+//! The relay: one small task for each tunnel, which moves bytes between two sockets until both directions are over.
+//!
+//! It holds no buffer while nothing is in flight: bytes are read into a buffer of the thread, and only what the receiver does
+//! not take is kept. Whatever ends the relay, also a panic or the end of the runtime, drops it, and dropping it reports the
+//! tunnel's end, once.
+
+use std::cell::RefCell;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use tokio::net::TcpStream;
+
+use super::flow::{Flow, Pumped};
+use super::frames::{Sender, close_frame};
+use super::{Clocks, Entry, Handle};
+use crate::telemetry::CloseReason;
+
+const SCRATCH: usize = 64 << 10;
+/// RFC 6455 section 7.4.1.
+const GOING_AWAY: u16 = 1001;
+
+thread_local! {
+    static BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; SCRATCH].into());
+}
+
+/// A socket, and what was read from it already.
+#[derive(Debug)]
+pub(super) struct End {
+    pub(super) stream: TcpStream,
+    pub(super) early: Vec<u8>,
+}
+
+/// How long a tunnel may do what.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// How long nothing may move in either direction.
+    pub idle: Duration,
+    /// How long it may be open.
+    pub lifetime: Option<Duration>,
+    /// The fraction of `lifetime` by which a tunnel's own may be shorter.
+    pub lifetime_jitter: f64,
+    /// How long one direction may go on once the other has ended.
+    pub half_close: Duration,
+    /// How long both sides have to answer our Close.
+    pub close: Duration,
+    /// After which silence the system probes the peers.
+    pub keepalive: Duration,
+}
+
+impl Limits {
+    /// When a tunnel that opens now has lived for long enough.
+    fn death(&self, now: Instant) -> Option<Instant> {
+        let lifetime = self.lifetime?;
+        let chance = f64::from(u32::from_ne_bytes(random())) / f64::from(u32::MAX);
+        Some(now + lifetime.mul_f64(1.0 - self.lifetime_jitter * chance))
+    }
+}
+
+/// How a tunnel ended.
+#[derive(Debug)]
+pub struct Ending {
+    /// Why; `None` where the relay was cut off from outside.
+    pub reason: Option<CloseReason>,
+    /// The code of the first Close frame in either direction, ours included.
+    pub code: Option<u16>,
+    /// Bytes from the client.
+    pub bytes_in: u64,
+    /// Bytes to the client.
+    pub bytes_out: u64,
+    /// Frames from the client.
+    pub frames_in: u64,
+    /// Frames to the client.
+    pub frames_out: u64,
+    /// From the last byte in either direction to the end.
+    pub since_activity: Duration,
+    /// What broke.
+    pub error: Option<String>,
+}
+
+impl Ending {
+    /// A tunnel of which not even the 101 got through.
+    pub fn unopened(reason: CloseReason) -> Self {
+        Ending {
+            reason: Some(reason),
+            code: None,
+            bytes_in: 0,
+            bytes_out: 0,
+            frames_in: 0,
+            frames_out: 0,
+            since_activity: Duration::ZERO,
+            error: None,
+        }
+    }
+}
+
+/// Called once, when the tunnel is over.
+pub type OnEnd = Box<dyn FnOnce(Ending) + Send>;
+
+pub(super) struct Relay {
+    handle: Arc<Handle>,
+    clocks: Arc<Clocks>,
+    limits: Limits,
+    client: TcpStream,
+    target: TcpStream,
+    inward: Flow,
+    outward: Flow,
+    verdict: Verdict,
+    /// When the last byte moved, and when the clocks will have the relay look again.
+    active: Instant,
+    watched: Instant,
+    /// When it has lived for long enough.
+    death: Option<Instant>,
+    /// By when all must be over, once one side has ended or we end the tunnel.
+    until: Option<Instant>,
+    on_end: Option<OnEnd>,
+    _entry: Entry,
+}
+
+/// What is known of why the tunnel ends. The first Close frame decides, then our own order, then the first FIN or break.
+#[derive(Debug, Default)]
+struct Verdict {
+    said_close: Option<CloseReason>,
+    code: Option<u16>,
+    ordered: Option<CloseReason>,
+    ended: Option<CloseReason>,
+    error: Option<String>,
+}
+
+impl Relay {
+    pub(super) fn new(
+        handle: Arc<Handle>,
+        clocks: Arc<Clocks>,
+        limits: Limits,
+        client: End,
+        target: End,
+        on_end: OnEnd,
+        entry: Entry,
+    ) -> Self {
+        let now = Instant::now();
+        Relay {
+            handle,
+            clocks,
+            limits,
+            client: client.stream,
+            target: target.stream,
+            inward: Flow::new(Sender::Client, client.early),
+            outward: Flow::new(Sender::Target, target.early),
+            verdict: Verdict::default(),
+            active: now,
+            watched: now + Duration::from_secs(u32::MAX.into()),
+            death: limits.death(now),
+            until: None,
+            on_end: Some(on_end),
+            _entry: entry,
+        }
+    }
+
+    /// Moves what can be moved; tells whether there may be more.
+    fn pump(&mut self, cx: &mut Context<'_>) -> bool {
+        let (inward, outward) = BUFFER.with_borrow_mut(|buffer| {
+            let inward = self
+                .inward
+                .pump(&mut self.client, &mut self.target, buffer, cx);
+            let outward = self
+                .outward
+                .pump(&mut self.target, &mut self.client, buffer, cx);
+            (inward, outward)
+        });
+        self.note_closes();
+        let more_in = self.judge(inward, CloseReason::ClientError, CloseReason::TargetError);
+        let more_out = self.judge(outward, CloseReason::TargetError, CloseReason::ClientError);
+        self.note_ends();
+        more_in || more_out
+    }
+
+    fn note_closes(&mut self) {
+        let verdict = &mut self.verdict;
+        for (flow, reason) in [
+            (&self.inward, CloseReason::ClientClosed),
+            (&self.outward, CloseReason::TargetClosed),
+        ] {
+            let Some(close) = flow.follower().close() else {
+                continue;
+            };
+            if verdict.said_close.is_none() && verdict.ordered.is_none() {
+                verdict.said_close = Some(reason);
+                verdict.code = close.code;
+            }
+        }
+    }
+
+    fn judge(&mut self, pumped: Pumped, sender: CloseReason, receiver: CloseReason) -> bool {
+        let (reason, error) = match pumped {
+            Pumped::Waits => return false,
+            Pumped::HasMore => return true,
+            Pumped::SenderBroke(error) => (sender, error),
+            Pumped::ReceiverBroke(error) => (receiver, error),
+        };
+        if self.verdict.ended.is_none() {
+            self.verdict.ended = Some(reason);
+            self.verdict.error = Some(explain(reason, &error));
+        }
+        // Nobody is left on that side to hear anything; what comes from there still passes.
+        let deaf = if reason == CloseReason::ClientError {
+            &mut self.outward
+        } else {
+            &mut self.inward
+        };
+        deaf.give_up();
+        true
+    }
+
+    fn note_ends(&mut self) {
+        for (flow, reason) in [
+            (&self.inward, CloseReason::ClientClosed),
+            (&self.outward, CloseReason::TargetClosed),
+        ] {
+            if flow.has_ended() && self.verdict.ended.is_none() {
+                self.verdict.ended = Some(reason);
+            }
+        }
+        if self.verdict.ended.is_some() && self.until.is_none() {
+            self.until = Some(Instant::now() + self.limits.half_close);
+        }
+    }
+
+    /// Ends the tunnel ourselves: a Close frame in each direction, and a limit for the answers.
+    fn end(&mut self, reason: CloseReason, now: Instant) {
+        if self.verdict.ordered.is_some() {
+            return;
+        }
+        let by = now + self.limits.close;
+        self.until = Some(self.until.map_or(by, |until| until.min(by)));
+        self.verdict.ordered = Some(reason);
+        let code = GOING_AWAY;
+        self.inward.close(close_frame(code, Some(random())));
+        self.outward.close(close_frame(code, None));
+        if self.verdict.said_close.is_none() {
+            self.verdict.code = Some(code);
+        }
+    }
+
+    /// Looks at the clocks; tells whether that changed anything.
+    fn look_at_clocks(&mut self, now: Instant) -> bool {
+        if let Some(reason) = self
+            .handle
+            .order()
+            .filter(|_| self.verdict.ordered.is_none())
+        {
+            self.end(reason, now);
+            return true;
+        }
+        if self.until.is_some_and(|until| until <= now) {
+            self.inward.give_up();
+            self.outward.give_up();
+            return true;
+        }
+        let idle = self.active + self.limits.idle;
+        let death = self
+            .limits
+            .lifetime
+            .map(|lifetime| self.handle.opened + lifetime);
+        let reason = match death {
+            Some(death) if death <= now => Some(CloseReason::MaxLifetime),
+            Some(_) | None => (idle <= now).then_some(CloseReason::IdleTimeout),
+        };
+        if let Some(reason) = reason.filter(|_| self.verdict.ordered.is_none()) {
+            self.end(reason, now);
+            return true;
+        }
+        self.watch(now, idle);
+        false
+    }
+
+    /// Has the clocks wake us in time for the next deadline.
+    fn watch(&mut self, now: Instant, idle: Instant) {
+        let lives_until = self.death.map_or(idle, |death| death.min(idle));
+        let next = match (self.until, self.verdict.ordered) {
+            (Some(until), Some(_)) => until,
+            (Some(until), None) => until.min(lives_until),
+            (None, _) => lives_until,
+        };
+        if self.watched <= now || next < self.watched {
+            self.watched = next;
+            self.clocks.watch(&self.handle, next);
+        }
+    }
+
+    fn ending(&mut self, reason: Option<CloseReason>) -> Ending {
+        Ending {
+            reason,
+            code: self.verdict.code,
+            bytes_in: self.inward.passed(),
+            bytes_out: self.outward.passed(),
+            frames_in: self.inward.follower().frames(),
+            frames_out: self.outward.follower().frames(),
+            since_activity: self.active.elapsed(),
+            error: self.verdict.error.take(),
+        }
+    }
+
+    fn report(&mut self, reason: Option<CloseReason>) {
+        if let Some(on_end) = self.on_end.take() {
+            on_end(self.ending(reason));
+        }
+    }
+}
+
+impl Future for Relay {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let relay = self.get_mut();
+        relay.handle.wakes(cx.waker());
+        if relay.handle.is_cut() {
+            relay.report(None);
+            return Poll::Ready(());
+        }
+        let passed_before = (relay.inward.passed(), relay.outward.passed());
+        let mut has_more = relay.pump(cx);
+        let now = Instant::now();
+        let passed = (relay.inward.passed(), relay.outward.passed());
+        if passed != passed_before {
+            relay.active = now;
+            relay.handle.moved(passed.0, passed.1, now);
+        }
+        has_more |= relay.look_at_clocks(now);
+        if relay.inward.is_over() && relay.outward.is_over() {
+            let verdict = &relay.verdict;
+            let reason = verdict.said_close.or(verdict.ordered).or(verdict.ended);
+            relay.report(reason);
+            return Poll::Ready(());
+        }
+        if has_more {
+            cx.waker().wake_by_ref();
+        }
+        Poll::Pending
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        self.report(None);
+    }
+}
+
+fn explain(reason: CloseReason, error: &io::Error) -> String {
+    let side = if reason == CloseReason::ClientError {
+        "client"
+    } else {
+        "target"
+    };
+    format!("{side}: {error}")
+}
+
+/// Four random bytes: a masking key (RFC 6455 section 5.3), or chance.
+fn random() -> [u8; 4] {
+    let random = uuid::Uuid::new_v4();
+    let [first, second, third, fourth, ..] = *random.as_bytes();
+    [first, second, third, fourth]
+}
