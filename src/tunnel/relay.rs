@@ -362,3 +362,106 @@ fn random() -> [u8; 4] {
     let [first, second, third, fourth, ..] = *random.as_bytes();
     [first, second, third, fourth]
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use tokio::net::TcpListener;
+    use tokio_util::task::TaskTracker;
+
+    use super::super::Tunnels;
+    use super::super::handle::tests::handle;
+    use super::*;
+
+    const LIMITS: Limits = Limits {
+        idle: Duration::from_secs(60),
+        lifetime: None,
+        lifetime_jitter: 0.0,
+        half_close: Duration::from_secs(60),
+        close: Duration::from_secs(60),
+        keepalive: Duration::from_secs(60),
+    };
+
+    type Endings = Arc<Mutex<Vec<Ending>>>;
+
+    /// A connection: the relay's end, and the other.
+    async fn connection() -> (End, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (ours, theirs) = tokio::join!(listener.accept(), TcpStream::connect(address));
+        (
+            End {
+                stream: ours.unwrap().0,
+                early: Vec::new(),
+            },
+            theirs.unwrap(),
+        )
+    }
+
+    /// A relay, the other ends of its sockets, what it reports, and its handle.
+    async fn relay(limits: Limits) -> (Relay, [TcpStream; 2], Endings, Arc<Handle>) {
+        let ((client, far_client), (target, far_target)) = (connection().await, connection().await);
+        let tunnels = Arc::new(Tunnels::new(TaskTracker::new()));
+        let handle = Arc::new(handle());
+        let entry = Entry::add(&tunnels, &handle);
+        let endings = Endings::default();
+        let reported = Arc::clone(&endings);
+        let on_end: OnEnd = Box::new(move |ending| reported.lock().unwrap().push(ending));
+        let (seen, clocks) = (Arc::clone(&handle), Arc::clone(&tunnels.clocks));
+        let relay = Relay::new(handle, clocks, limits, client, target, on_end, entry);
+        (relay, [far_client, far_target], endings, seen)
+    }
+
+    fn reasons(endings: &Endings) -> Vec<Option<CloseReason>> {
+        endings
+            .lock()
+            .unwrap()
+            .iter()
+            .map(|ending| ending.reason)
+            .collect()
+    }
+
+    #[tokio::test]
+    async fn a_panic_in_a_relay_is_reported_once_as_an_end_from_outside() {
+        // An idle timeout that no clock can hold makes the relay panic at its first look.
+        let limits = Limits {
+            idle: Duration::MAX,
+            ..LIMITS
+        };
+        let (relay, _far, endings, _handle) = relay(limits).await;
+        assert!(tokio::spawn(relay).await.unwrap_err().is_panic());
+        assert_eq!(reasons(&endings), [None]);
+    }
+
+    #[tokio::test]
+    async fn a_relay_that_is_dropped_or_cut_is_reported_once_as_an_end_from_outside() {
+        let (dropped, _far, endings, _handle) = relay(LIMITS).await;
+        drop(dropped);
+        assert_eq!(reasons(&endings), [None]);
+
+        let (running, _far, endings, handle) = relay(LIMITS).await;
+        let running = tokio::spawn(running);
+        handle.cut();
+        running.await.unwrap();
+        assert_eq!(reasons(&endings), [None]);
+    }
+
+    #[tokio::test]
+    async fn the_first_end_is_the_one_that_is_reported() {
+        let (relay, [client, target], endings, handle) = relay(LIMITS).await;
+        let relay = tokio::spawn(relay);
+        drop(target);
+        let gone = client.readable().await;
+        assert!(gone.is_ok());
+        drop(client);
+        relay.await.unwrap();
+        assert_eq!(reasons(&endings), [Some(CloseReason::TargetClosed)]);
+        assert_eq!(handle.bytes(), (0, 0));
+    }
+
+    #[test]
+    fn a_relay_is_small() {
+        assert!(size_of::<Relay>() <= 640, "{} bytes", size_of::<Relay>());
+    }
+}

@@ -69,6 +69,11 @@ impl Connection {
             .into()
     }
 
+    /// The socket, and what was read beyond what was asked for.
+    pub fn into_parts(self) -> (TcpStream, Vec<u8>) {
+        (self.stream, self.rest)
+    }
+
     /// Sends bytes.
     pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {
         soon("sending", self.stream.write_all(bytes.as_ref()))

@@ -1,0 +1,342 @@
+//! What the relay does with a tunnel: it carries half-close over, follows the frames, keeps the clocks, and ends a tunnel with
+//! a Close frame that fits into the stream.
+
+use serde_json::Value;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+use crate::harness::client::HANDSHAKE;
+use crate::harness::edge::forwarding_to;
+use crate::harness::{Connection, Edge, Target, eventually, soon};
+
+/// Close 1001, as it goes to a client.
+const GOING_AWAY: [u8; 4] = [0x88, 2, 0x03, 0xE9];
+/// A text frame "hi", of a target and of a client with an empty key.
+const HI: [u8; 4] = [0x81, 2, b'h', b'i'];
+const HI_MASKED: [u8; 8] = [0x81, 0x82, 0, 0, 0, 0, b'h', b'i'];
+
+/// A running Culvert with these `tunnel` settings.
+async fn edge_with(tunnel: &str, target: &Target) -> Edge {
+    let configuration = forwarding_to(&[target.address]);
+    let with = format!("clientTimeout: 2000\n    tunnel: {tunnel}");
+    Edge::start(&configuration.replace("clientTimeout: 2000", &with)).await
+}
+
+async fn open(edge: &Edge) -> Connection {
+    let mut client = edge.connect().await;
+    client.send(HANDSHAKE).await;
+    assert!(client.head().await.starts_with("HTTP/1.1 101 "));
+    client
+}
+
+/// A target that ends the connection once it has read to the end.
+async fn listening() -> Target {
+    Target::upgrading(async |mut connection: Connection| {
+        connection.to_end().await;
+    })
+    .await
+}
+
+/// A Close frame with this code from a client, with an empty key.
+fn close_of_client(code: u16) -> Vec<u8> {
+    [&[0x88, 0x82, 0, 0, 0, 0], code.to_be_bytes().as_slice()].concat()
+}
+
+fn reason(line: &Value) -> (&str, Option<u64>) {
+    (
+        line["closeReason"].as_str().unwrap(),
+        line["closeCode"].as_u64(),
+    )
+}
+
+#[tokio::test]
+async fn a_client_that_has_ended_still_gets_what_the_target_sends() {
+    let target = Target::upgrading(async |mut connection: Connection| {
+        let heard = connection.to_end().await;
+        connection
+            .send(format!("heard {} bytes", heard.len()))
+            .await;
+    })
+    .await;
+    let edge = Edge::forwarding_to(&[target.address]).await;
+    let mut client = open(&edge).await;
+    client.send("to the end").await;
+    client.finish().await;
+    assert_eq!(client.to_end().await, b"heard 10 bytes");
+    assert_eq!(reason(&edge.log_line().await), ("client_closed", None));
+}
+
+#[tokio::test]
+async fn a_target_that_has_ended_still_gets_what_the_client_sends() {
+    let target = Target::upgrading(async |mut connection: Connection| {
+        connection.send("bye").await;
+        connection.finish().await;
+        assert_eq!(connection.to_end().await, b"after your end");
+    })
+    .await;
+    let edge = Edge::forwarding_to(&[target.address]).await;
+    let mut client = open(&edge).await;
+    assert_eq!(client.to_end().await, b"bye");
+    client.send("after your end").await;
+    client.finish().await;
+    let line = edge.log_line().await;
+    assert_eq!(reason(&line), ("target_closed", None));
+    assert_eq!(line["requestBodyBytes"], 14);
+}
+
+#[tokio::test]
+async fn a_direction_that_goes_on_too_long_after_the_other_has_ended_is_cut() {
+    let target = Target::upgrading(async |mut connection: Connection| {
+        connection.finish().await;
+        std::future::pending().await
+    })
+    .await;
+    let edge = edge_with("{halfCloseTimeout: 200}", &target).await;
+    let mut client = open(&edge).await;
+    assert_eq!(client.to_end().await, b"");
+    let line = edge.log_line().await;
+    assert_eq!(reason(&line), ("target_closed", None));
+    assert!(line["durationMs"].as_f64().unwrap() >= 200.0);
+}
+
+#[tokio::test]
+async fn an_idle_tunnel_is_closed_with_1001_on_both_sides_and_logged_as_idle_timeout() {
+    let (heard, mut hears) = tokio::sync::mpsc::unbounded_channel();
+    let target = Target::upgrading(move |mut connection: Connection| {
+        let heard = heard.clone();
+        async move {
+            connection.send(HI).await;
+            let close = connection.exactly(8).await;
+            heard.send(close).unwrap();
+            connection.send(GOING_AWAY).await;
+            connection.to_end().await;
+        }
+    })
+    .await;
+    let edge = edge_with("{idleTimeout: 200}", &target).await;
+    let mut client = open(&edge).await;
+    assert_eq!(client.exactly(4).await, HI);
+
+    assert_eq!(client.exactly(4).await, GOING_AWAY);
+    client.send(close_of_client(1001)).await;
+
+    assert_eq!(client.to_end().await, b"");
+    let close = hears.recv().await.unwrap();
+    let code: Vec<u8> = close[6..]
+        .iter()
+        .zip(&close[2..])
+        .map(|(byte, key)| byte ^ key)
+        .collect();
+    assert_eq!(
+        (&close[..2], code.as_slice()),
+        (&[0x88, 0x82][..], &[0x03, 0xE9][..])
+    );
+    let line = edge.log_line().await;
+    assert_eq!(reason(&line), ("idle_timeout", Some(1001)));
+    assert_eq!(line["framesOut"], 2, "its own, and its answer to ours");
+    assert!(line["durationMs"].as_f64().unwrap() >= 200.0);
+    assert_eq!(edge.metric(r#"tunnels_closed_total{forwarding_rule="edge",reason="idle_timeout",target_group="group"}"#), 1.0);
+}
+
+#[tokio::test]
+async fn bytes_in_either_direction_keep_a_tunnel_from_being_idle() {
+    let target = listening().await;
+    let edge = edge_with("{idleTimeout: 1000, closeTimeout: 100}", &target).await;
+    let mut client = open(&edge).await;
+    let began = std::time::Instant::now();
+    while began.elapsed().as_millis() < 2500 {
+        client.send(HI_MASKED).await;
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    assert!(edge.log().is_empty());
+    client.exactly(4).await;
+    assert_eq!(reason(&edge.log_line().await), ("idle_timeout", Some(1001)));
+}
+
+#[tokio::test]
+async fn a_tunnel_that_lived_for_long_enough_is_closed_however_busy_it_is() {
+    let target = Target::echo().await;
+    let edge = edge_with(
+        "{maxLifetime: 600, lifetimeJitter: 0, closeTimeout: 300}",
+        &target,
+    )
+    .await;
+    let mut client = open(&edge).await;
+    while edge.log().is_empty() {
+        client.stream.try_write(&HI_MASKED).ok();
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    let heard = client.to_end().await;
+    assert!(
+        heard.ends_with(&GOING_AWAY),
+        "nothing comes after the Close: {heard:?}"
+    );
+    let line = edge.log_line().await;
+    assert_eq!(reason(&line), ("max_lifetime", Some(1001)));
+    assert!(line["durationMs"].as_f64().unwrap() >= 600.0);
+}
+
+#[tokio::test]
+async fn a_direction_that_stands_in_a_frame_is_cut_without_a_close_frame() {
+    const HALF_A_FRAME: [u8; 6] = [0x81, 100, b'h', b'a', b'l', b'f'];
+    let target = Target::upgrading(async |mut connection: Connection| {
+        connection.send(HALF_A_FRAME).await;
+        assert_eq!(connection.exactly(2).await, [0x88, 0x82]);
+        connection.to_end().await;
+    })
+    .await;
+    let edge = edge_with("{idleTimeout: 200, closeTimeout: 300}", &target).await;
+    let mut client = open(&edge).await;
+    assert_eq!(client.to_end().await, HALF_A_FRAME);
+    let line = edge.log_line().await;
+    assert_eq!(line["closeReason"], "idle_timeout");
+    assert!(line["durationMs"].as_f64().unwrap() >= 500.0);
+}
+
+#[tokio::test]
+async fn the_rest_of_a_frame_still_passes_before_our_close() {
+    let target = Target::upgrading(async |mut connection: Connection| {
+        connection.send([0x81, 4, b'h', b'a']).await;
+        connection.exactly(8).await;
+        connection.send([b'l', b'f', 0x81, 1, b'x']).await;
+        connection.to_end().await;
+    })
+    .await;
+    let edge = edge_with("{idleTimeout: 200, closeTimeout: 500}", &target).await;
+    let mut client = open(&edge).await;
+    let expected = [&[0x81, 4], b"half".as_slice(), &GOING_AWAY].concat();
+    assert_eq!(client.to_end().await, expected);
+    assert_eq!(reason(&edge.log_line().await), ("idle_timeout", Some(1001)));
+}
+
+#[tokio::test]
+async fn a_stream_that_is_no_framing_passes_and_is_cut_when_idle() {
+    let target = Target::upgrading(async |mut connection: Connection| {
+        connection.send("this is not a frame").await;
+        connection.to_end().await;
+    })
+    .await;
+    let edge = edge_with("{idleTimeout: 200, closeTimeout: 300}", &target).await;
+    let mut client = open(&edge).await;
+    assert_eq!(client.to_end().await, b"this is not a frame");
+    assert_eq!(edge.log_line().await["closeReason"], "idle_timeout");
+}
+
+#[tokio::test]
+async fn who_sends_the_first_close_frame_closed_the_tunnel_whoever_ends_first() {
+    let target = Target::upgrading(async |mut connection: Connection| {
+        connection.exactly(8).await;
+        connection.send([0x88, 2, 0x0F, 0xA0]).await;
+    })
+    .await;
+    let edge = Edge::forwarding_to(&[target.address]).await;
+    let mut client = open(&edge).await;
+    client.send(close_of_client(4000)).await;
+    assert_eq!(client.to_end().await, [0x88, 2, 0x0F, 0xA0]);
+    client.finish().await;
+    let line = edge.log_line().await;
+    assert_eq!(reason(&line), ("client_closed", Some(4000)));
+    assert_eq!(
+        (&line["framesIn"], &line["framesOut"]),
+        (&1.into(), &1.into())
+    );
+}
+
+#[tokio::test]
+async fn a_close_frame_of_the_target_is_its_own_also_when_the_client_breaks_off() {
+    let target = Target::upgrading(async |mut connection: Connection| {
+        connection
+            .send([HI.as_slice(), &[0x88, 2, 0x03, 0xF3]].concat())
+            .await;
+        connection.to_end().await;
+    })
+    .await;
+    let edge = Edge::forwarding_to(&[target.address]).await;
+    let mut client = open(&edge).await;
+    client.exactly(8).await;
+    client.reset();
+    let line = edge.log_line().await;
+    assert_eq!(reason(&line), ("target_closed", Some(1011)));
+    assert_eq!(line["framesOut"], 2);
+}
+
+#[tokio::test]
+async fn a_receiver_that_does_not_read_stalls_only_its_own_direction() {
+    const MEGABYTE: usize = 1 << 20;
+    let (heard, mut hears) = tokio::sync::mpsc::unbounded_channel();
+    let target = Target::upgrading(move |connection: Connection| {
+        let heard = heard.clone();
+        async move {
+            let (mut reads, mut writes) = connection.stream.into_split();
+            let flood =
+                tokio::spawn(
+                    async move { while writes.write_all(&vec![0; MEGABYTE]).await.is_ok() {} },
+                );
+            reads.read_exact(&mut vec![0; 64 * MEGABYTE]).await.unwrap();
+            heard.send(()).unwrap();
+            flood.await.unwrap();
+        }
+    })
+    .await;
+    let edge = Edge::forwarding_to(&[target.address]).await;
+    let mut client = open(&edge).await;
+    for _ in 0..64 {
+        client.send(vec![0; MEGABYTE]).await;
+    }
+    soon("the target hears it all", hears.recv()).await.unwrap();
+}
+
+#[tokio::test]
+async fn both_sides_of_a_tunnel_are_probed_when_silent() {
+    let target = listening().await;
+    let edge = Edge::forwarding_to(&[target.address]).await;
+    let client = open(&edge).await;
+    // Of /proc/net/tcp: the local and the remote address, and the timer, where 02 is keep-alive.
+    let probed = |local: u16, remote: u16| {
+        let sockets = std::fs::read_to_string("/proc/net/tcp").unwrap();
+        let (local, remote) = (format!(":{local:04X}"), format!(":{remote:04X}"));
+        sockets.lines().any(|line| {
+            let fields: Vec<&str> = line.split_whitespace().collect();
+            let is_it =
+                (local == ":0000" || fields[1].ends_with(&local)) && fields[2].ends_with(&remote);
+            is_it && fields[5].starts_with("02:")
+        })
+    };
+    let port = client.stream.local_addr().unwrap().port();
+    eventually("the client's side is probed", || {
+        probed(edge.address.port(), port).then_some(())
+    })
+    .await;
+    eventually("the target's side is probed", || {
+        probed(0, target.address.port()).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_http_rule_may_have_clocks_of_its_own() {
+    let target = listening().await;
+    let with = "targetGroup: group, tunnel: {idleTimeout: 200, closeTimeout: 200}}";
+    let configuration = forwarding_to(&[target.address]).replace("targetGroup: group}", with);
+    let edge = Edge::start(&configuration).await;
+    let mut client = open(&edge).await;
+    assert_eq!(client.to_end().await, GOING_AWAY);
+    assert_eq!(reason(&edge.log_line().await), ("idle_timeout", Some(1001)));
+}
+
+#[tokio::test]
+async fn a_handshake_without_an_answer_is_504_after_the_handshake_timeout() {
+    let target = Target::scripted(async |mut connection: Connection| {
+        connection.to_end().await;
+    })
+    .await;
+    let edge = edge_with("{handshakeTimeout: 300}", &target).await;
+    let mut client = edge.connect().await;
+    client.send(HANDSHAKE).await;
+    assert_eq!(client.answer_to_end().await.status, 504);
+    let line = edge.log_line().await;
+    assert_eq!(line["closeReason"], "refused");
+    assert!(
+        (300.0..2000.0).contains(&line["durationMs"].as_f64().unwrap()),
+        "{line}"
+    );
+}
