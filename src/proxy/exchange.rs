@@ -8,9 +8,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use http::Version;
-use http::header::{REFERER, USER_AGENT};
+use http::header::{CONTENT_LENGTH, REFERER, USER_AGENT};
+use http::{Method, Version};
 use pingora::Error;
+use pingora::http::ResponseHeader;
 use pingora::prelude::{HttpPeer, Session};
 use uuid::Uuid;
 
@@ -37,6 +38,8 @@ pub struct Exchange {
     target: Option<Arc<Target>>,
     picked_at: Option<Instant>,
     asked_at: Option<Instant>,
+    /// The answer's body has come to its end.
+    is_answered: bool,
 }
 
 impl Exchange {
@@ -54,6 +57,7 @@ impl Exchange {
             target: None,
             picked_at: None,
             asked_at: None,
+            is_answered: false,
         }
     }
 
@@ -70,6 +74,9 @@ impl Exchange {
         if let Some(head) = session.as_downstream().as_http1() {
             self.ledger.record.bytes.request_header = head.get_headers_raw_bytes().len() as u64;
         }
+        // A client of HTTP/1.0 does not know them (RFC 9110 section 15.2).
+        let is_old = session.req_header().version == Version::HTTP_10;
+        session.set_ignore_info_resp(is_old);
         let head = session.req_header();
         self.connection
             .wire
@@ -81,17 +88,18 @@ impl Exchange {
             self.client_ip(),
         );
         self.ledger.record.request = Some(RequestLine {
-            version: if head.version == Version::HTTP_10 {
-                "HTTP/1.0"
-            } else {
-                "HTTP/1.1"
-            },
+            version: if is_old { "HTTP/1.0" } else { "HTTP/1.1" },
             method: head.method.as_str().to_owned(),
             host: String::from_utf8_lossy(request.host()).into_owned(),
             uri: redact_query(&String::from_utf8_lossy(head.raw_path())),
             user_agent: headers::text(&head.headers, &USER_AGENT),
             referer: headers::text(&head.headers, &REFERER).map(|referer| redact_query(&referer)),
         });
+    }
+
+    /// Notes that the answer's body has come to its end.
+    pub(super) fn answer_ended(&mut self) {
+        self.is_answered = true;
     }
 
     /// The rule that accepted the connection.
@@ -173,7 +181,8 @@ impl Exchange {
     }
 
     /// Notes the head of the target's answer, of which there may be several: 1xx before the last.
-    pub(super) fn answered(&mut self, status: u16) {
+    pub(super) fn answered(&mut self, answer: &ResponseHeader) {
+        let status = answer.status.as_u16();
         if self.ledger.record.target_latency.is_none() {
             self.ledger.record.target_latency = self.asked_at.map(|asked| asked.elapsed());
         }
@@ -183,6 +192,8 @@ impl Exchange {
         }
         if is_upgrade {
             self.open_tunnel();
+        } else if status >= 200 {
+            self.ledger.record.bytes.response_header = headers::wire_size(answer);
         }
     }
 
@@ -214,6 +225,9 @@ impl Exchange {
 
     /// The refusal behind an error, noted; `None` where there is nobody to answer.
     pub(super) fn refuse(&mut self, error: &Error, session: &Session) -> Option<Refusal> {
+        if self.is_only_rest_missing(error, session) {
+            return None;
+        }
         let refusal = match self.connection.wire.client_end() {
             ClientEnd::HandshakeExpired => Some(Refusal::TARGET_TIMEOUT),
             _ => Refusal::of(error),
@@ -248,6 +262,7 @@ impl Exchange {
 
     /// The exchange is over, and Pingora tells how. A tunnel's goes on, unless nobody has fetched it.
     pub(super) fn close(&mut self, session: &Session, error: Option<&Error>) {
+        let error = error.filter(|error| !self.is_only_rest_missing(error, session));
         let reason = self.close_reason(error);
         if let Some(opening) = self.connection.wire.part() {
             (opening.on_end)(Ending::unopened(reason));
@@ -259,6 +274,33 @@ impl Exchange {
         record.bytes.request_body = session.body_bytes_read() as u64;
         record.bytes.response_body = session.body_bytes_sent() as u64;
         self.ledger.write(reason);
+    }
+
+    /// Whether the error is that the rest of a request did not come that was answered before its end: the client has all of
+    /// the answer.
+    fn is_only_rest_missing(&self, error: &Error, session: &Session) -> bool {
+        use pingora::ErrorType::{ConnectionClosed, ReadError, ReadTimedout};
+        let is_missing = *error.esource() == pingora::ErrorSource::Downstream
+            && matches!(error.etype(), ConnectionClosed | ReadError | ReadTimedout);
+        let Some(sent) = session.response_written().filter(|_| is_missing) else {
+            return false;
+        };
+        let is_final = !sent.status.is_informational();
+        let is_bodiless = session.req_header().method == Method::HEAD
+            || matches!(sent.status.as_u16(), 204 | 304)
+            || headers::text(&sent.headers, &CONTENT_LENGTH).as_deref() == Some("0");
+        is_final && (is_bodiless || self.is_answered)
+    }
+
+    /// Reads what is left of the request, for at most `clientTimeout`: closing on it would break the connection before the
+    /// client has read its answer (RFC 9112 section 9.6).
+    pub(super) async fn drain_request(&self, session: &mut Session, error: Option<&Error>) {
+        let is_plain = self.connection.wire.phase() == Phase::Exchange;
+        let client_failed =
+            error.is_some_and(|error| *error.esource() == pingora::ErrorSource::Downstream);
+        if is_plain && !client_failed {
+            session.as_downstream_mut().drain_request_body().await.ok();
+        }
     }
 
     fn close_reason(&self, error: Option<&Error>) -> CloseReason {
@@ -282,6 +324,7 @@ impl Drop for Exchange {
         let bytes = &mut self.ledger.record.bytes;
         let (read, written) = (self.connection.wire.read(), self.connection.wire.written());
         bytes.request_body = (read - self.wire_before.0).saturating_sub(bytes.request_header);
-        bytes.response_body = written - self.wire_before.1;
+        let written = written - self.wire_before.1;
+        bytes.response_body = written.saturating_sub(bytes.response_header);
     }
 }

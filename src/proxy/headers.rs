@@ -1,11 +1,15 @@
-//! What the target is told about the client, in headers; and how long heads are on the wire.
+//! What the target is told about the client, and the client by the target, in headers; and how long heads are on the wire.
 //!
 //! What a client itself says of where it comes from is not trusted: it is replaced or removed.
 
-use http::HeaderMap;
-use http::header::{CONTENT_LENGTH, FORWARDED, HOST, HeaderName, HeaderValue, TRANSFER_ENCODING};
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, FORWARDED, HOST, HeaderName, HeaderValue, TRANSFER_ENCODING,
+    UPGRADE,
+};
+use http::{HeaderMap, Version};
 use pingora::Result;
 use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::prelude::Session;
 
 use super::Exchange;
 
@@ -18,6 +22,10 @@ const UNTRUSTED: [HeaderName; 4] = [
     HeaderName::from_static("x-forwarded-port"),
     HeaderName::from_static("x-forwarded-server"),
     HeaderName::from_static("x-forwarded-prefix"),
+];
+const OF_A_CONNECTION: [HeaderName; 2] = [
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
 ];
 
 /// Sets `X-Forwarded-For`, `-Proto` and `-Host` and `X-Request-Id` on the request that goes to the target.
@@ -33,6 +41,37 @@ pub(super) fn tell_target(exchange: &Exchange, request: &mut RequestHeader) -> R
         None => _ = request.remove_header(&X_FORWARDED_HOST),
     }
     Ok(())
+}
+
+/// Removes what concerns the target's connection alone (RFC 9110 section 7.6.1). What frames the body stays.
+pub(super) fn forget_connection(answer: &mut ResponseHeader) {
+    let mut hops: Vec<HeaderName> = Vec::new();
+    for token in answer
+        .headers
+        .get_all(CONNECTION)
+        .iter()
+        .flat_map(|line| line.as_bytes().split(|byte| *byte == b','))
+        .map(<[u8]>::trim_ascii)
+        .filter(|token| !token.eq_ignore_ascii_case(b"keep-alive"))
+        .filter(|token| !token.eq_ignore_ascii_case(b"close"))
+    {
+        hops.extend(HeaderName::from_bytes(token));
+    }
+    let tells_protocol = matches!(answer.status.as_u16(), 101 | 426);
+    hops.retain(|name| *name != CONTENT_LENGTH && *name != TRANSFER_ENCODING);
+    hops.retain(|name| *name != UPGRADE || !tells_protocol);
+    for name in hops.iter().chain(&OF_A_CONNECTION) {
+        answer.remove_header(name);
+    }
+}
+
+/// Takes the chunks from an answer to HTTP/1.0, which does not know them: it ends with the connection (RFC 9112 section
+/// 6.1).
+pub(super) fn suit_http_1_0(session: &mut Session, answer: &mut ResponseHeader) {
+    let is_old = session.req_header().version == Version::HTTP_10;
+    if is_old && answer.remove_header(&TRANSFER_ENCODING).is_some() {
+        session.set_keepalive(None);
+    }
 }
 
 /// How long the request's body is; `None` where it is chunked. Pingora has checked the framing (RFC 9112 section 6.3).

@@ -10,8 +10,10 @@ mod refusal;
 mod response;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
 use pingora::prelude::{HttpPeer, ProxyHttp, Session};
@@ -123,8 +125,32 @@ impl ProxyHttp for Proxy {
         answer: &mut ResponseHeader,
         exchange: &mut Exchange,
     ) -> Result<()> {
-        exchange.answered(answer.status.as_u16());
+        headers::forget_connection(answer);
+        exchange.answered(answer);
         Ok(())
+    }
+
+    async fn response_filter(
+        &self,
+        session: &mut Session,
+        answer: &mut ResponseHeader,
+        _: &mut Exchange,
+    ) -> Result<()> {
+        headers::suit_http_1_0(session, answer);
+        Ok(())
+    }
+
+    fn response_body_filter(
+        &self,
+        _: &mut Session,
+        _: &mut Option<Bytes>,
+        is_end: bool,
+        exchange: &mut Exchange,
+    ) -> Result<Option<Duration>> {
+        if is_end {
+            exchange.answer_ended();
+        }
+        Ok(None)
     }
 
     async fn fail_to_proxy(
@@ -149,6 +175,7 @@ impl ProxyHttp for Proxy {
 
     async fn logging(&self, session: &mut Session, error: Option<&Error>, exchange: &mut Exchange) {
         exchange.close(session, error);
+        exchange.drain_request(session, error).await;
     }
 
     fn request_summary(&self, _: &Session, exchange: &Exchange) -> String {

@@ -83,14 +83,20 @@ impl TargetGroup {
         self.targets.iter()
     }
 
-    /// The target for a request that was sent to none of `tried` yet; `None` when no fit one is left.
+    /// The target for a request that was sent to none of `tried` yet; `None` when no fit one is left. Only the first try
+    /// moves the turn: were the next request's target the one that has just failed, that one would get more than its share.
     pub fn pick(&self, tried: &[SocketAddr]) -> Option<Arc<Target>> {
-        let fit = |backend: &Backend, healthy: bool| {
-            healthy && find(&self.targets, backend).is_some_and(|target| target.is_fit(tried))
-        };
-        let proposed = self.balancer.select_with(b"", 1, fit);
-        let proposed = proposed.and_then(|backend| find(&self.targets, &backend));
+        let proposed = tried.is_empty().then(|| self.propose()).flatten();
         proposed.or_else(|| self.substitute(tried)).cloned()
+    }
+
+    /// The target whose turn it is, if it is fit.
+    fn propose(&self) -> Option<&Arc<Target>> {
+        let fit = |backend: &Backend, healthy: bool| {
+            healthy && find(&self.targets, backend).is_some_and(|target| target.is_fit(&[]))
+        };
+        let proposed = self.balancer.select_with(b"", 1, fit)?;
+        find(&self.targets, &proposed)
     }
 
     /// Takes the turn of a target that is not fit: one that is, in proportion to the weights.

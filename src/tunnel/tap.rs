@@ -28,7 +28,8 @@ use super::heads::HeadEnd;
 use super::relay::End;
 use super::{ClientEnd, Phase, Wire};
 
-/// Lets a head and a short body leave together; Pingora flushes where somebody waits.
+/// Lets a head and a short body leave together. Whoever waits for the client sends it first: Pingora does not, within a body
+/// of a known length.
 const WRITE_BUFFER: usize = 1460;
 /// How long a connection that has not said anything yet may stay once a drain has begun.
 const LAST_CHANCE: Duration = Duration::from_secs(1);
@@ -46,8 +47,8 @@ pub struct Tap {
     head: HeadEnd,
     /// Read, but not to be shown to Pingora yet.
     early: Vec<u8>,
-    /// The clock of a phase, made when there is something to wait for.
-    clock: Option<(Phase, Pin<Box<Sleep>>)>,
+    /// The clock of a phase of a request, made when there is something to wait for.
+    clock: Option<((Phase, u64), Pin<Box<Sleep>>)>,
     drain_begins: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
 }
 
@@ -128,9 +129,23 @@ impl Tap {
             }
             limit = limit.min(LAST_CHANCE);
         }
-        ready!(self.poll_clock(cx, Phase::Head, limit));
+        ready!(self.poll_clock(cx, limit));
         self.expire_head();
         Poll::Ready(Ok(()))
+    }
+
+    fn poll_exchange(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if let Poll::Ready(result) = self.poll_body(cx, buf) {
+            return Poll::Ready(result);
+        }
+        match Pin::new(self).poll_flush(cx) {
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Ready(Ok(())) | Poll::Pending => Poll::Pending,
+        }
     }
 
     fn poll_body(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
@@ -162,7 +177,7 @@ impl Tap {
     }
 
     fn poll_withheld(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.poll_clock(cx, Phase::Handshake, self.wire.handshake_limit()));
+        ready!(self.poll_clock(cx, self.wire.handshake_limit()));
         self.wire.ended(ClientEnd::HandshakeExpired);
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
@@ -176,11 +191,12 @@ impl Tap {
     }
 
     /// Ready once the phase has lasted for `limit`, as far as the tap was asked; never later than `limit` from now.
-    fn poll_clock(&mut self, cx: &mut Context<'_>, phase: Phase, limit: Duration) -> Poll<()> {
-        let clock = self.clock.take().filter(|(began, _)| *began == phase);
+    fn poll_clock(&mut self, cx: &mut Context<'_>, limit: Duration) -> Poll<()> {
+        let present = (self.wire.phase(), self.wire.exchanges());
+        let clock = self.clock.take().filter(|(phase, _)| *phase == present);
         let (_, clock) = self
             .clock
-            .insert(clock.unwrap_or_else(|| (phase, Box::pin(sleep(limit)))));
+            .insert(clock.unwrap_or_else(|| (present, Box::pin(sleep(limit)))));
         let latest = Instant::now() + limit;
         if clock.deadline() > latest {
             clock.as_mut().reset(latest);
@@ -243,7 +259,7 @@ impl AsyncRead for Tap {
         }
         match tap.wire.phase() {
             Phase::Head => tap.poll_head(cx, buf),
-            Phase::Exchange => tap.poll_body(cx, buf),
+            Phase::Exchange => tap.poll_exchange(cx, buf),
             Phase::Handshake => tap.poll_withheld(cx),
             Phase::Tunnel => tap.poll_tunnel(),
         }
