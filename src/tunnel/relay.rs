@@ -222,9 +222,15 @@ impl Relay {
                 self.verdict.ended = Some(reason);
             }
         }
-        if self.verdict.ended.is_some() && self.until.is_none() {
-            self.until = Some(Instant::now() + self.limits.half_close);
-        }
+        let have_said_close = [&self.inward, &self.outward]
+            .iter()
+            .all(|flow| flow.follower().close().is_some());
+        let limit = match (have_said_close, self.verdict.ended) {
+            (true, _) => self.limits.close,
+            (false, Some(_)) => self.limits.half_close,
+            (false, None) => return,
+        };
+        self.until.get_or_insert_with(|| Instant::now() + limit);
     }
 
     /// Ends the tunnel ourselves: a Close frame in each direction, and a limit for the answers.
