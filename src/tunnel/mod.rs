@@ -6,10 +6,12 @@
 //! [`Handle`] is what others know of it and reach it by; [`Tunnels`] holds all of them.
 
 mod clocks;
+mod ending;
 mod flow;
 mod frames;
 mod handle;
 mod heads;
+mod limits;
 mod relay;
 mod tap;
 mod target_tap;
@@ -27,9 +29,10 @@ use tokio::net::TcpStream;
 use tokio_util::task::TaskTracker;
 
 pub use clocks::Clocks;
+pub use ending::{Ending, OnEnd};
 pub use handle::{Handle, Identity};
+pub use limits::Limits;
 use relay::{End, Relay};
-pub use relay::{Ending, Limits, OnEnd};
 pub use tap::Tap;
 pub use target_tap::Dialler;
 pub use wire::{ClientEnd, Phase, Wire};
@@ -148,4 +151,11 @@ fn probe_when_silent(stream: &TcpStream, silence: Duration) -> io::Result<()> {
     let socket = SockRef::from(stream);
     socket.set_tcp_keepalive(&probes)?;
     socket.set_tcp_user_timeout(Some(silence * 2))
+}
+
+/// Four random bytes: a masking key (RFC 6455 section 5.3), or chance.
+fn random() -> [u8; 4] {
+    let random = uuid::Uuid::new_v4();
+    let [first, second, third, fourth, ..] = *random.as_bytes();
+    [first, second, third, fourth]
 }

@@ -5,7 +5,6 @@
 //! tunnel's end, once.
 
 use std::cell::RefCell;
-use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -13,9 +12,11 @@ use std::time::{Duration, Instant};
 
 use tokio::net::TcpStream;
 
+use super::ending::{Ending, OnEnd, Verdict};
 use super::flow::{Flow, Pumped};
 use super::frames::{Sender, close_frame};
-use super::{Clocks, Entry, Handle};
+use super::limits::Limits;
+use super::{Clocks, Entry, Handle, random};
 use crate::telemetry::CloseReason;
 
 const SCRATCH: usize = 64 << 10;
@@ -32,72 +33,6 @@ pub(super) struct End {
     pub(super) stream: TcpStream,
     pub(super) early: Vec<u8>,
 }
-
-/// How long a tunnel may do what.
-#[derive(Debug, Clone, Copy)]
-pub struct Limits {
-    /// How long nothing may move in either direction.
-    pub idle: Duration,
-    /// How long it may be open.
-    pub lifetime: Option<Duration>,
-    /// The fraction of `lifetime` by which a tunnel's own may be shorter.
-    pub lifetime_jitter: f64,
-    /// How long one direction may go on once the other has ended.
-    pub half_close: Duration,
-    /// How long both sides have to answer our Close.
-    pub close: Duration,
-    /// After which silence the system probes the peers.
-    pub keepalive: Duration,
-}
-
-impl Limits {
-    /// When a tunnel that opens now has lived for long enough.
-    fn death(&self, now: Instant) -> Option<Instant> {
-        let lifetime = self.lifetime?;
-        let chance = f64::from(u32::from_ne_bytes(random())) / f64::from(u32::MAX);
-        Some(now + lifetime.mul_f64(1.0 - self.lifetime_jitter * chance))
-    }
-}
-
-/// How a tunnel ended.
-#[derive(Debug)]
-pub struct Ending {
-    /// Why; `None` where the relay was cut off from outside.
-    pub reason: Option<CloseReason>,
-    /// The code of the first Close frame in either direction, ours included.
-    pub code: Option<u16>,
-    /// Bytes from the client.
-    pub bytes_in: u64,
-    /// Bytes to the client.
-    pub bytes_out: u64,
-    /// Frames from the client.
-    pub frames_in: u64,
-    /// Frames to the client.
-    pub frames_out: u64,
-    /// From the last byte in either direction to the end.
-    pub since_activity: Duration,
-    /// What broke.
-    pub error: Option<String>,
-}
-
-impl Ending {
-    /// A tunnel of which not even the 101 got through.
-    pub fn unopened(reason: CloseReason) -> Self {
-        Ending {
-            reason: Some(reason),
-            code: None,
-            bytes_in: 0,
-            bytes_out: 0,
-            frames_in: 0,
-            frames_out: 0,
-            since_activity: Duration::ZERO,
-            error: None,
-        }
-    }
-}
-
-/// Called once, when the tunnel is over.
-pub type OnEnd = Box<dyn FnOnce(Ending) + Send>;
 
 pub(super) struct Relay {
     handle: Arc<Handle>,
@@ -117,16 +52,6 @@ pub(super) struct Relay {
     until: Option<Instant>,
     on_end: Option<OnEnd>,
     _entry: Entry,
-}
-
-/// What is known of why the tunnel ends. The first Close frame decides, then our own order, then the first FIN or break.
-#[derive(Debug, Default)]
-struct Verdict {
-    said_close: Option<CloseReason>,
-    code: Option<u16>,
-    ordered: Option<CloseReason>,
-    ended: Option<CloseReason>,
-    error: Option<String>,
 }
 
 impl Relay {
@@ -177,17 +102,12 @@ impl Relay {
     }
 
     fn note_closes(&mut self) {
-        let verdict = &mut self.verdict;
         for (flow, reason) in [
             (&self.inward, CloseReason::ClientClosed),
             (&self.outward, CloseReason::TargetClosed),
         ] {
-            let Some(close) = flow.follower().close() else {
-                continue;
-            };
-            if verdict.said_close.is_none() && verdict.ordered.is_none() {
-                verdict.said_close = Some(reason);
-                verdict.code = close.code;
+            if let Some(close) = flow.follower().close() {
+                self.verdict.said_close(reason, close.code);
             }
         }
     }
@@ -199,10 +119,7 @@ impl Relay {
             Pumped::SenderBroke(error) => (sender, error),
             Pumped::ReceiverBroke(error) => (receiver, error),
         };
-        if self.verdict.ended.is_none() {
-            self.verdict.ended = Some(reason);
-            self.verdict.error = Some(explain(reason, &error));
-        }
+        self.verdict.broke(reason, &error);
         // Nobody is left on that side to hear anything; what comes from there still passes.
         let deaf = if reason == CloseReason::ClientError {
             &mut self.outward
@@ -218,75 +135,68 @@ impl Relay {
             (&self.inward, CloseReason::ClientClosed),
             (&self.outward, CloseReason::TargetClosed),
         ] {
-            if flow.has_ended() && self.verdict.ended.is_none() {
-                self.verdict.ended = Some(reason);
+            if flow.has_ended() {
+                self.verdict.ended(reason);
             }
         }
         let have_said_close = [&self.inward, &self.outward]
             .iter()
             .all(|flow| flow.follower().close().is_some());
-        let limit = match (have_said_close, self.verdict.ended) {
+        let limit = match (have_said_close, self.verdict.has_ended()) {
             (true, _) => self.limits.close,
-            (false, Some(_)) => self.limits.half_close,
-            (false, None) => return,
+            (false, true) => self.limits.half_close,
+            (false, false) => return,
         };
         self.until.get_or_insert_with(|| Instant::now() + limit);
     }
 
     /// Ends the tunnel ourselves: a Close frame in each direction, and a limit for the answers.
     fn end(&mut self, reason: CloseReason, now: Instant) {
-        if self.verdict.ordered.is_some() {
-            return;
-        }
         let by = now + self.limits.close;
         self.until = Some(self.until.map_or(by, |until| until.min(by)));
-        self.verdict.ordered = Some(reason);
-        let code = GOING_AWAY;
-        self.inward.close(close_frame(code, Some(random())));
-        self.outward.close(close_frame(code, None));
-        if self.verdict.said_close.is_none() {
-            self.verdict.code = Some(code);
-        }
+        self.verdict.order(reason, GOING_AWAY);
+        self.inward.close(close_frame(GOING_AWAY, Some(random())));
+        self.outward.close(close_frame(GOING_AWAY, None));
     }
 
     /// Looks at the clocks; tells whether that changed anything.
     fn look_at_clocks(&mut self, now: Instant) -> bool {
-        if let Some(reason) = self
-            .handle
-            .order()
-            .filter(|_| self.verdict.ordered.is_none())
-        {
-            self.end(reason, now);
-            return true;
-        }
         if self.until.is_some_and(|until| until <= now) {
             self.inward.give_up();
             self.outward.give_up();
             return true;
         }
-        let idle = self.active + self.limits.idle;
-        let death = self
-            .limits
-            .lifetime
-            .map(|lifetime| self.handle.opened + lifetime);
-        let reason = match death {
-            Some(death) if death <= now => Some(CloseReason::MaxLifetime),
-            Some(_) | None => (idle <= now).then_some(CloseReason::IdleTimeout),
-        };
-        if let Some(reason) = reason.filter(|_| self.verdict.ordered.is_none()) {
+        if let Some(reason) = self.due(now).filter(|_| !self.verdict.is_ordered()) {
             self.end(reason, now);
             return true;
         }
-        self.watch(now, idle);
+        self.watch(now);
         false
     }
 
+    /// Why we have to end it, if we have to.
+    fn due(&self, now: Instant) -> Option<CloseReason> {
+        let is_past = |moment: Instant| moment <= now;
+        let died = || {
+            self.death
+                .is_some_and(is_past)
+                .then_some(CloseReason::MaxLifetime)
+        };
+        let idles = || is_past(self.idle_at()).then_some(CloseReason::IdleTimeout);
+        self.handle.order().or_else(died).or_else(idles)
+    }
+
+    fn idle_at(&self) -> Instant {
+        self.active + self.limits.idle
+    }
+
     /// Has the clocks wake us in time for the next deadline.
-    fn watch(&mut self, now: Instant, idle: Instant) {
+    fn watch(&mut self, now: Instant) {
+        let idle = self.idle_at();
         let lives_until = self.death.map_or(idle, |death| death.min(idle));
-        let next = match (self.until, self.verdict.ordered) {
-            (Some(until), Some(_)) => until,
-            (Some(until), None) => until.min(lives_until),
+        let next = match (self.until, self.verdict.is_ordered()) {
+            (Some(until), true) => until,
+            (Some(until), false) => until.min(lives_until),
             (None, _) => lives_until,
         };
         if self.watched <= now || next < self.watched {
@@ -295,16 +205,16 @@ impl Relay {
         }
     }
 
-    fn ending(&mut self, reason: Option<CloseReason>) -> Ending {
+    fn ending(&self, reason: Option<CloseReason>) -> Ending {
         Ending {
             reason,
-            code: self.verdict.code,
+            code: self.verdict.code(),
             bytes_in: self.inward.passed(),
             bytes_out: self.outward.passed(),
             frames_in: self.inward.follower().frames(),
             frames_out: self.outward.follower().frames(),
             since_activity: self.active.elapsed(),
-            error: self.verdict.error.take(),
+            error: self.verdict.error(),
         }
     }
 
@@ -335,9 +245,7 @@ impl Future for Relay {
         }
         has_more |= relay.look_at_clocks(now);
         if relay.inward.is_over() && relay.outward.is_over() {
-            let verdict = &relay.verdict;
-            let reason = verdict.said_close.or(verdict.ordered).or(verdict.ended);
-            relay.report(reason);
+            relay.report(relay.verdict.reason());
             return Poll::Ready(());
         }
         if has_more {
@@ -351,22 +259,6 @@ impl Drop for Relay {
     fn drop(&mut self) {
         self.report(None);
     }
-}
-
-fn explain(reason: CloseReason, error: &io::Error) -> String {
-    let side = if reason == CloseReason::ClientError {
-        "client"
-    } else {
-        "target"
-    };
-    format!("{side}: {error}")
-}
-
-/// Four random bytes: a masking key (RFC 6455 section 5.3), or chance.
-fn random() -> [u8; 4] {
-    let random = uuid::Uuid::new_v4();
-    let [first, second, third, fourth, ..] = *random.as_bytes();
-    [first, second, third, fourth]
 }
 
 #[cfg(test)]
