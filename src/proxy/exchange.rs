@@ -26,6 +26,9 @@ use crate::tunnel::{ClientEnd, Dialler, Ending, Identity, Opening, Phase};
 
 /// How long an idle connection to a target is kept for the next request.
 const POOLED: Duration = Duration::from_secs(50);
+/// By how much the client's clock goes first where both it and the target's run.
+const GRACE: Duration = Duration::from_millis(100);
+
 /// One request and all that follows from it.
 pub struct Exchange {
     connection: Arc<Connection>,
@@ -140,11 +143,18 @@ impl Exchange {
         let route = self.ledger.route.as_ref().ok_or(Refusal::NO_TARGET)?;
         let target = route.group.pick(&self.tried).ok_or(Refusal::NO_TARGET)?;
         let mut peer = HttpPeer::new(target.address, false, String::new());
-        let answer = Some(route.group.response_timeout);
+        let answer = route.group.response_timeout;
+        // A target that waits for the rest of a body waits for as long as the client may take, and that has a limit too.
+        let is_complete = self.connection.wire.body_left() == 0;
+        let body = if is_complete {
+            Duration::ZERO
+        } else {
+            self.connection.rule.client_timeout + GRACE
+        };
         peer.options.connection_timeout = Some(route.group.connect_timeout);
         peer.options.idle_timeout = Some(POOLED);
-        peer.options.write_timeout = answer;
-        peer.options.read_timeout = answer;
+        peer.options.write_timeout = Some(answer);
+        peer.options.read_timeout = Some(answer.max(body));
         if self.is_handshake {
             self.tap(&mut peer, route.group.connect_timeout);
         }
@@ -181,7 +191,7 @@ impl Exchange {
     }
 
     /// Notes the head of the target's answer, of which there may be several: 1xx before the last.
-    pub(super) fn answered(&mut self, answer: &ResponseHeader) {
+    pub(super) fn answered(&mut self, session: &mut Session, answer: &ResponseHeader) {
         let status = answer.status.as_u16();
         if self.ledger.record.target_latency.is_none() {
             self.ledger.record.target_latency = self.asked_at.map(|asked| asked.elapsed());
@@ -190,10 +200,15 @@ impl Exchange {
         if self.connection.wire.phase() == Phase::Handshake && (is_upgrade || status >= 200) {
             self.connection.wire.end_handshake(is_upgrade);
         }
+        if answer.status.is_informational() && !is_upgrade {
+            return;
+        }
+        self.ledger.record.status = Some(status);
+        self.ledger.record.bytes.response_header = headers::wire_size(answer);
         if is_upgrade {
             self.open_tunnel();
-        } else if status >= 200 {
-            self.ledger.record.bytes.response_header = headers::wire_size(answer);
+        } else if self.connection.drain.has_begun() {
+            session.set_keepalive(None);
         }
     }
 

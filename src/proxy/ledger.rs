@@ -58,7 +58,6 @@ impl Ledger {
     pub(super) fn end(mut self, ending: Ending) {
         let record = &mut self.record;
         record.bytes.request_body = ending.bytes_in;
-        record.bytes.response_header = self.connection.wire.written_in_tunnel();
         record.bytes.response_body = ending.bytes_out;
         record.close_code = ending.code;
         record.frames = Some(Frames {

@@ -121,12 +121,12 @@ impl ProxyHttp for Proxy {
 
     async fn upstream_response_filter(
         &self,
-        _: &mut Session,
+        session: &mut Session,
         answer: &mut ResponseHeader,
         exchange: &mut Exchange,
     ) -> Result<()> {
         headers::forget_connection(answer);
-        exchange.answered(answer);
+        exchange.answered(session, answer);
         Ok(())
     }
 

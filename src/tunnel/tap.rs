@@ -24,7 +24,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-use super::heads::HeadEnd;
+use super::heads::{Answer, HeadEnd};
 use super::relay::End;
 use super::{ClientEnd, Phase, Wire};
 
@@ -45,11 +45,23 @@ pub struct Tap {
     head_limit: Duration,
     drain: CancellationToken,
     head: HeadEnd,
+    /// What was written in answer to a handshake, with the number of its exchange.
+    answer: Option<(u64, Answer)>,
+    /// The 101 was written, and has to be flushed.
+    is_101_written: bool,
     /// Read, but not to be shown to Pingora yet.
     early: Vec<u8>,
-    /// The clock of a phase of a request, made when there is something to wait for.
-    clock: Option<((Phase, u64), Pin<Box<Sleep>>)>,
+    /// Made when there is something to wait for.
+    clock: Option<Clock>,
     drain_begins: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
+}
+
+/// The clock of one phase of one request.
+#[derive(Debug)]
+struct Clock {
+    phase: Phase,
+    exchange: u64,
+    sleep: Pin<Box<Sleep>>,
 }
 
 impl Tap {
@@ -67,6 +79,8 @@ impl Tap {
             head_limit,
             drain,
             head: HeadEnd::default(),
+            answer: None,
+            is_101_written: false,
             early: Vec::new(),
             clock: None,
             drain_begins: None,
@@ -182,26 +196,26 @@ impl Tap {
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 
-    /// After the 101 Pingora reads nothing but the end, once the socket is gone.
-    fn poll_tunnel(&self) -> Poll<io::Result<()>> {
+    /// After the 101 Pingora reads nothing but the end, once the socket is gone. Until it is, the clock runs.
+    fn poll_tunnel(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &self.stream {
-            Some(_) => Poll::Pending,
+            Some(_) => self.poll_withheld(cx),
             None => Poll::Ready(Ok(())),
         }
     }
 
     /// Ready once the phase has lasted for `limit`, as far as the tap was asked; never later than `limit` from now.
     fn poll_clock(&mut self, cx: &mut Context<'_>, limit: Duration) -> Poll<()> {
-        let present = (self.wire.phase(), self.wire.exchanges());
-        let clock = self.clock.take().filter(|(phase, _)| *phase == present);
-        let (_, clock) = self
-            .clock
-            .insert(clock.unwrap_or_else(|| (present, Box::pin(sleep(limit)))));
-        let latest = Instant::now() + limit;
-        if clock.deadline() > latest {
-            clock.as_mut().reset(latest);
-        }
-        clock.as_mut().poll(cx)
+        let (phase, exchange) = (self.wire.phase(), self.wire.exchanges());
+        let is_present = |clock: &Clock| (clock.phase, clock.exchange) == (phase, exchange);
+        let begin = || Clock {
+            phase,
+            exchange,
+            sleep: Box::pin(sleep(limit)),
+        };
+        let clock = self.clock.take().filter(is_present).unwrap_or_else(begin);
+        let clock = self.clock.insert(clock).sleep.as_mut();
+        poll_within(clock, limit, cx)
     }
 
     fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -226,6 +240,22 @@ impl Tap {
         }
     }
 
+    /// Looks for the end of the 101: Pingora may write it together with the 1xx before it.
+    fn note_answer(&mut self, bytes: &[u8]) {
+        if !matches!(self.wire.phase(), Phase::Handshake | Phase::Tunnel) {
+            return;
+        }
+        let present = self.wire.exchanges();
+        let answer = self
+            .answer
+            .take()
+            .filter(|(exchange, _)| *exchange == present);
+        let (_, answer) = self
+            .answer
+            .insert(answer.unwrap_or_else(|| (present, Answer::default())));
+        self.is_101_written |= answer.end_of_101(bytes).is_some();
+    }
+
     /// The 101 has left: from here on the sockets are the relay's. The task is woken, for Pingora waits for bytes that will
     /// not come.
     fn hand_over(&mut self, cx: &mut Context<'_>) {
@@ -247,6 +277,15 @@ impl Tap {
     }
 }
 
+/// Polls a clock that is never further away than `limit`.
+fn poll_within(mut clock: Pin<&mut Sleep>, limit: Duration, cx: &mut Context<'_>) -> Poll<()> {
+    let latest = Instant::now() + limit;
+    if clock.deadline() > latest {
+        clock.as_mut().reset(latest);
+    }
+    clock.poll(cx)
+}
+
 impl AsyncRead for Tap {
     fn poll_read(
         self: Pin<&mut Self>,
@@ -261,7 +300,7 @@ impl AsyncRead for Tap {
             Phase::Head => tap.poll_head(cx, buf),
             Phase::Exchange => tap.poll_exchange(cx, buf),
             Phase::Handshake => tap.poll_withheld(cx),
-            Phase::Tunnel => tap.poll_tunnel(),
+            Phase::Tunnel => tap.poll_tunnel(cx),
         }
     }
 }
@@ -278,7 +317,10 @@ impl AsyncWrite for Tap {
         };
         let written = ready!(Pin::new(stream).poll_write(cx, bytes));
         match &written {
-            Ok(count) => tap.wire.count_written(&bytes[..*count]),
+            Ok(count) => {
+                tap.wire.count_written(&bytes[..*count]);
+                tap.note_answer(&bytes[..*count]);
+            }
             Err(_) => tap.wire.ended(ClientEnd::Broken),
         }
         Poll::Ready(written)
@@ -291,7 +333,7 @@ impl AsyncWrite for Tap {
         };
         let flushed = ready!(Pin::new(stream).poll_flush(cx));
         match flushed {
-            Ok(()) if tap.wire.is_101_written() => tap.hand_over(cx),
+            Ok(()) if tap.is_101_written => tap.hand_over(cx),
             Ok(()) => {}
             Err(_) => tap.wire.ended(ClientEnd::Broken),
         }

@@ -50,7 +50,6 @@ pub struct Wire {
     head_answer: AtomicU16,
     handshake_millis: AtomicU64,
     body_left: AtomicU64,
-    written_in_tunnel: AtomicU64,
     handed_over: AtomicBool,
     meeting: Mutex<Meeting>,
 }
@@ -76,7 +75,6 @@ impl Wire {
             head_answer: AtomicU16::new(0),
             handshake_millis: AtomicU64::new(0),
             body_left: AtomicU64::new(0),
-            written_in_tunnel: AtomicU64::new(0),
             handed_over: AtomicBool::new(false),
             meeting: Mutex::default(),
         }
@@ -111,7 +109,8 @@ impl Wire {
         self.body_left.store(length.unwrap_or(u64::MAX), Relaxed);
     }
 
-    pub(super) fn body_left(&self) -> u64 {
+    /// How much of the body is still to come.
+    pub fn body_left(&self) -> u64 {
         self.body_left.load(Relaxed)
     }
 
@@ -176,16 +175,6 @@ impl Wire {
         self.meeting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether anything was written since the phase of the tunnel began: the 101.
-    pub(super) fn is_101_written(&self) -> bool {
-        self.written_in_tunnel() > 0
-    }
-
-    /// The bytes of the 101 as far as it was written.
-    pub fn written_in_tunnel(&self) -> u64 {
-        self.written_in_tunnel.load(Relaxed)
-    }
-
     /// How long the handshake has to be answered.
     pub(super) fn handshake_limit(&self) -> Duration {
         Duration::from_millis(self.handshake_millis.load(Relaxed))
@@ -244,10 +233,6 @@ impl Wire {
 
     pub(super) fn count_written(&self, bytes: &[u8]) {
         self.written.fetch_add(bytes.len() as u64, Relaxed);
-        if self.phase() == Phase::Tunnel {
-            self.written_in_tunnel
-                .fetch_add(bytes.len() as u64, Relaxed);
-        }
         if self.phase() == Phase::Head && self.head_answer().is_none() {
             self.head_answer
                 .store(status_of(bytes).unwrap_or(0), Relaxed);

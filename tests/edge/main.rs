@@ -1,10 +1,23 @@
 //! What Culvert promises, kept by the real binary: each test starts it on free ports, with a configuration of its own, and
 //! scripts the client and the target. One file per promise; `harness` is the stage.
 
-#![allow(unreachable_pub, reason = "the harness is one crate with its tests")]
+#![allow(
+    unreachable_pub,
+    clippy::unwrap_used,
+    reason = "a binary of tests: nothing reaches it, and an unwrap that fails is a test that fails"
+)]
 
 mod harness;
 
 mod access_log;
+mod command_line;
 mod hand_over;
+mod handshake;
+mod http;
+mod messages;
+mod operations;
 mod relay;
+mod rules;
+mod targets;
+mod timeouts;
+mod tunnels;

@@ -1,11 +1,12 @@
 //! The client's end, byte by byte.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
-use super::soon;
+use super::{Noise, soon};
 
 /// A handshake that RFC 6455 would approve of.
 pub const HANDSHAKE: &str = "GET /chat HTTP/1.1\r\nHost: example.com\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
@@ -17,6 +18,8 @@ pub struct Connection {
     pub stream: TcpStream,
     /// What was read beyond what was asked for.
     rest: Vec<u8>,
+    /// All heads that were read, on this connection or on those of the same target.
+    pub(super) heads: Arc<Mutex<Vec<String>>>,
 }
 
 /// An HTTP answer.
@@ -56,6 +59,7 @@ impl From<TcpStream> for Connection {
         Connection {
             stream,
             rest: Vec::new(),
+            heads: Arc::default(),
         }
     }
 }
@@ -72,6 +76,16 @@ impl Connection {
     /// The socket, and what was read beyond what was asked for.
     pub fn into_parts(self) -> (TcpStream, Vec<u8>) {
         (self.stream, self.rest)
+    }
+
+    /// Connects from this address of the machine.
+    pub async fn open_from(client: IpAddr, address: SocketAddr) -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(SocketAddr::new(client, 0)).unwrap();
+        soon("connecting", socket.connect(address))
+            .await
+            .unwrap()
+            .into()
     }
 
     /// Sends bytes.
@@ -106,7 +120,9 @@ impl Connection {
                 String::from_utf8_lossy(&self.rest)
             );
         };
-        String::from_utf8(self.rest.drain(..end).collect()).unwrap()
+        let head = String::from_utf8(self.rest.drain(..end).collect()).unwrap();
+        self.heads.lock().unwrap().push(head.clone());
+        head
     }
 
     /// Whether anything comes before the end of the connection.
@@ -134,15 +150,79 @@ impl Connection {
         self.rest.drain(..count).collect()
     }
 
-    /// Reads an answer whose length its head tells.
+    /// Sends bytes in chunks of random sizes, and reads this many at the same time.
+    pub async fn swap(&mut self, mut bytes: &[u8], count: usize, sizes: &mut Noise) -> Vec<u8> {
+        let (mut reader, mut writer) = self.stream.split();
+        let sending = async {
+            while !bytes.is_empty() {
+                let (chunk, later) = bytes.split_at(bytes.len().min(1 + sizes.below(20_000)));
+                soon("sending", writer.write_all(chunk)).await.unwrap();
+                bytes = later;
+            }
+        };
+        let reading = async {
+            while self.rest.len() < count {
+                let read = soon("reading", reader.read_buf(&mut self.rest)).await;
+                assert!(read.unwrap() > 0, "the end instead of {count} bytes");
+            }
+        };
+        tokio::join!(sending, reading);
+        self.rest.drain(..count).collect()
+    }
+
+    /// Sends back all that comes, to the end.
+    pub async fn echo(&mut self) {
+        while self.has_more().await {
+            let bytes = std::mem::take(&mut self.rest);
+            self.send(bytes).await;
+        }
+    }
+
+    /// Reads one chunk of a chunked body; the last one is empty.
+    pub async fn chunk(&mut self) -> Vec<u8> {
+        let mut size = String::new();
+        while !size.ends_with("\r\n") {
+            size.push(self.exactly(1).await[0].into());
+        }
+        let size = usize::from_str_radix(size.trim_end(), 16).expect("the size of a chunk");
+        let mut chunk = self.exactly(size + 2).await;
+        assert_eq!(chunk.split_off(size), b"\r\n");
+        chunk
+    }
+
+    /// Reads the body that a head announces: chunked, or of a certain length, or none.
+    pub async fn body(&mut self, head: &str) -> Vec<u8> {
+        if header(head, "transfer-encoding") != Some("chunked") {
+            let length = header(head, "content-length").map_or(0, |length| length.parse().unwrap());
+            return self.exactly(length).await;
+        }
+        let mut body = Vec::new();
+        loop {
+            match &self.chunk().await[..] {
+                [] => return body,
+                chunk => body.extend_from_slice(chunk),
+            }
+        }
+    }
+
+    /// Reads an answer whose end its head tells.
     pub async fn answer(&mut self) -> Answer {
         let head = self.head().await;
-        let length = header(&head, "content-length").map_or(0, |length| length.parse().unwrap());
-        let body = self.exactly(length).await;
+        let body = self.body(&head).await;
         Answer {
             status: status(&head),
             head,
             body,
+        }
+    }
+
+    /// Reads an answer that has no body, whatever its head says: to HEAD, 204 and 304.
+    pub async fn answer_without_body(&mut self) -> Answer {
+        let head = self.head().await;
+        Answer {
+            status: status(&head),
+            head,
+            body: Vec::new(),
         }
     }
 
@@ -158,6 +238,10 @@ impl Connection {
     }
 
     /// Reads to the end of the connection, which may be a reset.
+    #[allow(
+        clippy::wrong_self_convention,
+        reason = "it reads, and converts nothing"
+    )]
     pub async fn to_end(&mut self) -> Vec<u8> {
         let reading = soon(
             "the end of the connection",
@@ -171,7 +255,8 @@ impl Connection {
     }
 }
 
-fn status(head: &str) -> u16 {
+/// The status in an answer's head.
+pub fn status(head: &str) -> u16 {
     head.split(' ')
         .nth(1)
         .and_then(|status| status.parse().ok())

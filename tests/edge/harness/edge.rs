@@ -1,17 +1,19 @@
 //! A running Culvert: the real binary on free ports, its log lines as they come, its metrics, its signals.
 
-use std::io::{BufRead as _, BufReader, Read as _};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::process::ExitStatus;
 
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+use tokio_tungstenite::tungstenite::handshake::client::{Request, Response};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
 
-use super::{Answer, Connection, eventually};
+use super::client::{HANDSHAKE, status};
+use super::process::Unread;
+use super::target::any_size;
+use super::{Answer, Connection, Process, eventually};
 
 /// A WebSocket client's end.
 pub type WebSocket = WebSocketStream<MaybeTlsStream<tokio::net::TcpStream>>;
@@ -23,11 +25,8 @@ pub struct Edge {
     /// Its admin address.
     pub admin: SocketAddr,
     /// Its folder: the configuration, and whatever it writes.
-    pub folder: TempDir,
-    process: Child,
-    lines: Arc<Mutex<Vec<String>>>,
-    diagnostics: Arc<Mutex<String>>,
-    readers: Vec<JoinHandle<()>>,
+    _folder: TempDir,
+    process: Process,
 }
 
 impl Edge {
@@ -61,29 +60,12 @@ impl Edge {
         }
         let path = folder.path().join("culvert.yaml");
         std::fs::write(&path, text).unwrap();
-        let mut process = Command::new(env!("CARGO_BIN_EXE_culvert"))
-            .arg("-c")
-            .arg(&path)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let (lines, diagnostics) = (
-            Arc::<Mutex<Vec<String>>>::default(),
-            Arc::<Mutex<String>>::default(),
-        );
-        let readers = vec![
-            collect_lines(process.stdout.take().unwrap(), Arc::clone(&lines)),
-            collect_text(process.stderr.take().unwrap(), Arc::clone(&diagnostics)),
-        ];
+        let process = Process::start(&["-c", path.to_str().unwrap()]);
         Edge {
             address,
             admin,
-            folder,
+            _folder: folder,
             process,
-            lines,
-            diagnostics,
-            readers,
         }
     }
 
@@ -91,42 +73,24 @@ impl Edge {
     async fn become_ready(mut self) -> Option<Edge> {
         let mut is_ready = false;
         eventually("the process gets ready or ends", || {
-            let ended = self.process.try_wait().unwrap().is_some();
+            let ended = !self.process.is_running();
             is_ready = !ended
-                && self
-                    .get_now("/readyz")
-                    .is_some_and(|answer| answer.contains(" 200 "));
+                && get_now(self.admin, "/readyz").is_some_and(|answer| answer.contains(" 200 "));
             (ended || is_ready).then_some(())
         })
         .await;
         if is_ready {
             return Some(self);
         }
-        for reader in self.readers.drain(..) {
-            reader.join().unwrap();
-        }
+        self.process.ended().await;
         let said = self.diagnostics();
         assert!(said.contains("in use"), "the process ended:\n{said}");
         None
     }
 
-    /// A request to the admin address; `None` where nobody answers.
-    fn get_now(&self, path: &str) -> Option<String> {
-        use std::io::Write as _;
-        let mut stream = std::net::TcpStream::connect(self.admin).ok()?;
-        write!(
-            stream,
-            "GET {path} HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n"
-        )
-        .ok()?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).ok()?;
-        Some(answer)
-    }
-
     /// An admin page, with its head.
     pub fn admin_page(&self, path: &str) -> String {
-        self.get_now(path).expect("the admin address answers")
+        get_now(self.admin, path).expect("the admin address answers")
     }
 
     /// The value of a metric, given as it is written, labels in alphabetical order:
@@ -162,22 +126,42 @@ impl Edge {
 
     /// Opens a WebSocket with tungstenite's client.
     pub async fn websocket(&self, path: &str) -> WebSocket {
-        let request = format!("ws://{}{path}", self.address)
+        self.websocket_with(path, |_| ()).await.0
+    }
+
+    /// The same with a handshake that is changed first; the answer comes too.
+    pub async fn websocket_with(
+        &self,
+        path: &str,
+        change: impl FnOnce(&mut Request),
+    ) -> (WebSocket, Response) {
+        let mut request = format!("ws://{}{path}", self.address)
             .into_client_request()
             .unwrap();
-        connect_async(request)
+        change(&mut request);
+        connect_async_with_config(request, Some(any_size()), true)
             .await
             .expect("the handshake succeeds")
-            .0
+    }
+
+    /// Opens a tunnel with [`HANDSHAKE`]; the head of its 101 comes too.
+    pub async fn tunnel(&self) -> (Connection, String) {
+        let mut client = self.connect().await;
+        client.send(HANDSHAKE).await;
+        let head = client.head().await;
+        assert_eq!(status(&head), 101, "{head}");
+        (client, head)
     }
 
     /// All lines of the access log so far, parsed.
     pub fn log(&self) -> Vec<Value> {
-        let lines = self.lines.lock().unwrap();
-        lines
-            .iter()
-            .map(|line| serde_json::from_str(line).unwrap())
-            .collect()
+        let parse = |line: &String| serde_json::from_str(line).expect("a line is JSON");
+        self.process.lines().iter().map(parse).collect()
+    }
+
+    /// Stops reading its standard output, until what is returned is dropped.
+    pub fn stop_reading(&self) -> Unread<'_> {
+        self.process.stop_reading()
     }
 
     /// Waits for this many lines of the access log; more are an error.
@@ -193,34 +177,38 @@ impl Edge {
         self.log_lines(1).await.remove(0)
     }
 
+    /// The memory that the process has in use, in bytes.
+    pub fn resident_memory(&self) -> usize {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id()));
+        let status = status.unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kilobytes = line.unwrap().trim().trim_end_matches(" kB");
+        kilobytes.parse::<usize>().unwrap() * 1024
+    }
+
     /// What it said on standard error so far.
     pub fn diagnostics(&self) -> String {
-        self.diagnostics.lock().unwrap().clone()
+        self.process.diagnostics()
     }
 
     /// Sends a signal, by its name without SIG.
     pub fn signal(&self, name: &str) {
-        let pid = self.process.id().to_string();
-        assert!(
-            Command::new("kill")
-                .args(["-s", name, &pid])
-                .status()
-                .unwrap()
-                .success()
-        );
+        self.process.signal(name);
+    }
+
+    /// How many files the process has open, connections among them.
+    pub fn open_files(&self) -> usize {
+        self.process.open_files()
     }
 
     /// Whether the process still runs.
     pub fn is_running(&mut self) -> bool {
-        self.process.try_wait().unwrap().is_none()
+        self.process.is_running()
     }
 
     /// Waits for the process's end; returns how it ended and all lines of the access log.
     pub async fn ended(mut self) -> (ExitStatus, Vec<Value>) {
-        let status = eventually("the process ends", || self.process.try_wait().unwrap()).await;
-        for reader in self.readers.drain(..) {
-            reader.join().unwrap();
-        }
+        let status = self.process.ended().await;
         (status, self.log())
     }
 
@@ -228,20 +216,6 @@ impl Edge {
     pub async fn terminate(self) -> (ExitStatus, Vec<Value>) {
         self.signal("TERM");
         self.ended().await
-    }
-}
-
-impl Drop for Edge {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            eprintln!(
-                "--- culvert said:\n{}--- and logged:\n{:#?}",
-                self.diagnostics(),
-                self.lines
-            );
-        }
-        self.process.kill().ok();
-        self.process.wait().ok();
     }
 }
 
@@ -272,39 +246,18 @@ targetGroups:
     )
 }
 
-/// Runs Culvert to its end, with these arguments and in this folder; for what is said before anything is served.
-pub fn run(arguments: &[&str], folder: &std::path::Path) -> std::process::Output {
-    Command::new(env!("CARGO_BIN_EXE_culvert"))
-        .args(arguments)
-        .current_dir(folder)
-        .output()
-        .unwrap()
+/// The answer to a GET, whole; `None` where nobody answers.
+pub fn get_now(address: SocketAddr, path: &str) -> Option<String> {
+    let mut stream = TcpStream::connect(address).ok()?;
+    let request = format!("GET {path} HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    Some(answer).filter(|answer| !answer.is_empty())
 }
 
-/// Two addresses of this machine that were free a moment ago.
+/// Addresses of this machine that were free a moment ago.
 pub fn free_addresses<const COUNT: usize>() -> [SocketAddr; COUNT] {
     let sockets = [(); COUNT].map(|()| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap());
     sockets.map(|socket| socket.local_addr().unwrap())
-}
-
-fn collect_lines(
-    from: impl std::io::Read + Send + 'static,
-    into: Arc<Mutex<Vec<String>>>,
-) -> JoinHandle<()> {
-    std::thread::spawn(move || {
-        for line in BufReader::new(from).lines() {
-            into.lock().unwrap().push(line.unwrap());
-        }
-    })
-}
-
-fn collect_text(
-    from: impl std::io::Read + Send + 'static,
-    into: Arc<Mutex<String>>,
-) -> JoinHandle<()> {
-    std::thread::spawn(move || {
-        for line in BufReader::new(from).lines() {
-            into.lock().unwrap().push_str(&(line.unwrap() + "\n"));
-        }
-    })
 }

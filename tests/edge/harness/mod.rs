@@ -1,7 +1,10 @@
-//! The stage: [`Edge`] is a running Culvert, [`target`] and [`client`] play the two ends.
+//! The stage: [`Edge`] is a running Culvert, [`target`] and [`client`] play the two ends. What is said on the command line is
+//! a [`Process`].
 
 pub mod client;
 pub mod edge;
+mod noise;
+pub mod process;
 pub mod target;
 
 use std::time::Duration;
@@ -10,6 +13,8 @@ use tokio::time::{Instant, sleep, timeout};
 
 pub use client::{Answer, Connection};
 pub use edge::Edge;
+pub use noise::Noise;
+pub use process::Process;
 pub use target::Target;
 
 /// How long anything that must happen may take, on a slow machine under load.

@@ -1,14 +1,18 @@
 //! The target's end: a script for every connection that arrives.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
-use tokio::net::TcpListener;
+use socket2::{Domain, Socket, Type};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
-use tokio_tungstenite::accept_async;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::{WebSocketStream, accept_async_with_config};
 
 use super::Connection;
 use super::client::header;
@@ -18,6 +22,7 @@ pub struct Target {
     /// Where it listens.
     pub address: SocketAddr,
     connections: Arc<AtomicUsize>,
+    heads: Arc<Mutex<Vec<String>>>,
     task: JoinHandle<()>,
 }
 
@@ -40,16 +45,24 @@ impl Target {
         let socket = TcpListener::bind(address).await.unwrap();
         let address = socket.local_addr().unwrap();
         let connections = Arc::<AtomicUsize>::default();
-        let (counted, script) = (Arc::clone(&connections), Arc::new(script));
+        let heads = Arc::<Mutex<Vec<String>>>::default();
+        let (counted, read, script) = (
+            Arc::clone(&connections),
+            Arc::clone(&heads),
+            Arc::new(script),
+        );
         let task = tokio::spawn(async move {
             let mut scripts = JoinSet::new();
             loop {
                 let (stream, _) = socket.accept().await.unwrap();
                 let (counted, script) = (Arc::clone(&counted), Arc::clone(&script));
+                let heads = Arc::clone(&read);
                 scripts.spawn(async move {
                     if stream.peek(&mut [0]).await.is_ok_and(|bytes| bytes > 0) {
                         counted.fetch_add(1, SeqCst);
-                        script(stream.into()).await;
+                        let mut connection = Connection::from(stream);
+                        connection.heads = heads;
+                        script(connection).await;
                     }
                 });
             }
@@ -57,32 +70,59 @@ impl Target {
         Target {
             address,
             connections,
+            heads,
             task,
         }
     }
 
     /// A target that answers every plain request with 200 and this body, on connections that are kept.
     pub async fn answering(body: &'static str) -> Target {
-        Target::scripted(async move |mut connection: Connection| {
-            while connection.has_more().await {
-                let head = connection.head().await;
-                let length =
-                    header(&head, "content-length").map_or(0, |length| length.parse().unwrap());
-                connection.exactly(length).await;
-                connection.send(ok(body)).await;
+        Target::replying(move |_, _| ok(body)).await
+    }
+
+    /// The same at a given address.
+    pub async fn answering_at(address: SocketAddr, body: &'static str) -> Target {
+        Target::scripted_at(address, replies(move |_, _| ok(body))).await
+    }
+
+    /// A target that answers every plain request, given its head and its body, with the text of an answer, on connections
+    /// that are kept.
+    pub async fn replying<R>(reply: R) -> Target
+    where
+        R: Fn(&str, &[u8]) -> String + Send + Sync + 'static,
+    {
+        Target::scripted(replies(reply)).await
+    }
+
+    /// A target that shows what reached it: it answers with the head it got, followed by the body.
+    pub async fn showing() -> Target {
+        Target::replying(|head, body| ok(&format!("{head}{}", String::from_utf8_lossy(body)))).await
+    }
+
+    /// A WebSocket target, tungstenite's, that sends every message back.
+    pub async fn echo() -> Target {
+        Target::websocket(async |mut socket: WebSocketStream<TcpStream>| {
+            while let Some(Ok(message)) = socket.next().await {
+                if message.is_text() || message.is_binary() {
+                    socket.send(message).await.ok();
+                }
             }
         })
         .await
     }
 
-    /// A WebSocket target, tungstenite's, that sends every message back.
-    pub async fn echo() -> Target {
-        Target::scripted(async |connection: Connection| {
-            let mut socket = accept_async(connection.stream).await.unwrap();
-            while let Some(Ok(message)) = socket.next().await {
-                if message.is_text() || message.is_binary() {
-                    socket.send(message).await.ok();
-                }
+    /// A WebSocket target, tungstenite's, that takes messages of any size and leaves the rest to `script`.
+    pub async fn websocket<F, S>(script: S) -> Target
+    where
+        F: Future<Output = ()> + Send + 'static,
+        S: Fn(WebSocketStream<TcpStream>) -> F + Send + Sync + 'static,
+    {
+        let script = Arc::new(script);
+        Target::scripted(move |connection: Connection| {
+            let script = Arc::clone(&script);
+            async move {
+                let accepting = accept_async_with_config(connection.stream, Some(any_size()));
+                script(accepting.await.unwrap()).await;
             }
         })
         .await
@@ -106,15 +146,52 @@ impl Target {
         .await
     }
 
+    /// A target that accepts the handshake, and sends back every byte that comes then.
+    pub async fn mirror() -> Target {
+        Target::upgrading(async |mut connection: Connection| connection.echo().await).await
+    }
+
     /// How many connections something was said on.
     pub fn connections(&self) -> usize {
         self.connections.load(SeqCst)
+    }
+
+    /// The heads that its scripts have read so far; those of [`Target::websocket`] are not among them.
+    pub fn heads(&self) -> Vec<String> {
+        self.heads.lock().unwrap().clone()
     }
 }
 
 impl Drop for Target {
     fn drop(&mut self) {
         self.task.abort();
+    }
+}
+
+/// Tungstenite's settings, without a bound on messages and frames.
+pub fn any_size() -> WebSocketConfig {
+    WebSocketConfig::default()
+        .max_message_size(None)
+        .max_frame_size(None)
+}
+
+/// The script of [`Target::replying`].
+fn replies<R>(
+    reply: R,
+) -> impl Fn(Connection) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync + 'static
+where
+    R: Fn(&str, &[u8]) -> String + Send + Sync + 'static,
+{
+    let reply = Arc::new(reply);
+    move |mut connection| {
+        let reply = Arc::clone(&reply);
+        Box::pin(async move {
+            while connection.has_more().await {
+                let head = connection.head().await;
+                let body = connection.body(&head).await;
+                connection.send(reply(&head, &body)).await;
+            }
+        })
     }
 }
 
@@ -138,6 +215,27 @@ pub fn switching_protocols(head: &str) -> String {
 
 /// An address at which nothing listens: connections to it are refused.
 pub fn refusing() -> SocketAddr {
-    let [address] = super::edge::free_addresses();
+    taken(|_| ())
+}
+
+/// An address at which connections are neither accepted nor refused: the queue of those who wait is full.
+pub fn unresponsive() -> SocketAddr {
+    let address = taken(|socket| socket.listen(0).unwrap());
+    while let Ok(waiting) =
+        std::net::TcpStream::connect_timeout(&address, Duration::from_millis(200))
+    {
+        std::mem::forget(waiting);
+    }
+    address
+}
+
+/// An address that stays taken for as long as the test runs, so that nobody else begins to listen there.
+fn taken(prepare: impl FnOnce(&Socket)) -> SocketAddr {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    let free = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    socket.bind(&free.into()).unwrap();
+    prepare(&socket);
+    let address = socket.local_addr().unwrap().as_socket().unwrap();
+    std::mem::forget(socket);
     address
 }

@@ -1,0 +1,131 @@
+//! The real binary as a process: what it says on its two outputs, as it says it, and its signals.
+
+use std::io::{BufRead as _, BufReader, Read};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::thread::JoinHandle;
+
+use super::eventually;
+
+/// A running process. Dropping it kills it.
+pub struct Process {
+    child: Child,
+    lines: Arc<Mutex<Vec<String>>>,
+    diagnostics: Arc<Mutex<Vec<String>>>,
+    readers: Vec<JoinHandle<()>>,
+}
+
+/// Standard output is not read while this is kept.
+pub struct Unread<'a> {
+    _lines: MutexGuard<'a, Vec<String>>,
+}
+
+impl Process {
+    /// Starts Culvert with these arguments.
+    pub fn start(arguments: &[&str]) -> Process {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_culvert"))
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (lines, diagnostics) = (Arc::default(), Arc::default());
+        let readers = vec![
+            collect(child.stdout.take().unwrap(), Arc::clone(&lines)),
+            collect(child.stderr.take().unwrap(), Arc::clone(&diagnostics)),
+        ];
+        Process {
+            child,
+            lines,
+            diagnostics,
+            readers,
+        }
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The lines on standard output so far.
+    pub fn lines(&self) -> Vec<String> {
+        self.lines.lock().unwrap().clone()
+    }
+
+    /// Stops reading standard output, until what is returned is dropped.
+    pub fn stop_reading(&self) -> Unread<'_> {
+        Unread {
+            _lines: self.lines.lock().unwrap(),
+        }
+    }
+
+    /// What it said on standard error so far.
+    pub fn diagnostics(&self) -> String {
+        let lines = self.diagnostics.lock().unwrap();
+        lines.iter().map(|line| format!("{line}\n")).collect()
+    }
+
+    /// Sends a signal, by its name without SIG.
+    pub fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        assert!(
+            Command::new("kill")
+                .args(["-s", name, &pid])
+                .status()
+                .unwrap()
+                .success()
+        );
+    }
+
+    /// How many files the process has open, connections among them.
+    pub fn open_files(&self) -> usize {
+        let open = format!("/proc/{}/fd", self.child.id());
+        std::fs::read_dir(open).unwrap().count()
+    }
+
+    /// Whether it still runs.
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
+    /// Waits for the end, after which all that was said has been read.
+    pub async fn ended(&mut self) -> ExitStatus {
+        let status = eventually("the process ends", || self.child.try_wait().unwrap()).await;
+        for reader in self.readers.drain(..) {
+            reader.join().unwrap();
+        }
+        status
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!(
+                "--- culvert said:\n{}--- and on standard output:\n{:#?}",
+                self.diagnostics(),
+                self.lines()
+            );
+        }
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+/// Runs Culvert to its end, with these arguments and in this folder; for what is said before anything is served.
+pub fn run(arguments: &[&str], folder: &Path) -> std::process::Output {
+    Command::new(env!("CARGO_BIN_EXE_culvert"))
+        .args(arguments)
+        .current_dir(folder)
+        .output()
+        .unwrap()
+}
+
+fn collect(from: impl Read + Send + 'static, into: Arc<Mutex<Vec<String>>>) -> JoinHandle<()> {
+    std::thread::spawn(move || {
+        for line in BufReader::new(from).lines() {
+            into.lock().unwrap().push(line.unwrap());
+        }
+    })
+}

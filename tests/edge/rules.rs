@@ -1,0 +1,622 @@
+//! HTTP rules decide what happens to a request, as written.
+
+use std::fmt::Write as _;
+use std::net::{IpAddr, Ipv4Addr};
+
+use serde_json::Value;
+
+use crate::harness::client::{HANDSHAKE, header};
+use crate::harness::{Answer, Connection, Edge, Target};
+
+/// A condition; requests for which it holds, and requests for which it does not. Of a request its lines, without the
+/// version, which is HTTP/1.1, and the Host, which is example.com, where they are not given.
+type Row = (
+    &'static str,
+    &'static [&'static str],
+    &'static [&'static str],
+);
+
+const CONDITIONS: &[Row] = &[
+    (
+        "{type: HEADER, condition: EXISTS, key: X-Room}",
+        &["GET / | X-Room: a", "GET / | x-room:"],
+        &["GET /", "GET / | X-Rooms: a"],
+    ),
+    (
+        "{type: HEADER, condition: CONTAINS, key: x-ROOM, value: lu}",
+        &["GET / | X-Room: blue", "GET / | X-Room: a | X-Room: lu"],
+        &["GET /", "GET / | X-Room: BLUE"],
+    ),
+    (
+        "{type: HEADER, condition: EQUALS, key: X-Room, value: blue}",
+        &["GET / | X-Room: blue", "GET / | X-Room: a | x-room: blue"],
+        &["GET / | X-Room: blues", "GET / | X-Room: a, blue"],
+    ),
+    (
+        "{type: HEADER, condition: MATCHES, key: X-Room, value: '^b[lr]ue$'}",
+        &["GET / | X-Room: blue", "GET / | X-Room: brue"],
+        &["GET / | X-Room: glue", "GET / | X-Room: Blue"],
+    ),
+    (
+        "{type: HEADER, condition: STARTS_WITH, key: X-Room, value: bl}",
+        &["GET / | X-Room: blue"],
+        &["GET / | X-Room: able"],
+    ),
+    (
+        "{type: HEADER, condition: ENDS_WITH, key: X-Room, value: ue}",
+        &["GET / | X-Room: blue"],
+        &["GET / | X-Room: blues"],
+    ),
+    (
+        "{type: HEADER, condition: EQUALS, key: Connection, value: upgrade}",
+        &[
+            "GET / | Connection: Upgrade",
+            "GET / | Connection: keep-alive, Upgrade",
+        ],
+        &["GET / | Connection: keep-alive", "GET /"],
+    ),
+    (
+        "{type: HEADER, condition: EQUALS, key: Upgrade, value: websocket}",
+        &[
+            "GET / | Upgrade: WebSocket",
+            "GET / | Upgrade: h2c, websocket",
+        ],
+        &["GET / | Upgrade: h2c", "GET / | Upgrade: websocket2"],
+    ),
+    (
+        "{type: HEADER, condition: CONTAINS, key: Upgrade, value: SOCK}",
+        &["GET / | Upgrade: websocket"],
+        &["GET / | Upgrade: h2c"],
+    ),
+    (
+        "{type: HEADER, condition: MATCHES, key: Upgrade, value: '^web.*T$'}",
+        &["GET / | Upgrade: a, WebSocket"],
+        &["GET / | Upgrade: h2c"],
+    ),
+    (
+        "{type: QUERY, condition: EXISTS, key: room}",
+        &["GET /?room", "GET /?a=b&room=", "GET /?room=a"],
+        &["GET /", "GET /room=a", "GET /?Room=a", "GET /?rooms=a"],
+    ),
+    (
+        "{type: QUERY, condition: CONTAINS, key: room, value: lu}",
+        &["GET /?room=blue"],
+        &["GET /?room=bl&room=ue", "GET /?room=b%6Cue"],
+    ),
+    (
+        "{type: QUERY, condition: EQUALS, key: room, value: blue}",
+        &["GET /?room=blue", "GET /?room=a&room=blue&b"],
+        &["GET /?room=Blue", "GET /?room=blue%20", "GET /?a=room=blue"],
+    ),
+    (
+        "{type: QUERY, condition: MATCHES, key: room, value: '^[0-9]+$'}",
+        &["GET /?room=12"],
+        &["GET /?room=12a", "GET /?room="],
+    ),
+    (
+        "{type: QUERY, condition: STARTS_WITH, key: room, value: bl}",
+        &["GET /?room=blue"],
+        &["GET /?room=able"],
+    ),
+    (
+        "{type: QUERY, condition: ENDS_WITH, key: room, value: ue}",
+        &["GET /?room=blue"],
+        &["GET /?room=blues"],
+    ),
+    (
+        "{type: COOKIE, condition: EXISTS, key: room}",
+        &[
+            "GET / | Cookie: a=b; room=",
+            "GET / | Cookie: a | Cookie: room=a",
+        ],
+        &[
+            "GET /",
+            "GET / | Cookie: Room=a",
+            "GET / | X-Cookie: room=a",
+        ],
+    ),
+    (
+        "{type: COOKIE, condition: CONTAINS, key: room, value: lu}",
+        &["GET / | Cookie: room=blue"],
+        &["GET / | Cookie: room=b; a=lu"],
+    ),
+    (
+        "{type: COOKIE, condition: EQUALS, key: room, value: blue}",
+        &[
+            "GET / | Cookie: a=b; room=blue; c=d",
+            "GET / | Cookie: room=blue",
+        ],
+        &["GET / | Cookie: room=BLUE", "GET / | Cookie: room=blue2"],
+    ),
+    (
+        "{type: COOKIE, condition: MATCHES, key: room, value: '^b.*e$'}",
+        &["GET / | Cookie: room=blue"],
+        &["GET / | Cookie: room=ablue"],
+    ),
+    (
+        "{type: COOKIE, condition: STARTS_WITH, key: room, value: bl}",
+        &["GET / | Cookie: room=blue"],
+        &["GET / | Cookie: room=able"],
+    ),
+    (
+        "{type: COOKIE, condition: ENDS_WITH, key: room, value: ue}",
+        &["GET / | Cookie: room=blue"],
+        &["GET / | Cookie: room=blues; b=ue"],
+    ),
+    (
+        "{type: PATH, condition: CONTAINS, value: /b/}",
+        &["GET /a/b/c"],
+        &["GET /a/b", "GET /a?/b/", "GET /a%2Fb/"],
+    ),
+    (
+        "{type: PATH, condition: EQUALS, value: /a%20b}",
+        &["GET /a%20b", "GET /a%20b?c"],
+        &["GET /a%20b/", "GET /A%20b", "GET //a%20b"],
+    ),
+    (
+        "{type: PATH, condition: MATCHES, value: '^/[0-9]+$'}",
+        &["GET /12", "GET /12?a"],
+        &["GET /a12", "GET /12/"],
+    ),
+    (
+        "{type: PATH, condition: STARTS_WITH, value: /a/}",
+        &["GET /a/", "GET /a/../b", "GET http://example.com/a/"],
+        &["GET /a", "GET /b/a/", "GET /./a/"],
+    ),
+    (
+        "{type: PATH, condition: ENDS_WITH, value: .js}",
+        &["GET /a.js", "GET /a.js?b"],
+        &["GET /a.jsx", "GET /?a.js"],
+    ),
+    (
+        "{type: HOST, condition: EXISTS}",
+        &["GET /", "GET http://example.com/"],
+        &["GET / HTTP/1.0"],
+    ),
+    (
+        "{type: HOST, condition: CONTAINS, value: AMPLE}",
+        &["GET /", "GET / | Host: sample"],
+        &["GET / | Host: exam.ple"],
+    ),
+    (
+        "{type: HOST, condition: EQUALS, value: chat.example.com}",
+        &[
+            "GET / | Host: Chat.EXAMPLE.com",
+            "GET / | Host: chat.example.com:8080",
+        ],
+        &["GET /", "GET / | Host: chat.example.com."],
+    ),
+    (
+        "{type: HOST, condition: MATCHES, value: '^[a-z]+\\.example\\.com$'}",
+        &["GET / | Host: CHAT.example.com:1"],
+        &["GET /", "GET / | Host: a.chat.example.com"],
+    ),
+    (
+        "{type: HOST, condition: STARTS_WITH, value: chat.}",
+        &["GET / | Host: Chat.example.com"],
+        &["GET / | Host: chatexample.com"],
+    ),
+    (
+        "{type: HOST, condition: ENDS_WITH, value: .example.com}",
+        &["GET / | Host: a.EXAMPLE.com:443"],
+        &["GET /", "GET / | Host: a.example.com.evil"],
+    ),
+    (
+        "{type: METHOD, condition: CONTAINS, value: U}",
+        &["PUT /", "PURGE /"],
+        &["GET /"],
+    ),
+    (
+        "{type: METHOD, condition: EQUALS, value: GET}",
+        &["GET /"],
+        &["POST / | Content-Length: 0", "get /"],
+    ),
+    (
+        "{type: METHOD, condition: MATCHES, value: '^(PUT|POST)$'}",
+        &["PUT /", "POST / | Content-Length: 0"],
+        &["GET /", "PUTS /"],
+    ),
+    (
+        "{type: METHOD, condition: STARTS_WITH, value: P}",
+        &["PATCH /"],
+        &["OPTIONS /"],
+    ),
+    (
+        "{type: METHOD, condition: ENDS_WITH, value: T}",
+        &["PUT /", "GET /"],
+        &["DELETE /"],
+    ),
+    (
+        "{type: SOURCE_IP, value: 127.0.0.1}",
+        &["GET /", "GET / | X-Forwarded-For: 10.0.0.1"],
+        &[],
+    ),
+    ("{type: SOURCE_IP, value: 127.0.0.0/31}", &["GET /"], &[]),
+    (
+        "{type: SOURCE_IP, value: 127.0.0.2/31}",
+        &[],
+        &["GET /", "GET / | X-Forwarded-For: 127.0.0.2"],
+    ),
+    ("{type: SOURCE_IP, value: '::1'}", &[], &["GET /"]),
+];
+
+#[tokio::test]
+async fn every_condition_holds_for_what_it_says_and_negated_for_everything_else() {
+    let mut rules = String::new();
+    for (place, (condition, _, _)) in CONDITIONS.iter().enumerate() {
+        let negated = condition.replace('}', ", negate: true}");
+        for (row, condition) in [
+            (format!("is-{place}"), *condition),
+            (format!("not-{place}"), &negated),
+        ] {
+            let selected = format!("{{type: HEADER, key: X-Row, condition: EQUALS, value: {row}}}");
+            let answer = "type: STATIC, statusCode: 200, responseMessage: found";
+            let rule = format!("{{name: {row}, {answer}, conditions: [{selected}, {condition}]}}");
+            writeln!(rules, "      - {rule}").unwrap();
+        }
+    }
+    let edge = Edge::start(&with_rules(&rules)).await;
+
+    for (place, (condition, holds_for, not_for)) in CONDITIONS.iter().enumerate() {
+        let holds = holds_for.iter().map(|request| (request, [200, 404]));
+        let fails = not_for.iter().map(|request| (request, [404, 200]));
+        for (request, [plain, negated]) in holds.chain(fails) {
+            let is = ask(&edge, &format!("{request} | X-Row: is-{place}")).await;
+            assert_eq!(is.status, plain, "{condition} for {request}");
+            let not = ask(&edge, &format!("{request} | X-Row: not-{place}")).await;
+            assert_eq!(not.status, negated, "not {condition} for {request}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn all_conditions_of_a_rule_must_hold() {
+    let edge = Edge::start(&with_rules(
+        "      - {name: r, type: STATIC, statusCode: 200, responseMessage: '', conditions: [
+          {type: PATH, condition: STARTS_WITH, value: /a}, {type: METHOD, condition: EQUALS, value: GET},
+          {type: QUERY, condition: EXISTS, key: b, negate: true}]}\n",
+    ))
+    .await;
+    for (request, status) in [
+        ("GET /a", 200),
+        ("GET /b", 404),
+        ("PUT /a", 404),
+        ("GET /a?b", 404),
+    ] {
+        assert_eq!(ask(&edge, request).await.status, status, "{request}");
+    }
+}
+
+#[tokio::test]
+async fn the_source_is_the_address_that_the_connection_comes_from() {
+    let edge = Edge::start(&with_rules(
+        "      - {name: one, type: STATIC, statusCode: 200, responseMessage: '', conditions: [
+          {type: SOURCE_IP, value: 127.0.0.2}]}
+      - {name: block, type: STATIC, statusCode: 200, responseMessage: '', conditions: [
+          {type: SOURCE_IP, value: 127.0.1.0/24}]}
+      - {name: others, type: STATIC, statusCode: 200, responseMessage: '', conditions: [
+          {type: SOURCE_IP, value: 127.0.0.1, negate: true}]}\n",
+    ))
+    .await;
+    for (place, (client, rule)) in [
+        ([127, 0, 0, 2], Some("one")),
+        ([127, 0, 1, 77], Some("block")),
+        ([127, 0, 2, 1], Some("others")),
+        ([127, 0, 0, 1], None),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let client = IpAddr::V4(Ipv4Addr::from(client));
+        let mut connection = Connection::open_from(client, edge.address).await;
+        connection
+            .send(text("GET / | X-Forwarded-For: 127.0.0.2"))
+            .await;
+        connection.answer().await;
+        let line = edge.log_lines(place + 1).await.remove(place);
+        assert_eq!(line["clientIp"], client.to_string());
+        let found = line.get("httpRule").and_then(Value::as_str);
+        assert_eq!(found, rule, "from {client}");
+    }
+}
+
+#[tokio::test]
+async fn forward_rules_come_after_all_others_and_the_first_that_matches_decides() {
+    let target = Target::answering("target").await;
+    let edge = Edge::start(&with_rules_and_target(
+        "      - {name: first-forward, type: FORWARD, targetGroup: group, conditions: [
+          {type: PATH, condition: STARTS_WITH, value: /a}]}
+      - {name: static, type: STATIC, statusCode: 200, responseMessage: '', conditions: [
+          {type: PATH, condition: STARTS_WITH, value: /a/b}]}
+      - {name: second-forward, type: FORWARD, targetGroup: group}
+      - {name: redirect, type: REDIRECT, location: /, conditions: [
+          {type: PATH, condition: ENDS_WITH, value: /c}]}
+      - {name: never, type: STATIC, responseMessage: '', conditions: [
+          {type: PATH, condition: STARTS_WITH, value: /a/b/c}]}\n",
+        &target,
+    ))
+    .await;
+    for (place, (path, status, rule)) in [
+        ("/a", 200, "first-forward"),
+        ("/a/b", 200, "static"),
+        ("/a/b/c", 200, "static"),
+        ("/a/c", 301, "redirect"),
+        ("/x", 200, "second-forward"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let answer = ask(&edge, &format!("GET {path}")).await;
+        assert_eq!(answer.status, status, "{path}");
+        assert_eq!(
+            answer.text() == "target",
+            rule.ends_with("forward"),
+            "{path}"
+        );
+        assert_eq!(
+            edge.log_lines(place + 1).await[place]["httpRule"],
+            rule,
+            "{path}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_redirect_has_its_status_and_takes_the_query_along_unless_it_drops_it() {
+    let mut rules = String::new();
+    for code in [301, 302, 303, 307, 308] {
+        for drop in [false, true] {
+            writeln!(
+                rules,
+                "      - {{name: r-{code}-{drop}, type: REDIRECT, statusCode: {code}, dropQuery: {drop}, \
+                 location: 'https://new.example/x', conditions: [\
+                 {{type: PATH, condition: EQUALS, value: /{code}/{drop}}}]}}"
+            )
+            .unwrap();
+        }
+    }
+    let edge = Edge::start(&with_rules(&rules)).await;
+    for code in [301, 302, 303, 307, 308] {
+        for (request, location) in [
+            ("false", "https://new.example/x"),
+            ("false?a=1&b=%20", "https://new.example/x?a=1&b=%20"),
+            ("true", "https://new.example/x"),
+            ("true?a=1&b=%20", "https://new.example/x"),
+        ] {
+            let answer = ask(&edge, &format!("GET /{code}/{request}")).await;
+            assert_eq!(answer.status, code, "{request}");
+            assert_eq!(
+                answer.header("location"),
+                Some(location),
+                "{code} {request}"
+            );
+            assert_eq!(answer.header("content-length"), Some("0"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_defaults_of_redirect_and_static_are_301_with_the_query_and_503_in_plain_text() {
+    let edge = Edge::start(&with_rules(
+        "      - {name: r, type: REDIRECT, location: www.example.com, conditions: [
+          {type: PATH, condition: EQUALS, value: /old}]}
+      - {name: s, type: STATIC, responseMessage: Back at noon.}\n",
+    ))
+    .await;
+
+    let answer = ask(&edge, "GET /old?a=b").await;
+    assert_eq!(answer.status, 301);
+    assert_eq!(answer.header("location"), Some("www.example.com?a=b"));
+
+    let answer = ask(&edge, "GET /").await;
+    assert_eq!((answer.status, answer.text()), (503, "Back at noon."));
+    assert_eq!(
+        answer.header("content-type"),
+        Some("text/plain; charset=utf-8")
+    );
+    let lines = edge.log_lines(2).await;
+    assert_eq!(
+        [&lines[0]["closeReason"], &lines[1]["closeReason"]],
+        ["completed"; 2]
+    );
+}
+
+#[tokio::test]
+async fn a_static_answer_is_as_configured_and_without_its_body_to_head() {
+    let edge = Edge::start(&with_rules(
+        "      - {name: s, type: STATIC, statusCode: 418, contentType: application/json,
+          responseMessage: '{\"tea\": \"schön\"}'}\n",
+    ))
+    .await;
+    let mut client = edge.connect().await;
+    let body = "{\"tea\": \"schön\"}";
+
+    client
+        .send(text("HEAD /") + &text("GET /") + &text("POST / | Content-Length: 3") + "abc")
+        .await;
+
+    let head = client.answer_without_body().await;
+    for answer in [head, client.answer().await, client.answer().await] {
+        assert_eq!(answer.status, 418);
+        assert_eq!(answer.header("content-type"), Some("application/json"));
+        assert_eq!(
+            answer.header("content-length"),
+            Some(&*body.len().to_string())
+        );
+        assert!(answer.body.is_empty() || answer.text() == body);
+    }
+    let sent = edge.log_lines(3).await;
+    let sent = sent
+        .iter()
+        .map(|line| line["responseBodyBytes"].as_u64().unwrap());
+    assert_eq!(sent.collect::<Vec<_>>(), [0, 17, 17]);
+}
+
+#[tokio::test]
+async fn a_static_answer_of_a_status_without_a_body_has_none() {
+    let edge = Edge::start(&with_rules(
+        "      - {name: s204, type: STATIC, statusCode: 204, responseMessage: '', conditions: [
+          {type: PATH, condition: EQUALS, value: /204}]}
+      - {name: s304, type: STATIC, statusCode: 304, responseMessage: ''}\n",
+    ))
+    .await;
+    let mut client = edge.connect().await;
+    for status in [204, 304, 204] {
+        client.send(text(&format!("GET /{status}"))).await;
+        let answer = client.answer_without_body().await;
+        assert_eq!(answer.status, status);
+        for absent in ["content-length", "transfer-encoding", "content-type"] {
+            assert_eq!(answer.header(absent), None, "{absent} with {status}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_no_rule_matches_gets_a_404_with_a_short_body() {
+    let edge = Edge::start(&with_rules(
+        "      - {name: s, type: STATIC, responseMessage: '', conditions: [
+          {type: PATH, condition: EQUALS, value: /a}]}\n",
+    ))
+    .await;
+    let mut client = edge.connect().await;
+    let body = "404 no HTTP rule matches the request\n";
+
+    client
+        .send(text("HEAD /b") + &text("GET /b") + &text("POST /b | Content-Length: 1") + "x")
+        .await;
+
+    let head = client.answer_without_body().await;
+    assert_eq!(
+        head.header("content-length"),
+        Some(&*body.len().to_string())
+    );
+    for _ in 0..2 {
+        let answer = client.answer().await;
+        assert_eq!((answer.status, answer.text()), (404, body));
+        assert_eq!(
+            answer.header("content-type"),
+            Some("text/plain; charset=utf-8")
+        );
+    }
+    client.finish().await;
+    assert_eq!(client.to_end().await, b"");
+    for line in edge.log_lines(3).await {
+        assert_eq!(line["httpStatusCode"], 404);
+        assert_eq!(line["closeReason"], "refused");
+        assert_eq!(line.get("httpRule"), None);
+    }
+    let refusals = "refusals_total{forwarding_rule=\"edge\",reason=\"no_matching_rule\"}";
+    assert_eq!(edge.metric(refusals), 3.0);
+}
+
+#[tokio::test]
+async fn an_answer_of_ours_does_not_break_a_long_request_off() {
+    let edge = Edge::start(&with_rules(
+        "      - {name: s, type: STATIC, responseMessage: Back at noon., conditions: [
+          {type: PATH, condition: EQUALS, value: /static}]}
+      - {name: r, type: REDIRECT, location: /static, conditions: [
+          {type: PATH, condition: EQUALS, value: /redirect}]}\n",
+    ))
+    .await;
+    for (path, status) in [("/static", 503), ("/redirect", 301), ("/nowhere", 404)] {
+        let mut client = edge.connect().await;
+        let head = text(&format!("POST {path} | Content-Length: 10000000"));
+        client.send(head).await;
+        client.send(vec![b'x'; 10_000_000]).await;
+        assert_eq!(client.answer().await.status, status, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn an_upgrade_header_skips_no_rule() {
+    let target = Target::answering("target").await;
+    let edge = Edge::start(&with_rules_and_target(
+        "      - {name: private, type: STATIC, statusCode: 403, responseMessage: '', conditions: [
+          {type: PATH, condition: STARTS_WITH, value: /chat}]}
+      - {name: moved, type: REDIRECT, location: /, conditions: [
+          {type: HOST, condition: EQUALS, value: old.example.com}]}
+      - {name: beta, type: FORWARD, targetGroup: group, conditions: [
+          {type: HEADER, condition: EXISTS, key: X-Beta}]}\n",
+        &target,
+    ))
+    .await;
+    for upgrade in ["websocket", "WebSocket", "h2c", "a, websocket", ""] {
+        for (changes, status) in [
+            (["", ""], 403),
+            (["/chat", "/other"], 404),
+            (["GET /chat", "POST /chat"], 403),
+            (["GET /chat", "GET /chat/x?y"], 403),
+            (
+                ["/chat HTTP/1.1\r\nHost: ", "/other HTTP/1.1\r\nHost: old."],
+                301,
+            ),
+        ] {
+            let request = HANDSHAKE
+                .replacen(changes[0], changes[1], 1)
+                .replace("Upgrade: websocket", &format!("Upgrade: {upgrade}"));
+            let mut client = edge.connect().await;
+            client.send(&request).await;
+            assert_eq!(client.answer().await.status, status, "{request}");
+        }
+    }
+    assert_eq!(target.connections(), 0);
+}
+
+#[tokio::test]
+async fn an_upgrade_other_than_websocket_is_a_plain_request() {
+    let target = Target::showing().await;
+    let edge = Edge::forwarding_to(&[target.address]).await;
+    let request =
+        "GET / | Connection: Upgrade, HTTP2-Settings | Upgrade: h2c | HTTP2-Settings: AAMAAABk";
+
+    let answer = ask(&edge, request).await;
+
+    assert_eq!(answer.status, 200);
+    for name in ["upgrade", "http2-settings"] {
+        assert_eq!(header(answer.text(), name), None, "{name}");
+    }
+    assert_eq!(edge.log_line().await.get("upgrade"), None);
+}
+
+async fn ask(edge: &Edge, request: &str) -> Answer {
+    let mut client = edge.connect().await;
+    client.send(text(request)).await;
+    client.answer().await
+}
+
+/// The head of a request that is written as in a [`Row`].
+fn text(request: &str) -> String {
+    let (line, headers) = request.split_once(" | ").unwrap_or((request, ""));
+    let mut head = line.to_owned();
+    if !line.contains(" HTTP/") {
+        head.push_str(" HTTP/1.1");
+        if !headers.contains("Host: ") {
+            head.push_str("\r\nHost: example.com");
+        }
+    }
+    for header in headers.split(" | ").filter(|header| !header.is_empty()) {
+        head.push_str("\r\n");
+        head.push_str(header);
+    }
+    head + "\r\n\r\n"
+}
+
+fn with_rules(rules: &str) -> String {
+    format!(
+        "forwardingRules:
+  - name: edge
+    protocol: HTTP
+    listenerIp: 127.0.0.1
+    listenerPort: LISTEN_PORT
+    httpRules:\n{rules}"
+    )
+}
+
+fn with_rules_and_target(rules: &str, target: &Target) -> String {
+    format!(
+        "{}targetGroups:
+  - {{name: group, algorithm: ROUND_ROBIN, protocol: HTTP, targets: [{{ip: 127.0.0.1, port: {}}}]}}\n",
+        with_rules(rules),
+        target.address.port()
+    )
+}

@@ -1,0 +1,412 @@
+//! A tunnel's life: every byte arrives, its end is told truly, and neither clocks nor signals cut it before its time.
+
+use std::io::ErrorKind;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::io::AsyncWriteExt as _;
+use tokio::sync::mpsc::unbounded_channel;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use crate::harness::client::{HANDSHAKE, status};
+use crate::harness::edge::forwarding_to;
+use crate::harness::target::switching_protocols;
+use crate::harness::{Connection, Edge, Noise, Target, eventually, soon};
+
+const MEGABYTE: usize = 1 << 20;
+
+/// What the client and the target of a tunnel with this number say.
+fn words(number: u64) -> [Vec<u8>; 2] {
+    let mut noise = Noise::seeded(number);
+    [(); 2].map(|()| {
+        let count = noise.below(200_000);
+        noise.bytes(count)
+    })
+}
+
+#[tokio::test]
+async fn three_hundred_tunnels_at_once_carry_every_byte_and_count_it() {
+    const TUNNELS: u64 = 300;
+    let target = Target::scripted(async |mut connection: Connection| {
+        let head = connection.head().await;
+        let number = head.split(['/', ' ']).nth(2).unwrap().parse().unwrap();
+        connection.send(switching_protocols(&head)).await;
+        let [expected, own] = words(number);
+        let mut sizes = Noise::seeded(!number);
+        let received = connection.swap(&own, expected.len(), &mut sizes).await;
+        let verdict = if received == expected { "same" } else { "else" };
+        connection.send(verdict).await;
+        connection.to_end().await;
+    })
+    .await;
+    // Both ends of all tunnels share one thread: each may have to wait for the others.
+    let configuration = forwarding_to(&[target.address]).replace("Timeout: 2000", "Timeout: 20000");
+    let edge = Edge::start(&configuration).await;
+    let mut clients = JoinSet::new();
+    for number in 0..TUNNELS {
+        let mut client = edge.connect().await;
+        clients.spawn(async move {
+            let path = format!("/{number} ");
+            client.send(HANDSHAKE.replace("/chat ", &path)).await;
+            assert_eq!(status(&client.head().await), 101);
+            let [own, expected] = words(number);
+            let mut sizes = Noise::seeded(number);
+            let received = client.swap(&own, expected.len(), &mut sizes).await;
+            assert!(received == expected, "other bytes from target {number}");
+            assert_eq!(client.exactly(4).await, b"same", "client {number}");
+            client
+        });
+    }
+    let clients = clients.join_all().await;
+    assert!(edge.log().is_empty(), "a line before the close");
+    drop(clients);
+
+    let lines = edge.log_lines(300).await;
+    for number in 0..TUNNELS {
+        let of_tunnel = |line: &&Value| line["requestUri"] == format!("/{number}");
+        let line = lines.iter().find(of_tunnel).unwrap();
+        let [sent, received] = words(number);
+        assert_eq!(line["closeReason"], "client_closed", "{line}");
+        assert_eq!(line["requestBodyBytes"], sent.len(), "{line}");
+        assert_eq!(line["responseBodyBytes"], received.len() + 4, "{line}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_closes_is_heard_out_and_logged_as_client_closed() {
+    let (heard, mut bytes) = unbounded_channel();
+    let target = Target::upgrading(move |mut connection: Connection| {
+        let heard = heard.clone();
+        async move { heard.send(connection.to_end().await).unwrap() }
+    })
+    .await;
+    let edge = Edge::forwarding_to(&[target.address]).await;
+    let (mut client, _) = edge.tunnel().await;
+    let last_words = Noise::seeded(5).bytes(MEGABYTE);
+    client.send(&last_words).await;
+    client.finish().await;
+
+    let heard = soon("the target's end", bytes.recv()).await.unwrap();
+    assert!(heard == last_words, "{} bytes arrived", heard.len());
+    let line = edge.log_line().await;
+    assert_eq!(line["closeReason"], "client_closed");
+    assert_eq!(line["requestBodyBytes"], MEGABYTE);
+    assert_eq!(line.get("error"), None);
+}
+
+#[tokio::test]
+async fn a_target_that_closes_is_heard_out_and_logged_as_target_closed() {
+    let target = Target::upgrading(async |mut connection: Connection| {
+        connection.send(Noise::seeded(6).bytes(MEGABYTE)).await;
+    })
+    .await;
+    let edge = Edge::forwarding_to(&[target.address]).await;
+    let (mut client, _) = edge.tunnel().await;
+
+    let heard = client.to_end().await;
+    assert!(
+        heard == Noise::seeded(6).bytes(MEGABYTE),
+        "{} bytes arrived",
+        heard.len()
+    );
+    client.finish().await;
+    let line = edge.log_line().await;
+    assert_eq!(line["closeReason"], "target_closed");
+    assert_eq!(line["responseBodyBytes"], MEGABYTE);
+    assert_eq!(line.get("error"), None);
+}
+
+/// Sends for as long as somebody takes it.
+async fn pour(connection: &mut Connection) {
+    let bytes = [0; 10_000];
+    while connection.stream.write_all(&bytes).await.is_ok() {}
+}
+
+#[tokio::test]
+async fn a_client_that_breaks_off_is_logged_as_client_error() {
+    for does_target_talk in [false, true] {
+        let target = Target::upgrading(move |mut connection: Connection| async move {
+            connection.exactly(5).await;
+            if does_target_talk {
+                pour(&mut connection).await;
+            }
+            connection.to_end().await;
+        })
+        .await;
+        let edge = Edge::forwarding_to(&[target.address]).await;
+        let (mut client, _) = edge.tunnel().await;
+        client.send("hello").await;
+        if does_target_talk {
+            client.exactly(MEGABYTE).await;
+        }
+        client.reset();
+        let line = edge.log_line().await;
+        assert_eq!(line["closeReason"], "client_error", "{does_target_talk}");
+        assert_eq!(line["httpStatusCode"], 101);
+        assert!(line["error"].is_string(), "{line}");
+    }
+}
+
+/// Several tunnels, in which the client is silent or `talks` all the time, until the target breaks them off.
+async fn target_breaks_off(talks: bool) {
+    const TUNNELS: usize = 8;
+    let target = Target::upgrading(async |mut connection: Connection| {
+        connection.exactly(5).await;
+        connection.reset();
+    })
+    .await;
+    let edge = Edge::forwarding_to(&[target.address]).await;
+    for _ in 0..TUNNELS {
+        let (mut client, _) = edge.tunnel().await;
+        client.send("hello").await;
+        if talks {
+            soon("the break", pour(&mut client)).await;
+        }
+        client.to_end().await;
+    }
+    for line in edge.log_lines(TUNNELS).await {
+        assert_eq!(line["closeReason"], "target_error");
+        assert_eq!(line["httpStatusCode"], 101);
+        assert!(line["error"].is_string(), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn a_target_that_breaks_off_is_logged_as_target_error() {
+    target_breaks_off(false).await;
+}
+
+#[tokio::test]
+async fn a_target_that_breaks_off_while_the_client_sends_is_logged_as_target_error() {
+    target_breaks_off(true).await;
+}
+
+/// With `clock` at 300 ms, a tunnel in which nothing moves for a second still works.
+async fn silence_outlives(clock: &str) {
+    let target = Target::mirror().await;
+    let configuration = forwarding_to(&[target.address]);
+    let short = configuration.replace(&format!("{clock}: 2000"), &format!("{clock}: 300"));
+    let edge = Edge::start(&short).await;
+    let (mut client, _) = edge.tunnel().await;
+    sleep(Duration::from_secs(1)).await;
+    client.send("hello").await;
+    assert_eq!(client.exactly(5).await, b"hello");
+    sleep(Duration::from_secs(1)).await;
+    client.send("again").await;
+    assert_eq!(client.exactly(5).await, b"again");
+    client.finish().await;
+    assert_eq!(edge.log_line().await["closeReason"], "client_closed");
+}
+
+#[tokio::test]
+async fn the_client_timeout_does_not_end_a_silent_tunnel() {
+    silence_outlives("clientTimeout").await;
+}
+
+#[tokio::test]
+async fn the_response_timeout_does_not_end_a_silent_tunnel() {
+    silence_outlives("responseTimeout").await;
+}
+
+#[tokio::test]
+async fn a_reader_that_pauses_for_longer_than_the_timeouts_gets_every_byte() {
+    const MUCH: usize = 30 * MEGABYTE;
+    let target = Target::upgrading(async |mut connection: Connection| {
+        sleep(Duration::from_secs(1)).await;
+        let bytes = connection.exactly(MUCH).await;
+        connection.send(bytes).await;
+        connection.to_end().await;
+    })
+    .await;
+    let configuration = forwarding_to(&[target.address]);
+    let edge = Edge::start(&configuration.replace("Timeout: 2000", "Timeout: 300")).await;
+    let (mut client, _) = edge.tunnel().await;
+    let bytes = Noise::seeded(7).bytes(MUCH);
+    client.send(&bytes).await;
+    sleep(Duration::from_secs(1)).await;
+    assert!(client.exactly(MUCH).await == bytes, "other bytes");
+    client.finish().await;
+    assert_eq!(edge.log_line().await["closeReason"], "client_closed");
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_costs_no_memory_and_loses_no_byte() {
+    const CHUNKS: usize = 200;
+    let stuck = Arc::<AtomicBool>::default();
+    let tells = Arc::clone(&stuck);
+    let target = Target::upgrading(move |mut connection: Connection| {
+        let stuck = Arc::clone(&tells);
+        async move {
+            let mut noise = Noise::seeded(4);
+            for _ in 0..CHUNKS {
+                let chunk = noise.bytes(MEGABYTE);
+                let mut sending = pin!(connection.stream.write_all(&chunk));
+                if timeout(Duration::from_millis(500), &mut sending)
+                    .await
+                    .is_err()
+                {
+                    stuck.store(true, SeqCst);
+                    sending.await.unwrap();
+                }
+            }
+            stuck.store(true, SeqCst);
+            connection.to_end().await;
+        }
+    })
+    .await;
+    let edge = Edge::forwarding_to(&[target.address]).await;
+    let (mut client, _) = edge.tunnel().await;
+    let before = edge.resident_memory();
+    let is_stuck = || stuck.load(SeqCst).then_some(());
+    eventually("the target is stuck, or has sent all", is_stuck).await;
+    let grown = edge.resident_memory().saturating_sub(before);
+    assert!(grown < 8 * MEGABYTE, "grown by {grown} bytes");
+
+    let mut noise = Noise::seeded(4);
+    for place in 0..CHUNKS {
+        let chunk = client.exactly(MEGABYTE).await;
+        assert!(chunk == noise.bytes(MEGABYTE), "megabyte {place}");
+    }
+    client.finish().await;
+    let line = edge.log_line().await;
+    assert_eq!(line["responseBodyBytes"], CHUNKS * MEGABYTE);
+}
+
+/// A Culvert with this many tunnels, in each of which "hello" went to the target and came back.
+async fn with_tunnels(count: usize) -> (Target, Edge, Vec<Connection>) {
+    let target = Target::mirror().await;
+    let edge = Edge::forwarding_to(&[target.address]).await;
+    let mut clients = Vec::new();
+    for _ in 0..count {
+        let (mut client, _) = edge.tunnel().await;
+        say_hello(&mut client).await;
+        clients.push(client);
+    }
+    (target, edge, clients)
+}
+
+async fn say_hello(client: &mut Connection) {
+    client.send("hello").await;
+    assert_eq!(client.exactly(5).await, b"hello");
+}
+
+async fn is_draining(edge: &Edge) {
+    let is_unready = || edge.admin_page("/readyz").contains(" 503 ").then_some(());
+    eventually("it is not ready any more", is_unready).await;
+}
+
+#[tokio::test]
+async fn on_sigterm_nothing_new_is_taken_and_open_tunnels_live_to_their_end() {
+    let (_target, mut edge, mut clients) = with_tunnels(2).await;
+    edge.signal("TERM");
+    is_draining(&edge).await;
+    eventually("connections are refused", || {
+        let refused = std::net::TcpStream::connect(edge.address).err()?;
+        (refused.kind() == ErrorKind::ConnectionRefused).then_some(())
+    })
+    .await;
+    assert_eq!(edge.metric("draining"), 1.0);
+    for client in &mut clients {
+        say_hello(client).await;
+    }
+    clients.pop();
+    assert_eq!(edge.log_line().await["closeReason"], "client_closed");
+    say_hello(&mut clients[0]).await;
+    assert!(edge.is_running());
+    clients.pop();
+
+    let (status, lines) = edge.ended().await;
+    assert_eq!(status.code(), Some(0));
+    assert_eq!(lines.len(), 2, "{lines:#?}");
+    assert_eq!(lines[1]["closeReason"], "client_closed");
+}
+
+/// The process ends although its three tunnels do not, and leaves a line for each.
+async fn exits_now(edge: Edge) {
+    let (status, lines) = edge.ended().await;
+    assert_eq!(status.code(), Some(0));
+    assert_eq!(lines.len(), 3, "{lines:#?}");
+    for line in lines {
+        assert_eq!(line["closeReason"], "process_exit");
+        assert_eq!(line["httpStatusCode"], 101);
+        assert_eq!(line["upgrade"], "websocket");
+        assert_eq!(line["requestHeaderBytes"], HANDSHAKE.len());
+        assert_eq!(line["requestBodyBytes"], 5);
+        assert_eq!(line["responseBodyBytes"], 5);
+        let head = switching_protocols(HANDSHAKE);
+        assert_eq!(line["responseHeaderBytes"], head.len());
+    }
+}
+
+#[tokio::test]
+async fn on_sigint_the_process_exits_with_a_line_for_each_open_tunnel() {
+    let (_target, edge, _clients) = with_tunnels(3).await;
+    edge.signal("INT");
+    exits_now(edge).await;
+}
+
+#[tokio::test]
+async fn on_a_second_sigterm_the_process_exits_with_a_line_for_each_open_tunnel() {
+    let (_target, edge, _clients) = with_tunnels(3).await;
+    edge.signal("TERM");
+    is_draining(&edge).await;
+    edge.signal("TERM");
+    exits_now(edge).await;
+}
+
+#[tokio::test]
+async fn tunnels_are_counted() {
+    let (target, edge, mut clients) = with_tunnels(3).await;
+    let of_target = |name: &str| {
+        let address = target.address;
+        edge.metric(&format!(
+            "{name}{{forwarding_rule=\"edge\",target=\"{address}\",target_group=\"group\"}}"
+        ))
+    };
+    let opened_and_active = || {
+        (
+            of_target("tunnels_opened_total"),
+            of_target("tunnels_active"),
+        )
+    };
+    let closed = |reason| {
+        edge.metric(&format!(
+            "tunnels_closed_total{{forwarding_rule=\"edge\",reason=\"{reason}\",target_group=\"group\"}}"
+        ))
+    };
+    let handshakes = "handshake_duration_seconds_count{forwarding_rule=\"edge\"}";
+    assert_eq!(edge.metric(handshakes), 3.0);
+    assert_eq!(opened_and_active(), (3.0, 3.0));
+    assert_eq!(closed("client_closed"), 0.0);
+    clients.pop();
+    edge.log_line().await;
+    assert_eq!(opened_and_active(), (3.0, 2.0));
+    assert_eq!(closed("client_closed"), 1.0);
+    clients.pop().unwrap().reset();
+    edge.log_lines(2).await;
+    assert_eq!(opened_and_active(), (3.0, 1.0));
+    assert_eq!(closed("client_error"), 1.0);
+    assert_eq!(edge.metric(handshakes), 3.0);
+}
+
+#[tokio::test]
+async fn the_bytes_of_tunnels_are_counted_as_they_went_over_the_wire() {
+    let (_target, edge, clients) = with_tunnels(3).await;
+    let answer = switching_protocols(HANDSHAKE);
+    drop(clients);
+    for line in edge.log_lines(3).await {
+        assert_eq!(line["requestHeaderBytes"], HANDSHAKE.len());
+        assert_eq!(line["requestBodyBytes"], 5);
+        assert_eq!(line["responseHeaderBytes"], answer.len());
+        assert_eq!(line["responseBodyBytes"], 5);
+    }
+    for (direction, head) in [("in", HANDSHAKE), ("out", &answer)] {
+        let labels = format!("direction=\"{direction}\",forwarding_rule=\"edge\"");
+        let counted = edge.metric(&format!("bytes_total{{{labels}}}"));
+        assert_eq!(counted, 3.0 * (head.len() + 5) as f64, "{direction}");
+    }
+}
