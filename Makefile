@@ -8,7 +8,7 @@ need = command -v $(1) >/dev/null || { $(SUDO) apt-get update -qq && $(SUDO) apt
 
 export CULVERT_TEST_PYTHON := $(VENV)/bin/python
 
-.PHONY: demo test lint unit edge bench-rules tools clean
+.PHONY: demo test lint unit edge bench bench-rules tools clean
 
 demo: tools
 	cargo build --release --locked
@@ -25,6 +25,12 @@ unit: tools
 
 edge: tools $(VENV)/ready
 	cargo test --locked --test edge
+
+bench: export PATH := $(PATH):/usr/sbin
+bench: tools
+	@$(call need,haproxy,haproxy)
+	@$(call need,nginx,nginx)
+	cargo bench --locked --bench peers
 
 bench-rules: tools
 	cargo bench --locked --bench rules

@@ -69,6 +69,7 @@ impl Server {
 
     /// Serves until a signal ends it.
     pub fn run(self) {
+        let threads = self.conf.threads;
         let mut pingora = Pingora::new_with_opt_and_conf(None, self.conf);
         pingora.bootstrap();
         let mut proxy = HttpProxy::new(Proxy, Arc::clone(&pingora.configuration));
@@ -83,6 +84,7 @@ impl Server {
             listeners: self.listeners,
             drain: Arc::clone(&self.drain),
             log: self.log.clone(),
+            threads,
         });
         let signals = Signals {
             drain: self.drain,

@@ -18,8 +18,11 @@ use pingora::server::{ListenFds, ShutdownWatch};
 use pingora::services::Service;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpListener;
+use tokio::runtime::{Builder, Handle};
+use tokio::task::JoinSet;
 
 use crate::drain::Drain;
+use crate::telemetry::access_log::AccessLog;
 pub use connection::{CONNECTION, Connection};
 pub use forwarding_rule::{ForwardingRule, Route, TargetGroups};
 
@@ -61,27 +64,31 @@ pub struct Listeners<A> {
     /// Tells when to stop.
     pub drain: Arc<Drain>,
     /// Where records go.
-    pub log: crate::telemetry::access_log::AccessLog,
+    pub log: AccessLog,
+    /// How many threads serve connections.
+    pub threads: usize,
 }
 
 #[async_trait]
 impl<A: HttpServerApp + Send + Sync + 'static> Service for Listeners<A> {
     async fn start_service(&mut self, _: Option<ListenFds>, shutdown: ShutdownWatch, _: usize) {
-        let mut loops = tokio::task::JoinSet::new();
+        let runtime = match runtime(self.threads) {
+            Ok(runtime) => runtime,
+            Err(error) => return log::error!("no threads for connections: {error}"),
+        };
+        let mut loops = JoinSet::new();
         for listener in std::mem::take(&mut self.listeners) {
-            match TcpListener::from_std(listener.socket) {
-                Ok(socket) => {
-                    loops.spawn(self.accept_loop(socket, listener.rule, shutdown.clone()));
-                }
-                Err(error) => {
-                    log::error!("{}: cannot be listened on: {error}", listener.rule.listen)
-                }
-            }
+            let accept = self.accept_loop(listener, shutdown.clone());
+            loops.spawn_on(accept, runtime);
         }
-        self.drain.listening();
         let clocks = Arc::clone(&self.drain.tunnels.clocks);
-        tokio::spawn(async move { clocks.run().await });
+        runtime.spawn(async move { clocks.run().await });
+        self.drain.listening();
         loops.join_all().await;
+    }
+
+    fn threads(&self) -> Option<usize> {
+        Some(1)
     }
 
     fn name(&self) -> &str {
@@ -92,8 +99,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> Service for Listeners<A> {
 impl<A: HttpServerApp + Send + Sync + 'static> Listeners<A> {
     fn accept_loop(
         &self,
-        socket: TcpListener,
-        rule: Arc<ForwardingRule>,
+        listener: Listener,
         shutdown: ShutdownWatch,
     ) -> impl Future<Output = ()> + use<A> {
         let (app, drain, log) = (
@@ -102,6 +108,13 @@ impl<A: HttpServerApp + Send + Sync + 'static> Listeners<A> {
             self.log.clone(),
         );
         async move {
+            let rule = listener.rule;
+            let socket = match TcpListener::from_std(listener.socket) {
+                Ok(socket) => socket,
+                Err(error) => {
+                    return log::error!("{}: cannot be listened on: {error}", rule.listen);
+                }
+            };
             let began = drain.began();
             while let Some(accepted) = began.run_until_cancelled(socket.accept()).await {
                 let (stream, client) = match accepted {
@@ -120,6 +133,19 @@ impl<A: HttpServerApp + Send + Sync + 'static> Listeners<A> {
             }
         }
     }
+}
+
+/// The threads that serve connections, for as long as the process lives. They are ours because of one setting: a thread with
+/// more than 256 tasks to run keeps the others in a queue that it looks into now and then; at the usual one time in 61 the
+/// tunnels in there wait far longer than the rest.
+fn runtime(threads: usize) -> io::Result<&'static Handle> {
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(threads)
+        .thread_name("connections")
+        .global_queue_interval(2)
+        .enable_all()
+        .build()?;
+    Ok(Box::leak(Box::new(runtime)).handle())
 }
 
 /// A client that is gone again is nothing to speak of; anything else will not have passed a moment later.

@@ -25,7 +25,7 @@ pub struct Edge {
     /// Its admin address.
     pub admin: SocketAddr,
     /// Its folder: the configuration, and whatever it writes.
-    _folder: TempDir,
+    pub folder: TempDir,
     process: Process,
 }
 
@@ -64,7 +64,7 @@ impl Edge {
         Edge {
             address,
             admin,
-            _folder: folder,
+            folder,
             process,
         }
     }

@@ -1,0 +1,178 @@
+//! The loads, and what is measured under each.
+
+use std::io;
+use std::net::SocketAddr;
+use std::thread::sleep;
+use std::time::Duration;
+
+use clap::ValueEnum;
+
+use crate::client::{Client, Step};
+use crate::measure;
+use crate::protocol::Message;
+use crate::proxies::{Kind, Proxy};
+
+const KIB: usize = 1 << 10;
+/// How many connections are opened, or used, at a time where nothing else is said.
+const AT_A_TIME: usize = 64;
+/// Until memory has been given back, and until what the last exchange left to do is done.
+const MEMORY_SETTLES: Duration = Duration::from_secs(2);
+const WORK_SETTLES: Duration = Duration::from_millis(200);
+
+/// A load.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Load {
+    /// 3,000 tunnels that say nothing any more.
+    Idle,
+    /// Tunnels that are opened and closed.
+    Handshake,
+    /// Short messages over few tunnels.
+    Echo64,
+    /// Messages over many tunnels.
+    Echo1k,
+    /// Long messages over few tunnels.
+    Echo16k,
+    /// Requests that are no handshakes.
+    Plain,
+}
+
+/// A number that was measured.
+pub(crate) struct Figure {
+    /// What it is, with its unit.
+    pub(crate) name: String,
+    /// The number.
+    pub(crate) value: f64,
+}
+
+impl Load {
+    /// Puts a fresh proxy under the load, a `scale`th of it.
+    pub(crate) fn run(
+        self,
+        kind: Kind,
+        target: SocketAddr,
+        scale: usize,
+    ) -> io::Result<Vec<Figure>> {
+        let proxy = Proxy::start(kind, target)?;
+        let (figures, exchanges) = match self {
+            Load::Idle => idle(&proxy, 3_000 / scale),
+            Load::Handshake => handshakes(&proxy, 10_000 / scale),
+            Load::Echo64 => echoes(&proxy, "64 B", 64, 64, 200_000 / scale),
+            Load::Echo1k => echoes(&proxy, "1 KiB", KIB, 500, 200_000 / scale),
+            Load::Echo16k => echoes(&proxy, "16 KiB", 16 * KIB, 64, 100_000 / scale),
+            Load::Plain => plain_requests(&proxy, 100_000 / scale),
+        }?;
+        proxy.has_logged(exchanges)?;
+        Ok(figures)
+    }
+}
+
+fn idle(proxy: &Proxy, tunnels: usize) -> io::Result<(Vec<Figure>, usize)> {
+    warm_up(proxy)?;
+    let mut client = Client::new(proxy.address, tunnels)?;
+    let before = memory_of(proxy)?;
+    let mut figures = Vec::new();
+    let (mut short, mut long) = (Message::new(KIB), Message::new(60 * KIB));
+    for (state, step) in [
+        ("fresh", Step::Upgrade),
+        ("after a message of 1 KiB", Step::Echo(&mut short)),
+        ("after one of 60 KiB", Step::Echo(&mut long)),
+    ] {
+        client.run(&mut [step], tunnels, AT_A_TIME)?;
+        let each = (memory_of(proxy)? - before) / tunnels as f64;
+        figures.push(Figure {
+            name: format!("memory of an idle tunnel, {state}, KiB"),
+            value: each / KIB as f64,
+        });
+    }
+    Ok((figures, client.exchanges()))
+}
+
+/// What a process does once is no part of what a tunnel costs.
+fn warm_up(proxy: &Proxy) -> io::Result<()> {
+    let mut client = Client::new(proxy.address, 8)?;
+    let mut message = Message::new(KIB);
+    let mut script = [Step::Upgrade, Step::Echo(&mut message), Step::Close];
+    client.run(&mut script, 8, 8)?;
+    Ok(())
+}
+
+fn memory_of(proxy: &Proxy) -> io::Result<f64> {
+    sleep(MEMORY_SETTLES);
+    measure::memory(&proxy.processes()?)
+}
+
+fn handshakes(proxy: &Proxy, times: usize) -> io::Result<(Vec<Figure>, usize)> {
+    let at_a_time = 32;
+    let mut client = Client::new(proxy.address, at_a_time)?;
+    let mut script = [Step::Upgrade, Step::Close];
+    client.run(&mut script, at_a_time * 4, at_a_time)?;
+    let figures = run(
+        proxy,
+        &mut client,
+        &mut script,
+        times,
+        at_a_time,
+        "tunnel opened and closed",
+    )?;
+    Ok((figures, client.exchanges()))
+}
+
+fn echoes(
+    proxy: &Proxy,
+    size_name: &str,
+    size: usize,
+    tunnels: usize,
+    times: usize,
+) -> io::Result<(Vec<Figure>, usize)> {
+    let mut client = Client::new(proxy.address, tunnels)?;
+    client.run(&mut [Step::Upgrade], tunnels, AT_A_TIME)?;
+    let mut message = Message::new(size);
+    let mut script = [Step::Echo(&mut message)];
+    client.run(&mut script, tunnels * 4, tunnels)?;
+    let name = format!("echo of {size_name} over {tunnels} tunnels");
+    let figures = run(proxy, &mut client, &mut script, times, tunnels, &name)?;
+    Ok((figures, client.exchanges()))
+}
+
+fn plain_requests(proxy: &Proxy, times: usize) -> io::Result<(Vec<Figure>, usize)> {
+    let mut client = Client::new(proxy.address, AT_A_TIME)?;
+    let mut script = [Step::Get];
+    client.run(&mut script, AT_A_TIME * 4, AT_A_TIME)?;
+    let figures = run(
+        proxy,
+        &mut client,
+        &mut script,
+        times,
+        AT_A_TIME,
+        "plain request",
+    )?;
+    Ok((figures, client.exchanges()))
+}
+
+/// Has the client do the script, and measures what the proxy takes for it.
+fn run(
+    proxy: &Proxy,
+    client: &mut Client,
+    script: &mut [Step<'_>],
+    times: usize,
+    at_a_time: usize,
+    name: &str,
+) -> io::Result<Vec<Figure>> {
+    sleep(WORK_SETTLES);
+    let processes = proxy.processes()?;
+    let before = measure::cpu(&processes)?;
+    let mut took = client.run(script, times, at_a_time)?;
+    sleep(WORK_SETTLES);
+    let cpu = measure::cpu(&processes)? - before;
+    let figures = [
+        ("CPU", cpu / times as u32),
+        ("p50", measure::percentile(&mut took, 0.50)),
+        ("p99", measure::percentile(&mut took, 0.99)),
+    ];
+    Ok(figures
+        .map(|(what, duration)| Figure {
+            name: format!("{name}, {what}, µs"),
+            value: duration.as_secs_f64() * 1e6,
+        })
+        .into())
+}

@@ -1,0 +1,105 @@
+//! The same loads against peers: what Culvert, HAProxy and nginx need for a tunnel, a message, a handshake and a request.
+//!
+//! `make bench` runs it. Every round puts a fresh process of each proxy under each load; the median of the rounds goes into
+//! benches/RESULTS.md, which also says how it is measured.
+
+mod client;
+mod load;
+mod measure;
+mod protocol;
+mod proxies;
+mod report;
+mod target;
+
+use std::io;
+use std::process::ExitCode;
+
+use clap::{Parser, ValueEnum as _};
+use load::Load;
+use proxies::Kind;
+use rustix::process::{Resource, getrlimit, setrlimit};
+use rustix::thread::{CpuSet, sched_setaffinity};
+
+/// The core of the client and the target.
+const CORE: usize = 1;
+
+/// Measures Culvert, HAProxy and nginx under the same loads.
+#[derive(Parser)]
+struct Options {
+    /// A tenth of the work, once. Nothing is written to RESULTS.md, nor with --only and --proxy
+    #[arg(long)]
+    quick: bool,
+    /// Only these loads
+    #[arg(long)]
+    only: Vec<Load>,
+    /// Only these proxies
+    #[arg(long)]
+    proxy: Vec<Kind>,
+    /// How often each proxy is put under each load
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
+    /// What `cargo bench` says to every bench
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+fn main() -> ExitCode {
+    match run(&Options::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(options: &Options) -> io::Result<()> {
+    for kind in Kind::ALL {
+        kind.version()?;
+    }
+    prepare()?;
+    let target = target::start()?;
+    let mut table = report::Table::default();
+    let (rounds, scale) = if options.quick {
+        (1, 10)
+    } else {
+        (options.rounds, 1)
+    };
+    for round in 0..rounds {
+        for load in chosen(&options.only, Load::value_variants()) {
+            let mut kinds = chosen(&options.proxy, &Kind::ALL);
+            let turn = round % kinds.len();
+            kinds.rotate_left(turn);
+            for kind in kinds {
+                let what = format!("round {} of {rounds}: {load:?}: {}", round + 1, kind.name());
+                eprintln!("{what}");
+                let figures = load.run(kind, target, scale);
+                let figures =
+                    figures.map_err(|error| io::Error::other(format!("{what}: {error}")))?;
+                table.add(kind, figures);
+            }
+        }
+    }
+    print!("{table}");
+    if !options.quick && options.only.is_empty() && options.proxy.is_empty() {
+        report::write(&table, rounds)?;
+    }
+    Ok(())
+}
+
+/// One core for this process, and enough open files, for the proxies too.
+fn prepare() -> io::Result<()> {
+    let mut cores = CpuSet::new();
+    cores.set(CORE);
+    sched_setaffinity(None, &cores)
+        .map_err(|error| io::Error::other(format!("two cores are needed: {error}")))?;
+    let mut files = getrlimit(Resource::Nofile);
+    files.current = files.maximum;
+    setrlimit(Resource::Nofile, files)?;
+    Ok(())
+}
+
+/// Those that were named, or all.
+fn chosen<T: Copy>(named: &[T], all: &[T]) -> Vec<T> {
+    if named.is_empty() { all } else { named }.to_vec()
+}
