@@ -22,6 +22,7 @@ pub(super) struct Flow {
     stage: Stage,
     rest: Rest,
     passed: u64,
+    is_last: bool,
 }
 
 #[derive(Debug)]
@@ -66,6 +67,7 @@ impl Flow {
             stage: Stage::Passing,
             rest,
             passed,
+            is_last: false,
         }
     }
 
@@ -101,14 +103,17 @@ impl Flow {
         }
     }
 
-    /// Does what can be done now, within bounds.
+    /// Does what can be done now, within bounds. `is_last` tells that the other direction is over: then nobody has to be sent
+    /// a FIN, for the sockets are closed anyway.
     pub(super) fn pump<S: AsyncRead + Unpin, R: AsyncWrite + Unpin>(
         &mut self,
         sender: &mut S,
         receiver: &mut R,
         scratch: &mut [u8],
+        is_last: bool,
         cx: &mut Context<'_>,
     ) -> Pumped {
+        self.is_last = is_last;
         for _ in 0..READS {
             match self.step(sender, receiver, scratch, cx) {
                 Poll::Pending => return Pumped::Waits,
@@ -130,6 +135,10 @@ impl Flow {
         ready!(self.rest.poll_write(receiver, cx)).map_err(|error| self.receiver_broke(error))?;
         match &mut self.stage {
             Stage::Over => return Poll::Ready(Ok(())),
+            Stage::Finishing if self.is_last => {
+                self.stage = Stage::Over;
+                return Poll::Ready(Ok(()));
+            }
             Stage::Finishing => {
                 let ended = ready!(Pin::new(receiver).poll_shutdown(cx));
                 self.stage = Stage::Over;

@@ -85,13 +85,12 @@ impl Relay {
 
     /// Moves what can be moved; tells whether there may be more.
     fn pump(&mut self, cx: &mut Context<'_>) -> bool {
+        let (client, target) = (&mut self.client, &mut self.target);
         let (inward, outward) = BUFFER.with_borrow_mut(|buffer| {
-            let inward = self
-                .inward
-                .pump(&mut self.client, &mut self.target, buffer, cx);
-            let outward = self
-                .outward
-                .pump(&mut self.target, &mut self.client, buffer, cx);
+            let is_last = self.outward.is_over();
+            let inward = self.inward.pump(client, target, buffer, is_last, cx);
+            let is_last = self.inward.is_over();
+            let outward = self.outward.pump(target, client, buffer, is_last, cx);
             (inward, outward)
         });
         self.note_closes();
