@@ -24,8 +24,8 @@ const FIREFOX: &str = "GET /chat?room=1 HTTP/1.1\r\nHost: example.com\r\nUser-Ag
     Sec-Fetch-Mode: websocket\r\nSec-Fetch-Site: same-origin\r\nPragma: no-cache\r\nCache-Control: no-cache\r\n\
     Upgrade: websocket\r\n\r\n";
 
-/// The seeds' rule.
-const SEEDS_CONDITIONS: &str = "targetGroup: group, conditions: [\
+/// The conditions by which IONOS' documentation tells a WebSocket handshake.
+const HANDSHAKE_CONDITIONS: &str = "targetGroup: group, conditions: [\
     {type: HEADER, condition: EQUALS, key: Connection, value: upgrade}, \
     {type: HEADER, condition: EQUALS, key: Upgrade, value: websocket}]";
 
@@ -339,7 +339,8 @@ async fn another_upgrade_is_a_plain_request() {
 async fn the_seeds_rule_matches_the_browsers_handshakes_and_no_plain_request() {
     let target = Target::mirror().await;
     let configuration = forwarding_to(&[target.address]);
-    let edge = Edge::start(&configuration.replace("targetGroup: group", SEEDS_CONDITIONS)).await;
+    let edge =
+        Edge::start(&configuration.replace("targetGroup: group", HANDSHAKE_CONDITIONS)).await;
     for handshake in [CHROME, FIREFOX] {
         let mut client = edge.connect().await;
         client.send(handshake).await;
