@@ -17,6 +17,7 @@ use crate::tunnel::Tunnels;
 
 /// How long both sides of a tunnel have to answer our Close at the deadline.
 const CLOSING: Duration = Duration::from_secs(2);
+const AGAIN: Duration = Duration::from_millis(50);
 /// How long connections that were told to stop may take to do so.
 const STOPPING: Duration = Duration::from_secs(2);
 
@@ -126,11 +127,21 @@ impl Drain {
         self.began.cancel();
         self.stop.cancel();
         self.connections.close();
+        let gone = async {
+            // A tunnel may still be opened by a connection that is just being served.
+            while timeout(AGAIN, self.connections.wait()).await.is_err() {
+                self.cut_tunnels();
+            }
+        };
+        self.cut_tunnels();
+        if timeout(STOPPING, gone).await.is_err() {
+            log::error!("{} connections did not end", self.connections.len());
+        }
+    }
+
+    fn cut_tunnels(&self) {
         for tunnel in self.tunnels.list() {
             tunnel.cut();
-        }
-        if timeout(STOPPING, self.connections.wait()).await.is_err() {
-            log::error!("{} connections did not end", self.connections.len());
         }
     }
 }

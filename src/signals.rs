@@ -25,7 +25,7 @@ use crate::telemetry::access_log::AccessLog;
 /// How long open connections have to end by themselves.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(30);
 /// How long the access log's last lines may take.
-const LAST_LINES: Duration = Duration::from_secs(2);
+const LAST_LINES: Duration = Duration::from_secs(10);
 
 /// Waits for signals and does what they ask, until one ends the process.
 pub struct Signals {

@@ -100,6 +100,11 @@ impl Exchange {
         });
     }
 
+    /// Notes that the request's body has come to its end: what comes now belongs to the next request.
+    pub(super) fn request_ended(&self) {
+        self.connection.wire.expect_body(Some(0));
+    }
+
     /// Notes that the answer's body has come to its end.
     pub(super) fn answer_ended(&mut self) {
         self.is_answered = true;
@@ -164,6 +169,12 @@ impl Exchange {
         Ok(Box::new(peer))
     }
 
+    /// Whether a handshake has had its time, and no answer.
+    fn is_too_late(&self) -> bool {
+        let wire = &self.connection.wire;
+        wire.phase() == Phase::Handshake && wire.handshake_left().is_zero()
+    }
+
     /// Has the target's stream tapped. Such a connection is nobody else's, before and after.
     fn tap(&self, peer: &mut HttpPeer, connect_timeout: Duration) {
         static PEERS: AtomicU64 = AtomicU64::new(1);
@@ -180,7 +191,7 @@ impl Exchange {
         };
         target.metrics.connect_errors.inc();
         self.tried.push(target.address);
-        self.tried.len() <= route.group.retries
+        self.tried.len() <= route.group.retries && !self.is_too_late()
     }
 
     /// Notes that there is a connection to the target.
@@ -243,9 +254,10 @@ impl Exchange {
         if self.is_only_rest_missing(error, session) {
             return None;
         }
-        let refusal = match self.connection.wire.client_end() {
-            ClientEnd::HandshakeExpired => Some(Refusal::TARGET_TIMEOUT),
-            _ => Refusal::of(error),
+        let has_expired = self.connection.wire.client_end() == ClientEnd::HandshakeExpired;
+        let refusal = match has_expired || self.is_too_late() {
+            true => Some(Refusal::TARGET_TIMEOUT),
+            false => Refusal::of(error),
         };
         self.ledger.record.error = Some(self.explain(error, refusal));
         let sent = session.response_written();
@@ -280,7 +292,8 @@ impl Exchange {
         let error = error.filter(|error| !self.is_only_rest_missing(error, session));
         let reason = self.close_reason(error);
         if let Some(opening) = self.connection.wire.part() {
-            (opening.on_end)(Ending::unopened(reason));
+            let error = self.ledger.record.error.take();
+            (opening.on_end)(Ending::unopened(reason, error));
         }
         let sent = session.response_written();
         let record = &mut self.ledger.record;
@@ -336,6 +349,8 @@ impl Exchange {
 impl Drop for Exchange {
     /// A plain exchange that is dropped half way: the ledger writes the rest.
     fn drop(&mut self) {
+        // A tunnel that was not opened any more would keep itself alive.
+        drop(self.connection.wire.part());
         let bytes = &mut self.ledger.record.bytes;
         let (read, written) = (self.connection.wire.read(), self.connection.wire.written());
         bytes.request_body = (read - self.wire_before.0).saturating_sub(bytes.request_header);

@@ -57,12 +57,14 @@ impl ProxyHttp for Proxy {
         exchange.matched(rule);
         match &rule.action {
             Action::Respond(Response::Static(answer)) => {
-                response::send_static(session, answer).await?;
+                let sent = response::send_static(session, answer).await;
+                sent.map_err(|error| error.into_down())?;
                 Ok(true)
             }
             Action::Respond(Response::Redirect(redirect)) => {
                 let answer = response::redirect(redirect, &request)?;
-                session.write_response_header(answer, true).await?;
+                let sent = session.write_response_header(answer, true).await;
+                sent.map_err(|error| error.into_down())?;
                 Ok(true)
             }
             Action::Forward(route) => {
@@ -76,6 +78,19 @@ impl ProxyHttp for Proxy {
                 Ok(false)
             }
         }
+    }
+
+    async fn request_body_filter(
+        &self,
+        _: &mut Session,
+        _: &mut Option<Bytes>,
+        is_end: bool,
+        exchange: &mut Exchange,
+    ) -> Result<()> {
+        if is_end {
+            exchange.request_ended();
+        }
+        Ok(())
     }
 
     async fn upstream_peer(

@@ -9,9 +9,9 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::time::{Duration, SystemTime};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::time::{Duration, Instant, SystemTime};
 
 use prometheus::IntCounter;
 
@@ -26,12 +26,14 @@ const BATCH_BYTES: usize = 256 << 10;
 pub struct AccessLog {
     queue: SyncSender<Message>,
     queued_bytes: Arc<AtomicUsize>,
+    reopen: Arc<AtomicBool>,
     dropped: IntCounter,
 }
 
 #[derive(Debug)]
 enum Message {
     Line(Vec<u8>),
+    /// Wakes the writer.
     Reopen,
     Flush(SyncSender<()>),
 }
@@ -42,10 +44,12 @@ impl AccessLog {
         let output = Output::open(path)?;
         let (queue, messages) = sync_channel(QUEUED_LINES);
         let queued_bytes = Arc::new(AtomicUsize::new(0));
+        let reopen = Arc::new(AtomicBool::new(false));
         let writer = Writer {
             output,
             messages,
             queued_bytes: Arc::clone(&queued_bytes),
+            reopen: Arc::clone(&reopen),
             dropped: dropped.clone(),
             torn: false,
             failing: false,
@@ -56,6 +60,7 @@ impl AccessLog {
         Ok(AccessLog {
             queue,
             queued_bytes,
+            reopen,
             dropped,
         })
     }
@@ -70,18 +75,27 @@ impl AccessLog {
         }
     }
 
-    /// Has the writer open its file anew, once what is queued is written.
+    /// Has the writer open its file anew.
     pub fn reopen(&self) {
-        if self.queue.try_send(Message::Reopen).is_err() {
-            log::error!("access log: the queue is full, the file was not reopened");
-        }
+        self.reopen.store(true, Ordering::Release);
+        // Where the queue is full the writer is awake.
+        self.queue.try_send(Message::Reopen).ok();
     }
 
     /// Waits until all that was handed over before is written, at most for `limit`. Blocks: only for the process's end.
     pub fn flush(&self, limit: Duration) {
+        let end = Instant::now() + limit;
         let (done, written) = sync_channel(1);
-        let sent = self.queue.try_send(Message::Flush(done)).is_ok();
-        if !sent || written.recv_timeout(limit) == Err(RecvTimeoutError::Timeout) {
+        let mut message = Message::Flush(done);
+        while let Err(TrySendError::Full(unsent)) = self.queue.try_send(message) {
+            if Instant::now() >= end {
+                break;
+            }
+            message = unsent;
+            std::thread::sleep(GATHERING);
+        }
+        let left = end.saturating_duration_since(Instant::now());
+        if written.recv_timeout(left).is_err() {
             log::error!("access log: not all lines could be written before the end");
         }
     }
@@ -132,6 +146,7 @@ struct Writer {
     output: Output,
     messages: Receiver<Message>,
     queued_bytes: Arc<AtomicUsize>,
+    reopen: Arc<AtomicBool>,
     dropped: IntCounter,
     /// A write stopped in the middle of a line.
     torn: bool,
@@ -142,33 +157,42 @@ struct Writer {
 impl Writer {
     fn run(mut self) {
         let mut batch = Vec::with_capacity(BATCH_BYTES);
+        let mut is_drained = true;
         while let Ok(first) = self.messages.recv() {
-            if matches!(first, Message::Line(_)) {
+            if is_drained && matches!(first, Message::Line(_)) {
                 std::thread::sleep(GATHERING);
             }
-            let mut next = Some(first);
-            while let Some(message) = next {
-                match message {
-                    Message::Line(line) => {
-                        self.queued_bytes.fetch_sub(line.len(), Ordering::Relaxed);
-                        batch.extend_from_slice(&line);
-                    }
-                    Message::Reopen => {
-                        self.write(&mut batch);
-                        self.reopen();
-                    }
-                    Message::Flush(done) => {
-                        self.write(&mut batch);
-                        done.try_send(()).ok();
-                    }
-                }
-                next = if batch.len() < BATCH_BYTES {
-                    self.messages.try_recv().ok()
-                } else {
-                    None
-                };
+            if self.reopen.swap(false, Ordering::Acquire) {
+                self.reopen_output();
             }
+            self.take(first, &mut batch);
+            is_drained = self.gather(&mut batch);
             self.write(&mut batch);
+        }
+    }
+
+    /// Takes what waits, up to a batch; tells whether that was all.
+    fn gather(&mut self, batch: &mut Vec<u8>) -> bool {
+        while batch.len() < BATCH_BYTES {
+            match self.messages.try_recv() {
+                Ok(message) => self.take(message, batch),
+                Err(_) => return true,
+            }
+        }
+        false
+    }
+
+    fn take(&mut self, message: Message, batch: &mut Vec<u8>) {
+        match message {
+            Message::Line(line) => {
+                self.queued_bytes.fetch_sub(line.len(), Ordering::Relaxed);
+                batch.extend_from_slice(&line);
+            }
+            Message::Reopen => {}
+            Message::Flush(done) => {
+                self.write(batch);
+                done.try_send(()).ok();
+            }
         }
     }
 
@@ -207,7 +231,7 @@ impl Writer {
         self.failing = true;
     }
 
-    fn reopen(&mut self) {
+    fn reopen_output(&mut self) {
         match self.output.reopen() {
             Ok(()) => self.torn = false,
             Err(error) => {
@@ -349,6 +373,7 @@ mod tests {
         let log = AccessLog {
             queue,
             queued_bytes: Arc::default(),
+            reopen: Arc::default(),
             dropped: dropped(),
         };
         log.write(b"kept\n".to_vec());

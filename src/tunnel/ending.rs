@@ -28,7 +28,7 @@ pub struct Ending {
 
 impl Ending {
     /// A tunnel of which not even the 101 got through.
-    pub fn unopened(reason: CloseReason) -> Self {
+    pub fn unopened(reason: CloseReason, error: Option<String>) -> Self {
         Ending {
             reason: Some(reason),
             code: None,
@@ -37,7 +37,7 @@ impl Ending {
             frames_in: 0,
             frames_out: 0,
             since_activity: Duration::ZERO,
-            error: None,
+            error,
         }
     }
 }

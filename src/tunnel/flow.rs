@@ -88,12 +88,13 @@ impl Flow {
 
     /// Whether nothing is left to do.
     pub(super) fn is_over(&self) -> bool {
-        matches!(self.stage, Stage::Over)
+        matches!(self.stage, Stage::Over) && self.rest.is_empty()
     }
 
     /// Nothing of it matters any more.
     pub(super) fn give_up(&mut self) {
         self.stage = Stage::Over;
+        self.rest = Rest::default();
     }
 
     /// Ends the direction: with this frame where the framing is known and nobody has said Close in it yet.
@@ -244,6 +245,10 @@ struct Rest {
 }
 
 impl Rest {
+    fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
     fn push(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
     }

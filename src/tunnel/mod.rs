@@ -22,7 +22,6 @@ use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
@@ -122,7 +121,7 @@ impl fmt::Debug for Opening {
 impl Opening {
     fn open(self, client: End, target: End) {
         for end in [&client, &target] {
-            if let Err(error) = probe_when_silent(&end.stream, self.limits.keepalive) {
+            if let Err(error) = probe_when_silent(&end.stream, &self.limits) {
                 log::debug!("tunnel {}: TCP keep-alive: {error}", self.identity.id);
             }
         }
@@ -142,15 +141,18 @@ impl Opening {
     }
 }
 
-/// Has the system probe a peer after this silence, and give it up when it acknowledges nothing for twice as long (RFC 5482).
-fn probe_when_silent(stream: &TcpStream, silence: Duration) -> io::Result<()> {
+/// Has the system probe a peer after some silence, and give it up when it does not answer, or when nothing that was sent to
+/// it has been taken for as long as a tunnel may be idle (RFC 5482). That must not be shorter: Linux counts the time in which
+/// a living peer does not read, too.
+fn probe_when_silent(stream: &TcpStream, limits: &Limits) -> io::Result<()> {
+    let silence = limits.keepalive;
     let probes = TcpKeepalive::new()
         .with_time(silence)
         .with_interval(silence / 4)
         .with_retries(4);
     let socket = SockRef::from(stream);
     socket.set_tcp_keepalive(&probes)?;
-    socket.set_tcp_user_timeout(Some(silence * 2))
+    socket.set_tcp_user_timeout(Some(limits.idle.max(silence * 2)))
 }
 
 /// Four random bytes: a masking key (RFC 6455 section 5.3), or chance.

@@ -231,7 +231,7 @@ impl Future for Relay {
         let relay = self.get_mut();
         relay.handle.wakes(cx.waker());
         if relay.handle.is_cut() {
-            relay.report(None);
+            relay.report(relay.verdict.reason());
             return Poll::Ready(());
         }
         let passed_before = (relay.inward.passed(), relay.outward.passed());
@@ -256,7 +256,8 @@ impl Future for Relay {
 
 impl Drop for Relay {
     fn drop(&mut self) {
-        self.report(None);
+        let reason = self.verdict.reason().filter(|_| !std::thread::panicking());
+        self.report(reason);
     }
 }
 

@@ -54,6 +54,8 @@ pub struct Tap {
     /// Made when there is something to wait for.
     clock: Option<Clock>,
     drain_begins: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
+    /// Runs while the client takes nothing of what is written to it.
+    write_clock: Option<Pin<Box<Sleep>>>,
 }
 
 /// The clock of one phase of one request.
@@ -84,6 +86,7 @@ impl Tap {
             early: Vec::new(),
             clock: None,
             drain_begins: None,
+            write_clock: None,
         }
     }
 
@@ -191,7 +194,7 @@ impl Tap {
     }
 
     fn poll_withheld(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.poll_clock(cx, self.wire.handshake_limit()));
+        ready!(self.poll_clock(cx, self.wire.handshake_left()));
         self.wire.ended(ClientEnd::HandshakeExpired);
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
@@ -216,6 +219,25 @@ impl Tap {
         let clock = self.clock.take().filter(is_present).unwrap_or_else(begin);
         let clock = self.clock.insert(clock).sleep.as_mut();
         poll_within(clock, limit, cx)
+    }
+
+    /// Ends a write that waits for the client for longer than it may. Pingora has such a clock for bodies only.
+    fn bound<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        write: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        if write.is_ready() {
+            self.write_clock = None;
+            return write;
+        }
+        let limit = self.head_limit;
+        let clock = self
+            .write_clock
+            .get_or_insert_with(|| Box::pin(sleep(limit)));
+        ready!(clock.as_mut().poll(cx));
+        self.wire.ended(ClientEnd::Broken);
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 
     fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -315,7 +337,8 @@ impl AsyncWrite for Tap {
         let Some(stream) = &mut tap.stream else {
             return Poll::Ready(Ok(bytes.len()));
         };
-        let written = ready!(Pin::new(stream).poll_write(cx, bytes));
+        let written = Pin::new(stream).poll_write(cx, bytes);
+        let written = ready!(tap.bound(cx, written));
         match &written {
             Ok(count) => {
                 tap.wire.count_written(&bytes[..*count]);
@@ -331,7 +354,8 @@ impl AsyncWrite for Tap {
         let Some(stream) = &mut tap.stream else {
             return Poll::Ready(Ok(()));
         };
-        let flushed = ready!(Pin::new(stream).poll_flush(cx));
+        let flushed = Pin::new(stream).poll_flush(cx);
+        let flushed = ready!(tap.bound(cx, flushed));
         match flushed {
             Ok(()) if tap.is_101_written => tap.hand_over(cx),
             Ok(()) => {}
@@ -341,10 +365,12 @@ impl AsyncWrite for Tap {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.get_mut().stream {
-            Some(stream) => Pin::new(stream).poll_shutdown(cx),
-            None => Poll::Ready(Ok(())),
-        }
+        let tap = self.get_mut();
+        let Some(stream) = &mut tap.stream else {
+            return Poll::Ready(Ok(()));
+        };
+        let shut_down = Pin::new(stream).poll_shutdown(cx);
+        tap.bound(cx, shut_down)
     }
 }
 

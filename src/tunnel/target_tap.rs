@@ -31,7 +31,7 @@ pub struct Dialler {
 }
 
 impl Dialler {
-    /// For the handshake on this connection; a connect may take `limit`.
+    /// For the handshake on this connection; a connect may take `limit`, and what the handshake has left.
     pub fn new(wire: Arc<Wire>, limit: Duration) -> Self {
         Dialler { wire, limit }
     }
@@ -48,7 +48,11 @@ impl Connect for Dialler {
     async fn connect(&self, address: &PeerAddress) -> Result<Stream> {
         let address = address.as_inet();
         let address = address.ok_or_else(|| Error::new_up(ErrorType::ConnectError))?;
-        let connected = timeout(self.limit, TcpStream::connect(address)).await;
+        let connected = timeout(
+            self.limit.min(self.wire.handshake_left()),
+            TcpStream::connect(address),
+        )
+        .await;
         let stream = connected
             .or_err(ErrorType::ConnectTimedout, "connecting")?
             .map_err(|error| Error::because(type_of(&error), "connecting", error))?;

@@ -3,7 +3,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::Opening;
 use super::relay::End;
@@ -48,7 +48,9 @@ pub struct Wire {
     written: AtomicU64,
     head_read: AtomicU64,
     head_answer: AtomicU16,
-    handshake_millis: AtomicU64,
+    began: Instant,
+    /// When the handshake has to be answered, in milliseconds from `began`.
+    handshake_end: AtomicU64,
     body_left: AtomicU64,
     handed_over: AtomicBool,
     meeting: Mutex<Meeting>,
@@ -73,7 +75,8 @@ impl Wire {
             written: AtomicU64::new(0),
             head_read: AtomicU64::new(0),
             head_answer: AtomicU16::new(0),
-            handshake_millis: AtomicU64::new(0),
+            began: Instant::now(),
+            handshake_end: AtomicU64::new(0),
             body_left: AtomicU64::new(0),
             handed_over: AtomicBool::new(false),
             meeting: Mutex::default(),
@@ -124,8 +127,9 @@ impl Wire {
 
     /// The exchange turns out to be a handshake, which has this long to be answered.
     pub fn begin_handshake(&self, limit: Duration) {
-        let millis = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
-        self.handshake_millis.store(millis, Relaxed);
+        let end = (self.began.elapsed() + limit).as_millis();
+        self.handshake_end
+            .store(u64::try_from(end).unwrap_or(u64::MAX), Relaxed);
         self.enter(Phase::Handshake);
     }
 
@@ -175,9 +179,10 @@ impl Wire {
         self.meeting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How long the handshake has to be answered.
-    pub(super) fn handshake_limit(&self) -> Duration {
-        Duration::from_millis(self.handshake_millis.load(Relaxed))
+    /// How long the handshake still has to be answered.
+    pub fn handshake_left(&self) -> Duration {
+        let end = Duration::from_millis(self.handshake_end.load(Relaxed));
+        end.saturating_sub(self.began.elapsed())
     }
 
     /// How the client's side ended, as far as it was read.

@@ -6,6 +6,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::harness::client::HANDSHAKE;
 use crate::harness::edge::forwarding_to;
+use crate::harness::target::unresponsive;
 use crate::harness::{Connection, Edge, Target, eventually, soon};
 
 /// Close 1001, as it goes to a client.
@@ -357,4 +358,39 @@ async fn a_handshake_without_an_answer_is_504_after_the_handshake_timeout() {
         (300.0..2000.0).contains(&line["durationMs"].as_f64().unwrap()),
         "{line}"
     );
+}
+
+#[tokio::test]
+async fn the_handshake_timeout_counts_the_connects_too() {
+    let with = "clientTimeout: 2000\n    tunnel: {handshakeTimeout: 400}";
+    let configuration = forwarding_to(&[unresponsive()]).replace("clientTimeout: 2000", with);
+    let edge = Edge::start(&configuration).await;
+    let mut client = edge.connect().await;
+    client.send(HANDSHAKE).await;
+    assert_eq!(client.answer_to_end().await.status, 504);
+    let took = edge.log_line().await["durationMs"].as_f64().unwrap();
+    assert!((400.0..1900.0).contains(&took), "{took}");
+}
+
+#[tokio::test]
+async fn a_tunnel_that_the_process_cuts_keeps_the_reason_that_it_has() {
+    let (heard, mut hears) = tokio::sync::mpsc::unbounded_channel();
+    let target = Target::upgrading(move |mut connection: Connection| {
+        let heard = heard.clone();
+        async move {
+            connection.exactly(8).await;
+            heard.send(()).unwrap();
+            std::future::pending().await
+        }
+    })
+    .await;
+    let edge = Edge::forwarding_to(&[target.address]).await;
+    let mut client = open(&edge).await;
+    client.send(close_of_client(1000)).await;
+    soon("the target hears the Close", hears.recv())
+        .await
+        .unwrap();
+    edge.signal("INT");
+    let (_, lines) = edge.ended().await;
+    assert_eq!(reason(&lines[0]), ("client_closed", Some(1000)));
 }

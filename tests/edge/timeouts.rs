@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::time::{sleep, timeout};
 
 use crate::harness::target::ok;
-use crate::harness::{Connection, Edge, Target, soon};
+use crate::harness::{Connection, Edge, Target, eventually, soon};
 
 const LIMIT: Duration = Duration::from_millis(400);
 /// Long enough for a slow machine, and too short for any other timeout.
@@ -258,4 +258,43 @@ fn assert_within(took: Duration, limit: Duration) {
         took >= limit && took < LATEST,
         "after {took:?} instead of {limit:?}"
     );
+}
+
+#[tokio::test]
+async fn a_client_that_never_reads_its_answers_is_let_go() {
+    let location = "x".repeat(8_000);
+    let edge = Edge::start(&format!(
+        "forwardingRules:
+  - {{name: edge, protocol: HTTP, listenerIp: 127.0.0.1, listenerPort: LISTEN_PORT, clientTimeout: 400,
+      httpRules: [{{name: away, type: REDIRECT, location: {location}}}]}}"
+    ))
+    .await;
+    let mut client = edge.connect().await;
+    let asking = tokio::spawn(async move {
+        client.send(GET.repeat(10_000)).await;
+        std::future::pending::<()>().await
+    });
+    eventually("the answers no longer fit", || {
+        (edge.log().len() > 10).then_some(())
+    })
+    .await;
+
+    let reason = eventually("the connection ends", || {
+        let reasons = edge
+            .log()
+            .into_iter()
+            .map(|line| line["closeReason"].to_string());
+        reasons
+            .into_iter()
+            .find(|reason| !reason.contains("completed"))
+    })
+    .await;
+
+    assert_eq!(reason, "\"client_error\"");
+    eventually("it is closed", || {
+        let open = edge.metric("connections_active{forwarding_rule=\"edge\"}");
+        (open == 0.0).then_some(())
+    })
+    .await;
+    asking.abort();
 }
