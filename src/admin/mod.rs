@@ -5,6 +5,9 @@
 //! | `GET /metrics` | the metrics, in Prometheus' text format |
 //! | `GET /livez` | 200 while the process runs |
 //! | `GET /readyz` | 200 while new clients are welcome; 503 before the listeners accept, and from the beginning of a drain |
+//! | `/api/v1/…` | see `api` |
+
+mod api;
 
 use std::sync::Arc;
 
@@ -13,7 +16,7 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{delete, get};
 use pingora::server::{ListenFds, ShutdownWatch};
 use pingora::services::Service;
 use tokio::net::TcpListener;
@@ -67,6 +70,8 @@ fn routes(view: View) -> Router {
         .route("/metrics", get(metrics))
         .route("/livez", get("alive\n"))
         .route("/readyz", get(readyz))
+        .route("/api/v1/tunnels", get(api::tunnels))
+        .route("/api/v1/tunnels/{id}", delete(api::kill))
         .with_state(view)
 }
 

@@ -33,15 +33,19 @@ pub enum CloseReason {
     TargetError,
     /// Our own answer of 4xx or 5xx.
     Refused,
-    /// It was still open at the end of a drain.
+    /// It was ended by a drain: of the process, or of its target.
     Drained,
+    /// A tunnel whose target left the configuration.
+    TargetRemoved,
+    /// A tunnel that an operator ended.
+    Killed,
     /// The process ended, or its part for this exchange did.
     ProcessExit,
 }
 
 impl CloseReason {
     /// All of them, in the order of their discriminants.
-    pub const ALL: [CloseReason; 10] = [
+    pub const ALL: [CloseReason; 12] = [
         CloseReason::Completed,
         CloseReason::ClientClosed,
         CloseReason::TargetClosed,
@@ -51,6 +55,8 @@ impl CloseReason {
         CloseReason::TargetError,
         CloseReason::Refused,
         CloseReason::Drained,
+        CloseReason::TargetRemoved,
+        CloseReason::Killed,
         CloseReason::ProcessExit,
     ];
 
@@ -66,7 +72,29 @@ impl CloseReason {
             CloseReason::TargetError => "target_error",
             CloseReason::Refused => "refused",
             CloseReason::Drained => "drained",
+            CloseReason::TargetRemoved => "target_removed",
+            CloseReason::Killed => "killed",
             CloseReason::ProcessExit => "process_exit",
+        }
+    }
+
+    /// The code of the Close frame with which we end a tunnel for this reason (RFC 6455 section 7.4.1).
+    pub fn close_code(self) -> u16 {
+        const GOING_AWAY: u16 = 1001;
+        const POLICY_VIOLATION: u16 = 1008;
+        match self {
+            CloseReason::Killed => POLICY_VIOLATION,
+            CloseReason::Completed
+            | CloseReason::ClientClosed
+            | CloseReason::TargetClosed
+            | CloseReason::IdleTimeout
+            | CloseReason::MaxLifetime
+            | CloseReason::ClientError
+            | CloseReason::TargetError
+            | CloseReason::Refused
+            | CloseReason::Drained
+            | CloseReason::TargetRemoved
+            | CloseReason::ProcessExit => GOING_AWAY,
         }
     }
 }

@@ -61,9 +61,15 @@ impl Handle {
         (self.bytes_in.load(Relaxed), self.bytes_out.load(Relaxed))
     }
 
-    /// From the opening to the last byte in either direction.
-    pub fn last_activity(&self) -> Duration {
-        Duration::from_millis(self.last_activity.load(Relaxed))
+    /// How long nothing has moved in either direction.
+    pub fn idle(&self) -> Duration {
+        let active = Duration::from_millis(self.last_activity.load(Relaxed));
+        self.opened.elapsed().saturating_sub(active)
+    }
+
+    /// Whether somebody has ordered its end.
+    pub fn is_ending(&self) -> bool {
+        self.order.load(Relaxed) != 0
     }
 
     /// Has the relay end the tunnel: with a Close frame to both sides where the framing allows it. The first reason counts.

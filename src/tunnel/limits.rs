@@ -31,19 +31,28 @@ impl Limits {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
+
+    /// Limits that are all the same, with neither a lifetime nor jitter.
+    pub(in crate::tunnel) fn all(limit: Duration) -> Limits {
+        Limits {
+            idle: limit,
+            lifetime: None,
+            lifetime_jitter: 0.0,
+            half_close: limit,
+            close: limit,
+            keepalive: limit,
+        }
+    }
 
     #[test]
     fn the_jitter_shortens_a_lifetime_by_chance_and_within_its_bounds() {
         let lifetime = Duration::from_secs(1000);
         let mut limits = Limits {
-            idle: lifetime,
             lifetime: Some(lifetime),
             lifetime_jitter: 0.25,
-            half_close: lifetime,
-            close: lifetime,
-            keepalive: lifetime,
+            ..all(lifetime)
         };
         let now = Instant::now();
         let lives = |limits: Limits| limits.death(now).unwrap() - now;

@@ -67,6 +67,17 @@ impl Tunnels {
             .collect()
     }
 
+    /// The open tunnel with this `trackingId`.
+    pub fn find(&self, id: &str) -> Option<Arc<Handle>> {
+        (0..SHARDS as u64).find_map(|number| {
+            let shard = self.shard(number);
+            shard
+                .values()
+                .find(|tunnel| tunnel.identity.id == id)
+                .cloned()
+        })
+    }
+
     fn shard(&self, number: u64) -> MutexGuard<'_, HashMap<u64, Arc<Handle>>> {
         let place = usize::try_from(number % SHARDS as u64).unwrap_or(0);
         self.open[place]
@@ -160,4 +171,35 @@ fn random() -> [u8; 4] {
     let random = uuid::Uuid::new_v4();
     let [first, second, third, fourth, ..] = *random.as_bytes();
     [first, second, third, fourth]
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_silent_peer_is_probed_and_one_that_takes_nothing_is_given_up() {
+        use std::time::Duration;
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let stream = TcpStream::connect(address).await.unwrap();
+        let mut limits = limits::tests::all(Duration::from_secs(40));
+        let user_timeout = |limits: &Limits| {
+            probe_when_silent(&stream, limits).unwrap();
+            SockRef::from(&stream).tcp_user_timeout().unwrap().unwrap()
+        };
+        assert_eq!(user_timeout(&limits), Duration::from_secs(80));
+        limits.idle = Duration::from_secs(100);
+        assert_eq!(user_timeout(&limits), Duration::from_secs(100));
+        let socket = SockRef::from(&stream);
+        assert!(socket.keepalive().unwrap());
+        assert_eq!(socket.tcp_keepalive_time().unwrap(), limits.keepalive);
+        assert_eq!(
+            socket.tcp_keepalive_interval().unwrap(),
+            limits.keepalive / 4
+        );
+        assert_eq!(socket.tcp_keepalive_retries().unwrap(), 4);
+    }
 }

@@ -20,8 +20,6 @@ use super::{Clocks, Entry, Handle, random};
 use crate::telemetry::CloseReason;
 
 const SCRATCH: usize = 64 << 10;
-/// RFC 6455 section 7.4.1.
-const GOING_AWAY: u16 = 1001;
 
 thread_local! {
     static BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; SCRATCH].into());
@@ -153,9 +151,10 @@ impl Relay {
     fn end(&mut self, reason: CloseReason, now: Instant) {
         let by = now + self.limits.close;
         self.until = Some(self.until.map_or(by, |until| until.min(by)));
-        self.verdict.order(reason, GOING_AWAY);
-        self.inward.close(close_frame(GOING_AWAY, Some(random())));
-        self.outward.close(close_frame(GOING_AWAY, None));
+        let code = reason.close_code();
+        self.verdict.order(reason, code);
+        self.inward.close(close_frame(code, Some(random())));
+        self.outward.close(close_frame(code, None));
     }
 
     /// Looks at the clocks; tells whether that changed anything.
@@ -272,14 +271,9 @@ mod tests {
     use super::super::handle::tests::handle;
     use super::*;
 
-    const LIMITS: Limits = Limits {
-        idle: Duration::from_secs(60),
-        lifetime: None,
-        lifetime_jitter: 0.0,
-        half_close: Duration::from_secs(60),
-        close: Duration::from_secs(60),
-        keepalive: Duration::from_secs(60),
-    };
+    fn limits() -> Limits {
+        super::super::limits::tests::all(Duration::from_secs(60))
+    }
 
     type Endings = Arc<Mutex<Vec<Ending>>>;
 
@@ -325,7 +319,7 @@ mod tests {
         // An idle timeout that no clock can hold makes the relay panic at its first look.
         let limits = Limits {
             idle: Duration::MAX,
-            ..LIMITS
+            ..limits()
         };
         let (relay, _far, endings, _handle) = relay(limits).await;
         assert!(tokio::spawn(relay).await.unwrap_err().is_panic());
@@ -334,11 +328,11 @@ mod tests {
 
     #[tokio::test]
     async fn a_relay_that_is_dropped_or_cut_is_reported_once_as_an_end_from_outside() {
-        let (dropped, _far, endings, _handle) = relay(LIMITS).await;
+        let (dropped, _far, endings, _handle) = relay(limits()).await;
         drop(dropped);
         assert_eq!(reasons(&endings), [None]);
 
-        let (running, _far, endings, handle) = relay(LIMITS).await;
+        let (running, _far, endings, handle) = relay(limits()).await;
         let running = tokio::spawn(running);
         handle.cut();
         running.await.unwrap();
@@ -347,7 +341,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_first_end_is_the_one_that_is_reported() {
-        let (relay, [client, target], endings, handle) = relay(LIMITS).await;
+        let (relay, [client, target], endings, handle) = relay(limits()).await;
         let relay = tokio::spawn(relay);
         drop(target);
         let gone = client.readable().await;

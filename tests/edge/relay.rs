@@ -5,7 +5,7 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::harness::client::HANDSHAKE;
-use crate::harness::edge::forwarding_to;
+use crate::harness::edge::{body_of, forwarding_to};
 use crate::harness::target::unresponsive;
 use crate::harness::{Connection, Edge, Target, eventually, soon};
 
@@ -136,6 +136,44 @@ async fn an_idle_tunnel_is_closed_with_1001_on_both_sides_and_logged_as_idle_tim
     assert_eq!(line["framesOut"], 2, "its own, and its answer to ours");
     assert!(line["durationMs"].as_f64().unwrap() >= 200.0);
     assert_eq!(edge.metric(r#"tunnels_closed_total{forwarding_rule="edge",reason="idle_timeout",target_group="group"}"#), 1.0);
+}
+
+#[tokio::test]
+async fn a_tunnel_that_an_operator_kills_is_closed_with_1008_on_both_sides() {
+    let target = Target::upgrading(async |mut connection: Connection| {
+        let close = connection.exactly(8).await;
+        connection
+            .send([0x88, 2, close[6] ^ close[2], close[7] ^ close[3]])
+            .await;
+        connection.to_end().await;
+    })
+    .await;
+    let edge = Edge::forwarding_to(&[target.address]).await;
+    let mut client = open(&edge).await;
+    let other = open(&edge).await;
+    let port = client.stream.local_addr().unwrap().port();
+    let page = eventually("both tunnels are listed", || {
+        let page: Value = body_of(&edge.admin_page("/api/v1/tunnels"));
+        (page["total"] == 2).then_some(page)
+    })
+    .await;
+    let listed = page["tunnels"].as_array().unwrap();
+    let ours = listed
+        .iter()
+        .find(|tunnel| tunnel["clientPort"] == port)
+        .unwrap();
+    let path = format!("/api/v1/tunnels/{}", ours["id"].as_str().unwrap());
+
+    assert!(edge.admin_request("DELETE", &path).contains(" 202 "));
+
+    assert_eq!(client.exactly(4).await, [0x88, 2, 0x03, 0xF0]);
+    client.send(close_of_client(1008)).await;
+    assert_eq!(client.to_end().await, b"");
+    let line = edge.log_line().await;
+    assert_eq!(reason(&line), ("killed", Some(1008)));
+    assert_eq!(line["trackingId"], ours["id"]);
+    assert!(edge.admin_request("DELETE", &path).contains(" 404 "));
+    drop(other);
 }
 
 #[tokio::test]

@@ -93,6 +93,11 @@ impl Edge {
         get_now(self.admin, path).expect("the admin address answers")
     }
 
+    /// The answer to a request without a body at the admin address, with its head.
+    pub fn admin_request(&self, method: &str, path: &str) -> String {
+        request_now(self.admin, method, path).expect("the admin address answers")
+    }
+
     /// The value of a metric, given as it is written, labels in alphabetical order:
     /// `requests_total{code="200",forwarding_rule="edge",http_rule="all"}`. 0 where it is not there.
     pub fn metric(&self, name: &str) -> f64 {
@@ -248,8 +253,18 @@ targetGroups:
 
 /// The answer to a GET, whole; `None` where nobody answers.
 pub fn get_now(address: SocketAddr, path: &str) -> Option<String> {
+    request_now(address, "GET", path)
+}
+
+/// The JSON in the body of an answer that is given whole.
+pub fn body_of(answer: &str) -> Value {
+    let (_, body) = answer.split_once("\r\n\r\n").expect("an answer has a head");
+    serde_json::from_str(body).expect("the body is JSON")
+}
+
+fn request_now(address: SocketAddr, method: &str, path: &str) -> Option<String> {
     let mut stream = TcpStream::connect(address).ok()?;
-    let request = format!("GET {path} HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n");
+    let request = format!("{method} {path} HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).ok()?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).ok()?;
