@@ -2,12 +2,16 @@
 
 use std::io::Write as _;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Parser as _;
 use culvert::cli::{Arguments, Command};
+use culvert::config::problem::Problems;
 use culvert::config::{self, Loaded};
-use culvert::server::Server;
-use culvert::{demo, limits};
+use culvert::listener::Sockets;
+use culvert::running::Running;
+use culvert::steward::Steward;
+use culvert::{demo, limits, server};
 
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
@@ -43,11 +47,17 @@ fn run(arguments: &Arguments) -> Result<(), String> {
         return Ok(());
     }
     limits::raise_open_files();
-    let server = Server::build(&file).map_err(|problems| {
-        let lines = problems.iter().map(|problem| format!("{name}: {problem}"));
-        lines.collect::<Vec<_>>().join("\n")
+    let running = Running::build(Some(&arguments.conf), file, &mut Sockets::default());
+    let running = running.map_err(|problems| {
+        Problems {
+            file: name,
+            problems,
+        }
+        .to_string()
     })?;
-    server.run();
+    server::run(Steward {
+        running: Arc::new(running),
+    });
     Ok(())
 }
 

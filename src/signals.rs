@@ -1,116 +1,74 @@
-//! What each signal does.
+//! What each signal means.
 //!
-//! | signal | effect |
+//! | signal | order |
 //! |---|---|
-//! | SIGTERM | drain, then exit; a second one, or SIGINT, exits now |
+//! | SIGTERM | drain, then exit; a second one exits now |
 //! | SIGINT | exit now |
+//! | SIGHUP | reload the configuration |
+//! | SIGQUIT | hand over to the process that waits for it |
 //! | SIGUSR1 | open the access log's file anew |
-//! | SIGHUP, SIGQUIT | nothing but a line in the log: reload and hand-over are not supported yet |
-//!
-//! Whatever ends the process, every open exchange leaves its line in the access log first. Pingora is told of the end only
-//! when all is over, so none of its own waiting applies.
 
 use std::io;
-use std::sync::Arc;
-use std::time::Duration;
 
-use async_trait::async_trait;
-use pingora::server::{ShutdownSignal, ShutdownSignalWatch};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::drain::Drain;
-use crate::telemetry::CloseReason;
-use crate::telemetry::access_log::AccessLog;
-
-/// How long open connections have to end by themselves.
-const DRAIN_DEADLINE: Duration = Duration::from_secs(30);
-/// How long the access log's last lines may take.
-const LAST_LINES: Duration = Duration::from_secs(10);
-
-/// Waits for signals and does what they ask, until one ends the process.
-pub struct Signals {
-    /// What ends.
-    pub drain: Arc<Drain>,
-    /// What is reopened, and written out at the end.
-    pub log: AccessLog,
+/// What a signal asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// SIGTERM
+    Drain,
+    /// SIGINT
+    Exit,
+    /// SIGHUP
+    Reload,
+    /// SIGQUIT
+    HandOver,
+    /// SIGUSR1
+    Reopen,
 }
 
-#[async_trait]
-impl ShutdownSignalWatch for Signals {
-    async fn recv(&self) -> ShutdownSignal {
-        match Streams::install() {
-            Ok(mut streams) => self.heed(&mut streams).await,
-            Err(error) => log::error!("signals cannot be received, exiting: {error}"),
+impl Order {
+    /// The signal's name.
+    pub fn signal(self) -> &'static str {
+        match self {
+            Order::Drain => "SIGTERM",
+            Order::Exit => "SIGINT",
+            Order::Reload => "SIGHUP",
+            Order::HandOver => "SIGQUIT",
+            Order::Reopen => "SIGUSR1",
         }
-        self.log.flush(LAST_LINES);
-        ShutdownSignal::FastShutdown
     }
+}
+
+/// The signals as they come.
+pub struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+    quit: Signal,
+    user1: Signal,
 }
 
 impl Signals {
-    async fn heed(&self, streams: &mut Streams) {
-        self.drain.heeds_signals();
-        loop {
-            match streams.next().await {
-                Request::Drain => break self.drain(streams).await,
-                Request::Exit => break self.drain.stop(CloseReason::ProcessExit).await,
-                Request::Reopen => self.log.reopen(),
-                Request::Unsupported(name, what) => {
-                    log::error!("{name}: {what} is not supported yet, nothing was done");
-                }
-            }
-        }
-    }
-
-    async fn drain(&self, streams: &mut Streams) {
-        let mut drained = std::pin::pin!(self.drain.run(DRAIN_DEADLINE));
-        loop {
-            tokio::select! {
-                () = &mut drained => return,
-                request = streams.next() => match request {
-                    Request::Drain | Request::Exit => break,
-                    Request::Reopen => self.log.reopen(),
-                    Request::Unsupported(name, _) => log::warn!("{name}: ignored while draining"),
-                }
-            }
-        }
-        self.drain.stop(CloseReason::ProcessExit).await;
-    }
-}
-
-enum Request {
-    Drain,
-    Exit,
-    Reopen,
-    Unsupported(&'static str, &'static str),
-}
-
-struct Streams {
-    terminate: Signal,
-    interrupt: Signal,
-    user1: Signal,
-    hangup: Signal,
-    quit: Signal,
-}
-
-impl Streams {
-    fn install() -> io::Result<Self> {
-        Ok(Streams {
+    /// From here on signals are orders and end nothing by themselves.
+    pub fn install() -> io::Result<Self> {
+        Ok(Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
-            user1: signal(SignalKind::user_defined1())?,
             hangup: signal(SignalKind::hangup())?,
             quit: signal(SignalKind::quit())?,
+            user1: signal(SignalKind::user_defined1())?,
         })
     }
 
-    async fn next(&mut self) -> Request {
+    /// The next order.
+    pub async fn next(&mut self) -> Order {
         tokio::select! {
-            _ = self.terminate.recv() => Request::Drain,
-            _ = self.interrupt.recv() => Request::Exit,
-            _ = self.user1.recv() => Request::Reopen,
-            _ = self.hangup.recv() => Request::Unsupported("SIGHUP", "reload"),
-            _ = self.quit.recv() => Request::Unsupported("SIGQUIT", "handing over to a new process"),
+            _ = self.interrupt.recv() => Order::Exit,
+            _ = self.terminate.recv() => Order::Drain,
+            _ = self.hangup.recv() => Order::Reload,
+            _ = self.quit.recv() => Order::HandOver,
+            _ = self.user1.recv() => Order::Reopen,
         }
     }
 }

@@ -53,6 +53,27 @@ fn millis(duration: std::time::Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
+/// `GET /api/v1/status`: what the process is, and how far it is with its end.
+pub(super) async fn status(State(view): State<View>) -> Response {
+    let drain = &view.drain;
+    let (state, progress) = match (drain.progress(), drain.is_ready()) {
+        (Some(progress), _) => ("draining", Some(progress)),
+        (None, true) => ("serving", None),
+        (None, false) => ("starting", None),
+    };
+    let status = json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "pid": std::process::id(),
+        "drain": {
+            "state": state,
+            "open": drain.connections.len(),
+            "closed": progress.map(|progress| progress.closed()),
+            "secondsLeft": progress.map(|progress| progress.left().as_secs_f64().ceil() as u64),
+        },
+    });
+    Json(status).into_response()
+}
+
 #[derive(Deserialize)]
 pub(super) struct Page {
     limit: Option<usize>,

@@ -1,4 +1,4 @@
-//! The address for operators: metrics and probes, on a listener of its own that outlives a drain.
+//! The address for operators: metrics, probes and the API, on a listener of its own that outlives a drain.
 //!
 //! | path | answer |
 //! |---|---|
@@ -9,27 +9,33 @@
 
 mod api;
 
-use std::sync::Arc;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use async_trait::async_trait;
 use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get};
-use pingora::server::{ListenFds, ShutdownWatch};
-use pingora::services::Service;
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
 
 use crate::drain::Drain;
 use crate::telemetry::metrics::Metrics;
 
-/// The service behind the admin address.
+/// What listens on the admin address. Like the other listeners it can be moved, paused and resumed.
 pub struct Admin {
-    /// The socket, listening; taken at the start.
-    pub socket: Option<std::net::TcpListener>,
-    /// What the pages show.
-    pub view: View,
+    view: View,
+    runtime: OnceLock<Handle>,
+    door: Mutex<Door>,
+}
+
+struct Door {
+    address: SocketAddr,
+    socket: std::net::TcpListener,
+    closing: CancellationToken,
 }
 
 /// What the pages show.
@@ -37,31 +43,83 @@ pub struct Admin {
 pub struct View {
     /// For `/metrics`.
     pub metrics: Arc<Metrics>,
-    /// For `/readyz`.
+    /// For `/readyz` and the tunnels.
     pub drain: Arc<Drain>,
 }
 
-#[async_trait]
-impl Service for Admin {
-    async fn start_service(&mut self, _: Option<ListenFds>, _: ShutdownWatch, _: usize) {
-        let Some(socket) = self.socket.take() else {
-            return;
-        };
-        let served = match TcpListener::from_std(socket) {
-            Ok(socket) => axum::serve(socket, routes(self.view.clone())).await,
-            Err(error) => Err(error),
-        };
-        if let Err(error) = served {
-            log::error!("the admin address is not served: {error}");
+impl Admin {
+    /// An admin address with a socket that listens on it.
+    pub fn new(address: SocketAddr, socket: std::net::TcpListener, view: View) -> Self {
+        Admin {
+            view,
+            runtime: OnceLock::new(),
+            door: Mutex::new(Door {
+                address,
+                socket,
+                closing: CancellationToken::new(),
+            }),
         }
     }
 
-    fn name(&self) -> &str {
-        "admin"
+    /// Begins to answer, on the present runtime.
+    pub fn start(&self) {
+        if self.runtime.set(Handle::current()).is_ok() {
+            self.resume();
+        }
     }
 
-    fn threads(&self) -> Option<usize> {
-        Some(1)
+    /// The address.
+    pub fn address(&self) -> SocketAddr {
+        self.lock().address
+    }
+
+    /// A copy of the socket, for another process.
+    pub fn socket(&self) -> io::Result<std::net::TcpListener> {
+        self.lock().socket.try_clone()
+    }
+
+    /// Moves to another address.
+    pub fn change(&self, address: SocketAddr, socket: std::net::TcpListener) {
+        let mut door = self.lock();
+        door.closing.cancel();
+        (door.address, door.socket) = (address, socket);
+        drop(door);
+        self.resume();
+    }
+
+    /// Stops accepting; whoever shares the socket accepts.
+    pub fn pause(&self) {
+        self.lock().closing.cancel();
+    }
+
+    /// Accepts again.
+    pub fn resume(&self) {
+        let Some(runtime) = self.runtime.get() else {
+            return;
+        };
+        let mut door = self.lock();
+        door.closing = CancellationToken::new();
+        let (closing, view) = (door.closing.clone(), self.view.clone());
+        match door.socket.try_clone() {
+            Ok(socket) => drop(runtime.spawn(async move {
+                closing.run_until_cancelled(serve(socket, view)).await;
+            })),
+            Err(error) => log::error!("the admin address is not served: {error}"),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Door> {
+        self.door.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn serve(socket: std::net::TcpListener, view: View) {
+    let served = match TcpListener::from_std(socket) {
+        Ok(socket) => axum::serve(socket, routes(view)).await,
+        Err(error) => Err(error),
+    };
+    if let Err(error) = served {
+        log::error!("the admin address is not served: {error}");
     }
 }
 
@@ -70,6 +128,7 @@ fn routes(view: View) -> Router {
         .route("/metrics", get(metrics))
         .route("/livez", get("alive\n"))
         .route("/readyz", get(readyz))
+        .route("/api/v1/status", get(api::status))
         .route("/api/v1/tunnels", get(api::tunnels))
         .route("/api/v1/tunnels/{id}", delete(api::kill))
         .with_state(view)

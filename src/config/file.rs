@@ -31,6 +31,53 @@ pub struct File {
 pub struct Server {
     /// `threads`: worker threads, 1 to 1024. Default: one per core.
     pub threads: usize,
+    /// `drain`
+    pub drain: Drain,
+    /// `upgrade`
+    pub upgrade: Upgrade,
+    /// `upgradeSocket`: the Unix socket over which a new process takes over from this one. Default: none.
+    pub upgrade_socket: Option<PathBuf>,
+    /// `pidFile`: where the process writes its id. Default: nowhere.
+    pub pid_file: Option<PathBuf>,
+}
+
+/// `server.drain`: how a process ends.
+#[derive(Debug, Clone)]
+pub struct Drain {
+    /// `readyDelay`: from `/readyz` saying 503 to the close of the listeners; shorter than `deadline`. Default: 0.
+    pub ready_delay: Duration,
+    /// `deadline`: by when all that is open is told to end. Default: 30 s.
+    pub deadline: Duration,
+    /// `rate`: how many tunnels a second are ended at most, before the deadline. Default: as many as it takes.
+    pub rate: Option<u32>,
+}
+
+impl Default for Drain {
+    fn default() -> Self {
+        Drain {
+            ready_delay: Duration::ZERO,
+            deadline: Duration::from_secs(30),
+            rate: None,
+        }
+    }
+}
+
+/// `server.upgrade`: how a process hands over to a new one.
+#[derive(Debug, Clone)]
+pub struct Upgrade {
+    /// `drainDeadline`: how long the old process keeps its tunnels before it drains. Default: 1 h.
+    pub drain_deadline: Duration,
+    /// `timeout`: how long each step of the new process may take until it serves. Default: 30 s.
+    pub timeout: Duration,
+}
+
+impl Default for Upgrade {
+    fn default() -> Self {
+        Upgrade {
+            drain_deadline: Duration::from_secs(60 * 60),
+            timeout: Duration::from_secs(30),
+        }
+    }
 }
 
 /// `admin`
@@ -213,6 +260,8 @@ pub struct TargetGroup {
     pub connect_timeout: Duration,
     /// `responseTimeout`: how long a target may be silent before and within its answer. Default: 60 s.
     pub response_timeout: Duration,
+    /// `deregistrationDelay`: how long the tunnels of a target that left the file are left alone. Default: 300 s.
+    pub deregistration_delay: Duration,
 }
 
 /// How the next target is chosen.
@@ -233,6 +282,8 @@ pub struct Target {
     pub health_check_enabled: bool,
     /// `maintenanceEnabled`: takes nothing new. Default: false.
     pub maintenance_enabled: bool,
+    /// `maintenanceDrain`: in maintenance its tunnels are ended, too. Default: false.
+    pub maintenance_drain: bool,
 }
 
 /// `healthCheck`: whether a TCP connection to the target can be opened.

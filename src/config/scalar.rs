@@ -6,6 +6,7 @@
 use std::fmt::Display;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -67,6 +68,18 @@ impl<'a> Node<'a> {
         units::duration(self.value)
             .map_err(|reason| self.wrong::<()>(reason.expected()))
             .ok()
+    }
+
+    /// A duration that may be 0.
+    pub(super) fn delay(&self) -> Option<Duration> {
+        units::delay(self.value)
+            .map_err(|reason| self.wrong::<()>(reason.expected()))
+            .ok()
+    }
+
+    /// A file's name.
+    pub(super) fn path_of_file(&self) -> Option<PathBuf> {
+        self.text().map(PathBuf::from)
     }
 
     /// One of the words `accepted`. The words `later` are refused as known, but not supported yet.

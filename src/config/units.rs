@@ -19,6 +19,8 @@ pub(super) enum NotADuration {
     Unreadable,
     /// Readable, but too short or too long.
     OutOfRange,
+    /// Readable, but too long, or below 0.
+    NotADelay,
 }
 
 impl NotADuration {
@@ -29,6 +31,7 @@ impl NotADuration {
                 "a duration, in milliseconds or with a unit (\"250ms\", \"90s\", \"1h 30m\")"
             }
             Self::OutOfRange => "a duration from 1 ms to 30 days",
+            Self::NotADelay => "0, or a duration up to 30 days",
         }
     }
 }
@@ -51,6 +54,22 @@ pub(super) fn duration(value: &Value) -> Result<Duration, NotADuration> {
     } else {
         Err(NotADuration::OutOfRange)
     }
+}
+
+/// The delay that `value` stands for: a duration, or 0.
+pub(super) fn delay(value: &Value) -> Result<Duration, NotADuration> {
+    let is_zero = match value {
+        Value::Number(number) => number.as_u64() == Some(0),
+        Value::String(text) => with_unit(text)?.is_zero(),
+        _ => false,
+    };
+    if is_zero {
+        return Ok(Duration::ZERO);
+    }
+    duration(value).map_err(|reason| match reason {
+        NotADuration::OutOfRange => NotADuration::NotADelay,
+        reason => reason,
+    })
 }
 
 fn with_unit(text: &str) -> Result<Duration, NotADuration> {

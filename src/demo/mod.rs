@@ -5,14 +5,18 @@
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::accept_async;
 
 use crate::config;
-use crate::limits;
-use crate::server::Server;
+use crate::config::problem::Problems;
+use crate::listener::Sockets;
+use crate::running::Running;
+use crate::steward::Steward;
+use crate::{limits, server};
 
 const CONFIGURATION: &str = include_str!("demo.yaml");
 const PAGE: &str = include_str!("chat.html");
@@ -32,12 +36,18 @@ pub fn run() -> Result<(), String> {
     let ports = start_targets().map_err(|error| format!("demo: no echo targets: {error}"))?;
     let text = configuration(&ports)?;
     let loaded = config::parse("demo", &text).map_err(|problems| problems.to_string())?;
-    let server = Server::build(&loaded.file).map_err(|problems| {
-        let lines = problems.iter().map(|problem| format!("demo: {problem}"));
-        lines.collect::<Vec<_>>().join("\n")
+    let running = Running::build(None, loaded.file, &mut Sockets::default());
+    let running = running.map_err(|problems| {
+        Problems {
+            file: "demo".to_owned(),
+            problems,
+        }
+        .to_string()
     })?;
     eprintln!("{INSTRUCTIONS}");
-    server.run();
+    server::run(Steward {
+        running: Arc::new(running),
+    });
     Ok(())
 }
 

@@ -6,17 +6,19 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use pingora::apps::{HttpServerApp, ReusedHttpStream};
 use pingora::protocols::http::ServerSession;
 use pingora::server::ShutdownWatch;
 use tokio::net::TcpStream;
+use tokio_util::sync::CancellationToken;
 
 use super::ForwardingRule;
 use crate::drain::Drain;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::Active;
 use crate::telemetry::{CloseReason, Record, RefusalReason};
-use crate::tunnel::{ClientEnd, Tap, Wire};
+use crate::tunnel::{ClientEnd, Leaving, Tap, Wire};
 
 tokio::task_local! {
     /// The connection that the running task serves.
@@ -27,14 +29,16 @@ tokio::task_local! {
 pub struct Connection {
     /// Where the client is.
     pub client: SocketAddr,
-    /// The rule that accepted it.
-    pub rule: Arc<ForwardingRule>,
+    /// The rule of the address that it came to: the one of now, which a reload may change.
+    pub rule: Arc<ArcSwap<ForwardingRule>>,
     /// What went over the wire.
     pub wire: Arc<Wire>,
     /// The end of the process.
     pub drain: Arc<Drain>,
     /// Where its records go.
     pub log: AccessLog,
+    /// Cancelled when its listener closes.
+    closing: CancellationToken,
     /// Counts it as open: also while its tunnel outlives Pingora's part.
     _open: Active,
 }
@@ -42,24 +46,31 @@ pub struct Connection {
 impl Connection {
     pub(super) fn new(
         client: SocketAddr,
-        rule: Arc<ForwardingRule>,
+        rule: Arc<ArcSwap<ForwardingRule>>,
+        closing: CancellationToken,
         drain: Arc<Drain>,
         log: AccessLog,
     ) -> Arc<Self> {
         let client = SocketAddr::new(client.ip().to_canonical(), client.port());
-        let open = rule.metrics.connection();
+        let open = rule.load().metrics.connection();
         Arc::new(Connection {
             client,
             rule,
             wire: Arc::default(),
             drain,
             log,
+            closing,
             _open: open,
         })
     }
 
+    /// Whether it should end after the present request.
+    pub fn is_leaving(&self) -> bool {
+        self.closing.is_cancelled()
+    }
+
     /// Serves the connection to its end, or until all connections are told to stop.
-    pub(super) async fn serve<A: HttpServerApp + Send + Sync + 'static>(
+    pub async fn serve<A: HttpServerApp + Send + Sync + 'static>(
         self: Arc<Self>,
         stream: TcpStream,
         app: Arc<A>,
@@ -82,8 +93,11 @@ impl Connection {
         if let Err(error) = stream.set_nodelay(true) {
             log::debug!("{}: TCP_NODELAY: {error}", self.client);
         }
-        let (wire, drain) = (Arc::clone(&self.wire), self.drain.began());
-        let tap = Tap::new(stream, wire, self.rule.client_timeout, drain);
+        let leaving = Leaving {
+            closing: self.closing.clone(),
+            draining: self.drain.began().clone(),
+        };
+        let tap = Tap::new(stream, Arc::clone(&self.wire), leaving);
         let mut session = ServerSession::new_http1(Box::new(tap));
         session.set_keepalive(Some(0));
         loop {
@@ -109,6 +123,7 @@ impl Connection {
 /// One request's time on the connection, from the wait for its head on.
 struct Turn<'a> {
     connection: &'a Connection,
+    rule: Arc<ForwardingRule>,
     exchanges_before: u64,
     written_before: u64,
     record: Record,
@@ -117,12 +132,14 @@ struct Turn<'a> {
 impl<'a> Turn<'a> {
     fn begin(connection: &'a Connection) -> Self {
         let wire = &connection.wire;
-        wire.await_head();
+        let rule = connection.rule.load_full();
+        wire.await_head(rule.client_timeout);
         Turn {
             connection,
             exchanges_before: wire.exchanges(),
             written_before: wire.written(),
-            record: Record::begin(Arc::clone(&connection.rule.name), connection.client),
+            record: Record::begin(Arc::clone(&rule.name), connection.client),
+            rule,
         }
     }
 }
@@ -142,7 +159,7 @@ impl Drop for Turn<'_> {
         let (reason, refusal, error) = end_without_exchange(self.connection);
         record.refusal = refusal;
         record.error = Some(error.into());
-        self.connection.rule.metrics.count(record, None);
+        self.rule.metrics.count(record, None);
         self.connection.write(record, reason);
     }
 }

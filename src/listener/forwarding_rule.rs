@@ -8,7 +8,9 @@ use std::time::Duration;
 use crate::config::file;
 use crate::rules::{Action, Response, Rules};
 use crate::target_group::{Target, TargetGroup};
-use crate::telemetry::metrics::{Active, CodeCounters, Metrics, RuleMetrics, TunnelMetrics};
+use crate::telemetry::metrics::{
+    Active, CloseCounters, CodeCounters, Metrics, RuleMetrics, TunnelMetrics,
+};
 use crate::tunnel::Limits;
 
 /// The target groups of a configuration, by name: for the build only.
@@ -25,8 +27,8 @@ pub struct ForwardingRule {
     /// Its HTTP rules.
     pub rules: Rules<Arc<Route>>,
     /// What it counts.
-    pub metrics: RuleMetrics,
-    http_rules: Vec<CodeCounters>,
+    pub metrics: Arc<RuleMetrics>,
+    http_rules: Vec<Arc<CodeCounters>>,
 }
 
 impl ForwardingRule {
@@ -59,7 +61,7 @@ impl ForwardingRule {
     }
 
     /// The counters of the HTTP rule at this place in the order of evaluation.
-    pub fn http_rule(&self, place: usize) -> Option<&CodeCounters> {
+    pub fn http_rule(&self, place: usize) -> Option<&Arc<CodeCounters>> {
         self.http_rules.get(place)
     }
 }
@@ -112,8 +114,8 @@ impl Route {
         self.tunnels.open(target.place)
     }
 
-    /// What is counted of the tunnels that this rule opened to the group.
-    pub fn tunnels(&self) -> &TunnelMetrics {
-        &self.tunnels
+    /// Where the ends of these tunnels are counted.
+    pub fn closes(&self) -> Arc<CloseCounters> {
+        Arc::clone(&self.tunnels.closes)
     }
 }

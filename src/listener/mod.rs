@@ -1,161 +1,236 @@
 //! Listening sockets: a forwarding rule's address, the loop that accepts on it, and what serves a connection.
 //!
-//! The sockets are bound before anything is started, so that an address that cannot be had is a message and not half a
+//! The sockets are there before anything is started, so that an address that cannot be had is a message and not half a
 //! process. The accept loops are ours because Pingora's bind on their own, keep 64 KB a connection and end by its signals;
-//! the rest of a connection's life is Pingora's `process_new_http`.
+//! the rest of a connection's life is Pingora's `process_new_http`. A loop can be ended, and begun again, at any time; what was
+//! accepted goes on.
 
 mod connection;
 mod forwarding_rule;
+mod sockets;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use async_trait::async_trait;
-use pingora::apps::HttpServerApp;
-use pingora::server::{ListenFds, ShutdownWatch};
-use pingora::services::Service;
-use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::TcpListener;
+use arc_swap::ArcSwap;
+use futures_util::FutureExt as _;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Handle};
-use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 use crate::drain::Drain;
+use crate::supervisor;
 use crate::telemetry::access_log::AccessLog;
 pub use connection::{CONNECTION, Connection};
 pub use forwarding_rule::{ForwardingRule, Route, TargetGroups};
+pub use sockets::Sockets;
 
-const BACKLOG: i32 = 65_535;
 /// How long a listener rests when the process or the machine has run out of something.
 const REST: Duration = Duration::from_millis(100);
 
-/// Binds an address and listens on it. An IPv6 address takes IPv6 only.
-pub fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
-    let socket = Socket::new(
-        Domain::for_address(address),
-        Type::STREAM,
-        Some(Protocol::TCP),
-    )?;
-    if address.is_ipv6() {
-        socket.set_only_v6(true)?;
-    }
-    socket.set_reuse_address(true)?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
+/// What serves a connection that was accepted: it starts a task.
+pub type Serve = Box<dyn Fn(TcpStream, Arc<Connection>) + Send + Sync>;
+
+/// All listening sockets, with the rules for what arrives there.
+pub struct Listeners {
+    drain: Arc<Drain>,
+    log: AccessLog,
+    runtime: Handle,
+    serve: OnceLock<Serve>,
+    open: Mutex<BTreeMap<SocketAddr, Listener>>,
 }
 
 /// A bound socket and the rule for what arrives there.
-pub struct Listener {
-    /// The socket, listening.
-    pub socket: std::net::TcpListener,
-    /// Its forwarding rule.
-    pub rule: Arc<ForwardingRule>,
+struct Listener {
+    socket: std::net::TcpListener,
+    rule: Arc<ArcSwap<ForwardingRule>>,
+    /// Ends its loop, and tells its connections to go.
+    closing: CancellationToken,
 }
 
-/// The service that accepts on all listeners and serves what it accepts.
-pub struct Listeners<A> {
-    /// What handles the requests.
-    pub app: Arc<A>,
-    /// The sockets; taken at the start.
-    pub listeners: Vec<Listener>,
-    /// Tells when to stop.
-    pub drain: Arc<Drain>,
-    /// Where records go.
-    pub log: AccessLog,
-    /// How many threads serve connections.
-    pub threads: usize,
-}
+/// What to listen on: all forwarding rules, with the sockets of those addresses that are new.
+pub type Plan = Vec<(Arc<ForwardingRule>, Option<std::net::TcpListener>)>;
 
-#[async_trait]
-impl<A: HttpServerApp + Send + Sync + 'static> Service for Listeners<A> {
-    async fn start_service(&mut self, _: Option<ListenFds>, shutdown: ShutdownWatch, _: usize) {
-        let runtime = match runtime(self.threads) {
-            Ok(runtime) => runtime,
-            Err(error) => return log::error!("no threads for connections: {error}"),
-        };
-        let mut loops = JoinSet::new();
-        for listener in std::mem::take(&mut self.listeners) {
-            let accept = self.accept_loop(listener, shutdown.clone());
-            loops.spawn_on(accept, runtime);
+impl Listeners {
+    /// None yet. `threads` will serve connections.
+    pub fn new(drain: Arc<Drain>, log: AccessLog, threads: usize) -> io::Result<Self> {
+        Ok(Listeners {
+            drain,
+            log,
+            runtime: runtime(threads)?,
+            serve: OnceLock::new(),
+            open: Mutex::default(),
+        })
+    }
+
+    /// Begins to accept, and to turn the clocks of the tunnels.
+    pub fn start(self: &Arc<Self>, serve: Serve) {
+        if self.serve.set(serve).is_err() {
+            return;
         }
         let clocks = Arc::clone(&self.drain.tunnels.clocks);
-        runtime.spawn(async move { clocks.run().await });
+        self.runtime.spawn(async move { clocks.run().await });
+        self.runtime.spawn(supervisor::keep_alive());
+        for listener in self.lock().values_mut() {
+            self.accept(listener);
+        }
         self.drain.listening();
-        loops.join_all().await;
     }
 
-    fn threads(&self) -> Option<usize> {
-        Some(1)
+    /// Whether there is a listener on this address.
+    pub fn has(&self, address: &SocketAddr) -> bool {
+        self.lock().contains_key(address)
     }
 
-    fn name(&self) -> &str {
-        "listeners"
+    /// Listens on what the plan says and on nothing else. What goes on listening just gets its new rule.
+    pub fn change(self: &Arc<Self>, plan: Plan) {
+        let mut open = self.lock();
+        open.retain(|address, listener| {
+            let stays = plan.iter().any(|(rule, _)| rule.listen == *address);
+            if !stays {
+                listener.closing.cancel();
+                log::info!("{address}: not listened on any more");
+            }
+            stays
+        });
+        for (rule, socket) in plan {
+            let address = rule.listen;
+            match (open.get(&address), socket) {
+                (Some(listener), _) => listener.rule.store(rule),
+                (None, Some(socket)) => {
+                    let mut listener = Listener {
+                        socket,
+                        rule: Arc::new(ArcSwap::new(rule)),
+                        closing: CancellationToken::new(),
+                    };
+                    self.accept(&mut listener);
+                    open.insert(address, listener);
+                }
+                (None, None) => log::error!("{address}: has no socket"),
+            }
+        }
+    }
+
+    /// Copies of all sockets, for another process.
+    pub fn sockets(&self) -> io::Result<Vec<(SocketAddr, std::net::TcpListener)>> {
+        let open = self.lock();
+        let copy = |(address, listener): (&SocketAddr, &Listener)| {
+            Ok((*address, listener.socket.try_clone()?))
+        };
+        open.iter().map(copy).collect()
+    }
+
+    /// Stops accepting. The sockets stay: whoever shares them accepts.
+    pub fn pause(&self) {
+        for listener in self.lock().values() {
+            listener.closing.cancel();
+        }
+    }
+
+    /// Accepts again.
+    pub fn resume(self: &Arc<Self>) {
+        for listener in self.lock().values_mut() {
+            self.accept(listener);
+        }
+    }
+
+    /// Stops accepting, and gives the sockets up.
+    pub fn close(&self) {
+        for listener in std::mem::take(&mut *self.lock()).into_values() {
+            listener.closing.cancel();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<SocketAddr, Listener>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Begins a loop, once there is something that serves.
+    fn accept(self: &Arc<Self>, listener: &mut Listener) {
+        if self.serve.get().is_none() {
+            return;
+        }
+        listener.closing = self.drain.began().child_token();
+        let entrance = Entrance {
+            rule: Arc::clone(&listener.rule),
+            closing: listener.closing.clone(),
+            listeners: Arc::clone(self),
+        };
+        match listener.socket.try_clone() {
+            Ok(socket) => drop(self.runtime.spawn(entrance.accept(socket))),
+            Err(error) => log::error!("{}: cannot be accepted on: {error}", entrance.address()),
+        }
     }
 }
 
-impl<A: HttpServerApp + Send + Sync + 'static> Listeners<A> {
-    fn accept_loop(
-        &self,
-        listener: Listener,
-        shutdown: ShutdownWatch,
-    ) -> impl Future<Output = ()> + use<A> {
-        let (app, drain, log) = (
-            Arc::clone(&self.app),
-            Arc::clone(&self.drain),
-            self.log.clone(),
-        );
-        async move {
-            let rule = listener.rule;
-            let socket = match TcpListener::from_std(listener.socket) {
-                Ok(socket) => socket,
-                Err(error) => {
-                    return log::error!("{}: cannot be listened on: {error}", rule.listen);
-                }
-            };
-            let began = drain.began();
-            while let Some(accepted) = began.run_until_cancelled(socket.accept()).await {
-                let (stream, client) = match accepted {
-                    Ok(accepted) => accepted,
-                    Err(error) => {
-                        rest_after(&error, rule.listen).await;
-                        continue;
-                    }
-                };
-                let (rule, log) = (Arc::clone(&rule), log.clone());
-                let connection = Connection::new(client, rule, Arc::clone(&drain), log);
-                let (app, shutdown) = (Arc::clone(&app), shutdown.clone());
-                drain
-                    .connections
-                    .spawn(connection.serve(stream, app, shutdown));
+/// Where connections come in: one loop.
+struct Entrance {
+    rule: Arc<ArcSwap<ForwardingRule>>,
+    closing: CancellationToken,
+    listeners: Arc<Listeners>,
+}
+
+impl Entrance {
+    async fn accept(self, socket: std::net::TcpListener) {
+        let socket = match TcpListener::from_std(socket) {
+            Ok(socket) => socket,
+            Err(error) => return log::error!("{}: cannot be accepted on: {error}", self.address()),
+        };
+        while let Some(accepted) = self.closing.run_until_cancelled(socket.accept()).await {
+            match accepted {
+                Ok((stream, client)) => self.serve(stream, client),
+                Err(error) => self.rest_after(&error).await,
             }
         }
+        // Those that the system has accepted already would be reset.
+        while let Some(Ok((stream, client))) = socket.accept().now_or_never() {
+            self.serve(stream, client);
+        }
+    }
+
+    fn serve(&self, stream: TcpStream, client: SocketAddr) {
+        let Some(serve) = self.listeners.serve.get() else {
+            return;
+        };
+        let connection = Connection::new(
+            client,
+            Arc::clone(&self.rule),
+            self.closing.clone(),
+            Arc::clone(&self.listeners.drain),
+            self.listeners.log.clone(),
+        );
+        serve(stream, connection);
+    }
+
+    /// A client that is gone again is nothing to speak of; anything else will not have passed a moment later.
+    async fn rest_after(&self, error: &io::Error) {
+        if matches!(
+            error.kind(),
+            io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted
+        ) {
+            return;
+        }
+        log::error!("{}: cannot accept: {error}", self.address());
+        tokio::time::sleep(REST).await;
+    }
+
+    fn address(&self) -> SocketAddr {
+        self.rule.load().listen
     }
 }
 
 /// The threads that serve connections, for as long as the process lives. They are ours because of one setting: a thread with
 /// more than 256 tasks to run keeps the others in a queue that it looks into now and then; at the usual one time in 61 the
 /// tunnels in there wait far longer than the rest.
-fn runtime(threads: usize) -> io::Result<&'static Handle> {
+fn runtime(threads: usize) -> io::Result<Handle> {
     let runtime = Builder::new_multi_thread()
         .worker_threads(threads)
         .thread_name("connections")
         .global_queue_interval(2)
         .enable_all()
         .build()?;
-    Ok(Box::leak(Box::new(runtime)).handle())
-}
-
-/// A client that is gone again is nothing to speak of; anything else will not have passed a moment later.
-async fn rest_after(error: &io::Error, listen: SocketAddr) {
-    if matches!(
-        error.kind(),
-        io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted
-    ) {
-        return;
-    }
-    log::error!("{listen}: cannot accept: {error}");
-    tokio::time::sleep(REST).await;
+    Ok(Box::leak(Box::new(runtime)).handle().clone())
 }

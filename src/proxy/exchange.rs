@@ -32,6 +32,8 @@ const GRACE: Duration = Duration::from_millis(100);
 /// One request and all that follows from it.
 pub struct Exchange {
     connection: Arc<Connection>,
+    /// The rule of its connection, as it was when the exchange began.
+    rule: Arc<ForwardingRule>,
     /// Goes with the tunnel once there is one.
     ledger: Ledger,
     /// What was read and written on the connection before this exchange.
@@ -51,9 +53,11 @@ impl Exchange {
         let wire = &connection.wire;
         let wire_before = (wire.read() - wire.head_read(), wire.written());
         wire.begin_exchange();
+        let rule = connection.rule.load_full();
         Exchange {
-            ledger: Ledger::begin(&connection),
+            ledger: Ledger::begin(&connection, &rule),
             connection,
+            rule,
             wire_before,
             is_handshake: false,
             tried: Vec::new(),
@@ -66,11 +70,11 @@ impl Exchange {
 
     /// Notes what the client asks, and sets the clocks that Pingora keeps.
     pub(super) fn read_head(&mut self, session: &mut Session) {
-        let limit = Some(self.connection.rule.client_timeout);
+        let limit = Some(self.rule.client_timeout);
         session.set_read_timeout(limit);
         session.set_write_timeout(limit);
         session.set_total_drain_timeout(limit);
-        if self.connection.drain.has_begun() {
+        if self.connection.is_leaving() {
             session.set_keepalive(None);
         }
         self.ledger.record.tracking_id = Uuid::new_v4().simple().to_string();
@@ -110,9 +114,9 @@ impl Exchange {
         self.is_answered = true;
     }
 
-    /// The rule that accepted the connection.
+    /// The forwarding rule.
     pub(super) fn rule(&self) -> Arc<ForwardingRule> {
-        Arc::clone(&self.connection.rule)
+        Arc::clone(&self.rule)
     }
 
     /// The client's address.
@@ -127,7 +131,7 @@ impl Exchange {
 
     /// Notes which HTTP rule matched.
     pub(super) fn matched<G>(&mut self, rule: &Rule<G>) {
-        self.ledger.http_rule = Some(rule.index);
+        self.ledger.http_rule = self.rule.http_rule(rule.index).cloned();
         self.ledger.record.http_rule = Some(Arc::clone(&rule.name));
     }
 
@@ -154,7 +158,7 @@ impl Exchange {
         let body = if is_complete {
             Duration::ZERO
         } else {
-            self.connection.rule.client_timeout + GRACE
+            self.rule.client_timeout + GRACE
         };
         peer.options.connection_timeout = Some(route.group.connect_timeout);
         peer.options.idle_timeout = Some(POOLED);
@@ -218,7 +222,7 @@ impl Exchange {
         self.ledger.record.bytes.response_header = headers::wire_size(answer);
         if is_upgrade {
             self.open_tunnel();
-        } else if self.connection.drain.has_begun() {
+        } else if self.connection.is_leaving() {
             session.set_keepalive(None);
         }
     }
@@ -228,19 +232,18 @@ impl Exchange {
         let (Some(target), Some(route)) = (&self.target, self.ledger.route.clone()) else {
             return;
         };
-        self.connection
-            .rule
+        self.rule
             .metrics
             .handshake(self.ledger.record.clock.elapsed());
         let identity = Identity {
             id: self.ledger.record.tracking_id.clone(),
-            forwarding_rule: Arc::clone(&self.connection.rule.name),
+            forwarding_rule: Arc::clone(&self.rule.name),
             target_group: Arc::clone(&route.group.name),
             target: target.address,
             client: self.connection.client,
         };
         self.ledger.open_tunnel(target);
-        let ledger = self.ledger.take();
+        let ledger = self.ledger.take(&self.rule);
         self.connection.wire.bring_opening(Opening {
             tunnels: Arc::clone(&self.connection.drain.tunnels),
             identity,

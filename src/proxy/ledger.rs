@@ -5,9 +5,9 @@
 
 use std::sync::Arc;
 
-use crate::listener::{Connection, Route};
+use crate::listener::{Connection, ForwardingRule, Route};
 use crate::target_group::Target;
-use crate::telemetry::metrics::Active;
+use crate::telemetry::metrics::{Active, CloseCounters, CodeCounters, RuleMetrics};
 use crate::telemetry::{CloseReason, Frames, Record};
 use crate::tunnel::Ending;
 
@@ -15,31 +15,33 @@ use crate::tunnel::Ending;
 pub(super) struct Ledger {
     /// The record so far.
     pub(super) record: Record,
-    /// Where the HTTP rule that matched stands.
-    pub(super) http_rule: Option<usize>,
-    /// Where the request goes.
+    /// The counters of the HTTP rule that matched.
+    pub(super) http_rule: Option<Arc<CodeCounters>>,
+    /// Where the request goes. A tunnel does not keep it: it may outlive many configurations.
     pub(super) route: Option<Arc<Route>>,
     connection: Arc<Connection>,
-    tunnel: Option<Active>,
+    rule: Arc<RuleMetrics>,
+    tunnel: Option<(Active, Arc<CloseCounters>)>,
     is_written: bool,
 }
 
 impl Ledger {
     /// The ledger of an exchange that begins now.
-    pub(super) fn begin(connection: &Arc<Connection>) -> Self {
+    pub(super) fn begin(connection: &Arc<Connection>, rule: &ForwardingRule) -> Self {
         Ledger {
-            record: Record::begin(Arc::clone(&connection.rule.name), connection.client),
+            record: Record::begin(Arc::clone(&rule.name), connection.client),
             http_rule: None,
             route: None,
             connection: Arc::clone(connection),
+            rule: Arc::clone(&rule.metrics),
             tunnel: None,
             is_written: false,
         }
     }
 
     /// Takes the ledger out; what stays in its place writes nothing.
-    pub(super) fn take(&mut self) -> Ledger {
-        let mut spent = Ledger::begin(&self.connection);
+    pub(super) fn take(&mut self, rule: &ForwardingRule) -> Ledger {
+        let mut spent = Ledger::begin(&self.connection, rule);
         spent.is_written = true;
         std::mem::replace(self, spent)
     }
@@ -48,10 +50,11 @@ impl Ledger {
     pub(super) fn open_tunnel(&mut self, target: &Target) {
         self.record.upgraded = true;
         self.record.status = Some(101);
-        self.tunnel = self
-            .route
-            .as_ref()
-            .and_then(|route| route.open_tunnel(target));
+        let Some(route) = self.route.take() else {
+            return;
+        };
+        let active = route.open_tunnel(target);
+        self.tunnel = active.map(|active| (active, route.closes()));
     }
 
     /// The tunnel is over.
@@ -75,13 +78,10 @@ impl Ledger {
         if std::mem::replace(&mut self.is_written, true) {
             return;
         }
-        let rule = &self.connection.rule;
-        let counters = self.http_rule.and_then(|place| rule.http_rule(place));
-        rule.metrics.count(&self.record, counters);
-        if let (true, Some(route)) = (self.record.upgraded, &self.route) {
-            route.tunnels().close(reason);
+        self.rule.count(&self.record, self.http_rule.as_ref());
+        if let Some((_active, closes)) = self.tunnel.take() {
+            closes.close(reason);
         }
-        self.tunnel = None;
         self.connection.write(&self.record, reason);
     }
 

@@ -6,6 +6,7 @@
 
 mod health_check;
 mod selection;
+mod standing;
 mod target;
 
 use std::net::SocketAddr;
@@ -16,13 +17,13 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use pingora::lb::discovery::Static;
 use pingora::lb::{Backend, Backends, LoadBalancer};
-use pingora::server::ShutdownWatch;
-use pingora::services::background::BackgroundService;
 
 use crate::config::file;
 use crate::telemetry::metrics::Metrics;
-use health_check::TcpProbe;
+use health_check::Settings;
 use selection::RoundRobin;
+pub use standing::Fleet;
+use standing::Standing;
 pub use target::Target;
 
 /// A target group as requests see it.
@@ -42,30 +43,29 @@ pub struct TargetGroup {
 }
 
 impl TargetGroup {
-    /// Builds a group whose targets all count as healthy until their first check.
-    pub fn build(group: &file::TargetGroup, metrics: &Metrics) -> Self {
+    /// Builds a group upon what is known of it. Targets that are not known count as healthy until their first check.
+    fn build(group: &file::TargetGroup, standing: &Standing, metrics: &Metrics) -> Self {
         let targets = targets(group, metrics);
         let backends = targets
             .iter()
             .map(|target| target.backend.clone())
             .collect();
-        let mut balancer = match group.algorithm {
-            file::Algorithm::RoundRobin => {
-                LoadBalancer::from_backends(Backends::new(Static::new(backends)))
-            }
+        standing.configure(Settings::new(group, Arc::clone(&targets)));
+        let backends =
+            Backends::new_with_health_registry(Static::new(backends), Arc::clone(&standing.health));
+        let balancer = match group.algorithm {
+            file::Algorithm::RoundRobin => LoadBalancer::from_backends(backends),
         };
-        balancer.set_health_check(Box::new(TcpProbe::new(group, Arc::clone(&targets))));
-        balancer.health_check_frequency = Some(group.health_check.check_interval);
-        balancer.parallel_health_check = true;
-        if balancer
-            .update()
-            .now_or_never()
-            .is_none_or(|updated| updated.is_err())
-        {
+        let updated = balancer.update().now_or_never();
+        if updated.is_none_or(|updated| updated.is_err()) {
             log::error!(
                 "target group {}: its targets could not be taken over",
                 group.name
             );
+        }
+        for target in targets.iter() {
+            let is_healthy = balancer.backends().ready(&target.backend);
+            target.metrics.healthy.set(is_healthy.into());
         }
         TargetGroup {
             name: group.name.as_str().into(),
@@ -119,11 +119,6 @@ impl TargetGroup {
     pub fn is_healthy(&self, target: &Target) -> bool {
         self.balancer.backends().ready(&target.backend)
     }
-
-    /// Checks the targets until the shutdown.
-    pub async fn check_health(&self, shutdown: ShutdownWatch) {
-        self.balancer.start(shutdown).await;
-    }
 }
 
 fn targets(group: &file::TargetGroup, metrics: &Metrics) -> Arc<[Arc<Target>]> {
@@ -156,6 +151,7 @@ mod tests {
             weight: *weight,
             health_check_enabled: true,
             maintenance_enabled: *maintenance,
+            maintenance_drain: false,
         };
         let group = file::TargetGroup {
             name: "chat".into(),
@@ -170,8 +166,9 @@ mod tests {
             },
             connect_timeout: Duration::from_secs(5),
             response_timeout: Duration::from_secs(60),
+            deregistration_delay: Duration::from_secs(300),
         };
-        TargetGroup::build(&group, &Metrics::new().unwrap())
+        TargetGroup::build(&group, &Standing::new("chat"), &Metrics::new().unwrap())
     }
 
     fn address(place: usize) -> SocketAddr {

@@ -24,7 +24,6 @@ pub struct Target {
 
 impl Target {
     pub(super) fn build(target: &file::Target, place: usize, metrics: TargetMetrics) -> Self {
-        metrics.healthy.set(1);
         Target {
             place,
             address: target.address,

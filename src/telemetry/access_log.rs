@@ -8,9 +8,9 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use prometheus::IntCounter;
@@ -27,6 +27,7 @@ pub struct AccessLog {
     queue: SyncSender<Message>,
     queued_bytes: Arc<AtomicUsize>,
     reopen: Arc<AtomicBool>,
+    next: Arc<Mutex<Option<Output>>>,
     dropped: IntCounter,
 }
 
@@ -39,17 +40,18 @@ enum Message {
 }
 
 impl AccessLog {
-    /// Opens the log at `path`, or on standard output, and starts its writer. `dropped` counts the lines that were lost.
-    pub fn open(path: Option<&Path>, dropped: IntCounter) -> io::Result<Self> {
-        let output = Output::open(path)?;
+    /// Starts the writer. `dropped` counts the lines that were lost.
+    pub fn start(output: Output, dropped: IntCounter) -> io::Result<Self> {
         let (queue, messages) = sync_channel(QUEUED_LINES);
         let queued_bytes = Arc::new(AtomicUsize::new(0));
         let reopen = Arc::new(AtomicBool::new(false));
+        let next = Arc::default();
         let writer = Writer {
             output,
             messages,
             queued_bytes: Arc::clone(&queued_bytes),
             reopen: Arc::clone(&reopen),
+            next: Arc::clone(&next),
             dropped: dropped.clone(),
             torn: false,
             failing: false,
@@ -61,6 +63,7 @@ impl AccessLog {
             queue,
             queued_bytes,
             reopen,
+            next,
             dropped,
         })
     }
@@ -73,6 +76,12 @@ impl AccessLog {
             self.queued_bytes.fetch_sub(size, Ordering::Relaxed);
             self.dropped.inc();
         }
+    }
+
+    /// Has the writer write to this from now on.
+    pub fn switch(&self, output: Output) {
+        *self.next.lock().unwrap_or_else(PoisonError::into_inner) = Some(output);
+        self.reopen();
     }
 
     /// Has the writer open its file anew.
@@ -101,13 +110,23 @@ impl AccessLog {
     }
 }
 
-enum Output {
+/// Where lines go.
+#[derive(Debug)]
+pub enum Output {
+    /// Standard output.
     Stdout,
-    File { path: PathBuf, file: File },
+    /// A file, appended to.
+    File {
+        /// Its name, by which it is opened anew.
+        path: PathBuf,
+        /// The file that had this name.
+        file: File,
+    },
 }
 
 impl Output {
-    fn open(path: Option<&Path>) -> io::Result<Self> {
+    /// Opens the file at `path`, or takes standard output.
+    pub fn open(path: Option<&Path>) -> io::Result<Self> {
         let Some(path) = path else {
             return Ok(Output::Stdout);
         };
@@ -147,6 +166,7 @@ struct Writer {
     messages: Receiver<Message>,
     queued_bytes: Arc<AtomicUsize>,
     reopen: Arc<AtomicBool>,
+    next: Arc<Mutex<Option<Output>>>,
     dropped: IntCounter,
     /// A write stopped in the middle of a line.
     torn: bool,
@@ -232,7 +252,15 @@ impl Writer {
     }
 
     fn reopen_output(&mut self) {
-        match self.output.reopen() {
+        let next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        let reopened = match { next }.take() {
+            Some(output) => {
+                self.output = output;
+                Ok(())
+            }
+            None => self.output.reopen(),
+        };
+        match reopened {
             Ok(()) => self.torn = false,
             Err(error) => {
                 log::error!("access log: cannot be reopened, writing on to the old file: {error}")
@@ -353,7 +381,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("access.log");
         let moved = folder.path().join("access.log.1");
-        let log = AccessLog::open(Some(&path), dropped()).unwrap();
+        let log = AccessLog::start(Output::open(Some(&path)).unwrap(), dropped()).unwrap();
 
         log.write(b"one\n".to_vec());
         log.write(b"two\n".to_vec());
@@ -374,6 +402,7 @@ mod tests {
             queue,
             queued_bytes: Arc::default(),
             reopen: Arc::default(),
+            next: Arc::default(),
             dropped: dropped(),
         };
         log.write(b"kept\n".to_vec());

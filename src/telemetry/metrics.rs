@@ -4,8 +4,9 @@
 //! counts is built; counting is then one atomic addition. Children exist, at 0, from the start wherever the configuration
 //! knows their labels.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::OnceLock;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use prometheus::core::Collector;
@@ -24,6 +25,9 @@ const TUNNEL_SECONDS: &[f64] = &[
     1.0, 10.0, 60.0, 300.0, 900.0, 3600.0, 7200.0, 14400.0, 28800.0, 43200.0, 86400.0,
 ];
 
+const PASSED: &str = "passed";
+const FAILED: &str = "failed";
+
 /// All families. One for the process.
 pub struct Metrics {
     registry: Registry,
@@ -41,10 +45,43 @@ pub struct Metrics {
     health_checks: IntCounterVec,
     target_connect_errors: IntCounterVec,
     config_last_reload: IntGauge,
+    reloads: [IntCounter; 2],
     /// 1 from the beginning of a drain.
     pub draining: IntGauge,
+    /// Seconds to a drain's deadline.
+    pub drain_remaining: IntGauge,
     /// Lines of the access log that were lost.
     pub access_log_dropped: IntCounter,
+    rules: Kept<RuleMetrics>,
+    http_rules: Kept<CodeCounters>,
+    closes: Kept<CloseCounters>,
+}
+
+/// What is counted in one place for all who know its name, for as long as anybody does: a reload makes nothing twice.
+struct Kept<T>(Mutex<HashMap<String, Weak<T>>>);
+
+impl<T> Kept<T> {
+    fn get(&self, name: String, make: impl FnOnce() -> T) -> Arc<T> {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = kept.get(&name).and_then(Weak::upgrade) {
+            return known;
+        }
+        kept.retain(|_, known| known.strong_count() > 0);
+        let made = Arc::new(make());
+        kept.insert(name, Arc::downgrade(&made));
+        made
+    }
+
+    fn names(&self) -> Vec<String> {
+        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.keys().cloned().collect()
+    }
+}
+
+impl<T> Default for Kept<T> {
+    fn default() -> Self {
+        Kept(Mutex::default())
+    }
 }
 
 impl Metrics {
@@ -61,9 +98,7 @@ impl Metrics {
             "Configurations read, by what became of them.",
             &["result"],
         )?;
-        for result in ["applied", "rejected"] {
-            reloads.with_label_values(&[result]);
-        }
+        let reloads = ["applied", "rejected"].map(|result| reloads.with_label_values(&[result]));
         registry.register(Box::new(ProcessCollector::for_self()))?;
         let rule = ["forwarding_rule"].as_slice();
         let tunnel = ["forwarding_rule", "target_group", "target"].as_slice();
@@ -129,7 +164,15 @@ impl Metrics {
                 "config_last_reload_timestamp_seconds",
                 "When the running configuration was applied.",
             )?,
+            reloads,
             draining: families.one_gauge("draining", "1 from the beginning of a drain.")?,
+            drain_remaining: families.one_gauge(
+                "drain_remaining_seconds",
+                "Seconds to the deadline of a drain.",
+            )?,
+            rules: Kept::default(),
+            http_rules: Kept::default(),
+            closes: Kept::default(),
             access_log_dropped: families.one_counter(
                 "access_log_dropped_total",
                 "Lines of the access log that were lost.",
@@ -147,6 +190,17 @@ impl Metrics {
             .set(i64::try_from(now.as_secs()).unwrap_or(i64::MAX));
     }
 
+    /// Notes that a configuration was read while another was running, and whether it was applied.
+    pub fn reloaded(&self, is_applied: bool) {
+        let [applied, rejected] = &self.reloads;
+        if is_applied {
+            applied.inc();
+            self.configured();
+        } else {
+            rejected.inc();
+        }
+    }
+
     /// All metrics in Prometheus' text format.
     pub fn text(&self) -> Result<String, prometheus::Error> {
         let mut text = Vec::new();
@@ -155,8 +209,8 @@ impl Metrics {
     }
 
     /// What a forwarding rule counts.
-    pub fn forwarding_rule(&self, name: &str) -> RuleMetrics {
-        RuleMetrics {
+    pub fn forwarding_rule(&self, name: &str) -> Arc<RuleMetrics> {
+        self.rules.get(name.to_owned(), || RuleMetrics {
             unmatched: self.http_rule(name, ""),
             request_seconds: self.request_seconds.with_label_values(&[name]),
             handshake_seconds: self.handshake_seconds.with_label_values(&[name]),
@@ -166,16 +220,17 @@ impl Metrics {
             connections_active: self.connections_active.with_label_values(&[name]),
             refusals: RefusalReason::ALL
                 .map(|reason| self.refusals.with_label_values(&[name, reason.as_str()])),
-        }
+        })
     }
 
     /// What an HTTP rule counts; the empty name stands for no rule.
-    pub fn http_rule(&self, forwarding_rule: &str, http_rule: &str) -> CodeCounters {
-        CodeCounters {
+    pub fn http_rule(&self, forwarding_rule: &str, http_rule: &str) -> Arc<CodeCounters> {
+        let name = format!("{forwarding_rule}\0{http_rule}");
+        self.http_rules.get(name, || CodeCounters {
             requests: self.requests.clone(),
             labels: [forwarding_rule.to_owned(), http_rule.to_owned()],
             codes: (0..CODES).map(|_| OnceLock::new()).collect(),
-        }
+        })
     }
 
     /// What the tunnels from a forwarding rule to a target group count.
@@ -185,7 +240,6 @@ impl Metrics {
         target_group: &str,
         targets: impl Iterator<Item = SocketAddr>,
     ) -> TunnelMetrics {
-        let both = [forwarding_rule, target_group];
         let per_target = targets.map(|target| {
             let labels = [forwarding_rule, target_group, &target.to_string()];
             (
@@ -195,10 +249,35 @@ impl Metrics {
         });
         TunnelMetrics {
             per_target: per_target.collect(),
-            closed: CloseReason::ALL.map(|reason| {
-                self.tunnels_closed
-                    .with_label_values(&[both[0], both[1], reason.as_str()])
-            }),
+            closes: self.closes(forwarding_rule, target_group),
+        }
+    }
+
+    fn closes(&self, forwarding_rule: &str, target_group: &str) -> Arc<CloseCounters> {
+        let name = format!("{forwarding_rule}\0{target_group}");
+        let child = |reason: CloseReason| {
+            self.tunnels_closed
+                .with_label_values(&[forwarding_rule, target_group, reason.as_str()])
+        };
+        self.closes
+            .get(name, || CloseCounters(CloseReason::ALL.map(child)))
+    }
+
+    /// Drops what was counted of a target that is no more.
+    pub fn forget_target(&self, target_group: &str, target: SocketAddr) {
+        let target = target.to_string();
+        // A child that is not there needs no dropping.
+        for rule in self.rules.names() {
+            let labels = [&rule, target_group, &target];
+            self.tunnels_active.remove_label_values(&labels).ok();
+            self.tunnels_opened.remove_label_values(&labels).ok();
+        }
+        let labels = [target_group, &target];
+        self.target_healthy.remove_label_values(&labels).ok();
+        self.target_connect_errors.remove_label_values(&labels).ok();
+        for result in [PASSED, FAILED] {
+            let labels = [target_group, &target, result];
+            self.health_checks.remove_label_values(&labels).ok();
         }
     }
 
@@ -213,8 +292,8 @@ impl Metrics {
             healthy: self
                 .target_healthy
                 .with_label_values(&[target_group, &target]),
-            checks_passed: check("passed"),
-            checks_failed: check("failed"),
+            checks_passed: check(PASSED),
+            checks_failed: check(FAILED),
             connect_errors: self
                 .target_connect_errors
                 .with_label_values(&[target_group, &target]),
@@ -224,7 +303,7 @@ impl Metrics {
 
 /// The counters of one forwarding rule.
 pub struct RuleMetrics {
-    unmatched: CodeCounters,
+    unmatched: Arc<CodeCounters>,
     request_seconds: Histogram,
     handshake_seconds: Histogram,
     tunnel_seconds: Histogram,
@@ -246,7 +325,7 @@ impl RuleMetrics {
     }
 
     /// Counts an exchange that is over. `requests` are the counters of the HTTP rule that matched, if one did.
-    pub fn count(&self, record: &Record, requests: Option<&CodeCounters>) {
+    pub fn count(&self, record: &Record, requests: Option<&Arc<CodeCounters>>) {
         requests.unwrap_or(&self.unmatched).count(record.status);
         self.bytes_in
             .inc_by(record.bytes.request_header + record.bytes.request_body);
@@ -300,8 +379,12 @@ impl CodeCounters {
 /// The counters of the tunnels from one forwarding rule to one target group.
 pub struct TunnelMetrics {
     per_target: Box<[(IntGauge, IntCounter)]>,
-    closed: [IntCounter; CloseReason::ALL.len()],
+    /// Where their ends are counted.
+    pub closes: Arc<CloseCounters>,
 }
+
+/// `tunnels_closed_total` of the tunnels from one forwarding rule to one target group.
+pub struct CloseCounters([IntCounter; CloseReason::ALL.len()]);
 
 impl TunnelMetrics {
     /// Counts a tunnel that opens, to the target at this place in its group, as active until the guard is dropped.
@@ -310,10 +393,12 @@ impl TunnelMetrics {
         opened.inc();
         Some(Active::count(active))
     }
+}
 
+impl CloseCounters {
     /// Counts a tunnel that is over.
     pub fn close(&self, reason: CloseReason) {
-        self.closed[reason as usize].inc();
+        self.0[reason as usize].inc();
     }
 }
 

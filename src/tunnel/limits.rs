@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::random;
+use super::chance;
 
 /// How long a tunnel may do what.
 #[derive(Debug, Clone, Copy)]
@@ -25,8 +25,7 @@ impl Limits {
     /// When a tunnel that opens now has lived for long enough.
     pub(super) fn death(&self, now: Instant) -> Option<Instant> {
         let lifetime = self.lifetime?;
-        let chance = f64::from(u32::from_ne_bytes(random())) / f64::from(u32::MAX);
-        Some(now + lifetime.mul_f64(1.0 - self.lifetime_jitter * chance))
+        Some(now + lifetime.mul_f64(1.0 - self.lifetime_jitter * chance()))
     }
 }
 

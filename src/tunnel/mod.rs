@@ -32,7 +32,7 @@ pub use ending::{Ending, OnEnd};
 pub use handle::{Handle, Identity};
 pub use limits::Limits;
 use relay::{End, Relay};
-pub use tap::Tap;
+pub use tap::{Leaving, Tap};
 pub use target_tap::Dialler;
 pub use wire::{ClientEnd, Phase, Wire};
 
@@ -164,6 +164,11 @@ fn probe_when_silent(stream: &TcpStream, limits: &Limits) -> io::Result<()> {
     let socket = SockRef::from(stream);
     socket.set_tcp_keepalive(&probes)?;
     socket.set_tcp_user_timeout(Some(limits.idle.max(silence * 2)))
+}
+
+/// A random number from 0 up to, but not, 1.
+pub fn chance() -> f64 {
+    f64::from(u32::from_ne_bytes(random())) / (f64::from(u32::MAX) + 1.0)
 }
 
 /// Four random bytes: a masking key (RFC 6455 section 5.3), or chance.

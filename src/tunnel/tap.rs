@@ -42,8 +42,7 @@ pub struct Tap {
     /// `None` once it was handed over.
     stream: Option<BufWriter<TcpStream>>,
     wire: Arc<Wire>,
-    head_limit: Duration,
-    drain: CancellationToken,
+    leaving: Leaving,
     head: HeadEnd,
     /// What was written in answer to a handshake, with the number of its exchange.
     answer: Option<(u64, Answer)>,
@@ -53,9 +52,18 @@ pub struct Tap {
     early: Vec<u8>,
     /// Made when there is something to wait for.
     clock: Option<Clock>,
-    drain_begins: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
+    leaves: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
     /// Runs while the client takes nothing of what is written to it.
     write_clock: Option<Pin<Box<Sleep>>>,
+}
+
+/// When a connection that says nothing has to go.
+#[derive(Debug, Clone)]
+pub struct Leaving {
+    /// Cancelled when its listener closes: one that waits between two requests ends.
+    pub closing: CancellationToken,
+    /// Cancelled when the process drains: one that has not said anything yet gets a last chance.
+    pub draining: CancellationToken,
 }
 
 /// The clock of one phase of one request.
@@ -67,25 +75,18 @@ struct Clock {
 }
 
 impl Tap {
-    /// Taps a stream. A head has `head_limit` from its first byte, and the wait for that byte as long; when `drain` is
-    /// cancelled, a connection that waits between two requests ends.
-    pub fn new(
-        stream: TcpStream,
-        wire: Arc<Wire>,
-        head_limit: Duration,
-        drain: CancellationToken,
-    ) -> Self {
+    /// Taps a stream. A head has the limit that the wire tells from its first byte, and the wait for that byte as long.
+    pub fn new(stream: TcpStream, wire: Arc<Wire>, leaving: Leaving) -> Self {
         Tap {
             stream: Some(BufWriter::with_capacity(WRITE_BUFFER, stream)),
             wire,
-            head_limit,
-            drain,
+            leaving,
             head: HeadEnd::default(),
             answer: None,
             is_101_written: false,
             early: Vec::new(),
             clock: None,
-            drain_begins: None,
+            leaves: None,
             write_clock: None,
         }
     }
@@ -132,15 +133,15 @@ impl Tap {
         if let Poll::Ready(count) = self.poll_stream(cx, buf) {
             let count = count?;
             if is_silent {
-                (self.clock, self.drain_begins) = (None, None);
+                (self.clock, self.leaves) = (None, None);
             }
             let read = &buf.filled()[buf.filled().len() - count..];
             let shown = self.head.find(read).unwrap_or(count);
             self.keep_beyond(shown, count, buf);
             return Poll::Ready(Ok(()));
         }
-        let mut limit = self.head_limit;
-        if is_silent && self.poll_drain(cx).is_ready() {
+        let mut limit = self.wire.client_limit();
+        if is_silent && self.poll_leaving(cx).is_ready() {
             if self.wire.exchanges() > 0 {
                 return Poll::Ready(Ok(()));
             }
@@ -231,7 +232,7 @@ impl Tap {
             self.write_clock = None;
             return write;
         }
-        let limit = self.head_limit;
+        let limit = self.wire.client_limit();
         let clock = self
             .write_clock
             .get_or_insert_with(|| Box::pin(sleep(limit)));
@@ -240,15 +241,16 @@ impl Tap {
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 
-    fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.drain.is_cancelled() {
+    fn poll_leaving(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let token = match self.wire.exchanges() {
+            0 => &self.leaving.draining,
+            _ => &self.leaving.closing,
+        };
+        if token.is_cancelled() {
             return Poll::Ready(());
         }
-        let begins = || Box::pin(self.drain.clone().cancelled_owned());
-        self.drain_begins
-            .get_or_insert_with(begins)
-            .as_mut()
-            .poll(cx)
+        let leaves = || Box::pin(token.clone().cancelled_owned());
+        self.leaves.get_or_insert_with(leaves).as_mut().poll(cx)
     }
 
     /// Tells a client that has begun a head; one that has said nothing is left without a word.

@@ -49,6 +49,8 @@ pub struct Wire {
     head_read: AtomicU64,
     head_answer: AtomicU16,
     began: Instant,
+    /// How long to wait for the client, in milliseconds.
+    client_limit: AtomicU64,
     /// When the handshake has to be answered, in milliseconds from `began`.
     handshake_end: AtomicU64,
     body_left: AtomicU64,
@@ -76,6 +78,7 @@ impl Wire {
             head_read: AtomicU64::new(0),
             head_answer: AtomicU16::new(0),
             began: Instant::now(),
+            client_limit: AtomicU64::new(0),
             handshake_end: AtomicU64::new(0),
             body_left: AtomicU64::new(0),
             handed_over: AtomicBool::new(false),
@@ -93,11 +96,18 @@ impl Wire {
         }
     }
 
-    /// From here on the next request's head is awaited.
-    pub fn await_head(&self) {
+    /// From here on the next request's head is awaited. The client may take this long for it, and for each of its parts in what
+    /// follows.
+    pub fn await_head(&self, limit: Duration) {
+        let millis = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
+        self.client_limit.store(millis, Relaxed);
         self.head_read.store(0, Relaxed);
         self.head_answer.store(0, Relaxed);
         self.enter(Phase::Head);
+    }
+
+    pub(super) fn client_limit(&self) -> Duration {
+        Duration::from_millis(self.client_limit.load(Relaxed))
     }
 
     /// A head has arrived, and its exchange begins.
@@ -268,7 +278,7 @@ mod tests {
         wire.count_written(b"HTTP/1.1 500 No\r\n");
         assert_eq!((wire.head_read(), wire.head_answer()), (10, Some(400)));
 
-        wire.await_head();
+        wire.await_head(Duration::from_secs(1));
         wire.begin_exchange();
         wire.count_read(5);
         wire.count_written(b"HTTP/1.1 200 OK\r\n");

@@ -11,13 +11,16 @@ mod harness;
 
 mod access_log;
 mod command_line;
+mod drain;
 mod hand_over;
 mod handshake;
 mod http;
 mod messages;
 mod operations;
 mod relay;
+mod reload;
 mod rules;
 mod targets;
 mod timeouts;
 mod tunnels;
+mod upgrade;

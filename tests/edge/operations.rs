@@ -11,9 +11,9 @@ use tokio::sync::Notify;
 use tokio::time::sleep;
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::harness::edge::forwarding_to;
+use crate::harness::edge::{forwarding_to, lines_of};
 use crate::harness::target::{ok, refusing};
-use crate::harness::{Connection, Edge, Target, eventually, soon};
+use crate::harness::{Connection, Edge, Load, Target, eventually, soon};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 
@@ -176,24 +176,26 @@ async fn after_a_rename_sigusr1_begins_a_new_file_and_no_line_is_lost() {
     assert_eq!(edge.metric("access_log_dropped_total"), 0.0);
 }
 
-#[tokio::test]
-async fn sighup_and_sigquit_change_nothing_and_say_so() {
-    let mut edge = Edge::start(&with_static("")).await;
-    let mut client = edge.connect().await;
-    for signal in ["HUP", "QUIT"] {
-        edge.signal(signal);
-        eventually("an error line", || {
-            let said = edge.diagnostics();
-            let error = format!("ERROR SIG{signal}: ");
-            said.contains(&error).then_some(())
-        })
-        .await;
-        requests(&mut client, 1).await;
-        assert!(edge.admin_page("/readyz").contains(" 200 "));
-        assert_eq!(edge.metric("draining"), 0.0);
-        assert_eq!(edge.get("/").await.status, 200);
-        assert!(edge.is_running());
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rotations_under_load_lose_and_split_no_line() {
+    const ROTATIONS: usize = 10;
+    let mut edge = Edge::start(&with_static("accessLog: {path: FOLDER/access.log}")).await;
+    let path = edge.folder.path().join("access.log");
+    let old = |turn: usize| path.with_extension(turn.to_string());
+    let load = Load::on(edge.address);
+    for turn in 0..ROTATIONS {
+        let is_in_use = || (lines_of(&path).len() >= 20).then_some(());
+        eventually("lines in the new file", is_in_use).await;
+        std::fs::rename(&path, old(turn)).unwrap();
+        edge.signal("USR1");
     }
+    let requests = load.stop().await;
+
+    edge.signal("TERM");
+    assert_eq!(edge.exited().await.code(), Some(0));
+    let all: Vec<_> = (0..ROTATIONS).map(old).chain([path.clone()]).collect();
+    let counts: Vec<_> = all.iter().map(|path| lines(path).len()).collect();
+    assert_eq!(counts.iter().sum::<usize>(), requests, "{counts:?}");
 }
 
 #[tokio::test]

@@ -17,10 +17,12 @@ pub(super) const NEGATE: bool = false;
 
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 pub(super) const RESPONSE_TIMEOUT: Duration = Duration::from_secs(60);
+pub(super) const DEREGISTRATION_DELAY: Duration = Duration::from_secs(300);
 
 pub(super) const WEIGHT: u16 = 1;
 pub(super) const HEALTH_CHECK_ENABLED: bool = true;
 pub(super) const MAINTENANCE_ENABLED: bool = false;
+pub(super) const MAINTENANCE_DRAIN: bool = false;
 
 pub(super) const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
 pub(super) const CHECK_INTERVAL: Duration = Duration::from_secs(2);

@@ -10,17 +10,17 @@ mod defaults;
 mod expression;
 mod forwarding_rule;
 mod http_rule;
+mod server;
 mod target_group;
 mod tunnel;
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 
 use serde_json::Value;
 
 use self::addresses::Addresses;
-use super::file::{AccessLog, Action, Admin, File, ForwardingRule, Server, TargetGroup};
+use super::file::{AccessLog, Action, Admin, File, ForwardingRule, TargetGroup};
 use super::tree::{Mapping, Node};
 use super::unique::Unique;
 
@@ -33,7 +33,6 @@ const KEYS: &[&str] = &[
     "targetGroups",
 ];
 
-const SERVER_KEYS: &[&str] = &["threads"];
 const ADMIN_KEYS: &[&str] = &["listen"];
 const ACCESS_LOG_KEYS: &[&str] = &["path"];
 
@@ -41,7 +40,7 @@ const ACCESS_LOG_KEYS: &[&str] = &["path"];
 pub(super) fn file(top: &Node) -> Option<File> {
     let mapping = top.mapping(KEYS)?;
     let mut addresses = Addresses::default();
-    let server = server(&mapping);
+    let server = server::read(&mapping);
     let admin = admin(&mapping, &mut addresses);
     let access_log = access_log(&mapping);
     refuse_certificates(&mapping);
@@ -56,14 +55,6 @@ pub(super) fn file(top: &Node) -> Option<File> {
     };
     warn_of_unused_groups(&file, &mapping);
     Some(file)
-}
-
-fn server(top: &Mapping) -> Option<Server> {
-    let mapping = top.section("server", SERVER_KEYS)?;
-    let threads = mapping.or("threads", defaults::threads(), |node| {
-        node.integer(1..=1024)
-    });
-    Some(Server { threads: threads? })
 }
 
 fn admin(top: &Mapping, addresses: &mut Addresses) -> Option<Admin> {
@@ -85,7 +76,7 @@ fn admin_address(node: &Node) -> Option<SocketAddr> {
 
 fn access_log(top: &Mapping) -> Option<AccessLog> {
     let mapping = top.section("accessLog", ACCESS_LOG_KEYS)?;
-    let path = mapping.or("path", None, |node| Some(Some(PathBuf::from(node.text()?))));
+    let path = mapping.or("path", None, |node| node.path_of_file().map(Some));
     Some(AccessLog { path: path? })
 }
 
@@ -183,7 +174,9 @@ mod tests {
         keys(&top, &mut found);
         let known = [
             KEYS,
-            SERVER_KEYS,
+            server::KEYS,
+            server::DRAIN_KEYS,
+            server::UPGRADE_KEYS,
             ADMIN_KEYS,
             ACCESS_LOG_KEYS,
             forwarding_rule::KEYS,

@@ -17,6 +17,7 @@ pub(super) const KEYS: &[&str] = &[
     "httpHealthCheck",
     "connectTimeout",
     "responseTimeout",
+    "deregistrationDelay",
 ];
 
 pub(super) const TARGET_KEYS: &[&str] = &[
@@ -25,6 +26,7 @@ pub(super) const TARGET_KEYS: &[&str] = &[
     "weight",
     "healthCheckEnabled",
     "maintenanceEnabled",
+    "maintenanceDrain",
     "proxyProtocol",
 ];
 
@@ -59,6 +61,11 @@ pub(super) fn read(node: Node, names: &mut Unique<String>) -> Option<TargetGroup
         defaults::RESPONSE_TIMEOUT,
         Node::duration,
     );
+    let deregistration_delay = mapping.or(
+        "deregistrationDelay",
+        defaults::DEREGISTRATION_DELAY,
+        Node::delay,
+    );
     protocol.and(version)?;
     Some(TargetGroup {
         name: name?,
@@ -67,6 +74,7 @@ pub(super) fn read(node: Node, names: &mut Unique<String>) -> Option<TargetGroup
         health_check: health_check?,
         connect_timeout: connect_timeout?,
         response_timeout: response_timeout?,
+        deregistration_delay: deregistration_delay?,
     })
 }
 
@@ -121,6 +129,17 @@ fn target(node: Node, addresses: &mut Unique<SocketAddr>) -> Option<Target> {
         defaults::MAINTENANCE_ENABLED,
         Node::boolean,
     );
+    let maintenance_drain = mapping.or(
+        "maintenanceDrain",
+        defaults::MAINTENANCE_DRAIN,
+        Node::boolean,
+    );
+    if maintenance_drain == Some(true) && maintenance_enabled == Some(false) {
+        mapping.warning(
+            "maintenanceDrain",
+            "has no effect without maintenanceEnabled",
+        );
+    }
     mapping.or("proxyProtocol", (), |node| {
         node.choice(&[("none", ())], &["v1", "v2", "v2ssl"])
     })?;
@@ -129,6 +148,7 @@ fn target(node: Node, addresses: &mut Unique<SocketAddr>) -> Option<Target> {
         weight: weight?,
         health_check_enabled: health_check_enabled?,
         maintenance_enabled: maintenance_enabled?,
+        maintenance_drain: maintenance_drain?,
     })
 }
 

@@ -2,15 +2,24 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
+use tokio::task::JoinSet;
 
 use super::{Noise, soon};
 
 /// A handshake that RFC 6455 would approve of.
 pub const HANDSHAKE: &str = "GET /chat HTTP/1.1\r\nHost: example.com\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
     Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+
+/// The opcode of a Close frame.
+pub const CLOSE: u8 = 8;
+/// The code of a Close for those who are sent away.
+pub const GOING_AWAY: u16 = 1001;
+/// A text frame of a client, with an empty key.
+pub const HI: [u8; 8] = [0x81, 0x82, 0, 0, 0, 0, b'h', b'i'];
 
 /// A TCP connection of a client, or of a target.
 pub struct Connection {
@@ -71,6 +80,16 @@ impl Connection {
             .await
             .unwrap()
             .into()
+    }
+
+    /// Opens a tunnel through the Culvert at this address, with [`HANDSHAKE`] for this path; the head of its 101 comes too.
+    pub async fn tunnel(address: SocketAddr, path: &str) -> (Self, String) {
+        let mut client = Connection::open(address).await;
+        let handshake = HANDSHAKE.replace("/chat ", &format!("{path} "));
+        client.send(handshake).await;
+        let head = client.head().await;
+        assert_eq!(status(&head), 101, "{head}");
+        (client, head)
     }
 
     /// The socket, and what was read beyond what was asked for.
@@ -178,6 +197,56 @@ impl Connection {
         }
     }
 
+    /// Reads a frame of at most 125 bytes, however long it takes: its opcode and its payload. `None` at the end.
+    pub async fn frame(&mut self) -> Option<(u8, Vec<u8>)> {
+        loop {
+            if let Some(frame) = take_frame(&mut self.rest) {
+                return Some(frame);
+            }
+            let read = self.stream.read_buf(&mut self.rest).await;
+            read.ok().filter(|read| *read > 0)?;
+        }
+    }
+
+    /// Says hi as a client in a tunnel to a target that sends messages back, such as [`Target::named`], and hears it.
+    ///
+    /// [`Target::named`]: super::Target::named
+    pub async fn say_hi(&mut self) {
+        self.send(HI).await;
+        let echo = soon("the echo", self.frame()).await;
+        assert_eq!(echo, Some((1, b"hi".to_vec())));
+    }
+
+    /// Reads, as a client, a Close of 1001 and nothing before it, answers it, and reads to the end, before which nothing comes.
+    pub async fn is_sent_away(&mut self) {
+        let close = soon("the Close", self.frame()).await;
+        assert_eq!(close, Some((CLOSE, GOING_AWAY.to_be_bytes().to_vec())));
+        self.leave(GOING_AWAY).await;
+        assert_eq!(self.to_end().await, b"");
+    }
+
+    /// Sends a client's Close with this code and a FIN, if anybody is still there to hear them.
+    pub async fn leave(&mut self, code: u16) {
+        let close = [&[0x88, 0x82, 0, 0, 0, 0], code.to_be_bytes().as_slice()].concat();
+        self.stream.write_all(&close).await.ok();
+        self.stream.shutdown().await.ok();
+    }
+
+    /// Sends every message back as a target, answers a Close, and hears the client out.
+    pub async fn echo_messages(&mut self) {
+        while let Some((opcode, payload)) = self.frame().await {
+            let head = [0x80 | opcode, u8::try_from(payload.len()).unwrap()];
+            let echo = [head.as_slice(), &payload].concat();
+            if self.stream.write_all(&echo).await.is_err() {
+                return;
+            }
+            if opcode == CLOSE {
+                while self.frame().await.is_some() {}
+                return;
+            }
+        }
+    }
+
     /// Reads one chunk of a chunked body; the last one is empty.
     pub async fn chunk(&mut self) -> Vec<u8> {
         let mut size = String::new();
@@ -253,6 +322,36 @@ impl Connection {
         }
         std::mem::take(&mut self.rest)
     }
+}
+
+/// When each of these clients, sent away (see [`Connection::is_sent_away`]), saw its connection end, since a moment; in order.
+pub async fn sent_away(clients: Vec<Connection>, since: Instant) -> Vec<Duration> {
+    let mut waiting = JoinSet::new();
+    for mut client in clients {
+        waiting.spawn(async move {
+            client.is_sent_away().await;
+            since.elapsed()
+        });
+    }
+    let mut moments = waiting.join_all().await;
+    moments.sort();
+    moments
+}
+
+/// Takes a whole frame from the front, if there is one.
+fn take_frame(bytes: &mut Vec<u8>) -> Option<(u8, Vec<u8>)> {
+    let &[first, second] = bytes.first_chunk()?;
+    let length = usize::from(second & 0x7F);
+    assert!(length < 126, "a frame of more than 125 bytes");
+    let (key, start) = match second & 0x80 {
+        0 => ([0; 4], 2),
+        _ => (*bytes.get(2..)?.first_chunk()?, 6),
+    };
+    let payload = bytes.get(start..start + length)?;
+    let clear = payload.iter().zip(key.iter().cycle());
+    let clear = clear.map(|(byte, key)| byte ^ key).collect();
+    bytes.drain(..start + length);
+    Some((first & 0x0F, clear))
 }
 
 /// The status in an answer's head.

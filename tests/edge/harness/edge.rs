@@ -2,23 +2,28 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 
+use futures_util::{StreamExt as _, stream};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::handshake::client::{Request, Response};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
 
-use super::client::{HANDSHAKE, status};
 use super::process::Unread;
 use super::target::any_size;
-use super::{Answer, Connection, Process, eventually};
+use super::{Answer, Connection, PATIENCE, Process, eventually, soon};
 
 /// A WebSocket client's end.
 pub type WebSocket = WebSocketStream<MaybeTlsStream<tokio::net::TcpStream>>;
 
-/// A running Culvert. Dropping it kills the process.
+/// How many tunnels are being opened at the same time.
+const OPENING: usize = 16;
+
+/// A running Culvert. Dropping it kills the process, and every other that runs with its configuration.
 pub struct Edge {
     /// Where it listens.
     pub address: SocketAddr,
@@ -51,15 +56,7 @@ impl Edge {
     fn spawn(configuration: &str) -> Edge {
         let folder = tempfile::tempdir().unwrap();
         let [address, admin] = free_addresses();
-        let mut text = configuration
-            .replace("LISTEN_PORT", &address.port().to_string())
-            .replace("ADMIN_PORT", &admin.port().to_string())
-            .replace("FOLDER", folder.path().to_str().unwrap());
-        if !text.contains("admin:") {
-            text.push_str(&format!("\nadmin: {{listen: {admin}}}\n"));
-        }
-        let path = folder.path().join("culvert.yaml");
-        std::fs::write(&path, text).unwrap();
+        let path = write_configuration(configuration, &folder, address, admin);
         let process = Process::start(&["-c", path.to_str().unwrap()]);
         Edge {
             address,
@@ -86,6 +83,88 @@ impl Edge {
         let said = self.diagnostics();
         assert!(said.contains("in use"), "the process ended:\n{said}");
         None
+    }
+
+    /// Its configuration.
+    pub fn file(&self) -> PathBuf {
+        self.folder.path().join(FILE)
+    }
+
+    /// Writes another configuration, with the same words for the same ports and folder; nobody is told.
+    pub fn configure(&self, configuration: &str) {
+        write_configuration(configuration, &self.folder, self.address, self.admin);
+    }
+
+    /// Writes another configuration and sends SIGHUP; waits until it is applied.
+    pub async fn reload(&self, configuration: &str) {
+        let applied = || self.metric("config_reloads_total{result=\"applied\"}");
+        let before = applied();
+        self.configure(configuration);
+        self.signal("HUP");
+        let is_applied = || (applied() > before).then_some(());
+        eventually("the configuration is applied", is_applied).await;
+    }
+
+    /// Starts another process with the same configuration, which waits to take over, and sends SIGQUIT until the hand-over is
+    /// done. Needs `server.pidFile` to be `FOLDER/culvert.pid`.
+    pub async fn hand_over(&self) -> Process {
+        let successor = Process::start(&["-c", self.file().to_str().unwrap(), "-u"]);
+        let handing_over = async {
+            // It takes a moment until the new process waits; a SIGQUIT before that is an error line.
+            while !self.sigquit_hands_over_to(&successor).await {}
+        };
+        soon("the hand-over", handing_over).await;
+        successor
+    }
+
+    async fn sigquit_hands_over_to(&self, successor: &Process) -> bool {
+        let before = self.errors_about("SIGQUIT");
+        self.signal("QUIT");
+        eventually("the hand-over is done or refused", || {
+            let is_done = self.pid_in_file() == Some(successor.id());
+            let is_refused = self.errors_about("SIGQUIT") > before;
+            (is_done || is_refused).then_some(is_done)
+        })
+        .await
+    }
+
+    /// How many error lines there are on standard error that have this word.
+    pub fn errors_about(&self, word: &str) -> usize {
+        let said = self.diagnostics();
+        let lines = said.lines();
+        let errors = lines.filter(|line| line.contains("ERROR") && line.contains(word));
+        errors.count()
+    }
+
+    /// What is in `FOLDER/culvert.pid`.
+    pub fn pid_in_file(&self) -> Option<u32> {
+        let text = std::fs::read_to_string(self.folder.path().join("culvert.pid"));
+        text.ok()?.trim().parse().ok()
+    }
+
+    /// All processes that run with its configuration: itself, unless it has ended, and what took or may take over from it.
+    pub fn processes(&self) -> Vec<u32> {
+        let folder = self.folder.path().to_str().unwrap().as_bytes();
+        let runs_here = |pid: &u32| {
+            let command = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            command.windows(folder.len()).any(|part| part == folder)
+        };
+        let entries = std::fs::read_dir("/proc").unwrap();
+        let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+        pids.filter(runs_here).collect()
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// What `/api/v1/status` says of a drain.
+    pub fn drain_status(&self) -> Value {
+        let page = self.admin_page("/api/v1/status");
+        let (_, body) = page.split_once("\r\n\r\n").unwrap();
+        let mut status: Value = serde_json::from_str(body).expect("the status is JSON");
+        status["drain"].take()
     }
 
     /// An admin page, with its head.
@@ -151,11 +230,24 @@ impl Edge {
 
     /// Opens a tunnel with [`HANDSHAKE`]; the head of its 101 comes too.
     pub async fn tunnel(&self) -> (Connection, String) {
-        let mut client = self.connect().await;
-        client.send(HANDSHAKE).await;
-        let head = client.head().await;
-        assert_eq!(status(&head), 101, "{head}");
-        (client, head)
+        Connection::tunnel(self.address, "/chat").await
+    }
+
+    /// Opens this many tunnels, for the paths /0, /1 and so on.
+    pub async fn tunnels(&self, count: usize) -> Vec<Connection> {
+        let open = async |number| {
+            let path = format!("/{number}");
+            Connection::tunnel(self.address, &path).await.0
+        };
+        let opening = stream::iter(0..count).map(open);
+        opening.buffered(OPENING).collect().await
+    }
+
+    /// How many tunnels to a target of the group `group` are open, as the metrics say.
+    pub fn tunnels_active(&self, target: SocketAddr) -> f64 {
+        self.metric(&format!(
+            "tunnels_active{{forwarding_rule=\"edge\",target=\"{target}\",target_group=\"group\"}}"
+        ))
     }
 
     /// All lines of the access log so far, parsed.
@@ -211,6 +303,11 @@ impl Edge {
         self.process.is_running()
     }
 
+    /// Waits for the process's end, while others may go on in its place.
+    pub async fn exited(&mut self) -> ExitStatus {
+        self.process.exited().await
+    }
+
     /// Waits for the process's end; returns how it ended and all lines of the access log.
     pub async fn ended(mut self) -> (ExitStatus, Vec<Value>) {
         let status = self.process.ended().await;
@@ -222,6 +319,52 @@ impl Edge {
         self.signal("TERM");
         self.ended().await
     }
+}
+
+impl Drop for Edge {
+    fn drop(&mut self) {
+        // Again and again: one that is killed may just have started another.
+        for _ in 0..100 {
+            let running = self.processes();
+            if running.is_empty() {
+                break;
+            }
+            for pid in running {
+                let pid = Pid::from_raw(pid as i32).expect("none is 0");
+                kill_process(pid, Signal::KILL).ok();
+            }
+        }
+    }
+}
+
+/// The name of the configuration in an edge's folder.
+const FILE: &str = "culvert.yaml";
+
+fn write_configuration(
+    configuration: &str,
+    folder: &TempDir,
+    address: SocketAddr,
+    admin: SocketAddr,
+) -> PathBuf {
+    let mut text = configuration
+        .replace("LISTEN_PORT", &address.port().to_string())
+        .replace("ADMIN_PORT", &admin.port().to_string())
+        .replace("FOLDER", folder.path().to_str().unwrap());
+    if !text.contains("admin:") {
+        text.push_str(&format!("\nadmin: {{listen: {admin}}}\n"));
+    }
+    let path = folder.path().join(FILE);
+    std::fs::write(&path, text).unwrap();
+    path
+}
+
+/// The lines of an access log's file so far, parsed; none if it is not there.
+pub fn lines_of(path: &Path) -> Vec<Value> {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    // The last may just be being written.
+    let whole = &text[..text.rfind('\n').map_or(0, |end| end + 1)];
+    let parse = |line| serde_json::from_str(line).expect("a line is JSON");
+    whole.lines().map(parse).collect()
 }
 
 /// The configuration of [`Edge::forwarding_to`].
@@ -251,7 +394,7 @@ targetGroups:
     )
 }
 
-/// The answer to a GET, whole; `None` where nobody answers.
+/// The answer to a GET, whole; `None` where nobody answers, or not for long.
 pub fn get_now(address: SocketAddr, path: &str) -> Option<String> {
     request_now(address, "GET", path)
 }
@@ -263,7 +406,8 @@ pub fn body_of(answer: &str) -> Value {
 }
 
 fn request_now(address: SocketAddr, method: &str, path: &str) -> Option<String> {
-    let mut stream = TcpStream::connect(address).ok()?;
+    let mut stream = TcpStream::connect_timeout(&address, PATIENCE).ok()?;
+    stream.set_read_timeout(Some(PATIENCE)).ok()?;
     let request = format!("{method} {path} HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).ok()?;
     let mut answer = String::new();

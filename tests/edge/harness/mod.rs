@@ -1,8 +1,9 @@
-//! The stage: [`Edge`] is a running Culvert, [`target`] and [`client`] play the two ends. What is said on the command line is
-//! a [`Process`].
+//! The stage: [`Edge`] is a running Culvert, [`target`] and [`client`] play the two ends, and a
+//! [`Load`] is many clients. What is said on the command line is a [`Process`].
 
 pub mod client;
 pub mod edge;
+mod load;
 mod noise;
 pub mod process;
 pub mod target;
@@ -13,6 +14,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 pub use client::{Answer, Connection};
 pub use edge::Edge;
+pub use load::Load;
 pub use noise::Noise;
 pub use process::Process;
 pub use target::Target;

@@ -89,9 +89,14 @@ impl Process {
         self.child.try_wait().unwrap().is_none()
     }
 
+    /// Waits for the end, but not for those who may still have something to say on its outputs: what it started.
+    pub async fn exited(&mut self) -> ExitStatus {
+        eventually("the process ends", || self.child.try_wait().unwrap()).await
+    }
+
     /// Waits for the end, after which all that was said has been read.
     pub async fn ended(&mut self) -> ExitStatus {
-        let status = eventually("the process ends", || self.child.try_wait().unwrap()).await;
+        let status = self.exited().await;
         for reader in self.readers.drain(..) {
             reader.join().unwrap();
         }

@@ -151,6 +151,25 @@ impl Target {
         Target::upgrading(async |mut connection: Connection| connection.echo().await).await
     }
 
+    /// A target that says who it is, in the bodies of its answers and as `X-Target` in the heads of its 101s. In tunnels it
+    /// sends messages of at most 125 bytes back, and answers a Close.
+    pub async fn named(name: &'static str) -> Target {
+        Target::scripted(move |mut connection: Connection| async move {
+            while connection.has_more().await {
+                let head = connection.head().await;
+                if header(&head, "upgrade").is_some() {
+                    let named = format!("\r\nX-Target: {name}\r\n\r\n");
+                    let answer = switching_protocols(&head).replace("\r\n\r\n", &named);
+                    connection.send(answer).await;
+                    return connection.echo_messages().await;
+                }
+                connection.body(&head).await;
+                connection.send(ok(name)).await;
+            }
+        })
+        .await
+    }
+
     /// How many connections something was said on.
     pub fn connections(&self) -> usize {
         self.connections.load(SeqCst)

@@ -1,0 +1,60 @@
+//! `server`: what concerns the process.
+
+use super::super::file::{Drain, Server, Upgrade};
+use super::super::tree::Mapping;
+use super::defaults;
+
+pub(super) const KEYS: &[&str] = &["threads", "drain", "upgrade", "upgradeSocket", "pidFile"];
+pub(super) const DRAIN_KEYS: &[&str] = &["readyDelay", "deadline", "rate"];
+pub(super) const UPGRADE_KEYS: &[&str] = &["drainDeadline", "timeout"];
+
+pub(super) fn read(top: &Mapping) -> Option<Server> {
+    let mapping = top.section("server", KEYS)?;
+    let threads = mapping.or("threads", defaults::threads(), |node| {
+        node.integer(1..=1024)
+    });
+    let drain = drain(&mapping);
+    let upgrade = upgrade(&mapping);
+    let path = |key| mapping.or(key, None, |node| node.path_of_file().map(Some));
+    let upgrade_socket = path("upgradeSocket");
+    let pid_file = path("pidFile");
+    Some(Server {
+        threads: threads?,
+        drain: drain?,
+        upgrade: upgrade?,
+        upgrade_socket: upgrade_socket?,
+        pid_file: pid_file?,
+    })
+}
+
+fn drain(server: &Mapping) -> Option<Drain> {
+    let mapping = server.section("drain", DRAIN_KEYS)?;
+    let default = Drain::default();
+    let ready_delay = mapping.or("readyDelay", default.ready_delay, |node| node.delay());
+    let deadline = mapping.or("deadline", default.deadline, |node| node.duration());
+    let rate = mapping.or("rate", default.rate, |node| {
+        node.integer(1..=1_000_000).map(Some)
+    });
+    let drain = Drain {
+        ready_delay: ready_delay?,
+        deadline: deadline?,
+        rate: rate?,
+    };
+    if drain.ready_delay >= drain.deadline {
+        return mapping.problem("readyDelay", "must be shorter than deadline");
+    }
+    Some(drain)
+}
+
+fn upgrade(server: &Mapping) -> Option<Upgrade> {
+    let mapping = server.section("upgrade", UPGRADE_KEYS)?;
+    let default = Upgrade::default();
+    let drain_deadline = mapping.or("drainDeadline", default.drain_deadline, |node| {
+        node.duration()
+    });
+    let timeout = mapping.or("timeout", default.timeout, |node| node.duration());
+    Some(Upgrade {
+        drain_deadline: drain_deadline?,
+        timeout: timeout?,
+    })
+}

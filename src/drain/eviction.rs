@@ -1,0 +1,112 @@
+//! Empties single targets: those that left the configuration, and those in maintenance that are to be drained.
+//!
+//! Each is a task for one target. The next configuration may call it off; what it has not ended by then stays open.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::task::AbortHandle;
+use tokio::time::sleep;
+
+use super::pace::{Pace, end_tunnels};
+use crate::telemetry::CloseReason;
+use crate::telemetry::metrics::Metrics;
+use crate::tunnel::{Handle, Tunnels};
+
+/// How often to look whether a target that is gone has tunnels still.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// A target, by its group and its address.
+pub type TargetId = (String, SocketAddr);
+
+/// How a target is emptied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Eviction {
+    /// Why its tunnels are ended; `TargetRemoved` also drops what was counted of it in the end.
+    pub reason: CloseReason,
+    /// How long they are left alone first.
+    pub delay: Duration,
+    /// Over how long their ends are spread.
+    pub window: Duration,
+}
+
+/// The targets that are being emptied.
+pub struct Evictions {
+    tunnels: Arc<Tunnels>,
+    metrics: Arc<Metrics>,
+    running: Mutex<HashMap<TargetId, (Eviction, AbortHandle)>>,
+}
+
+impl Evictions {
+    /// None yet.
+    pub fn new(tunnels: Arc<Tunnels>, metrics: Arc<Metrics>) -> Self {
+        Evictions {
+            tunnels,
+            metrics,
+            running: Mutex::default(),
+        }
+    }
+
+    /// The targets that left the configuration and still may have tunnels.
+    pub fn removed(&self) -> Vec<(TargetId, Eviction)> {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        running.retain(|_, (_, task)| !task.is_finished());
+        let removed = running
+            .iter()
+            .filter(|(_, (eviction, _))| eviction.reason == CloseReason::TargetRemoved);
+        removed
+            .map(|(target, (eviction, _))| (target.clone(), *eviction))
+            .collect()
+    }
+
+    /// Empties these targets and no others. One that is being emptied for the same reason already is left to that.
+    pub fn evict(&self, wanted: HashMap<TargetId, Eviction>) {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        running.retain(|target, (eviction, task)| {
+            let stays = wanted
+                .get(target)
+                .is_some_and(|wanted| wanted.reason == eviction.reason)
+                && !task.is_finished();
+            if !stays {
+                task.abort();
+            }
+            stays
+        });
+        for (target, eviction) in wanted {
+            running.entry(target).or_insert_with_key(|target| {
+                let task = empty(
+                    target.clone(),
+                    eviction,
+                    Arc::clone(&self.tunnels),
+                    Arc::clone(&self.metrics),
+                );
+                (eviction, tokio::spawn(task).abort_handle())
+            });
+        }
+    }
+}
+
+async fn empty(
+    (group, address): TargetId,
+    eviction: Eviction,
+    tunnels: Arc<Tunnels>,
+    metrics: Arc<Metrics>,
+) {
+    let is_its = |tunnel: &Handle| {
+        let identity = &tunnel.identity;
+        identity.target == address && *identity.target_group == *group
+    };
+    sleep(eviction.delay).await;
+    let pace = Pace::over(eviction.window);
+    end_tunnels(&tunnels, is_its, eviction.reason, pace).await;
+    if eviction.reason != CloseReason::TargetRemoved {
+        return;
+    }
+    while tunnels.list().iter().any(|tunnel| is_its(tunnel)) {
+        sleep(LOOK).await;
+    }
+    metrics.forget_target(&group, address);
+    log::info!("target group {group}: target {address} is gone");
+}

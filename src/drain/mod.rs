@@ -1,0 +1,261 @@
+//! The end of a process, told to everyone who has to know: readiness first, then the listeners, then what is open.
+//!
+//! Everything that is open is a task in one tracker, so "all done" is "the tracker is empty". Tunnels are ended at a pace,
+//! plain connections are told to go. What is still open past the deadline is told to stop: its task is dropped, and with it
+//! its exchange, which writes its record.
+
+mod eviction;
+mod pace;
+
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use prometheus::IntGauge;
+use tokio::time::{Instant, interval, sleep_until, timeout, timeout_at};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::config::file;
+use crate::supervisor;
+use crate::telemetry::CloseReason;
+use crate::tunnel::Tunnels;
+pub use eviction::{Eviction, Evictions, TargetId};
+use pace::{Pace, end_tunnels};
+
+/// How long both sides of a tunnel have to answer our Close after the deadline.
+const CLOSING: Duration = Duration::from_millis(1400);
+const AGAIN: Duration = Duration::from_millis(50);
+/// How long connections that were told to stop may take to do so.
+const STOPPING: Duration = Duration::from_millis(300);
+/// How long the end takes at most once no more waiting is asked for: the Close frames, the connections, the log's last lines.
+const END: Duration = Duration::from_secs(15);
+const SECOND: Duration = Duration::from_secs(1);
+
+/// What the process and its connections know of the end.
+#[derive(Debug)]
+pub struct Drain {
+    /// The open connections and tunnels.
+    pub connections: TaskTracker,
+    /// The open tunnels.
+    pub tunnels: Arc<Tunnels>,
+    listening: AtomicBool,
+    signals: AtomicBool,
+    announced: AtomicBool,
+    began: CancellationToken,
+    stop: CancellationToken,
+    reason: OnceLock<CloseReason>,
+    progress: Mutex<Option<Progress>>,
+    gauges: Gauges,
+}
+
+/// What a drain shows of itself.
+#[derive(Debug, Clone)]
+pub struct Gauges {
+    /// 1 from the beginning of a drain.
+    pub draining: IntGauge,
+    /// Seconds to the deadline.
+    pub remaining: IntGauge,
+}
+
+/// How far a drain has come.
+#[derive(Debug, Clone, Copy)]
+pub struct Progress {
+    deadline: Instant,
+    open_before: usize,
+    /// Connections and tunnels that are open.
+    pub open: usize,
+}
+
+impl Progress {
+    /// Connections and tunnels that have ended since it began.
+    pub fn closed(&self) -> usize {
+        self.open_before.saturating_sub(self.open)
+    }
+
+    /// To the deadline.
+    pub fn left(&self) -> Duration {
+        self.deadline.saturating_duration_since(Instant::now())
+    }
+}
+
+impl Drain {
+    /// No drain yet.
+    pub fn new(gauges: Gauges) -> Self {
+        let connections = TaskTracker::new();
+        Drain {
+            tunnels: Arc::new(Tunnels::new(connections.clone())),
+            connections,
+            listening: AtomicBool::new(false),
+            signals: AtomicBool::new(false),
+            announced: AtomicBool::new(false),
+            began: CancellationToken::new(),
+            stop: CancellationToken::new(),
+            reason: OnceLock::new(),
+            progress: Mutex::new(None),
+            gauges,
+        }
+    }
+
+    /// The listeners accept connections from now on.
+    pub fn listening(&self) {
+        self.listening.store(true, SeqCst);
+        self.tell_if_ready();
+    }
+
+    /// Signals mean from now on what they should.
+    pub fn heeds_signals(&self) {
+        self.signals.store(true, SeqCst);
+        self.tell_if_ready();
+    }
+
+    fn tell_if_ready(&self) {
+        if self.is_ready() {
+            supervisor::ready();
+            supervisor::status(concat!("culvert ", env!("CARGO_PKG_VERSION"), " serves"));
+        }
+    }
+
+    /// Whether new clients should be sent here.
+    pub fn is_ready(&self) -> bool {
+        self.listening.load(SeqCst) && self.signals.load(SeqCst) && !self.has_begun()
+    }
+
+    /// Whether a drain is under way.
+    pub fn has_begun(&self) -> bool {
+        self.announced.load(SeqCst)
+    }
+
+    /// Cancelled when connections are told to go.
+    pub fn began(&self) -> &CancellationToken {
+        &self.began
+    }
+
+    /// How far the drain has come, if there is one.
+    pub fn progress(&self) -> Option<Progress> {
+        let progress = *self.lock();
+        let open = self.connections.len();
+        progress.map(|progress| Progress { open, ..progress })
+    }
+
+    /// Returns once connections have to end at once.
+    pub async fn stopped(&self) {
+        self.stop.cancelled().await;
+    }
+
+    /// Why an exchange that is dropped half way ends.
+    pub fn reason(&self) -> CloseReason {
+        self.reason
+            .get()
+            .copied()
+            .unwrap_or(CloseReason::ProcessExit)
+    }
+
+    /// Drains: not ready at once; then, after a delay, `close` has to close the listeners; then what is open has to end. Returns
+    /// when nothing is open any more, at the latest shortly after the deadline.
+    pub async fn run(&self, settings: &file::Drain, close: impl FnOnce()) {
+        let began = Instant::now();
+        let deadline = began + settings.deadline;
+        self.announce(deadline);
+        supervisor::stopping(settings.deadline + END);
+        let work = async {
+            if !settings.ready_delay.is_zero() {
+                sleep_until(began + settings.ready_delay).await;
+            }
+            close();
+            self.began.cancel();
+            self.connections.close();
+            self.end_all(settings, deadline).await;
+        };
+        tokio::select! {
+            () = work => {}
+            () = self.report() => {}
+        }
+    }
+
+    fn announce(&self, deadline: Instant) {
+        let open_before = self.connections.len();
+        *self.lock() = Some(Progress {
+            deadline,
+            open_before,
+            open: open_before,
+        });
+        self.announced.store(true, SeqCst);
+        self.gauges.draining.set(1);
+    }
+
+    async fn end_all(&self, settings: &file::Drain, deadline: Instant) {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let pace = Pace {
+            window: left * 3 / 4,
+            deadline: left,
+            rate: settings.rate,
+        };
+        let ending = end_tunnels(&self.tunnels, |_| true, CloseReason::Drained, pace);
+        tokio::select! {
+            biased;
+            () = self.connections.wait() => return log::info!("drained: nothing is open any more"),
+            () = ending => {}
+        }
+        log::warn!(
+            "the drain's deadline has passed: closing what is open, {} connections",
+            self.connections.len()
+        );
+        let closed = self.connections.wait();
+        if timeout_at(deadline + CLOSING, closed).await.is_err() {
+            self.stop(CloseReason::Drained).await;
+        }
+    }
+
+    /// Says every second how far the drain has come.
+    async fn report(&self) {
+        let mut ticks = interval(SECOND);
+        loop {
+            ticks.tick().await;
+            if let Some(progress) = self.progress() {
+                let left = progress.left().as_secs_f64().ceil();
+                self.gauges.remaining.set(left as i64);
+                let (open, closed) = (progress.open, progress.closed());
+                let status = format!("draining: {open} open, {closed} closed, {left} s left");
+                log::info!("{status}");
+                supervisor::status(&status);
+            }
+        }
+    }
+
+    /// Ends all that is open, now.
+    pub async fn stop(&self, reason: CloseReason) {
+        let reason = *self.reason.get_or_init(|| reason);
+        log::info!(
+            "closing {} connections: {}",
+            self.connections.len(),
+            reason.as_str()
+        );
+        self.announced.store(true, SeqCst);
+        self.gauges.draining.set(1);
+        self.began.cancel();
+        self.stop.cancel();
+        self.connections.close();
+        supervisor::stopping(END);
+        let gone = async {
+            // A tunnel may still be opened by a connection that is just being served.
+            while timeout(AGAIN, self.connections.wait()).await.is_err() {
+                self.cut_tunnels();
+            }
+        };
+        self.cut_tunnels();
+        if timeout(STOPPING, gone).await.is_err() {
+            log::error!("{} connections did not end", self.connections.len());
+        }
+    }
+
+    fn cut_tunnels(&self) {
+        for tunnel in self.tunnels.list() {
+            tunnel.cut();
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Progress>> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

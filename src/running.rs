@@ -1,0 +1,302 @@
+//! What serves now: built from a configuration, and changed in place by the next one.
+//!
+//! A reload reads, checks and builds the whole of the new configuration before anything of the old is touched; where that fails
+//! nothing has changed. Tunnels are left alone, but for those whose target is gone or is to be emptied: they are evicted, slowly.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::admin::{Admin, View};
+use crate::config::file::{self, File};
+use crate::config::problem::{Problem, Problems};
+use crate::config::{self, Loaded};
+use crate::drain::{Drain, Eviction, Evictions, Gauges, TargetId};
+use crate::listener::{ForwardingRule, Listeners, Plan, Sockets, TargetGroups};
+use crate::target_group::Fleet;
+use crate::telemetry::CloseReason;
+use crate::telemetry::access_log::{AccessLog, Output};
+use crate::telemetry::metrics::Metrics;
+
+/// What serves now.
+pub struct Running {
+    /// The target groups.
+    pub fleet: Fleet,
+    /// The listeners.
+    pub listeners: Arc<Listeners>,
+    /// The admin address.
+    pub admin: Admin,
+    /// The end of the process.
+    pub drain: Arc<Drain>,
+    /// The access log.
+    pub log: AccessLog,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// Where the configuration is read from again; `None` if it is no file.
+    path: Option<PathBuf>,
+    evictions: Evictions,
+    file: Mutex<Arc<File>>,
+}
+
+impl Running {
+    /// Builds all that a configuration asks for; some sockets may be there already. Errors: every socket and file that cannot
+    /// be had.
+    pub fn build(
+        path: Option<&Path>,
+        file: File,
+        sockets: &mut Sockets,
+    ) -> Result<Self, Vec<Problem>> {
+        let new = NewSockets::listen(&file, None, sockets);
+        let output = output(&file);
+        let (new, output) = both(new, output)?;
+        let one = |problem| vec![problem];
+        let metrics = Metrics::new().map_err(|error| one(problem("", error)))?;
+        let metrics = Arc::new(metrics);
+        let log = AccessLog::start(output, metrics.access_log_dropped.clone())
+            .map_err(|error| one(problem("accessLog", error)))?;
+        let drain = Arc::new(Drain::new(Gauges {
+            draining: metrics.draining.clone(),
+            remaining: metrics.drain_remaining.clone(),
+        }));
+        let threads = file.server.threads;
+        let listeners = Listeners::new(Arc::clone(&drain), log.clone(), threads)
+            .map_err(|error| one(problem("server.threads", error)))?;
+        let view = View {
+            metrics: Arc::clone(&metrics),
+            drain: Arc::clone(&drain),
+        };
+        let (address, socket) = new.admin.ok_or_else(Vec::new)?;
+        let running = Running {
+            fleet: Fleet::new(Arc::clone(&metrics)),
+            listeners: Arc::new(listeners),
+            admin: Admin::new(address, socket, view),
+            evictions: Evictions::new(Arc::clone(&drain.tunnels), Arc::clone(&metrics)),
+            drain,
+            log,
+            metrics,
+            path: path.map(Path::to_owned),
+            file: Mutex::new(Arc::new(file)),
+        };
+        running.apply(&running.file(), new.listeners)?;
+        running.metrics.configured();
+        Ok(running)
+    }
+
+    /// The configuration that is applied.
+    pub fn file(&self) -> Arc<File> {
+        let file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(&file)
+    }
+
+    /// The configuration's path.
+    pub fn path(&self) -> Option<&Path> {
+        self.path.as_deref()
+    }
+
+    /// Reads the configuration again and applies it, or says in the diagnostics, and in the error, why not.
+    pub fn reload(&self) -> Result<(), String> {
+        let result = self.try_reload();
+        self.metrics.reloaded(result.is_ok());
+        match &result {
+            Ok(()) => log::info!("reload: the configuration is applied"),
+            Err(problems) => {
+                for line in problems.lines() {
+                    log::error!("reload: {line}");
+                }
+                log::error!("reload: the configuration is rejected, nothing has changed");
+            }
+        }
+        result
+    }
+
+    fn try_reload(&self) -> Result<(), String> {
+        let Some(path) = &self.path else {
+            return Err("there is no configuration file".to_owned());
+        };
+        let name = path.display().to_string();
+        let Loaded { file, warnings } = config::load(path).map_err(|all| all.to_string())?;
+        for warning in &warnings {
+            log::warn!("reload: {}", warning.as_warning(&name));
+        }
+        let before = self.file();
+        self.prepare_and_apply(&before, file).map_err(|problems| {
+            Problems {
+                file: name,
+                problems,
+            }
+            .to_string()
+        })
+    }
+
+    fn prepare_and_apply(&self, before: &File, file: File) -> Result<(), Vec<Problem>> {
+        let new = NewSockets::listen(&file, Some(self), &mut Sockets::default());
+        let moves = file.access_log.path != before.access_log.path;
+        let output = moves.then(|| output(&file)).transpose();
+        let (new, output) = both(new, output)?;
+        warn_of_what_stays(before, &file);
+        self.apply(&file, new.listeners)?;
+        if let Some((address, socket)) = new.admin {
+            self.admin.change(address, socket);
+        }
+        if let Some(output) = output {
+            self.log.switch(output);
+        }
+        self.evict(before, &file);
+        *self.file.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(file);
+        Ok(())
+    }
+
+    /// Puts the rules and the target groups of a configuration in place.
+    fn apply(
+        &self,
+        file: &File,
+        mut sockets: HashMap<SocketAddr, TcpListener>,
+    ) -> Result<(), Vec<Problem>> {
+        let groups = self.fleet.build(&file.target_groups);
+        let groups: TargetGroups = groups
+            .into_iter()
+            .map(|group| (group.name.to_string(), group))
+            .collect();
+        let mut plan = Plan::new();
+        for (place, rule) in file.forwarding_rules.iter().enumerate() {
+            let built = ForwardingRule::build(rule, &groups, &self.metrics).map_err(|word| {
+                vec![problem(
+                    &path_of(place),
+                    format!("cannot be used: {word:?}"),
+                )]
+            })?;
+            plan.push((Arc::new(built), sockets.remove(&rule.listen)));
+        }
+        self.listeners.change(plan);
+        Ok(())
+    }
+
+    /// Empties the targets that are gone, and those whose maintenance asks for it.
+    fn evict(&self, before: &File, now: &File) {
+        let deadline = now.server.drain.deadline;
+        let mut wanted: HashMap<TargetId, Eviction> =
+            self.evictions.removed().into_iter().collect();
+        for (group, target) in targets(before) {
+            let removal = Eviction {
+                reason: CloseReason::TargetRemoved,
+                delay: group.deregistration_delay,
+                window: group.deregistration_delay.min(deadline),
+            };
+            wanted.entry(id(group, target)).or_insert(removal);
+        }
+        for (group, target) in targets(now) {
+            let id = id(group, target);
+            wanted.remove(&id);
+            if target.maintenance_enabled && target.maintenance_drain {
+                let emptying = Eviction {
+                    reason: CloseReason::Drained,
+                    delay: Duration::ZERO,
+                    window: deadline,
+                };
+                wanted.insert(id, emptying);
+            }
+        }
+        self.evictions.evict(wanted);
+    }
+}
+
+fn targets(file: &File) -> impl Iterator<Item = (&file::TargetGroup, &file::Target)> {
+    let groups = file.target_groups.iter();
+    groups.flat_map(|group| group.targets.iter().map(move |target| (group, target)))
+}
+
+fn id(group: &file::TargetGroup, target: &file::Target) -> TargetId {
+    (group.name.clone(), target.address)
+}
+
+/// Sockets for the addresses that are not listened on yet.
+struct NewSockets {
+    listeners: HashMap<SocketAddr, TcpListener>,
+    admin: Option<(SocketAddr, TcpListener)>,
+}
+
+impl NewSockets {
+    fn listen(
+        file: &File,
+        running: Option<&Running>,
+        sockets: &mut Sockets,
+    ) -> Result<Self, Vec<Problem>> {
+        let mut problems = Vec::new();
+        let mut listen = |path: &str, address| match sockets.listen(address) {
+            Ok(socket) => Some((address, socket)),
+            Err(error) => {
+                problems.push(cannot_listen(path, address, &error));
+                None
+            }
+        };
+        let moves = running.is_none_or(|now| now.admin.address() != file.admin.listen);
+        let admin = match moves {
+            true => listen("admin.listen", file.admin.listen),
+            false => None,
+        };
+        let is_new = |address: &SocketAddr| running.is_none_or(|now| !now.listeners.has(address));
+        let places = file.forwarding_rules.iter().enumerate();
+        let new = places.filter(|(_, rule)| is_new(&rule.listen));
+        let listeners = new
+            .filter_map(|(place, rule)| listen(&path_of(place), rule.listen))
+            .collect();
+        if problems.is_empty() {
+            Ok(NewSockets { listeners, admin })
+        } else {
+            Err(problems)
+        }
+    }
+}
+
+fn path_of(forwarding_rule: usize) -> String {
+    format!("forwardingRules[{forwarding_rule}]")
+}
+
+fn cannot_listen(path: &str, address: SocketAddr, error: &io::Error) -> Problem {
+    let hint = match error.kind() {
+        io::ErrorKind::PermissionDenied => "; a port below 1024 needs CAP_NET_BIND_SERVICE",
+        _ => "",
+    };
+    problem(path, format!("cannot listen on {address}: {error}{hint}"))
+}
+
+fn output(file: &File) -> Result<Output, Problem> {
+    let path = file.access_log.path.as_deref();
+    Output::open(path).map_err(|error| problem("accessLog.path", error))
+}
+
+/// Says what only a new process can change.
+fn warn_of_what_stays(before: &File, now: &File) {
+    let (before, now) = (&before.server, &now.server);
+    for (key, is_other) in [
+        ("threads", before.threads != now.threads),
+        ("upgradeSocket", before.upgrade_socket != now.upgrade_socket),
+        ("pidFile", before.pid_file != now.pid_file),
+    ] {
+        if is_other {
+            log::warn!("reload: server.{key} stays as it is until a new process takes over");
+        }
+    }
+}
+
+/// Both, or all that is wrong with either.
+fn both<A, B>(
+    first: Result<A, Vec<Problem>>,
+    second: Result<B, Problem>,
+) -> Result<(A, B), Vec<Problem>> {
+    match (first, second) {
+        (Ok(first), Ok(second)) => Ok((first, second)),
+        (Ok(_), Err(problem)) => Err(vec![problem]),
+        (Err(problems), second) => Err(second.err().into_iter().chain(problems).collect()),
+    }
+}
+
+fn problem(path: &str, message: impl ToString) -> Problem {
+    Problem {
+        path: path.to_owned(),
+        message: message.to_string(),
+    }
+}

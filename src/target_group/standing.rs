@@ -1,0 +1,116 @@
+//! What of a target group outlives a configuration: the health of its targets, and the task that checks it.
+
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::Arc;
+
+use pingora::lb::{Backend, HealthRegistry};
+use tokio::sync::watch;
+use tokio::task::{AbortHandle, JoinSet};
+
+use super::TargetGroup;
+use super::health_check::{Probe, Settings};
+use crate::config::file;
+use crate::telemetry::metrics::Metrics;
+
+/// All target groups of the process.
+pub struct Fleet {
+    metrics: Arc<Metrics>,
+    standings: watch::Sender<BTreeMap<String, Arc<Standing>>>,
+}
+
+/// A target group beyond its present configuration.
+pub(super) struct Standing {
+    /// The health of its targets, by their address: a target that gets another weight is still the same.
+    pub(super) health: Arc<HealthRegistry>,
+    probe: Probe,
+}
+
+impl Fleet {
+    /// None yet.
+    pub fn new(metrics: Arc<Metrics>) -> Self {
+        Fleet {
+            metrics,
+            standings: watch::Sender::default(),
+        }
+    }
+
+    /// Builds the target groups of a configuration upon what is known of them. Those that are not in it are forgotten.
+    pub fn build(&self, groups: &[file::TargetGroup]) -> Vec<Arc<TargetGroup>> {
+        let before = self.standings.borrow().clone();
+        let mut standings = BTreeMap::new();
+        let mut built = Vec::new();
+        for group in groups {
+            let known = before.get(&group.name).cloned();
+            let standing = known.unwrap_or_else(|| Arc::new(Standing::new(&group.name)));
+            built.push(Arc::new(TargetGroup::build(
+                group,
+                &standing,
+                &self.metrics,
+            )));
+            standings.insert(group.name.clone(), standing);
+        }
+        self.standings.send_replace(standings);
+        built
+    }
+
+    /// Checks the health of all targets, for ever.
+    pub async fn check_health(&self) {
+        let mut changes = self.standings.subscribe();
+        let mut tasks = JoinSet::new();
+        let mut checked: Vec<(Arc<Standing>, AbortHandle)> = Vec::new();
+        loop {
+            let standings = changes.borrow_and_update().clone();
+            checked.retain(|(standing, task)| {
+                let stays = standings.values().any(|other| Arc::ptr_eq(other, standing));
+                if !stays {
+                    task.abort();
+                }
+                stays
+            });
+            for standing in standings.into_values() {
+                if !checked
+                    .iter()
+                    .any(|(known, _)| Arc::ptr_eq(known, &standing))
+                {
+                    let task = tasks.spawn(Arc::clone(&standing).check_health());
+                    checked.push((standing, task));
+                }
+            }
+            while tasks.try_join_next().is_some() {}
+            if changes.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+impl Standing {
+    pub(super) fn new(name: &str) -> Self {
+        let probe = Probe::new(name);
+        let health = HealthRegistry::with_equivalence(address_key);
+        health.set_health_check(Box::new(probe.clone()));
+        Standing {
+            health: Arc::new(health),
+            probe,
+        }
+    }
+
+    /// How targets are checked from now on.
+    pub(super) fn configure(&self, settings: Settings) {
+        self.probe.configure(settings);
+    }
+
+    async fn check_health(self: Arc<Self>) {
+        loop {
+            self.health.run_health_check(true).await;
+            tokio::time::sleep(self.probe.interval()).await;
+        }
+    }
+}
+
+fn address_key(backend: &Backend) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    backend.addr.hash(&mut hasher);
+    hasher.finish()
+}

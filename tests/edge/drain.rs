@@ -1,0 +1,469 @@
+//! The end of a process: nothing new is taken, plain requests finish, tunnels are sent away one after the other, and every
+//! exchange that was open leaves its line, whichever way out it is.
+
+use std::collections::BTreeMap;
+use std::io::ErrorKind;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::interval;
+
+use crate::harness::client::{CLOSE, GOING_AWAY, HANDSHAKE, HI, header, sent_away};
+use crate::harness::edge::forwarding_to;
+use crate::harness::target::{ok, switching_protocols};
+use crate::harness::{Connection, Edge, Noise, Target, eventually, soon};
+
+const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+/// A deadline in whose first seconds no tunnel is due, but perhaps one.
+const LONG: &str = "{deadline: 1h}";
+
+/// A Culvert in front of this target, with these settings of `server.drain`, in which only the drain ends anything.
+async fn edge(drain: &str, target: &Target) -> Edge {
+    let patient = forwarding_to(&[target.address]).replace(": 2000", ": 60000");
+    let tunnel = "clientTimeout: 60000\n    tunnel: {closeTimeout: 60s}";
+    let patient = patient.replace("clientTimeout: 60000", tunnel);
+    Edge::start(&format!("server: {{drain: {drain}}}\n{patient}")).await
+}
+
+async fn is_draining(edge: &Edge) {
+    let is_unready = || edge.admin_page("/readyz").contains(" 503 ").then_some(());
+    eventually("it is not ready any more", is_unready).await;
+}
+
+fn assert_all_drained(lines: &[Value], count: usize) {
+    assert_eq!(lines.len(), count, "{lines:#?}");
+    for line in lines {
+        assert_eq!(line["closeReason"], "drained", "{line}");
+        assert_eq!(line["closeCode"], 1001, "{line}");
+    }
+}
+
+#[tokio::test]
+async fn it_is_not_ready_at_once_and_the_listeners_close_after_the_ready_delay() {
+    const DELAY: Duration = Duration::from_secs(3);
+    let target = Target::named("hello").await;
+    let edge = edge("{readyDelay: 3s}", &target).await;
+    let began = Instant::now();
+    edge.signal("TERM");
+    is_draining(&edge).await;
+
+    assert_eq!(edge.get("/").await.text(), "hello");
+
+    assert!(began.elapsed() < DELAY, "too late to tell");
+    eventually("new connections are refused", || {
+        let refused = std::net::TcpStream::connect(edge.address).err()?;
+        (refused.kind() == ErrorKind::ConnectionRefused).then_some(())
+    })
+    .await;
+    assert!(began.elapsed() >= DELAY, "after {:?}", began.elapsed());
+    assert_eq!(edge.ended().await.0.code(), Some(0));
+}
+
+#[tokio::test]
+async fn tunnels_are_sent_away_evenly_over_the_first_three_quarters_of_the_deadline() {
+    let target = Target::named("target").await;
+    let edge = edge("{deadline: 8s}", &target).await;
+    let clients = edge.tunnels(60).await;
+    let began = Instant::now();
+    edge.signal("TERM");
+
+    let moments = sent_away(clients, began).await;
+
+    for quarter in 0..4 {
+        let [from, to] = [0, 1].map(|add| Duration::from_millis(1500) * (quarter + add));
+        let in_it = moments.iter().filter(|moment| (from..to).contains(*moment));
+        // 15, if neither the jitter nor the machine gets in between.
+        assert!((7..=23).contains(&in_it.count()), "{moments:?}");
+    }
+    assert!(moments[59] < Duration::from_secs(8), "{moments:?}");
+    let (status, lines) = edge.ended().await;
+    assert_eq!(status.code(), Some(0));
+    assert_all_drained(&lines, 60);
+}
+
+#[tokio::test]
+async fn idle_tunnels_go_first_and_busy_ones_between_two_frames() {
+    let target = Target::named("target").await;
+    let edge = edge("{deadline: 4s}", &target).await;
+    let (mut clients, mut busy) = (JoinSet::new(), Vec::new());
+    for _ in 0..20 {
+        let (mut idle, _) = Connection::tunnel(edge.address, "/idle").await;
+        clients.spawn(async move { idle.is_sent_away().await });
+        busy.push(Connection::tunnel(edge.address, "/busy").await.0);
+    }
+    let idle_since = Instant::now();
+    while idle_since.elapsed() < Duration::from_millis(500) {
+        for client in &mut busy {
+            client.say_hi().await;
+        }
+    }
+    for client in busy {
+        clients.spawn(chat(client));
+    }
+    edge.signal("TERM");
+    clients.join_all().await;
+
+    let (status, lines) = edge.ended().await;
+    assert_eq!(status.code(), Some(0));
+    assert_all_drained(&lines, 40);
+    let order: Vec<_> = lines.iter().map(|line| &line["requestUri"]).collect();
+    // Those in the middle may be neighbours.
+    assert!(order[..15].iter().all(|uri| **uri == "/idle"), "{order:?}");
+    assert!(order[25..].iter().all(|uri| **uri == "/busy"), "{order:?}");
+}
+
+/// Says hi every 20 ms and hears it, in whole frames, until it is sent away.
+async fn chat(mut client: Connection) {
+    let mut pace = interval(Duration::from_millis(20));
+    loop {
+        pace.tick().await;
+        client.send(HI).await;
+        match soon("a frame", client.frame()).await {
+            Some((1, text)) => assert_eq!(text, b"hi"),
+            close => {
+                assert_eq!(close, Some((CLOSE, GOING_AWAY.to_be_bytes().to_vec())));
+                client.leave(GOING_AWAY).await;
+                return assert_eq!(client.to_end().await, b"");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_tunnel_in_the_middle_of_a_frame_gets_its_close_behind_it() {
+    let target = Target::upgrading(async |mut connection: Connection| {
+        connection.send([0x81, 4, b'h', b'a']).await;
+        assert_eq!(connection.frame().await.unwrap().0, CLOSE);
+        connection.send(b"lf\x88\x02\x03\xE9").await;
+        connection.to_end().await;
+    })
+    .await;
+    let edge = edge("{deadline: 4s}", &target).await;
+    let (mut client, _) = edge.tunnel().await;
+    assert_eq!(client.exactly(4).await, [0x81, 4, b'h', b'a']);
+    edge.signal("TERM");
+
+    assert_eq!(client.exactly(2).await, b"lf");
+    client.is_sent_away().await;
+
+    assert_all_drained(&edge.ended().await.1, 1);
+}
+
+#[tokio::test]
+async fn the_rate_lowers_the_pace_until_the_deadline_sends_the_rest_away_at_once() {
+    let target = Target::named("target").await;
+    let edge = edge("{deadline: 6s, rate: 4}", &target).await;
+    let clients = edge.tunnels(40).await;
+    let began = Instant::now();
+    edge.signal("TERM");
+
+    let moments = sent_away(clients, began).await;
+
+    let early = moments
+        .iter()
+        .filter(|moment| **moment < Duration::from_secs(3));
+    // 12 at this rate; 26 without it.
+    assert!((6..=18).contains(&early.count()), "{moments:?}");
+    // At this rate these would take more than two seconds.
+    let rest = moments[39] - moments[29];
+    assert!(rest < Duration::from_secs(1), "{moments:?}");
+    assert!(moments[39] < Duration::from_secs(10), "{moments:?}");
+    let (status, lines) = edge.ended().await;
+    assert_eq!(status.code(), Some(0));
+    assert_all_drained(&lines, 40);
+}
+
+#[tokio::test]
+async fn the_process_exits_two_seconds_after_the_deadline_though_nobody_answers() {
+    let target = Target::scripted(async |mut connection: Connection| {
+        let head = connection.head().await;
+        if header(&head, "upgrade").is_some() {
+            connection.send(switching_protocols(&head)).await;
+        }
+        std::future::pending().await
+    })
+    .await;
+    let edge = edge("{deadline: 2s}", &target).await;
+    let mut clients = edge.tunnels(10).await;
+    clients.push(edge.connect().await);
+    clients[10].send(GET).await;
+    let is_there = || (target.connections() == 11).then_some(());
+    eventually("the request is there", is_there).await;
+    let began = Instant::now();
+    edge.signal("TERM");
+
+    let (status, lines) = edge.ended().await;
+
+    let took = began.elapsed().as_secs_f64();
+    // Until 4.0 is promised; a busy machine gets some more.
+    assert!((2.0..8.0).contains(&took), "after {took} s");
+    assert_eq!((status.code(), lines.len()), (Some(0), 11), "{lines:#?}");
+    assert!(lines.iter().all(|line| line["closeReason"] == "drained"));
+    let tunnels = lines.iter().filter(|line| line["closeCode"] == 1001);
+    assert_eq!(tunnels.count(), 10);
+    for client in &mut clients[..10] {
+        assert_eq!(client.to_end().await, [0x88, 2, 0x03, 0xE9]);
+    }
+}
+
+#[tokio::test]
+async fn the_process_exits_as_soon_as_nothing_is_open_long_before_the_deadline() {
+    let target = Target::named("target").await;
+    let mut edge = edge(LONG, &target).await;
+    let mut clients = edge.tunnels(3).await;
+    edge.signal("TERM");
+    is_draining(&edge).await;
+    assert!(edge.is_running());
+
+    for client in &mut clients {
+        client.leave(1000).await;
+    }
+
+    let (status, lines) = edge.ended().await;
+    assert_eq!((status.code(), lines.len()), (Some(0), 3));
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_a_drain_now() {
+    for second in ["TERM", "INT"] {
+        let target = Target::named("target").await;
+        let edge = edge(LONG, &target).await;
+        let _clients = edge.tunnels(20).await;
+        edge.signal("TERM");
+        is_draining(&edge).await;
+        edge.signal(second);
+
+        let (status, lines) = edge.ended().await;
+
+        assert_eq!((status.code(), lines.len()), (Some(0), 20));
+        let exits = |line: &&Value| line["closeReason"] == "process_exit";
+        let (exited, others): (Vec<_>, Vec<_>) = lines.iter().partition(exits);
+        assert!(exited.len() >= 19, "{others:#?}");
+        assert!(others.iter().all(|line| line["closeReason"] == "drained"));
+    }
+}
+
+#[tokio::test]
+async fn a_tunnel_that_opens_during_a_drain_is_sent_away_too() {
+    let (go_on, told) = watch::channel(false);
+    let target = Target::scripted(move |mut connection: Connection| {
+        let mut told = told.clone();
+        async move {
+            let head = connection.head().await;
+            told.wait_for(|told| *told).await.unwrap();
+            connection.send(switching_protocols(&head)).await;
+            connection.echo_messages().await;
+        }
+    })
+    .await;
+    let edge = edge("{deadline: 3s}", &target).await;
+    let mut client = edge.connect().await;
+    client.send(HANDSHAKE).await;
+    let is_there = || (target.connections() == 1).then_some(());
+    eventually("the handshake is there", is_there).await;
+    edge.signal("TERM");
+    is_draining(&edge).await;
+    go_on.send(true).unwrap();
+
+    assert!(client.head().await.starts_with("HTTP/1.1 101 "));
+    client.is_sent_away().await;
+
+    let (status, lines) = edge.ended().await;
+    assert_eq!(status.code(), Some(0));
+    assert_all_drained(&lines, 1);
+}
+
+#[tokio::test]
+async fn a_drain_tells_how_far_it_is() {
+    let target = Target::named("target").await;
+    let edge = edge(LONG, &target).await;
+    let mut clients = edge.tunnels(10).await;
+    assert_eq!(edge.drain_status()["state"], "serving");
+    edge.signal("TERM");
+    is_draining(&edge).await;
+    for client in &mut clients[..4] {
+        client.leave(1000).await;
+        client.to_end().await;
+    }
+
+    // One may have been sent away by then, but hardly two.
+    let status = eventually("four are closed", || {
+        let status = edge.drain_status();
+        let closed = status["closed"].as_u64().unwrap();
+        assert_eq!(status["open"].as_u64().unwrap() + closed, 10, "{status}");
+        (closed >= 4).then_some(status)
+    })
+    .await;
+    assert_eq!(status["state"], "draining");
+    assert!(status["closed"].as_u64().unwrap() <= 5, "{status}");
+    let left = status["secondsLeft"].as_f64().unwrap();
+    assert!((3500.0..=3600.0).contains(&left), "{status}");
+    assert_eq!(edge.metric("draining"), 1.0);
+    assert!((5.0..=6.0).contains(&edge.tunnels_active(target.address)));
+    let since = edge.diagnostics().len();
+    eventually("three lines, one every second", || {
+        let said = edge.diagnostics().split_off(since);
+        let tells = |line: &&str| ["open", "closed", "left"].map(|word| line.contains(word));
+        let lines = said.lines().filter(|line| tells(line) == [true; 3]);
+        (lines.count() >= 3).then_some(())
+    })
+    .await;
+}
+
+const TUNNELS: usize = 500;
+const REQUESTS: usize = 100;
+/// The pace of the clients of a [`Crowd`].
+const TICK: Duration = Duration::from_millis(5);
+
+/// 500 tunnels, of which some talk and some are about to leave, and 100 requests that wait for their answers.
+struct Crowd {
+    edge: Edge,
+    noise: Noise,
+    answer: watch::Sender<bool>,
+    _target: Target,
+    _clients: JoinSet<()>,
+    _requests: Vec<Connection>,
+}
+
+impl Crowd {
+    async fn gathers(seed: u64, server: &str) -> Crowd {
+        culvert::limits::raise_open_files();
+        let (answer, answers) = watch::channel(false);
+        let target = answering_when_told(answers).await;
+        let patient = forwarding_to(&[target.address]).replace(": 2000", ": 60000");
+        let edge = Edge::start(&format!("server: {{{server}}}\n{patient}")).await;
+        let tunnels = edge.tunnels(TUNNELS).await;
+        let mut requests = Vec::new();
+        for number in 0..REQUESTS {
+            let mut request = edge.connect().await;
+            let path = format!("/request/{number} ");
+            request.send(GET.replace("/ ", &path)).await;
+            requests.push(request);
+        }
+        let are_there = || (target.connections() == TUNNELS + REQUESTS).then_some(());
+        eventually("all are there", are_there).await;
+        let (mut noise, mut clients) = (Noise::seeded(seed), JoinSet::new());
+        for (number, tunnel) in tunnels.into_iter().enumerate() {
+            clients.spawn(match number % 10 {
+                0 => talk(tunnel, usize::MAX),
+                LEAVER => talk(tunnel, noise.below(60)),
+                _ => talk(tunnel, SILENT),
+            });
+        }
+        let mut crowd = Crowd {
+            edge,
+            noise,
+            answer,
+            _target: target,
+            _clients: clients,
+            _requests: requests,
+        };
+        crowd.moment().await;
+        crowd
+    }
+
+    /// Lets a random time pass, in which some leave.
+    async fn moment(&mut self) {
+        let mut ticks = interval(TICK);
+        for _ in 0..self.noise.below(40) {
+            ticks.tick().await;
+        }
+    }
+
+    fn requests_are_answered(&self) {
+        self.answer.send(true).unwrap();
+    }
+
+    /// Waits for the end of the process, and for one line for each exchange, with these reasons for the two kinds.
+    async fn leaves_its_lines(self, tunnels: &str, requests: &str) {
+        let (status, lines) = self.edge.ended().await;
+        assert_eq!(status.code(), Some(0));
+        assert_eq!(lines.len(), TUNNELS + REQUESTS);
+        let by_path = |line: Value| (line["requestUri"].as_str().unwrap().to_owned(), line);
+        let lines: BTreeMap<String, Value> = lines.into_iter().map(by_path).collect();
+        for number in 0..TUNNELS {
+            let line = &lines[&format!("/{number}")];
+            let has_left = number % 10 == LEAVER && line["closeReason"] == "client_closed";
+            assert!(has_left || line["closeReason"] == tunnels, "{line}");
+            let is_told = line["closeReason"] != "drained" || line["closeCode"] == 1001;
+            assert!(is_told && line["httpStatusCode"] == 101, "{line}");
+        }
+        for number in 0..REQUESTS {
+            let line = &lines[&format!("/request/{number}")];
+            assert_eq!(line["closeReason"], requests, "{line}");
+        }
+    }
+}
+
+/// One client in ten leaves; that it says hi `SILENT` times means that it says nothing and stays.
+const LEAVER: usize = 1;
+const SILENT: usize = usize::MAX - 1;
+
+/// A client that says hi this often, once in a while, and leaves then, if it is not sent away or cut off before.
+async fn talk(mut client: Connection, times: usize) {
+    let mut ticks = interval(TICK);
+    for _ in 0..times {
+        if times != SILENT {
+            ticks.tick().await;
+            client.stream.try_write(&HI).ok();
+        }
+        match client.frame().await {
+            Some((CLOSE, _)) => return client.leave(GOING_AWAY).await,
+            Some(_) => {}
+            None => return,
+        }
+    }
+    client.leave(1000).await;
+    while client.frame().await.is_some() {}
+}
+
+/// A target that keeps its answers to plain requests until it is told.
+async fn answering_when_told(told: watch::Receiver<bool>) -> Target {
+    Target::scripted(move |mut connection: Connection| {
+        let mut told = told.clone();
+        async move {
+            let head = connection.head().await;
+            if header(&head, "upgrade").is_some() {
+                connection.send(switching_protocols(&head)).await;
+                connection.echo_messages().await;
+            } else if told.wait_for(|told| *told).await.is_ok() {
+                connection.send(ok("hello")).await;
+            }
+        }
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_sigterm_every_open_exchange_leaves_its_line() {
+    for round in 0..7 {
+        let crowd = Crowd::gathers(round, "drain: {deadline: 1500ms}").await;
+        crowd.edge.signal("TERM");
+        crowd.requests_are_answered();
+        crowd.leaves_its_lines("drained", "completed").await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_sigint_every_open_exchange_leaves_its_line() {
+    for round in 100..107 {
+        let crowd = Crowd::gathers(round, "drain: {deadline: 1500ms}").await;
+        crowd.edge.signal("INT");
+        crowd.leaves_its_lines("process_exit", "process_exit").await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_sigquit_with_a_new_process_every_open_exchange_leaves_its_line() {
+    let server = "upgradeSocket: FOLDER/upgrade.sock, pidFile: FOLDER/culvert.pid, \
+        upgrade: {drainDeadline: 500ms}, drain: {deadline: 1500ms}";
+    for round in 200..206 {
+        let crowd = Crowd::gathers(round, server).await;
+        let successor = crowd.edge.hand_over().await;
+        crowd.requests_are_answered();
+        crowd.leaves_its_lines("drained", "completed").await;
+        assert_eq!(successor.lines(), [""; 0], "lines of the new process");
+    }
+}

@@ -1,0 +1,477 @@
+//! SIGHUP: a file is taken whole or not at all, and what is open does not notice. What has to notice, the tunnels to a target
+//! that left, hears of it in time and gently.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tokio::time::interval;
+
+use crate::harness::client::{header, sent_away};
+use crate::harness::edge::lines_of;
+use crate::harness::{Connection, Edge, Load, Target, eventually};
+
+const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+const APPLIED: &str = "config_reloads_total{result=\"applied\"}";
+const REJECTED: &str = "config_reloads_total{result=\"rejected\"}";
+const LAST: &str = "config_last_reload_timestamp_seconds";
+
+/// A configuration that answers everything itself, with these settings for the process.
+fn saying(text: &str, settings: &str) -> String {
+    let rules =
+        format!("[{{name: all, type: STATIC, statusCode: 200, responseMessage: '{text}'}}]");
+    format!("{settings}\nforwardingRules:\n{}", rule("edge", 1, &rules))
+}
+
+/// A forwarding rule on 127.0.0.`host`, with these HTTP rules.
+fn rule(name: &str, host: u8, http_rules: &str) -> String {
+    format!(
+        "  - {{name: {name}, protocol: HTTP, listenerIp: 127.0.0.{host}, listenerPort: LISTEN_PORT, clientTimeout: 60s, httpRules: {http_rules}}}\n"
+    )
+}
+
+/// A configuration that forwards everything to the targets of a group: the settings of the process, of the group, and the
+/// targets with theirs.
+fn group(server: &str, settings: &str, targets: &[(SocketAddr, &str)]) -> String {
+    let entry = |(target, settings): &(SocketAddr, &str)| {
+        let (ip, port) = (target.ip(), target.port());
+        format!("      - {{ip: {ip}, port: {port}{settings}}}\n")
+    };
+    let targets: String = targets.iter().map(entry).collect();
+    let rules = rule(
+        "edge",
+        1,
+        "[{name: all, type: FORWARD, targetGroup: group}]",
+    );
+    format!(
+        "server: {{{server}}}
+forwardingRules:
+{rules}targetGroups:
+  - name: group
+    algorithm: ROUND_ROBIN
+    protocol: HTTP
+    healthCheck: {{checkInterval: 100}}
+    {settings}
+    targets:
+{targets}"
+    )
+}
+
+/// The bodies of the answers to this many requests on one connection.
+async fn answers(edge: &Edge, count: usize) -> Vec<String> {
+    let mut client = edge.connect().await;
+    let mut answers = Vec::new();
+    for _ in 0..count {
+        client.send(GET).await;
+        answers.push(client.answer().await.text().to_owned());
+    }
+    answers
+}
+
+async fn all_say_hi(clients: &mut [Connection]) {
+    for client in clients {
+        client.say_hi().await;
+    }
+}
+
+#[tokio::test]
+async fn rules_change_in_place_for_new_connections_and_for_those_that_are_open() {
+    let edge = Edge::start(&saying("first", "")).await;
+    let mut client = edge.connect().await;
+    client.send(GET).await;
+    assert_eq!(client.answer().await.text(), "first");
+    let before = edge.metric(LAST);
+
+    edge.reload(&saying("second", "")).await;
+
+    assert_eq!(edge.get("/").await.text(), "second");
+    client.send(GET).await;
+    assert_eq!(client.answer().await.text(), "second");
+    assert_eq!((edge.metric(APPLIED), edge.metric(REJECTED)), (1.0, 0.0));
+    assert!(edge.metric(LAST) >= before);
+}
+
+#[tokio::test]
+async fn a_bad_file_changes_nothing_and_all_its_problems_are_told() {
+    let edge = Edge::start(&saying("first", "")).await;
+    let before = edge.metric(LAST);
+    let second = saying("second", "");
+    let two_problems = second
+        .replace("statusCode: 200", "statusCode: 99")
+        .replace("clientTimeout", "clientTimeut");
+    // The rest cannot be known from the file alone.
+    let elsewhere = second.clone() + &rule("other", 1, "[]").replace("127.0.0.1", "192.0.2.1");
+    let no_folder = saying("second", "accessLog: {path: FOLDER/missing/access.log}");
+    for (place, (bad, problems)) in [
+        (
+            &two_problems,
+            &["httpRules[0].statusCode: ", "clientTimeut: unknown key"][..],
+        ),
+        (
+            &elsewhere,
+            &["forwardingRules[1]: cannot listen on 192.0.2.1:"],
+        ),
+        (&no_folder, &["accessLog.path: No such file"]),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        edge.configure(bad);
+        edge.signal("HUP");
+        let rejected = place as f64 + 1.0;
+        let is_rejected = || (edge.metric(REJECTED) == rejected).then_some(());
+        eventually("it is rejected", is_rejected).await;
+        for problem in problems {
+            let is_told = || edge.diagnostics().contains(problem).then_some(());
+            eventually(problem, is_told).await;
+        }
+        assert_eq!(edge.get("/").await.text(), "first");
+    }
+    assert_eq!((edge.metric(APPLIED), edge.metric(LAST)), (0.0, before));
+    edge.reload(&second).await;
+    assert_eq!(edge.get("/").await.text(), "second");
+}
+
+#[tokio::test]
+async fn weights_change_in_place() {
+    let [one, two] = [Target::named("one").await, Target::named("two").await];
+    let weights = |weights: [&'static str; 2]| {
+        let targets = [(one.address, weights[0]), (two.address, weights[1])];
+        group("", "", &targets)
+    };
+    let edge = Edge::start(&weights([", weight: 1", ", weight: 0"])).await;
+    assert_eq!(answers(&edge, 12).await, ["one"; 12]);
+    edge.reload(&weights([", weight: 1", ", weight: 3"])).await;
+    let shared = answers(&edge, 12).await;
+    let of_two = shared.iter().filter(|name| *name == "two");
+    assert_eq!(of_two.count(), 9, "{shared:?}");
+}
+
+#[tokio::test]
+async fn timeouts_change_in_place() {
+    let silent = Target::scripted(async |_: Connection| std::future::pending().await).await;
+    let with = |timeout| group("", timeout, &[(silent.address, "")]);
+    let edge = Edge::start(&with("responseTimeout: 1h")).await;
+    edge.reload(&with("responseTimeout: 200ms")).await;
+    assert_eq!(edge.get("/").await.status, 504);
+}
+
+#[tokio::test]
+async fn the_access_log_moves_to_another_file_with_the_tunnels_that_were_open() {
+    let target = Target::named("target").await;
+    let with = |log: &str| {
+        group("", "", &[(target.address, "")])
+            + &format!("\naccessLog: {{path: FOLDER/{log}.log}}\n")
+    };
+    let edge = Edge::start(&with("first")).await;
+    let (mut client, _) = edge.tunnel().await;
+    edge.get("/before").await;
+    let uris = |log: &str| -> Vec<Value> {
+        let lines = lines_of(&edge.folder.path().join(format!("{log}.log")));
+        lines
+            .into_iter()
+            .map(|mut line| line["requestUri"].take())
+            .collect()
+    };
+    let has_line = || (uris("first") == ["/before"]).then_some(());
+    eventually("the first line", has_line).await;
+
+    edge.reload(&with("second")).await;
+    edge.get("/after").await;
+    let has_line = || (uris("second") == ["/after"]).then_some(());
+    eventually("the second line", has_line).await;
+    client.leave(1000).await;
+
+    let has_both = || (uris("second") == ["/after", "/chat"]).then_some(());
+    eventually("the tunnel's line", has_both).await;
+    assert_eq!(uris("first"), ["/before"]);
+}
+
+#[tokio::test]
+async fn a_target_keeps_its_health_and_its_open_tunnels() {
+    let [target, dies] = [Target::named("target").await, Target::named("dies").await];
+    let down = dies.address;
+    drop(dies);
+    let slow = "healthCheck: {checkInterval: 200, unhealthyThreshold: 1, healthyThreshold: 100}";
+    let with = |settings: &'static str| {
+        let targets = [(target.address, settings), (down, settings)];
+        group("", "", &targets).replace("healthCheck: {checkInterval: 100}", slow)
+    };
+    let edge = Edge::start(&with("")).await;
+    let health = format!("target_healthy{{target=\"{down}\",target_group=\"group\"}}");
+    let is_down = || (edge.metric(&health) == 0.0).then_some(());
+    eventually("it is unhealthy", is_down).await;
+    let mut clients = edge.tunnels(3).await;
+    // A target that began anew would be healthy from now on; this one must first pass a hundred checks.
+    let _back = Target::answering_at(down, "back").await;
+
+    for settings in [", maintenanceEnabled: false", ", healthCheckEnabled: true"] {
+        edge.reload(&with(settings)).await;
+        assert_eq!(edge.metric(&health), 0.0);
+        assert_eq!(edge.tunnels_active(target.address), 3.0);
+        assert_eq!(answers(&edge, 10).await, ["target"; 10]);
+    }
+
+    all_say_hi(&mut clients).await;
+    clients[0].leave(1000).await;
+    edge.log_lines(21).await;
+    assert_eq!(edge.tunnels_active(target.address), 2.0);
+}
+
+/// A Culvert with two targets, and ten tunnels to each.
+struct Pair {
+    edge: Edge,
+    stays: Target,
+    goes: Target,
+    staying: Vec<Connection>,
+    going: Vec<Connection>,
+    settings: [&'static str; 2],
+}
+
+impl Pair {
+    /// With these settings of `server` and of the group.
+    async fn start(server: &'static str, settings: &'static str) -> Pair {
+        let [stays, goes] = [Target::named("stays").await, Target::named("goes").await];
+        let targets = [(stays.address, ""), (goes.address, "")];
+        let edge = Edge::start(&group(server, settings, &targets)).await;
+        let mut tunnels = Vec::new();
+        for _ in 0..20 {
+            tunnels.push(edge.tunnel().await);
+        }
+        let stays_open =
+            |(_, head): &(Connection, String)| header(head, "x-target") == Some("stays");
+        let (staying, going): (Vec<_>, Vec<_>) = tunnels.into_iter().partition(stays_open);
+        let clients = |tunnels: Vec<(Connection, String)>| -> Vec<Connection> {
+            tunnels.into_iter().map(|(client, _)| client).collect()
+        };
+        let (staying, going) = (clients(staying), clients(going));
+        assert_eq!((staying.len(), going.len()), (10, 10));
+        Pair {
+            edge,
+            stays,
+            goes,
+            staying,
+            going,
+            settings: [server, settings],
+        }
+    }
+
+    /// Reloads with these settings of the target that goes; `None` leaves it out.
+    async fn reload(&self, goes: Option<&str>) {
+        let goes = goes.map(|settings| (self.goes.address, settings));
+        let targets: Vec<_> = [(self.stays.address, "")].into_iter().chain(goes).collect();
+        let [server, settings] = self.settings;
+        self.edge.reload(&group(server, settings, &targets)).await;
+    }
+
+    /// Nothing new comes to the target that goes.
+    async fn one_takes_it_all(&self) {
+        assert_eq!(answers(&self.edge, 20).await, ["stays"; 20]);
+    }
+
+    /// All say hi, again and again for this long.
+    async fn live_for(&mut self, time: Duration) {
+        let (since, mut pace) = (Instant::now(), interval(Duration::from_millis(50)));
+        while since.elapsed() < time {
+            pace.tick().await;
+            all_say_hi(&mut self.staying).await;
+            all_say_hi(&mut self.going).await;
+        }
+    }
+
+    /// What the lines of the tunnels that have ended say: the target and the reason.
+    fn ends(&self) -> Vec<(String, String, u64)> {
+        let mut lines = self.edge.log();
+        lines.retain(|line| line["upgrade"] == "websocket");
+        let text = |line: &Value, field| line[field].as_str().unwrap().to_owned();
+        let end = |line: &Value| {
+            let code = line["closeCode"].as_u64().unwrap();
+            (text(line, "target"), text(line, "closeReason"), code)
+        };
+        lines.iter().map(end).collect()
+    }
+
+    /// Every tunnel of the target that goes has ended for this reason, and no other.
+    async fn only_its_tunnels_ended(&mut self, reason: &str) {
+        let have_ended = || (self.ends().len() >= 10).then_some(());
+        eventually("the lines", have_ended).await;
+        let end = (self.goes.address.to_string(), reason.to_owned(), 1001);
+        assert_eq!(self.ends(), vec![end; 10]);
+        assert_eq!(self.edge.tunnels_active(self.goes.address), 0.0);
+        all_say_hi(&mut self.staying).await;
+        assert_eq!(self.edge.tunnels_active(self.stays.address), 10.0);
+    }
+}
+
+#[tokio::test]
+async fn a_target_that_left_takes_nothing_new_and_its_tunnels_are_sent_away_after_the_delay() {
+    let mut pair = Pair::start("drain: {deadline: 1h}", "deregistrationDelay: 3s").await;
+    let since = Instant::now();
+    pair.reload(None).await;
+    all_say_hi(&mut pair.going).await;
+    assert_eq!(pair.edge.tunnels_active(pair.goes.address), 10.0);
+    pair.one_takes_it_all().await;
+
+    let going = std::mem::take(&mut pair.going);
+    let moments = sent_away(going, since).await;
+
+    // One after the other in the three seconds after the delay.
+    assert!(moments[0] >= Duration::from_secs(3), "{moments:?}");
+    assert!(moments[9] < Duration::from_secs(12), "{moments:?}");
+    let spread = moments[9] - moments[0];
+    assert!(spread > Duration::from_millis(500), "{moments:?}");
+    pair.only_its_tunnels_ended("target_removed").await;
+    pair.one_takes_it_all().await;
+}
+
+#[tokio::test]
+async fn the_tunnels_of_a_group_that_left_are_sent_away_after_its_delay() {
+    let mut pair = Pair::start("drain: {deadline: 500ms}", "deregistrationDelay: 2s").await;
+    let since = Instant::now();
+    pair.edge.reload(&saying("nothing else", "")).await;
+    all_say_hi(&mut pair.going).await;
+    assert_eq!(pair.edge.get("/").await.text(), "nothing else");
+
+    let all = [&mut pair.staying, &mut pair.going].map(std::mem::take);
+    let moments = sent_away(all.into_iter().flatten().collect(), since).await;
+
+    assert!(moments[0] >= Duration::from_secs(2), "{moments:?}");
+    let have_ended = || (pair.ends().len() >= 20).then_some(());
+    eventually("the lines", have_ended).await;
+    let ends = pair.ends();
+    let removed = ends.iter().filter(|end| end.1 == "target_removed");
+    assert_eq!((ends.len(), removed.count()), (20, 20));
+}
+
+#[tokio::test]
+async fn a_target_that_returns_before_the_delay_is_over_keeps_its_tunnels() {
+    let mut pair = Pair::start("drain: {deadline: 1s}", "deregistrationDelay: 3s").await;
+    let since = Instant::now();
+    pair.reload(None).await;
+    pair.one_takes_it_all().await;
+    pair.reload(Some(", weight: 2")).await;
+    assert!(since.elapsed() < Duration::from_secs(3), "too late to tell");
+
+    pair.live_for(Duration::from_secs(5)).await;
+
+    assert!(pair.ends().is_empty(), "{:?}", pair.ends());
+    assert_eq!(pair.edge.tunnels_active(pair.goes.address), 10.0);
+    assert!(answers(&pair.edge, 6).await.contains(&"goes".to_owned()));
+}
+
+#[tokio::test]
+async fn a_target_in_maintenance_takes_nothing_new_and_keeps_what_is_open() {
+    let mut pair = Pair::start("drain: {deadline: 300ms}", "deregistrationDelay: 300ms").await;
+    pair.reload(Some(", maintenanceEnabled: true")).await;
+
+    pair.one_takes_it_all().await;
+    pair.live_for(Duration::from_secs(2)).await;
+
+    assert!(pair.ends().is_empty(), "{:?}", pair.ends());
+    assert_eq!(pair.edge.tunnels_active(pair.goes.address), 10.0);
+    pair.reload(Some(", maintenanceEnabled: false")).await;
+    assert!(answers(&pair.edge, 6).await.contains(&"goes".to_owned()));
+}
+
+#[tokio::test]
+async fn maintenance_with_a_drain_sends_away_what_is_open_one_after_the_other() {
+    let mut pair = Pair::start("drain: {deadline: 4s}", "deregistrationDelay: 1h").await;
+    pair.reload(Some(", maintenanceEnabled: true")).await;
+    let since = Instant::now();
+    let drain = ", maintenanceEnabled: true, maintenanceDrain: true";
+    pair.reload(Some(drain)).await;
+
+    let going = std::mem::take(&mut pair.going);
+    let moments = sent_away(going, since).await;
+
+    assert!(moments[9] < Duration::from_secs(12), "{moments:?}");
+    let spread = moments[9] - moments[0];
+    assert!(spread > Duration::from_millis(500), "{moments:?}");
+    pair.only_its_tunnels_ended("drained").await;
+    pair.one_takes_it_all().await;
+    assert!(pair.edge.admin_page("/readyz").contains(" 200 "));
+    assert_eq!(pair.edge.metric("draining"), 0.0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_address_comes_and_goes_without_a_refusal_on_the_others() {
+    let target = Target::named("target").await;
+    let one = group("", "", &[(target.address, "")]);
+    let rules = "[{name: all, type: FORWARD, targetGroup: group}]";
+    let other = format!("forwardingRules:\n{}", rule("other", 2, rules));
+    // The rule of the address that stays gets another name.
+    let two = one.replace("name: edge", "name: renamed");
+    let two = two.replace("forwardingRules:\n", &other);
+    let edge = Edge::start(&one).await;
+    // Nobody else is there: the other tests listen on 127.0.0.1.
+    let host = IpAddr::from(Ipv4Addr::new(127, 0, 0, 2));
+    let added = SocketAddr::new(host, edge.address.port());
+    let load = Load::on(edge.address);
+    let mut clients = Vec::new();
+    for _ in 0..5 {
+        assert!(std::net::TcpStream::connect(added).is_err());
+        edge.reload(&two).await;
+        clients.push(Connection::tunnel(added, "/chat").await.0);
+        edge.reload(&one).await;
+        let is_closed = || std::net::TcpStream::connect(added).err();
+        eventually("the added address is closed", is_closed).await;
+        all_say_hi(&mut clients).await;
+    }
+    load.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fifty_reloads_under_load_fail_no_request_drop_no_tunnel_and_cost_no_memory() {
+    const MEGABYTE: usize = 1 << 20;
+    let target = Target::named("target").await;
+    // Half a megabyte that a configuration which is not let go would hold.
+    let big = |turn: usize| {
+        let text = format!("{turn}").repeat(250_000);
+        let rule = format!(
+            "[{{name: big, type: STATIC, responseMessage: '{text}', conditions: [{{type: PATH, condition: EQUALS, value: /big}}]}}, "
+        );
+        group("", "", &[(target.address, "")]).replace("[{name: all", &(rule + "{name: all"))
+    };
+    let edge = Edge::start(&big(10)).await;
+    let mut kept = edge.connect().await;
+    let mut clients = edge.tunnels(20).await;
+    let load = Load::on(edge.address);
+    let mut before = (0, 0);
+    for turn in 0..60 {
+        if turn == 10 {
+            before = (edge.resident_memory(), edge.open_files());
+        }
+        edge.reload(&big(10 + turn)).await;
+        kept.send(GET).await;
+        assert_eq!(kept.answer().await.text(), "target");
+        all_say_hi(&mut clients).await;
+    }
+    load.stop().await;
+
+    let is_flat = || (edge.resident_memory() < before.0 + 12 * MEGABYTE).then_some(());
+    eventually("the memory is what it was", is_flat).await;
+    let are_closed = || (edge.open_files() <= before.1 + 8).then_some(());
+    eventually("the files are closed", are_closed).await;
+    assert_eq!(edge.tunnels_active(target.address), 20.0);
+    assert_eq!((edge.metric(APPLIED), edge.metric(REJECTED)), (60.0, 0.0));
+}
+
+#[tokio::test]
+async fn health_is_checked_no_more_often_after_many_reloads() {
+    let target = Target::named("target").await;
+    let configuration = group("", "", &[(target.address, "")]);
+    let edge = Edge::start(&configuration).await;
+    for _ in 0..30 {
+        edge.reload(&configuration).await;
+    }
+    let address = target.address;
+    let checks = || {
+        edge.metric(&format!(
+            "health_checks_total{{result=\"passed\",target=\"{address}\",target_group=\"group\"}}"
+        ))
+    };
+    let (before, since) = (checks(), Instant::now());
+    let are_there = || (checks() >= before + 10.0).then_some(());
+    eventually("ten checks, one every 100 ms", are_there).await;
+    assert!(since.elapsed() > Duration::from_millis(500));
+}

@@ -1,0 +1,445 @@
+//! A new process takes the place of the old one: nobody is refused, the tunnels of the old one live on, and a new process
+//! that fails, however and whenever, changes nothing.
+
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use tokio::process::Command;
+
+use crate::harness::client::sent_away;
+use crate::harness::edge::{forwarding_to, free_addresses, get_now, lines_of};
+use crate::harness::{Edge, Load, Process, Target, eventually, soon};
+
+const CULVERT: &str = env!("CARGO_BIN_EXE_culvert");
+const LONG: &str = "upgrade: {drainDeadline: 1h}";
+
+/// A Culvert that may be upgraded. Each generation answers with its name; handshakes go to a target.
+struct Lineage {
+    edge: Edge,
+    target: Target,
+    server: &'static str,
+}
+
+impl Lineage {
+    /// The first generation, `first`, with these settings of `server`.
+    async fn start(server: &'static str) -> Lineage {
+        let target = Target::named("target").await;
+        let edge = Edge::start(&configuration("first", server, &target)).await;
+        Lineage {
+            edge,
+            target,
+            server,
+        }
+    }
+
+    /// Writes the file of another generation.
+    fn prepare(&self, name: &str) {
+        self.edge
+            .configure(&configuration(name, self.server, &self.target));
+    }
+
+    /// Runs `culvert -c FILE upgrade` with these options; returns its exit code and what it said on standard error.
+    async fn upgrade(&self, options: &[&str]) -> (Option<i32>, String) {
+        let mut command = Command::new(CULVERT);
+        command.arg("-c").arg(self.edge.file()).arg("upgrade");
+        command.args(options).kill_on_drop(true);
+        let output = soon("the command ends", command.output()).await.unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        (output.status.code(), said)
+    }
+
+    /// Upgrades to a generation of this name, and waits until it alone serves.
+    async fn succeeds(&self, name: &str) {
+        self.prepare(name);
+        let (code, said) = self.upgrade(&[]).await;
+        assert_eq!(code, Some(0), "{said}");
+        let answer = || get_now(self.edge.address, "/").expect("an answer");
+        let answers = || answer().ends_with(name);
+        let serves_alone = || (0..10).all(|_| answers()).then_some(());
+        eventually("the new one serves", serves_alone).await;
+        let is_ready = || self.edge.admin_page("/readyz").contains(" 200 ");
+        eventually("it is ready", || is_ready().then_some(())).await;
+    }
+
+    /// Upgrades to a process that is not what it should be, and that must not matter; returns what the command said.
+    async fn fails(&self, check: &str, start: &str) -> String {
+        let path = self.impostor(check, start);
+        let (code, said) = self.upgrade(&["--binary", path.to_str().unwrap()]).await;
+        assert_eq!(code, Some(1), "{said}");
+        assert!(!said.trim().is_empty(), "no reason");
+        self.nothing_changed().await;
+        said
+    }
+
+    /// The first generation serves, and there is no other.
+    async fn nothing_changed(&self) {
+        for _ in 0..10 {
+            assert_eq!(self.edge.get("/").await.text(), "first");
+        }
+        assert_eq!(self.edge.pid_in_file(), Some(self.edge.id()));
+        assert!(self.edge.admin_page("/readyz").contains(" 200 "));
+        assert_eq!(self.edge.metric("draining"), 0.0);
+        let is_alone = || (self.edge.processes() == [self.edge.id()]).then_some(());
+        eventually("the new process is gone", is_alone).await;
+    }
+
+    /// An executable that does this when it is asked to check a configuration, and this when it is to serve.
+    fn impostor(&self, check: &str, start: &str) -> PathBuf {
+        let path = self.edge.folder.path().join("impostor");
+        let choose = "for word; do case \"$word\" in -t*|--test)";
+        let script = format!("#!/bin/sh\n{choose} {check} ;; esac; done\n{start}\n");
+        std::fs::write(&path, script.replace("CULVERT", CULVERT)).unwrap();
+        std::fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
+        path
+    }
+}
+
+fn configuration(name: &str, server: &str, target: &Target) -> String {
+    let (ip, port) = (target.address.ip(), target.address.port());
+    format!(
+        "server: {{upgradeSocket: FOLDER/upgrade.sock, pidFile: FOLDER/culvert.pid, {server}}}
+accessLog: {{path: FOLDER/access.log}}
+forwardingRules:
+  - name: edge
+    protocol: HTTP
+    listenerIp: 127.0.0.1
+    listenerPort: LISTEN_PORT
+    httpRules:
+      - name: name
+        type: STATIC
+        statusCode: 200
+        responseMessage: {name}
+        conditions: [{{type: HEADER, key: Upgrade, condition: EXISTS, negate: true}}]
+      - {{name: tunnels, type: FORWARD, targetGroup: group}}
+targetGroups:
+  - name: group
+    algorithm: ROUND_ROBIN
+    protocol: HTTP
+    targets: [{{ip: {ip}, port: {port}}}]
+"
+    )
+}
+
+/// What a real new process does.
+const REAL: &str = "exec CULVERT \"$@\"";
+const HANG: &str = "while :; do sleep 1; done";
+
+#[tokio::test]
+async fn the_command_ends_with_0_when_the_new_process_serves_and_the_old_one_exits_with_0() {
+    let mut lineage = Lineage::start(LONG).await;
+    let old = lineage.edge.id();
+    assert_eq!(lineage.edge.pid_in_file(), Some(old));
+
+    lineage.succeeds("second").await;
+
+    assert_eq!(lineage.edge.exited().await.code(), Some(0));
+    let new = lineage.edge.processes();
+    assert!(new.len() == 1 && new[0] != old, "{new:?} after {old}");
+    assert_eq!(lineage.edge.pid_in_file(), Some(new[0]));
+    let program = std::fs::read_link(format!("/proc/{}/exe", new[0])).unwrap();
+    assert_eq!(program, std::fs::canonicalize(CULVERT).unwrap());
+    assert_eq!(lineage.edge.get("/").await.text(), "second");
+    assert_eq!(lineage.edge.metric("draining"), 0.0);
+}
+
+#[tokio::test]
+async fn only_its_user_may_ask_for_an_upgrade() {
+    let lineage = Lineage::start(LONG).await;
+    let mode = || {
+        let socket = lineage.edge.folder.path().join("upgrade.sock");
+        let metadata = std::fs::metadata(socket).unwrap();
+        metadata.permissions().mode() & 0o777
+    };
+    assert_eq!(mode(), 0o600);
+    lineage.succeeds("second").await;
+    assert_eq!(mode(), 0o600);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn three_upgrades_under_a_load_of_connections_refuse_and_reset_none() {
+    let lineage = Lineage::start(LONG).await;
+    let edge = &lineage.edge;
+    let load = Load::on(edge.address);
+    let mut clients = edge.tunnels(5).await;
+    for name in ["second", "third", "fourth"] {
+        lineage.succeeds(name).await;
+        clients.extend(edge.tunnels(5).await);
+        let before = load.answered();
+        let goes_on = || (load.answered() > before + 50).then_some(());
+        eventually("the load goes on", goes_on).await;
+    }
+
+    let requests = load.stop().await;
+
+    for client in &mut clients {
+        client.say_hi().await;
+    }
+    assert_eq!(edge.processes().len(), 4, "each has tunnels");
+    let counted = |count| {
+        let active = edge.tunnels_active(lineage.target.address);
+        (active == count).then_some(())
+    };
+    eventually("all tunnels are counted", || counted(20.0)).await;
+    for client in &mut clients {
+        client.leave(1000).await;
+    }
+    eventually("none is counted", || counted(0.0)).await;
+    let is_alone = || (edge.processes().len() == 1).then_some(());
+    eventually("the old ones exit", is_alone).await;
+    let count = |uri: &str, status: u16| {
+        let mut lines = lines_of(&edge.folder.path().join("access.log"));
+        lines.retain(|line| line["requestUri"] == uri || line["httpStatusCode"] == status);
+        lines.len()
+    };
+    let has_all = || (count("/load", 0) >= requests).then_some(());
+    eventually("the lines of the requests", has_all).await;
+    assert_eq!((count("/load", 0), count("", 101)), (requests, 20));
+}
+
+#[tokio::test]
+async fn tunnels_of_the_old_process_live_until_the_drain_deadline_and_are_sent_away_then() {
+    let server = "upgrade: {drainDeadline: 3s}, drain: {deadline: 4s}";
+    let mut lineage = Lineage::start(server).await;
+    let mut clients = lineage.edge.tunnels(10).await;
+    let since = Instant::now();
+    lineage.succeeds("second").await;
+    let mut own = lineage.edge.tunnels(1).await.remove(0);
+    for client in &mut clients {
+        client.say_hi().await;
+    }
+
+    let moments = sent_away(clients, since).await;
+
+    assert!(moments[0] >= Duration::from_secs(3), "{moments:?}");
+    assert!(moments[9] < Duration::from_secs(15), "{moments:?}");
+    let spread = moments[9] - moments[0];
+    assert!(spread > Duration::from_millis(500), "{moments:?}");
+    assert_eq!(lineage.edge.exited().await.code(), Some(0));
+    let mut lines = lines_of(&lineage.edge.folder.path().join("access.log"));
+    lines.retain(|line| line["upgrade"] == "websocket");
+    assert_eq!(lines.len(), 10);
+    let is_drained = |line| line == ("drained", 1001);
+    let ends = lines
+        .iter()
+        .map(|line| (line["closeReason"].as_str(), line["closeCode"].as_u64()));
+    let mut ends = ends.map(|(reason, code)| (reason.unwrap(), code.unwrap()));
+    assert!(ends.all(is_drained), "{lines:#?}");
+    own.say_hi().await;
+    assert!(lineage.edge.admin_page("/readyz").contains(" 200 "));
+    assert_eq!(lineage.edge.metric("draining"), 0.0);
+}
+
+#[tokio::test]
+async fn a_new_process_that_fails_at_any_step_changes_nothing() {
+    let lineage = Lineage::start(LONG).await;
+    let mut client = lineage.edge.tunnels(1).await.remove(0);
+    lineage.prepare("second");
+    let said = lineage.fails("echo not good >&2; exit 1", REAL).await;
+    assert!(said.contains("not good"), "{said}");
+    for (check, start) in [
+        ("kill -9 $$", REAL),
+        (REAL, "exit 7"),
+        (REAL, "exit 0"),
+        (REAL, "kill -9 $$"),
+    ] {
+        lineage.fails(check, start).await;
+        client.say_hi().await;
+    }
+    lineage.succeeds("second").await;
+    client.say_hi().await;
+}
+
+#[tokio::test]
+async fn a_binary_that_is_not_there_or_cannot_be_run_changes_nothing() {
+    let lineage = Lineage::start(LONG).await;
+    let file = lineage.edge.file();
+    for binary in ["/nowhere/culvert", file.to_str().unwrap()] {
+        let (code, said) = lineage.upgrade(&["--binary", binary]).await;
+        assert_eq!(code, Some(1), "{said}");
+        assert!(said.contains(binary), "{said}");
+        lineage.nothing_changed().await;
+    }
+}
+
+#[tokio::test]
+async fn a_bad_file_changes_nothing_and_the_command_tells_its_problems() {
+    let lineage = Lineage::start(LONG).await;
+    let second = configuration("second", LONG, &lineage.target);
+    for (good, bad, problem) in [
+        (
+            "targetGroup: group",
+            "targetGroup: nowhere",
+            "forwardingRules[0].httpRules[1].targetGroup: no target group named \"nowhere\"",
+        ),
+        // These show only when the new process is about to listen and to log.
+        (
+            "listenerIp: 127.0.0.1",
+            "listenerIp: 192.0.2.1",
+            "forwardingRules[0]: cannot listen on 192.0.2.1:",
+        ),
+        (
+            "FOLDER/access.log",
+            "FOLDER/missing/access.log",
+            "accessLog.path: No such file",
+        ),
+    ] {
+        lineage.edge.configure(&second.replace(good, bad));
+        let (code, said) = lineage.upgrade(&[]).await;
+        assert_eq!(code, Some(1), "{said}");
+        assert!(said.contains(problem), "{said}");
+        lineage.nothing_changed().await;
+    }
+    lineage.succeeds("second").await;
+}
+
+/// Without an answer within the timeout the new process is ended, whatever it hangs in.
+async fn hangs(check: &str, start: &str) {
+    let lineage = Lineage::start("upgrade: {timeout: 4s}").await;
+    let load = Load::on(lineage.edge.address);
+    lineage.prepare("second");
+    let since = Instant::now();
+    lineage.fails(check, start).await;
+    assert!(since.elapsed() >= Duration::from_secs(4));
+    load.stop().await;
+    lineage.succeeds("second").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_binary_that_does_not_end_its_check_in_time_changes_nothing() {
+    hangs(HANG, REAL).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_process_that_does_not_get_ready_in_time_changes_nothing() {
+    hangs(REAL, HANG).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_process_that_is_killed_at_any_moment_before_it_serves_changes_nothing() {
+    let lineage = Lineage::start("upgrade: {timeout: 10s}").await;
+    let mut client = lineage.edge.tunnels(1).await.remove(0);
+    lineage.prepare("second");
+    let mut kills = 0;
+    // Later and later, until it has got so far that the command has ended well.
+    for milliseconds in (0..1000).step_by(7) {
+        let load = Load::on(lineage.edge.address);
+        let start = format!("(sleep 0.{milliseconds:03}; kill -9 $$) & {REAL}");
+        let path = lineage.impostor(REAL, &start);
+        let (code, said) = lineage.upgrade(&["--binary", path.to_str().unwrap()]).await;
+        if code == Some(0) {
+            break;
+        }
+        assert_eq!(code, Some(1), "{said}");
+        lineage.nothing_changed().await;
+        client.say_hi().await;
+        load.stop().await;
+        kills += 1;
+    }
+    assert!(kills > 0, "it was never killed in time");
+}
+
+#[tokio::test]
+async fn an_upgrade_without_a_running_process_fails_with_a_reason() {
+    let mut lineage = Lineage::start(LONG).await;
+    lineage.edge.signal("TERM");
+    lineage.edge.exited().await;
+    let (code, said) = lineage.upgrade(&[]).await;
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("upgrade.sock"), "{said}");
+}
+
+#[tokio::test]
+async fn a_process_started_with_u_waits_for_sigquit_to_the_old_one() {
+    let mut lineage = Lineage::start(LONG).await;
+    let mut client = lineage.edge.tunnels(1).await.remove(0);
+    lineage.prepare("second");
+    let file = lineage.edge.file();
+    let mut early = Process::start(&["-c", file.to_str().unwrap(), "-u"]);
+    for _ in 0..100 {
+        assert_eq!(lineage.edge.get("/").await.text(), "first");
+    }
+    assert!(early.is_running(), "{}", early.diagnostics());
+    drop(early);
+
+    let mut successor = lineage.edge.hand_over().await;
+
+    let serves = || {
+        get_now(lineage.edge.address, "/")?
+            .ends_with("second")
+            .then_some(())
+    };
+    eventually("the new one serves", serves).await;
+    client.say_hi().await;
+    assert!(lineage.edge.is_running() && successor.is_running());
+    client.leave(1000).await;
+    assert_eq!(lineage.edge.exited().await.code(), Some(0));
+    assert_eq!(lineage.edge.get("/").await.text(), "second");
+    assert_eq!(lineage.edge.pid_in_file(), Some(successor.id()));
+    successor.signal("TERM");
+    assert_eq!(successor.ended().await.code(), Some(0));
+}
+
+#[tokio::test]
+async fn sigquit_without_a_waiting_process_changes_nothing_but_an_error_line() {
+    let target = Target::named("first").await;
+    let without_socket = forwarding_to(&[target.address]);
+    for configuration in [without_socket, configuration("first", LONG, &target)] {
+        let mut edge = Edge::start(&configuration).await;
+        let mut client = edge.tunnels(1).await.remove(0);
+        for errors in 1..=2 {
+            edge.signal("QUIT");
+            let is_told = || (edge.errors_about("SIGQUIT") == errors).then_some(());
+            eventually("an error line", is_told).await;
+            assert_eq!(edge.get("/").await.text(), "first");
+            client.say_hi().await;
+            assert!(edge.is_running());
+            assert!(edge.admin_page("/readyz").contains(" 200 "));
+            assert_eq!(edge.metric("draining"), 0.0);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_second_ordinary_start_on_the_same_socket_is_refused() {
+    let lineage = Lineage::start(LONG).await;
+    let folder = lineage.edge.folder.path();
+    // Other ports, so that nothing but the socket is in the way.
+    let [listen, admin] = free_addresses();
+    let text = std::fs::read_to_string(lineage.edge.file()).unwrap();
+    let text = text
+        .replace(
+            &lineage.edge.address.port().to_string(),
+            &listen.port().to_string(),
+        )
+        .replace(
+            &lineage.edge.admin.port().to_string(),
+            &admin.port().to_string(),
+        )
+        .replace("culvert.pid", "other.pid");
+    std::fs::write(folder.join("other.yaml"), text).unwrap();
+
+    let other = folder.join("other.yaml");
+    let mut second = Process::start(&["-c", other.to_str().unwrap()]);
+
+    assert_eq!(second.ended().await.code(), Some(1));
+    let said = second.diagnostics();
+    assert!(said.contains("upgrade.sock"), "{said}");
+    assert_eq!(get_now(listen, "/"), None);
+    lineage.nothing_changed().await;
+    lineage.succeeds("second").await;
+}
+
+#[tokio::test]
+async fn a_socket_that_a_killed_process_left_does_not_hinder_a_start() {
+    let mut lineage = Lineage::start(LONG).await;
+    lineage.edge.signal("KILL");
+    lineage.edge.exited().await;
+    let file = lineage.edge.file();
+    let next = Process::start(&["-c", file.to_str().unwrap()]);
+    let is_ready = || get_now(lineage.edge.admin, "/readyz").filter(|page| page.contains(" 200 "));
+    eventually("the next one is ready", is_ready).await;
+    assert_eq!(lineage.edge.pid_in_file(), Some(next.id()));
+    lineage.succeeds("second").await;
+}
