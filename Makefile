@@ -1,18 +1,49 @@
-# `make demo` and `make test` do all the set-up on a Debian or Ubuntu machine that has Rust.
+# `make demo` and `make test` do all the set-up on a Debian or Ubuntu machine that has Rust. `make`, then `sudo make install`,
+# installs; DESTDIR and PREFIX are as usual, and BINARY is a program that was built elsewhere.
 
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 VENV := $(TARGET_DIR)/venv
+BINARY ?= $(TARGET_DIR)/release/culvert
+PREFIX ?= /usr/local
+BINDIR = $(PREFIX)/bin
+SYSCONFDIR = /etc
+INSTALLED = $(addprefix $(DESTDIR),\
+	$(BINDIR)/culvert \
+	$(PREFIX)/lib/systemd/system/culvert.service \
+	$(PREFIX)/lib/sysusers.d/culvert.conf \
+	$(PREFIX)/lib/tmpfiles.d/culvert.conf \
+	$(SYSCONFDIR)/logrotate.d/culvert)
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 # Installs the Debian package of a command that is missing: $(call need,COMMAND,PACKAGE).
 need = command -v $(1) >/dev/null || { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq $(2); }
 
 export CULVERT_TEST_PYTHON := $(VENV)/bin/python
 
-.PHONY: demo test lint unit edge bench bench-rules tools clean
+.PHONY: build demo test lint unit edge bench bench-rules install uninstall tools clean
 
-demo: tools
+build: tools
 	cargo build --release --locked
+
+demo: build
 	$(TARGET_DIR)/release/culvert demo
+
+# Replaces the program in one step, as an upgrade of a running one needs it. The configuration that is there stays.
+install: $(if $(wildcard $(BINARY)),,build)
+	umask 022 && mkdir -p $(DESTDIR)$(SYSCONFDIR)/culvert $(dir $(INSTALLED))
+	install -m 755 $(BINARY) $(DESTDIR)$(BINDIR)/culvert.new
+	mv $(DESTDIR)$(BINDIR)/culvert.new $(DESTDIR)$(BINDIR)/culvert
+	sed 's|/usr/local/bin/|$(BINDIR)/|g; s|/etc/|$(SYSCONFDIR)/|g' systemd/culvert.service \
+		| install -m 644 /dev/stdin $(DESTDIR)$(PREFIX)/lib/systemd/system/culvert.service
+	install -m 644 systemd/culvert.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/culvert.conf
+	install -m 644 systemd/culvert.tmpfiles $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/culvert.conf
+	install -m 644 systemd/culvert.logrotate $(DESTDIR)$(SYSCONFDIR)/logrotate.d/culvert
+	test -e $(DESTDIR)$(SYSCONFDIR)/culvert/culvert.yaml \
+		|| install -m 644 conf/culvert.yaml $(DESTDIR)$(SYSCONFDIR)/culvert/culvert.yaml
+	@$(if $(DESTDIR),:,echo 'Next: systemd-sysusers && systemd-tmpfiles --create && systemctl daemon-reload')
+
+# The configuration, the logs and the user stay.
+uninstall:
+	rm -f $(INSTALLED)
 
 test: lint unit edge
 
@@ -23,7 +54,10 @@ lint: tools
 unit: tools
 	cargo test --locked --lib --bins --test allocations
 
+edge: export PATH := $(PATH):/usr/sbin
 edge: tools $(VENV)/ready
+	@$(call need,systemd-analyze,systemd)
+	@$(call need,logrotate,logrotate)
 	cargo test --locked --test edge
 
 bench: export PATH := $(PATH):/usr/sbin

@@ -1,5 +1,6 @@
 //! The command line. The short options are Pingora's own letters.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
@@ -16,8 +17,8 @@ pub struct Arguments {
     #[arg(short, long)]
     pub test: bool,
 
-    /// Take the listeners over from the running process
-    #[arg(short, long, hide = true)]
+    /// Take over from the running process at server.upgradeSocket: wait until it gets SIGQUIT, then serve in its place
+    #[arg(short, long)]
     pub upgrade: bool,
 
     /// Run in the background
@@ -34,14 +35,26 @@ pub struct Arguments {
 pub enum Command {
     /// Serve a chat page and two echo targets on 127.0.0.1:8080; needs no configuration
     Demo,
+
+    /// Have the running process at server.upgradeSocket start this program, hand over to it, and keep its tunnels
+    Upgrade {
+        /// Another program than this one
+        #[arg(long, value_name = "PATH")]
+        binary: Option<PathBuf>,
+    },
+
+    /// Start a program that does not belong to us
+    #[command(hide = true)]
+    Launch {
+        /// The program and its arguments
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
+        program: Vec<OsString>,
+    },
 }
 
 impl Arguments {
     /// An option that is known but has no effect yet, as a message.
     pub fn unsupported(&self) -> Option<&'static str> {
-        if self.upgrade {
-            return Some("-u: taking over the listeners of a running process is not supported yet");
-        }
         self.daemon
             .then_some("-d: running in the background is not supported yet; use systemd or `&`")
     }

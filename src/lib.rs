@@ -37,3 +37,4 @@ pub mod supervisor;
 pub mod target_group;
 pub mod telemetry;
 pub mod tunnel;
+pub mod upgrade;

@@ -2,16 +2,11 @@
 
 use std::io::Write as _;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use clap::Parser as _;
 use culvert::cli::{Arguments, Command};
-use culvert::config::problem::Problems;
 use culvert::config::{self, Loaded};
-use culvert::listener::Sockets;
-use culvert::running::Running;
-use culvert::steward::Steward;
-use culvert::{demo, limits, server};
+use culvert::{demo, server, upgrade};
 
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
@@ -33,8 +28,10 @@ fn run(arguments: &Arguments) -> Result<(), String> {
     if let Some(message) = arguments.unsupported() {
         return Err(format!("culvert: {message}"));
     }
-    if let Some(Command::Demo) = arguments.command {
-        return demo::run();
+    match &arguments.command {
+        Some(Command::Demo) => return demo::run(),
+        Some(Command::Launch { program }) => return upgrade::launch(program),
+        Some(Command::Upgrade { .. }) | None => {}
     }
     let name = arguments.conf.display().to_string();
     let Loaded { file, warnings } =
@@ -46,19 +43,12 @@ fn run(arguments: &Arguments) -> Result<(), String> {
         println!("culvert: {name}: ok");
         return Ok(());
     }
-    limits::raise_open_files();
-    let running = Running::build(Some(&arguments.conf), file, &mut Sockets::default());
-    let running = running.map_err(|problems| {
-        Problems {
-            file: name,
-            problems,
-        }
-        .to_string()
-    })?;
-    server::run(Steward {
-        running: Arc::new(running),
-    });
-    Ok(())
+    if let Some(Command::Upgrade { binary }) = &arguments.command {
+        let done = upgrade::ask(&file, &arguments.conf, binary.as_deref())?;
+        println!("{done}");
+        return Ok(());
+    }
+    server::serve(Some(&arguments.conf), file, arguments.upgrade)
 }
 
 /// Diagnostics go to standard error, the access log alone to standard output. What Pingora says of single exchanges is in

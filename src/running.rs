@@ -20,6 +20,7 @@ use crate::target_group::Fleet;
 use crate::telemetry::CloseReason;
 use crate::telemetry::access_log::{AccessLog, Output};
 use crate::telemetry::metrics::Metrics;
+use crate::upgrade::Generations;
 
 /// What serves now.
 pub struct Running {
@@ -35,6 +36,8 @@ pub struct Running {
     pub log: AccessLog,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// The processes before this one.
+    pub generations: Generations,
     /// Where the configuration is read from again; `None` if it is no file.
     path: Option<PathBuf>,
     evictions: Evictions,
@@ -74,6 +77,7 @@ impl Running {
             listeners: Arc::new(listeners),
             admin: Admin::new(address, socket, view),
             evictions: Evictions::new(Arc::clone(&drain.tunnels), Arc::clone(&metrics)),
+            generations: Generations::new(Arc::clone(&metrics)),
             drain,
             log,
             metrics,
@@ -94,6 +98,24 @@ impl Running {
     /// The configuration's path.
     pub fn path(&self) -> Option<&Path> {
         self.path.as_deref()
+    }
+
+    /// Stops accepting. Whoever shares the sockets accepts.
+    pub fn pause(&self) {
+        self.listeners.pause();
+        self.admin.pause();
+    }
+
+    /// Accepts again.
+    pub fn resume(&self) {
+        self.listeners.resume();
+        self.admin.resume();
+    }
+
+    /// Gives up the sockets: they are another process's.
+    pub fn leave(&self) {
+        self.listeners.close();
+        self.admin.close();
     }
 
     /// Reads the configuration again and applies it, or says in the diagnostics, and in the error, why not.

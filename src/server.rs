@@ -1,5 +1,6 @@
 //! The process: what serves, Pingora's services around it, and the steward that heeds signals.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -9,14 +10,69 @@ use pingora::server::configuration::ServerConf;
 use pingora::server::{RunArgs, Server as Pingora, ShutdownWatch};
 use pingora::services::background::{BackgroundService, background_service};
 
-use crate::config::file;
-use crate::listener::Serve;
+use crate::config::file::{self, File};
+use crate::config::problem::Problems;
+use crate::limits;
+use crate::listener::{Serve, Sockets};
 use crate::proxy::Proxy;
 use crate::running::Running;
+use crate::signals::Signals;
 use crate::steward::Steward;
+use crate::upgrade::{Inherited, InheritedDoor, Predecessor};
 
-/// Serves until a signal ends it.
-pub fn run(steward: Steward) {
+/// Serves a configuration until a signal ends it; instead of the process that runs now, if `succeeds`. Errors, for the
+/// operator: every socket and file that cannot be had.
+pub fn serve(path: Option<&Path>, file: File, succeeds: bool) -> Result<(), String> {
+    limits::raise_open_files();
+    let name = path.map_or("demo".to_owned(), |path| path.display().to_string());
+    let named = |problem: String| format!("{name}: {problem}");
+    let mut predecessor = succeeds
+        .then(|| Predecessor::find(&file).map_err(named))
+        .transpose()?;
+    let inherited = predecessor
+        .as_mut()
+        .map(Predecessor::take_over)
+        .transpose()?;
+    // Signals are orders from here on; whoever reads them later gets those that came before.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| named(error.to_string()))?;
+    let signals = runtime.block_on(async { Signals::install() });
+    let signals = signals.map_err(|error| named(format!("signals cannot be received: {error}")))?;
+    match build(path, &name, file, inherited) {
+        Ok((running, door)) => {
+            let steward = Steward::new(running, signals, predecessor, door).map_err(named)?;
+            run(steward);
+            Ok(())
+        }
+        Err(reason) => {
+            if let Some(predecessor) = &predecessor {
+                predecessor.fail(&reason);
+            }
+            Err(reason)
+        }
+    }
+}
+
+fn build(
+    path: Option<&Path>,
+    name: &str,
+    file: File,
+    inherited: Option<Inherited>,
+) -> Result<(Arc<Running>, Option<InheritedDoor>), String> {
+    let (mut sockets, door) = match inherited {
+        Some(inherited) => (inherited.sockets, inherited.door),
+        None => (Sockets::default(), None),
+    };
+    let running = Running::build(path, file, &mut sockets).map_err(|problems| {
+        let file = name.to_owned();
+        Problems { file, problems }.to_string()
+    })?;
+    Ok((Arc::new(running), door))
+}
+
+fn run(steward: Steward) {
     let running = Arc::clone(&steward.running);
     let conf = conf(&running.file().server);
     let mut pingora = Pingora::new_with_opt_and_conf(None, conf);

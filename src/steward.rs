@@ -3,62 +3,288 @@
 //! Whatever ends it, every open exchange leaves its line in the access log first. Pingora is told of the end only when all
 //! is over, so none of its own waiting applies.
 
+use std::io;
+use std::path::Path;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use pingora::server::{ShutdownSignal, ShutdownSignalWatch};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{sleep, timeout};
 
 use crate::running::Running;
 use crate::signals::{Order, Signals};
 use crate::supervisor;
 use crate::telemetry::CloseReason;
+use crate::upgrade::{
+    Door, Heir, InheritedDoor, Link, PidFile, Predecessor, Request, on_thread, report_for_ever,
+};
 
 /// How long the access log's last lines may take.
 const LAST_LINES: Duration = Duration::from_secs(10);
 /// By when, after its deadline, a drain is over with all that follows.
 const LATEST: Duration = Duration::from_millis(1900);
 const SHORTEST: Duration = Duration::from_millis(200);
+const LOOK: Duration = Duration::from_millis(5);
 
-/// Does what signals ask.
+/// Does what signals, and visitors of `server.upgradeSocket`, ask.
 pub struct Steward {
     /// What serves.
     pub running: Arc<Running>,
+    door: Option<Arc<Door>>,
+    pid_file: Mutex<Option<PidFile>>,
+    desk: Mutex<Option<Desk>>,
+}
+
+/// What comes in.
+struct Desk {
+    signals: Signals,
+    requests: mpsc::Receiver<Request>,
+    predecessor: Option<Predecessor>,
+}
+
+/// How the process goes on, or ends.
+enum End {
+    /// Not yet.
+    None,
+    /// After this long for the log's last lines.
+    Within(Duration),
+}
+
+impl Steward {
+    /// A steward for what serves. With a predecessor it first takes over. Errors: what belongs to the process alone and cannot be
+    /// had, with the key that asks for it.
+    pub fn new(
+        running: Arc<Running>,
+        signals: Signals,
+        predecessor: Option<Predecessor>,
+        inherited: Option<InheritedDoor>,
+    ) -> Result<Self, String> {
+        let (sender, requests) = mpsc::channel(1);
+        let file = running.file();
+        let open = |path: &Path| {
+            let socket = inherited.filter(|(known, _)| known == path);
+            let socket = socket.map(|(_, socket)| socket);
+            Door::open(path, socket, Arc::clone(&running), sender).map(Arc::new)
+        };
+        let door = file.server.upgrade_socket.as_deref().map(open).transpose();
+        let door = door.map_err(|error| {
+            let reason = format!("server.upgradeSocket: {error}");
+            if let Some(predecessor) = &predecessor {
+                predecessor.fail(&reason);
+            }
+            reason
+        })?;
+        let steward = Steward {
+            door,
+            pid_file: Mutex::default(),
+            desk: Mutex::default(),
+            running,
+        };
+        match &predecessor {
+            Some(_) => steward.running.drain.be_silent(),
+            None => steward.write_pid_file()?,
+        }
+        *lock(&steward.desk) = Some(Desk {
+            signals,
+            requests,
+            predecessor,
+        });
+        Ok(steward)
+    }
+
+    fn write_pid_file(&self) -> Result<(), String> {
+        let file = self.running.file();
+        let Some(path) = &file.server.pid_file else {
+            return Ok(());
+        };
+        let written = PidFile::write(path)
+            .map_err(|error: io::Error| format!("server.pidFile: {}: {error}", path.display()))?;
+        *lock(&self.pid_file) = Some(written);
+        Ok(())
+    }
 }
 
 #[async_trait]
 impl ShutdownSignalWatch for Steward {
     async fn recv(&self) -> ShutdownSignal {
-        let patience = match Signals::install() {
-            Ok(mut signals) => self.heed(&mut signals).await,
-            Err(error) => {
-                log::error!("signals cannot be received, exiting: {error}");
-                LAST_LINES
-            }
-        };
-        self.running.log.flush(patience);
+        let desk = lock(&self.desk).take();
+        if let Some(desk) = desk {
+            let patience = self.heed(desk).await;
+            self.running.log.flush(patience);
+        }
+        if let Some(door) = &self.door {
+            door.remove();
+        }
+        drop(lock(&self.pid_file).take());
         ShutdownSignal::FastShutdown
     }
 }
 
 impl Steward {
     /// Returns when the process is to end, and how long its last lines may take.
-    async fn heed(&self, signals: &mut Signals) -> Duration {
+    async fn heed(&self, desk: Desk) -> Duration {
+        let (mut signals, mut requests) = (desk.signals, desk.requests);
         self.running.drain.heeds_signals();
+        let mut arrival = pin!(self.arrive(desk.predecessor));
+        let mut has_arrived = false;
         loop {
-            match signals.next().await {
-                Order::Drain => break self.drain(signals).await,
-                Order::Exit => break self.stop().await,
-                Order::Reopen => self.running.log.reopen(),
-                Order::Reload => {
-                    supervisor::reloading();
-                    // What is wrong is in the diagnostics.
-                    self.running.reload().ok();
-                    supervisor::ready();
+            let end = tokio::select! {
+                order = signals.next() => self.obey(order, &mut signals).await,
+                Some(request) = requests.recv() => {
+                    let Request { successor, outcome } = request;
+                    self.hand_over(successor, Some(outcome), &mut signals).await
                 }
-                Order::HandOver => log::error!("SIGQUIT: handing over is not supported yet"),
+                arrived = &mut arrival, if !has_arrived => {
+                    has_arrived = true;
+                    match arrived {
+                        Ok(()) => End::None,
+                        Err(reason) => {
+                            log::error!("the running process goes on: {reason}");
+                            End::Within(self.stop().await)
+                        }
+                    }
+                }
+            };
+            if let End::Within(patience) = end {
+                return patience;
             }
+        }
+    }
+
+    async fn obey(&self, order: Order, signals: &mut Signals) -> End {
+        match order {
+            Order::Drain => return End::Within(self.drain(signals).await),
+            Order::Exit => return End::Within(self.stop().await),
+            Order::Reopen => self.running.log.reopen(),
+            Order::Reload => self.reload(),
+            Order::HandOver => match self.door.as_ref().map(|door| door.successor()) {
+                Some(Some(successor)) => return self.hand_over(successor, None, signals).await,
+                Some(None) => log::error!(
+                    "SIGQUIT: no process waits to take over; start one with -u, or use `culvert upgrade`"
+                ),
+                None => {
+                    log::error!("SIGQUIT: server.upgradeSocket is not set, so nobody can take over")
+                }
+            },
+        }
+        End::None
+    }
+
+    fn reload(&self) {
+        supervisor::reloading();
+        // What is wrong is in the diagnostics.
+        self.running.reload().ok();
+        supervisor::ready();
+    }
+
+    /// Takes over from the predecessor, if there is one; then whoever comes to the door is heard. The error tells why the
+    /// predecessor goes on.
+    async fn arrive(&self, predecessor: Option<Predecessor>) -> Result<(), String> {
+        let Some(mut predecessor) = predecessor else {
+            self.begin();
+            return Ok(());
+        };
+        while !self.running.drain.is_ready() {
+            sleep(LOOK).await;
+        }
+        let serving = on_thread(move || predecessor.serving().map(|()| predecessor));
+        let mut predecessor = serving.await??;
+        self.write_pid_file()?;
+        self.begin();
+        let socket = self.running.file().server.upgrade_socket.clone();
+        on_thread(move || predecessor.settled(socket)).await??;
+        self.running.drain.speak();
+        Ok(())
+    }
+
+    fn begin(&self) {
+        let running = Arc::clone(&self.running);
+        tokio::spawn(async move { running.generations.watch().await });
+        if let Some(door) = &self.door {
+            tokio::spawn(Arc::clone(door).listen());
+        }
+    }
+
+    /// Hands over, while signals are still heeded. Whoever asked for it is told the outcome.
+    async fn hand_over(
+        &self,
+        successor: Link,
+        asked: Option<oneshot::Sender<Result<Heir, String>>>,
+        signals: &mut Signals,
+    ) -> End {
+        let Some(door) = self.door.clone() else {
+            return End::None;
+        };
+        let mut handing = pin!(on_thread(move || door.hand_over(successor)));
+        let mut is_to_drain = false;
+        let outcome = loop {
+            tokio::select! {
+                outcome = &mut handing => break outcome.and_then(|outcome| outcome),
+                order = signals.next() => match order {
+                    Order::Exit => return End::Within(self.stop().await),
+                    Order::Drain => is_to_drain = true,
+                    order => self.obey_in_passing(order),
+                }
+            }
+        };
+        match asked {
+            // It may not wait any more.
+            Some(asked) => drop(asked.send(outcome.clone())),
+            None => {
+                if let Err(reason) = &outcome {
+                    log::error!("SIGQUIT: {reason}; this process serves on");
+                }
+            }
+        }
+        match outcome {
+            Ok(heir) => End::Within(self.linger(heir, is_to_drain, signals).await),
+            Err(_) if is_to_drain => End::Within(self.drain(signals).await),
+            Err(_) => End::None,
+        }
+    }
+
+    /// The life of an old generation: its tunnels go on, for as long as they may.
+    async fn linger(&self, heir: Heir, is_to_drain: bool, signals: &mut Signals) -> Duration {
+        let running = &self.running;
+        running.generations.forget();
+        running.leave();
+        if let Some(door) = &self.door {
+            door.leave().await;
+        }
+        if let Some(socket) = heir.socket.clone() {
+            tokio::spawn(report_for_ever(socket, Arc::clone(&running.metrics)));
+        }
+        if is_to_drain {
+            heir.drain();
+            return self.drain(signals).await;
+        }
+        let limit = running.file().server.upgrade.drain_deadline;
+        let open = running.drain.connections.len();
+        log::info!("an old process now: {open} connections go on here, for at most {limit:?}");
+        running.drain.connections.close();
+        let mut end = pin!(sleep(limit));
+        loop {
+            tokio::select! {
+                biased;
+                () = running.drain.connections.wait() => return LAST_LINES,
+                () = &mut end => return self.drain(signals).await,
+                order = signals.next() => match order {
+                    Order::Drain => return self.drain(signals).await,
+                    Order::Exit => return self.stop().await,
+                    order => self.obey_in_passing(order),
+                }
+            }
+        }
+    }
+
+    /// Does what can be done by a process that is about to end, or to hand over.
+    fn obey_in_passing(&self, order: Order) {
+        match order {
+            Order::Reopen => self.running.log.reopen(),
+            order => log::warn!("{}: ignored by now", order.signal()),
         }
     }
 
@@ -67,18 +293,25 @@ impl Steward {
         LAST_LINES
     }
 
+    /// Drains, and has the old generations drain, too.
     async fn drain(&self, signals: &mut Signals) -> Duration {
-        let settings = self.running.file().server.drain.clone();
+        let running = &self.running;
+        let settings = running.file().server.drain.clone();
         let end = Instant::now() + settings.deadline + LATEST;
-        let close = || self.running.listeners.close();
-        let drained = pin!(self.running.drain.run(&settings, close));
-        match self.until(drained, signals).await {
-            true => {
-                let left = end.saturating_duration_since(Instant::now());
-                left.clamp(SHORTEST, LAST_LINES)
+        running.generations.drain();
+        let drained = pin!(async {
+            let close = || running.listeners.close();
+            running.drain.run(&settings, close).await;
+            let left = end.saturating_duration_since(Instant::now());
+            if timeout(left, running.generations.gone()).await.is_err() {
+                log::warn!("old processes are still draining");
             }
-            false => self.stop().await,
+        });
+        if !self.until(drained, signals).await {
+            return self.stop().await;
         }
+        let left = end.saturating_duration_since(Instant::now());
+        left.clamp(SHORTEST, LAST_LINES)
     }
 
     /// Waits for the end of something; false if an order to exit comes first.
@@ -92,12 +325,13 @@ impl Steward {
                 () = &mut end => return true,
                 order = signals.next() => match order {
                     Order::Drain | Order::Exit => return false,
-                    Order::Reopen => self.running.log.reopen(),
-                    Order::Reload | Order::HandOver => {
-                        log::warn!("{}: ignored while draining", order.signal());
-                    }
+                    order => self.obey_in_passing(order),
                 }
             }
         }
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -34,7 +34,8 @@ pub struct Admin {
 
 struct Door {
     address: SocketAddr,
-    socket: std::net::TcpListener,
+    /// `None` once it was given up.
+    socket: Option<std::net::TcpListener>,
     closing: CancellationToken,
 }
 
@@ -55,7 +56,7 @@ impl Admin {
             runtime: OnceLock::new(),
             door: Mutex::new(Door {
                 address,
-                socket,
+                socket: Some(socket),
                 closing: CancellationToken::new(),
             }),
         }
@@ -75,14 +76,14 @@ impl Admin {
 
     /// A copy of the socket, for another process.
     pub fn socket(&self) -> io::Result<std::net::TcpListener> {
-        self.lock().socket.try_clone()
+        self.lock().copy()
     }
 
     /// Moves to another address.
     pub fn change(&self, address: SocketAddr, socket: std::net::TcpListener) {
         let mut door = self.lock();
         door.closing.cancel();
-        (door.address, door.socket) = (address, socket);
+        (door.address, door.socket) = (address, Some(socket));
         drop(door);
         self.resume();
     }
@@ -90,6 +91,12 @@ impl Admin {
     /// Stops accepting; whoever shares the socket accepts.
     pub fn pause(&self) {
         self.lock().closing.cancel();
+    }
+
+    /// Stops accepting, and gives the socket up.
+    pub fn close(&self) {
+        self.pause();
+        self.lock().socket = None;
     }
 
     /// Accepts again.
@@ -100,7 +107,7 @@ impl Admin {
         let mut door = self.lock();
         door.closing = CancellationToken::new();
         let (closing, view) = (door.closing.clone(), self.view.clone());
-        match door.socket.try_clone() {
+        match door.copy() {
             Ok(socket) => drop(runtime.spawn(async move {
                 closing.run_until_cancelled(serve(socket, view)).await;
             })),
@@ -110,6 +117,13 @@ impl Admin {
 
     fn lock(&self) -> MutexGuard<'_, Door> {
         self.door.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Door {
+    fn copy(&self) -> io::Result<std::net::TcpListener> {
+        let gone = || io::Error::other("the socket was given up");
+        self.socket.as_ref().ok_or_else(gone)?.try_clone()
     }
 }
 

@@ -5,18 +5,13 @@
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::accept_async;
 
 use crate::config;
-use crate::config::problem::Problems;
-use crate::listener::Sockets;
-use crate::running::Running;
-use crate::steward::Steward;
-use crate::{limits, server};
+use crate::server;
 
 const CONFIGURATION: &str = include_str!("demo.yaml");
 const PAGE: &str = include_str!("chat.html");
@@ -32,23 +27,11 @@ const INSTRUCTIONS: &str = r#"
 
 /// Runs the demo until a signal ends it. An error is what the operator reads.
 pub fn run() -> Result<(), String> {
-    limits::raise_open_files();
     let ports = start_targets().map_err(|error| format!("demo: no echo targets: {error}"))?;
     let text = configuration(&ports)?;
     let loaded = config::parse("demo", &text).map_err(|problems| problems.to_string())?;
-    let running = Running::build(None, loaded.file, &mut Sockets::default());
-    let running = running.map_err(|problems| {
-        Problems {
-            file: "demo".to_owned(),
-            problems,
-        }
-        .to_string()
-    })?;
     eprintln!("{INSTRUCTIONS}");
-    server::run(Steward {
-        running: Arc::new(running),
-    });
-    Ok(())
+    server::serve(None, loaded.file, false)
 }
 
 fn configuration(ports: &[u16]) -> Result<String, String> {

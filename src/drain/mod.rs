@@ -41,6 +41,8 @@ pub struct Drain {
     pub tunnels: Arc<Tunnels>,
     listening: AtomicBool,
     signals: AtomicBool,
+    /// The service manager is not to be told of this process yet.
+    silent: AtomicBool,
     announced: AtomicBool,
     began: CancellationToken,
     stop: CancellationToken,
@@ -88,6 +90,7 @@ impl Drain {
             connections,
             listening: AtomicBool::new(false),
             signals: AtomicBool::new(false),
+            silent: AtomicBool::new(false),
             announced: AtomicBool::new(false),
             began: CancellationToken::new(),
             stop: CancellationToken::new(),
@@ -109,8 +112,19 @@ impl Drain {
         self.tell_if_ready();
     }
 
+    /// Another process is the service's main one: nothing is said to the service manager.
+    pub fn be_silent(&self) {
+        self.silent.store(true, SeqCst);
+    }
+
+    /// This process is the service's main one from now on.
+    pub fn speak(&self) {
+        self.silent.store(false, SeqCst);
+        self.tell_if_ready();
+    }
+
     fn tell_if_ready(&self) {
-        if self.is_ready() {
+        if self.is_ready() && !self.silent.load(SeqCst) {
             supervisor::ready();
             supervisor::status(concat!("culvert ", env!("CARGO_PKG_VERSION"), " serves"));
         }

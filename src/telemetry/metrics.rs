@@ -15,6 +15,7 @@ use prometheus::{
     Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
     IntGaugeVec, Opts, Registry, TextEncoder,
 };
+use serde::{Deserialize, Serialize};
 
 use super::{CloseReason, Record, RefusalReason};
 
@@ -46,6 +47,8 @@ pub struct Metrics {
     target_connect_errors: IntCounterVec,
     config_last_reload: IntGauge,
     reloads: [IntCounter; 2],
+    old_generations: IntGauge,
+    old_generation_tunnels: IntGauge,
     /// 1 from the beginning of a drain.
     pub draining: IntGauge,
     /// Seconds to a drain's deadline.
@@ -55,6 +58,20 @@ pub struct Metrics {
     rules: Kept<RuleMetrics>,
     http_rules: Kept<CodeCounters>,
     closes: Kept<CloseCounters>,
+}
+
+/// How many tunnels are open from a forwarding rule to a target.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Open {
+    /// The forwarding rule's name.
+    pub forwarding_rule: String,
+    /// The target group's name.
+    pub target_group: String,
+    /// `ip:port`
+    pub target: String,
+    /// How many.
+    pub tunnels: i64,
 }
 
 /// What is counted in one place for all who know its name, for as long as anybody does: a reload makes nothing twice.
@@ -165,6 +182,14 @@ impl Metrics {
                 "When the running configuration was applied.",
             )?,
             reloads,
+            old_generations: families.one_gauge(
+                "old_generations",
+                "Processes that have handed over to this one, or to one before it, and still run.",
+            )?,
+            old_generation_tunnels: families.one_gauge(
+                "old_generation_tunnels",
+                "Open tunnels of old generations; they are in tunnels_active, too.",
+            )?,
             draining: families.one_gauge("draining", "1 from the beginning of a drain.")?,
             drain_remaining: families.one_gauge(
                 "drain_remaining_seconds",
@@ -261,6 +286,40 @@ impl Metrics {
         };
         self.closes
             .get(name, || CloseCounters(CloseReason::ALL.map(child)))
+    }
+
+    /// What `tunnels_active` says now, where it is not 0.
+    pub fn open_tunnels(&self) -> Vec<Open> {
+        let families = self.tunnels_active.collect();
+        let children = families.iter().flat_map(|family| family.get_metric());
+        let open = children.filter(|child| child.get_gauge().get_value() > 0.0);
+        open.map(|child| {
+            let label = |name| {
+                let mut labels = child.get_label().iter();
+                let found = labels.find(|label| label.name() == name);
+                found.map_or_else(String::new, |label| label.value().to_owned())
+            };
+            Open {
+                forwarding_rule: label("forwarding_rule"),
+                target_group: label("target_group"),
+                target: label("target"),
+                tunnels: child.get_gauge().get_value() as i64,
+            }
+        })
+        .collect()
+    }
+
+    /// Counts tunnels of other processes, or, with a negative number, not any more.
+    pub fn add_tunnels(&self, open: &Open, tunnels: i64) {
+        let labels = [&*open.forwarding_rule, &open.target_group, &open.target];
+        self.tunnels_active.with_label_values(&labels).add(tunnels);
+    }
+
+    /// Shows how many old processes there are, and the tunnels of all of them.
+    pub fn show_generations(&self, processes: usize, tunnels: i64) {
+        self.old_generations
+            .set(i64::try_from(processes).unwrap_or(i64::MAX));
+        self.old_generation_tunnels.set(tunnels);
     }
 
     /// Drops what was counted of a target that is no more.

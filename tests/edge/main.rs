@@ -20,6 +20,7 @@ mod operations;
 mod relay;
 mod reload;
 mod rules;
+mod service;
 mod targets;
 mod timeouts;
 mod tunnels;

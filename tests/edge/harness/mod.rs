@@ -1,9 +1,10 @@
-//! The stage: [`Edge`] is a running Culvert, [`target`] and [`client`] play the two ends, and a
-//! [`Load`] is many clients. What is said on the command line is a [`Process`].
+//! The stage: [`Edge`] is a running Culvert, [`target`] and [`client`] play the two ends, and a [`Load`] is many clients.
+//! What is said on the command line is a [`Process`]; what is done by a service manager goes through a [`Manager`].
 
 pub mod client;
 pub mod edge;
 mod load;
+pub mod manager;
 mod noise;
 pub mod process;
 pub mod target;
@@ -15,6 +16,7 @@ use tokio::time::{Instant, sleep, timeout};
 pub use client::{Answer, Connection};
 pub use edge::Edge;
 pub use load::Load;
+pub use manager::Manager;
 pub use noise::Noise;
 pub use process::Process;
 pub use target::Target;

@@ -24,8 +24,14 @@ pub struct Unread<'a> {
 impl Process {
     /// Starts Culvert with these arguments.
     pub fn start(arguments: &[&str]) -> Process {
+        Process::start_in(&[], arguments)
+    }
+
+    /// Starts Culvert with these additions to the environment, and these arguments.
+    pub fn start_in(environment: &[(&str, &str)], arguments: &[&str]) -> Process {
         let mut child = Command::new(env!("CARGO_BIN_EXE_culvert"))
             .args(arguments)
+            .envs(environment.iter().copied())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()

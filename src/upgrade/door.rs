@@ -1,0 +1,338 @@
+//! The running process's side: what it hears on `server.upgradeSocket`, and how it hands over.
+
+use std::fs::{self, Permissions};
+use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::process;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use tokio::runtime::Handle;
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::generations::signal;
+use super::launch::{Launched, check};
+use super::link::{Link, Message, Role};
+use super::on_thread;
+use super::pid_file::with_suffix;
+use crate::running::Running;
+use crate::supervisor;
+
+/// How long the other end may take for a line that it has at hand.
+const AT_HAND: Duration = Duration::from_secs(5);
+const LOOK: Duration = Duration::from_millis(20);
+/// How many may be heard at once.
+const MOST_VISITORS: usize = 32;
+
+/// What is asked of the steward: to hand over to the process at the other end.
+pub struct Request {
+    /// The new process.
+    pub successor: Link,
+    /// Where the outcome goes: that it serves, or why it does not.
+    pub outcome: oneshot::Sender<Result<Heir, String>>,
+}
+
+/// A process that has taken over.
+#[derive(Debug, Clone)]
+pub struct Heir {
+    /// Its process id.
+    pub pid: u32,
+    /// Its `server.upgradeSocket`.
+    pub socket: Option<PathBuf>,
+}
+
+impl Heir {
+    /// Has it drain.
+    pub fn drain(&self) {
+        if let Err(error) = signal(self.pid, Signal::TERM) {
+            log::warn!("process {}: {error}", self.pid);
+        }
+    }
+}
+
+/// `server.upgradeSocket`.
+pub struct Door {
+    path: PathBuf,
+    /// `None` once it is another's.
+    socket: Mutex<Option<UnixListener>>,
+    timeout: Duration,
+    running: Arc<Running>,
+    requests: mpsc::Sender<Request>,
+    successor: Mutex<Waiting>,
+    closing: Mutex<CancellationToken>,
+    room: Arc<Semaphore>,
+    runtime: OnceLock<Handle>,
+}
+
+#[derive(Default)]
+struct Waiting {
+    /// A new process that waits for the sockets.
+    successor: Option<Link>,
+    /// A command's upgrade is under way.
+    is_busy: bool,
+}
+
+impl Door {
+    /// The door of a process that serves. `inherited` is the socket that came from the process before; otherwise it is bound,
+    /// unless somebody serves there.
+    pub fn open(
+        path: &Path,
+        inherited: Option<OwnedFd>,
+        running: Arc<Running>,
+        requests: mpsc::Sender<Request>,
+    ) -> io::Result<Self> {
+        let socket = match inherited {
+            Some(socket) => UnixListener::from(socket),
+            None => bind(path)?,
+        };
+        socket.set_nonblocking(true)?;
+        Ok(Door {
+            path: path.to_owned(),
+            socket: Mutex::new(Some(socket)),
+            timeout: running.file().server.upgrade.timeout,
+            running,
+            requests,
+            successor: Mutex::default(),
+            closing: Mutex::default(),
+            room: Arc::new(Semaphore::new(MOST_VISITORS)),
+            runtime: OnceLock::new(),
+        })
+    }
+
+    /// Hears whoever comes, until it is paused.
+    pub async fn listen(self: Arc<Self>) {
+        let closing = CancellationToken::new();
+        *lock(&self.closing) = closing.clone();
+        self.runtime.get_or_init(Handle::current);
+        let listener = self.socket().and_then(tokio::net::UnixListener::from_std);
+        let listener = match listener {
+            Ok(listener) => listener,
+            Err(error) => return log::error!("server.upgradeSocket: {error}"),
+        };
+        while let Some(visitor) = closing.run_until_cancelled(listener.accept()).await {
+            let visitor = visitor.and_then(|(stream, _)| stream.into_std());
+            let (door, place) = (
+                Arc::clone(&self),
+                Arc::clone(&self.room).try_acquire_owned(),
+            );
+            match (visitor, place) {
+                (Ok(stream), Ok(place)) => drop(tokio::spawn(on_thread(move || {
+                    door.hear(stream);
+                    drop(place);
+                }))),
+                (Ok(_), Err(_)) => log::warn!("server.upgradeSocket: too many at once"),
+                (Err(error), _) => {
+                    log::error!("server.upgradeSocket: {error}");
+                    tokio::time::sleep(LOOK).await;
+                }
+            }
+        }
+    }
+
+    /// Stops hearing; whoever shares the socket hears.
+    fn pause(&self) {
+        lock(&self.closing).cancel();
+    }
+
+    /// Gives the socket up: it is the heir's. What was asked for before is still answered.
+    pub async fn leave(&self) {
+        *lock(&self.socket) = None;
+        let all = u32::try_from(MOST_VISITORS).unwrap_or(u32::MAX);
+        if timeout(AT_HAND, self.room.acquire_many(all)).await.is_err() {
+            log::warn!("server.upgradeSocket: somebody who asked gets no answer");
+        }
+    }
+
+    /// Takes the socket out of the way of the next process, if it is still ours.
+    pub fn remove(&self) {
+        if let Some(Err(error)) = lock(&self.socket)
+            .take()
+            .map(|_| fs::remove_file(&self.path))
+        {
+            log::debug!("server.upgradeSocket: {error}");
+        }
+    }
+
+    fn socket(&self) -> io::Result<UnixListener> {
+        let gone = || io::Error::other("the socket is another process's");
+        lock(&self.socket).as_ref().ok_or_else(gone)?.try_clone()
+    }
+
+    /// The new process that waits, if it is still there.
+    pub fn successor(&self) -> Option<Link> {
+        lock(&self.successor).successor.take().filter(Link::is_open)
+    }
+
+    fn hear(&self, stream: UnixStream) {
+        if let Err(error) = self.hear_one(stream) {
+            log::warn!("server.upgradeSocket: {error}");
+        }
+    }
+
+    fn hear_one(&self, stream: UnixStream) -> io::Result<()> {
+        stream.set_nonblocking(false)?;
+        let mut link = Link::new(stream);
+        let (pid, uid) = link.peer()?;
+        if uid != 0 && uid != rustix::process::geteuid().as_raw() {
+            return Err(io::Error::other(format!(
+                "process {pid} of user {uid} is not heard: only root and our own user are"
+            )));
+        }
+        link.patience(Some(AT_HAND))?;
+        match link.receive()? {
+            Message::StillOpen(open) => self.running.generations.report(pid, open),
+            Message::TakeOver => lock(&self.successor).successor = Some(link),
+            Message::Upgrade { binary, conf } => {
+                let outcome = self.upgrade(&binary, &conf);
+                if let Err(reason) = &outcome {
+                    log::error!("upgrade: {reason}; this process serves on");
+                }
+                link.send(&Message::Upgraded(outcome.map(|heir| heir.pid)))?;
+            }
+            other => return Err(io::Error::other(format!("unexpected {other:?}"))),
+        }
+        Ok(())
+    }
+
+    /// Starts a new process and hands over to it. Only one at a time.
+    fn upgrade(&self, binary: &Path, conf: &Path) -> Result<Heir, String> {
+        log::info!("upgrade: to {} with {}", binary.display(), conf.display());
+        if std::mem::replace(&mut lock(&self.successor).is_busy, true) {
+            return Err("another upgrade is under way".to_owned());
+        }
+        let outcome = self.start_and_hand_over(binary, conf);
+        lock(&self.successor).is_busy = false;
+        outcome
+    }
+
+    fn start_and_hand_over(&self, binary: &Path, conf: &Path) -> Result<Heir, String> {
+        check(binary, conf, self.timeout)?;
+        lock(&self.successor).successor = None;
+        let launched = Launched::start(binary, conf, &self.path)
+            .map_err(|error| format!("{}: {error}", binary.display()))?;
+        let outcome = self.await_successor(&launched).and_then(|successor| {
+            let (outcome, comes) = oneshot::channel();
+            let request = Request { successor, outcome };
+            let is_gone = "the process is about to end";
+            self.requests
+                .blocking_send(request)
+                .map_err(|_| is_gone.to_owned())?;
+            comes.blocking_recv().map_err(|_| is_gone.to_owned())?
+        });
+        if outcome.is_err() {
+            launched.kill();
+        }
+        outcome
+    }
+
+    fn await_successor(&self, launched: &Launched) -> Result<Link, String> {
+        let end = Instant::now() + self.timeout;
+        while Instant::now() < end {
+            if let Some(successor) = self.successor() {
+                return Ok(successor);
+            }
+            if !launched.is_alive() {
+                return Err("the new process ended before it could take over; \
+                     what it said is where this process's diagnostics are"
+                    .to_owned());
+            }
+            thread::sleep(LOOK);
+        }
+        Err(format!(
+            "the new process was not there to take over within {:?}",
+            self.timeout
+        ))
+    }
+
+    /// Hands everything over to a new process. If that does not settle, everything is as before.
+    pub fn hand_over(self: &Arc<Self>, mut successor: Link) -> Result<Heir, String> {
+        let outcome = self.try_hand_over(&mut successor);
+        let word = match &outcome {
+            Ok(heir) => {
+                log::info!("process {} has taken over", heir.pid);
+                supervisor::main_process(heir.pid);
+                Message::Farewell
+            }
+            Err(reason) => Message::GiveUp(reason.clone()),
+        };
+        // It may be gone.
+        successor.send(&word).ok();
+        outcome
+    }
+
+    fn try_hand_over(self: &Arc<Self>, successor: &mut Link) -> Result<Heir, String> {
+        let pid = successor.peer().map_err(|error| error.to_string())?.0;
+        let name = format!("the new process {pid}");
+        let lost = |error: io::Error| match error.kind() {
+            io::ErrorKind::UnexpectedEof => format!("{name} ended in the middle of the hand-over"),
+            io::ErrorKind::WouldBlock => format!("{name} gave no answer within {:?}", self.timeout),
+            _ => format!("{name}: {error}"),
+        };
+        successor.patience(Some(self.timeout)).map_err(lost)?;
+        self.send_sockets(successor).map_err(lost)?;
+        match successor.receive().map_err(lost)? {
+            Message::Serving => {}
+            Message::Failed(reason) => return Err(reason),
+            other => return Err(format!("{name}: unexpected {other:?}")),
+        }
+        self.running.pause();
+        self.pause();
+        settle(successor)
+            .map(|socket| Heir { pid, socket })
+            .map_err(|error| {
+                self.running.resume();
+                if let Some(runtime) = self.runtime.get() {
+                    runtime.spawn(Arc::clone(self).listen());
+                }
+                lost(error)
+            })
+    }
+
+    fn send_sockets(&self, successor: &Link) -> io::Result<()> {
+        for (address, socket) in self.running.listeners.sockets()? {
+            successor.send_socket(Role::Listener(address), socket.as_fd())?;
+        }
+        let admin = &self.running.admin;
+        let socket = admin.socket()?;
+        successor.send_socket(Role::Admin(admin.address()), socket.as_fd())?;
+        successor.send_socket(Role::Upgrade, self.socket()?.as_fd())?;
+        successor.send(&Message::AllSockets)
+    }
+}
+
+/// Tells that nothing is accepted here any more, and waits until the new process has all; tells where it is to be found.
+fn settle(successor: &mut Link) -> io::Result<Option<PathBuf>> {
+    successor.send(&Message::Over)?;
+    match successor.receive()? {
+        Message::Settled(socket) => Ok(socket),
+        other => Err(io::Error::other(format!("unexpected {other:?}"))),
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Takes the place of a socket that nobody listens on any more. Only our own user and root may connect.
+fn bind(path: &Path) -> io::Result<UnixListener> {
+    if UnixStream::connect(path).is_ok() {
+        return Err(io::Error::other(format!(
+            "{}: another process serves there; `culvert upgrade` takes over from it",
+            path.display()
+        )));
+    }
+    let named =
+        |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
+    let new = with_suffix(path, &format!(".{}", process::id()));
+    let listener = UnixListener::bind(&new).map_err(named)?;
+    fs::set_permissions(&new, Permissions::from_mode(0o600)).map_err(named)?;
+    fs::rename(&new, path).map_err(named)?;
+    Ok(listener)
+}

@@ -1,0 +1,218 @@
+//! What two processes say to each other over `server.upgradeSocket`: one JSON object a line, and a socket beside those lines
+//! that speak of one.
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, recvmsg, sendmsg, sockopt,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::telemetry::metrics::Open;
+
+/// The longest line that is read.
+const LONGEST_LINE: usize = 16 << 20;
+const CHUNK: usize = 16 << 10;
+
+/// One line.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) enum Message {
+    /// A command asks the running process to start this binary with this configuration, and to hand over to it.
+    Upgrade { binary: PathBuf, conf: PathBuf },
+    /// The answer to that.
+    Upgraded(Result<u32, String>),
+    /// A new process waits for the sockets.
+    TakeOver,
+    /// The running process gives a socket.
+    Socket(Role),
+    /// It has given them all.
+    AllSockets,
+    /// The new process accepts connections.
+    Serving,
+    /// The new process ends, and why.
+    Failed(String),
+    /// The running process does not accept any more.
+    Over,
+    /// The new process has taken all over, and has this `server.upgradeSocket`.
+    Settled(Option<PathBuf>),
+    /// The old process is an old one from now on.
+    Farewell,
+    /// The running process goes on by itself; the new one must end, and why.
+    GiveUp(String),
+    /// An old process tells the running one what it still holds.
+    StillOpen(Vec<Open>),
+}
+
+/// What a socket is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) enum Role {
+    /// A forwarding rule's address.
+    Listener(SocketAddr),
+    /// `admin.listen`
+    Admin(SocketAddr),
+    /// `server.upgradeSocket`
+    Upgrade,
+}
+
+/// One end.
+#[derive(Debug)]
+pub struct Link {
+    stream: UnixStream,
+    text: Vec<u8>,
+    sockets: VecDeque<OwnedFd>,
+}
+
+impl Link {
+    /// The end that this stream is. It blocks.
+    pub(super) fn new(stream: UnixStream) -> Self {
+        Link {
+            stream,
+            text: Vec::new(),
+            sockets: VecDeque::new(),
+        }
+    }
+
+    /// How long to wait for the other end in each step; `None` for ever.
+    pub(super) fn patience(&self, limit: Option<Duration>) -> io::Result<()> {
+        self.stream.set_read_timeout(limit)?;
+        self.stream.set_write_timeout(limit)
+    }
+
+    /// The process and the user at the other end.
+    pub(super) fn peer(&self) -> io::Result<(u32, u32)> {
+        let peer = sockopt::socket_peercred(&self.stream)?;
+        let pid = u32::try_from(peer.pid.as_raw_nonzero().get()).unwrap_or_default();
+        Ok((pid, peer.uid.as_raw()))
+    }
+
+    /// Whether the other end is still there.
+    pub(super) fn is_open(&self) -> bool {
+        let mut byte = [0];
+        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+        match rustix::net::recv(&self.stream, &mut byte, flags) {
+            Ok((_, count)) => count > 0,
+            Err(error) => error == rustix::io::Errno::AGAIN,
+        }
+    }
+
+    pub(super) fn send(&self, message: &Message) -> io::Result<()> {
+        self.send_with(message, &[])
+    }
+
+    /// Sends a line with a socket beside it.
+    pub(super) fn send_socket(&self, role: Role, socket: BorrowedFd<'_>) -> io::Result<()> {
+        self.send_with(&Message::Socket(role), &[socket])
+    }
+
+    fn send_with(&self, message: &Message, sockets: &[BorrowedFd<'_>]) -> io::Result<()> {
+        let mut line = serde_json::to_vec(message)?;
+        line.push(b'\n');
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut beside = SendAncillaryBuffer::new(&mut space);
+        if !sockets.is_empty() {
+            beside.push(SendAncillaryMessage::ScmRights(sockets));
+        }
+        let mut sent = 0;
+        while sent < line.len() {
+            let rest = IoSlice::new(&line[sent..]);
+            sent += sendmsg(&self.stream, &[rest], &mut beside, SendFlags::NOSIGNAL)?;
+            beside = SendAncillaryBuffer::default();
+        }
+        Ok(())
+    }
+
+    /// The next line. An error of the kind `UnexpectedEof` is the other end's end.
+    pub(super) fn receive(&mut self) -> io::Result<Message> {
+        loop {
+            if let Some(end) = self.text.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.text.drain(..=end).collect();
+                return Ok(serde_json::from_slice(&line)?);
+            }
+            if self.text.len() > LONGEST_LINE {
+                return Err(io::Error::other("a line has no end"));
+            }
+            self.read()?;
+        }
+    }
+
+    /// The socket that came beside the last line that spoke of one.
+    pub(super) fn socket(&mut self) -> io::Result<OwnedFd> {
+        let none = || io::Error::other("a socket is announced that did not come");
+        self.sockets.pop_front().ok_or_else(none)
+    }
+
+    fn read(&mut self) -> io::Result<()> {
+        let mut chunk = vec![0; CHUNK];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(4))];
+        let mut beside = RecvAncillaryBuffer::new(&mut space);
+        let read = recvmsg(
+            self.stream.as_fd(),
+            &mut [IoSliceMut::new(&mut chunk)],
+            &mut beside,
+            RecvFlags::CMSG_CLOEXEC,
+        )?;
+        for message in beside.drain() {
+            if let RecvAncillaryMessage::ScmRights(sockets) = message {
+                self.sockets.extend(sockets);
+            }
+        }
+        if read.bytes == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        self.text.extend_from_slice(&chunk[..read.bytes]);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+    use std::net::TcpListener;
+
+    use super::*;
+
+    #[test]
+    fn lines_and_sockets_arrive_together() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let (ours, mut theirs) = (Link::new(ours), Link::new(theirs));
+        let sockets = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+        for socket in &sockets {
+            let role = Role::Listener(socket.local_addr().unwrap());
+            ours.send_socket(role, socket.as_fd()).unwrap();
+        }
+        ours.send(&Message::AllSockets).unwrap();
+        for socket in &sockets {
+            let Message::Socket(Role::Listener(address)) = theirs.receive().unwrap() else {
+                panic!("not a socket");
+            };
+            let copy = TcpListener::from(theirs.socket().unwrap());
+            assert_eq!(copy.local_addr().unwrap(), address);
+            assert_eq!(address, socket.local_addr().unwrap());
+        }
+        assert!(matches!(theirs.receive().unwrap(), Message::AllSockets));
+        assert!(theirs.socket().is_err());
+        assert!(theirs.is_open());
+        drop(ours);
+        assert!(!theirs.is_open());
+        let end = theirs.receive().unwrap_err();
+        assert_eq!(end.kind(), io::ErrorKind::UnexpectedEof);
+    }
+
+    #[test]
+    fn what_is_no_message_is_an_error() {
+        let (mut ours, theirs) = UnixStream::pair().unwrap();
+        let mut theirs = Link::new(theirs);
+        ours.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
+        assert!(theirs.receive().is_err());
+    }
+}

@@ -1,0 +1,85 @@
+//! Binary upgrade: a new process takes the listening sockets over from the running one, which keeps its tunnels.
+//!
+//! Both accept on the same sockets for a moment, so that nobody is refused:
+//!
+//! ```text
+//! the running process                               the new one (-u)
+//! checks the binary and its file, starts it   ──▶
+//!                                             ◀──   TakeOver: it has read its configuration
+//! Socket …, AllSockets                        ──▶   builds what serves, begins to accept
+//!                                             ◀──   Serving
+//! stops accepting; Over                       ──▶   writes the pid file
+//!                                             ◀──   Settled
+//! tells the service manager; Farewell         ──▶   speaks to the service manager
+//! ```
+//!
+//! Up to `Settled` the running process goes on, or takes up again, whatever becomes of the new one. After it, it is an old
+//! generation: it keeps its tunnels, and tells every second how many, over the same socket.
+
+mod door;
+mod generations;
+mod launch;
+mod link;
+mod pid_file;
+mod successor;
+
+use std::env;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::thread;
+
+use tokio::sync::oneshot;
+
+pub use door::{Door, Heir, Request};
+pub use generations::{Generations, report_for_ever};
+pub use launch::launch;
+pub use link::Link;
+use link::Message;
+pub use pid_file::PidFile;
+pub use successor::{Inherited, InheritedDoor, Predecessor};
+
+use crate::config::file::File;
+
+/// Does something that may block on a thread of its own, which the end of the process does not wait for.
+pub async fn on_thread<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, String> {
+    let (done, result) = oneshot::channel();
+    // Whoever does not wait any more needs no result.
+    let work = move || drop(done.send(work()));
+    thread::Builder::new()
+        .name("upgrade".into())
+        .spawn(work)
+        .map_err(|error| format!("no thread: {error}"))?;
+    result
+        .await
+        .map_err(|_| "internal error: a panic".to_owned())
+}
+
+/// `culvert upgrade`: asks the running process to hand over to `binary`, and waits until that serves. The error is for the
+/// operator.
+pub fn ask(file: &File, conf: &Path, binary: Option<&Path>) -> Result<String, String> {
+    let socket = file.server.upgrade_socket.as_deref();
+    let socket = socket.ok_or("server.upgradeSocket: is not set, so there is no upgrade")?;
+    let binary = match binary {
+        Some(binary) => binary.to_owned(),
+        None => env::current_exe().map_err(|error| format!("culvert: {error}"))?,
+    };
+    let absolute = |path: &Path| {
+        std::path::absolute(path).map_err(|error| format!("{}: {error}", path.display()))
+    };
+    let request = Message::Upgrade {
+        binary: absolute(&binary)?,
+        conf: absolute(conf)?,
+    };
+    let at = |error: std::io::Error| format!("{}: {error}", socket.display());
+    let stream = UnixStream::connect(socket)
+        .map_err(|error| format!("{}: no running process: {error}", socket.display()))?;
+    let mut link = Link::new(stream);
+    link.send(&request).map_err(at)?;
+    match link.receive().map_err(at)? {
+        Message::Upgraded(Ok(pid)) => Ok(format!("culvert: process {pid} serves")),
+        Message::Upgraded(Err(reason)) => Err(reason),
+        other => Err(format!("{}: unexpected answer {other:?}", socket.display())),
+    }
+}

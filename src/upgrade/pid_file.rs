@@ -1,0 +1,59 @@
+//! `server.pidFile`.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process;
+
+/// The file with our process id, for as long as it is ours.
+#[derive(Debug)]
+pub struct PidFile(PathBuf);
+
+impl PidFile {
+    /// Writes the file, in one step: whoever reads it sees the id before or this one.
+    pub fn write(path: &Path) -> io::Result<Self> {
+        let new = with_suffix(path, &format!(".{}", process::id()));
+        fs::write(&new, format!("{}\n", process::id()))?;
+        fs::rename(&new, path)?;
+        Ok(PidFile(path.to_owned()))
+    }
+}
+
+impl Drop for PidFile {
+    /// Takes the file away, unless another process has written its own.
+    fn drop(&mut self) {
+        let is_ours = |text: String| text.trim() == process::id().to_string();
+        if fs::read_to_string(&self.0).is_ok_and(is_ours) {
+            // One that cannot be removed is stale, as after a crash.
+            fs::remove_file(&self.0).ok();
+        }
+    }
+}
+
+/// The same path with something added to the name.
+pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_file_is_taken_away_only_by_the_process_that_it_names() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("culvert.pid");
+        let file = PidFile::write(&path).unwrap();
+        let text = fs::read_to_string(&path).unwrap();
+        assert_eq!(text, format!("{}\n", process::id()));
+        drop(file);
+        assert!(!path.exists());
+
+        let file = PidFile::write(&path).unwrap();
+        fs::write(&path, "1\n").unwrap();
+        drop(file);
+        assert_eq!(fs::read_to_string(&path).unwrap(), "1\n");
+    }
+}

@@ -1,0 +1,112 @@
+//! The new process's side: it takes over from the running one.
+
+use std::collections::HashMap;
+use std::env;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+
+use super::launch::SOCKET_VARIABLE;
+use super::link::{Link, Message, Role};
+use crate::config::file::File;
+use crate::listener::Sockets;
+
+/// The process that we take over from.
+pub struct Predecessor {
+    link: Link,
+    path: PathBuf,
+}
+
+/// What it gave us.
+pub struct Inherited {
+    /// The sockets of the listeners and of the admin address.
+    pub sockets: Sockets,
+    /// The way to it, for those who come next.
+    pub door: Option<InheritedDoor>,
+}
+
+/// The socket of `server.upgradeSocket`, and where it is.
+pub type InheritedDoor = (PathBuf, OwnedFd);
+
+impl Predecessor {
+    /// Finds the running process, at the socket that it told us or that the configuration names. The error is for the
+    /// operator.
+    pub fn find(file: &File) -> Result<Self, String> {
+        let told = env::var_os(SOCKET_VARIABLE).map(PathBuf::from);
+        let path = told.or_else(|| file.server.upgrade_socket.clone());
+        let path =
+            path.ok_or("server.upgradeSocket: is not set, so there is nobody to take over from")?;
+        let stream = UnixStream::connect(&path)
+            .map_err(|error| format!("{}: no running process: {error}", path.display()))?;
+        let link = Link::new(stream);
+        Ok(Predecessor { link, path })
+    }
+
+    /// Waits for its sockets, however long that takes.
+    pub fn take_over(&mut self) -> Result<Inherited, String> {
+        let sockets = self.sockets();
+        sockets.map_err(|error| match error.kind() {
+            io::ErrorKind::UnexpectedEof => {
+                format!("{}: the running process let us go", self.path.display())
+            }
+            _ => format!("{}: {error}", self.path.display()),
+        })
+    }
+
+    fn sockets(&mut self) -> io::Result<Inherited> {
+        self.link.send(&Message::TakeOver)?;
+        let mut listeners: HashMap<SocketAddr, TcpListener> = HashMap::new();
+        let mut door = None;
+        loop {
+            match self.link.receive()? {
+                Message::Socket(Role::Listener(address) | Role::Admin(address)) => {
+                    listeners.insert(address, TcpListener::from(self.link.socket()?));
+                }
+                Message::Socket(Role::Upgrade) => {
+                    door = Some((self.path.clone(), self.link.socket()?));
+                }
+                Message::AllSockets => break,
+                Message::GiveUp(reason) => return Err(io::Error::other(reason)),
+                other => return Err(io::Error::other(format!("unexpected {other:?}"))),
+            }
+        }
+        Ok(Inherited {
+            sockets: Sockets::inherited(listeners.into_iter()),
+            door,
+        })
+    }
+
+    /// Says that we end, and why.
+    pub fn fail(&self, reason: &str) {
+        // If it is gone, nobody has to know.
+        self.link.send(&Message::Failed(reason.to_owned())).ok();
+    }
+
+    /// Says that we accept connections; returns when it does not any more. The error tells that it serves on, and why: then we
+    /// have to end.
+    pub fn serving(&mut self) -> Result<(), String> {
+        self.link.send(&Message::Serving).ok();
+        self.await_message(|message| matches!(message, Message::Over))
+    }
+
+    /// Says that we have taken over, and where we are to be found now; returns when it is an old one.
+    pub fn settled(&mut self, socket: Option<PathBuf>) -> Result<(), String> {
+        self.link.send(&Message::Settled(socket)).ok();
+        self.await_message(|message| matches!(message, Message::Farewell))
+    }
+
+    /// A running process that has just died needs no waiting for: somebody has to serve.
+    fn await_message(&mut self, is_it: impl Fn(&Message) -> bool) -> Result<(), String> {
+        match self.link.receive() {
+            Ok(message) if is_it(&message) => Ok(()),
+            Ok(Message::GiveUp(reason)) => Err(reason),
+            Ok(other) => Err(format!("unexpected {other:?}")),
+            Err(error) => {
+                log::warn!("{}: the old process is gone: {error}", self.path.display());
+                Ok(())
+            }
+        }
+    }
+}
