@@ -12,6 +12,7 @@ use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::prelude::Session;
 
 use super::Exchange;
+use crate::telemetry::ip_text;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -33,7 +34,7 @@ pub(super) fn tell_target(exchange: &Exchange, request: &mut RequestHeader) -> R
     for name in &UNTRUSTED {
         request.remove_header(name);
     }
-    request.insert_header(X_FORWARDED_FOR, exchange.client_ip().to_string())?;
+    request.insert_header(X_FORWARDED_FOR, ip_text(exchange.client_ip()))?;
     request.insert_header(X_FORWARDED_PROTO, "http")?;
     request.insert_header(X_REQUEST_ID, exchange.tracking_id())?;
     match request.headers.get(HOST).cloned() {

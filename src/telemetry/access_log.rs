@@ -7,6 +7,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
@@ -14,6 +15,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use prometheus::IntCounter;
+
+use super::text;
 
 const QUEUED_LINES: usize = 65_536;
 const QUEUED_BYTES: usize = 64 << 20;
@@ -305,14 +308,31 @@ impl Line {
     pub fn number(&mut self, name: &str, value: Option<u64>) {
         let Some(value) = value else { return };
         self.name(name);
-        write!(self.0, "{value}").expect("a number into memory");
+        text::push_number(&mut self.0, value);
     }
 
     /// Milliseconds, with three decimals.
     pub fn millis(&mut self, name: &str, value: Option<Duration>) {
         let Some(value) = value else { return };
         self.name(name);
-        write!(self.0, "{:.3}", value.as_secs_f64() * 1000.0).expect("a number into memory");
+        text::push_millis(&mut self.0, value);
+    }
+
+    /// An IP address.
+    pub fn ip(&mut self, name: &str, value: IpAddr) {
+        self.name(name);
+        self.0.push(b'"');
+        text::push_ip(&mut self.0, value);
+        self.0.push(b'"');
+    }
+
+    /// An address with its port.
+    pub fn address(&mut self, name: &str, value: Option<SocketAddr>) {
+        let Some(value) = value else { return };
+        self.name(name);
+        self.0.push(b'"');
+        text::push_address(&mut self.0, value);
+        self.0.push(b'"');
     }
 
     /// A moment after RFC 3339, in UTC, with milliseconds.
@@ -332,7 +352,9 @@ impl Line {
         if self.0.len() > 1 {
             self.0.push(b',');
         }
-        write!(self.0, "\"{name}\":").expect("a name into memory");
+        self.0.push(b'"');
+        self.0.extend_from_slice(name.as_bytes());
+        self.0.extend_from_slice(b"\":");
     }
 }
 

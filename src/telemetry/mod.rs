@@ -7,12 +7,14 @@
 pub mod access_log;
 pub mod metrics;
 mod redact;
+mod text;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 pub use redact::redact_query;
+pub use text::ip_text;
 
 /// Why an exchange ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -275,13 +277,13 @@ impl Record {
         );
         line.text("forwardingRule", Some(&self.forwarding_rule));
         line.text("httpRule", self.http_rule.as_ref());
-        line.text("clientIp", Some(self.client.ip().to_string()));
+        line.ip("clientIp", self.client.ip());
         line.number("clientPort", Some(self.client.port().into()));
         self.request_fields(&mut line);
         line.number("httpStatusCode", self.status.map(u64::from));
         line.text("upgrade", self.upgraded.then_some("websocket"));
         line.text("targetGroup", self.target_group.as_ref());
-        line.text("target", self.target.map(|target| target.to_string()));
+        line.address("target", self.target);
         line.millis("targetConnectMs", self.target_connect);
         line.millis("targetLatencyMs", self.target_latency);
         line.number("requestHeaderBytes", Some(self.bytes.request_header));
