@@ -22,7 +22,6 @@ pub(super) struct Flow {
     stage: Stage,
     rest: Rest,
     passed: u64,
-    is_last: bool,
 }
 
 #[derive(Debug)]
@@ -67,7 +66,6 @@ impl Flow {
             stage: Stage::Passing,
             rest,
             passed,
-            is_last: false,
         }
     }
 
@@ -104,19 +102,25 @@ impl Flow {
         }
     }
 
-    /// Does what can be done now, within bounds. `is_last` tells that the other direction is over: then nobody has to be sent
-    /// a FIN, for the sockets are closed anyway.
+    /// Whether neither this direction nor the other has anything left to pass once one of them has ended: the other is over, or
+    /// both have had a Close frame, after which nothing comes (RFC 6455 section 5.5.1).
+    pub(super) fn is_last(&self, other: &Flow) -> bool {
+        let have_said_close = self.follower.close().is_some() && other.follower.close().is_some();
+        other.is_over() || have_said_close && other.rest.is_empty()
+    }
+
+    /// Does what can be done now, within bounds. When it ends last nobody has to be sent a FIN, for the sockets are closed
+    /// anyway.
     pub(super) fn pump<S: AsyncRead + Unpin, R: AsyncWrite + Unpin>(
         &mut self,
         sender: &mut S,
         receiver: &mut R,
         scratch: &mut [u8],
-        is_last: bool,
+        other: &Flow,
         cx: &mut Context<'_>,
     ) -> Pumped {
-        self.is_last = is_last;
         for _ in 0..READS {
-            match self.step(sender, receiver, scratch, cx) {
+            match self.step(sender, receiver, scratch, other, cx) {
                 Poll::Pending => return Pumped::Waits,
                 Poll::Ready(Ok(())) if self.is_over() => return Pumped::Waits,
                 Poll::Ready(Ok(())) => {}
@@ -131,12 +135,13 @@ impl Flow {
         sender: &mut S,
         receiver: &mut R,
         scratch: &mut [u8],
+        other: &Flow,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), Pumped>> {
         ready!(self.rest.poll_write(receiver, cx)).map_err(|error| self.receiver_broke(error))?;
-        match &mut self.stage {
+        match &self.stage {
             Stage::Over => return Poll::Ready(Ok(())),
-            Stage::Finishing if self.is_last => {
+            Stage::Finishing if self.is_last(other) => {
                 self.stage = Stage::Over;
                 return Poll::Ready(Ok(()));
             }

@@ -85,17 +85,26 @@ impl Relay {
     fn pump(&mut self, cx: &mut Context<'_>) -> bool {
         let (client, target) = (&mut self.client, &mut self.target);
         let (inward, outward) = BUFFER.with_borrow_mut(|buffer| {
-            let is_last = self.outward.is_over();
-            let inward = self.inward.pump(client, target, buffer, is_last, cx);
-            let is_last = self.inward.is_over();
-            let outward = self.outward.pump(target, client, buffer, is_last, cx);
+            let inward = self.inward.pump(client, target, buffer, &self.outward, cx);
+            let outward = self.outward.pump(target, client, buffer, &self.inward, cx);
             (inward, outward)
         });
+        self.end_together();
         self.note_closes();
         let more_in = self.judge(inward, CloseReason::ClientError, CloseReason::TargetError);
         let more_out = self.judge(outward, CloseReason::TargetError, CloseReason::ClientError);
         self.note_ends();
         more_in || more_out
+    }
+
+    /// Ends one direction with the other where nothing can come any more.
+    fn end_together(&mut self) {
+        if self.outward.is_over() && self.outward.is_last(&self.inward) {
+            self.inward.give_up();
+        }
+        if self.inward.is_over() && self.inward.is_last(&self.outward) {
+            self.outward.give_up();
+        }
     }
 
     fn note_closes(&mut self) {

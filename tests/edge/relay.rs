@@ -281,6 +281,23 @@ async fn who_sends_the_first_close_frame_closed_the_tunnel_whoever_ends_first() 
 }
 
 #[tokio::test]
+async fn once_both_have_said_close_the_first_end_is_the_end() {
+    let target = Target::upgrading(async |mut connection: Connection| {
+        connection.exactly(8).await;
+        connection.send([0x88, 2, 0x03, 0xE8]).await;
+    })
+    .await;
+    let edge = edge_with("{closeTimeout: 1h}", &target).await;
+    let mut client = open(&edge).await;
+    client.send(close_of_client(1000)).await;
+    assert_eq!(client.to_end().await, [0x88, 2, 0x03, 0xE8]);
+    assert_eq!(
+        reason(&edge.log_line().await),
+        ("client_closed", Some(1000))
+    );
+}
+
+#[tokio::test]
 async fn sides_that_have_said_close_and_stay_are_cut_after_the_close_timeout() {
     let target = Target::upgrading(async |mut connection: Connection| {
         connection.exactly(8).await;
