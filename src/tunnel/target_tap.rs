@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -16,8 +17,9 @@ use pingora::protocols::l4::socket::SocketAddr as PeerAddress;
 use pingora::protocols::l4::stream::Stream;
 use pingora::protocols::l4::virt::{VirtualSockOpt, VirtualSocket, VirtualSocketStream};
 use pingora::{Error, ErrorType, OrErr as _, Result};
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 use super::Wire;
@@ -48,17 +50,24 @@ impl Connect for Dialler {
     async fn connect(&self, address: &PeerAddress) -> Result<Stream> {
         let address = address.as_inet();
         let address = address.ok_or_else(|| Error::new_up(ErrorType::ConnectError))?;
-        let connected = timeout(
-            self.limit.min(self.wire.handshake_left()),
-            TcpStream::connect(address),
-        )
-        .await;
+        let connected = timeout(self.limit.min(self.wire.handshake_left()), dial(*address)).await;
         let stream = connected
             .or_err(ErrorType::ConnectTimedout, "connecting")?
             .map_err(|error| Error::because(type_of(&error), "connecting", error))?;
         let tap = TargetTap::new(stream, Arc::clone(&self.wire));
         Ok(VirtualSocketStream::new(Box::new(tap)).into())
     }
+}
+
+async fn dial(address: SocketAddr) -> io::Result<TcpStream> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4(),
+        SocketAddr::V6(_) => TcpSocket::new_v6(),
+    }?;
+    // The request follows at once. Its packet carries the ACK of the target's SYN, which would be one of its own otherwise, and
+    // wake the target for nothing.
+    SockRef::from(&socket).set_tcp_quickack(false)?;
+    socket.connect(address).await
 }
 
 fn type_of(error: &io::Error) -> ErrorType {
