@@ -21,8 +21,8 @@ pub struct Arguments {
     #[arg(short, long)]
     pub upgrade: bool,
 
-    /// Run in the background
-    #[arg(short, long, hide = true)]
+    /// Run in the background; ends when it serves. Needs accessLog.path
+    #[arg(short, long)]
     pub daemon: bool,
 
     /// What to do instead of serving the configuration
@@ -50,12 +50,4 @@ pub enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
         program: Vec<OsString>,
     },
-}
-
-impl Arguments {
-    /// An option that is known but has no effect yet, as a message.
-    pub fn unsupported(&self) -> Option<&'static str> {
-        self.daemon
-            .then_some("-d: running in the background is not supported yet; use systemd or `&`")
-    }
 }

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use culvert::cli::{Arguments, Command};
 use culvert::config::{self, Loaded};
-use culvert::{demo, server, upgrade};
+use culvert::{daemon, demo, server, upgrade};
 
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
@@ -25,9 +25,6 @@ fn main() -> ExitCode {
 
 /// Runs to the end. An error is what the operator reads: each line names the place and the cause.
 fn run(arguments: &Arguments) -> Result<(), String> {
-    if let Some(message) = arguments.unsupported() {
-        return Err(format!("culvert: {message}"));
-    }
     match &arguments.command {
         Some(Command::Demo) => return demo::run(),
         Some(Command::Launch { program }) => return upgrade::launch(program),
@@ -36,7 +33,7 @@ fn run(arguments: &Arguments) -> Result<(), String> {
     let name = arguments.conf.display().to_string();
     let Loaded { file, warnings } =
         config::load(&arguments.conf).map_err(|problems| problems.to_string())?;
-    for warning in &warnings {
+    for warning in warnings.iter().filter(|_| !daemon::is_this()) {
         eprintln!("{}", warning.as_warning(&name));
     }
     if arguments.test {
@@ -47,6 +44,9 @@ fn run(arguments: &Arguments) -> Result<(), String> {
         let done = upgrade::ask(&file, &arguments.conf, binary.as_deref())?;
         println!("{done}");
         return Ok(());
+    }
+    if arguments.daemon && !daemon::is_this() {
+        return daemon::start(&file).map_err(|why| format!("{name}: {why}"));
     }
     server::serve(Some(&arguments.conf), file, arguments.upgrade)
 }

@@ -12,17 +12,20 @@ use pingora::services::background::{BackgroundService, background_service};
 
 use crate::config::file::{self, File};
 use crate::config::problem::Problems;
-use crate::limits;
 use crate::listener::{Serve, Sockets};
 use crate::proxy::Proxy;
 use crate::running::Running;
 use crate::signals::Signals;
 use crate::steward::Steward;
 use crate::upgrade::{Inherited, InheritedDoor, Predecessor};
+use crate::{daemon, limits};
 
 /// Serves a configuration until a signal ends it; instead of the process that runs now, if `succeeds`. Errors, for the
 /// operator: every socket and file that cannot be had.
 pub fn serve(path: Option<&Path>, file: File, succeeds: bool) -> Result<(), String> {
+    if daemon::is_this() {
+        daemon::detach();
+    }
     limits::raise_open_files();
     let name = path.map_or("demo".to_owned(), |path| path.display().to_string());
     let named = |problem: String| format!("{name}: {problem}");

@@ -14,6 +14,7 @@ use pingora::server::{ShutdownSignal, ShutdownSignalWatch};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{sleep, timeout};
 
+use crate::daemon;
 use crate::running::Running;
 use crate::signals::{Order, Signals};
 use crate::supervisor;
@@ -183,13 +184,16 @@ impl Steward {
     /// Takes over from the predecessor, if there is one; then whoever comes to the door is heard. The error tells why the
     /// predecessor goes on.
     async fn arrive(&self, predecessor: Option<Predecessor>) -> Result<(), String> {
+        while !self.running.drain.is_ready() {
+            sleep(LOOK).await;
+        }
+        if daemon::is_this() {
+            daemon::serves();
+        }
         let Some(mut predecessor) = predecessor else {
             self.begin();
             return Ok(());
         };
-        while !self.running.drain.is_ready() {
-            sleep(LOOK).await;
-        }
         let serving = on_thread(move || predecessor.serving().map(|()| predecessor));
         let mut predecessor = serving.await??;
         self.write_pid_file()?;

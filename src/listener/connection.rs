@@ -5,6 +5,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use pingora::apps::{HttpServerApp, ReusedHttpStream};
@@ -37,6 +38,8 @@ pub struct Connection {
     pub drain: Arc<Drain>,
     /// Where its records go.
     pub log: AccessLog,
+    /// After which silence the system probes the client.
+    pub keepalive: Duration,
     /// Cancelled when its listener closes.
     closing: CancellationToken,
     /// Counts it as open: also while its tunnel outlives Pingora's part.
@@ -52,10 +55,14 @@ impl Connection {
         log: AccessLog,
     ) -> Arc<Self> {
         let client = SocketAddr::new(client.ip().to_canonical(), client.port());
-        let open = rule.load().metrics.connection();
+        let (open, keepalive) = {
+            let rule = rule.load();
+            (rule.metrics.connection(), rule.keepalive)
+        };
         Arc::new(Connection {
             client,
             rule,
+            keepalive,
             wire: Arc::default(),
             drain,
             log,
@@ -90,9 +97,6 @@ impl Connection {
         app: Arc<A>,
         shutdown: ShutdownWatch,
     ) {
-        if let Err(error) = stream.set_nodelay(true) {
-            log::debug!("{}: TCP_NODELAY: {error}", self.client);
-        }
         let leaving = Leaving {
             closing: self.closing.clone(),
             draining: self.drain.began().clone(),

@@ -24,6 +24,8 @@ pub struct ForwardingRule {
     pub listen: SocketAddr,
     /// How long to wait for the client: for a head, for progress of a body or of the answer, for the next request.
     pub client_timeout: Duration,
+    /// After which silence the system probes its clients, where the route of a tunnel says nothing else.
+    pub keepalive: Duration,
     /// Its HTTP rules.
     pub rules: Rules<Arc<Route>>,
     /// What it counts.
@@ -54,6 +56,7 @@ impl ForwardingRule {
             name: rule.name.as_str().into(),
             listen: rule.listen,
             client_timeout: rule.client_timeout,
+            keepalive: rule.tunnel.tcp_keepalive,
             http_rules: rules.iter().map(counters).collect(),
             rules,
             metrics: metrics.forwarding_rule(&rule.name),

@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use futures_util::FutureExt as _;
+use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Handle};
 use tokio_util::sync::CancellationToken;
@@ -24,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 use crate::drain::Drain;
 use crate::supervisor;
 use crate::telemetry::access_log::AccessLog;
+use crate::tunnel::probe_when_silent;
 pub use connection::{CONNECTION, Connection};
 pub use forwarding_rule::{ForwardingRule, Route, TargetGroups};
 pub use sockets::Sockets;
@@ -49,6 +51,20 @@ struct Listener {
     rule: Arc<ArcSwap<ForwardingRule>>,
     /// Ends its loop, and tells its connections to go.
     closing: CancellationToken,
+}
+
+impl Listener {
+    /// Sets what the sockets of all clients need. On Linux they have it from the listening one, which saves the system calls.
+    fn preset(&self) {
+        let rule = self.rule.load();
+        let socket = SockRef::from(&self.socket);
+        let set = socket
+            .set_tcp_nodelay(true)
+            .and_then(|()| probe_when_silent(&self.socket, rule.keepalive));
+        if let Err(error) = set {
+            log::error!("{}: options of the socket: {error}", rule.listen);
+        }
+    }
 }
 
 /// What to listen on: all forwarding rules, with the sockets of those addresses that are new.
@@ -99,7 +115,10 @@ impl Listeners {
         for (rule, socket) in plan {
             let address = rule.listen;
             match (open.get(&address), socket) {
-                (Some(listener), _) => listener.rule.store(rule),
+                (Some(listener), _) => {
+                    listener.rule.store(rule);
+                    listener.preset();
+                }
                 (None, Some(socket)) => {
                     let mut listener = Listener {
                         socket,
@@ -153,6 +172,7 @@ impl Listeners {
         if self.serve.get().is_none() {
             return;
         }
+        listener.preset();
         listener.closing = self.drain.began().child_token();
         let entrance = Entrance {
             rule: Arc::clone(&listener.rule),

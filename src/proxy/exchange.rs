@@ -248,6 +248,7 @@ impl Exchange {
             tunnels: Arc::clone(&self.connection.drain.tunnels),
             identity,
             limits: route.limits,
+            client_keepalive: self.connection.keepalive,
             on_end: Box::new(move |ending| ledger.end(ending)),
         });
     }

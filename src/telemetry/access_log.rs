@@ -185,9 +185,7 @@ impl Writer {
             if is_drained && matches!(first, Message::Line(_)) {
                 std::thread::sleep(GATHERING);
             }
-            if self.reopen.swap(false, Ordering::Acquire) {
-                self.reopen_output();
-            }
+            self.reopen_if_asked();
             self.take(first, &mut batch);
             is_drained = self.gather(&mut batch);
             self.write(&mut batch);
@@ -211,7 +209,10 @@ impl Writer {
                 self.queued_bytes.fetch_sub(line.len(), Ordering::Relaxed);
                 batch.extend_from_slice(&line);
             }
-            Message::Reopen => {}
+            Message::Reopen => {
+                self.write(batch);
+                self.reopen_if_asked();
+            }
             Message::Flush(done) => {
                 self.write(batch);
                 done.try_send(()).ok();
@@ -254,7 +255,10 @@ impl Writer {
         self.failing = true;
     }
 
-    fn reopen_output(&mut self) {
+    fn reopen_if_asked(&mut self) {
+        if !self.reopen.swap(false, Ordering::Acquire) {
+            return;
+        }
         let next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
         let reopened = match { next }.take() {
             Some(output) => {

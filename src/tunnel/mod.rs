@@ -22,9 +22,9 @@ use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
-use tokio::net::TcpStream;
 use tokio_util::task::TaskTracker;
 
 pub use clocks::Clocks;
@@ -119,6 +119,8 @@ pub struct Opening {
     pub identity: Identity,
     /// How long it may do what.
     pub limits: Limits,
+    /// After which silence the system probes the client as it is.
+    pub client_keepalive: Duration,
     /// Called when it is over.
     pub on_end: OnEnd,
 }
@@ -131,10 +133,9 @@ impl fmt::Debug for Opening {
 
 impl Opening {
     fn open(self, client: End, target: End) {
-        for end in [&client, &target] {
-            if let Err(error) = probe_when_silent(&end.stream, &self.limits) {
-                log::debug!("tunnel {}: TCP keep-alive: {error}", self.identity.id);
-            }
+        self.probe(&target);
+        if self.limits.keepalive != self.client_keepalive {
+            self.probe(&client);
         }
         let handle = Arc::new(Handle::new(self.identity));
         let entry = Entry::add(&self.tunnels, &handle);
@@ -150,20 +151,25 @@ impl Opening {
         );
         self.tunnels.tasks.spawn(relay);
     }
+
+    fn probe(&self, end: &End) {
+        if let Err(error) = probe_when_silent(&end.stream, self.limits.keepalive) {
+            log::debug!("tunnel {}: TCP keep-alive: {error}", self.identity.id);
+        }
+    }
 }
 
-/// Has the system probe a peer after some silence, and give it up when it does not answer, or when nothing that was sent to
-/// it has been taken for as long as a tunnel may be idle (RFC 5482). That must not be shorter: Linux counts the time in which
-/// a living peer does not read, too.
-fn probe_when_silent(stream: &TcpStream, limits: &Limits) -> io::Result<()> {
-    let silence = limits.keepalive;
+/// Has the system probe a peer after some silence, and give it up when it does not answer for as long again, or takes nothing
+/// for that long in all though something waits for it (TCP_USER_TIMEOUT, RFC 5482). With that option Linux no longer counts
+/// the probes, so it has to be the same time.
+pub fn probe_when_silent<'a>(socket: impl Into<SockRef<'a>>, silence: Duration) -> io::Result<()> {
     let probes = TcpKeepalive::new()
         .with_time(silence)
         .with_interval(silence / 4)
         .with_retries(4);
-    let socket = SockRef::from(stream);
+    let socket = socket.into();
     socket.set_tcp_keepalive(&probes)?;
-    socket.set_tcp_user_timeout(Some(limits.idle.max(silence * 2)))
+    socket.set_tcp_user_timeout(Some(silence * 2))
 }
 
 /// A random number from 0 up to, but not, 1.
@@ -180,31 +186,25 @@ fn random() -> [u8; 4] {
 
 #[cfg(test)]
 mod tests {
-    use tokio::net::TcpListener;
+    use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
 
     #[tokio::test]
-    async fn a_silent_peer_is_probed_and_one_that_takes_nothing_is_given_up() {
-        use std::time::Duration;
+    async fn a_peer_is_given_up_after_twice_the_silence_however_it_is_silent() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let stream = TcpStream::connect(address).await.unwrap();
-        let mut limits = limits::tests::all(Duration::from_secs(40));
-        let user_timeout = |limits: &Limits| {
-            probe_when_silent(&stream, limits).unwrap();
-            SockRef::from(&stream).tcp_user_timeout().unwrap().unwrap()
-        };
-        assert_eq!(user_timeout(&limits), Duration::from_secs(80));
-        limits.idle = Duration::from_secs(100);
-        assert_eq!(user_timeout(&limits), Duration::from_secs(100));
+        let stream = TcpStream::connect(listener.local_addr().unwrap());
+        let stream = stream.await.unwrap();
+        let silence = Duration::from_secs(40);
+        probe_when_silent(&stream, silence).unwrap();
         let socket = SockRef::from(&stream);
         assert!(socket.keepalive().unwrap());
-        assert_eq!(socket.tcp_keepalive_time().unwrap(), limits.keepalive);
-        assert_eq!(
+        assert_eq!(socket.tcp_keepalive_time().unwrap(), silence);
+        let (every, times) = (
             socket.tcp_keepalive_interval().unwrap(),
-            limits.keepalive / 4
+            socket.tcp_keepalive_retries().unwrap(),
         );
-        assert_eq!(socket.tcp_keepalive_retries().unwrap(), 4);
+        assert_eq!(every * times, silence);
+        assert_eq!(socket.tcp_user_timeout().unwrap(), Some(silence * 2));
     }
 }

@@ -14,9 +14,9 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::daemon;
+
 const LOOK: Duration = Duration::from_millis(20);
-/// The program that runs, also where its file was replaced.
-const OURSELVES: &str = "/proc/self/exe";
 
 /// Where the new process finds the running one, whatever its own configuration says.
 pub(super) const SOCKET_VARIABLE: &str = "CULVERT_UPGRADE_SOCKET";
@@ -77,13 +77,14 @@ impl Launched {
     /// Starts `binary -c conf -u`, which will look for us at `socket`.
     pub(super) fn start(binary: &Path, conf: &Path, socket: &Path) -> io::Result<Self> {
         let (life, theirs) = UnixStream::pair()?;
-        let status = Command::new(OURSELVES)
+        let status = Command::new(daemon::OURSELVES)
             .arg("launch")
             .arg(binary)
             .arg("-c")
             .arg(conf)
             .arg("-u")
             .env(SOCKET_VARIABLE, socket)
+            .env_remove(daemon::VARIABLE)
             .stdin(OwnedFd::from(theirs))
             .status()?;
         if !status.success() {

@@ -151,29 +151,84 @@ fn every_file_that_comes_with_culvert_is_ok() {
     }
 }
 
-#[test]
-fn what_is_not_supported_yet_is_refused_with_a_message() {
-    let folder = with_file(&minimal("127.0.0.1:1"));
-    for (options, message) in [
-        (
-            ["-u", "-t"],
-            "culvert: -u: taking over the listeners of a running process is not supported yet\n",
-        ),
-        (
-            ["-d", "-t"],
-            "culvert: -d: running in the background is not supported yet; use systemd or `&`\n",
-        ),
-    ] {
-        let arguments = [&options[..], &["-c", "edge.yaml"]].concat();
-        check(&folder, &arguments, 1, "", message);
-        check(
-            &folder,
-            &[&arguments[..1], &arguments[2..]].concat(),
-            1,
-            "",
-            message,
-        );
+/// Ends the process in the background that a test has started.
+struct InBackground(TempDir);
+
+impl InBackground {
+    fn pid(&self) -> Option<String> {
+        std::fs::read_to_string(self.0.path().join("pid")).ok()
     }
+}
+
+impl Drop for InBackground {
+    fn drop(&mut self) {
+        if let Some(pid) = self.pid() {
+            kill("KILL", &pid);
+        }
+    }
+}
+
+fn kill(signal: &str, pid: &str) {
+    let pid = pid.trim();
+    Command::new("kill").args(["-s", signal, pid]).status().ok();
+}
+
+#[tokio::test]
+async fn in_the_background_the_command_ends_when_the_process_serves() {
+    let [listen, admin] = free_addresses();
+    let folder = with_file(&format!(
+        "{}admin: {{listen: {admin}}}\naccessLog: {{path: access.log}}\nserver: {{pidFile: pid}}\n",
+        minimal(&listen.to_string())
+    ));
+    let served = InBackground(folder);
+
+    let diagnostics = std::fs::File::create(served.0.path().join("diagnostics")).unwrap();
+    let status = Command::new(env!("CARGO_BIN_EXE_culvert"))
+        .args(["-d", "-c", "edge.yaml"])
+        .current_dir(served.0.path())
+        .stderr(diagnostics)
+        .status();
+
+    assert_eq!(status.unwrap().code(), Some(0));
+    assert!(get_now(admin, "/readyz").unwrap().contains(" 200 "));
+    assert!(get_now(listen, "/").unwrap().ends_with("hello"));
+    let pid = served.pid().expect("a pid file");
+    // The sixth field is the session, which a terminal's is not.
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap();
+    assert_eq!(stat.split(' ').nth(5), Some(pid.trim()));
+    kill("TERM", &pid);
+    eventually("it ends, and its pid file goes", || {
+        served.pid().is_none().then_some(())
+    })
+    .await;
+    let log = std::fs::read_to_string(served.0.path().join("access.log")).unwrap();
+    assert_eq!(log.lines().count(), 1, "{log}");
+}
+
+#[test]
+fn in_the_background_a_process_that_cannot_serve_is_a_failure_of_the_command() {
+    let folder = with_file(&minimal("127.0.0.1:1"));
+    let message =
+        "edge.yaml: accessLog.path: is required with -d, which gives standard output up\n";
+    check(&folder, &["-d", "-c", "edge.yaml"], 1, "", message);
+
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let [admin] = free_addresses();
+    let folder = with_file(&format!(
+        "{}admin: {{listen: {admin}}}\naccessLog: {{path: access.log}}\n",
+        minimal(&taken.local_addr().unwrap().to_string())
+    ));
+    let output = run(&["-d", "-c", "edge.yaml"], folder.path());
+    assert_eq!(output.status.code(), Some(1));
+    let said = text(&output.stderr);
+    assert!(
+        said.contains("forwardingRules[0]: cannot listen on"),
+        "{said}"
+    );
+    assert!(
+        said.contains("-d: the process ended before it served: exit status: 1"),
+        "{said}"
+    );
 }
 
 #[test]
