@@ -58,6 +58,7 @@ edge: export PATH := $(PATH):/usr/sbin
 edge: tools $(VENV)/ready
 	@$(call need,systemd-analyze,systemd)
 	@$(call need,logrotate,logrotate)
+	@$(call need,haproxy,haproxy)
 	cargo test --locked --test edge
 
 bench: export PATH := $(PATH):/usr/sbin

@@ -141,8 +141,8 @@ impl<A: HttpServerApp + Send + Sync + 'static> BackgroundService for Listening<A
             Arc::clone(&self.proxy),
             self.running.drain.connections.clone(),
         );
-        let serve: Serve = Box::new(move |stream, connection| {
-            let serving = connection.serve(stream, Arc::clone(&proxy), shutdown.clone());
+        let serve: Serve = Box::new(move |stream, arrival| {
+            let serving = arrival.serve(stream, Arc::clone(&proxy), shutdown.clone());
             connections.spawn(serving);
         });
         self.running.listeners.start(serve);

@@ -104,6 +104,10 @@ pub struct ForwardingRule {
     /// `clientTimeout`: how long to wait for a request's head, for progress of its body or of the answer, and for the
     /// next request. Default: 50 s.
     pub client_timeout: Duration,
+    /// `proxyProtocol.from`: whose connections begin with a header of the PROXY protocol. Default: nobody's.
+    pub proxy_protocol_from: Vec<IpNet>,
+    /// `trustedProxies`: whose word on where a request comes from is taken. Default: nobody's.
+    pub trusted_proxies: Vec<IpNet>,
     /// `tunnel`
     pub tunnel: Tunnel,
     /// `httpRules`, in the order written.
@@ -284,6 +288,19 @@ pub struct Target {
     pub maintenance_enabled: bool,
     /// `maintenanceDrain`: in maintenance its tunnels are ended, too. Default: false.
     pub maintenance_drain: bool,
+    /// `proxyProtocol`: how connections to it begin. Default: without a header.
+    pub proxy_protocol: Option<ProxyProtocol>,
+}
+
+/// Which header of the PROXY protocol a connection to a target begins with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProxyProtocol {
+    /// `v1`: the line of text.
+    V1,
+    /// `v2`: the binary one.
+    V2,
+    /// `v2ssl`: the binary one, with what is known of the client's TLS.
+    V2Ssl,
 }
 
 /// `healthCheck`: whether a TCP connection to the target can be opened.

@@ -221,6 +221,7 @@ mod tests {
             "accessLog",
             "certificates",
             "clientTimeout",
+            "trustedProxies",
             "tunnel",
             "serverCertificates",
             "negate",

@@ -9,6 +9,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ipnet::{IpNet, Ipv4Net};
 use serde_json::Value;
 
 use super::tree::Node;
@@ -105,6 +106,28 @@ impl<'a> Node<'a> {
             Some(ip) => Some(ip.to_canonical()),
             None => self.wrong("an IP address"),
         }
+    }
+
+    /// A block of addresses, or one address. An IPv4 block written as IPv6 is taken as IPv4, like the addresses of clients.
+    pub(super) fn block(&self) -> Option<IpNet> {
+        const MAPPED: u8 = 96;
+        let text = self.value.as_str().unwrap_or_default();
+        let address = || text.parse::<IpAddr>().map(IpNet::from);
+        let Ok(block) = text.parse::<IpNet>().or_else(|_| address()) else {
+            return self.wrong("a block of IP addresses (\"10.0.0.0/8\") or one address");
+        };
+        if let (IpAddr::V4(ip), IpNet::V6(v6)) = (block.addr().to_canonical(), block)
+            && v6.prefix_len() >= MAPPED
+        {
+            let v4 = Ipv4Net::new(ip, v6.prefix_len() - MAPPED).ok();
+            return v4.map(IpNet::V4);
+        }
+        Some(block)
+    }
+
+    /// A list of blocks of addresses.
+    pub(super) fn blocks(&self) -> Option<Vec<IpNet>> {
+        self.each(|node| node.block())
     }
 
     /// An address and a port in one string.

@@ -15,6 +15,7 @@ use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
 use super::ForwardingRule;
+use super::arrival::{Arrival, Way};
 use crate::drain::Drain;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::Active;
@@ -28,8 +29,10 @@ tokio::task_local! {
 
 /// What the exchanges of one connection share.
 pub struct Connection {
-    /// Where the client is.
+    /// Where the client is, or who connected for it.
     pub client: SocketAddr,
+    /// The address that the client came to.
+    pub local: SocketAddr,
     /// The rule of the address that it came to: the one of now, which a reload may change.
     pub rule: Arc<ArcSwap<ForwardingRule>>,
     /// What went over the wire.
@@ -47,33 +50,28 @@ pub struct Connection {
 }
 
 impl Connection {
-    pub(super) fn new(
-        client: SocketAddr,
-        rule: Arc<ArcSwap<ForwardingRule>>,
-        closing: CancellationToken,
-        drain: Arc<Drain>,
-        log: AccessLog,
-    ) -> Arc<Self> {
-        let client = SocketAddr::new(client.ip().to_canonical(), client.port());
-        let (open, keepalive) = {
-            let rule = rule.load();
-            (rule.metrics.connection(), rule.keepalive)
-        };
+    pub(super) fn new(arrival: Arrival, way: Way) -> Arc<Self> {
         Arc::new(Connection {
-            client,
-            rule,
-            keepalive,
+            client: way.client,
+            local: way.local,
+            keepalive: arrival.rule.load().keepalive,
+            rule: arrival.rule,
             wire: Arc::default(),
-            drain,
-            log,
-            closing,
-            _open: open,
+            drain: arrival.drain,
+            log: arrival.log,
+            closing: arrival.closing,
+            _open: arrival.open,
         })
     }
 
     /// Whether it should end after the present request.
     pub fn is_leaving(&self) -> bool {
         self.closing.is_cancelled()
+    }
+
+    /// The record of an exchange that begins now.
+    pub fn record(&self, rule: &ForwardingRule) -> Record {
+        Record::begin(Arc::clone(&rule.name), self.client.into())
     }
 
     /// Serves the connection to its end, or until all connections are told to stop.
@@ -142,7 +140,7 @@ impl<'a> Turn<'a> {
             connection,
             exchanges_before: wire.exchanges(),
             written_before: wire.written(),
-            record: Record::begin(Arc::clone(&rule.name), connection.client),
+            record: connection.record(&rule),
             rule,
         }
     }

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::Networks;
 use crate::config::file;
 use crate::rules::{Action, Response, Rules};
 use crate::target_group::{Target, TargetGroup};
@@ -24,6 +25,10 @@ pub struct ForwardingRule {
     pub listen: SocketAddr,
     /// How long to wait for the client: for a head, for progress of a body or of the answer, for the next request.
     pub client_timeout: Duration,
+    /// Whose connections begin with a header of the PROXY protocol.
+    pub proxied: Networks,
+    /// Whose word on where a request comes from is taken.
+    pub trusted: Networks,
     /// After which silence the system probes its clients, where the route of a tunnel says nothing else.
     pub keepalive: Duration,
     /// Its HTTP rules.
@@ -56,6 +61,8 @@ impl ForwardingRule {
             name: rule.name.as_str().into(),
             listen: rule.listen,
             client_timeout: rule.client_timeout,
+            proxied: rule.proxy_protocol_from.as_slice().into(),
+            trusted: rule.trusted_proxies.as_slice().into(),
             keepalive: rule.tunnel.tcp_keepalive,
             http_rules: rules.iter().map(counters).collect(),
             rules,

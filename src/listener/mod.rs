@@ -5,8 +5,11 @@
 //! the rest of a connection's life is Pingora's `process_new_http`. A loop can be ended, and begun again, at any time; what was
 //! accepted goes on.
 
+mod arrival;
 mod connection;
 mod forwarding_rule;
+mod networks;
+mod proxy_protocol;
 mod sockets;
 
 use std::collections::BTreeMap;
@@ -26,15 +29,18 @@ use crate::drain::Drain;
 use crate::supervisor;
 use crate::telemetry::access_log::AccessLog;
 use crate::tunnel::probe_when_silent;
+pub use arrival::Arrival;
 pub use connection::{CONNECTION, Connection};
 pub use forwarding_rule::{ForwardingRule, Route, TargetGroups};
+pub use networks::Networks;
+use proxy_protocol::canonical;
 pub use sockets::Sockets;
 
 /// How long a listener rests when the process or the machine has run out of something.
 const REST: Duration = Duration::from_millis(100);
 
 /// What serves a connection that was accepted: it starts a task.
-pub type Serve = Box<dyn Fn(TcpStream, Arc<Connection>) + Send + Sync>;
+pub type Serve = Box<dyn Fn(TcpStream, Arrival) + Send + Sync>;
 
 /// All listening sockets, with the rules for what arrives there.
 pub struct Listeners {
@@ -211,18 +217,20 @@ impl Entrance {
         }
     }
 
-    fn serve(&self, stream: TcpStream, client: SocketAddr) {
+    fn serve(&self, stream: TcpStream, peer: SocketAddr) {
         let Some(serve) = self.listeners.serve.get() else {
             return;
         };
-        let connection = Connection::new(
-            client,
-            Arc::clone(&self.rule),
-            self.closing.clone(),
-            Arc::clone(&self.listeners.drain),
-            self.listeners.log.clone(),
-        );
-        serve(stream, connection);
+        let (listeners, rule) = (&self.listeners, self.rule.load());
+        let arrival = Arrival {
+            peer: canonical(peer),
+            rule: Arc::clone(&self.rule),
+            closing: self.closing.clone(),
+            drain: Arc::clone(&listeners.drain),
+            log: listeners.log.clone(),
+            open: rule.metrics.connection(),
+        };
+        serve(stream, arrival);
     }
 
     /// A client that is gone again is nothing to speak of; anything else will not have passed a moment later.

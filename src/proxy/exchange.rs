@@ -11,17 +11,19 @@ use std::time::{Duration, Instant};
 use http::header::{CONTENT_LENGTH, REFERER, USER_AGENT};
 use http::{Method, Version};
 use pingora::Error;
+use pingora::connectors::l4::Connect;
 use pingora::http::ResponseHeader;
 use pingora::prelude::{HttpPeer, Session};
 use uuid::Uuid;
 
-use super::headers;
+use super::announcement::{self, Announcer};
 use super::ledger::Ledger;
 use super::refusal::Refusal;
+use super::{forwarded, headers};
 use crate::listener::{Connection, ForwardingRule, Route};
 use crate::rules::{Request, Rule};
 use crate::target_group::Target;
-use crate::telemetry::{CloseReason, RequestLine, redact_query};
+use crate::telemetry::{Client, CloseReason, RequestLine, redact_query};
 use crate::tunnel::{ClientEnd, Dialler, Ending, Identity, Opening, Phase};
 
 /// How long an idle connection to a target is kept for the next request.
@@ -85,6 +87,8 @@ impl Exchange {
         let is_old = session.req_header().version == Version::HTTP_10;
         session.set_ignore_info_resp(is_old);
         let head = session.req_header();
+        self.ledger.record.client =
+            forwarded::client(&head.headers, self.peer(), &self.rule.trusted);
         self.connection
             .wire
             .expect_body(headers::body_length(&head.headers));
@@ -121,7 +125,27 @@ impl Exchange {
 
     /// The client's address.
     pub(super) fn client_ip(&self) -> IpAddr {
-        self.connection.client.ip()
+        self.client().ip
+    }
+
+    /// The client: whoever sent the request, or whom a trusted proxy names.
+    fn client(&self) -> Client {
+        self.ledger.record.client
+    }
+
+    /// Whoever sent the request.
+    fn peer(&self) -> Client {
+        self.connection.client.into()
+    }
+
+    /// The address of whoever sent the request.
+    pub(super) fn peer_ip(&self) -> IpAddr {
+        self.peer().ip
+    }
+
+    /// Whether the request was sent by a trusted proxy.
+    pub(super) fn is_from_proxy(&self) -> bool {
+        self.rule.trusted.contain(self.peer_ip())
     }
 
     /// The X-Request-Id.
@@ -164,8 +188,14 @@ impl Exchange {
         peer.options.idle_timeout = Some(POOLED);
         peer.options.write_timeout = Some(answer);
         peer.options.read_timeout = Some(answer.max(body));
+        let header =
+            announcement::header(target.proxy_protocol, self.client(), self.connection.local);
+        let limit = route.group.connect_timeout;
         if self.is_handshake {
-            self.tap(&mut peer, route.group.connect_timeout);
+            let wire = Arc::clone(&self.connection.wire);
+            connect_with(Dialler::new(wire, limit, header), &mut peer);
+        } else if !header.is_empty() {
+            connect_with(Announcer::new(header, limit), &mut peer);
         }
         self.ledger.record.target = Some(target.address);
         self.target = Some(target);
@@ -177,15 +207,6 @@ impl Exchange {
     fn is_too_late(&self) -> bool {
         let wire = &self.connection.wire;
         wire.phase() == Phase::Handshake && wire.handshake_left().is_zero()
-    }
-
-    /// Has the target's stream tapped. Such a connection is nobody else's, before and after.
-    fn tap(&self, peer: &mut HttpPeer, connect_timeout: Duration) {
-        static PEERS: AtomicU64 = AtomicU64::new(1);
-        let wire = Arc::clone(&self.connection.wire);
-        peer.group_key = PEERS.fetch_add(1, Relaxed);
-        peer.options.idle_timeout = Some(Duration::ZERO);
-        peer.options.custom_l4 = Some(Arc::new(Dialler::new(wire, connect_timeout)));
     }
 
     /// Notes that the target could not be connected to; tells whether to try another.
@@ -240,7 +261,7 @@ impl Exchange {
             forwarding_rule: Arc::clone(&self.rule.name),
             target_group: Arc::clone(&route.group.name),
             target: target.address,
-            client: self.connection.client,
+            client: self.client(),
         };
         self.ledger.open_tunnel(target);
         let ledger = self.ledger.take(&self.rule);
@@ -348,6 +369,14 @@ impl Exchange {
             (_, _) => CloseReason::ClientError,
         }
     }
+}
+
+/// Has a connection made for this request. It is nobody else's, before and after.
+fn connect_with(connector: impl Connect + Send + Sync + 'static, peer: &mut HttpPeer) {
+    static PEERS: AtomicU64 = AtomicU64::new(1);
+    peer.group_key = PEERS.fetch_add(1, Relaxed);
+    peer.options.idle_timeout = Some(Duration::ZERO);
+    peer.options.custom_l4 = Some(Arc::new(connector));
 }
 
 impl Drop for Exchange {

@@ -1,6 +1,7 @@
 //! What the target is told about the client, and the client by the target, in headers; and how long heads are on the wire.
 //!
-//! What a client itself says of where it comes from is not trusted: it is replaced or removed.
+//! What a client itself says of where it comes from is not trusted: it is replaced or removed. A trusted proxy's word is kept, and
+//! its own address added.
 
 use http::header::{
     CONNECTION, CONTENT_LENGTH, FORWARDED, HOST, HeaderName, HeaderValue, TRANSFER_ENCODING,
@@ -12,9 +13,9 @@ use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::prelude::Session;
 
 use super::Exchange;
+use super::forwarded::{self, X_FORWARDED_FOR};
 use crate::telemetry::ip_text;
 
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -34,8 +35,17 @@ pub(super) fn tell_target(exchange: &Exchange, request: &mut RequestHeader) -> R
     for name in &UNTRUSTED {
         request.remove_header(name);
     }
-    request.insert_header(X_FORWARDED_FOR, ip_text(exchange.client_ip()))?;
-    request.insert_header(X_FORWARDED_PROTO, "http")?;
+    let peer = ip_text(exchange.peer_ip());
+    if exchange.is_from_proxy() {
+        let all = forwarded::extended(&request.headers, peer);
+        request.insert_header(X_FORWARDED_FOR, all)?;
+    } else {
+        request.insert_header(X_FORWARDED_FOR, peer)?;
+        request.remove_header(&X_FORWARDED_PROTO);
+    }
+    if !request.headers.contains_key(&X_FORWARDED_PROTO) {
+        request.insert_header(X_FORWARDED_PROTO, "http")?;
+    }
     request.insert_header(X_REQUEST_ID, exchange.tracking_id())?;
     match request.headers.get(HOST).cloned() {
         Some(host) => request.insert_header(X_FORWARDED_HOST, host)?,

@@ -2,7 +2,9 @@
 //!
 //! A request that cannot go on leaves by a `Refusal`, and `fail_to_proxy` is the only place that answers one.
 
+mod announcement;
 mod exchange;
+mod forwarded;
 mod handshake;
 mod headers;
 mod ledger;

@@ -152,6 +152,7 @@ mod tests {
             health_check_enabled: true,
             maintenance_enabled: *maintenance,
             maintenance_drain: false,
+            proxy_protocol: None,
         };
         let group = file::TargetGroup {
             name: "chat".into(),

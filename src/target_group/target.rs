@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use pingora::lb::{Backend, Extensions};
 use pingora::protocols::l4::socket::SocketAddr as PeerAddress;
 
-use crate::config::file;
+use crate::config::file::{self, ProxyProtocol};
 use crate::telemetry::metrics::TargetMetrics;
 
 /// A target of a group.
@@ -14,6 +14,8 @@ pub struct Target {
     pub place: usize,
     /// `ip:port`
     pub address: SocketAddr,
+    /// How connections to it begin; health checks say nothing.
+    pub proxy_protocol: Option<ProxyProtocol>,
     /// What is counted of it.
     pub metrics: TargetMetrics,
     /// Whether probes decide on its health; it counts as healthy without them.
@@ -27,6 +29,7 @@ impl Target {
         Target {
             place,
             address: target.address,
+            proxy_protocol: target.proxy_protocol,
             metrics,
             is_probed: target.health_check_enabled,
             backend: Backend {

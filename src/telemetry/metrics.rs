@@ -159,7 +159,7 @@ impl Metrics {
             connections_active: families.gauge("connections_active", "Open connections.", rule)?,
             refusals: families.counter(
                 "refusals_total",
-                "Requests answered with an error of our own, by reason.",
+                "Requests answered with an error of our own, and connections closed for want of a request, by reason.",
                 &["forwarding_rule", "reason"],
             )?,
             target_healthy: families.gauge(
@@ -378,6 +378,11 @@ impl RuleMetrics {
         Active::count(&self.connections_active)
     }
 
+    /// Counts a connection that was refused before there was anything to record.
+    pub fn refuse(&self, reason: RefusalReason) {
+        self.refusals[reason as usize].inc();
+    }
+
     /// Notes that a handshake led to a tunnel.
     pub fn handshake(&self, took: Duration) {
         self.handshake_seconds.observe(took.as_secs_f64());
@@ -391,7 +396,7 @@ impl RuleMetrics {
         self.bytes_out
             .inc_by(record.bytes.response_header + record.bytes.response_body);
         if let Some(reason) = record.refusal {
-            self.refusals[reason as usize].inc();
+            self.refuse(reason);
         }
         let seconds = if record.upgraded {
             &self.tunnel_seconds

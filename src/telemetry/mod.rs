@@ -9,7 +9,7 @@ pub mod metrics;
 mod redact;
 mod text;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -116,6 +116,8 @@ pub enum RefusalReason {
     BadHandshake,
     /// A WebSocket version other than 13.
     WebsocketVersion,
+    /// A connection that had to begin with a header of the PROXY protocol did not.
+    ProxyProtocol,
     /// No target takes requests, or none could be connected to.
     NoTarget,
     /// The target broke off, or did not speak HTTP.
@@ -128,13 +130,14 @@ pub enum RefusalReason {
 
 impl RefusalReason {
     /// All of them, in the order of their discriminants.
-    pub const ALL: [RefusalReason; 10] = [
+    pub const ALL: [RefusalReason; 11] = [
         RefusalReason::BadRequest,
         RefusalReason::ConnectMethod,
         RefusalReason::ClientTimeout,
         RefusalReason::NoMatchingRule,
         RefusalReason::BadHandshake,
         RefusalReason::WebsocketVersion,
+        RefusalReason::ProxyProtocol,
         RefusalReason::NoTarget,
         RefusalReason::TargetFailed,
         RefusalReason::TargetTimeout,
@@ -150,10 +153,29 @@ impl RefusalReason {
             RefusalReason::NoMatchingRule => "no_matching_rule",
             RefusalReason::BadHandshake => "bad_handshake",
             RefusalReason::WebsocketVersion => "websocket_version",
+            RefusalReason::ProxyProtocol => "proxy_protocol",
             RefusalReason::NoTarget => "no_target",
             RefusalReason::TargetFailed => "target_failed",
             RefusalReason::TargetTimeout => "target_timeout",
             RefusalReason::Internal => "internal",
+        }
+    }
+}
+
+/// Where a client is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Client {
+    /// Its address, never an IPv4 address in its IPv6 form.
+    pub ip: IpAddr,
+    /// Its port; `None` where all that is known of it is what a proxy said.
+    pub port: Option<u16>,
+}
+
+impl From<SocketAddr> for Client {
+    fn from(address: SocketAddr) -> Self {
+        Client {
+            ip: address.ip().to_canonical(),
+            port: Some(address.port()),
         }
     }
 }
@@ -171,8 +193,8 @@ pub struct Record {
     pub forwarding_rule: Arc<str>,
     /// The HTTP rule that matched.
     pub http_rule: Option<Arc<str>>,
-    /// The client's address.
-    pub client: SocketAddr,
+    /// The client.
+    pub client: Client,
     /// What the client asked; `None` where no head could be read.
     pub request: Option<RequestLine>,
     /// What the client saw.
@@ -242,7 +264,7 @@ pub struct Bytes {
 
 impl Record {
     /// The record of an exchange that begins now.
-    pub fn begin(forwarding_rule: Arc<str>, client: SocketAddr) -> Self {
+    pub fn begin(forwarding_rule: Arc<str>, client: Client) -> Self {
         Record {
             started: SystemTime::now(),
             clock: Instant::now(),
@@ -277,8 +299,8 @@ impl Record {
         );
         line.text("forwardingRule", Some(&self.forwarding_rule));
         line.text("httpRule", self.http_rule.as_ref());
-        line.ip("clientIp", self.client.ip());
-        line.number("clientPort", Some(self.client.port().into()));
+        line.ip("clientIp", self.client.ip);
+        line.number("clientPort", self.client.port.map(u64::from));
         self.request_fields(&mut line);
         line.number("httpStatusCode", self.status.map(u64::from));
         line.text("upgrade", self.upgraded.then_some("websocket"));
@@ -322,7 +344,8 @@ mod tests {
 
     #[test]
     fn a_line_is_one_json_object_with_the_fields_that_apply() {
-        let mut record = Record::begin("edge".into(), "192.0.2.7:4711".parse().unwrap());
+        let client: SocketAddr = "192.0.2.7:4711".parse().unwrap();
+        let mut record = Record::begin("edge".into(), client.into());
         record.request = Some(RequestLine {
             version: "HTTP/1.1",
             method: "GET".into(),

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::task::AtomicWaker;
 
-use crate::telemetry::CloseReason;
+use crate::telemetry::{Client, CloseReason};
 
 const CUT: u8 = u8::MAX;
 
@@ -24,7 +24,7 @@ pub struct Identity {
     /// The target.
     pub target: SocketAddr,
     /// The client.
-    pub client: SocketAddr,
+    pub client: Client,
 }
 
 /// An open tunnel, seen from outside its relay.
@@ -122,7 +122,7 @@ pub(super) mod tests {
             forwarding_rule: "edge".into(),
             target_group: "chat".into(),
             target: SocketAddr::from(([192, 0, 2, 1], 80)),
-            client: SocketAddr::from(([192, 0, 2, 2], 80)),
+            client: SocketAddr::from(([192, 0, 2, 2], 80)).into(),
         })
     }
 

@@ -33,7 +33,7 @@ pub use handle::{Handle, Identity};
 pub use limits::Limits;
 use relay::{End, Relay};
 pub use tap::{Leaving, Tap};
-pub use target_tap::Dialler;
+pub use target_tap::{Dialler, dial};
 pub use wire::{ClientEnd, Phase, Wire};
 
 const SHARDS: usize = 64;

@@ -18,7 +18,7 @@ use pingora::protocols::l4::stream::Stream;
 use pingora::protocols::l4::virt::{VirtualSockOpt, VirtualSocket, VirtualSocketStream};
 use pingora::{Error, ErrorType, OrErr as _, Result};
 use socket2::SockRef;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
@@ -30,12 +30,18 @@ use super::relay::End;
 pub struct Dialler {
     wire: Arc<Wire>,
     limit: Duration,
+    header: Vec<u8>,
 }
 
 impl Dialler {
-    /// For the handshake on this connection; a connect may take `limit`, and what the handshake has left.
-    pub fn new(wire: Arc<Wire>, limit: Duration) -> Self {
-        Dialler { wire, limit }
+    /// For the handshake on this connection; a connect may take `limit`, and what the handshake has left. `header` is what
+    /// the target hears before all else.
+    pub fn new(wire: Arc<Wire>, limit: Duration, header: Vec<u8>) -> Self {
+        Dialler {
+            wire,
+            limit,
+            header,
+        }
     }
 }
 
@@ -48,18 +54,29 @@ impl fmt::Debug for Dialler {
 #[async_trait]
 impl Connect for Dialler {
     async fn connect(&self, address: &PeerAddress) -> Result<Stream> {
-        let address = address.as_inet();
-        let address = address.ok_or_else(|| Error::new_up(ErrorType::ConnectError))?;
-        let connected = timeout(self.limit.min(self.wire.handshake_left()), dial(*address)).await;
-        let stream = connected
-            .or_err(ErrorType::ConnectTimedout, "connecting")?
-            .map_err(|error| Error::because(type_of(&error), "connecting", error))?;
+        let limit = self.limit.min(self.wire.handshake_left());
+        let stream = dial(address, limit, &self.header).await?;
         let tap = TargetTap::new(stream, Arc::clone(&self.wire));
         Ok(VirtualSocketStream::new(Box::new(tap)).into())
     }
 }
 
-async fn dial(address: SocketAddr) -> io::Result<TcpStream> {
+/// Connects to a target within `limit`, and sends it these bytes before all else.
+pub async fn dial(address: &PeerAddress, limit: Duration, header: &[u8]) -> Result<TcpStream> {
+    let address = address.as_inet();
+    let address = address.ok_or_else(|| Error::new_up(ErrorType::ConnectError))?;
+    let connecting = async {
+        let mut stream = connect(*address).await?;
+        stream.write_all(header).await?;
+        Ok(stream)
+    };
+    timeout(limit, connecting)
+        .await
+        .or_err(ErrorType::ConnectTimedout, "connecting")?
+        .map_err(|error: io::Error| Error::because(type_of(&error), "connecting", error))
+}
+
+async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
     let socket = match address {
         SocketAddr::V4(_) => TcpSocket::new_v4(),
         SocketAddr::V6(_) => TcpSocket::new_v6(),

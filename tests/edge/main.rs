@@ -17,6 +17,7 @@ mod handshake;
 mod http;
 mod messages;
 mod operations;
+mod proxy_protocol;
 mod relay;
 mod reload;
 mod rules;

@@ -3,10 +3,7 @@
 //! `HEADER`, `QUERY` and `COOKIE` have a key, the others none; `EXISTS` has no value, the other comparisons need one;
 //! `SOURCE_IP` has a block of addresses as its value and no comparison.
 
-use std::net::IpAddr;
-
 use http::HeaderName;
-use ipnet::{IpNet, Ipv4Net};
 
 use super::super::file::{Comparison, Condition, Subject};
 use super::super::tree::{Mapping, Node};
@@ -100,7 +97,9 @@ fn without_key(mapping: &Mapping, make: fn(Comparison) -> Subject) -> Option<Sub
 fn source_ip(mapping: &Mapping) -> Option<Subject> {
     forbid_key(mapping);
     mapping.forbidden("condition", "is not valid for SOURCE_IP");
-    mapping.required("value", block).map(Subject::SourceIp)
+    mapping
+        .required("value", Node::block)
+        .map(Subject::SourceIp)
 }
 
 fn forbid_key(mapping: &Mapping) {
@@ -117,23 +116,6 @@ fn header_name(node: &Node) -> Option<String> {
         return node.wrong("the name of a header");
     }
     Some(name.to_owned())
-}
-
-/// A block of addresses, or one address. An IPv4 block written as IPv6 is taken as IPv4, like the addresses of clients.
-fn block(node: &Node) -> Option<IpNet> {
-    const MAPPED: u8 = 96;
-    let text = node.value.as_str().unwrap_or_default();
-    let address = || text.parse::<IpAddr>().map(IpNet::from);
-    let Ok(block) = text.parse::<IpNet>().or_else(|_| address()) else {
-        return node.wrong("a block of IP addresses (\"10.0.0.0/8\") or one address");
-    };
-    if let (IpAddr::V4(ip), IpNet::V6(v6)) = (block.addr().to_canonical(), block)
-        && v6.prefix_len() >= MAPPED
-    {
-        let v4 = Ipv4Net::new(ip, v6.prefix_len() - MAPPED).ok();
-        return v4.map(IpNet::V4);
-    }
-    Some(block)
 }
 
 fn comparison(mapping: &Mapping, ignores_case: bool) -> Option<Comparison> {

@@ -3,6 +3,8 @@
 use std::collections::HashSet;
 use std::net::SocketAddr;
 
+use ipnet::IpNet;
+
 use super::super::file::{Action, ForwardingRule, HttpRule, Tunnel};
 use super::super::tree::{Mapping, Node};
 use super::super::unique::Unique;
@@ -16,10 +18,14 @@ pub(super) const KEYS: &[&str] = &[
     "listenerIp",
     "listenerPort",
     "clientTimeout",
+    "proxyProtocol",
+    "trustedProxies",
     "serverCertificates",
     "tunnel",
     "httpRules",
 ];
+
+pub(super) const PROXY_PROTOCOL_KEYS: &[&str] = &["from"];
 
 /// `groups` are the names that `targetGroup` may say.
 pub(super) fn read(
@@ -40,6 +46,9 @@ pub(super) fn read(
     if let Some(node) = mapping.get("serverCertificates") {
         refuse_unless_empty(&node, "TLS is not supported yet");
     }
+    let proxy_protocol = mapping.section("proxyProtocol", PROXY_PROTOCOL_KEYS);
+    let proxy_protocol_from = proxy_protocol.and_then(|section| networks(&section, "from"));
+    let trusted_proxies = networks(&mapping, "trustedProxies");
     let tunnel = tunnel::read(&mapping, &Tunnel::default());
     let outer = tunnel.clone().unwrap_or_default();
     let http_rules = http_rules(&mapping, groups, &outer);
@@ -48,6 +57,8 @@ pub(super) fn read(
         name: name?,
         listen: listen?,
         client_timeout: client_timeout?,
+        proxy_protocol_from: proxy_protocol_from?,
+        trusted_proxies: trusted_proxies?,
         tunnel: tunnel?,
         http_rules: http_rules?,
     })
@@ -57,6 +68,18 @@ fn listen(mapping: &Mapping) -> Option<SocketAddr> {
     let ip = mapping.required("listenerIp", Node::ip);
     let port = mapping.required("listenerPort", Node::port);
     Some(SocketAddr::new(ip?, port?))
+}
+
+/// Whose word is taken.
+fn networks(mapping: &Mapping, key: &str) -> Option<Vec<IpNet>> {
+    let networks = mapping.or(key, Vec::new(), Node::blocks)?;
+    if networks.iter().any(|network| network.prefix_len() == 0) {
+        mapping.warning(
+            key,
+            "every client is among these, and may say that it has any address",
+        );
+    }
+    Some(networks)
 }
 
 fn http_rules(mapping: &Mapping, groups: &HashSet<&str>, tunnel: &Tunnel) -> Option<Vec<HttpRule>> {

@@ -180,6 +180,7 @@ mod tests {
             ADMIN_KEYS,
             ACCESS_LOG_KEYS,
             forwarding_rule::KEYS,
+            forwarding_rule::PROXY_PROTOCOL_KEYS,
             tunnel::KEYS,
             http_rule::KEYS,
             condition::KEYS,

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::super::file::{Algorithm, HealthCheck, Target, TargetGroup};
+use super::super::file::{Algorithm, HealthCheck, ProxyProtocol, Target, TargetGroup};
 use super::super::tree::{Mapping, Node};
 use super::super::unique::Unique;
 use super::defaults;
@@ -36,6 +36,13 @@ pub(super) const HEALTH_CHECK_KEYS: &[&str] = &[
     "retries",
     "healthyThreshold",
     "unhealthyThreshold",
+];
+
+const PROXY_PROTOCOLS: &[(&str, Option<ProxyProtocol>)] = &[
+    ("none", None),
+    ("v1", Some(ProxyProtocol::V1)),
+    ("v2", Some(ProxyProtocol::V2)),
+    ("v2ssl", Some(ProxyProtocol::V2Ssl)),
 ];
 
 /// How many targets a group may have.
@@ -140,15 +147,16 @@ fn target(node: Node, addresses: &mut Unique<SocketAddr>) -> Option<Target> {
             "has no effect without maintenanceEnabled",
         );
     }
-    mapping.or("proxyProtocol", (), |node| {
-        node.choice(&[("none", ())], &["v1", "v2", "v2ssl"])
-    })?;
+    let proxy_protocol = mapping.or("proxyProtocol", None, |node| {
+        node.choice(PROXY_PROTOCOLS, &[])
+    });
     Some(Target {
         address: address?,
         weight: weight?,
         health_check_enabled: health_check_enabled?,
         maintenance_enabled: maintenance_enabled?,
         maintenance_drain: maintenance_drain?,
+        proxy_protocol: proxy_protocol?,
     })
 }
 

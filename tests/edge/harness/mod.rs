@@ -1,8 +1,10 @@
 //! The stage: [`Edge`] is a running Culvert, [`target`] and [`client`] play the two ends, and a [`Load`] is many clients.
+//! [`Haproxy`] is the real one, in front or behind.
 //! What is said on the command line is a [`Process`]; what is done by a service manager goes through a [`Manager`].
 
 pub mod client;
 pub mod edge;
+mod haproxy;
 mod load;
 pub mod manager;
 mod noise;
@@ -15,6 +17,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 pub use client::{Answer, Connection};
 pub use edge::Edge;
+pub use haproxy::Haproxy;
 pub use load::Load;
 pub use manager::Manager;
 pub use noise::Noise;

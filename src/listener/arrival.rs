@@ -1,0 +1,144 @@
+//! A connection that has just been accepted: before anything else it is found out whose it is.
+//!
+//! Where the forwarding rule wants a header of the PROXY protocol from this peer, it is read here. A connection without a valid
+//! one ends here, too.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use pingora::apps::HttpServerApp;
+use pingora::server::ShutdownWatch;
+use tokio::net::TcpStream;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use super::proxy_protocol::{Fault, Header, Proxied, canonical};
+use super::{Connection, ForwardingRule};
+use crate::drain::Drain;
+use crate::telemetry::access_log::AccessLog;
+use crate::telemetry::metrics::Active;
+use crate::telemetry::{CloseReason, Record, RefusalReason};
+
+/// How long a header may still take once a drain has begun.
+const LAST_CHANCE: Duration = Duration::from_secs(1);
+const LATE: Fault = "the PROXY protocol's header did not arrive within clientTimeout";
+
+/// A connection that has just been accepted.
+pub struct Arrival {
+    /// Who connected, in its IPv4 form where it has one.
+    pub(super) peer: SocketAddr,
+    /// The rule of the address that it came to.
+    pub(super) rule: Arc<ArcSwap<ForwardingRule>>,
+    /// Cancelled when its listener closes.
+    pub(super) closing: CancellationToken,
+    /// The end of the process.
+    pub(super) drain: Arc<Drain>,
+    /// Where its records go.
+    pub(super) log: AccessLog,
+    /// Counts it as open.
+    pub(super) open: Active,
+}
+
+impl Arrival {
+    /// Finds out whose it is, and serves it to its end.
+    pub async fn serve<A: HttpServerApp + Send + Sync + 'static>(
+        self,
+        mut stream: TcpStream,
+        app: Arc<A>,
+        shutdown: ShutdownWatch,
+    ) {
+        let rule = self.rule.load_full();
+        let Some(proxied) = self.proxied(&mut stream, &rule).await else {
+            return;
+        };
+        let way = Way::of(self.peer, proxied, &stream, &rule);
+        let connection = Connection::new(self, way);
+        drop(rule);
+        connection.serve(stream, app, shutdown).await;
+    }
+
+    /// What the PROXY protocol says of the client, if anything. `None` where the connection must not go on.
+    async fn proxied(
+        &self,
+        stream: &mut TcpStream,
+        rule: &ForwardingRule,
+    ) -> Option<Option<Proxied>> {
+        if !rule.proxied.contain(self.peer.ip()) {
+            return Some(None);
+        }
+        let mut record = Record::begin(Arc::clone(&rule.name), self.peer.into());
+        let mut header = Header::default();
+        let read = tokio::select! {
+            biased;
+            read = header.read(stream) => read,
+            () = self.expires(rule.client_timeout) => Err(LATE),
+        };
+        match read {
+            Ok(proxied) => Some(proxied),
+            Err(fault) => {
+                record.bytes.request_header = header.len() as u64;
+                self.refuse(record, fault, rule);
+                None
+            }
+        }
+    }
+
+    /// Ready when a header has had its time.
+    async fn expires(&self, limit: Duration) {
+        let leaves = async {
+            self.drain.began().cancelled().await;
+            sleep(LAST_CHANCE).await;
+        };
+        tokio::select! {
+            () = sleep(limit) => {}
+            () = leaves => {}
+            () = self.drain.stopped() => {}
+        }
+    }
+
+    /// A peer that leaves without a word wanted to know whether somebody listens.
+    fn refuse(&self, mut record: Record, fault: Fault, rule: &ForwardingRule) {
+        log::debug!("{}: {}: {fault}", rule.name, self.peer);
+        let is_silent = record.bytes.request_header == 0;
+        if is_silent && fault != LATE {
+            return;
+        }
+        if is_silent {
+            return rule.metrics.refuse(RefusalReason::ProxyProtocol);
+        }
+        record.refusal = Some(RefusalReason::ProxyProtocol);
+        record.error = Some(fault.to_owned());
+        rule.metrics.count(&record, None);
+        self.log.write(record.to_line(CloseReason::Refused));
+    }
+}
+
+/// Between which addresses a client came, as far as is known.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Way {
+    pub(super) client: SocketAddr,
+    pub(super) local: SocketAddr,
+}
+
+impl Way {
+    fn of(
+        peer: SocketAddr,
+        proxied: Option<Proxied>,
+        stream: &TcpStream,
+        rule: &ForwardingRule,
+    ) -> Self {
+        if let Some(Proxied { client, local }) = proxied {
+            return Way { client, local };
+        }
+        let local = match rule.listen.ip().is_unspecified() {
+            true => stream.local_addr().map_or(rule.listen, canonical),
+            false => rule.listen,
+        };
+        Way {
+            client: peer,
+            local,
+        }
+    }
+}

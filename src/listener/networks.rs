@@ -1,0 +1,31 @@
+//! Blocks of addresses: whose word is taken for where a connection or a request comes from.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+/// Some blocks of addresses, often none.
+#[derive(Debug, Default)]
+pub struct Networks(Box<[IpNet]>);
+
+impl Networks {
+    /// Whether the address, in its canonical form, is in one of them.
+    pub fn contain(&self, address: IpAddr) -> bool {
+        self.0.iter().any(|network| network.contains(&address))
+    }
+}
+
+impl From<&[IpNet]> for Networks {
+    fn from(networks: &[IpNet]) -> Self {
+        Networks(networks.into())
+    }
+}
+
+#[cfg(test)]
+impl Networks {
+    /// Those that are written like this.
+    pub(crate) fn of(networks: &[&str]) -> Self {
+        let parse = |network: &&str| network.parse().unwrap();
+        Networks(networks.iter().map(parse).collect())
+    }
+}

@@ -1,0 +1,147 @@
+//! What a target hears of the client before the first byte of a request, where it wants that: a header of the PROXY protocol
+//! (<https://www.haproxy.org/download/2.8/doc/proxy-protocol.txt>).
+//!
+//! A connection that begins with one is its client's, and carries nothing for any other.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use pingora::Result;
+use pingora::connectors::l4::Connect;
+use pingora::protocols::l4::socket::SocketAddr as PeerAddress;
+use pingora::protocols::l4::stream::Stream;
+use ppp::{v1, v2};
+
+use crate::config::file::ProxyProtocol;
+use crate::telemetry::Client;
+use crate::tunnel::dial;
+
+/// `PP2_TYPE_SSL` of a client that came without TLS: no flags, and nothing verified.
+const NO_TLS: [u8; 5] = [0, 0, 0, 0, 1];
+
+/// The header for a client that came to this address; empty if none is wanted. A port that is not known is 0.
+pub(super) fn header(version: Option<ProxyProtocol>, client: Client, local: SocketAddr) -> Vec<u8> {
+    let client = SocketAddr::new(client.ip, client.port.unwrap_or(0));
+    let ends = of_one_family(client, local);
+    match version {
+        None => Vec::new(),
+        Some(ProxyProtocol::V1) => v1::Addresses::from(ends).to_string().into_bytes(),
+        Some(ProxyProtocol::V2) => binary(ends, &[]),
+        Some(ProxyProtocol::V2Ssl) => binary(ends, &NO_TLS),
+    }
+}
+
+fn binary(ends: (SocketAddr, SocketAddr), ssl: &[u8]) -> Vec<u8> {
+    let command = v2::Version::Two | v2::Command::Proxy;
+    let header = v2::Builder::with_addresses(command, v2::Protocol::Stream, ends);
+    let header = match ssl {
+        [] => header.build(),
+        ssl => header
+            .write_tlv(v2::Type::SSL, ssl)
+            .and_then(v2::Builder::build),
+    };
+    header.expect("a header far shorter than 64 KiB")
+}
+
+/// The protocol has one family for both: an IPv4 address beside one of IPv6 is told in its IPv6 form.
+fn of_one_family(client: SocketAddr, local: SocketAddr) -> (SocketAddr, SocketAddr) {
+    if client.is_ipv4() == local.is_ipv4() {
+        return (client, local);
+    }
+    (in_ipv6(client), in_ipv6(local))
+}
+
+fn in_ipv6(address: SocketAddr) -> SocketAddr {
+    match address.ip() {
+        IpAddr::V4(ip) => SocketAddr::new(ip.to_ipv6_mapped().into(), address.port()),
+        IpAddr::V6(_) => address,
+    }
+}
+
+/// Connects to a target and announces the client.
+pub(super) struct Announcer {
+    header: Vec<u8>,
+    limit: Duration,
+}
+
+impl Announcer {
+    /// A connect may take `limit`.
+    pub(super) fn new(header: Vec<u8>, limit: Duration) -> Self {
+        Announcer { header, limit }
+    }
+}
+
+impl fmt::Debug for Announcer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Announcer")
+    }
+}
+
+#[async_trait]
+impl Connect for Announcer {
+    async fn connect(&self, address: &PeerAddress) -> Result<Stream> {
+        Ok(dial(address, self.limit, &self.header).await?.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn client(address: &str) -> Client {
+        address.parse::<SocketAddr>().unwrap().into()
+    }
+
+    fn line(from: Client, to: &str) -> String {
+        let header = header(Some(ProxyProtocol::V1), from, to.parse().unwrap());
+        String::from_utf8(header).unwrap()
+    }
+
+    #[test]
+    fn version_1_is_a_line_of_addresses_of_one_family() {
+        for (from, to, expected) in [
+            (
+                "192.0.2.1:4711",
+                "198.51.100.1:80",
+                "TCP4 192.0.2.1 198.51.100.1 4711 80",
+            ),
+            (
+                "[2001:db8::1]:4711",
+                "[::1]:80",
+                "TCP6 2001:db8::1 ::1 4711 80",
+            ),
+            ("192.0.2.1:1", "[::1]:80", "TCP6 ::ffff:192.0.2.1 ::1 1 80"),
+            (
+                "[2001:db8::1]:1",
+                "198.51.100.1:80",
+                "TCP6 2001:db8::1 ::ffff:198.51.100.1 1 80",
+            ),
+        ] {
+            assert_eq!(line(client(from), to), format!("PROXY {expected}\r\n"));
+        }
+        let portless = Client {
+            port: None,
+            ..client("192.0.2.1:4711")
+        };
+        let expected = "PROXY TCP4 192.0.2.1 198.51.100.1 0 80\r\n";
+        assert_eq!(line(portless, "198.51.100.1:80"), expected);
+    }
+
+    #[test]
+    fn version_2_is_binary_and_may_tell_of_tls() {
+        let header = |version| {
+            let local = "198.51.100.1:80".parse().unwrap();
+            header(version, client("192.0.2.1:4711"), local)
+        };
+        let begin = b"\r\n\r\n\0\r\nQUIT\n\x21\x11";
+        let ends = [192, 0, 2, 1, 198, 51, 100, 1, 0x12, 0x67, 0, 80];
+        let v2 = [&begin[..], &[0, 12], &ends].concat();
+        assert_eq!(header(Some(ProxyProtocol::V2)), v2);
+        let ssl = [0x20, 0, 5, 0, 0, 0, 0, 1];
+        let v2ssl = [&begin[..], &[0, 20], &ends, &ssl].concat();
+        assert_eq!(header(Some(ProxyProtocol::V2Ssl)), v2ssl);
+        assert!(header(None).is_empty());
+    }
+}

@@ -1,0 +1,90 @@
+//! A real HAProxy: a load balancer in front of Culvert, or a target behind it, that speaks the PROXY protocol.
+
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Child, Command, Stdio};
+
+use tempfile::TempDir;
+
+use super::edge::free_addresses;
+use super::eventually;
+
+const DEFAULTS: &str = "defaults
+  timeout connect 10s
+  timeout client 60s
+  timeout server 60s
+";
+
+/// A running HAProxy. Dropping it kills the process.
+pub struct Haproxy {
+    /// Where it listens.
+    pub address: SocketAddr,
+    child: Child,
+    _folder: TempDir,
+}
+
+impl Haproxy {
+    /// One that passes connections on to `address`; `options` are those of its server, `send-proxy` for example.
+    pub async fn in_front_of(address: SocketAddr, options: &str) -> Haproxy {
+        Haproxy::start(&format!(
+            "listen front\n  mode tcp\n  bind LISTEN\n  server edge {address} {options}\n"
+        ))
+        .await
+    }
+
+    /// One that wants the PROXY protocol, and answers every request with what it learned from its header: the two addresses.
+    pub async fn hearing_of_clients() -> Haproxy {
+        Haproxy::start(
+            "frontend target\n  mode http\n  bind LISTEN accept-proxy\n  http-request return status 200 \
+             content-type text/plain lf-string \"%[src]:%[src_port] %[dst]:%[dst_port]\"\n",
+        )
+        .await
+    }
+
+    async fn start(configuration: &str) -> Haproxy {
+        for _ in 0..10 {
+            let [address] = free_addresses();
+            let mut haproxy = Haproxy::spawn(configuration, address);
+            if haproxy.listens().await {
+                return haproxy;
+            }
+        }
+        panic!("no free port in ten tries");
+    }
+
+    fn spawn(configuration: &str, address: SocketAddr) -> Haproxy {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("haproxy.cfg");
+        let configuration = configuration.replace("LISTEN", &address.to_string());
+        std::fs::write(&file, format!("{DEFAULTS}{configuration}")).unwrap();
+        let path = std::env::var("PATH").unwrap_or_default();
+        let child = Command::new("haproxy")
+            .env("PATH", format!("{path}:/usr/sbin"))
+            .args(["-db", "-f", file.to_str().unwrap()])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("HAProxy is installed");
+        Haproxy {
+            address,
+            child,
+            _folder: folder,
+        }
+    }
+
+    /// Whether it listens, once that is clear.
+    async fn listens(&mut self) -> bool {
+        eventually("HAProxy listens or ends", || {
+            let has_ended = self.child.try_wait().unwrap().is_some();
+            let listens = !has_ended && TcpStream::connect(self.address).is_ok();
+            (has_ended || listens).then_some(listens)
+        })
+        .await
+    }
+}
+
+impl Drop for Haproxy {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
