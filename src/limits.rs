@@ -2,6 +2,19 @@
 
 use rustix::process::{Resource, getrlimit, setrlimit};
 
+/// The share of the open files that clients' connections may have: each has one, and its way to the target another. What is left
+/// is for everything else.
+const FOR_CLIENTS: (u64, u64) = (7, 16);
+
+/// How many connections of clients the limit of open files allows.
+pub fn most_connections() -> usize {
+    let (part, whole) = FOR_CLIENTS;
+    let limit = getrlimit(Resource::Nofile).current;
+    let most = limit.map(|limit| (limit / whole).saturating_mul(part).max(1));
+    most.and_then(|most| most.try_into().ok())
+        .unwrap_or(usize::MAX)
+}
+
 /// Raises the soft limit of open files to the hard one, and says what it is.
 pub fn raise_open_files() {
     let mut limit = getrlimit(Resource::Nofile);

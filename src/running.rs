@@ -15,6 +15,7 @@ use crate::config::file::{self, File};
 use crate::config::problem::{Problem, Problems};
 use crate::config::{self, Loaded};
 use crate::drain::{Drain, Eviction, Evictions, Gauges, TargetId};
+use crate::limits;
 use crate::listener::{ForwardingRule, Listeners, Plan, Sockets, TargetGroups};
 use crate::target_group::Fleet;
 use crate::telemetry::CloseReason;
@@ -177,6 +178,7 @@ impl Running {
         file: &File,
         mut sockets: HashMap<SocketAddr, TcpListener>,
     ) -> Result<(), Vec<Problem>> {
+        self.listeners.limit(most_connections(file));
         let groups = self.fleet.build(&file.target_groups);
         let groups: TargetGroups = groups
             .into_iter()
@@ -283,6 +285,18 @@ fn cannot_listen(path: &str, address: SocketAddr, error: &io::Error) -> Problem 
         _ => "",
     };
     problem(path, format!("cannot listen on {address}: {error}{hint}"))
+}
+
+/// How many connections may be open. More than the open files allow are as many as the operator wants to try.
+fn most_connections(file: &File) -> usize {
+    let allowed = limits::most_connections();
+    let most = file.server.max_connections.unwrap_or(allowed);
+    if most > allowed {
+        log::warn!(
+            "server.maxConnections: {most}, and the limit of open files is enough for {allowed}"
+        );
+    }
+    most
 }
 
 fn output(file: &File) -> Result<Output, Problem> {

@@ -39,6 +39,8 @@ pub struct Server {
     pub upgrade_socket: Option<PathBuf>,
     /// `pidFile`: where the process writes its id. Default: nowhere.
     pub pid_file: Option<PathBuf>,
+    /// `maxConnections`: how many connections of clients may be open at a time. Default: what the limit of open files allows.
+    pub max_connections: Option<usize>,
 }
 
 /// `server.drain`: how a process ends.
@@ -108,6 +110,10 @@ pub struct ForwardingRule {
     pub proxy_protocol_from: Vec<IpNet>,
     /// `trustedProxies`: whose word on where a request comes from is taken. Default: nobody's.
     pub trusted_proxies: Vec<IpNet>,
+    /// `maxConnections`: how many connections may be open at a time. Default: as many as the process may have.
+    pub max_connections: Option<usize>,
+    /// `maxConnectionsPerClient`: how many of them may be of one client; an IPv6 client is its /64. Default: no limit.
+    pub max_connections_per_client: Option<usize>,
     /// `tunnel`
     pub tunnel: Tunnel,
     /// `httpRules`, in the order written.

@@ -222,6 +222,8 @@ mod tests {
             "certificates",
             "clientTimeout",
             "trustedProxies",
+            "maxConnections",
+            "maxConnectionsPerClient",
             "tunnel",
             "serverCertificates",
             "negate",

@@ -130,6 +130,11 @@ impl<'a> Node<'a> {
         self.each(|node| node.block())
     }
 
+    /// A bound on how many connections there may be.
+    pub(super) fn connections(&self) -> Option<usize> {
+        self.integer(1..=10_000_000)
+    }
+
     /// An address and a port in one string.
     pub(super) fn socket_address(&self) -> Option<SocketAddr> {
         let address = self.value.as_str().and_then(|text| text.parse().ok());

@@ -1,9 +1,10 @@
-//! A connection that has just been accepted: before anything else it is found out whose it is.
+//! A connection that has just been accepted: before anything else it is found out whose it is, and whether there is a place
+//! for it.
 //!
 //! Where the forwarding rule wants a header of the PROXY protocol from this peer, it is read here. A connection without a valid
-//! one ends here, too.
+//! one ends here, too; so does one that is too many while many others are being told so.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use tokio::net::TcpStream;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
+use super::limits::{Hall, House, Place};
 use super::proxy_protocol::{Fault, Header, Proxied, canonical};
 use super::{Connection, ForwardingRule};
 use crate::drain::Drain;
@@ -31,6 +33,12 @@ pub struct Arrival {
     pub(super) peer: SocketAddr,
     /// The rule of the address that it came to.
     pub(super) rule: Arc<ArcSwap<ForwardingRule>>,
+    /// Its place.
+    pub(super) place: Place,
+    /// The places of the process.
+    pub(super) house: Arc<House>,
+    /// The places at the address.
+    pub(super) hall: Arc<Hall>,
     /// Cancelled when its listener closes.
     pub(super) closing: CancellationToken,
     /// The end of the process.
@@ -54,7 +62,11 @@ impl Arrival {
             return;
         };
         let way = Way::of(self.peer, proxied, &stream, &rule);
-        let connection = Connection::new(self, way);
+        let counts = rule.counts(self.peer.ip(), proxied.map(|proxied| proxied.client.ip()));
+        let Some(arrival) = self.seat(counts, &rule) else {
+            return;
+        };
+        let connection = Connection::new(arrival, way);
         drop(rule);
         connection.serve(stream, app, shutdown).await;
     }
@@ -112,6 +124,23 @@ impl Arrival {
         record.error = Some(fault.to_owned());
         rule.metrics.count(&record, None);
         self.log.write(record.to_line(CloseReason::Refused));
+    }
+
+    /// Counts the connection for its client, if anybody counts. `None` where it must not go on.
+    fn seat(self, client: Option<IpAddr>, rule: &ForwardingRule) -> Option<Self> {
+        let Some((client, most)) = client.zip(rule.max_connections_per_client) else {
+            return Some(self);
+        };
+        match self
+            .house
+            .count_client(self.place, &self.hall, client, most)
+        {
+            Ok(place) => Some(Arrival { place, ..self }),
+            Err(limit) => {
+                rule.metrics.refuse(limit.reason());
+                None
+            }
+        }
     }
 }
 

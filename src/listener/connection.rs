@@ -14,8 +14,9 @@ use pingora::server::ShutdownWatch;
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
-use super::ForwardingRule;
 use super::arrival::{Arrival, Way};
+use super::limits::{Place, TO_ASK};
+use super::{ForwardingRule, Limit};
 use crate::drain::Drain;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::Active;
@@ -45,8 +46,9 @@ pub struct Connection {
     pub keepalive: Duration,
     /// Cancelled when its listener closes.
     closing: CancellationToken,
-    /// Counts it as open: also while its tunnel outlives Pingora's part.
+    /// Counts it as open: also while its tunnel outlives Pingora's part. The place, too.
     _open: Active,
+    place: Place,
 }
 
 impl Connection {
@@ -61,7 +63,21 @@ impl Connection {
             log: arrival.log,
             closing: arrival.closing,
             _open: arrival.open,
+            place: arrival.place,
         })
+    }
+
+    /// What it is one too many for: it is only here to be told so.
+    pub fn limit(&self) -> Option<Limit> {
+        self.place.limit()
+    }
+
+    /// How long to wait for the client.
+    pub fn patience(&self, rule: &ForwardingRule) -> Duration {
+        match self.limit() {
+            Some(_) => rule.client_timeout.min(TO_ASK),
+            None => rule.client_timeout,
+        }
     }
 
     /// Whether it should end after the present request.
@@ -135,7 +151,7 @@ impl<'a> Turn<'a> {
     fn begin(connection: &'a Connection) -> Self {
         let wire = &connection.wire;
         let rule = connection.rule.load_full();
-        wire.await_head(rule.client_timeout);
+        wire.await_head(connection.patience(&rule));
         Turn {
             connection,
             exchanges_before: wire.exchanges(),
@@ -151,7 +167,13 @@ impl Drop for Turn<'_> {
         let wire = &self.connection.wire;
         let written = wire.written() - self.written_before;
         let untouched = wire.head_read() == 0 && written == 0;
-        if wire.exchanges() > self.exchanges_before || untouched {
+        if wire.exchanges() > self.exchanges_before {
+            return;
+        }
+        if untouched {
+            if let Some(limit) = self.connection.limit() {
+                self.rule.metrics.refuse(limit.reason());
+            }
             return;
         }
         let record = &mut self.record;
@@ -169,6 +191,13 @@ impl Drop for Turn<'_> {
 fn end_without_exchange(
     connection: &Connection,
 ) -> (CloseReason, Option<RefusalReason>, &'static str) {
+    if let Some(limit) = connection.limit() {
+        return (
+            CloseReason::Refused,
+            Some(limit.reason()),
+            limit.explanation(),
+        );
+    }
     let end = connection.wire.client_end();
     match (connection.wire.head_answer(), end) {
         (Some(405), _) => (

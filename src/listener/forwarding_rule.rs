@@ -1,7 +1,7 @@
 //! A forwarding rule as requests see it: its HTTP rules with their target groups resolved, its clocks and its counters.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,6 +29,10 @@ pub struct ForwardingRule {
     pub proxied: Networks,
     /// Whose word on where a request comes from is taken.
     pub trusted: Networks,
+    /// How many connections may be open at a time.
+    pub max_connections: Option<usize>,
+    /// How many of them may be of one client.
+    pub max_connections_per_client: Option<usize>,
     /// After which silence the system probes its clients, where the route of a tunnel says nothing else.
     pub keepalive: Duration,
     /// Its HTTP rules.
@@ -63,11 +67,19 @@ impl ForwardingRule {
             client_timeout: rule.client_timeout,
             proxied: rule.proxy_protocol_from.as_slice().into(),
             trusted: rule.trusted_proxies.as_slice().into(),
+            max_connections: rule.max_connections,
+            max_connections_per_client: rule.max_connections_per_client,
             keepalive: rule.tunnel.tcp_keepalive,
             http_rules: rules.iter().map(counters).collect(),
             rules,
             metrics: metrics.forwarding_rule(&rule.name),
         })
+    }
+
+    /// The client that a connection is counted for: nobody where it is a proxy's, which comes for many.
+    pub(super) fn counts(&self, peer: IpAddr, proxied: Option<IpAddr>) -> Option<IpAddr> {
+        let client = proxied.or((!self.proxied.contain(peer)).then_some(peer));
+        client.filter(|client| !self.trusted.contain(*client))
     }
 
     /// The counters of the HTTP rule at this place in the order of evaluation.

@@ -8,6 +8,7 @@
 mod arrival;
 mod connection;
 mod forwarding_rule;
+mod limits;
 mod networks;
 mod proxy_protocol;
 mod sockets;
@@ -32,6 +33,8 @@ use crate::tunnel::probe_when_silent;
 pub use arrival::Arrival;
 pub use connection::{CONNECTION, Connection};
 pub use forwarding_rule::{ForwardingRule, Route, TargetGroups};
+pub use limits::Limit;
+use limits::{Hall, House};
 pub use networks::Networks;
 use proxy_protocol::canonical;
 pub use sockets::Sockets;
@@ -47,6 +50,7 @@ pub struct Listeners {
     drain: Arc<Drain>,
     log: AccessLog,
     runtime: Handle,
+    house: Arc<House>,
     serve: OnceLock<Serve>,
     open: Mutex<BTreeMap<SocketAddr, Listener>>,
 }
@@ -55,6 +59,7 @@ pub struct Listeners {
 struct Listener {
     socket: std::net::TcpListener,
     rule: Arc<ArcSwap<ForwardingRule>>,
+    hall: Arc<Hall>,
     /// Ends its loop, and tells its connections to go.
     closing: CancellationToken,
 }
@@ -83,6 +88,7 @@ impl Listeners {
             drain,
             log,
             runtime: runtime(threads)?,
+            house: Arc::new(House::new()),
             serve: OnceLock::new(),
             open: Mutex::default(),
         })
@@ -100,6 +106,11 @@ impl Listeners {
             self.accept(listener);
         }
         self.drain.listening();
+    }
+
+    /// From now on so many connections may be open in the process. Those that are open stay.
+    pub fn limit(&self, most: usize) {
+        self.house.limit(most);
     }
 
     /// Whether there is a listener on this address.
@@ -129,6 +140,7 @@ impl Listeners {
                     let mut listener = Listener {
                         socket,
                         rule: Arc::new(ArcSwap::new(rule)),
+                        hall: Arc::default(),
                         closing: CancellationToken::new(),
                     };
                     self.accept(&mut listener);
@@ -182,6 +194,7 @@ impl Listeners {
         listener.closing = self.drain.began().child_token();
         let entrance = Entrance {
             rule: Arc::clone(&listener.rule),
+            hall: Arc::clone(&listener.hall),
             closing: listener.closing.clone(),
             listeners: Arc::clone(self),
         };
@@ -195,6 +208,7 @@ impl Listeners {
 /// Where connections come in: one loop.
 struct Entrance {
     rule: Arc<ArcSwap<ForwardingRule>>,
+    hall: Arc<Hall>,
     closing: CancellationToken,
     listeners: Arc<Listeners>,
 }
@@ -222,9 +236,16 @@ impl Entrance {
             return;
         };
         let (listeners, rule) = (&self.listeners, self.rule.load());
+        let place = match listeners.house.admit(&self.hall, rule.max_connections) {
+            Ok(place) => place,
+            Err(limit) => return rule.metrics.refuse(limit.reason()),
+        };
         let arrival = Arrival {
             peer: canonical(peer),
             rule: Arc::clone(&self.rule),
+            place,
+            house: Arc::clone(&listeners.house),
+            hall: Arc::clone(&self.hall),
             closing: self.closing.clone(),
             drain: Arc::clone(&listeners.drain),
             log: listeners.log.clone(),

@@ -72,7 +72,7 @@ impl Exchange {
 
     /// Notes what the client asks, and sets the clocks that Pingora keeps.
     pub(super) fn read_head(&mut self, session: &mut Session) {
-        let limit = Some(self.rule.client_timeout);
+        let limit = Some(self.connection.patience(&self.rule));
         session.set_read_timeout(limit);
         session.set_write_timeout(limit);
         session.set_total_drain_timeout(limit);
@@ -121,6 +121,12 @@ impl Exchange {
     /// The forwarding rule.
     pub(super) fn rule(&self) -> Arc<ForwardingRule> {
         Arc::clone(&self.rule)
+    }
+
+    /// Refuses a request on a connection that is one too many.
+    pub(super) fn find_place(&self) -> Result<(), Refusal> {
+        let limit = self.connection.limit();
+        limit.map_or(Ok(()), |limit| Err(Refusal::beyond(limit)))
     }
 
     /// The client's address.

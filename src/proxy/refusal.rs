@@ -9,7 +9,12 @@ use pingora::http::ResponseHeader;
 use pingora::prelude::Session;
 use pingora::{BError, Error, ErrorSource, ErrorType, Result};
 
+use crate::listener::Limit;
 use crate::telemetry::RefusalReason;
+use crate::tunnel::chance;
+
+/// Between how many seconds, and how many, `Retry-After` is.
+const RETRY_AFTER: (u64, u64) = (5, 15);
 
 /// Why we answer a request with an error of our own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,6 +75,14 @@ impl Refusal {
         }
     }
 
+    /// A connection is one too many.
+    pub fn beyond(limit: Limit) -> Refusal {
+        Refusal {
+            reason: limit.reason(),
+            detail: limit.explanation(),
+        }
+    }
+
     /// The status of the answer.
     pub fn status(self) -> u16 {
         match self.reason {
@@ -82,7 +95,10 @@ impl Refusal {
             RefusalReason::WebsocketVersion => 426,
             RefusalReason::Internal => 500,
             RefusalReason::TargetFailed => 502,
-            RefusalReason::NoTarget => 503,
+            RefusalReason::NoTarget
+            | RefusalReason::ServerMaxConnections
+            | RefusalReason::MaxConnections
+            | RefusalReason::MaxConnectionsPerClient => 503,
             RefusalReason::TargetTimeout => 504,
         }
     }
@@ -90,6 +106,19 @@ impl Refusal {
     /// Whether the next request may come on the same connection.
     pub fn keeps_connection(self) -> bool {
         self.reason == RefusalReason::NoMatchingRule
+    }
+
+    /// After how many seconds the client may try again: by chance, so that those who were sent away together do not come back
+    /// together.
+    fn retry_after(self) -> Option<u64> {
+        let (least, most) = RETRY_AFTER;
+        let is_full = matches!(
+            self.reason,
+            RefusalReason::ServerMaxConnections
+                | RefusalReason::MaxConnections
+                | RefusalReason::MaxConnectionsPerClient
+        );
+        is_full.then(|| least + (chance() * (most - least + 1) as f64) as u64)
     }
 
     /// Answers, where no answer has begun.
@@ -101,6 +130,9 @@ impl Refusal {
         header.insert_header("Cache-Control", "no-store")?;
         if self.reason == RefusalReason::WebsocketVersion {
             header.insert_header("Sec-WebSocket-Version", "13")?;
+        }
+        if let Some(seconds) = self.retry_after() {
+            header.insert_header("Retry-After", seconds)?;
         }
         if !self.keeps_connection() {
             session.set_keepalive(None);

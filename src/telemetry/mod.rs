@@ -118,6 +118,12 @@ pub enum RefusalReason {
     WebsocketVersion,
     /// A connection that had to begin with a header of the PROXY protocol did not.
     ProxyProtocol,
+    /// A connection more than the process may have.
+    ServerMaxConnections,
+    /// A connection more than the forwarding rule may have.
+    MaxConnections,
+    /// A connection more than one client may have.
+    MaxConnectionsPerClient,
     /// No target takes requests, or none could be connected to.
     NoTarget,
     /// The target broke off, or did not speak HTTP.
@@ -130,7 +136,7 @@ pub enum RefusalReason {
 
 impl RefusalReason {
     /// All of them, in the order of their discriminants.
-    pub const ALL: [RefusalReason; 11] = [
+    pub const ALL: [RefusalReason; 14] = [
         RefusalReason::BadRequest,
         RefusalReason::ConnectMethod,
         RefusalReason::ClientTimeout,
@@ -138,6 +144,9 @@ impl RefusalReason {
         RefusalReason::BadHandshake,
         RefusalReason::WebsocketVersion,
         RefusalReason::ProxyProtocol,
+        RefusalReason::ServerMaxConnections,
+        RefusalReason::MaxConnections,
+        RefusalReason::MaxConnectionsPerClient,
         RefusalReason::NoTarget,
         RefusalReason::TargetFailed,
         RefusalReason::TargetTimeout,
@@ -154,6 +163,9 @@ impl RefusalReason {
             RefusalReason::BadHandshake => "bad_handshake",
             RefusalReason::WebsocketVersion => "websocket_version",
             RefusalReason::ProxyProtocol => "proxy_protocol",
+            RefusalReason::ServerMaxConnections => "server_max_connections",
+            RefusalReason::MaxConnections => "max_connections",
+            RefusalReason::MaxConnectionsPerClient => "max_connections_per_client",
             RefusalReason::NoTarget => "no_target",
             RefusalReason::TargetFailed => "target_failed",
             RefusalReason::TargetTimeout => "target_timeout",

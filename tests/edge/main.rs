@@ -15,6 +15,7 @@ mod drain;
 mod hand_over;
 mod handshake;
 mod http;
+mod limits;
 mod messages;
 mod operations;
 mod proxy_protocol;

@@ -20,6 +20,8 @@ pub(super) const KEYS: &[&str] = &[
     "clientTimeout",
     "proxyProtocol",
     "trustedProxies",
+    "maxConnections",
+    "maxConnectionsPerClient",
     "serverCertificates",
     "tunnel",
     "httpRules",
@@ -49,6 +51,9 @@ pub(super) fn read(
     let proxy_protocol = mapping.section("proxyProtocol", PROXY_PROTOCOL_KEYS);
     let proxy_protocol_from = proxy_protocol.and_then(|section| networks(&section, "from"));
     let trusted_proxies = networks(&mapping, "trustedProxies");
+    let limit = |key| mapping.or(key, None, |node: &Node| node.connections().map(Some));
+    let max_connections = limit("maxConnections");
+    let max_connections_per_client = limit("maxConnectionsPerClient");
     let tunnel = tunnel::read(&mapping, &Tunnel::default());
     let outer = tunnel.clone().unwrap_or_default();
     let http_rules = http_rules(&mapping, groups, &outer);
@@ -59,6 +64,8 @@ pub(super) fn read(
         client_timeout: client_timeout?,
         proxy_protocol_from: proxy_protocol_from?,
         trusted_proxies: trusted_proxies?,
+        max_connections: max_connections?,
+        max_connections_per_client: max_connections_per_client?,
         tunnel: tunnel?,
         http_rules: http_rules?,
     })

@@ -4,7 +4,14 @@ use super::super::file::{Drain, Server, Upgrade};
 use super::super::tree::Mapping;
 use super::defaults;
 
-pub(super) const KEYS: &[&str] = &["threads", "drain", "upgrade", "upgradeSocket", "pidFile"];
+pub(super) const KEYS: &[&str] = &[
+    "threads",
+    "maxConnections",
+    "drain",
+    "upgrade",
+    "upgradeSocket",
+    "pidFile",
+];
 pub(super) const DRAIN_KEYS: &[&str] = &["readyDelay", "deadline", "rate"];
 pub(super) const UPGRADE_KEYS: &[&str] = &["drainDeadline", "timeout"];
 
@@ -13,6 +20,7 @@ pub(super) fn read(top: &Mapping) -> Option<Server> {
     let threads = mapping.or("threads", defaults::threads(), |node| {
         node.integer(1..=1024)
     });
+    let max_connections = mapping.or("maxConnections", None, |node| node.connections().map(Some));
     let drain = drain(&mapping);
     let upgrade = upgrade(&mapping);
     let path = |key| mapping.or(key, None, |node| node.path_of_file().map(Some));
@@ -24,6 +32,7 @@ pub(super) fn read(top: &Mapping) -> Option<Server> {
         upgrade: upgrade?,
         upgrade_socket: upgrade_socket?,
         pid_file: pid_file?,
+        max_connections: max_connections?,
     })
 }
 
