@@ -114,6 +114,8 @@ pub struct ForwardingRule {
     pub max_connections: Option<usize>,
     /// `maxConnectionsPerClient`: how many of them may be of one client; an IPv6 client is its /64. Default: no limit.
     pub max_connections_per_client: Option<usize>,
+    /// `maxRequestsPerSecondPerClient`: how many requests one client may make in a second. Default: no limit.
+    pub max_requests_per_second_per_client: Option<usize>,
     /// `tunnel`
     pub tunnel: Tunnel,
     /// `httpRules`, in the order written.

@@ -224,6 +224,7 @@ mod tests {
             "trustedProxies",
             "maxConnections",
             "maxConnectionsPerClient",
+            "maxRequestsPerSecondPerClient",
             "tunnel",
             "serverCertificates",
             "negate",

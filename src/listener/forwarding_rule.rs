@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Networks;
+use super::{Networks, RequestRate};
 use crate::config::file;
 use crate::rules::{Action, Response, Rules};
 use crate::target_group::{Target, TargetGroup};
@@ -33,6 +33,8 @@ pub struct ForwardingRule {
     pub max_connections: Option<usize>,
     /// How many of them may be of one client.
     pub max_connections_per_client: Option<usize>,
+    /// How many requests one client may make.
+    pub request_rate: Option<RequestRate>,
     /// After which silence the system probes its clients, where the route of a tunnel says nothing else.
     pub keepalive: Duration,
     /// Its HTTP rules.
@@ -69,6 +71,9 @@ impl ForwardingRule {
             trusted: rule.trusted_proxies.as_slice().into(),
             max_connections: rule.max_connections,
             max_connections_per_client: rule.max_connections_per_client,
+            request_rate: rule
+                .max_requests_per_second_per_client
+                .map(RequestRate::new),
             keepalive: rule.tunnel.tcp_keepalive,
             http_rules: rules.iter().map(counters).collect(),
             rules,

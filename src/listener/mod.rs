@@ -11,6 +11,7 @@ mod forwarding_rule;
 mod limits;
 mod networks;
 mod proxy_protocol;
+mod request_rate;
 mod sockets;
 
 use std::collections::BTreeMap;
@@ -37,6 +38,7 @@ pub use limits::Limit;
 use limits::{Hall, House};
 pub use networks::Networks;
 use proxy_protocol::canonical;
+pub use request_rate::RequestRate;
 pub use sockets::Sockets;
 
 /// How long a listener rests when the process or the machine has run out of something.

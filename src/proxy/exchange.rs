@@ -123,10 +123,19 @@ impl Exchange {
         Arc::clone(&self.rule)
     }
 
-    /// Refuses a request on a connection that is one too many.
-    pub(super) fn find_place(&self) -> Result<(), Refusal> {
-        let limit = self.connection.limit();
-        limit.map_or(Ok(()), |limit| Err(Refusal::beyond(limit)))
+    /// Refuses a request on a connection that is one too many, and one that is itself one too many.
+    pub(super) fn admit(&self) -> Result<(), Refusal> {
+        if let Some(limit) = self.connection.limit() {
+            return Err(Refusal::beyond(limit));
+        }
+        let client = self.client_ip();
+        // A proxy asks for many.
+        let rate = self.rule.request_rate.as_ref();
+        let rate = rate.filter(|_| !self.rule.trusted.contain(client));
+        match rate.is_some_and(|rate| rate.is_exceeded_by(client)) {
+            true => Err(Refusal::TOO_MANY_REQUESTS),
+            false => Ok(()),
+        }
     }
 
     /// The client's address.

@@ -43,7 +43,7 @@ impl ProxyHttp for Proxy {
 
     async fn request_filter(&self, session: &mut Session, exchange: &mut Exchange) -> Result<bool> {
         exchange.read_head(session);
-        exchange.find_place()?;
+        exchange.admit()?;
         let forwarding_rule = exchange.rule();
         let head = session.req_header();
         let client_ip = exchange.client_ip();

@@ -13,9 +13,6 @@ use crate::listener::Limit;
 use crate::telemetry::RefusalReason;
 use crate::tunnel::chance;
 
-/// Between how many seconds, and how many, `Retry-After` is.
-const RETRY_AFTER: (u64, u64) = (5, 15);
-
 /// Why we answer a request with an error of our own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Refusal {
@@ -45,6 +42,11 @@ impl Refusal {
     pub const WEBSOCKET_VERSION: Refusal = Refusal {
         reason: RefusalReason::WebsocketVersion,
         detail: "only WebSocket version 13 is served",
+    };
+    /// The client has asked too often in this second.
+    pub const TOO_MANY_REQUESTS: Refusal = Refusal {
+        reason: RefusalReason::MaxRequestsPerSecondPerClient,
+        detail: "too many requests from this client",
     };
     const TARGET_FAILED: Refusal = Refusal {
         reason: RefusalReason::TargetFailed,
@@ -93,6 +95,7 @@ impl Refusal {
             RefusalReason::ConnectMethod => 405,
             RefusalReason::ClientTimeout => 408,
             RefusalReason::WebsocketVersion => 426,
+            RefusalReason::MaxRequestsPerSecondPerClient => 429,
             RefusalReason::Internal => 500,
             RefusalReason::TargetFailed => 502,
             RefusalReason::NoTarget
@@ -105,20 +108,33 @@ impl Refusal {
 
     /// Whether the next request may come on the same connection.
     pub fn keeps_connection(self) -> bool {
-        self.reason == RefusalReason::NoMatchingRule
+        matches!(
+            self.reason,
+            RefusalReason::NoMatchingRule | RefusalReason::MaxRequestsPerSecondPerClient
+        )
     }
 
     /// After how many seconds the client may try again: by chance, so that those who were sent away together do not come back
     /// together.
     fn retry_after(self) -> Option<u64> {
-        let (least, most) = RETRY_AFTER;
-        let is_full = matches!(
-            self.reason,
+        let (least, most): (u32, u32) = match self.reason {
             RefusalReason::ServerMaxConnections
-                | RefusalReason::MaxConnections
-                | RefusalReason::MaxConnectionsPerClient
-        );
-        is_full.then(|| least + (chance() * (most - least + 1) as f64) as u64)
+            | RefusalReason::MaxConnections
+            | RefusalReason::MaxConnectionsPerClient => (5, 15),
+            RefusalReason::MaxRequestsPerSecondPerClient => (1, 5),
+            RefusalReason::BadRequest
+            | RefusalReason::ConnectMethod
+            | RefusalReason::ClientTimeout
+            | RefusalReason::NoMatchingRule
+            | RefusalReason::BadHandshake
+            | RefusalReason::WebsocketVersion
+            | RefusalReason::ProxyProtocol
+            | RefusalReason::NoTarget
+            | RefusalReason::TargetFailed
+            | RefusalReason::TargetTimeout
+            | RefusalReason::Internal => return None,
+        };
+        Some(u64::from(least) + (chance() * f64::from(most - least + 1)) as u64)
     }
 
     /// Answers, where no answer has begun.

@@ -124,6 +124,8 @@ pub enum RefusalReason {
     MaxConnections,
     /// A connection more than one client may have.
     MaxConnectionsPerClient,
+    /// A request more than one client may make in a second.
+    MaxRequestsPerSecondPerClient,
     /// No target takes requests, or none could be connected to.
     NoTarget,
     /// The target broke off, or did not speak HTTP.
@@ -136,7 +138,7 @@ pub enum RefusalReason {
 
 impl RefusalReason {
     /// All of them, in the order of their discriminants.
-    pub const ALL: [RefusalReason; 14] = [
+    pub const ALL: [RefusalReason; 15] = [
         RefusalReason::BadRequest,
         RefusalReason::ConnectMethod,
         RefusalReason::ClientTimeout,
@@ -147,6 +149,7 @@ impl RefusalReason {
         RefusalReason::ServerMaxConnections,
         RefusalReason::MaxConnections,
         RefusalReason::MaxConnectionsPerClient,
+        RefusalReason::MaxRequestsPerSecondPerClient,
         RefusalReason::NoTarget,
         RefusalReason::TargetFailed,
         RefusalReason::TargetTimeout,
@@ -166,6 +169,7 @@ impl RefusalReason {
             RefusalReason::ServerMaxConnections => "server_max_connections",
             RefusalReason::MaxConnections => "max_connections",
             RefusalReason::MaxConnectionsPerClient => "max_connections_per_client",
+            RefusalReason::MaxRequestsPerSecondPerClient => "max_requests_per_second_per_client",
             RefusalReason::NoTarget => "no_target",
             RefusalReason::TargetFailed => "target_failed",
             RefusalReason::TargetTimeout => "target_timeout",

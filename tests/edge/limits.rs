@@ -3,9 +3,9 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use crate::harness::client::HANDSHAKE;
+use crate::harness::client::{HANDSHAKE, status};
 use crate::harness::edge::forwarding_to;
-use crate::harness::{Answer, Connection, Edge, Target, eventually};
+use crate::harness::{Answer, Connection, Edge, Target, eventually, soon};
 
 const GET: &str = "GET /beyond HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
 const ACTIVE: &str = "connections_active{forwarding_rule=\"edge\"}";
@@ -228,4 +228,70 @@ async fn a_reload_keeps_what_is_open_and_counts_it() {
     }
     edge.reload(&configuration).await;
     assert_eq!(ask(&edge, 2).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_client_that_asks_too_often_is_told_to_come_back_later_on_the_same_connection() {
+    let target = Target::answering("hello").await;
+    let keys = "    maxRequestsPerSecondPerClient: 5";
+    let edge = Edge::start(&with(keys, target.address)).await;
+    let mut connection = edge.connect().await;
+    let mut answers = Vec::new();
+    while answers.len() < 1000 && answers.last() != Some(&429) {
+        connection.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        let answer = connection.answer().await;
+        answers.push(answer.status);
+        let seconds = answer.header("retry-after").map(|seconds| seconds.parse());
+        match answer.status {
+            429 => assert!((1..=5).contains(&seconds.unwrap().unwrap())),
+            _ => assert_eq!(seconds, None),
+        }
+    }
+    assert_eq!(
+        answers.iter().rposition(|status| *status == 200),
+        Some(answers.len() - 2)
+    );
+    assert!(answers.len() > 5);
+    assert_eq!(ask(&edge, 2).await.status, 200);
+    assert_eq!(refusals(&edge, "max_requests_per_second_per_client"), 1.0);
+
+    soon("it is served again", async {
+        loop {
+            connection.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+            if connection.answer().await.status == 200 {
+                break;
+            }
+        }
+    })
+    .await;
+    let log = edge.log();
+    let refused = log
+        .iter()
+        .find(|line| line["httpStatusCode"] == 429)
+        .unwrap();
+    assert_eq!(refused["closeReason"], "refused");
+    assert_eq!(refused["error"], "too many requests from this client");
+}
+
+#[tokio::test]
+async fn a_handshake_is_a_request_and_counts_for_the_client_that_a_proxy_names() {
+    let target = Target::named("target").await;
+    let keys = "    maxRequestsPerSecondPerClient: 2\n    trustedProxies: [127.0.0.1]";
+    let edge = Edge::start(&with(keys, target.address)).await;
+    let status = async |client: &str| {
+        let mut connection = edge.connect().await;
+        let forwarded = format!("\r\nX-Forwarded-For: {client}\r\n\r\n");
+        connection
+            .send(HANDSHAKE.replace("\r\n\r\n", &forwarded))
+            .await;
+        status(&connection.head().await)
+    };
+    soon("a handshake too many", async {
+        while status("192.0.2.1").await != 429 {}
+    })
+    .await;
+    assert_eq!(status("192.0.2.2").await, 101);
+    for _ in 0..5 {
+        assert_eq!(status("127.0.0.1").await, 101, "the proxy itself");
+    }
 }

@@ -22,6 +22,7 @@ pub(super) const KEYS: &[&str] = &[
     "trustedProxies",
     "maxConnections",
     "maxConnectionsPerClient",
+    "maxRequestsPerSecondPerClient",
     "serverCertificates",
     "tunnel",
     "httpRules",
@@ -54,6 +55,10 @@ pub(super) fn read(
     let limit = |key| mapping.or(key, None, |node: &Node| node.connections().map(Some));
     let max_connections = limit("maxConnections");
     let max_connections_per_client = limit("maxConnectionsPerClient");
+    let max_requests_per_second_per_client =
+        mapping.or("maxRequestsPerSecondPerClient", None, |node| {
+            node.integer(1..=1_000_000).map(Some)
+        });
     let tunnel = tunnel::read(&mapping, &Tunnel::default());
     let outer = tunnel.clone().unwrap_or_default();
     let http_rules = http_rules(&mapping, groups, &outer);
@@ -66,6 +71,7 @@ pub(super) fn read(
         trusted_proxies: trusted_proxies?,
         max_connections: max_connections?,
         max_connections_per_client: max_connections_per_client?,
+        max_requests_per_second_per_client: max_requests_per_second_per_client?,
         tunnel: tunnel?,
         http_rules: http_rules?,
     })
