@@ -249,7 +249,7 @@ impl NewSockets {
         sockets: &mut Sockets,
     ) -> Result<Self, Vec<Problem>> {
         let mut problems = Vec::new();
-        let mut listen = |path: &str, address| match sockets.listen(address) {
+        let mut listen = |path: &str, address, v6_only| match sockets.listen(address, v6_only) {
             Ok(socket) => Some((address, socket)),
             Err(error) => {
                 problems.push(cannot_listen(path, address, &error));
@@ -258,14 +258,14 @@ impl NewSockets {
         };
         let moves = running.is_none_or(|now| now.admin.address() != file.admin.listen);
         let admin = match moves {
-            true => listen("admin.listen", file.admin.listen),
+            true => listen("admin.listen", file.admin.listen, true),
             false => None,
         };
         let is_new = |address: &SocketAddr| running.is_none_or(|now| !now.listeners.has(address));
         let places = file.forwarding_rules.iter().enumerate();
         let new = places.filter(|(_, rule)| is_new(&rule.listen));
         let listeners = new
-            .filter_map(|(place, rule)| listen(&path_of(place), rule.listen))
+            .filter_map(|(place, rule)| listen(&path_of(place), rule.listen, rule.v6_only))
             .collect();
         if problems.is_empty() {
             Ok(NewSockets { listeners, admin })
@@ -306,6 +306,15 @@ fn output(file: &File) -> Result<Output, Problem> {
 
 /// Says what only a new process can change.
 fn warn_of_what_stays(before: &File, now: &File) {
+    let rules = &before.forwarding_rules;
+    for (place, rule) in now.forwarding_rules.iter().enumerate() {
+        let is_turned =
+            |old: &file::ForwardingRule| old.listen == rule.listen && old.v6_only != rule.v6_only;
+        if rules.iter().any(is_turned) {
+            let path = path_of(place);
+            log::warn!("reload: {path}.v6only stays as it is for as long as the socket is there");
+        }
+    }
     let (before, now) = (&before.server, &now.server);
     for (key, is_other) in [
         ("threads", before.threads != now.threads),

@@ -103,6 +103,8 @@ pub struct ForwardingRule {
     pub name: String,
     /// `listenerIp` and `listenerPort`: no two forwarding rules overlap, not even by an unspecified address.
     pub listen: SocketAddr,
+    /// `v6only`: whether `::` takes IPv6 only; never false for another address. Default: true.
+    pub v6_only: bool,
     /// `clientTimeout`: how long to wait for a request's head, for progress of its body or of the answer, and for the
     /// next request. Default: 50 s.
     pub client_timeout: Duration,

@@ -222,6 +222,7 @@ mod tests {
             "certificates",
             "clientTimeout",
             "trustedProxies",
+            "v6only",
             "maxConnections",
             "maxConnectionsPerClient",
             "maxRequestsPerSecondPerClient",

@@ -18,24 +18,24 @@ impl Sockets {
         Sockets(sockets.collect())
     }
 
-    /// The socket for this address: the one that is there, or a new one.
-    pub fn listen(&mut self, address: SocketAddr) -> io::Result<TcpListener> {
+    /// The socket for this address: the one that is there, which stays what it is, or a new one.
+    pub fn listen(&mut self, address: SocketAddr, v6_only: bool) -> io::Result<TcpListener> {
         match self.0.remove(&address) {
             Some(socket) => Ok(socket),
-            None => bind(address),
+            None => bind(address, v6_only),
         }
     }
 }
 
-/// Binds an address and listens on it. An IPv6 address takes IPv6 only.
-fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+/// Binds an address and listens on it. An IPv6 address takes IPv6 only, or `::` both families.
+fn bind(address: SocketAddr, v6_only: bool) -> io::Result<TcpListener> {
     let socket = Socket::new(
         Domain::for_address(address),
         Type::STREAM,
         Some(Protocol::TCP),
     )?;
     if address.is_ipv6() {
-        socket.set_only_v6(true)?;
+        socket.set_only_v6(v6_only)?;
     }
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;

@@ -1,7 +1,7 @@
 //! Who the client is, when it comes through others: the PROXY protocol and `X-Forwarded-For` in front, and the PROXY protocol
 //! to targets.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use crate::harness::client::{CLOSE, HANDSHAKE, HI, header};
@@ -423,4 +423,29 @@ async fn a_target_that_refuses_the_connection_is_passed_over_with_the_header_too
         let told = edge.request(&format!("{V1}{GET}")).await;
         assert_eq!(told.text(), format!("{:?}", V1.as_bytes()));
     }
+}
+
+#[tokio::test]
+async fn an_ipv4_client_of_a_listener_for_both_families_is_an_ipv4_client() {
+    let both = forwarding_to(&[]).replace(
+        "listenerIp: 127.0.0.1",
+        "listenerIp: \"::\"\n    v6only: false",
+    );
+    let rule = "{name: all, type: STATIC, statusCode: 200, responseMessage: hello}";
+    let both = both.replace("{name: all, type: FORWARD, targetGroup: group}", rule);
+    let edge = Edge::start(&both).await;
+    let ipv6 = SocketAddr::from((Ipv6Addr::LOCALHOST, edge.address.port()));
+    for (number, address) in [edge.address, ipv6].into_iter().enumerate() {
+        let mut client = Connection::open(address).await;
+        client.send(GET).await;
+        assert_eq!(client.answer_to_end().await.text(), "hello");
+        let line = edge.log_lines(number + 1).await.remove(number);
+        assert_eq!(line["clientIp"], address.ip().to_string());
+    }
+    edge.reload(&both.replace("v6only: false", "v6only: true"))
+        .await;
+    assert!(
+        edge.diagnostics()
+            .contains("forwardingRules[0].v6only stays as it is")
+    );
 }

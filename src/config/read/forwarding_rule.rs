@@ -9,7 +9,7 @@ use super::super::file::{Action, ForwardingRule, HttpRule, Tunnel};
 use super::super::tree::{Mapping, Node};
 use super::super::unique::Unique;
 use super::super::words::quoted;
-use super::addresses::Addresses;
+use super::addresses::{Addresses, Families};
 use super::{defaults, http_rule, refuse_unless_empty, tunnel};
 
 pub(super) const KEYS: &[&str] = &[
@@ -17,6 +17,7 @@ pub(super) const KEYS: &[&str] = &[
     "protocol",
     "listenerIp",
     "listenerPort",
+    "v6only",
     "clientTimeout",
     "proxyProtocol",
     "trustedProxies",
@@ -42,8 +43,13 @@ pub(super) fn read(
     let name = mapping.required("name", |node| node.name(names));
     let protocol = mapping.required("protocol", |node| node.choice(&[("HTTP", ())], &["HTTPS"]));
     let listen = listen(&mapping);
-    if let Some(listen) = listen {
-        addresses.enter(listen, node.path(), &mapping, "listenerPort");
+    let v6_only = mapping.or("v6only", true, Node::boolean);
+    if let Some((listen, v6_only)) = listen.zip(v6_only) {
+        if !v6_only && !is_any_ipv6(listen) {
+            mapping.problem::<()>("v6only", "false is only valid where listenerIp is \"::\"");
+        }
+        let families = Families::of(listen, v6_only);
+        addresses.enter(listen, families, node.path(), &mapping, "listenerPort");
     }
     let client_timeout = mapping.or("clientTimeout", defaults::CLIENT_TIMEOUT, Node::duration);
     if let Some(node) = mapping.get("serverCertificates") {
@@ -66,6 +72,7 @@ pub(super) fn read(
     Some(ForwardingRule {
         name: name?,
         listen: listen?,
+        v6_only: v6_only?,
         client_timeout: client_timeout?,
         proxy_protocol_from: proxy_protocol_from?,
         trusted_proxies: trusted_proxies?,
@@ -81,6 +88,10 @@ fn listen(mapping: &Mapping) -> Option<SocketAddr> {
     let ip = mapping.required("listenerIp", Node::ip);
     let port = mapping.required("listenerPort", Node::port);
     Some(SocketAddr::new(ip?, port?))
+}
+
+fn is_any_ipv6(address: SocketAddr) -> bool {
+    address.is_ipv6() && address.ip().is_unspecified()
 }
 
 /// Whose word is taken.

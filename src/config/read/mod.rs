@@ -19,7 +19,7 @@ use std::net::SocketAddr;
 
 use serde_json::Value;
 
-use self::addresses::Addresses;
+use self::addresses::{Addresses, Families};
 use super::file::{AccessLog, Action, Admin, File, ForwardingRule, TargetGroup};
 use super::tree::{Mapping, Node};
 use super::unique::Unique;
@@ -60,7 +60,8 @@ pub(super) fn file(top: &Node) -> Option<File> {
 fn admin(top: &Mapping, addresses: &mut Addresses) -> Option<Admin> {
     let mapping = top.section("admin", ADMIN_KEYS)?;
     let listen = mapping.or("listen", defaults::ADMIN_LISTEN, admin_address)?;
-    addresses.enter(listen, "admin.listen", &mapping, "listen");
+    let families = Families::of(listen, true);
+    addresses.enter(listen, families, "admin.listen", &mapping, "listen");
     Some(Admin { listen })
 }
 
