@@ -112,10 +112,11 @@ impl Running {
         self.admin.resume();
     }
 
-    /// Gives up the sockets: they are another process's.
+    /// Gives up the sockets, and checks no health any more: both are another process's.
     pub fn leave(&self) {
         self.listeners.close();
         self.admin.close();
+        self.fleet.build(&[]);
     }
 
     /// Reads the configuration again and applies it, or says in the diagnostics, and in the error, why not.
