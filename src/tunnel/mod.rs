@@ -31,7 +31,7 @@ pub use clocks::Clocks;
 pub use ending::{Ending, OnEnd};
 pub use handle::{Handle, Identity};
 pub use limits::Limits;
-use relay::{End, Relay};
+use relay::{End, Relay, Rules};
 pub use tap::{Leaving, Tap};
 pub use target_tap::Dialler;
 pub use wire::{ClientEnd, Phase, Wire};
@@ -133,29 +133,15 @@ impl fmt::Debug for Opening {
 
 impl Opening {
     fn open(self, client: End, target: End) {
-        self.probe(&target);
-        if self.limits.keepalive != self.client_keepalive {
-            self.probe(&client);
-        }
+        let rules = Rules {
+            limits: self.limits,
+            probes_client: self.limits.keepalive != self.client_keepalive,
+        };
         let handle = Arc::new(Handle::new(self.identity));
         let entry = Entry::add(&self.tunnels, &handle);
         let clocks = Arc::clone(&self.tunnels.clocks);
-        let relay = Relay::new(
-            handle,
-            clocks,
-            self.limits,
-            client,
-            target,
-            self.on_end,
-            entry,
-        );
+        let relay = Relay::new(handle, clocks, rules, client, target, self.on_end, entry);
         self.tunnels.tasks.spawn(relay);
-    }
-
-    fn probe(&self, end: &End) {
-        if let Err(error) = probe_when_silent(&end.stream, self.limits.keepalive) {
-            log::debug!("tunnel {}: TCP keep-alive: {error}", self.identity.id);
-        }
     }
 }
 

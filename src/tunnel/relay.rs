@@ -16,13 +16,22 @@ use super::ending::{Ending, OnEnd, Verdict};
 use super::flow::{Flow, Pumped};
 use super::frames::{Sender, close_frame};
 use super::limits::Limits;
-use super::{Clocks, Entry, Handle, random};
+use super::{Clocks, Entry, Handle, probe_when_silent, random};
 use crate::telemetry::CloseReason;
 
 const SCRATCH: usize = 64 << 10;
+/// Shorter than any keep-alive.
+const UNPROBED: Duration = Duration::from_secs(1);
 
 thread_local! {
     static BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; SCRATCH].into());
+}
+
+/// What holds for a tunnel.
+pub(super) struct Rules {
+    pub(super) limits: Limits,
+    /// Whether the client's socket is probed otherwise than this tunnel's should be.
+    pub(super) probes_client: bool,
 }
 
 /// A socket, and what was read from it already.
@@ -44,6 +53,10 @@ pub(super) struct Relay {
     /// When the last byte moved, and when the clocks will have the relay look again.
     active: Instant,
     watched: Instant,
+    /// When the sockets get their keep-alive: most tunnels that end early need none, and it costs a system call for each option.
+    unprobed: Option<Instant>,
+    /// Whether the client's socket has to get it too.
+    probes_client: bool,
     /// When it has lived for long enough.
     death: Option<Instant>,
     /// By when all must be over, once one side has ended or we end the tunnel.
@@ -56,7 +69,7 @@ impl Relay {
     pub(super) fn new(
         handle: Arc<Handle>,
         clocks: Arc<Clocks>,
-        limits: Limits,
+        rules: Rules,
         client: End,
         target: End,
         on_end: OnEnd,
@@ -66,7 +79,7 @@ impl Relay {
         Relay {
             handle,
             clocks,
-            limits,
+            limits: rules.limits,
             client: client.stream,
             target: target.stream,
             inward: Flow::new(Sender::Client, client.early),
@@ -74,7 +87,9 @@ impl Relay {
             verdict: Verdict::default(),
             active: now,
             watched: now + Duration::from_secs(u32::MAX.into()),
-            death: limits.death(now),
+            unprobed: Some(now + UNPROBED),
+            probes_client: rules.probes_client,
+            death: rules.limits.death(now),
             until: None,
             on_end: Some(on_end),
             _entry: entry,
@@ -168,6 +183,10 @@ impl Relay {
 
     /// Looks at the clocks; tells whether that changed anything.
     fn look_at_clocks(&mut self, now: Instant) -> bool {
+        if self.unprobed.is_some_and(|moment| moment <= now) {
+            self.unprobed = None;
+            self.probe();
+        }
         if self.until.is_some_and(|until| until <= now) {
             self.inward.give_up();
             self.outward.give_up();
@@ -179,6 +198,18 @@ impl Relay {
         }
         self.watch(now);
         false
+    }
+
+    fn probe(&self) {
+        let client = self.probes_client.then_some(&self.client);
+        for socket in client.into_iter().chain([&self.target]) {
+            if let Err(error) = probe_when_silent(socket, self.limits.keepalive) {
+                log::debug!(
+                    "tunnel {}: TCP keep-alive: {error}",
+                    self.handle.identity.id
+                );
+            }
+        }
     }
 
     /// Why we have to end it, if we have to.
@@ -206,6 +237,7 @@ impl Relay {
             (Some(until), false) => until.min(lives_until),
             (None, _) => lives_until,
         };
+        let next = self.unprobed.map_or(next, |moment| moment.min(next));
         if self.watched <= now || next < self.watched {
             self.watched = next;
             self.clocks.watch(&self.handle, next);
@@ -310,7 +342,11 @@ mod tests {
         let reported = Arc::clone(&endings);
         let on_end: OnEnd = Box::new(move |ending| reported.lock().unwrap().push(ending));
         let (seen, clocks) = (Arc::clone(&handle), Arc::clone(&tunnels.clocks));
-        let relay = Relay::new(handle, clocks, limits, client, target, on_end, entry);
+        let rules = Rules {
+            limits,
+            probes_client: false,
+        };
+        let relay = Relay::new(handle, clocks, rules, client, target, on_end, entry);
         (relay, [far_client, far_target], endings, seen)
     }
 
