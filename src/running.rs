@@ -63,6 +63,7 @@ impl Running {
         let drain = Arc::new(Drain::new(Gauges {
             draining: metrics.draining.clone(),
             remaining: metrics.drain_remaining.clone(),
+            lost: metrics.access_log_dropped.clone(),
         }));
         let threads = file.server.threads;
         let listeners = Listeners::new(Arc::clone(&drain), log.clone(), threads)
@@ -98,6 +99,17 @@ impl Running {
     /// The configuration's path.
     pub fn path(&self) -> Option<&Path> {
         self.path.as_deref()
+    }
+
+    /// Accepts nothing at the start, but when it is told to resume: another process still does.
+    pub fn hold(&self) {
+        self.listeners.hold();
+        self.admin.hold();
+    }
+
+    /// Whether everything is there for accepting.
+    pub fn is_started(&self) -> bool {
+        self.listeners.is_started() && self.admin.is_started()
     }
 
     /// Stops accepting. Whoever shares the sockets accepts.

@@ -19,7 +19,7 @@ use crate::drain::Drain;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::Active;
 use crate::telemetry::{CloseReason, Record, RefusalReason};
-use crate::tunnel::{ClientEnd, Leaving, Tap, Wire};
+use crate::tunnel::{ClientEnd, Tap, Wire};
 
 tokio::task_local! {
     /// The connection that the running task serves.
@@ -40,8 +40,10 @@ pub struct Connection {
     pub log: AccessLog,
     /// After which silence the system probes the client.
     pub keepalive: Duration,
-    /// Cancelled when its listener closes.
+    /// Cancelled when its listener closes: it should end after the next answer.
     closing: CancellationToken,
+    /// Is one of those that the drain waits for.
+    _client: Arc<()>,
     /// Counts it as open: also while its tunnel outlives Pingora's part.
     _open: Active,
 }
@@ -55,6 +57,7 @@ impl Connection {
         log: AccessLog,
     ) -> Arc<Self> {
         let client = SocketAddr::new(client.ip().to_canonical(), client.port());
+        let drain_client = drain.client();
         let (open, keepalive) = {
             let rule = rule.load();
             (rule.metrics.connection(), rule.keepalive)
@@ -67,6 +70,7 @@ impl Connection {
             drain,
             log,
             closing,
+            _client: drain_client,
             _open: open,
         })
     }
@@ -97,11 +101,8 @@ impl Connection {
         app: Arc<A>,
         shutdown: ShutdownWatch,
     ) {
-        let leaving = Leaving {
-            closing: self.closing.clone(),
-            draining: self.drain.began().clone(),
-        };
-        let tap = Tap::new(stream, Arc::clone(&self.wire), leaving);
+        let draining = self.drain.began().clone();
+        let tap = Tap::new(stream, Arc::clone(&self.wire), draining);
         let mut session = ServerSession::new_http1(Box::new(tap));
         session.set_keepalive(Some(0));
         loop {

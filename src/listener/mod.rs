@@ -12,11 +12,11 @@ mod sockets;
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use futures_util::FutureExt as _;
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Handle};
@@ -42,6 +42,7 @@ pub struct Listeners {
     log: AccessLog,
     runtime: Handle,
     serve: OnceLock<Serve>,
+    held: AtomicBool,
     open: Mutex<BTreeMap<SocketAddr, Listener>>,
 }
 
@@ -78,6 +79,7 @@ impl Listeners {
             log,
             runtime: runtime(threads)?,
             serve: OnceLock::new(),
+            held: AtomicBool::new(false),
             open: Mutex::default(),
         })
     }
@@ -90,10 +92,19 @@ impl Listeners {
         let clocks = Arc::clone(&self.drain.tunnels.clocks);
         self.runtime.spawn(async move { clocks.run().await });
         self.runtime.spawn(supervisor::keep_alive());
-        for listener in self.lock().values_mut() {
-            self.accept(listener);
+        if !self.held.load(SeqCst) {
+            self.resume();
         }
-        self.drain.listening();
+    }
+
+    /// Accepts nothing at the start, but when it is told to resume.
+    pub fn hold(&self) {
+        self.held.store(true, SeqCst);
+    }
+
+    /// Whether everything is there for accepting.
+    pub fn is_started(&self) -> bool {
+        self.serve.get().is_some()
     }
 
     /// Whether there is a listener on this address.
@@ -149,11 +160,12 @@ impl Listeners {
         }
     }
 
-    /// Accepts again.
+    /// Accepts, or accepts again.
     pub fn resume(self: &Arc<Self>) {
         for listener in self.lock().values_mut() {
             self.accept(listener);
         }
+        self.drain.listening();
     }
 
     /// Stops accepting, and gives the sockets up.
@@ -205,9 +217,25 @@ impl Entrance {
                 Err(error) => self.rest_after(&error).await,
             }
         }
-        // Those that the system has accepted already would be reset.
-        while let Some(Ok((stream, client))) = socket.accept().now_or_never() {
-            self.serve(stream, client);
+        // Those that the system has accepted already would be reset. The runtime may not know of them yet: it is not asked.
+        if let Ok(socket) = socket.into_std() {
+            self.empty(&socket);
+        }
+    }
+
+    fn empty(&self, socket: &std::net::TcpListener) {
+        loop {
+            match socket.accept() {
+                Ok((stream, client)) => {
+                    if stream.set_nonblocking(true).is_ok()
+                        && let Ok(stream) = TcpStream::from_std(stream)
+                    {
+                        self.serve(stream, client);
+                    }
+                }
+                Err(error) if is_passing(&error) => {}
+                Err(_) => return,
+            }
         }
     }
 
@@ -227,10 +255,7 @@ impl Entrance {
 
     /// A client that is gone again is nothing to speak of; anything else will not have passed a moment later.
     async fn rest_after(&self, error: &io::Error) {
-        if matches!(
-            error.kind(),
-            io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted
-        ) {
+        if is_passing(error) {
             return;
         }
         log::error!("{}: cannot accept: {error}", self.address());
@@ -240,6 +265,14 @@ impl Entrance {
     fn address(&self) -> SocketAddr {
         self.rule.load().listen
     }
+}
+
+/// Whether it only concerns a client that is gone again.
+fn is_passing(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted
+    )
 }
 
 /// The threads that serve connections, for as long as the process lives. They are ours because of one setting: a thread with

@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use prometheus::core::Collector;
 use prometheus::process_collector::ProcessCollector;
+use prometheus::proto::{Gauge, LabelPair, Metric, MetricFamily};
 use prometheus::{
     Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
     IntGaugeVec, Opts, Registry, TextEncoder,
@@ -49,6 +50,8 @@ pub struct Metrics {
     reloads: [IntCounter; 2],
     old_generations: IntGauge,
     old_generation_tunnels: IntGauge,
+    /// What other processes have open, to be shown with what this one has.
+    elsewhere: Mutex<Vec<Open>>,
     /// 1 from the beginning of a drain.
     pub draining: IntGauge,
     /// Seconds to a drain's deadline.
@@ -72,6 +75,53 @@ pub struct Open {
     pub target: String,
     /// How many.
     pub tunnels: i64,
+}
+
+impl Open {
+    fn of(child: &Metric) -> Self {
+        let label = |name| {
+            let found = child.get_label().iter().find(|label| label.name() == name);
+            found.map_or_else(String::new, |label| label.value().to_owned())
+        };
+        Open {
+            forwarding_rule: label("forwarding_rule"),
+            target_group: label("target_group"),
+            target: label("target"),
+            tunnels: child.get_gauge().get_value() as i64,
+        }
+    }
+
+    fn labels(&self) -> [(&'static str, &str); 3] {
+        [
+            ("forwarding_rule", &self.forwarding_rule),
+            ("target", &self.target),
+            ("target_group", &self.target_group),
+        ]
+    }
+
+    fn labels_are(&self, child: &Metric) -> bool {
+        let labels = self.labels();
+        let all = child.get_label().iter();
+        all.map(|label| (label.name(), label.value())).eq(labels)
+    }
+
+    fn to_metric(&self) -> Metric {
+        let label = |(name, value): (&str, &str)| {
+            let mut label = LabelPair::default();
+            label.set_name(name.to_owned());
+            label.set_value(value.to_owned());
+            label
+        };
+        let mut child = Metric::from_gauge(gauge(self.tunnels));
+        child.set_label(self.labels().map(label).to_vec());
+        child
+    }
+}
+
+fn gauge(value: i64) -> Gauge {
+    let mut gauge = Gauge::default();
+    gauge.set_value(value as f64);
+    gauge
 }
 
 /// What is counted in one place for all who know its name, for as long as anybody does: a reload makes nothing twice.
@@ -195,6 +245,7 @@ impl Metrics {
                 "drain_remaining_seconds",
                 "Seconds to the deadline of a drain.",
             )?,
+            elsewhere: Mutex::default(),
             rules: Kept::default(),
             http_rules: Kept::default(),
             closes: Kept::default(),
@@ -229,7 +280,9 @@ impl Metrics {
     /// All metrics in Prometheus' text format.
     pub fn text(&self) -> Result<String, prometheus::Error> {
         let mut text = Vec::new();
-        TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
+        let mut families = self.registry.gather();
+        self.add_elsewhere(&mut families);
+        TextEncoder::new().encode(&families, &mut text)?;
         Ok(String::from_utf8_lossy(&text).into_owned())
     }
 
@@ -288,38 +341,47 @@ impl Metrics {
             .get(name, || CloseCounters(CloseReason::ALL.map(child)))
     }
 
-    /// What `tunnels_active` says now, where it is not 0.
+    /// Adds the tunnels of other processes to the family of ours.
+    fn add_elsewhere(&self, families: &mut [MetricFamily]) {
+        let is_it = |family: &&mut MetricFamily| family.name() == "culvert_tunnels_active";
+        let Some(family) = families.iter_mut().find(is_it) else {
+            return;
+        };
+        let elsewhere = self
+            .elsewhere
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        for open in elsewhere.iter() {
+            let children = family.mut_metric();
+            match children.iter_mut().find(|child| open.labels_are(child)) {
+                Some(child) => {
+                    child.set_gauge(gauge(child.get_gauge().get_value() as i64 + open.tunnels))
+                }
+                None => children.push(open.to_metric()),
+            }
+        }
+    }
+
+    /// What is open here.
     pub fn open_tunnels(&self) -> Vec<Open> {
         let families = self.tunnels_active.collect();
         let children = families.iter().flat_map(|family| family.get_metric());
-        let open = children.filter(|child| child.get_gauge().get_value() > 0.0);
-        open.map(|child| {
-            let label = |name| {
-                let mut labels = child.get_label().iter();
-                let found = labels.find(|label| label.name() == name);
-                found.map_or_else(String::new, |label| label.value().to_owned())
-            };
-            Open {
-                forwarding_rule: label("forwarding_rule"),
-                target_group: label("target_group"),
-                target: label("target"),
-                tunnels: child.get_gauge().get_value() as i64,
-            }
-        })
-        .collect()
+        children
+            .map(Open::of)
+            .filter(|open| open.tunnels > 0)
+            .collect()
     }
 
-    /// Counts tunnels of other processes, or, with a negative number, not any more.
-    pub fn add_tunnels(&self, open: &Open, tunnels: i64) {
-        let labels = [&*open.forwarding_rule, &open.target_group, &open.target];
-        self.tunnels_active.with_label_values(&labels).add(tunnels);
-    }
-
-    /// Shows how many old processes there are, and the tunnels of all of them.
-    pub fn show_generations(&self, processes: usize, tunnels: i64) {
+    /// Shows how many old processes there are, and their tunnels.
+    pub fn show_generations(&self, processes: usize, open: Vec<Open>) {
         self.old_generations
             .set(i64::try_from(processes).unwrap_or(i64::MAX));
+        let tunnels = open.iter().map(|open| open.tunnels).sum();
         self.old_generation_tunnels.set(tunnels);
+        *self
+            .elsewhere
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = open;
     }
 
     /// Drops what was counted of a target that is no more.

@@ -32,7 +32,7 @@ pub use ending::{Ending, OnEnd};
 pub use handle::{Handle, Identity};
 pub use limits::Limits;
 use relay::{End, Relay, Rules};
-pub use tap::{Leaving, Tap};
+pub use tap::Tap;
 pub use target_tap::Dialler;
 pub use wire::{ClientEnd, Phase, Wire};
 
@@ -61,10 +61,17 @@ impl Tunnels {
 
     /// All that are open now.
     pub fn list(&self) -> Vec<Arc<Handle>> {
-        let shards = (0..SHARDS as u64).map(|number| self.shard(number));
-        shards
-            .flat_map(|shard| shard.values().cloned().collect::<Vec<_>>())
-            .collect()
+        self.list_where(|_| true)
+    }
+
+    /// All that are open now and of which this is true.
+    pub fn list_where(&self, is_wanted: impl Fn(&Handle) -> bool) -> Vec<Arc<Handle>> {
+        let mut list = Vec::new();
+        for number in 0..SHARDS as u64 {
+            let shard = self.shard(number);
+            list.extend(shard.values().filter(|tunnel| is_wanted(tunnel)).cloned());
+        }
+        list
     }
 
     /// The open tunnel with this `trackingId`.

@@ -42,7 +42,7 @@ pub struct Tap {
     /// `None` once it was handed over.
     stream: Option<BufWriter<TcpStream>>,
     wire: Arc<Wire>,
-    leaving: Leaving,
+    draining: CancellationToken,
     head: HeadEnd,
     /// What was written in answer to a handshake, with the number of its exchange.
     answer: Option<(u64, Answer)>,
@@ -57,15 +57,6 @@ pub struct Tap {
     write_clock: Option<Pin<Box<Sleep>>>,
 }
 
-/// When a connection that says nothing has to go.
-#[derive(Debug, Clone)]
-pub struct Leaving {
-    /// Cancelled when its listener closes: one that waits between two requests ends.
-    pub closing: CancellationToken,
-    /// Cancelled when the process drains: one that has not said anything yet gets a last chance.
-    pub draining: CancellationToken,
-}
-
 /// The clock of one phase of one request.
 #[derive(Debug)]
 struct Clock {
@@ -75,12 +66,13 @@ struct Clock {
 }
 
 impl Tap {
-    /// Taps a stream. A head has the limit that the wire tells from its first byte, and the wait for that byte as long.
-    pub fn new(stream: TcpStream, wire: Arc<Wire>, leaving: Leaving) -> Self {
+    /// Taps a stream. A head has the limit that the wire tells from its first byte, and the wait for that byte as long. When
+    /// `draining` is cancelled, a connection that waits between two requests ends.
+    pub fn new(stream: TcpStream, wire: Arc<Wire>, draining: CancellationToken) -> Self {
         Tap {
             stream: Some(BufWriter::with_capacity(WRITE_BUFFER, stream)),
             wire,
-            leaving,
+            draining,
             head: HeadEnd::default(),
             answer: None,
             is_101_written: false,
@@ -242,14 +234,10 @@ impl Tap {
     }
 
     fn poll_leaving(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let token = match self.wire.exchanges() {
-            0 => &self.leaving.draining,
-            _ => &self.leaving.closing,
-        };
-        if token.is_cancelled() {
+        if self.draining.is_cancelled() {
             return Poll::Ready(());
         }
-        let leaves = || Box::pin(token.clone().cancelled_owned());
+        let leaves = || Box::pin(self.draining.clone().cancelled_owned());
         self.leaves.get_or_insert_with(leaves).as_mut().poll(cx)
     }
 
