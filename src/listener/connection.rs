@@ -19,7 +19,7 @@ use crate::drain::Drain;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::Active;
 use crate::telemetry::{CloseReason, Record, RefusalReason};
-use crate::tunnel::{ClientEnd, Leaving, Tap, Wire};
+use crate::tunnel::{ClientEnd, ClientStream, Leaving, Tap, Wire};
 
 tokio::task_local! {
     /// The connection that the running task serves.
@@ -101,7 +101,7 @@ impl Connection {
             closing: self.closing.clone(),
             draining: self.drain.began().clone(),
         };
-        let tap = Tap::new(stream, Arc::clone(&self.wire), leaving);
+        let tap = Tap::new(ClientStream::Plain(stream), Arc::clone(&self.wire), leaving);
         let mut session = ServerSession::new_http1(Box::new(tap));
         session.set_keepalive(Some(0));
         loop {

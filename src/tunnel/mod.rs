@@ -5,6 +5,7 @@
 //! Pingora's hands, and they give their sockets to a [`relay`](self). From there a tunnel is one small task. Its
 //! [`Handle`] is what others know of it and reach it by; [`Tunnels`] holds all of them.
 
+mod client_stream;
 mod clocks;
 mod ending;
 mod flow;
@@ -25,14 +26,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
+use tokio::net::TcpStream;
 use tokio_util::task::TaskTracker;
 
+pub use client_stream::ClientStream;
 pub use clocks::Clocks;
 pub use ending::{Ending, OnEnd};
 pub use handle::{Handle, Identity};
 pub use limits::Limits;
 use relay::{End, Relay};
-pub use tap::{Leaving, Tap};
+pub use tap::{LAST_CHANCE, Leaving, Tap};
 pub use target_tap::Dialler;
 pub use wire::{ClientEnd, Phase, Wire};
 
@@ -132,10 +135,10 @@ impl fmt::Debug for Opening {
 }
 
 impl Opening {
-    fn open(self, client: End, target: End) {
-        self.probe(&target);
+    fn open(self, client: End<ClientStream>, target: End<TcpStream>) {
+        self.probe(&target.stream);
         if self.limits.keepalive != self.client_keepalive {
-            self.probe(&client);
+            self.probe(client.stream.socket());
         }
         let handle = Arc::new(Handle::new(self.identity));
         let entry = Entry::add(&self.tunnels, &handle);
@@ -152,8 +155,8 @@ impl Opening {
         self.tunnels.tasks.spawn(relay);
     }
 
-    fn probe(&self, end: &End) {
-        if let Err(error) = probe_when_silent(&end.stream, self.limits.keepalive) {
+    fn probe(&self, socket: &TcpStream) {
+        if let Err(error) = probe_when_silent(socket, self.limits.keepalive) {
             log::debug!("tunnel {}: TCP keep-alive: {error}", self.identity.id);
         }
     }
