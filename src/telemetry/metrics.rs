@@ -45,6 +45,7 @@ pub struct Metrics {
     target_healthy: IntGaugeVec,
     health_checks: IntCounterVec,
     target_connect_errors: IntCounterVec,
+    certificate_not_after: IntGaugeVec,
     config_last_reload: IntGauge,
     reloads: [IntCounter; 2],
     old_generations: IntGauge,
@@ -177,6 +178,11 @@ impl Metrics {
                 "Connections to a target, for requests, that failed.",
                 target,
             )?,
+            certificate_not_after: families.gauge(
+                "certificate_not_after_timestamp_seconds",
+                "When a certificate expires.",
+                &["certificate"],
+            )?,
             config_last_reload: families.one_gauge(
                 "config_last_reload_timestamp_seconds",
                 "When the running configuration was applied.",
@@ -208,11 +214,23 @@ impl Metrics {
 
     /// Notes that a configuration was applied just now.
     pub fn configured(&self) {
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
-        self.config_last_reload
-            .set(i64::try_from(now.as_secs()).unwrap_or(i64::MAX));
+        self.config_last_reload.set(timestamp(SystemTime::now()));
+    }
+
+    /// Shows when these certificates expire, and no others.
+    pub fn show_certificates(&self, certificates: &[(&str, SystemTime)]) {
+        let family = &self.certificate_not_after;
+        for (name, not_after) in certificates {
+            let expires = timestamp(*not_after);
+            family.with_label_values(&[name]).set(expires);
+        }
+        let is_shown = |name: &str| certificates.iter().any(|(shown, _)| *shown == name);
+        for name in label_values(family, "certificate") {
+            if !is_shown(&name) {
+                // One that is not there needs no removing.
+                family.remove_label_values(&[&name]).ok();
+            }
+        }
     }
 
     /// Notes that a configuration was read while another was running, and whether it was applied.
@@ -360,6 +378,21 @@ impl Metrics {
     }
 }
 
+/// Seconds since 1970.
+fn timestamp(moment: SystemTime) -> i64 {
+    let since = moment.duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}
+
+/// The values that a label has in a family.
+fn label_values(family: &IntGaugeVec, label: &str) -> Vec<String> {
+    let families = family.collect();
+    let children = families.iter().flat_map(|family| family.get_metric());
+    let labels = children.flat_map(|child| child.get_label());
+    let values = labels.filter(|found| found.name() == label);
+    values.map(|found| found.value().to_owned()).collect()
+}
+
 /// The counters of one forwarding rule.
 pub struct RuleMetrics {
     unmatched: Arc<CodeCounters>,
@@ -383,6 +416,11 @@ impl RuleMetrics {
         self.handshake_seconds.observe(took.as_secs_f64());
     }
 
+    /// Counts a refusal, of what may have been no exchange yet.
+    pub fn refuse(&self, reason: RefusalReason) {
+        self.refusals[reason as usize].inc();
+    }
+
     /// Counts an exchange that is over. `requests` are the counters of the HTTP rule that matched, if one did.
     pub fn count(&self, record: &Record, requests: Option<&Arc<CodeCounters>>) {
         requests.unwrap_or(&self.unmatched).count(record.status);
@@ -391,7 +429,7 @@ impl RuleMetrics {
         self.bytes_out
             .inc_by(record.bytes.response_header + record.bytes.response_body);
         if let Some(reason) = record.refusal {
-            self.refusals[reason as usize].inc();
+            self.refuse(reason);
         }
         let seconds = if record.upgraded {
             &self.tunnel_seconds
