@@ -58,6 +58,8 @@ edge: export PATH := $(PATH):/usr/sbin
 edge: tools $(VENV)/ready
 	@$(call need,systemd-analyze,systemd)
 	@$(call need,logrotate,logrotate)
+	@$(call need,openssl,openssl)
+	@$(call need,curl,curl)
 	cargo test --locked --test edge
 
 bench: export PATH := $(PATH):/usr/sbin

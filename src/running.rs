@@ -15,7 +15,7 @@ use crate::config::file::{self, File};
 use crate::config::problem::{Problem, Problems};
 use crate::config::{self, Loaded};
 use crate::drain::{Drain, Eviction, Evictions, Gauges, TargetId};
-use crate::listener::{ForwardingRule, Listeners, Plan, Sockets, TargetGroups};
+use crate::listener::{ForwardingRule, Listeners, Plan, Sockets, TargetGroups, Tickets, Tls};
 use crate::target_group::Fleet;
 use crate::telemetry::CloseReason;
 use crate::telemetry::access_log::{AccessLog, Output};
@@ -40,6 +40,7 @@ pub struct Running {
     pub generations: Generations,
     /// Where the configuration is read from again; `None` if it is no file.
     path: Option<PathBuf>,
+    tickets: Tickets,
     evictions: Evictions,
     file: Mutex<Arc<File>>,
 }
@@ -72,6 +73,7 @@ impl Running {
             metrics: Arc::clone(&metrics),
             drain: Arc::clone(&drain),
         };
+        let tickets = Tickets::new().map_err(|error| one(problem("certificates", error)))?;
         let (address, socket) = new.admin.ok_or_else(Vec::new)?;
         let running = Running {
             fleet: Fleet::new(Arc::clone(&metrics)),
@@ -82,6 +84,7 @@ impl Running {
             drain,
             log,
             metrics,
+            tickets,
             path: path.map(Path::to_owned),
             file: Mutex::new(Arc::new(file)),
         };
@@ -197,7 +200,7 @@ impl Running {
             .collect();
         let mut plan = Plan::new();
         for (place, rule) in file.forwarding_rules.iter().enumerate() {
-            let built = ForwardingRule::build(rule, &groups, &self.metrics).map_err(|word| {
+            let built = self.rule(rule, file, &groups).map_err(|word| {
                 vec![problem(
                     &path_of(place),
                     format!("cannot be used: {word:?}"),
@@ -206,7 +209,23 @@ impl Running {
             plan.push((Arc::new(built), sockets.remove(&rule.listen)));
         }
         self.listeners.change(plan);
+        let certificates = file.certificates.iter();
+        let ends: Vec<_> = certificates
+            .map(|one| (one.name.as_str(), one.not_after))
+            .collect();
+        self.metrics.show_certificates(&ends);
         Ok(())
+    }
+
+    fn rule(
+        &self,
+        rule: &file::ForwardingRule,
+        file: &File,
+        groups: &TargetGroups,
+    ) -> Result<ForwardingRule, String> {
+        let build = |tls| Tls::build(tls, &file.certificates, &self.tickets);
+        let tls = rule.tls.as_ref().map(build).transpose()?;
+        ForwardingRule::build(rule, groups, tls, &self.metrics)
     }
 
     /// Empties the targets that are gone, and those whose maintenance asks for it.

@@ -223,6 +223,8 @@ mod tests {
             "clientTimeout",
             "tunnel",
             "serverCertificates",
+            "minTlsVersion",
+            "strictSni",
             "negate",
             "dropQuery",
             "statusCode",

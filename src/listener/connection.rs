@@ -3,8 +3,10 @@
 //! Pingora makes an exchange once it has a head. What it answers before that (a head it cannot parse, CONNECT), and a head
 //! that never came, leave their record here: [`Turn`] writes it when no exchange began.
 
+use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::pin::pin;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -12,14 +14,15 @@ use pingora::apps::{HttpServerApp, ReusedHttpStream};
 use pingora::protocols::http::ServerSession;
 use pingora::server::ShutdownWatch;
 use tokio::net::TcpStream;
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use super::ForwardingRule;
+use super::{ForwardingRule, Tls};
 use crate::drain::Drain;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::Active;
-use crate::telemetry::{CloseReason, Record, RefusalReason};
-use crate::tunnel::{ClientEnd, Tap, Wire};
+use crate::telemetry::{CloseReason, Record, RefusalReason, TlsSession};
+use crate::tunnel::{ClientEnd, ClientStream, LAST_CHANCE, Tap, Wire};
 
 tokio::task_local! {
     /// The connection that the running task serves.
@@ -40,6 +43,7 @@ pub struct Connection {
     pub log: AccessLog,
     /// After which silence the system probes the client.
     pub keepalive: Duration,
+    tls: OnceLock<Arc<TlsSession>>,
     /// Cancelled when its listener closes: it should end after the next answer.
     closing: CancellationToken,
     /// Is one of those that the drain waits for.
@@ -69,6 +73,7 @@ impl Connection {
             wire: Arc::default(),
             drain,
             log,
+            tls: OnceLock::new(),
             closing,
             _client: drain_client,
             _open: open,
@@ -78,6 +83,19 @@ impl Connection {
     /// Whether it should end after the present request.
     pub fn is_leaving(&self) -> bool {
         self.closing.is_cancelled()
+    }
+
+    /// Whether it is encrypted.
+    pub fn is_tls(&self) -> bool {
+        self.tls.get().is_some()
+    }
+
+    /// The record of an exchange that begins now.
+    pub fn record(&self, rule: &ForwardingRule) -> Record {
+        Record {
+            tls: self.tls.get().cloned(),
+            ..Record::begin(Arc::clone(&rule.name), self.client)
+        }
     }
 
     /// Serves the connection to its end, or until all connections are told to stop.
@@ -101,6 +119,9 @@ impl Connection {
         app: Arc<A>,
         shutdown: ShutdownWatch,
     ) {
+        let Some(stream) = self.welcome(stream).await else {
+            return;
+        };
         let draining = self.drain.began().clone();
         let tap = Tap::new(stream, Arc::clone(&self.wire), draining);
         let mut session = ServerSession::new_http1(Box::new(tap));
@@ -116,6 +137,60 @@ impl Connection {
             if let Some(settings) = settings {
                 settings.apply_to_session(&mut session);
             }
+        }
+    }
+
+    /// What requests are read from: where the rule has TLS, there is a handshake first. `None` if nothing comes of that.
+    async fn welcome(&self, socket: TcpStream) -> Option<ClientStream> {
+        let rule = self.rule.load_full();
+        match &rule.tls {
+            Some(tls) => Box::pin(self.shake_hands(&rule, tls, socket)).await,
+            None => Some(ClientStream::Plain(socket)),
+        }
+    }
+
+    /// A client that says nothing at all is left without a word, and not counted.
+    async fn shake_hands(
+        &self,
+        rule: &ForwardingRule,
+        tls: &Tls,
+        socket: TcpStream,
+    ) -> Option<ClientStream> {
+        let mut late = pin!(self.is_late(rule.client_timeout));
+        let mut first = [0];
+        let is_silent = tokio::select! {
+            first = socket.peek(&mut first) => !matches!(first, Ok(1)),
+            () = &mut late => true,
+        };
+        if is_silent {
+            return None;
+        }
+        let shaken = tokio::select! {
+            shaken = tls.accept(socket) => shaken,
+            () = &mut late => Err(io::ErrorKind::TimedOut.into()),
+        };
+        match shaken {
+            Ok((stream, session)) => {
+                self.tls.set(Arc::new(session)).ok();
+                Some(stream)
+            }
+            Err(error) => {
+                log::debug!("{}: TLS handshake: {error}", self.client);
+                rule.metrics.refuse(RefusalReason::TlsHandshake);
+                None
+            }
+        }
+    }
+
+    /// Returns when a client that has not asked anything yet has had its time.
+    async fn is_late(&self, limit: Duration) {
+        let last_chance = async {
+            self.drain.began().cancelled().await;
+            sleep(LAST_CHANCE).await;
+        };
+        tokio::select! {
+            () = sleep(limit) => {}
+            () = last_chance => {}
         }
     }
 
@@ -143,7 +218,7 @@ impl<'a> Turn<'a> {
             connection,
             exchanges_before: wire.exchanges(),
             written_before: wire.written(),
-            record: Record::begin(Arc::clone(&rule.name), connection.client),
+            record: connection.record(&rule),
             rule,
         }
     }

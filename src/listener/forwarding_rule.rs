@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::Tls;
 use crate::config::file;
 use crate::rules::{Action, Response, Rules};
 use crate::target_group::{Target, TargetGroup};
@@ -24,6 +25,8 @@ pub struct ForwardingRule {
     pub listen: SocketAddr,
     /// How long to wait for the client: for a head, for progress of a body or of the answer, for the next request.
     pub client_timeout: Duration,
+    /// What it shakes hands with before any HTTP; `None` where it is plain.
+    pub tls: Option<Tls>,
     /// After which silence the system probes its clients, where the route of a tunnel says nothing else.
     pub keepalive: Duration,
     /// Its HTTP rules.
@@ -38,6 +41,7 @@ impl ForwardingRule {
     pub fn build(
         rule: &file::ForwardingRule,
         groups: &TargetGroups,
+        tls: Option<Tls>,
         metrics: &Metrics,
     ) -> Result<Self, String> {
         let route = |group: &str, tunnel: &file::Tunnel| {
@@ -56,6 +60,7 @@ impl ForwardingRule {
             name: rule.name.as_str().into(),
             listen: rule.listen,
             client_timeout: rule.client_timeout,
+            tls,
             keepalive: rule.tunnel.tcp_keepalive,
             http_rules: rules.iter().map(counters).collect(),
             rules,

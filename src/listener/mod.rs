@@ -5,9 +5,11 @@
 //! the rest of a connection's life is Pingora's `process_new_http`. A loop can be ended, and begun again, at any time; what was
 //! accepted goes on.
 
+mod certificates;
 mod connection;
 mod forwarding_rule;
 mod sockets;
+mod tls;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -29,6 +31,7 @@ use crate::tunnel::probe_when_silent;
 pub use connection::{CONNECTION, Connection};
 pub use forwarding_rule::{ForwardingRule, Route, TargetGroups};
 pub use sockets::Sockets;
+pub use tls::{Tickets, Tls};
 
 /// How long a listener rests when the process or the machine has run out of something.
 const REST: Duration = Duration::from_millis(100);

@@ -124,6 +124,14 @@ impl Exchange {
         self.connection.client.ip()
     }
 
+    /// How the client came: `http` or `https`.
+    pub(super) fn scheme(&self) -> &'static str {
+        match self.connection.is_tls() {
+            true => "https",
+            false => "http",
+        }
+    }
+
     /// The X-Request-Id.
     pub(super) fn tracking_id(&self) -> &str {
         &self.ledger.record.tracking_id

@@ -35,7 +35,7 @@ pub(super) fn tell_target(exchange: &Exchange, request: &mut RequestHeader) -> R
         request.remove_header(name);
     }
     request.insert_header(X_FORWARDED_FOR, ip_text(exchange.client_ip()))?;
-    request.insert_header(X_FORWARDED_PROTO, "http")?;
+    request.insert_header(X_FORWARDED_PROTO, exchange.scheme())?;
     request.insert_header(X_REQUEST_ID, exchange.tracking_id())?;
     match request.headers.get(HOST).cloned() {
         Some(host) => request.insert_header(X_FORWARDED_HOST, host)?,

@@ -29,7 +29,7 @@ impl Ledger {
     /// The ledger of an exchange that begins now.
     pub(super) fn begin(connection: &Arc<Connection>, rule: &ForwardingRule) -> Self {
         Ledger {
-            record: Record::begin(Arc::clone(&rule.name), connection.client),
+            record: connection.record(rule),
             http_rule: None,
             route: None,
             connection: Arc::clone(connection),

@@ -73,7 +73,9 @@ impl Refusal {
     /// The status of the answer.
     pub fn status(self) -> u16 {
         match self.reason {
-            RefusalReason::BadRequest | RefusalReason::BadHandshake => 400,
+            RefusalReason::BadRequest
+            | RefusalReason::BadHandshake
+            | RefusalReason::TlsHandshake => 400,
             RefusalReason::NoMatchingRule => 404,
             RefusalReason::ConnectMethod => 405,
             RefusalReason::ClientTimeout => 408,

@@ -5,6 +5,7 @@
 //! Pingora's hands, and they give their sockets to a [`relay`](self). From there a tunnel is one small task. Its
 //! [`Handle`] is what others know of it and reach it by; [`Tunnels`] holds all of them.
 
+mod client_stream;
 mod clocks;
 mod ending;
 mod flow;
@@ -25,14 +26,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
+use tokio::net::TcpStream;
 use tokio_util::task::TaskTracker;
 
+pub use client_stream::ClientStream;
 pub use clocks::Clocks;
 pub use ending::{Ending, OnEnd};
 pub use handle::{Handle, Identity};
 pub use limits::Limits;
 use relay::{End, Relay, Rules};
-pub use tap::Tap;
+pub use tap::{LAST_CHANCE, Tap};
 pub use target_tap::Dialler;
 pub use wire::{ClientEnd, Phase, Wire};
 
@@ -139,7 +142,7 @@ impl fmt::Debug for Opening {
 }
 
 impl Opening {
-    fn open(self, client: End, target: End) {
+    fn open(self, client: End<ClientStream>, target: End<TcpStream>) {
         let rules = Rules {
             limits: self.limits,
             probes_client: self.limits.keepalive != self.client_keepalive,

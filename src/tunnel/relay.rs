@@ -16,7 +16,7 @@ use super::ending::{Ending, OnEnd, Verdict};
 use super::flow::{Flow, Pumped};
 use super::frames::{Sender, close_frame};
 use super::limits::Limits;
-use super::{Clocks, Entry, Handle, probe_when_silent, random};
+use super::{ClientStream, Clocks, Entry, Handle, probe_when_silent, random};
 use crate::telemetry::CloseReason;
 
 const SCRATCH: usize = 64 << 10;
@@ -34,10 +34,10 @@ pub(super) struct Rules {
     pub(super) probes_client: bool,
 }
 
-/// A socket, and what was read from it already.
+/// One end of a tunnel, and what was read from it already.
 #[derive(Debug)]
-pub(super) struct End {
-    pub(super) stream: TcpStream,
+pub(super) struct End<S> {
+    pub(super) stream: S,
     pub(super) early: Vec<u8>,
 }
 
@@ -45,7 +45,7 @@ pub(super) struct Relay {
     handle: Arc<Handle>,
     clocks: Arc<Clocks>,
     limits: Limits,
-    client: TcpStream,
+    client: ClientStream,
     target: TcpStream,
     inward: Flow,
     outward: Flow,
@@ -70,8 +70,8 @@ impl Relay {
         handle: Arc<Handle>,
         clocks: Arc<Clocks>,
         rules: Rules,
-        client: End,
-        target: End,
+        client: End<ClientStream>,
+        target: End<TcpStream>,
         on_end: OnEnd,
         entry: Entry,
     ) -> Self {
@@ -201,7 +201,7 @@ impl Relay {
     }
 
     fn probe(&self) {
-        let client = self.probes_client.then_some(&self.client);
+        let client = self.probes_client.then(|| self.client.socket());
         for socket in client.into_iter().chain([&self.target]) {
             if let Err(error) = probe_when_silent(socket, self.limits.keepalive) {
                 log::debug!(
@@ -271,6 +271,7 @@ impl Future for Relay {
         let relay = self.get_mut();
         relay.handle.wakes(cx.waker());
         if relay.handle.is_cut() {
+            relay.client.say_goodbye(cx);
             relay.report(relay.verdict.reason());
             return Poll::Ready(());
         }
@@ -284,6 +285,7 @@ impl Future for Relay {
         }
         has_more |= relay.look_at_clocks(now);
         if relay.inward.is_over() && relay.outward.is_over() {
+            relay.client.say_goodbye(cx);
             relay.report(relay.verdict.reason());
             return Poll::Ready(());
         }
@@ -319,7 +321,7 @@ mod tests {
     type Endings = Arc<Mutex<Vec<Ending>>>;
 
     /// A connection: the relay's end, and the other.
-    async fn connection() -> (End, TcpStream) {
+    async fn connection() -> (End<TcpStream>, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (ours, theirs) = tokio::join!(listener.accept(), TcpStream::connect(address));
@@ -335,6 +337,10 @@ mod tests {
     /// A relay, the other ends of its sockets, what it reports, and its handle.
     async fn relay(limits: Limits) -> (Relay, [TcpStream; 2], Endings, Arc<Handle>) {
         let ((client, far_client), (target, far_target)) = (connection().await, connection().await);
+        let client = End {
+            stream: ClientStream::Plain(client.stream),
+            early: client.early,
+        };
         let tunnels = Arc::new(Tunnels::new(TaskTracker::new()));
         let handle = Arc::new(handle());
         let entry = Entry::add(&tunnels, &handle);

@@ -20,19 +20,18 @@ use pingora::protocols::{
     TimingDigest, UniqueID, UniqueIDType,
 };
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufWriter, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::heads::{Answer, HeadEnd};
 use super::relay::End;
-use super::{ClientEnd, Phase, Wire};
+use super::{ClientEnd, ClientStream, Phase, Wire};
 
 /// Lets a head and a short body leave together. Whoever waits for the client sends it first: Pingora does not, within a body
 /// of a known length.
 const WRITE_BUFFER: usize = 1460;
 /// How long a connection that has not said anything yet may stay once a drain has begun.
-const LAST_CHANCE: Duration = Duration::from_secs(1);
+pub const LAST_CHANCE: Duration = Duration::from_secs(1);
 const HEAD_EXPIRED: &[u8] =
     b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
 
@@ -40,7 +39,7 @@ const HEAD_EXPIRED: &[u8] =
 #[derive(Debug)]
 pub struct Tap {
     /// `None` once it was handed over.
-    stream: Option<BufWriter<TcpStream>>,
+    stream: Option<BufWriter<ClientStream>>,
     wire: Arc<Wire>,
     draining: CancellationToken,
     head: HeadEnd,
@@ -68,7 +67,7 @@ struct Clock {
 impl Tap {
     /// Taps a stream. A head has the limit that the wire tells from its first byte, and the wait for that byte as long. When
     /// `draining` is cancelled, a connection that waits between two requests ends.
-    pub fn new(stream: TcpStream, wire: Arc<Wire>, draining: CancellationToken) -> Self {
+    pub fn new(stream: ClientStream, wire: Arc<Wire>, draining: CancellationToken) -> Self {
         Tap {
             stream: Some(BufWriter::with_capacity(WRITE_BUFFER, stream)),
             wire,
@@ -140,7 +139,7 @@ impl Tap {
             limit = limit.min(LAST_CHANCE);
         }
         ready!(self.poll_clock(cx, limit));
-        self.expire_head();
+        self.expire_head(cx);
         Poll::Ready(Ok(()))
     }
 
@@ -242,12 +241,13 @@ impl Tap {
     }
 
     /// Tells a client that has begun a head; one that has said nothing is left without a word.
-    fn expire_head(&mut self) {
+    fn expire_head(&mut self, cx: &mut Context<'_>) {
         self.wire.ended(ClientEnd::HeadExpired);
         let Some(stream) = self.stream.as_mut().filter(|_| self.wire.head_read() > 0) else {
             return;
         };
-        if let Ok(count) = stream.get_mut().try_write(HEAD_EXPIRED) {
+        let stream = stream.get_mut();
+        if let Poll::Ready(Ok(count)) = Pin::new(stream).poll_write(cx, HEAD_EXPIRED) {
             self.wire.count_written(&HEAD_EXPIRED[..count]);
         }
     }
@@ -377,7 +377,7 @@ impl UniqueID for Tap {
     fn id(&self) -> UniqueIDType {
         self.stream
             .as_ref()
-            .map_or(-1, |stream| stream.get_ref().as_raw_fd())
+            .map_or(-1, |stream| stream.get_ref().socket().as_raw_fd())
     }
 }
 

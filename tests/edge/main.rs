@@ -23,5 +23,6 @@ mod rules;
 mod service;
 mod targets;
 mod timeouts;
+mod tls;
 mod tunnels;
 mod upgrade;

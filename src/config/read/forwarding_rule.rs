@@ -8,7 +8,7 @@ use super::super::tree::{Mapping, Node};
 use super::super::unique::Unique;
 use super::super::words::quoted;
 use super::addresses::Addresses;
-use super::{defaults, http_rule, refuse_unless_empty, tunnel};
+use super::{Named, defaults, http_rule, tls, tunnel};
 
 pub(super) const KEYS: &[&str] = &[
     "name",
@@ -17,37 +17,50 @@ pub(super) const KEYS: &[&str] = &[
     "listenerPort",
     "clientTimeout",
     "serverCertificates",
+    "minTlsVersion",
+    "strictSni",
     "tunnel",
     "httpRules",
 ];
 
-/// `groups` are the names that `targetGroup` may say.
+const PROTOCOLS: &[(&str, Protocol)] = &[("HTTP", Protocol::Http), ("HTTPS", Protocol::Https)];
+
+/// Certificates mean TLS, whichever it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Protocol {
+    Http,
+    Https,
+}
+
+/// `named` is what the rule may name.
 pub(super) fn read(
     node: Node,
     names: &mut Unique<String>,
     addresses: &mut Addresses,
-    groups: &HashSet<&str>,
+    named: &Named,
 ) -> Option<ForwardingRule> {
     let node = node.unwrapped()?;
     let mapping = node.mapping(KEYS)?;
     let name = mapping.required("name", |node| node.name(names));
-    let protocol = mapping.required("protocol", |node| node.choice(&[("HTTP", ())], &["HTTPS"]));
+    let protocol = mapping.required("protocol", |node| node.choice(PROTOCOLS, &[]));
     let listen = listen(&mapping);
     if let Some(listen) = listen {
         addresses.enter(listen, node.path(), &mapping, "listenerPort");
     }
     let client_timeout = mapping.or("clientTimeout", defaults::CLIENT_TIMEOUT, Node::duration);
-    if let Some(node) = mapping.get("serverCertificates") {
-        refuse_unless_empty(&node, "TLS is not supported yet");
+    let tls = tls::read(&mapping, &named.certificates);
+    if protocol == Some(Protocol::Https) && matches!(tls, Some(None)) {
+        mapping.problem::<()>("protocol", "HTTPS needs serverCertificates");
     }
     let tunnel = tunnel::read(&mapping, &Tunnel::default());
     let outer = tunnel.clone().unwrap_or_default();
-    let http_rules = http_rules(&mapping, groups, &outer);
+    let http_rules = http_rules(&mapping, &named.target_groups, &outer);
     protocol?;
     Some(ForwardingRule {
         name: name?,
         listen: listen?,
         client_timeout: client_timeout?,
+        tls: tls?,
         tunnel: tunnel?,
         http_rules: http_rules?,
     })

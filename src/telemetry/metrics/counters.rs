@@ -30,6 +30,11 @@ impl RuleMetrics {
         self.handshake_seconds.observe(took.as_secs_f64());
     }
 
+    /// Counts a refusal, of what may have been no exchange yet.
+    pub fn refuse(&self, reason: RefusalReason) {
+        self.refusals[reason as usize].inc();
+    }
+
     /// Counts an exchange that is over. `requests` are the counters of the HTTP rule that matched, if one did.
     pub fn count(&self, record: &Record, requests: Option<&Arc<CodeCounters>>) {
         requests.unwrap_or(&self.unmatched).count(record.status);
@@ -38,7 +43,7 @@ impl RuleMetrics {
         self.bytes_out
             .inc_by(record.bytes.response_header + record.bytes.response_body);
         if let Some(reason) = record.refusal {
-            self.refusals[reason as usize].inc();
+            self.refuse(reason);
         }
         let seconds = if record.upgraded {
             &self.tunnel_seconds

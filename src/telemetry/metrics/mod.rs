@@ -57,6 +57,7 @@ pub struct Metrics {
     target_healthy: IntGaugeVec,
     health_checks: IntCounterVec,
     target_connect_errors: IntCounterVec,
+    certificate_not_after: IntGaugeVec,
     config_last_reload: IntGauge,
     reloads: [IntCounter; 2],
     old_generations: IntGauge,
@@ -150,6 +151,11 @@ impl Metrics {
                 "Connections to a target, for requests, that failed.",
                 target,
             )?,
+            certificate_not_after: families.gauge(
+                "certificate_not_after_timestamp_seconds",
+                "When a certificate expires.",
+                &["certificate"],
+            )?,
             config_last_reload: families.one_gauge(
                 "config_last_reload_timestamp_seconds",
                 "When the running configuration was applied.",
@@ -182,11 +188,23 @@ impl Metrics {
 
     /// Notes that a configuration was applied just now.
     pub fn configured(&self) {
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
-        self.config_last_reload
-            .set(i64::try_from(now.as_secs()).unwrap_or(i64::MAX));
+        self.config_last_reload.set(timestamp(SystemTime::now()));
+    }
+
+    /// Shows when these certificates expire, and no others.
+    pub fn show_certificates(&self, certificates: &[(&str, SystemTime)]) {
+        let family = &self.certificate_not_after;
+        for (name, not_after) in certificates {
+            let expires = timestamp(*not_after);
+            family.with_label_values(&[name]).set(expires);
+        }
+        let is_shown = |name: &str| certificates.iter().any(|(shown, _)| *shown == name);
+        for name in label_values(family, "certificate") {
+            if !is_shown(&name) {
+                // One that is not there needs no removing.
+                family.remove_label_values(&[&name]).ok();
+            }
+        }
     }
 
     /// Notes that a configuration was read while another was running, and whether it was applied.
@@ -347,6 +365,21 @@ impl Metrics {
                 .with_label_values(&[target_group, &target]),
         }
     }
+}
+
+/// Seconds since 1970.
+fn timestamp(moment: SystemTime) -> i64 {
+    let since = moment.duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}
+
+/// The values that a label has in a family.
+fn label_values(family: &IntGaugeVec, label: &str) -> Vec<String> {
+    let families = family.collect();
+    let children = families.iter().flat_map(|family| family.get_metric());
+    let labels = children.flat_map(|child| child.get_label());
+    let values = labels.filter(|found| found.name() == label);
+    values.map(|found| found.value().to_owned()).collect()
 }
 
 #[cfg(test)]
