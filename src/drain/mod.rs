@@ -39,7 +39,7 @@ const SECOND: Duration = Duration::from_secs(1);
 /// What the process and its connections know of the end.
 #[derive(Debug)]
 pub struct Drain {
-    /// The open connections and tunnels.
+    /// The open connections and tunnels, and what accepts them.
     pub connections: TaskTracker,
     /// The open tunnels.
     pub tunnels: Arc<Tunnels>,

@@ -195,7 +195,11 @@ impl Listeners {
             listeners: Arc::clone(self),
         };
         match listener.socket.try_clone() {
-            Ok(socket) => drop(self.runtime.spawn(entrance.accept(socket))),
+            // The end of the process waits for what it has yet to accept.
+            Ok(socket) => {
+                let accepting = entrance.accept(socket);
+                self.drain.connections.spawn_on(accepting, &self.runtime);
+            }
             Err(error) => log::error!("{}: cannot be accepted on: {error}", entrance.address()),
         }
     }
