@@ -59,6 +59,8 @@ edge: tools $(VENV)/ready
 	@$(call need,systemd-analyze,systemd)
 	@$(call need,logrotate,logrotate)
 	@$(call need,haproxy,haproxy)
+	@$(call need,openssl,openssl)
+	@$(call need,curl,curl)
 	cargo test --locked --test edge
 
 bench: export PATH := $(PATH):/usr/sbin

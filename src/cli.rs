@@ -41,6 +41,10 @@ pub enum Command {
         /// Another program than this one
         #[arg(long, value_name = "PATH")]
         binary: Option<PathBuf>,
+
+        /// Where the running process is, if the file has another server.upgradeSocket by now
+        #[arg(long, value_name = "PATH")]
+        socket: Option<PathBuf>,
     },
 
     /// Start a program that does not belong to us

@@ -3,8 +3,8 @@
 //! The road of a request, and the room for each stop:
 //!
 //! ```text
-//! accept ── whose? ── parse ── match rule ── pick target ── forward ── 101 ── tunnel ── close ── log
-//! listener/                    rules/        target_group/  proxy/           tunnel/            telemetry/
+//! accept ── whose? ── TLS ── parse ── match rule ── pick target ── forward ── 101 ── tunnel ── close ── log
+//! listener/                           rules/        target_group/  proxy/           tunnel/            telemetry/
 //! ```
 //!
 //! A *forwarding rule* is a listening address with ordered *HTTP rules*; an HTTP rule has *conditions* and an action:

@@ -40,8 +40,9 @@ fn run(arguments: &Arguments) -> Result<(), String> {
         println!("culvert: {name}: ok");
         return Ok(());
     }
-    if let Some(Command::Upgrade { binary }) = &arguments.command {
-        let done = upgrade::ask(&file, &arguments.conf, binary.as_deref())?;
+    if let Some(Command::Upgrade { binary, socket }) = &arguments.command {
+        let socket = socket.as_ref().or(file.server.upgrade_socket.as_ref());
+        let done = upgrade::ask(socket, &arguments.conf, binary.as_deref())?;
         println!("{done}");
         return Ok(());
     }

@@ -16,7 +16,7 @@ use crate::config::problem::{Problem, Problems};
 use crate::config::{self, Loaded};
 use crate::drain::{Drain, Eviction, Evictions, Gauges, TargetId};
 use crate::limits;
-use crate::listener::{ForwardingRule, Listeners, Plan, Sockets, TargetGroups};
+use crate::listener::{ForwardingRule, Listeners, Plan, Sockets, TargetGroups, Tickets, Tls};
 use crate::target_group::Fleet;
 use crate::telemetry::CloseReason;
 use crate::telemetry::access_log::{AccessLog, Output};
@@ -41,6 +41,7 @@ pub struct Running {
     pub generations: Generations,
     /// Where the configuration is read from again; `None` if it is no file.
     path: Option<PathBuf>,
+    tickets: Tickets,
     evictions: Evictions,
     file: Mutex<Arc<File>>,
 }
@@ -64,6 +65,7 @@ impl Running {
         let drain = Arc::new(Drain::new(Gauges {
             draining: metrics.draining.clone(),
             remaining: metrics.drain_remaining.clone(),
+            lost: metrics.access_log_dropped.clone(),
         }));
         let threads = file.server.threads;
         let listeners = Listeners::new(Arc::clone(&drain), log.clone(), threads)
@@ -72,6 +74,7 @@ impl Running {
             metrics: Arc::clone(&metrics),
             drain: Arc::clone(&drain),
         };
+        let tickets = Tickets::new().map_err(|error| one(problem("certificates", error)))?;
         let (address, socket) = new.admin.ok_or_else(Vec::new)?;
         let running = Running {
             fleet: Fleet::new(Arc::clone(&metrics)),
@@ -82,6 +85,7 @@ impl Running {
             drain,
             log,
             metrics,
+            tickets,
             path: path.map(Path::to_owned),
             file: Mutex::new(Arc::new(file)),
         };
@@ -101,6 +105,17 @@ impl Running {
         self.path.as_deref()
     }
 
+    /// Accepts nothing at the start, but when it is told to resume: another process still does.
+    pub fn hold(&self) {
+        self.listeners.hold();
+        self.admin.hold();
+    }
+
+    /// Whether everything is there for accepting.
+    pub fn is_started(&self) -> bool {
+        self.listeners.is_started() && self.admin.is_started()
+    }
+
     /// Stops accepting. Whoever shares the sockets accepts.
     pub fn pause(&self) {
         self.listeners.pause();
@@ -113,10 +128,11 @@ impl Running {
         self.admin.resume();
     }
 
-    /// Gives up the sockets: they are another process's.
+    /// Gives up the sockets, and checks no health any more: both are another process's.
     pub fn leave(&self) {
         self.listeners.close();
         self.admin.close();
+        self.fleet.build(&[]);
     }
 
     /// Reads the configuration again and applies it, or says in the diagnostics, and in the error, why not.
@@ -186,7 +202,7 @@ impl Running {
             .collect();
         let mut plan = Plan::new();
         for (place, rule) in file.forwarding_rules.iter().enumerate() {
-            let built = ForwardingRule::build(rule, &groups, &self.metrics).map_err(|word| {
+            let built = self.rule(rule, file, &groups).map_err(|word| {
                 vec![problem(
                     &path_of(place),
                     format!("cannot be used: {word:?}"),
@@ -195,7 +211,23 @@ impl Running {
             plan.push((Arc::new(built), sockets.remove(&rule.listen)));
         }
         self.listeners.change(plan);
+        let certificates = file.certificates.iter();
+        let ends: Vec<_> = certificates
+            .map(|one| (one.name.as_str(), one.not_after))
+            .collect();
+        self.metrics.show_certificates(&ends);
         Ok(())
+    }
+
+    fn rule(
+        &self,
+        rule: &file::ForwardingRule,
+        file: &File,
+        groups: &TargetGroups,
+    ) -> Result<ForwardingRule, String> {
+        let build = |tls| Tls::build(tls, &file.certificates, &self.tickets);
+        let tls = rule.tls.as_ref().map(build).transpose()?;
+        ForwardingRule::build(rule, groups, tls, &self.metrics)
     }
 
     /// Empties the targets that are gone, and those whose maintenance asks for it.

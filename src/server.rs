@@ -15,7 +15,7 @@ use crate::config::problem::Problems;
 use crate::listener::{Serve, Sockets};
 use crate::proxy::Proxy;
 use crate::running::Running;
-use crate::signals::Signals;
+use crate::signals::{self, Signals};
 use crate::steward::Steward;
 use crate::upgrade::{Inherited, InheritedDoor, Predecessor};
 use crate::{daemon, limits};
@@ -32,15 +32,18 @@ pub fn serve(path: Option<&Path>, file: File, succeeds: bool) -> Result<(), Stri
     let mut predecessor = succeeds
         .then(|| Predecessor::find(&file).map_err(named))
         .transpose()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| named(error.to_string()))?;
+    // Those that are meant for a process that serves do not end one that waits.
+    let ignored = runtime.block_on(async { signals::ignore() });
+    ignored.map_err(|error| named(format!("signals cannot be received: {error}")))?;
     let inherited = predecessor
         .as_mut()
         .map(Predecessor::take_over)
         .transpose()?;
     // Signals are orders from here on; whoever reads them later gets those that came before.
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| named(error.to_string()))?;
     let signals = runtime.block_on(async { Signals::install() });
     let signals = signals.map_err(|error| named(format!("signals cannot be received: {error}")))?;
     match build(path, &name, file, inherited) {

@@ -40,6 +40,15 @@ impl Order {
     }
 }
 
+/// From here on SIGHUP and SIGUSR1 do not end the process.
+pub fn ignore() -> io::Result<()> {
+    for kind in [SignalKind::hangup(), SignalKind::user_defined1()] {
+        // The handler stays when what it was installed for is gone.
+        drop(signal(kind)?);
+    }
+    Ok(())
+}
+
 /// The signals as they come.
 pub struct Signals {
     terminate: Signal,

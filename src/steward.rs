@@ -4,6 +4,7 @@
 //! is over, so none of its own waiting applies.
 
 use std::io;
+use std::net::Shutdown;
 use std::path::Path;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -84,10 +85,18 @@ impl Steward {
             desk: Mutex::default(),
             running,
         };
+        let prepared = steward.prepare_pid_file();
         match &predecessor {
-            Some(_) => steward.running.drain.be_silent(),
-            None => steward.write_pid_file()?,
+            Some(predecessor) => {
+                if let Err(reason) = &prepared {
+                    predecessor.fail(reason);
+                }
+                steward.running.drain.be_silent();
+                steward.running.hold();
+            }
+            None => steward.put_pid_file()?,
         }
+        prepared?;
         *lock(&steward.desk) = Some(Desk {
             signals,
             requests,
@@ -96,15 +105,18 @@ impl Steward {
         Ok(steward)
     }
 
-    fn write_pid_file(&self) -> Result<(), String> {
-        let file = self.running.file();
-        let Some(path) = &file.server.pid_file else {
-            return Ok(());
-        };
-        let written = PidFile::write(path)
-            .map_err(|error: io::Error| format!("server.pidFile: {}: {error}", path.display()))?;
-        *lock(&self.pid_file) = Some(written);
+    fn prepare_pid_file(&self) -> Result<(), String> {
+        if let Some(path) = &self.running.file().server.pid_file {
+            let named = |error| format!("server.pidFile: {}: {error}", path.display());
+            *lock(&self.pid_file) = Some(PidFile::prepare(path).map_err(named)?);
+        }
         Ok(())
+    }
+
+    fn put_pid_file(&self) -> Result<(), String> {
+        let file = lock(&self.pid_file);
+        let put = file.as_ref().map_or(Ok(()), PidFile::put);
+        put.map_err(|error: io::Error| format!("server.pidFile: {error}"))
     }
 }
 
@@ -159,7 +171,7 @@ impl Steward {
         match order {
             Order::Drain => return End::Within(self.drain(signals).await),
             Order::Exit => return End::Within(self.stop().await),
-            Order::Reopen => self.running.log.reopen(),
+            Order::Reopen => self.reopen(),
             Order::Reload => self.reload(),
             Order::HandOver => match self.door.as_ref().map(|door| door.successor()) {
                 Some(Some(successor)) => return self.hand_over(successor, None, signals).await,
@@ -184,22 +196,24 @@ impl Steward {
     /// Takes over from the predecessor, if there is one; then whoever comes to the door is heard. The error tells why the
     /// predecessor goes on.
     async fn arrive(&self, predecessor: Option<Predecessor>) -> Result<(), String> {
-        while !self.running.drain.is_ready() {
+        while !self.running.is_started() {
             sleep(LOOK).await;
-        }
-        if daemon::is_this() {
-            daemon::serves();
         }
         let Some(mut predecessor) = predecessor else {
             self.begin();
             return Ok(());
         };
-        let serving = on_thread(move || predecessor.serving().map(|()| predecessor));
-        let mut predecessor = serving.await??;
-        self.write_pid_file()?;
-        self.begin();
+        let mut predecessor =
+            on_thread(move || predecessor.ready().map(|()| predecessor)).await??;
+        self.put_pid_file()?;
         let socket = self.running.file().server.upgrade_socket.clone();
-        on_thread(move || predecessor.settled(socket)).await??;
+        let before = on_thread(move || predecessor.settled(socket)).await??;
+        self.running.generations.expect(&before);
+        if let Some(door) = &self.door {
+            door.own();
+        }
+        self.running.resume();
+        self.begin();
         self.running.drain.speak();
         Ok(())
     }
@@ -207,6 +221,9 @@ impl Steward {
     fn begin(&self) {
         let running = Arc::clone(&self.running);
         tokio::spawn(async move { running.generations.watch().await });
+        if daemon::is_this() {
+            daemon::serves();
+        }
         if let Some(door) = &self.door {
             tokio::spawn(Arc::clone(door).listen());
         }
@@ -222,18 +239,39 @@ impl Steward {
         let Some(door) = self.door.clone() else {
             return End::None;
         };
+        let cutter = successor.cutter();
         let mut handing = pin!(on_thread(move || door.hand_over(successor)));
-        let mut is_to_drain = false;
+        let (mut is_to_drain, mut is_to_reload) = (false, false);
         let outcome = loop {
             tokio::select! {
                 outcome = &mut handing => break outcome.and_then(|outcome| outcome),
                 order = signals.next() => match order {
-                    Order::Exit => return End::Within(self.stop().await),
-                    Order::Drain => is_to_drain = true,
-                    order => self.obey_in_passing(order),
+                    Order::Drain if !is_to_drain => {
+                        is_to_drain = true;
+                        // The hand-over fails now, unless it is done.
+                        if let Ok(link) = &cutter {
+                            link.shutdown(Shutdown::Both).ok();
+                        }
+                    }
+                    Order::Drain | Order::Exit => return End::Within(self.stop().await),
+                    Order::Reload => is_to_reload = true,
+                    Order::Reopen => self.reopen(),
+                    Order::HandOver => log::warn!("SIGQUIT: a hand-over is under way"),
                 }
             }
         };
+        match &outcome {
+            Ok(heir) if is_to_reload => heir.reload(),
+            Ok(_) => {}
+            Err(_) => {
+                if let Err(reason) = self.put_pid_file() {
+                    log::error!("{reason}");
+                }
+                if is_to_reload {
+                    self.reload();
+                }
+            }
+        }
         match asked {
             // It may not wait any more.
             Some(asked) => drop(asked.send(outcome.clone())),
@@ -256,17 +294,26 @@ impl Steward {
         running.generations.forget();
         running.leave();
         if let Some(door) = &self.door {
-            door.leave().await;
+            door.leave(&heir);
         }
         if let Some(socket) = heir.socket.clone() {
             tokio::spawn(report_for_ever(socket, Arc::clone(&running.metrics)));
         }
+        let patience = self.keep_tunnels(heir, is_to_drain, signals).await;
+        if let Some(door) = &self.door {
+            door.answered().await;
+        }
+        patience
+    }
+
+    async fn keep_tunnels(&self, heir: Heir, is_to_drain: bool, signals: &mut Signals) -> Duration {
+        let running = &self.running;
         if is_to_drain {
             heir.drain();
             return self.drain(signals).await;
         }
         let limit = running.file().server.upgrade.drain_deadline;
-        let open = running.drain.connections.len();
+        let open = running.drain.open();
         log::info!("an old process now: {open} connections go on here, for at most {limit:?}");
         running.drain.connections.close();
         let mut end = pin!(sleep(limit));
@@ -287,9 +334,14 @@ impl Steward {
     /// Does what can be done by a process that is about to end, or to hand over.
     fn obey_in_passing(&self, order: Order) {
         match order {
-            Order::Reopen => self.running.log.reopen(),
+            Order::Reopen => self.reopen(),
             order => log::warn!("{}: ignored by now", order.signal()),
         }
+    }
+
+    fn reopen(&self) {
+        self.running.log.reopen();
+        self.running.generations.reopen_logs();
     }
 
     async fn stop(&self) -> Duration {

@@ -55,7 +55,7 @@ pub async fn keep_alive() {
         return;
     };
     loop {
-        sleep(patience / 2).await;
+        sleep(patience / 3).await;
         // The manager may be slow; those who serve connections do not wait for it.
         spawn_blocking(|| tell(&[NotifyState::Watchdog])).await.ok();
     }

@@ -67,7 +67,7 @@ pub(super) async fn status(State(view): State<View>) -> Response {
         "pid": std::process::id(),
         "drain": {
             "state": state,
-            "open": drain.connections.len(),
+            "open": drain.open(),
             "closed": progress.map(|progress| progress.closed()),
             "secondsLeft": progress.map(|progress| progress.left().as_secs_f64().ceil() as u64),
         },

@@ -11,6 +11,7 @@ mod api;
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use axum::Router;
@@ -29,6 +30,7 @@ use crate::telemetry::metrics::Metrics;
 pub struct Admin {
     view: View,
     runtime: OnceLock<Handle>,
+    held: AtomicBool,
     door: Mutex<Door>,
 }
 
@@ -54,6 +56,7 @@ impl Admin {
         Admin {
             view,
             runtime: OnceLock::new(),
+            held: AtomicBool::new(false),
             door: Mutex::new(Door {
                 address,
                 socket: Some(socket),
@@ -62,11 +65,21 @@ impl Admin {
         }
     }
 
-    /// Begins to answer, on the present runtime.
+    /// Begins to answer, on the present runtime; or, if it is held, when it is told to resume.
     pub fn start(&self) {
-        if self.runtime.set(Handle::current()).is_ok() {
+        if self.runtime.set(Handle::current()).is_ok() && !self.held.load(SeqCst) {
             self.resume();
         }
+    }
+
+    /// Answers nothing at the start, but when it is told to resume.
+    pub fn hold(&self) {
+        self.held.store(true, SeqCst);
+    }
+
+    /// Whether everything is there for answering.
+    pub fn is_started(&self) -> bool {
+        self.runtime.get().is_some()
     }
 
     /// The address.

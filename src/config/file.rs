@@ -5,12 +5,14 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use ipnet::IpNet;
 use regex::bytes::Regex;
+use rustls::sign::CertifiedKey;
 
-/// A whole file. Every target group that a rule names exists, and all names are unique. Durations are from 1 ms to 30
+/// A whole file. Every target group and certificate that a rule names exists, and all names are unique. Durations are from 1 ms to 30
 /// days; an IPv4 address written as IPv6 (`::ffff:10.0.0.1`) is here in its IPv4 form.
 #[derive(Debug)]
 pub struct File {
@@ -20,6 +22,8 @@ pub struct File {
     pub admin: Admin,
     /// The access log.
     pub access_log: AccessLog,
+    /// Possibly none.
+    pub certificates: Vec<Certificate>,
     /// At least one.
     pub forwarding_rules: Vec<ForwardingRule>,
     /// Possibly none, where all rules answer themselves.
@@ -96,6 +100,19 @@ pub struct AccessLog {
     pub path: Option<PathBuf>,
 }
 
+/// An entry of `certificates`, with what is in its files.
+#[derive(Debug)]
+pub struct Certificate {
+    /// `name`: unique among the certificates.
+    pub name: String,
+    /// `certificateChain` and `privateKey`: the key is that of the first certificate.
+    pub key: Arc<CertifiedKey>,
+    /// The DNS names that the certificate is for, in lower case; the first label may be `*`.
+    pub names: Vec<String>,
+    /// When it expires; not before 1970.
+    pub not_after: SystemTime,
+}
+
 /// An entry of `forwardingRules`: a listening address and the HTTP rules for what arrives there.
 #[derive(Debug)]
 pub struct ForwardingRule {
@@ -118,10 +135,32 @@ pub struct ForwardingRule {
     pub max_connections_per_client: Option<usize>,
     /// `maxRequestsPerSecondPerClient`: how many requests one client may make in a second. Default: no limit.
     pub max_requests_per_second_per_client: Option<usize>,
+    /// `serverCertificates` and what goes with them. Default: no TLS.
+    pub tls: Option<Tls>,
     /// `tunnel`
     pub tunnel: Tunnel,
     /// `httpRules`, in the order written.
     pub http_rules: Vec<HttpRule>,
+}
+
+/// TLS on a forwarding rule.
+#[derive(Debug)]
+pub struct Tls {
+    /// `serverCertificates`: names of certificates that exist, at least one. The first is the default.
+    pub certificates: Vec<String>,
+    /// `minTlsVersion`. Default: 1.2.
+    pub min_version: TlsVersion,
+    /// `strictSni`: refuse a client that names no host of a certificate. Default: false.
+    pub strict_sni: bool,
+}
+
+/// A version of TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TlsVersion {
+    /// `1.2`
+    V1_2,
+    /// `1.3`
+    V1_3,
 }
 
 /// `tunnel`: what bounds a tunnel.

@@ -228,6 +228,8 @@ mod tests {
             "maxRequestsPerSecondPerClient",
             "tunnel",
             "serverCertificates",
+            "minTlsVersion",
+            "strictSni",
             "negate",
             "dropQuery",
             "statusCode",

@@ -15,8 +15,9 @@ use crate::telemetry::CloseReason;
 use crate::telemetry::metrics::Metrics;
 use crate::tunnel::{Handle, Tunnels};
 
-/// How often to look whether a target that is gone has tunnels still.
+/// How often to look whether a target has tunnels still, and how often in a row it has none before that is believed.
 const LOOK: Duration = Duration::from_secs(1);
+const LOOKS: u32 = 5;
 
 /// A target, by its group and its address.
 pub type TargetId = (String, SocketAddr);
@@ -101,11 +102,18 @@ async fn empty(
     sleep(eviction.delay).await;
     let pace = Pace::over(eviction.window);
     end_tunnels(&tunnels, is_its, eviction.reason, pace).await;
+    // A handshake that was under way may still have become a tunnel, or will.
+    let mut looks = LOOKS;
+    while looks > 0 {
+        let open = tunnels.list_where(is_its);
+        for tunnel in open.iter().filter(|tunnel| !tunnel.is_ending()) {
+            tunnel.end(eviction.reason);
+        }
+        looks = if open.is_empty() { looks - 1 } else { LOOKS };
+        sleep(LOOK).await;
+    }
     if eviction.reason != CloseReason::TargetRemoved {
         return;
-    }
-    while tunnels.list().iter().any(|tunnel| is_its(tunnel)) {
-        sleep(LOOK).await;
     }
     metrics.forget_target(&group, address);
     log::info!("target group {group}: target {address} is gone");

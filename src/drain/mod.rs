@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use prometheus::IntGauge;
+use prometheus::{IntCounter, IntGauge};
 use tokio::time::{Instant, interval, sleep_until, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -23,11 +23,15 @@ use crate::tunnel::Tunnels;
 pub use eviction::{Eviction, Evictions, TargetId};
 use pace::{Pace, end_tunnels};
 
-/// How long both sides of a tunnel have to answer our Close after the deadline.
-const CLOSING: Duration = Duration::from_millis(1400);
+/// How long both sides of a tunnel have to answer our Close after the deadline, less what it takes to end those that do not.
+const CLOSING: Duration = Duration::from_millis(1600);
+/// How many connections end in a second at least when they are told to stop.
+const STOPS_PER_SECOND: usize = 10_000;
 const AGAIN: Duration = Duration::from_millis(50);
-/// How long connections that were told to stop may take to do so.
+/// How long connections that were told to stop may take without that any ends.
 const STOPPING: Duration = Duration::from_millis(300);
+/// How long they may take in all.
+const LONGEST_STOP: Duration = Duration::from_secs(10);
 /// How long the end takes at most once no more waiting is asked for: the Close frames, the connections, the log's last lines.
 const END: Duration = Duration::from_secs(15);
 const SECOND: Duration = Duration::from_secs(1);
@@ -35,7 +39,7 @@ const SECOND: Duration = Duration::from_secs(1);
 /// What the process and its connections know of the end.
 #[derive(Debug)]
 pub struct Drain {
-    /// The open connections and tunnels.
+    /// The open connections and tunnels, and what accepts them.
     pub connections: TaskTracker,
     /// The open tunnels.
     pub tunnels: Arc<Tunnels>,
@@ -49,6 +53,8 @@ pub struct Drain {
     reason: OnceLock<CloseReason>,
     progress: Mutex<Option<Progress>>,
     gauges: Gauges,
+    /// One for each client, beside this one.
+    clients: Arc<()>,
 }
 
 /// What a drain shows of itself.
@@ -58,6 +64,8 @@ pub struct Gauges {
     pub draining: IntGauge,
     /// Seconds to the deadline.
     pub remaining: IntGauge,
+    /// Lines of the access log that nobody writes any more.
+    pub lost: IntCounter,
 }
 
 /// How far a drain has come.
@@ -97,6 +105,7 @@ impl Drain {
             reason: OnceLock::new(),
             progress: Mutex::new(None),
             gauges,
+            clients: Arc::default(),
         }
     }
 
@@ -145,10 +154,20 @@ impl Drain {
         &self.began
     }
 
+    /// Counts a client as open until what is returned is dropped.
+    pub fn client(&self) -> Arc<()> {
+        Arc::clone(&self.clients)
+    }
+
+    /// How many clients have a connection, or a tunnel.
+    pub fn open(&self) -> usize {
+        Arc::strong_count(&self.clients) - 1
+    }
+
     /// How far the drain has come, if there is one.
     pub fn progress(&self) -> Option<Progress> {
         let progress = *self.lock();
-        let open = self.connections.len();
+        let open = self.open();
         progress.map(|progress| Progress { open, ..progress })
     }
 
@@ -188,7 +207,7 @@ impl Drain {
     }
 
     fn announce(&self, deadline: Instant) {
-        let open_before = self.connections.len();
+        let open_before = self.open();
         *self.lock() = Some(Progress {
             deadline,
             open_before,
@@ -211,12 +230,16 @@ impl Drain {
             () = self.connections.wait() => return log::info!("drained: nothing is open any more"),
             () = ending => {}
         }
-        log::warn!(
-            "the drain's deadline has passed: closing what is open, {} connections",
-            self.connections.len()
-        );
+        let open = self.open();
+        log::warn!("the drain's deadline has passed: closing what is open, {open} connections");
+        let stopping = SECOND
+            .mul_f64(open as f64 / STOPS_PER_SECOND as f64)
+            .min(CLOSING);
         let closed = self.connections.wait();
-        if timeout_at(deadline + CLOSING, closed).await.is_err() {
+        if timeout_at(deadline + CLOSING - stopping, closed)
+            .await
+            .is_err()
+        {
             self.stop(CloseReason::Drained).await;
         }
     }
@@ -240,26 +263,27 @@ impl Drain {
     /// Ends all that is open, now.
     pub async fn stop(&self, reason: CloseReason) {
         let reason = *self.reason.get_or_init(|| reason);
-        log::info!(
-            "closing {} connections: {}",
-            self.connections.len(),
-            reason.as_str()
-        );
+        log::info!("closing {} connections: {}", self.open(), reason.as_str());
         self.announced.store(true, SeqCst);
         self.gauges.draining.set(1);
         self.began.cancel();
         self.stop.cancel();
         self.connections.close();
         supervisor::stopping(END);
-        let gone = async {
-            // A tunnel may still be opened by a connection that is just being served.
-            while timeout(AGAIN, self.connections.wait()).await.is_err() {
-                self.cut_tunnels();
-            }
-        };
+        let end = Instant::now() + LONGEST_STOP;
+        let mut quiet_since = (Instant::now(), self.connections.len());
         self.cut_tunnels();
-        if timeout(STOPPING, gone).await.is_err() {
-            log::error!("{} connections did not end", self.connections.len());
+        while timeout(AGAIN, self.connections.wait()).await.is_err() {
+            // A tunnel may still be opened by a connection that is just being served.
+            self.cut_tunnels();
+            let (now, left) = (Instant::now(), self.connections.len());
+            if left < quiet_since.1 {
+                quiet_since = (now, left);
+            }
+            if now > end || now > quiet_since.0 + STOPPING {
+                self.gauges.lost.inc_by(left as u64);
+                return log::error!("{left} connections did not end, and leave no line");
+            }
         }
     }
 

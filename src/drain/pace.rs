@@ -85,9 +85,7 @@ pub(super) async fn end_tunnels(
 }
 
 fn open(tunnels: &Tunnels, which: impl Fn(&Handle) -> bool) -> Vec<Arc<Handle>> {
-    let mut open = tunnels.list();
-    open.retain(|tunnel| !tunnel.is_ending() && which(tunnel));
-    open
+    tunnels.list_where(|tunnel| !tunnel.is_ending() && which(tunnel))
 }
 
 /// Moves the `count` idlest to the front.

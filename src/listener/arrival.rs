@@ -45,6 +45,8 @@ pub struct Arrival {
     pub(super) drain: Arc<Drain>,
     /// Where its records go.
     pub(super) log: AccessLog,
+    /// Is one of those that the drain waits for.
+    pub(super) client: Arc<()>,
     /// Counts it as open.
     pub(super) open: Active,
 }

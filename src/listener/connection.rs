@@ -3,8 +3,10 @@
 //! Pingora makes an exchange once it has a head. What it answers before that (a head it cannot parse, CONNECT), and a head
 //! that never came, leave their record here: [`Turn`] writes it when no exchange began.
 
+use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::pin::pin;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -12,16 +14,17 @@ use pingora::apps::{HttpServerApp, ReusedHttpStream};
 use pingora::protocols::http::ServerSession;
 use pingora::server::ShutdownWatch;
 use tokio::net::TcpStream;
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::arrival::{Arrival, Way};
 use super::limits::{Place, TO_ASK};
-use super::{ForwardingRule, Limit};
+use super::{ForwardingRule, Limit, Tls};
 use crate::drain::Drain;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::Active;
-use crate::telemetry::{CloseReason, Record, RefusalReason};
-use crate::tunnel::{ClientEnd, Leaving, Tap, Wire};
+use crate::telemetry::{CloseReason, Record, RefusalReason, TlsSession};
+use crate::tunnel::{ClientEnd, ClientStream, LAST_CHANCE, Tap, Wire};
 
 tokio::task_local! {
     /// The connection that the running task serves.
@@ -44,8 +47,11 @@ pub struct Connection {
     pub log: AccessLog,
     /// After which silence the system probes the client.
     pub keepalive: Duration,
-    /// Cancelled when its listener closes.
+    tls: OnceLock<Arc<TlsSession>>,
+    /// Cancelled when its listener closes: it should end after the next answer.
     closing: CancellationToken,
+    /// Is one of those that the drain waits for.
+    _client: Arc<()>,
     /// Counts it as open: also while its tunnel outlives Pingora's part. The place, too.
     _open: Active,
     place: Place,
@@ -61,7 +67,9 @@ impl Connection {
             wire: Arc::default(),
             drain: arrival.drain,
             log: arrival.log,
+            tls: OnceLock::new(),
             closing: arrival.closing,
+            _client: arrival.client,
             _open: arrival.open,
             place: arrival.place,
         })
@@ -70,6 +78,13 @@ impl Connection {
     /// What it is one too many for: it is only here to be told so.
     pub fn limit(&self) -> Option<Limit> {
         self.place.limit()
+    }
+
+    /// Counts it as refused, if it is one too many and leaves without having asked for anything.
+    fn refuse_unasked(&self, rule: &ForwardingRule) {
+        if let Some(limit) = self.limit() {
+            rule.metrics.refuse(limit.reason());
+        }
     }
 
     /// How long to wait for the client.
@@ -85,9 +100,22 @@ impl Connection {
         self.closing.is_cancelled()
     }
 
+    /// What it is encrypted with.
+    pub fn tls(&self) -> Option<&TlsSession> {
+        self.tls.get().map(|tls| &**tls)
+    }
+
+    /// Whether it is encrypted.
+    pub fn is_tls(&self) -> bool {
+        self.tls.get().is_some()
+    }
+
     /// The record of an exchange that begins now.
     pub fn record(&self, rule: &ForwardingRule) -> Record {
-        Record::begin(Arc::clone(&rule.name), self.client.into())
+        Record {
+            tls: self.tls.get().cloned(),
+            ..Record::begin(Arc::clone(&rule.name), self.client.into())
+        }
     }
 
     /// Serves the connection to its end, or until all connections are told to stop.
@@ -111,11 +139,11 @@ impl Connection {
         app: Arc<A>,
         shutdown: ShutdownWatch,
     ) {
-        let leaving = Leaving {
-            closing: self.closing.clone(),
-            draining: self.drain.began().clone(),
+        let Some(stream) = self.welcome(stream).await else {
+            return;
         };
-        let tap = Tap::new(stream, Arc::clone(&self.wire), leaving);
+        let draining = self.drain.began().clone();
+        let tap = Tap::new(stream, Arc::clone(&self.wire), draining);
         let mut session = ServerSession::new_http1(Box::new(tap));
         session.set_keepalive(Some(0));
         loop {
@@ -129,6 +157,61 @@ impl Connection {
             if let Some(settings) = settings {
                 settings.apply_to_session(&mut session);
             }
+        }
+    }
+
+    /// What requests are read from: where the rule has TLS, there is a handshake first. `None` if nothing comes of that.
+    async fn welcome(&self, socket: TcpStream) -> Option<ClientStream> {
+        let rule = self.rule.load_full();
+        match &rule.tls {
+            Some(tls) => Box::pin(self.shake_hands(&rule, tls, socket)).await,
+            None => Some(ClientStream::Plain(socket)),
+        }
+    }
+
+    /// A client that says nothing at all is left without a word, and not counted.
+    async fn shake_hands(
+        &self,
+        rule: &ForwardingRule,
+        tls: &Tls,
+        socket: TcpStream,
+    ) -> Option<ClientStream> {
+        let mut late = pin!(self.is_late(self.patience(rule)));
+        let mut first = [0];
+        let is_silent = tokio::select! {
+            first = socket.peek(&mut first) => !matches!(first, Ok(1)),
+            () = &mut late => true,
+        };
+        if is_silent {
+            self.refuse_unasked(rule);
+            return None;
+        }
+        let shaken = tokio::select! {
+            shaken = tls.accept(socket) => shaken,
+            () = &mut late => Err(io::ErrorKind::TimedOut.into()),
+        };
+        match shaken {
+            Ok((stream, session)) => {
+                self.tls.set(Arc::new(session)).ok();
+                Some(stream)
+            }
+            Err(error) => {
+                log::debug!("{}: TLS handshake: {error}", self.client);
+                rule.metrics.refuse(RefusalReason::TlsHandshake);
+                None
+            }
+        }
+    }
+
+    /// Returns when a client that has not asked anything yet has had its time.
+    async fn is_late(&self, limit: Duration) {
+        let last_chance = async {
+            self.drain.began().cancelled().await;
+            sleep(LAST_CHANCE).await;
+        };
+        tokio::select! {
+            () = sleep(limit) => {}
+            () = last_chance => {}
         }
     }
 
@@ -171,10 +254,7 @@ impl Drop for Turn<'_> {
             return;
         }
         if untouched {
-            if let Some(limit) = self.connection.limit() {
-                self.rule.metrics.refuse(limit.reason());
-            }
-            return;
+            return self.connection.refuse_unasked(&self.rule);
         }
         let record = &mut self.record;
         record.status = wire.head_answer();

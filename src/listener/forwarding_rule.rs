@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Networks, RequestRate};
+use super::{Networks, RequestRate, Tls};
 use crate::config::file;
 use crate::rules::{Action, Response, Rules};
 use crate::target_group::{Target, TargetGroup};
@@ -35,6 +35,8 @@ pub struct ForwardingRule {
     pub max_connections_per_client: Option<usize>,
     /// How many requests one client may make.
     pub request_rate: Option<RequestRate>,
+    /// What it shakes hands with before any HTTP; `None` where it is plain.
+    pub tls: Option<Tls>,
     /// After which silence the system probes its clients, where the route of a tunnel says nothing else.
     pub keepalive: Duration,
     /// Its HTTP rules.
@@ -49,6 +51,7 @@ impl ForwardingRule {
     pub fn build(
         rule: &file::ForwardingRule,
         groups: &TargetGroups,
+        tls: Option<Tls>,
         metrics: &Metrics,
     ) -> Result<Self, String> {
         let route = |group: &str, tunnel: &file::Tunnel| {
@@ -74,6 +77,7 @@ impl ForwardingRule {
             request_rate: rule
                 .max_requests_per_second_per_client
                 .map(RequestRate::new),
+            tls,
             keepalive: rule.tunnel.tcp_keepalive,
             http_rules: rules.iter().map(counters).collect(),
             rules,

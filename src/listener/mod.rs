@@ -6,6 +6,7 @@
 //! accepted goes on.
 
 mod arrival;
+mod certificates;
 mod connection;
 mod forwarding_rule;
 mod limits;
@@ -13,15 +14,16 @@ mod networks;
 mod proxy_protocol;
 mod request_rate;
 mod sockets;
+mod tls;
 
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use futures_util::FutureExt as _;
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Handle};
@@ -40,6 +42,7 @@ pub use networks::Networks;
 use proxy_protocol::canonical;
 pub use request_rate::RequestRate;
 pub use sockets::Sockets;
+pub use tls::{Tickets, Tls};
 
 /// How long a listener rests when the process or the machine has run out of something.
 const REST: Duration = Duration::from_millis(100);
@@ -54,6 +57,7 @@ pub struct Listeners {
     runtime: Handle,
     house: Arc<House>,
     serve: OnceLock<Serve>,
+    held: AtomicBool,
     open: Mutex<BTreeMap<SocketAddr, Listener>>,
 }
 
@@ -92,6 +96,7 @@ impl Listeners {
             runtime: runtime(threads)?,
             house: Arc::new(House::new()),
             serve: OnceLock::new(),
+            held: AtomicBool::new(false),
             open: Mutex::default(),
         })
     }
@@ -104,10 +109,19 @@ impl Listeners {
         let clocks = Arc::clone(&self.drain.tunnels.clocks);
         self.runtime.spawn(async move { clocks.run().await });
         self.runtime.spawn(supervisor::keep_alive());
-        for listener in self.lock().values_mut() {
-            self.accept(listener);
+        if !self.held.load(SeqCst) {
+            self.resume();
         }
-        self.drain.listening();
+    }
+
+    /// Accepts nothing at the start, but when it is told to resume.
+    pub fn hold(&self) {
+        self.held.store(true, SeqCst);
+    }
+
+    /// Whether everything is there for accepting.
+    pub fn is_started(&self) -> bool {
+        self.serve.get().is_some()
     }
 
     /// From now on so many connections may be open in the process. Those that are open stay.
@@ -169,11 +183,12 @@ impl Listeners {
         }
     }
 
-    /// Accepts again.
+    /// Accepts, or accepts again.
     pub fn resume(self: &Arc<Self>) {
         for listener in self.lock().values_mut() {
             self.accept(listener);
         }
+        self.drain.listening();
     }
 
     /// Stops accepting, and gives the sockets up.
@@ -201,7 +216,11 @@ impl Listeners {
             listeners: Arc::clone(self),
         };
         match listener.socket.try_clone() {
-            Ok(socket) => drop(self.runtime.spawn(entrance.accept(socket))),
+            // The end of the process waits for what it has yet to accept.
+            Ok(socket) => {
+                let accepting = entrance.accept(socket);
+                self.drain.connections.spawn_on(accepting, &self.runtime);
+            }
             Err(error) => log::error!("{}: cannot be accepted on: {error}", entrance.address()),
         }
     }
@@ -227,9 +246,25 @@ impl Entrance {
                 Err(error) => self.rest_after(&error).await,
             }
         }
-        // Those that the system has accepted already would be reset.
-        while let Some(Ok((stream, client))) = socket.accept().now_or_never() {
-            self.serve(stream, client);
+        // Those that the system has accepted already would be reset. The runtime may not know of them yet: it is not asked.
+        if let Ok(socket) = socket.into_std() {
+            self.empty(&socket);
+        }
+    }
+
+    fn empty(&self, socket: &std::net::TcpListener) {
+        loop {
+            match socket.accept() {
+                Ok((stream, client)) => {
+                    if stream.set_nonblocking(true).is_ok()
+                        && let Ok(stream) = TcpStream::from_std(stream)
+                    {
+                        self.serve(stream, client);
+                    }
+                }
+                Err(error) if is_passing(&error) => {}
+                Err(_) => return,
+            }
         }
     }
 
@@ -251,6 +286,7 @@ impl Entrance {
             closing: self.closing.clone(),
             drain: Arc::clone(&listeners.drain),
             log: listeners.log.clone(),
+            client: listeners.drain.client(),
             open: rule.metrics.connection(),
         };
         serve(stream, arrival);
@@ -258,10 +294,7 @@ impl Entrance {
 
     /// A client that is gone again is nothing to speak of; anything else will not have passed a moment later.
     async fn rest_after(&self, error: &io::Error) {
-        if matches!(
-            error.kind(),
-            io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted
-        ) {
+        if is_passing(error) {
             return;
         }
         log::error!("{}: cannot accept: {error}", self.address());
@@ -271,6 +304,14 @@ impl Entrance {
     fn address(&self) -> SocketAddr {
         self.rule.load().listen
     }
+}
+
+/// Whether it only concerns a client that is gone again.
+fn is_passing(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted
+    )
 }
 
 /// The threads that serve connections, for as long as the process lives. They are ours because of one setting: a thread with

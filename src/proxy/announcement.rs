@@ -15,22 +15,46 @@ use pingora::protocols::l4::stream::Stream;
 use ppp::{v1, v2};
 
 use crate::config::file::ProxyProtocol;
-use crate::telemetry::Client;
+use crate::telemetry::{Client, TlsSession};
 use crate::tunnel::dial;
 
-/// `PP2_TYPE_SSL` of a client that came without TLS: no flags, and nothing verified.
-const NO_TLS: [u8; 5] = [0, 0, 0, 0, 1];
+/// `PP2_CLIENT_SSL`: the client came over TLS.
+const OVER_TLS: u8 = 1;
+/// The client's certificate was not verified: it is not asked for one.
+const NOT_VERIFIED: [u8; 4] = [0, 0, 0, 1];
 
 /// The header for a client that came to this address; empty if none is wanted. A port that is not known is 0.
-pub(super) fn header(version: Option<ProxyProtocol>, client: Client, local: SocketAddr) -> Vec<u8> {
+pub(super) fn header(
+    version: Option<ProxyProtocol>,
+    client: Client,
+    local: SocketAddr,
+    tls: Option<&TlsSession>,
+) -> Vec<u8> {
     let client = SocketAddr::new(client.ip, client.port.unwrap_or(0));
     let ends = of_one_family(client, local);
     match version {
         None => Vec::new(),
         Some(ProxyProtocol::V1) => v1::Addresses::from(ends).to_string().into_bytes(),
         Some(ProxyProtocol::V2) => binary(ends, &[]),
-        Some(ProxyProtocol::V2Ssl) => binary(ends, &NO_TLS),
+        Some(ProxyProtocol::V2Ssl) => binary(ends, &ssl(tls)),
     }
+}
+
+/// The value of `PP2_TYPE_SSL`: whether there is TLS, and which.
+fn ssl(tls: Option<&TlsSession>) -> Vec<u8> {
+    let mut ssl = vec![tls.map_or(0, |_| OVER_TLS)];
+    ssl.extend(NOT_VERIFIED);
+    if let Some(tls) = tls {
+        let (version, cipher) = (tls.protocol.as_bytes(), tls.cipher.as_bytes());
+        for (kind, value) in [
+            (v2::Type::SSLVersion, version),
+            (v2::Type::SSLCipher, cipher),
+        ] {
+            ssl.extend([kind.into(), 0, u8::try_from(value.len()).unwrap_or(0)]);
+            ssl.extend_from_slice(value);
+        }
+    }
+    ssl
 }
 
 fn binary(ends: (SocketAddr, SocketAddr), ssl: &[u8]) -> Vec<u8> {
@@ -95,7 +119,7 @@ mod tests {
     }
 
     fn line(from: Client, to: &str) -> String {
-        let header = header(Some(ProxyProtocol::V1), from, to.parse().unwrap());
+        let header = header(Some(ProxyProtocol::V1), from, to.parse().unwrap(), None);
         String::from_utf8(header).unwrap()
     }
 
@@ -133,7 +157,7 @@ mod tests {
     fn version_2_is_binary_and_may_tell_of_tls() {
         let header = |version| {
             let local = "198.51.100.1:80".parse().unwrap();
-            header(version, client("192.0.2.1:4711"), local)
+            header(version, client("192.0.2.1:4711"), local, None)
         };
         let begin = b"\r\n\r\n\0\r\nQUIT\n\x21\x11";
         let ends = [192, 0, 2, 1, 198, 51, 100, 1, 0x12, 0x67, 0, 80];
@@ -143,5 +167,19 @@ mod tests {
         let v2ssl = [&begin[..], &[0, 20], &ends, &ssl].concat();
         assert_eq!(header(Some(ProxyProtocol::V2Ssl)), v2ssl);
         assert!(header(None).is_empty());
+    }
+
+    #[test]
+    fn the_tls_of_a_client_is_told_with_its_version_and_cipher() {
+        let tls = TlsSession {
+            protocol: "TLSv1.3",
+            cipher: "TLS_AES_128_GCM_SHA256".into(),
+            server_name: None,
+        };
+        let version = [&[0x21, 0, 7][..], b"TLSv1.3"].concat();
+        let cipher = [&[0x23, 0, 22][..], b"TLS_AES_128_GCM_SHA256"].concat();
+        let expected = [&[1, 0, 0, 0, 1][..], &version, &cipher].concat();
+        assert_eq!(ssl(Some(&tls)), expected);
+        assert_eq!(ssl(None), [0, 0, 0, 0, 1]);
     }
 }

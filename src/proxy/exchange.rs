@@ -163,6 +163,14 @@ impl Exchange {
         self.rule.trusted.contain(self.peer_ip())
     }
 
+    /// How the client came: `http` or `https`.
+    pub(super) fn scheme(&self) -> &'static str {
+        match self.connection.is_tls() {
+            true => "https",
+            false => "http",
+        }
+    }
+
     /// The X-Request-Id.
     pub(super) fn tracking_id(&self) -> &str {
         &self.ledger.record.tracking_id
@@ -203,8 +211,13 @@ impl Exchange {
         peer.options.idle_timeout = Some(POOLED);
         peer.options.write_timeout = Some(answer);
         peer.options.read_timeout = Some(answer.max(body));
-        let header =
-            announcement::header(target.proxy_protocol, self.client(), self.connection.local);
+        let (connection, client) = (&self.connection, self.client());
+        let header = announcement::header(
+            target.proxy_protocol,
+            client,
+            connection.local,
+            connection.tls(),
+        );
         let limit = route.group.connect_timeout;
         if self.is_handshake {
             let wire = Arc::clone(&self.connection.wire);

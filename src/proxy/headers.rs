@@ -44,7 +44,7 @@ pub(super) fn tell_target(exchange: &Exchange, request: &mut RequestHeader) -> R
         request.remove_header(&X_FORWARDED_PROTO);
     }
     if !request.headers.contains_key(&X_FORWARDED_PROTO) {
-        request.insert_header(X_FORWARDED_PROTO, "http")?;
+        request.insert_header(X_FORWARDED_PROTO, exchange.scheme())?;
     }
     request.insert_header(X_REQUEST_ID, exchange.tracking_id())?;
     match request.headers.get(HOST).cloned() {

@@ -90,7 +90,8 @@ impl Refusal {
         match self.reason {
             RefusalReason::BadRequest
             | RefusalReason::BadHandshake
-            | RefusalReason::ProxyProtocol => 400,
+            | RefusalReason::ProxyProtocol
+            | RefusalReason::TlsHandshake => 400,
             RefusalReason::NoMatchingRule => 404,
             RefusalReason::ConnectMethod => 405,
             RefusalReason::ClientTimeout => 408,
@@ -129,6 +130,7 @@ impl Refusal {
             | RefusalReason::BadHandshake
             | RefusalReason::WebsocketVersion
             | RefusalReason::ProxyProtocol
+            | RefusalReason::TlsHandshake
             | RefusalReason::NoTarget
             | RefusalReason::TargetFailed
             | RefusalReason::TargetTimeout

@@ -3,15 +3,20 @@
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
+use std::time::Duration;
 
 use pingora::lb::{Backend, HealthRegistry};
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::TargetGroup;
 use super::health_check::{Probe, Settings};
 use crate::config::file;
 use crate::telemetry::metrics::Metrics;
+
+/// How soon another interval applies.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// All target groups of the process.
 pub struct Fleet {
@@ -104,7 +109,12 @@ impl Standing {
     async fn check_health(self: Arc<Self>) {
         loop {
             self.health.run_health_check(true).await;
-            tokio::time::sleep(self.probe.interval()).await;
+            let checked = Instant::now();
+            while checked.elapsed() < self.probe.interval() {
+                let next = sleep_until(checked + self.probe.interval());
+                // Other settings may ask for another interval.
+                timeout(LOOK, next).await.ok();
+            }
         }
     }
 }

@@ -22,6 +22,8 @@ const QUEUED_LINES: usize = 65_536;
 const QUEUED_BYTES: usize = 64 << 20;
 /// How long a line may wait for others.
 const GATHERING: Duration = Duration::from_millis(20);
+/// What a pipe takes without another writer's bytes between: POSIX' least is 512, Linux' is this.
+const PIPE_BUF: usize = 4096;
 const BATCH_BYTES: usize = 256 << 10;
 
 /// The way to the writer. Cloning it is cheap.
@@ -151,7 +153,7 @@ impl Output {
 impl Write for Output {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
-            Output::Stdout => io::stdout().write(bytes),
+            Output::Stdout => io::stdout().write(whole_lines(bytes)),
             Output::File { file, .. } => file.write(bytes),
         }
     }
@@ -274,6 +276,15 @@ impl Writer {
             }
         }
     }
+}
+
+/// As many whole lines as a pipe takes in one piece, or one that is longer: an old process may write to the same pipe.
+fn whole_lines(bytes: &[u8]) -> &[u8] {
+    let is_end = |byte: &u8| *byte == b'\n';
+    let piece = &bytes[..bytes.len().min(PIPE_BUF)];
+    let end = piece.iter().rposition(is_end);
+    let end = end.or_else(|| bytes.iter().position(is_end));
+    end.map_or(bytes, |end| &bytes[..=end])
 }
 
 /// Writes all bytes; an error tells how many were written before it.
@@ -400,6 +411,17 @@ mod tests {
         let (written, error) = write_counted(&mut disk, b"one\ntwo\n").unwrap_err();
         assert_eq!((written, error.kind()), (5, io::ErrorKind::StorageFull));
         assert_eq!(disk.kept, b"one\nt");
+    }
+
+    #[test]
+    fn what_goes_to_a_pipe_is_whole_lines_that_fit_or_one_that_does_not() {
+        let long = [&[b'x'; 5000][..], b"\n"].concat();
+        let many = b"0123456789abcde\n".repeat(300);
+        assert_eq!(whole_lines(b"one\ntwo\nth"), b"one\ntwo\n");
+        assert_eq!(whole_lines(&many).len(), PIPE_BUF);
+        assert_eq!(whole_lines(&[&long[..], b"two\n"].concat()), long);
+        assert_eq!(whole_lines(&[b"one\n", &long[..]].concat()), b"one\n");
+        assert_eq!(whole_lines(b"rest"), b"rest");
     }
 
     #[test]

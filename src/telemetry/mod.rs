@@ -132,13 +132,15 @@ pub enum RefusalReason {
     TargetFailed,
     /// The target did not answer in time.
     TargetTimeout,
+    /// A TLS handshake that failed, or was not over in time. There is no answer.
+    TlsHandshake,
     /// Something that should not happen.
     Internal,
 }
 
 impl RefusalReason {
     /// All of them, in the order of their discriminants.
-    pub const ALL: [RefusalReason; 15] = [
+    pub const ALL: [RefusalReason; 16] = [
         RefusalReason::BadRequest,
         RefusalReason::ConnectMethod,
         RefusalReason::ClientTimeout,
@@ -153,6 +155,7 @@ impl RefusalReason {
         RefusalReason::NoTarget,
         RefusalReason::TargetFailed,
         RefusalReason::TargetTimeout,
+        RefusalReason::TlsHandshake,
         RefusalReason::Internal,
     ];
 
@@ -173,6 +176,7 @@ impl RefusalReason {
             RefusalReason::NoTarget => "no_target",
             RefusalReason::TargetFailed => "target_failed",
             RefusalReason::TargetTimeout => "target_timeout",
+            RefusalReason::TlsHandshake => "tls_handshake",
             RefusalReason::Internal => "internal",
         }
     }
@@ -211,6 +215,8 @@ pub struct Record {
     pub http_rule: Option<Arc<str>>,
     /// The client.
     pub client: Client,
+    /// What its connection is encrypted with.
+    pub tls: Option<Arc<TlsSession>>,
     /// What the client asked; `None` where no head could be read.
     pub request: Option<RequestLine>,
     /// What the client saw.
@@ -254,6 +260,17 @@ pub struct RequestLine {
     pub referer: Option<String>,
 }
 
+/// What a TLS handshake agreed on.
+#[derive(Debug, Default)]
+pub struct TlsSession {
+    /// `TLSv1.3`
+    pub protocol: &'static str,
+    /// The cipher suite's name at IANA.
+    pub cipher: String,
+    /// The host that the client asked for (SNI).
+    pub server_name: Option<String>,
+}
+
 /// The frames of a tunnel.
 #[derive(Debug, Clone, Copy)]
 pub struct Frames {
@@ -288,6 +305,7 @@ impl Record {
             forwarding_rule,
             http_rule: None,
             client,
+            tls: None,
             request: None,
             status: None,
             upgraded: false,
@@ -317,6 +335,7 @@ impl Record {
         line.text("httpRule", self.http_rule.as_ref());
         line.ip("clientIp", self.client.ip);
         line.number("clientPort", self.client.port.map(u64::from));
+        self.tls_fields(&mut line);
         self.request_fields(&mut line);
         line.number("httpStatusCode", self.status.map(u64::from));
         line.text("upgrade", self.upgraded.then_some("websocket"));
@@ -338,6 +357,13 @@ impl Record {
         line.number("closeCode", self.close_code.map(u64::from));
         line.text("error", self.error.as_ref());
         line.end()
+    }
+
+    fn tls_fields(&self, line: &mut access_log::Line) {
+        let Some(tls) = &self.tls else { return };
+        line.text("tlsProtocol", Some(tls.protocol));
+        line.text("tlsCipher", Some(&tls.cipher));
+        line.text("serverName", tls.server_name.as_ref());
     }
 
     fn request_fields(&self, line: &mut access_log::Line) {

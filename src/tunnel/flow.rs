@@ -59,7 +59,7 @@ impl Flow {
         let passed = early.len() as u64;
         let rest = Rest {
             bytes: early,
-            written: 0,
+            ..Rest::default()
         };
         Flow {
             follower,
@@ -247,11 +247,13 @@ impl Flow {
 struct Rest {
     bytes: Vec<u8>,
     written: usize,
+    /// The receiver has taken bytes that have not left it yet: TLS has a buffer of its own.
+    is_stuck: bool,
 }
 
 impl Rest {
     fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
+        self.bytes.is_empty() && !self.is_stuck
     }
 
     fn push(&mut self, bytes: &[u8]) {
@@ -273,13 +275,26 @@ impl Rest {
                 Poll::Pending => {
                     *self = Rest {
                         bytes: bytes.to_vec(),
-                        written: 0,
+                        ..Rest::default()
                     };
                     break;
                 }
             }
         }
-        Ok(())
+        match self.poll_flush(receiver, cx) {
+            Poll::Ready(flushed) => flushed,
+            Poll::Pending => Ok(()),
+        }
+    }
+
+    fn poll_flush<R: AsyncWrite + Unpin>(
+        &mut self,
+        receiver: &mut R,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        let flushed = Pin::new(receiver).poll_flush(cx);
+        self.is_stuck = flushed.is_pending();
+        flushed
     }
 
     fn poll_write<R: AsyncWrite + Unpin>(
@@ -287,6 +302,9 @@ impl Rest {
         receiver: &mut R,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
         while self.written < self.bytes.len() {
             let left = &self.bytes[self.written..];
             match ready!(Pin::new(&mut *receiver).poll_write(cx, left))? {
@@ -294,9 +312,8 @@ impl Rest {
                 count => self.written += count,
             }
         }
-        if !self.bytes.is_empty() {
-            *self = Rest::default();
-        }
+        ready!(self.poll_flush(receiver, cx))?;
+        *self = Rest::default();
         Poll::Ready(Ok(()))
     }
 }

@@ -5,6 +5,7 @@
 //! Pingora's hands, and they give their sockets to a [`relay`](self). From there a tunnel is one small task. Its
 //! [`Handle`] is what others know of it and reach it by; [`Tunnels`] holds all of them.
 
+mod client_stream;
 mod clocks;
 mod ending;
 mod flow;
@@ -25,14 +26,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
+use tokio::net::TcpStream;
 use tokio_util::task::TaskTracker;
 
+pub use client_stream::ClientStream;
 pub use clocks::Clocks;
 pub use ending::{Ending, OnEnd};
 pub use handle::{Handle, Identity};
 pub use limits::Limits;
-use relay::{End, Relay};
-pub use tap::{Leaving, Tap};
+use relay::{End, Relay, Rules};
+pub use tap::{LAST_CHANCE, Tap};
 pub use target_tap::{Dialler, dial};
 pub use wire::{ClientEnd, Phase, Wire};
 
@@ -61,10 +64,17 @@ impl Tunnels {
 
     /// All that are open now.
     pub fn list(&self) -> Vec<Arc<Handle>> {
-        let shards = (0..SHARDS as u64).map(|number| self.shard(number));
-        shards
-            .flat_map(|shard| shard.values().cloned().collect::<Vec<_>>())
-            .collect()
+        self.list_where(|_| true)
+    }
+
+    /// All that are open now and of which this is true.
+    pub fn list_where(&self, is_wanted: impl Fn(&Handle) -> bool) -> Vec<Arc<Handle>> {
+        let mut list = Vec::new();
+        for number in 0..SHARDS as u64 {
+            let shard = self.shard(number);
+            list.extend(shard.values().filter(|tunnel| is_wanted(tunnel)).cloned());
+        }
+        list
     }
 
     /// The open tunnel with this `trackingId`.
@@ -132,30 +142,16 @@ impl fmt::Debug for Opening {
 }
 
 impl Opening {
-    fn open(self, client: End, target: End) {
-        self.probe(&target);
-        if self.limits.keepalive != self.client_keepalive {
-            self.probe(&client);
-        }
+    fn open(self, client: End<ClientStream>, target: End<TcpStream>) {
+        let rules = Rules {
+            limits: self.limits,
+            probes_client: self.limits.keepalive != self.client_keepalive,
+        };
         let handle = Arc::new(Handle::new(self.identity));
         let entry = Entry::add(&self.tunnels, &handle);
         let clocks = Arc::clone(&self.tunnels.clocks);
-        let relay = Relay::new(
-            handle,
-            clocks,
-            self.limits,
-            client,
-            target,
-            self.on_end,
-            entry,
-        );
+        let relay = Relay::new(handle, clocks, rules, client, target, self.on_end, entry);
         self.tunnels.tasks.spawn(relay);
-    }
-
-    fn probe(&self, end: &End) {
-        if let Err(error) = probe_when_silent(&end.stream, self.limits.keepalive) {
-            log::debug!("tunnel {}: TCP keep-alive: {error}", self.identity.id);
-        }
     }
 }
 

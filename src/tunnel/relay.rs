@@ -16,19 +16,28 @@ use super::ending::{Ending, OnEnd, Verdict};
 use super::flow::{Flow, Pumped};
 use super::frames::{Sender, close_frame};
 use super::limits::Limits;
-use super::{Clocks, Entry, Handle, random};
+use super::{ClientStream, Clocks, Entry, Handle, probe_when_silent, random};
 use crate::telemetry::CloseReason;
 
 const SCRATCH: usize = 64 << 10;
+/// Shorter than any keep-alive.
+const UNPROBED: Duration = Duration::from_secs(1);
 
 thread_local! {
     static BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; SCRATCH].into());
 }
 
-/// A socket, and what was read from it already.
+/// What holds for a tunnel.
+pub(super) struct Rules {
+    pub(super) limits: Limits,
+    /// Whether the client's socket is probed otherwise than this tunnel's should be.
+    pub(super) probes_client: bool,
+}
+
+/// One end of a tunnel, and what was read from it already.
 #[derive(Debug)]
-pub(super) struct End {
-    pub(super) stream: TcpStream,
+pub(super) struct End<S> {
+    pub(super) stream: S,
     pub(super) early: Vec<u8>,
 }
 
@@ -36,7 +45,7 @@ pub(super) struct Relay {
     handle: Arc<Handle>,
     clocks: Arc<Clocks>,
     limits: Limits,
-    client: TcpStream,
+    client: ClientStream,
     target: TcpStream,
     inward: Flow,
     outward: Flow,
@@ -44,6 +53,10 @@ pub(super) struct Relay {
     /// When the last byte moved, and when the clocks will have the relay look again.
     active: Instant,
     watched: Instant,
+    /// When the sockets get their keep-alive: most tunnels that end early need none, and it costs a system call for each option.
+    unprobed: Option<Instant>,
+    /// Whether the client's socket has to get it too.
+    probes_client: bool,
     /// When it has lived for long enough.
     death: Option<Instant>,
     /// By when all must be over, once one side has ended or we end the tunnel.
@@ -56,9 +69,9 @@ impl Relay {
     pub(super) fn new(
         handle: Arc<Handle>,
         clocks: Arc<Clocks>,
-        limits: Limits,
-        client: End,
-        target: End,
+        rules: Rules,
+        client: End<ClientStream>,
+        target: End<TcpStream>,
         on_end: OnEnd,
         entry: Entry,
     ) -> Self {
@@ -66,7 +79,7 @@ impl Relay {
         Relay {
             handle,
             clocks,
-            limits,
+            limits: rules.limits,
             client: client.stream,
             target: target.stream,
             inward: Flow::new(Sender::Client, client.early),
@@ -74,7 +87,9 @@ impl Relay {
             verdict: Verdict::default(),
             active: now,
             watched: now + Duration::from_secs(u32::MAX.into()),
-            death: limits.death(now),
+            unprobed: Some(now + UNPROBED),
+            probes_client: rules.probes_client,
+            death: rules.limits.death(now),
             until: None,
             on_end: Some(on_end),
             _entry: entry,
@@ -168,6 +183,10 @@ impl Relay {
 
     /// Looks at the clocks; tells whether that changed anything.
     fn look_at_clocks(&mut self, now: Instant) -> bool {
+        if self.unprobed.is_some_and(|moment| moment <= now) {
+            self.unprobed = None;
+            self.probe();
+        }
         if self.until.is_some_and(|until| until <= now) {
             self.inward.give_up();
             self.outward.give_up();
@@ -179,6 +198,18 @@ impl Relay {
         }
         self.watch(now);
         false
+    }
+
+    fn probe(&self) {
+        let client = self.probes_client.then(|| self.client.socket());
+        for socket in client.into_iter().chain([&self.target]) {
+            if let Err(error) = probe_when_silent(socket, self.limits.keepalive) {
+                log::debug!(
+                    "tunnel {}: TCP keep-alive: {error}",
+                    self.handle.identity.id
+                );
+            }
+        }
     }
 
     /// Why we have to end it, if we have to.
@@ -206,6 +237,7 @@ impl Relay {
             (Some(until), false) => until.min(lives_until),
             (None, _) => lives_until,
         };
+        let next = self.unprobed.map_or(next, |moment| moment.min(next));
         if self.watched <= now || next < self.watched {
             self.watched = next;
             self.clocks.watch(&self.handle, next);
@@ -239,6 +271,7 @@ impl Future for Relay {
         let relay = self.get_mut();
         relay.handle.wakes(cx.waker());
         if relay.handle.is_cut() {
+            relay.client.say_goodbye(cx);
             relay.report(relay.verdict.reason());
             return Poll::Ready(());
         }
@@ -252,6 +285,7 @@ impl Future for Relay {
         }
         has_more |= relay.look_at_clocks(now);
         if relay.inward.is_over() && relay.outward.is_over() {
+            relay.client.say_goodbye(cx);
             relay.report(relay.verdict.reason());
             return Poll::Ready(());
         }
@@ -287,7 +321,7 @@ mod tests {
     type Endings = Arc<Mutex<Vec<Ending>>>;
 
     /// A connection: the relay's end, and the other.
-    async fn connection() -> (End, TcpStream) {
+    async fn connection() -> (End<TcpStream>, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (ours, theirs) = tokio::join!(listener.accept(), TcpStream::connect(address));
@@ -303,6 +337,10 @@ mod tests {
     /// A relay, the other ends of its sockets, what it reports, and its handle.
     async fn relay(limits: Limits) -> (Relay, [TcpStream; 2], Endings, Arc<Handle>) {
         let ((client, far_client), (target, far_target)) = (connection().await, connection().await);
+        let client = End {
+            stream: ClientStream::Plain(client.stream),
+            early: client.early,
+        };
         let tunnels = Arc::new(Tunnels::new(TaskTracker::new()));
         let handle = Arc::new(handle());
         let entry = Entry::add(&tunnels, &handle);
@@ -310,7 +348,11 @@ mod tests {
         let reported = Arc::clone(&endings);
         let on_end: OnEnd = Box::new(move |ending| reported.lock().unwrap().push(ending));
         let (seen, clocks) = (Arc::clone(&handle), Arc::clone(&tunnels.clocks));
-        let relay = Relay::new(handle, clocks, limits, client, target, on_end, entry);
+        let rules = Rules {
+            limits,
+            probes_client: false,
+        };
+        let relay = Relay::new(handle, clocks, rules, client, target, on_end, entry);
         (relay, [far_client, far_target], endings, seen)
     }
 

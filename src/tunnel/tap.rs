@@ -20,19 +20,18 @@ use pingora::protocols::{
     TimingDigest, UniqueID, UniqueIDType,
 };
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufWriter, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::heads::{Answer, HeadEnd};
 use super::relay::End;
-use super::{ClientEnd, Phase, Wire};
+use super::{ClientEnd, ClientStream, Phase, Wire};
 
 /// Lets a head and a short body leave together. Whoever waits for the client sends it first: Pingora does not, within a body
 /// of a known length.
 const WRITE_BUFFER: usize = 1460;
 /// How long a connection that has not said anything yet may stay once a drain has begun.
-const LAST_CHANCE: Duration = Duration::from_secs(1);
+pub const LAST_CHANCE: Duration = Duration::from_secs(1);
 const HEAD_EXPIRED: &[u8] =
     b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
 
@@ -40,9 +39,9 @@ const HEAD_EXPIRED: &[u8] =
 #[derive(Debug)]
 pub struct Tap {
     /// `None` once it was handed over.
-    stream: Option<BufWriter<TcpStream>>,
+    stream: Option<BufWriter<ClientStream>>,
     wire: Arc<Wire>,
-    leaving: Leaving,
+    draining: CancellationToken,
     head: HeadEnd,
     /// What was written in answer to a handshake, with the number of its exchange.
     answer: Option<(u64, Answer)>,
@@ -57,15 +56,6 @@ pub struct Tap {
     write_clock: Option<Pin<Box<Sleep>>>,
 }
 
-/// When a connection that says nothing has to go.
-#[derive(Debug, Clone)]
-pub struct Leaving {
-    /// Cancelled when its listener closes: one that waits between two requests ends.
-    pub closing: CancellationToken,
-    /// Cancelled when the process drains: one that has not said anything yet gets a last chance.
-    pub draining: CancellationToken,
-}
-
 /// The clock of one phase of one request.
 #[derive(Debug)]
 struct Clock {
@@ -75,12 +65,13 @@ struct Clock {
 }
 
 impl Tap {
-    /// Taps a stream. A head has the limit that the wire tells from its first byte, and the wait for that byte as long.
-    pub fn new(stream: TcpStream, wire: Arc<Wire>, leaving: Leaving) -> Self {
+    /// Taps a stream. A head has the limit that the wire tells from its first byte, and the wait for that byte as long. When
+    /// `draining` is cancelled, a connection that waits between two requests ends.
+    pub fn new(stream: ClientStream, wire: Arc<Wire>, draining: CancellationToken) -> Self {
         Tap {
             stream: Some(BufWriter::with_capacity(WRITE_BUFFER, stream)),
             wire,
-            leaving,
+            draining,
             head: HeadEnd::default(),
             answer: None,
             is_101_written: false,
@@ -148,7 +139,7 @@ impl Tap {
             limit = limit.min(LAST_CHANCE);
         }
         ready!(self.poll_clock(cx, limit));
-        self.expire_head();
+        self.expire_head(cx);
         Poll::Ready(Ok(()))
     }
 
@@ -242,24 +233,21 @@ impl Tap {
     }
 
     fn poll_leaving(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let token = match self.wire.exchanges() {
-            0 => &self.leaving.draining,
-            _ => &self.leaving.closing,
-        };
-        if token.is_cancelled() {
+        if self.draining.is_cancelled() {
             return Poll::Ready(());
         }
-        let leaves = || Box::pin(token.clone().cancelled_owned());
+        let leaves = || Box::pin(self.draining.clone().cancelled_owned());
         self.leaves.get_or_insert_with(leaves).as_mut().poll(cx)
     }
 
     /// Tells a client that has begun a head; one that has said nothing is left without a word.
-    fn expire_head(&mut self) {
+    fn expire_head(&mut self, cx: &mut Context<'_>) {
         self.wire.ended(ClientEnd::HeadExpired);
         let Some(stream) = self.stream.as_mut().filter(|_| self.wire.head_read() > 0) else {
             return;
         };
-        if let Ok(count) = stream.get_mut().try_write(HEAD_EXPIRED) {
+        let stream = stream.get_mut();
+        if let Poll::Ready(Ok(count)) = Pin::new(stream).poll_write(cx, HEAD_EXPIRED) {
             self.wire.count_written(&HEAD_EXPIRED[..count]);
         }
     }
@@ -389,7 +377,7 @@ impl UniqueID for Tap {
     fn id(&self) -> UniqueIDType {
         self.stream
             .as_ref()
-            .map_or(-1, |stream| stream.get_ref().as_raw_fd())
+            .map_or(-1, |stream| stream.get_ref().socket().as_raw_fd())
     }
 }
 

@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU64, Ordering::Re
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use tokio::net::TcpStream;
+
 use super::Opening;
 use super::relay::End;
 
@@ -62,7 +64,7 @@ pub struct Wire {
 /// with both.
 #[derive(Debug, Default)]
 struct Meeting {
-    target: Option<End>,
+    target: Option<End<TcpStream>>,
     opening: Option<Opening>,
 }
 
@@ -157,7 +159,7 @@ impl Wire {
     }
 
     /// The target's socket, right after its 101.
-    pub(super) fn bring_target(&self, target: End) {
+    pub(super) fn bring_target(&self, target: End<TcpStream>) {
         self.meeting().target = Some(target);
     }
 
@@ -167,7 +169,7 @@ impl Wire {
     }
 
     /// Both halves; once, when both are there.
-    pub(super) fn meet(&self) -> Option<(Opening, End)> {
+    pub(super) fn meet(&self) -> Option<(Opening, End<TcpStream>)> {
         let mut meeting = self.meeting();
         if meeting.opening.is_none() || meeting.target.is_none() {
             return None;

@@ -7,6 +7,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -17,7 +18,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::generations::signal;
+use super::generations::tell;
 use super::launch::{Launched, check};
 use super::link::{Link, Message, Role};
 use super::on_thread;
@@ -51,9 +52,12 @@ pub struct Heir {
 impl Heir {
     /// Has it drain.
     pub fn drain(&self) {
-        if let Err(error) = signal(self.pid, Signal::TERM) {
-            log::warn!("process {}: {error}", self.pid);
-        }
+        tell(self.pid, Signal::TERM);
+    }
+
+    /// Has it reload its configuration.
+    pub fn reload(&self) {
+        tell(self.pid, Signal::HUP);
     }
 }
 
@@ -62,7 +66,8 @@ pub struct Door {
     path: PathBuf,
     /// `None` once it is another's.
     socket: Mutex<Option<UnixListener>>,
-    timeout: Duration,
+    /// Whether it goes with this process.
+    is_ours: AtomicBool,
     running: Arc<Running>,
     requests: mpsc::Sender<Request>,
     successor: Mutex<Waiting>,
@@ -88,6 +93,7 @@ impl Door {
         running: Arc<Running>,
         requests: mpsc::Sender<Request>,
     ) -> io::Result<Self> {
+        let is_ours = AtomicBool::new(inherited.is_none());
         let socket = match inherited {
             Some(socket) => UnixListener::from(socket),
             None => bind(path)?,
@@ -96,7 +102,7 @@ impl Door {
         Ok(Door {
             path: path.to_owned(),
             socket: Mutex::new(Some(socket)),
-            timeout: running.file().server.upgrade.timeout,
+            is_ours,
             running,
             requests,
             successor: Mutex::default(),
@@ -141,23 +147,41 @@ impl Door {
         lock(&self.closing).cancel();
     }
 
-    /// Gives the socket up: it is the heir's. What was asked for before is still answered.
-    pub async fn leave(&self) {
+    /// Gives the socket up: it is the heir's, unless that has another.
+    pub fn leave(&self, heir: &Heir) {
         *lock(&self.socket) = None;
+        if heir.socket.as_ref() != Some(&self.path) {
+            self.own();
+            self.remove();
+        }
+    }
+
+    /// What was asked for before is still answered.
+    pub async fn answered(&self) {
         let all = u32::try_from(MOST_VISITORS).unwrap_or(u32::MAX);
         if timeout(AT_HAND, self.room.acquire_many(all)).await.is_err() {
             log::warn!("server.upgradeSocket: somebody who asked gets no answer");
         }
     }
 
-    /// Takes the socket out of the way of the next process, if it is still ours.
+    /// Takes the socket out of the way of the next process, if it goes with this one.
     pub fn remove(&self) {
-        if let Some(Err(error)) = lock(&self.socket)
-            .take()
-            .map(|_| fs::remove_file(&self.path))
-        {
+        if !self.is_ours.load(SeqCst) {
+            return;
+        }
+        if let Err(error) = fs::remove_file(&self.path) {
             log::debug!("server.upgradeSocket: {error}");
         }
+    }
+
+    /// The process before has left: the socket goes with this one.
+    pub fn own(&self) {
+        self.is_ours.store(true, SeqCst);
+    }
+
+    /// How long a step of the new process may take.
+    fn timeout(&self) -> Duration {
+        self.running.file().server.upgrade.timeout
     }
 
     fn socket(&self) -> io::Result<UnixListener> {
@@ -203,6 +227,7 @@ impl Door {
 
     /// Starts a new process and hands over to it. Only one at a time.
     fn upgrade(&self, binary: &Path, conf: &Path) -> Result<Heir, String> {
+        refuse_as_first_process()?;
         log::info!("upgrade: to {} with {}", binary.display(), conf.display());
         if std::mem::replace(&mut lock(&self.successor).is_busy, true) {
             return Err("another upgrade is under way".to_owned());
@@ -213,7 +238,7 @@ impl Door {
     }
 
     fn start_and_hand_over(&self, binary: &Path, conf: &Path) -> Result<Heir, String> {
-        check(binary, conf, self.timeout)?;
+        check(binary, conf, self.timeout())?;
         lock(&self.successor).successor = None;
         let launched = Launched::start(binary, conf, &self.path)
             .map_err(|error| format!("{}: {error}", binary.display()))?;
@@ -233,7 +258,7 @@ impl Door {
     }
 
     fn await_successor(&self, launched: &Launched) -> Result<Link, String> {
-        let end = Instant::now() + self.timeout;
+        let end = Instant::now() + self.timeout();
         while Instant::now() < end {
             if let Some(successor) = self.successor() {
                 return Ok(successor);
@@ -247,7 +272,7 @@ impl Door {
         }
         Err(format!(
             "the new process was not there to take over within {:?}",
-            self.timeout
+            self.timeout()
         ))
     }
 
@@ -258,7 +283,9 @@ impl Door {
             Ok(heir) => {
                 log::info!("process {} has taken over", heir.pid);
                 supervisor::main_process(heir.pid);
-                Message::Farewell
+                let mut processes = self.running.generations.processes();
+                processes.push(process::id());
+                Message::Farewell(processes)
             }
             Err(reason) => Message::GiveUp(reason.clone()),
         };
@@ -268,25 +295,30 @@ impl Door {
     }
 
     fn try_hand_over(self: &Arc<Self>, successor: &mut Link) -> Result<Heir, String> {
+        refuse_as_first_process()?;
         let pid = successor.peer().map_err(|error| error.to_string())?.0;
         let name = format!("the new process {pid}");
         let lost = |error: io::Error| match error.kind() {
             io::ErrorKind::UnexpectedEof => format!("{name} ended in the middle of the hand-over"),
-            io::ErrorKind::WouldBlock => format!("{name} gave no answer within {:?}", self.timeout),
+            io::ErrorKind::WouldBlock => {
+                format!("{name} gave no answer within {:?}", self.timeout())
+            }
             _ => format!("{name}: {error}"),
         };
-        successor.patience(Some(self.timeout)).map_err(lost)?;
+        successor.patience(Some(self.timeout())).map_err(lost)?;
         self.send_sockets(successor).map_err(lost)?;
         match successor.receive().map_err(lost)? {
-            Message::Serving => {}
+            Message::Ready => {}
             Message::Failed(reason) => return Err(reason),
             other => return Err(format!("{name}: unexpected {other:?}")),
         }
         self.running.pause();
         self.pause();
+        self.is_ours.store(false, SeqCst);
         settle(successor)
             .map(|socket| Heir { pid, socket })
             .map_err(|error| {
+                self.is_ours.store(true, SeqCst);
                 self.running.resume();
                 if let Some(runtime) = self.runtime.get() {
                     runtime.spawn(Arc::clone(self).listen());
@@ -305,6 +337,14 @@ impl Door {
         successor.send_socket(Role::Upgrade, self.socket()?.as_fd())?;
         successor.send(&Message::AllSockets)
     }
+}
+
+/// The end of the first process is the end of all others.
+fn refuse_as_first_process() -> Result<(), String> {
+    if process::id() == 1 {
+        return Err("this is the first process of its container: run it under an init".to_owned());
+    }
+    Ok(())
 }
 
 /// Tells that nothing is accepted here any more, and waits until the new process has all; tells where it is to be found.

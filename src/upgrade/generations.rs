@@ -1,7 +1,7 @@
 //! Old generations: processes that have handed over, and still hold tunnels. They report every second; one that is silent is
 //! gone.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
@@ -21,7 +21,14 @@ const SILENCE: Duration = Duration::from_millis(3500);
 /// The old generations that are known, by their process id. Their tunnels are in the metrics.
 pub struct Generations {
     metrics: Arc<Metrics>,
-    known: Mutex<HashMap<u32, Report>>,
+    known: Mutex<Known>,
+}
+
+#[derive(Default)]
+struct Known {
+    reports: HashMap<u32, Report>,
+    /// Those that were told to drain. A second time would be an order to exit.
+    told: Option<HashSet<u32>>,
 }
 
 struct Report {
@@ -38,54 +45,64 @@ impl Generations {
         }
     }
 
+    /// These processes are there, and will report.
+    pub fn expect(&self, processes: &[u32]) {
+        let mut known = self.lock();
+        for pid in processes.iter().filter(|pid| is_alive(**pid)) {
+            known.reports.entry(*pid).or_insert_with(|| Report {
+                at: Instant::now(),
+                open: Vec::new(),
+            });
+        }
+        self.changed(&mut known);
+    }
+
     /// A process tells what it holds.
     pub(super) fn report(&self, pid: u32, open: Vec<Open>) {
         let mut known = self.lock();
-        self.count(&open, 1);
-        let report = Report {
-            at: Instant::now(),
-            open,
-        };
-        if let Some(before) = known.insert(pid, report) {
-            self.count(&before.open, -1);
-        }
-        self.show(&known);
+        let at = Instant::now();
+        known.reports.insert(pid, Report { at, open });
+        self.changed(&mut known);
     }
 
-    /// Forgets those that are silent.
+    /// Those that are known.
+    pub fn processes(&self) -> Vec<u32> {
+        self.lock().reports.keys().copied().collect()
+    }
+
+    /// Forgets those that are silent, or gone.
     pub fn prune(&self) {
         let mut known = self.lock();
-        known.retain(|_, report| {
-            let is_here = report.at.elapsed() < SILENCE;
-            if !is_here {
-                self.count(&report.open, -1);
-            }
-            is_here
-        });
-        self.show(&known);
+        known
+            .reports
+            .retain(|pid, report| report.at.elapsed() < SILENCE && is_alive(*pid));
+        self.changed(&mut known);
     }
 
     /// Forgets all: they report to another process from now on.
     pub fn forget(&self) {
         let mut known = self.lock();
-        for (_, report) in known.drain() {
-            self.count(&report.open, -1);
-        }
-        self.show(&known);
+        known.reports.clear();
+        self.changed(&mut known);
     }
 
-    /// Has all of them drain, too.
+    /// Has all of them drain, too, and those that report from now on.
     pub fn drain(&self) {
-        for pid in self.lock().keys() {
-            if let Err(error) = signal(*pid, Signal::TERM) {
-                log::debug!("old process {pid}: {error}");
-            }
+        let mut known = self.lock();
+        known.told.get_or_insert_default();
+        self.changed(&mut known);
+    }
+
+    /// Has all of them open their logs anew.
+    pub fn reopen_logs(&self) {
+        for pid in self.processes() {
+            tell(pid, Signal::USR1);
         }
     }
 
     /// Returns once all are gone.
     pub async fn gone(&self) {
-        while self.lock().keys().any(|pid| is_alive(*pid)) {
+        while self.processes().into_iter().any(is_alive) {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
@@ -98,26 +115,29 @@ impl Generations {
         }
     }
 
-    fn count(&self, open: &[Open], sign: i64) {
-        for open in open {
-            self.metrics.add_tunnels(open, sign * open.tunnels);
+    /// Shows what is known, and tells those to drain that have not been told yet.
+    fn changed(&self, known: &mut Known) {
+        let Known { reports, told } = known;
+        for told in told.iter_mut() {
+            for pid in reports.keys().filter(|pid| told.insert(**pid)) {
+                tell(*pid, Signal::TERM);
+            }
         }
+        let open = reports.values().flat_map(|report| report.open.clone());
+        self.metrics.show_generations(reports.len(), open.collect());
     }
 
-    fn show(&self, known: &HashMap<u32, Report>) {
-        let open = known.values().flat_map(|report| &report.open);
-        let tunnels = open.map(|open| open.tunnels).sum();
-        self.metrics.show_generations(known.len(), tunnels);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<u32, Report>> {
+    fn lock(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-pub(super) fn signal(pid: u32, signal: Signal) -> Result<(), rustix::io::Errno> {
-    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
-    kill_process(pid.ok_or(rustix::io::Errno::SRCH)?, signal)
+/// Sends a signal to a process of ours, which may be gone.
+pub(super) fn tell(pid: u32, signal: Signal) {
+    let process = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    if let Some(Err(error)) = process.map(|process| kill_process(process, signal)) {
+        log::debug!("process {pid}: {error}");
+    }
 }
 
 fn is_alive(pid: u32) -> bool {

@@ -9,6 +9,7 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -16,6 +17,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::daemon;
 
+const LAST_WORDS: Duration = Duration::from_secs(1);
 const LOOK: Duration = Duration::from_millis(20);
 
 /// Where the new process finds the running one, whatever its own configuration says.
@@ -33,11 +35,12 @@ pub(super) fn check(binary: &Path, conf: &Path, limit: Duration) -> Result<(), S
         .spawn()
         .map_err(|error| format!("{name}: cannot be started: {error}"))?;
     let stderr = child.stderr.take();
-    let said = thread::spawn(move || {
+    let (sender, said) = mpsc::channel();
+    thread::spawn(move || {
         let mut said = Vec::new();
-        // What comes before an error is what there is.
+        // What comes before an error is what there is. Nobody may wait for it any more.
         stderr.map(|stderr| stderr.take(1 << 20).read_to_end(&mut said));
-        said
+        sender.send(said).ok();
     });
     let Some(status) = wait(&mut child, limit).map_err(|error| format!("{name}: {error}"))? else {
         return Err(format!("{name}: no end of its check (-t) within {limit:?}"));
@@ -45,7 +48,8 @@ pub(super) fn check(binary: &Path, conf: &Path, limit: Duration) -> Result<(), S
     if status.success() {
         return Ok(());
     }
-    let said = said.join().unwrap_or_default();
+    // A process that it started may keep the stream open.
+    let said = said.recv_timeout(LAST_WORDS).unwrap_or_default();
     let said = String::from_utf8_lossy(&said);
     Err(match said.trim() {
         "" => format!("{name}: its check (-t) failed: {status}"),

@@ -36,16 +36,16 @@ pub(super) enum Message {
     Socket(Role),
     /// It has given them all.
     AllSockets,
-    /// The new process accepts connections.
-    Serving,
+    /// The new process is ready to accept.
+    Ready,
     /// The new process ends, and why.
     Failed(String),
     /// The running process does not accept any more.
     Over,
     /// The new process has taken all over, and has this `server.upgradeSocket`.
     Settled(Option<PathBuf>),
-    /// The old process is an old one from now on.
-    Farewell,
+    /// The old process is an old one from now on, like these before it.
+    Farewell(Vec<u32>),
     /// The running process goes on by itself; the new one must end, and why.
     GiveUp(String),
     /// An old process tells the running one what it still holds.
@@ -80,6 +80,11 @@ impl Link {
             text: Vec::new(),
             sockets: VecDeque::new(),
         }
+    }
+
+    /// Something to end the link with, from another thread.
+    pub fn cutter(&self) -> io::Result<UnixStream> {
+        self.stream.try_clone()
     }
 
     /// How long to wait for the other end in each step; `None` for ever.

@@ -1,16 +1,16 @@
 //! Binary upgrade: a new process takes the listening sockets over from the running one, which keeps its tunnels.
 //!
-//! Both accept on the same sockets for a moment, so that nobody is refused:
+//! For a moment nobody accepts; who comes then waits in the sockets, which both have, so nobody is refused:
 //!
 //! ```text
 //! the running process                               the new one (-u)
 //! checks the binary and its file, starts it   ──▶
 //!                                             ◀──   TakeOver: it has read its configuration
-//! Socket …, AllSockets                        ──▶   builds what serves, begins to accept
-//!                                             ◀──   Serving
-//! stops accepting; Over                       ──▶   writes the pid file
+//! Socket …, AllSockets                        ──▶   builds what serves
+//!                                             ◀──   Ready
+//! stops accepting; Over                       ──▶   replaces the pid file
 //!                                             ◀──   Settled
-//! tells the service manager; Farewell         ──▶   speaks to the service manager
+//! tells the service manager; Farewell         ──▶   accepts
 //! ```
 //!
 //! Up to `Settled` the running process goes on, or takes up again, whatever becomes of the new one. After it, it is an old
@@ -25,7 +25,7 @@ mod successor;
 
 use std::env;
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread;
 
 use tokio::sync::oneshot;
@@ -37,8 +37,6 @@ pub use link::Link;
 use link::Message;
 pub use pid_file::PidFile;
 pub use successor::{Inherited, InheritedDoor, Predecessor};
-
-use crate::config::file::File;
 
 /// Does something that may block on a thread of its own, which the end of the process does not wait for.
 pub async fn on_thread<T: Send + 'static>(
@@ -56,10 +54,9 @@ pub async fn on_thread<T: Send + 'static>(
         .map_err(|_| "internal error: a panic".to_owned())
 }
 
-/// `culvert upgrade`: asks the running process to hand over to `binary`, and waits until that serves. The error is for the
+/// `culvert upgrade`: asks the running process at `socket` to hand over to `binary`, and waits until that serves. The error is for the
 /// operator.
-pub fn ask(file: &File, conf: &Path, binary: Option<&Path>) -> Result<String, String> {
-    let socket = file.server.upgrade_socket.as_deref();
+pub fn ask(socket: Option<&PathBuf>, conf: &Path, binary: Option<&Path>) -> Result<String, String> {
     let socket = socket.ok_or("server.upgradeSocket: is not set, so there is no upgrade")?;
     let binary = match binary {
         Some(binary) => binary.to_owned(),

@@ -10,18 +10,29 @@ use std::process;
 pub struct PidFile(PathBuf);
 
 impl PidFile {
-    /// Writes the file, in one step: whoever reads it sees the id before or this one.
-    pub fn write(path: &Path) -> io::Result<Self> {
-        let new = with_suffix(path, &format!(".{}", process::id()));
-        fs::write(&new, format!("{}\n", process::id()))?;
-        fs::rename(&new, path)?;
+    /// Writes the file beside its place.
+    pub fn prepare(path: &Path) -> io::Result<Self> {
+        fs::write(beside(path), format!("{}\n", process::id()))?;
         Ok(PidFile(path.to_owned()))
     }
+
+    /// Puts the file in its place, in one step: whoever reads it sees the id before or this one.
+    pub fn put(&self) -> io::Result<()> {
+        if !beside(&self.0).exists() {
+            PidFile::prepare(&self.0).map(std::mem::forget)?;
+        }
+        fs::rename(beside(&self.0), &self.0)
+    }
+}
+
+fn beside(path: &Path) -> PathBuf {
+    with_suffix(path, &format!(".{}", process::id()))
 }
 
 impl Drop for PidFile {
     /// Takes the file away, unless another process has written its own.
     fn drop(&mut self) {
+        fs::remove_file(beside(&self.0)).ok();
         let is_ours = |text: String| text.trim() == process::id().to_string();
         if fs::read_to_string(&self.0).is_ok_and(is_ours) {
             // One that cannot be removed is stale, as after a crash.
@@ -45,15 +56,22 @@ mod tests {
     fn the_file_is_taken_away_only_by_the_process_that_it_names() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("culvert.pid");
-        let file = PidFile::write(&path).unwrap();
+        let file = PidFile::prepare(&path).unwrap();
+        assert!(!path.exists());
+        file.put().unwrap();
         let text = fs::read_to_string(&path).unwrap();
         assert_eq!(text, format!("{}\n", process::id()));
         drop(file);
         assert!(!path.exists());
 
-        let file = PidFile::write(&path).unwrap();
+        let file = PidFile::prepare(&path).unwrap();
+        file.put().unwrap();
+        fs::write(&path, "1\n").unwrap();
+        file.put().unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), text);
         fs::write(&path, "1\n").unwrap();
         drop(file);
         assert_eq!(fs::read_to_string(&path).unwrap(), "1\n");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 }

@@ -84,28 +84,34 @@ impl Predecessor {
         self.link.send(&Message::Failed(reason.to_owned())).ok();
     }
 
-    /// Says that we accept connections; returns when it does not any more. The error tells that it serves on, and why: then we
+    /// Says that we are ready to accept; returns when it does not any more. The error tells that it serves on, and why: then we
     /// have to end.
-    pub fn serving(&mut self) -> Result<(), String> {
-        self.link.send(&Message::Serving).ok();
-        self.await_message(|message| matches!(message, Message::Over))
+    pub fn ready(&mut self) -> Result<(), String> {
+        self.link.send(&Message::Ready).ok();
+        match self.answer()? {
+            None | Some(Message::Over) => Ok(()),
+            Some(other) => Err(format!("unexpected {other:?}")),
+        }
     }
 
-    /// Says that we have taken over, and where we are to be found now; returns when it is an old one.
-    pub fn settled(&mut self, socket: Option<PathBuf>) -> Result<(), String> {
+    /// Says that we have taken all over, and where we are to be found now; returns when it is an old one, with all old ones.
+    pub fn settled(&mut self, socket: Option<PathBuf>) -> Result<Vec<u32>, String> {
         self.link.send(&Message::Settled(socket)).ok();
-        self.await_message(|message| matches!(message, Message::Farewell))
+        match self.answer()? {
+            None => Ok(Vec::new()),
+            Some(Message::Farewell(processes)) => Ok(processes),
+            Some(other) => Err(format!("unexpected {other:?}")),
+        }
     }
 
-    /// A running process that has just died needs no waiting for: somebody has to serve.
-    fn await_message(&mut self, is_it: impl Fn(&Message) -> bool) -> Result<(), String> {
+    /// What it says, unless it is that we have to end. `None` if it has just died: then somebody has to serve.
+    fn answer(&mut self) -> Result<Option<Message>, String> {
         match self.link.receive() {
-            Ok(message) if is_it(&message) => Ok(()),
             Ok(Message::GiveUp(reason)) => Err(reason),
-            Ok(other) => Err(format!("unexpected {other:?}")),
+            Ok(message) => Ok(Some(message)),
             Err(error) => {
                 log::warn!("{}: the old process is gone: {error}", self.path.display());
-                Ok(())
+                Ok(None)
             }
         }
     }

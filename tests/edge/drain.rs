@@ -312,6 +312,43 @@ async fn a_drain_tells_how_far_it_is() {
     .await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn thousands_of_tunnels_leave_their_lines_when_the_process_exits_now() {
+    const MANY: usize = 4000;
+    let target = Target::named("target").await;
+    let edge = edge(LONG, &target).await;
+    let clients = edge.tunnels(MANY).await;
+    edge.signal("INT");
+    let (status, exits) = edge.ended().await;
+    assert_eq!((status.code(), exits.len()), (Some(0), MANY));
+    assert!(
+        exits
+            .iter()
+            .all(|line| line["closeReason"] == "process_exit")
+    );
+    drop(clients);
+}
+
+#[tokio::test]
+async fn clients_that_the_system_has_accepted_before_a_drain_are_answered() {
+    let target = Target::answering("hello").await;
+    let edge = edge("{deadline: 10s}", &target).await;
+    edge.signal("STOP");
+    let mut clients = Vec::new();
+    for _ in 0..300 {
+        let mut client = Connection::open(edge.address).await;
+        client.send(GET).await;
+        clients.push(client);
+    }
+    edge.signal("TERM");
+    edge.signal("CONT");
+    for mut client in clients {
+        assert_eq!(client.answer().await.text(), "hello");
+    }
+    let (status, lines) = edge.ended().await;
+    assert_eq!((status.code(), lines.len()), (Some(0), 300));
+}
+
 const TUNNELS: usize = 500;
 const REQUESTS: usize = 100;
 /// The pace of the clients of a [`Crowd`].

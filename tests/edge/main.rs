@@ -25,5 +25,6 @@ mod rules;
 mod service;
 mod targets;
 mod timeouts;
+mod tls;
 mod tunnels;
 mod upgrade;

@@ -249,7 +249,7 @@ async fn the_subprotocol_that_the_target_chooses_is_the_clients() {
 }
 
 /// One of the scripts in `tests/edge/python`.
-fn python(script: &str) -> Command {
+pub fn python(script: &str) -> Command {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let interpreter = match std::env::var_os("CULVERT_TEST_PYTHON") {
         Some(path) => PathBuf::from(path),

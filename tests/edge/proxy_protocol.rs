@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::harness::client::{CLOSE, HANDSHAKE, HI, header};
 use crate::harness::edge::{body_of, forwarding_to};
 use crate::harness::target::{ok, refusing, switching_protocols};
-use crate::harness::{Connection, Edge, Haproxy, Target, eventually, soon};
+use crate::harness::{Authority, Connection, Edge, Haproxy, Target, eventually, soon};
 
 const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
@@ -448,4 +448,59 @@ async fn an_ipv4_client_of_a_listener_for_both_families_is_an_ipv4_client() {
         edge.diagnostics()
             .contains("forwardingRules[0].v6only stays as it is")
     );
+}
+
+/// The configuration with TLS, and a certificate for a.example, on its forwarding rule.
+fn with_tls(authority: &Authority, configuration: &str) -> String {
+    authority.issue("one", &["a.example"]);
+    let tls = "protocol: HTTPS\n    serverCertificates: [one]";
+    let rules = configuration.replacen("protocol: HTTP", tls, 1);
+    authority.certificates(&["one"]) + &rules
+}
+
+#[tokio::test]
+async fn a_header_comes_before_the_tls_handshake() {
+    let (authority, target) = (Authority::new(), Target::named("target").await);
+    let keys = "    proxyProtocol: {from: [127.0.0.1]}\n";
+    let configuration = with_tls(&authority, &with(keys, &[target.address]));
+    let edge = Edge::start(&configuration).await;
+    for version in ["send-proxy", "send-proxy-v2"] {
+        let haproxy = Haproxy::in_front_of(edge.address, version).await;
+        let mut client = authority.tunnel(haproxy.address, "a.example").await;
+        let port = client.stream.get_ref().0.local_addr().unwrap().port();
+        client.say_hi().await;
+        let open = body_of(&edge.admin_page("/api/v1/tunnels"));
+        assert_eq!(open["tunnels"][0]["clientPort"], port, "{version}");
+        client.leave(1000).await;
+        client.to_end().await;
+        let gone = || body_of(&edge.admin_page("/api/v1/tunnels"))["total"] == 0;
+        eventually("the tunnel is gone", || gone().then_some(())).await;
+    }
+}
+
+#[tokio::test]
+async fn a_target_hears_of_a_clients_tls() {
+    let authority = Authority::new();
+    let cipher = "TLS_AES_256_GCM_SHA384";
+    let length = SIGNATURE.len() + 4 + ENDS.len() + 8 + 10 + 3 + cipher.len();
+    let target = hearing(length).await;
+    let configuration = with_tls(&authority, &announcing("v2ssl", &[target.address]));
+    let edge = Edge::start(&configuration).await;
+    let mut client = authority.connect(edge.address, "a.example").await;
+    client.send(GET).await;
+    let told = client.answer().await;
+    let ssl = [
+        &[0x20, 0, 40, 1, 0, 0, 0, 1, 0x21, 0, 7][..],
+        b"TLSv1.3",
+        &[0x23, 0, 22],
+        cipher.as_bytes(),
+    ]
+    .concat();
+    let listed = format!("{ssl:?}");
+    assert!(
+        told.text().ends_with(listed.trim_start_matches('[')),
+        "{} {listed}",
+        told.text()
+    );
+    assert_eq!(edge.log_line().await["tlsCipher"], cipher);
 }

@@ -8,7 +8,7 @@ use serde_json::Value;
 use tokio::time::interval;
 
 use crate::harness::client::{header, sent_away};
-use crate::harness::edge::lines_of;
+use crate::harness::edge::{free_addresses, get_now, lines_of};
 use crate::harness::{Connection, Edge, Load, Target, eventually};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -357,6 +357,44 @@ async fn a_target_that_returns_before_the_delay_is_over_keeps_its_tunnels() {
     assert!(pair.ends().is_empty(), "{:?}", pair.ends());
     assert_eq!(pair.edge.tunnels_active(pair.goes.address), 10.0);
     assert!(answers(&pair.edge, 6).await.contains(&"goes".to_owned()));
+}
+
+#[tokio::test]
+async fn the_admin_address_moves() {
+    let [moved] = free_addresses();
+    let mut edge = Edge::start(&saying("first", "")).await;
+    let before = edge.admin;
+    let elsewhere = format!("admin: {{listen: {moved}}}\n{}", saying("second", ""));
+    edge.configure(&elsewhere);
+    edge.signal("HUP");
+    eventually("the new admin address answers", || {
+        get_now(moved, "/readyz").filter(|answer| answer.contains(" 200 "))
+    })
+    .await;
+    assert!(std::net::TcpStream::connect(before).is_err());
+    edge.admin = moved;
+    assert_eq!(edge.metric("config_reloads_total{result=\"applied\"}"), 1.0);
+    assert_eq!(edge.get("/").await.text(), "second");
+}
+
+#[tokio::test]
+async fn what_was_counted_of_a_target_is_dropped_once_it_is_gone() {
+    let mut pair = Pair::start("drain: {deadline: 300ms}", "deregistrationDelay: 0").await;
+    let gone = format!("target=\"{}\"", pair.goes.address);
+    let counted = |pair: &Pair| {
+        let page = pair.edge.admin_page("/metrics");
+        page.lines().filter(|line| line.contains(&gone)).count()
+    };
+    assert!(counted(&pair) >= 6, "{}", pair.edge.admin_page("/metrics"));
+    pair.reload(None).await;
+    let going = std::mem::take(&mut pair.going);
+    sent_away(going, Instant::now()).await;
+    eventually("nothing is shown of it", || {
+        (counted(&pair) == 0).then_some(())
+    })
+    .await;
+    pair.reload(Some("")).await;
+    eventually("it is shown again", || (counted(&pair) >= 6).then_some(())).await;
 }
 
 #[tokio::test]

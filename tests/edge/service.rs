@@ -1,7 +1,7 @@
 //! Culvert as a service: what it tells the manager, what `make install` puts where, and the unit under a real systemd.
 
 use std::fs;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixDatagram;
@@ -198,18 +198,66 @@ async fn a_service_starts_when_it_is_ready_reloads_only_what_is_valid_and_stops(
 }
 
 #[tokio::test]
+async fn an_upgraded_process_is_the_services_main_one_and_the_end_reaches_both() {
+    let Some(service) = Service::start("").await else {
+        return;
+    };
+    let old = service.property("MainPID");
+    let mut slow = TcpStream::connect(service.address).unwrap();
+    slow.write_all(b"GET / HTTP/1.1\r\n").unwrap();
+    service.has_one_connection().await;
+
+    service.upgrade();
+
+    let new = service.property("MainPID");
+    assert_ne!(new, old);
+    assert_eq!(service.property("ActiveState"), "active");
+    assert!(
+        service
+            .page("/api/v1/status")
+            .contains(&format!("\"pid\":{new}"))
+    );
+    let parent = fs::read_to_string(format!("/proc/{new}/stat")).unwrap();
+    let parent = parent
+        .rsplit(") ")
+        .next()
+        .unwrap()
+        .split(' ')
+        .nth(1)
+        .unwrap();
+    assert_ne!(parent, old, "a child of the manager");
+    eventually("a line for systemctl status of the new process", || {
+        let status = service.property("StatusText");
+        status.ends_with(" serves").then_some(())
+    })
+    .await;
+    slow.write_all(b"Host: a\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    slow.read_to_string(&mut answer).unwrap();
+    assert!(answer.ends_with("hello"), "{answer}");
+
+    let mut slow = TcpStream::connect(service.address).unwrap();
+    slow.write_all(b"GET / HTTP/1.1\r\n").unwrap();
+    service.has_one_connection().await;
+    service.upgrade();
+    service.manager.does(&["stop", UNIT]);
+    assert_eq!(service.property("Result"), "success");
+    for pid in [&old, &new, &service.property("MainPID")] {
+        assert!(
+            pid == "0" || !Path::new("/proc").join(pid).exists(),
+            "{pid}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_drain_may_take_longer_than_the_unit_allows() {
     let Some(service) = Service::start("TimeoutStopSec=1s").await else {
         return;
     };
     let mut slow = TcpStream::connect(service.address).unwrap();
     slow.write_all(b"GET / ").unwrap();
-    eventually("the connection", || {
-        let metrics = service.page("/metrics");
-        let open = "culvert_connections_active{forwarding_rule=\"edge\"} 1\n";
-        metrics.contains(open).then_some(())
-    })
-    .await;
+    service.has_one_connection().await;
     let began = Instant::now();
     service.manager.does(&["stop", UNIT]);
     assert_eq!(service.property("Result"), "success");
@@ -327,8 +375,12 @@ impl Service {
         let log = place.join("config/log/culvert");
         let [address, admin] = free_addresses();
         let path = within(&place, "/etc/culvert/culvert.yaml");
-        let access_log = format!("accessLog: {{path: {}}}", log.join("access.log").display());
-        fs::write(&path, configuration(address, admin, &access_log)).unwrap();
+        let settings = format!(
+            "accessLog: {{path: {}}}\nserver: {{upgradeSocket: {}}}",
+            log.join("access.log").display(),
+            place.join("run/culvert/upgrade.sock").display()
+        );
+        fs::write(&path, configuration(address, admin, &settings)).unwrap();
         let service = Service {
             manager: Manager::start(folder).await?,
             configuration: path,
@@ -346,6 +398,23 @@ impl Service {
 
     fn page(&self, path: &str) -> String {
         get_now(self.admin, path).expect("the admin address answers")
+    }
+
+    async fn has_one_connection(&self) {
+        eventually("the connection", || {
+            let metrics = self.page("/metrics");
+            let open = "culvert_connections_active{forwarding_rule=\"edge\"} 1\n";
+            metrics.contains(open).then_some(())
+        })
+        .await;
+    }
+
+    fn upgrade(&self) {
+        let program = within(self.manager.folder(), "/usr/local/bin/culvert");
+        let mut upgrade = self.manager.command(program.to_str().unwrap());
+        let upgrade = upgrade.arg("-c").arg(&self.configuration).arg("upgrade");
+        let output = upgrade.output().unwrap();
+        assert!(output.status.success(), "{output:?}");
     }
 
     /// Runs logrotate as it is installed, on the log that this manager's service writes.

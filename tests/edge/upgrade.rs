@@ -284,6 +284,11 @@ async fn a_bad_file_changes_nothing_and_the_command_tells_its_problems() {
             "FOLDER/missing/access.log",
             "accessLog.path: No such file",
         ),
+        (
+            "FOLDER/culvert.pid",
+            "FOLDER/missing/culvert.pid",
+            "server.pidFile: ",
+        ),
     ] {
         lineage.edge.configure(&second.replace(good, bad));
         let (code, said) = lineage.upgrade(&[]).await;
@@ -291,6 +296,8 @@ async fn a_bad_file_changes_nothing_and_the_command_tells_its_problems() {
         assert!(said.contains(problem), "{said}");
         lineage.nothing_changed().await;
     }
+    // The way to it is still there.
+    lineage.succeeds("second").await;
     lineage.succeeds("second").await;
 }
 
@@ -338,6 +345,74 @@ async fn a_new_process_that_is_killed_at_any_moment_before_it_serves_changes_not
         kills += 1;
     }
     assert!(kills > 0, "it was never killed in time");
+}
+
+#[tokio::test]
+async fn sigterm_to_the_new_process_drains_the_old_ones_too() {
+    let mut lineage = Lineage::start("upgrade: {drainDeadline: 1h}, drain: {deadline: 2s}").await;
+    let mut clients = lineage.edge.tunnels(5).await;
+    lineage.succeeds("second").await;
+    lineage.succeeds("third").await;
+    let are_two = || (lineage.edge.processes().len() == 2).then_some(());
+    eventually("the second is gone, which had nothing to keep", are_two).await;
+    for client in &mut clients {
+        client.say_hi().await;
+    }
+
+    let new = lineage.edge.pid_in_file().unwrap();
+    Process::signal_to(new, "TERM");
+
+    let moments = sent_away(clients, Instant::now()).await;
+    assert_eq!(moments.len(), 5);
+    assert_eq!(lineage.edge.exited().await.code(), Some(0));
+    let are_gone = || lineage.edge.processes().is_empty().then_some(());
+    eventually("all processes are gone", are_gone).await;
+    assert_eq!(lineage.edge.pid_in_file(), None);
+    let log = lines_of(&lineage.edge.folder.path().join("access.log"));
+    let drained = log.iter().filter(|line| line["closeReason"] == "drained");
+    assert_eq!(drained.count(), 5);
+}
+
+#[tokio::test]
+async fn of_two_upgrades_at_once_one_is_refused() {
+    let lineage = Lineage::start(LONG).await;
+    lineage.prepare("second");
+    let path = lineage.impostor("sleep 1", REAL);
+    let slow = ["--binary", path.to_str().unwrap()];
+    let (first, second) = tokio::join!(lineage.upgrade(&slow), lineage.upgrade(&slow));
+    let mut codes = [first.0, second.0];
+    codes.sort();
+    assert_eq!(codes, [Some(0), Some(1)], "{} {}", first.1, second.1);
+    let refusals = [first.1, second.1].concat();
+    assert!(
+        refusals.contains("another upgrade is under way"),
+        "{refusals}"
+    );
+    let serves = || {
+        let answer = get_now(lineage.edge.address, "/")?;
+        answer.ends_with("second").then_some(())
+    };
+    eventually("the new one serves", serves).await;
+}
+
+#[tokio::test]
+async fn a_new_process_may_have_another_upgrade_socket() {
+    let lineage = Lineage::start(LONG).await;
+    let clients = lineage.edge.tunnels(3).await;
+    let moved =
+        configuration("second", LONG, &lineage.target).replace("upgrade.sock", "moved.sock");
+    lineage.edge.configure(&moved);
+    let before = lineage.edge.folder.path().join("upgrade.sock");
+    let before = before.to_str().unwrap().to_owned();
+    let (code, said) = lineage.upgrade(&["--socket", &before]).await;
+    assert_eq!(code, Some(0), "{said}");
+    let open = || lineage.edge.tunnels_active(lineage.target.address) == 3.0;
+    eventually("the old one reports to the new place", || {
+        open().then_some(())
+    })
+    .await;
+    assert!(!std::path::Path::new(&before).exists());
+    drop(clients);
 }
 
 #[tokio::test]

@@ -4,9 +4,14 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::thread;
 use std::time::Duration;
 
+use super::super::file::TlsVersion;
+
 pub(super) const ADMIN_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9900);
 
 pub(super) const CLIENT_TIMEOUT: Duration = Duration::from_secs(50);
+
+pub(super) const MIN_TLS_VERSION: TlsVersion = TlsVersion::V1_2;
+pub(super) const STRICT_SNI: bool = false;
 
 pub(super) const REDIRECT_STATUS: u16 = 301;
 pub(super) const DROP_QUERY: bool = false;

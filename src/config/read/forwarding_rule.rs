@@ -10,7 +10,7 @@ use super::super::tree::{Mapping, Node};
 use super::super::unique::Unique;
 use super::super::words::quoted;
 use super::addresses::{Addresses, Families};
-use super::{defaults, http_rule, refuse_unless_empty, tunnel};
+use super::{Named, defaults, http_rule, tls, tunnel};
 
 pub(super) const KEYS: &[&str] = &[
     "name",
@@ -25,23 +25,34 @@ pub(super) const KEYS: &[&str] = &[
     "maxConnectionsPerClient",
     "maxRequestsPerSecondPerClient",
     "serverCertificates",
+    "minTlsVersion",
+    "strictSni",
     "tunnel",
     "httpRules",
 ];
 
 pub(super) const PROXY_PROTOCOL_KEYS: &[&str] = &["from"];
 
-/// `groups` are the names that `targetGroup` may say.
+const PROTOCOLS: &[(&str, Protocol)] = &[("HTTP", Protocol::Http), ("HTTPS", Protocol::Https)];
+
+/// Certificates mean TLS, whichever it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Protocol {
+    Http,
+    Https,
+}
+
+/// `named` is what the rule may name.
 pub(super) fn read(
     node: Node,
     names: &mut Unique<String>,
     addresses: &mut Addresses,
-    groups: &HashSet<&str>,
+    named: &Named,
 ) -> Option<ForwardingRule> {
     let node = node.unwrapped()?;
     let mapping = node.mapping(KEYS)?;
     let name = mapping.required("name", |node| node.name(names));
-    let protocol = mapping.required("protocol", |node| node.choice(&[("HTTP", ())], &["HTTPS"]));
+    let protocol = mapping.required("protocol", |node| node.choice(PROTOCOLS, &[]));
     let listen = listen(&mapping);
     let v6_only = mapping.or("v6only", true, Node::boolean);
     if let Some((listen, v6_only)) = listen.zip(v6_only) {
@@ -52,8 +63,9 @@ pub(super) fn read(
         addresses.enter(listen, families, node.path(), &mapping, "listenerPort");
     }
     let client_timeout = mapping.or("clientTimeout", defaults::CLIENT_TIMEOUT, Node::duration);
-    if let Some(node) = mapping.get("serverCertificates") {
-        refuse_unless_empty(&node, "TLS is not supported yet");
+    let tls = tls::read(&mapping, &named.certificates);
+    if protocol == Some(Protocol::Https) && matches!(tls, Some(None)) {
+        mapping.problem::<()>("protocol", "HTTPS needs serverCertificates");
     }
     let proxy_protocol = mapping.section("proxyProtocol", PROXY_PROTOCOL_KEYS);
     let proxy_protocol_from = proxy_protocol.and_then(|section| networks(&section, "from"));
@@ -67,7 +79,7 @@ pub(super) fn read(
         });
     let tunnel = tunnel::read(&mapping, &Tunnel::default());
     let outer = tunnel.clone().unwrap_or_default();
-    let http_rules = http_rules(&mapping, groups, &outer);
+    let http_rules = http_rules(&mapping, &named.target_groups, &outer);
     protocol?;
     Some(ForwardingRule {
         name: name?,
@@ -79,6 +91,7 @@ pub(super) fn read(
         max_connections: max_connections?,
         max_connections_per_client: max_connections_per_client?,
         max_requests_per_second_per_client: max_requests_per_second_per_client?,
+        tls: tls?,
         tunnel: tunnel?,
         http_rules: http_rules?,
     })

@@ -5,6 +5,7 @@
 //! references) sits where their list is read.
 
 mod addresses;
+mod certificate;
 mod condition;
 mod defaults;
 mod expression;
@@ -12,6 +13,7 @@ mod forwarding_rule;
 mod http_rule;
 mod server;
 mod target_group;
+mod tls;
 mod tunnel;
 
 use std::collections::HashSet;
@@ -20,7 +22,7 @@ use std::net::SocketAddr;
 use serde_json::Value;
 
 use self::addresses::{Addresses, Families};
-use super::file::{AccessLog, Action, Admin, File, ForwardingRule, TargetGroup};
+use super::file::{AccessLog, Action, Admin, Certificate, File, ForwardingRule, TargetGroup};
 use super::tree::{Mapping, Node};
 use super::unique::Unique;
 
@@ -43,16 +45,18 @@ pub(super) fn file(top: &Node) -> Option<File> {
     let server = server::read(&mapping);
     let admin = admin(&mapping, &mut addresses);
     let access_log = access_log(&mapping);
-    refuse_certificates(&mapping);
+    let certificates = certificates(&mapping);
     let forwarding_rules = forwarding_rules(&mapping, &mut addresses);
     let target_groups = target_groups(&mapping);
     let file = File {
         server: server?,
         admin: admin?,
         access_log: access_log?,
+        certificates: certificates?,
         forwarding_rules: forwarding_rules?,
         target_groups: target_groups?,
     };
+    warn_of_unused_certificates(&file, &mapping);
     warn_of_unused_groups(&file, &mapping);
     Some(file)
 }
@@ -81,43 +85,39 @@ fn access_log(top: &Mapping) -> Option<AccessLog> {
     Some(AccessLog { path: path? })
 }
 
-fn refuse_certificates(top: &Mapping) {
-    if let Some(node) = top.get("certificates") {
-        refuse_unless_empty(&node, "TLS is not supported yet");
-    }
+fn certificates(top: &Mapping) -> Option<Vec<Certificate>> {
+    let mut names = Unique::new("name");
+    top.or("certificates", Vec::new(), |list| {
+        list.each(|node| certificate::read(node, &mut names))
+    })
 }
 
-/// Notes that what `node` holds, if anything, is not supported yet.
-fn refuse_unless_empty(node: &Node, why: &str) {
-    let empty = match node.value {
-        Value::Array(entries) => entries.is_empty(),
-        Value::Object(entries) => entries.is_empty(),
-        _ => false,
-    };
-    if !empty {
-        node.problem::<()>(why);
-    }
+/// What a forwarding rule may name.
+struct Named<'a> {
+    target_groups: HashSet<&'a str>,
+    certificates: HashSet<&'a str>,
 }
 
 fn forwarding_rules(top: &Mapping, addresses: &mut Addresses) -> Option<Vec<ForwardingRule>> {
-    let groups = group_names(top);
+    let named = Named {
+        target_groups: names_in(top, "targetGroups"),
+        certificates: names_in(top, "certificates"),
+    };
     let mut names = Unique::new("name");
     top.required("forwardingRules", |list| {
         if list.entries()?.is_empty() {
             return list.problem("must have at least one entry");
         }
-        list.each(|node| forwarding_rule::read(node, &mut names, addresses, &groups))
+        list.each(|node| forwarding_rule::read(node, &mut names, addresses, &named))
     })
 }
 
-/// The names of all target groups, even of those with problems, so that a rule may name them.
-fn group_names<'a>(top: &Mapping<'a>) -> HashSet<&'a str> {
-    let list = top
-        .get("targetGroups")
-        .and_then(|node| node.value.as_array());
-    let name = |group: &'a Value| {
-        let group = group.get("properties").unwrap_or(group);
-        group.get("name")?.as_str()
+/// The names in a list, even of those with problems, so that a rule may name them.
+fn names_in<'a>(top: &Mapping<'a>, list: &str) -> HashSet<&'a str> {
+    let list = top.get(list).and_then(|node| node.value.as_array());
+    let name = |entry: &'a Value| {
+        let entry = entry.get("properties").unwrap_or(entry);
+        entry.get("name")?.as_str()
     };
     list.into_iter().flatten().filter_map(name).collect()
 }
@@ -127,6 +127,22 @@ fn target_groups(top: &Mapping) -> Option<Vec<TargetGroup>> {
     top.or("targetGroups", Vec::new(), |list| {
         list.each(|node| target_group::read(node, &mut names))
     })
+}
+
+fn warn_of_unused_certificates(file: &File, top: &Mapping) {
+    let rules = file.forwarding_rules.iter();
+    let named: HashSet<&str> = rules
+        .filter_map(|rule| rule.tls.as_ref())
+        .flat_map(|tls| tls.certificates.iter().map(String::as_str))
+        .collect();
+    let Some(nodes) = top.get("certificates").and_then(|list| list.entries()) else {
+        return;
+    };
+    for (certificate, node) in file.certificates.iter().zip(nodes) {
+        if !named.contains(certificate.name.as_str()) {
+            node.warning("no forwarding rule names this certificate");
+        }
+    }
 }
 
 fn warn_of_unused_groups(file: &File, top: &Mapping) {
@@ -191,6 +207,10 @@ mod tests {
         ];
         for key in known.concat() {
             assert!(found.contains(key), "{key}");
+        }
+        // There are no files for an entry of `certificates`: it is an example in a comment.
+        for key in certificate::KEYS {
+            assert!(text.contains(&format!("{key}: ")), "{key}");
         }
     }
 }

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, split};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 
@@ -21,10 +21,10 @@ pub const GOING_AWAY: u16 = 1001;
 /// A text frame of a client, with an empty key.
 pub const HI: [u8; 8] = [0x81, 0x82, 0, 0, 0, 0, b'h', b'i'];
 
-/// A TCP connection of a client, or of a target.
-pub struct Connection {
-    /// The socket.
-    pub stream: TcpStream,
+/// A connection of a client, or of a target: TCP, or what is spoken over it.
+pub struct Connection<S = TcpStream> {
+    /// The socket, or what is above it.
+    pub stream: S,
     /// What was read beyond what was asked for.
     rest: Vec<u8>,
     /// All heads that were read, on this connection or on those of the same target.
@@ -65,11 +65,7 @@ pub fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
 impl From<TcpStream> for Connection {
     fn from(stream: TcpStream) -> Self {
         stream.set_nodelay(true).unwrap();
-        Connection {
-            stream,
-            rest: Vec::new(),
-            heads: Arc::default(),
-        }
+        Connection::over(stream)
     }
 }
 
@@ -85,16 +81,8 @@ impl Connection {
     /// Opens a tunnel through the Culvert at this address, with [`HANDSHAKE`] for this path; the head of its 101 comes too.
     pub async fn tunnel(address: SocketAddr, path: &str) -> (Self, String) {
         let mut client = Connection::open(address).await;
-        let handshake = HANDSHAKE.replace("/chat ", &format!("{path} "));
-        client.send(handshake).await;
-        let head = client.head().await;
-        assert_eq!(status(&head), 101, "{head}");
+        let head = client.upgrade(path).await;
         (client, head)
-    }
-
-    /// The socket, and what was read beyond what was asked for.
-    pub fn into_parts(self) -> (TcpStream, Vec<u8>) {
-        (self.stream, self.rest)
     }
 
     /// Connects from this address of the machine.
@@ -107,21 +95,47 @@ impl Connection {
             .into()
     }
 
-    /// Sends bytes.
+    /// Breaks the connection off with a reset.
+    pub fn reset(self) {
+        self.stream.set_zero_linger().unwrap();
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+    /// A connection above another.
+    pub fn over(stream: S) -> Self {
+        Connection {
+            stream,
+            rest: Vec::new(),
+            heads: Arc::default(),
+        }
+    }
+
+    /// What is below, and what was read beyond what was asked for.
+    pub fn into_parts(self) -> (S, Vec<u8>) {
+        (self.stream, self.rest)
+    }
+
+    /// Makes it a tunnel, with [`HANDSHAKE`] for this path; returns the head of the 101.
+    pub async fn upgrade(&mut self, path: &str) -> String {
+        let handshake = HANDSHAKE.replace("/chat ", &format!("{path} "));
+        self.send(handshake).await;
+        let head = self.head().await;
+        assert_eq!(status(&head), 101, "{head}");
+        head
+    }
+
+    /// Sends bytes. They have left when this is over.
     pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {
         soon("sending", self.stream.write_all(bytes.as_ref()))
             .await
             .unwrap();
+        soon("sending", self.stream.flush()).await.unwrap();
     }
 
     /// Sends a FIN.
     pub async fn finish(&mut self) {
         self.stream.shutdown().await.unwrap();
-    }
-
-    /// Breaks the connection off with a reset.
-    pub fn reset(self) {
-        self.stream.set_zero_linger().unwrap();
     }
 
     /// Reads a head, up to and with its empty line.
@@ -171,13 +185,14 @@ impl Connection {
 
     /// Sends bytes in chunks of random sizes, and reads this many at the same time.
     pub async fn swap(&mut self, mut bytes: &[u8], count: usize, sizes: &mut Noise) -> Vec<u8> {
-        let (mut reader, mut writer) = self.stream.split();
+        let (mut reader, mut writer) = split(&mut self.stream);
         let sending = async {
             while !bytes.is_empty() {
                 let (chunk, later) = bytes.split_at(bytes.len().min(1 + sizes.below(20_000)));
                 soon("sending", writer.write_all(chunk)).await.unwrap();
                 bytes = later;
             }
+            soon("sending", writer.flush()).await.unwrap();
         };
         let reading = async {
             while self.rest.len() < count {
@@ -229,6 +244,7 @@ impl Connection {
     pub async fn leave(&mut self, code: u16) {
         let close = [&[0x88, 0x82, 0, 0, 0, 0], code.to_be_bytes().as_slice()].concat();
         self.stream.write_all(&close).await.ok();
+        self.stream.flush().await.ok();
         self.stream.shutdown().await.ok();
     }
 

@@ -10,6 +10,7 @@ pub mod manager;
 mod noise;
 pub mod process;
 pub mod target;
+pub mod tls;
 
 use std::time::Duration;
 
@@ -23,6 +24,7 @@ pub use manager::Manager;
 pub use noise::Noise;
 pub use process::Process;
 pub use target::Target;
+pub use tls::Authority;
 
 /// How long anything that must happen may take, on a slow machine under load.
 pub const PATIENCE: Duration = Duration::from_secs(20);

@@ -74,7 +74,12 @@ impl Process {
 
     /// Sends a signal, by its name without SIG.
     pub fn signal(&self, name: &str) {
-        let pid = self.child.id().to_string();
+        Process::signal_to(self.child.id(), name);
+    }
+
+    /// Sends a signal to a process that a process of ours has started.
+    pub fn signal_to(pid: u32, name: &str) {
+        let pid = pid.to_string();
         assert!(
             Command::new("kill")
                 .args(["-s", name, &pid])

@@ -1,6 +1,8 @@
-"""A client of an echo target: its URL is the argument. Fails when what comes back is not what was sent."""
+"""A client of an echo target. The arguments are its URL and, for wss, the file of the authority to trust and the host to ask
+for. Fails when what comes back is not what was sent."""
 
 import asyncio
+import ssl
 import sys
 
 import websockets
@@ -16,8 +18,11 @@ MESSAGES = [
 ]
 
 
-async def main(url):
-    async with websockets.connect(url, max_size=None) as socket:
+async def main(url, authority=None, host=None):
+    settings = {}
+    if authority:
+        settings = {"ssl": ssl.create_default_context(cafile=authority), "server_hostname": host}
+    async with websockets.connect(url, max_size=None, **settings) as socket:
         for message in MESSAGES:
             await socket.send(message)
             echo = await socket.recv()
@@ -29,4 +34,4 @@ async def main(url):
         assert socket.close_reason == "done", socket.close_reason
 
 
-asyncio.run(main(sys.argv[1]))
+asyncio.run(main(*sys.argv[1:]))

@@ -4,20 +4,32 @@
 //! counts is built; counting is then one atomic addition. Children exist, at 0, from the start wherever the configuration
 //! knows their labels.
 
-use std::collections::HashMap;
+mod counters;
+mod families;
+mod kept;
+mod open;
+
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use prometheus::core::Collector;
+use prometheus::core::Collector as _;
 use prometheus::process_collector::ProcessCollector;
+use prometheus::proto::MetricFamily;
 use prometheus::{
-    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
-    IntGaugeVec, Opts, Registry, TextEncoder,
+    Encoder as _, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry,
+    TextEncoder,
 };
-use serde::{Deserialize, Serialize};
 
-use super::{CloseReason, Record, RefusalReason};
+use super::{CloseReason, RefusalReason};
+use counters::CODES;
+pub use counters::{
+    Active, CloseCounters, CodeCounters, RuleMetrics, TargetMetrics, TunnelMetrics,
+};
+use families::Families;
+use kept::Kept;
+pub use open::Open;
+use open::gauge;
 
 const REQUEST_SECONDS: &[f64] = &[
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
@@ -45,10 +57,13 @@ pub struct Metrics {
     target_healthy: IntGaugeVec,
     health_checks: IntCounterVec,
     target_connect_errors: IntCounterVec,
+    certificate_not_after: IntGaugeVec,
     config_last_reload: IntGauge,
     reloads: [IntCounter; 2],
     old_generations: IntGauge,
     old_generation_tunnels: IntGauge,
+    /// What other processes have open, to be shown with what this one has.
+    elsewhere: Mutex<Vec<Open>>,
     /// 1 from the beginning of a drain.
     pub draining: IntGauge,
     /// Seconds to a drain's deadline.
@@ -58,47 +73,6 @@ pub struct Metrics {
     rules: Kept<RuleMetrics>,
     http_rules: Kept<CodeCounters>,
     closes: Kept<CloseCounters>,
-}
-
-/// How many tunnels are open from a forwarding rule to a target.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Open {
-    /// The forwarding rule's name.
-    pub forwarding_rule: String,
-    /// The target group's name.
-    pub target_group: String,
-    /// `ip:port`
-    pub target: String,
-    /// How many.
-    pub tunnels: i64,
-}
-
-/// What is counted in one place for all who know its name, for as long as anybody does: a reload makes nothing twice.
-struct Kept<T>(Mutex<HashMap<String, Weak<T>>>);
-
-impl<T> Kept<T> {
-    fn get(&self, name: String, make: impl FnOnce() -> T) -> Arc<T> {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = kept.get(&name).and_then(Weak::upgrade) {
-            return known;
-        }
-        kept.retain(|_, known| known.strong_count() > 0);
-        let made = Arc::new(make());
-        kept.insert(name, Arc::downgrade(&made));
-        made
-    }
-
-    fn names(&self) -> Vec<String> {
-        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.keys().cloned().collect()
-    }
-}
-
-impl<T> Default for Kept<T> {
-    fn default() -> Self {
-        Kept(Mutex::default())
-    }
 }
 
 impl Metrics {
@@ -177,6 +151,11 @@ impl Metrics {
                 "Connections to a target, for requests, that failed.",
                 target,
             )?,
+            certificate_not_after: families.gauge(
+                "certificate_not_after_timestamp_seconds",
+                "When a certificate expires.",
+                &["certificate"],
+            )?,
             config_last_reload: families.one_gauge(
                 "config_last_reload_timestamp_seconds",
                 "When the running configuration was applied.",
@@ -195,6 +174,7 @@ impl Metrics {
                 "drain_remaining_seconds",
                 "Seconds to the deadline of a drain.",
             )?,
+            elsewhere: Mutex::default(),
             rules: Kept::default(),
             http_rules: Kept::default(),
             closes: Kept::default(),
@@ -208,11 +188,23 @@ impl Metrics {
 
     /// Notes that a configuration was applied just now.
     pub fn configured(&self) {
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
-        self.config_last_reload
-            .set(i64::try_from(now.as_secs()).unwrap_or(i64::MAX));
+        self.config_last_reload.set(timestamp(SystemTime::now()));
+    }
+
+    /// Shows when these certificates expire, and no others.
+    pub fn show_certificates(&self, certificates: &[(&str, SystemTime)]) {
+        let family = &self.certificate_not_after;
+        for (name, not_after) in certificates {
+            let expires = timestamp(*not_after);
+            family.with_label_values(&[name]).set(expires);
+        }
+        let is_shown = |name: &str| certificates.iter().any(|(shown, _)| *shown == name);
+        for name in label_values(family, "certificate") {
+            if !is_shown(&name) {
+                // One that is not there needs no removing.
+                family.remove_label_values(&[&name]).ok();
+            }
+        }
     }
 
     /// Notes that a configuration was read while another was running, and whether it was applied.
@@ -229,7 +221,9 @@ impl Metrics {
     /// All metrics in Prometheus' text format.
     pub fn text(&self) -> Result<String, prometheus::Error> {
         let mut text = Vec::new();
-        TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
+        let mut families = self.registry.gather();
+        self.add_elsewhere(&mut families);
+        TextEncoder::new().encode(&families, &mut text)?;
         Ok(String::from_utf8_lossy(&text).into_owned())
     }
 
@@ -288,38 +282,51 @@ impl Metrics {
             .get(name, || CloseCounters(CloseReason::ALL.map(child)))
     }
 
-    /// What `tunnels_active` says now, where it is not 0.
+    /// Adds the tunnels of other processes to the family of ours.
+    fn add_elsewhere(&self, families: &mut Vec<MetricFamily>) {
+        let elsewhere = self
+            .elsewhere
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let is_it = |family: &MetricFamily| family.name() == "culvert_tunnels_active";
+        if !families.iter().any(is_it) && !elsewhere.is_empty() {
+            // One without children is not gathered.
+            families.extend(self.tunnels_active.collect());
+        }
+        let Some(family) = families.iter_mut().find(|family| is_it(family)) else {
+            return;
+        };
+        for open in elsewhere.iter() {
+            let children = family.mut_metric();
+            match children.iter_mut().find(|child| open.labels_are(child)) {
+                Some(child) => {
+                    child.set_gauge(gauge(child.get_gauge().get_value() as i64 + open.tunnels))
+                }
+                None => children.push(open.to_metric()),
+            }
+        }
+    }
+
+    /// What is open here.
     pub fn open_tunnels(&self) -> Vec<Open> {
         let families = self.tunnels_active.collect();
         let children = families.iter().flat_map(|family| family.get_metric());
-        let open = children.filter(|child| child.get_gauge().get_value() > 0.0);
-        open.map(|child| {
-            let label = |name| {
-                let mut labels = child.get_label().iter();
-                let found = labels.find(|label| label.name() == name);
-                found.map_or_else(String::new, |label| label.value().to_owned())
-            };
-            Open {
-                forwarding_rule: label("forwarding_rule"),
-                target_group: label("target_group"),
-                target: label("target"),
-                tunnels: child.get_gauge().get_value() as i64,
-            }
-        })
-        .collect()
+        children
+            .map(Open::of)
+            .filter(|open| open.tunnels > 0)
+            .collect()
     }
 
-    /// Counts tunnels of other processes, or, with a negative number, not any more.
-    pub fn add_tunnels(&self, open: &Open, tunnels: i64) {
-        let labels = [&*open.forwarding_rule, &open.target_group, &open.target];
-        self.tunnels_active.with_label_values(&labels).add(tunnels);
-    }
-
-    /// Shows how many old processes there are, and the tunnels of all of them.
-    pub fn show_generations(&self, processes: usize, tunnels: i64) {
+    /// Shows how many old processes there are, and their tunnels.
+    pub fn show_generations(&self, processes: usize, open: Vec<Open>) {
         self.old_generations
             .set(i64::try_from(processes).unwrap_or(i64::MAX));
+        let tunnels = open.iter().map(|open| open.tunnels).sum();
         self.old_generation_tunnels.set(tunnels);
+        *self
+            .elsewhere
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = open;
     }
 
     /// Drops what was counted of a target that is no more.
@@ -360,190 +367,19 @@ impl Metrics {
     }
 }
 
-/// The counters of one forwarding rule.
-pub struct RuleMetrics {
-    unmatched: Arc<CodeCounters>,
-    request_seconds: Histogram,
-    handshake_seconds: Histogram,
-    tunnel_seconds: Histogram,
-    bytes_in: IntCounter,
-    bytes_out: IntCounter,
-    connections_active: IntGauge,
-    refusals: [IntCounter; RefusalReason::ALL.len()],
+/// Seconds since 1970.
+fn timestamp(moment: SystemTime) -> i64 {
+    let since = moment.duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
 
-impl RuleMetrics {
-    /// Counts an open connection until the guard is dropped.
-    pub fn connection(&self) -> Active {
-        Active::count(&self.connections_active)
-    }
-
-    /// Counts a connection that was refused before there was anything to record.
-    pub fn refuse(&self, reason: RefusalReason) {
-        self.refusals[reason as usize].inc();
-    }
-
-    /// Notes that a handshake led to a tunnel.
-    pub fn handshake(&self, took: Duration) {
-        self.handshake_seconds.observe(took.as_secs_f64());
-    }
-
-    /// Counts an exchange that is over. `requests` are the counters of the HTTP rule that matched, if one did.
-    pub fn count(&self, record: &Record, requests: Option<&Arc<CodeCounters>>) {
-        requests.unwrap_or(&self.unmatched).count(record.status);
-        self.bytes_in
-            .inc_by(record.bytes.request_header + record.bytes.request_body);
-        self.bytes_out
-            .inc_by(record.bytes.response_header + record.bytes.response_body);
-        if let Some(reason) = record.refusal {
-            self.refuse(reason);
-        }
-        let seconds = if record.upgraded {
-            &self.tunnel_seconds
-        } else {
-            &self.request_seconds
-        };
-        seconds.observe(record.clock.elapsed().as_secs_f64());
-    }
-}
-
-const CODES: usize = 501;
-
-/// `requests_total` of one HTTP rule: a child for each status from 100 to 599, made when it is first seen, and one, labelled
-/// 0, for exchanges without an answer.
-pub struct CodeCounters {
-    requests: IntCounterVec,
-    labels: [String; 2],
-    codes: Box<[OnceLock<IntCounter>]>,
-}
-
-impl CodeCounters {
-    /// Makes the child for a status that the configuration knows.
-    pub fn expect(&self, status: u16) {
-        self.child(Some(status));
-    }
-
-    fn count(&self, status: Option<u16>) {
-        self.child(status).inc();
-    }
-
-    fn child(&self, status: Option<u16>) -> &IntCounter {
-        let status = status
-            .filter(|status| (100..600).contains(status))
-            .unwrap_or(0);
-        let place = usize::from(status.saturating_sub(99)).min(CODES - 1);
-        self.codes[place].get_or_init(|| {
-            let [forwarding_rule, http_rule] = &self.labels;
-            self.requests
-                .with_label_values(&[forwarding_rule, http_rule, &status.to_string()])
-        })
-    }
-}
-
-/// The counters of the tunnels from one forwarding rule to one target group.
-pub struct TunnelMetrics {
-    per_target: Box<[(IntGauge, IntCounter)]>,
-    /// Where their ends are counted.
-    pub closes: Arc<CloseCounters>,
-}
-
-/// `tunnels_closed_total` of the tunnels from one forwarding rule to one target group.
-pub struct CloseCounters([IntCounter; CloseReason::ALL.len()]);
-
-impl TunnelMetrics {
-    /// Counts a tunnel that opens, to the target at this place in its group, as active until the guard is dropped.
-    pub fn open(&self, target: usize) -> Option<Active> {
-        let (active, opened) = self.per_target.get(target)?;
-        opened.inc();
-        Some(Active::count(active))
-    }
-}
-
-impl CloseCounters {
-    /// Counts a tunnel that is over.
-    pub fn close(&self, reason: CloseReason) {
-        self.0[reason as usize].inc();
-    }
-}
-
-/// The counters of one target.
-pub struct TargetMetrics {
-    /// 1 while the target is healthy.
-    pub healthy: IntGauge,
-    /// Health checks that passed.
-    pub checks_passed: IntCounter,
-    /// Health checks that failed.
-    pub checks_failed: IntCounter,
-    /// Connects for a request that failed.
-    pub connect_errors: IntCounter,
-}
-
-/// Something that is open, and counted as such for as long as this is kept.
-#[derive(Debug)]
-pub struct Active(IntGauge);
-
-impl Active {
-    fn count(gauge: &IntGauge) -> Self {
-        gauge.inc();
-        Active(gauge.clone())
-    }
-}
-
-impl Drop for Active {
-    fn drop(&mut self) {
-        self.0.dec();
-    }
-}
-
-/// Makes families, with our prefix, and registers them.
-struct Families<'a>(&'a Registry);
-
-impl Families<'_> {
-    fn register<C: Collector + Clone + 'static>(&self, family: C) -> Result<C, prometheus::Error> {
-        self.0.register(Box::new(family.clone()))?;
-        Ok(family)
-    }
-
-    fn counter(
-        &self,
-        name: &str,
-        help: &str,
-        labels: &[&str],
-    ) -> Result<IntCounterVec, prometheus::Error> {
-        self.register(IntCounterVec::new(opts(name, help), labels)?)
-    }
-
-    fn gauge(
-        &self,
-        name: &str,
-        help: &str,
-        labels: &[&str],
-    ) -> Result<IntGaugeVec, prometheus::Error> {
-        self.register(IntGaugeVec::new(opts(name, help), labels)?)
-    }
-
-    fn one_counter(&self, name: &str, help: &str) -> Result<IntCounter, prometheus::Error> {
-        self.register(IntCounter::with_opts(opts(name, help))?)
-    }
-
-    fn one_gauge(&self, name: &str, help: &str) -> Result<IntGauge, prometheus::Error> {
-        self.register(IntGauge::with_opts(opts(name, help))?)
-    }
-
-    fn histogram(
-        &self,
-        name: &str,
-        help: &str,
-        labels: &[&str],
-        buckets: &[f64],
-    ) -> Result<HistogramVec, prometheus::Error> {
-        let opts = HistogramOpts::from(opts(name, help)).buckets(buckets.to_vec());
-        self.register(HistogramVec::new(opts, labels)?)
-    }
-}
-
-fn opts(name: &str, help: &str) -> Opts {
-    Opts::new(name, help).namespace("culvert")
+/// The values that a label has in a family.
+fn label_values(family: &IntGaugeVec, label: &str) -> Vec<String> {
+    let families = family.collect();
+    let children = families.iter().flat_map(|family| family.get_metric());
+    let labels = children.flat_map(|child| child.get_label());
+    let values = labels.filter(|found| found.name() == label);
+    values.map(|found| found.value().to_owned()).collect()
 }
 
 #[cfg(test)]
@@ -589,5 +425,39 @@ mod tests {
         assert_eq!(counters.child(None).get(), 4);
         assert_eq!(counters.child(Some(599)).get(), 1);
         assert_eq!(counters.child(Some(100)).get(), 1);
+    }
+
+    #[test]
+    fn tunnels_of_other_processes_are_shown_with_ours_and_go_again() {
+        let metrics = Metrics::new().unwrap();
+        let address: SocketAddr = "192.0.2.1:80".parse().unwrap();
+        let _rule = metrics.forwarding_rule("edge");
+        let tunnels = metrics.tunnels("edge", "chat", [address].into_iter());
+        let _open = tunnels.open(0).unwrap();
+        let elsewhere = |target: &str, tunnels| Open {
+            forwarding_rule: "edge".into(),
+            target_group: "chat".into(),
+            target: target.into(),
+            tunnels,
+        };
+        let shown = |target: &str| {
+            let text = metrics.text().unwrap();
+            let name = "culvert_tunnels_active";
+            let labels =
+                format!(r#"{{forwarding_rule="edge",target="{target}",target_group="chat"}}"#);
+            let line = text
+                .lines()
+                .find_map(|line| line.strip_prefix(&format!("{name}{labels} ")));
+            line.map(str::to_owned)
+        };
+        let other = vec![elsewhere("192.0.2.1:80", 5), elsewhere("192.0.2.9:80", 2)];
+        metrics.show_generations(1, other);
+        assert_eq!(shown("192.0.2.1:80").as_deref(), Some("6"));
+        assert_eq!(shown("192.0.2.9:80").as_deref(), Some("2"));
+        assert_eq!(metrics.open_tunnels(), [elsewhere("192.0.2.1:80", 1)]);
+        metrics.forget_target("chat", address);
+        assert_eq!(shown("192.0.2.1:80").as_deref(), Some("5"));
+        metrics.show_generations(0, Vec::new());
+        assert_eq!((shown("192.0.2.1:80"), shown("192.0.2.9:80")), (None, None));
     }
 }

@@ -1,0 +1,103 @@
+//! TLS towards clients: what a forwarding rule offers, and the handshake.
+//!
+//! A rule's settings are immutable like the rest of it: a reload makes new ones for the connections that come then. What they
+//! share, also with those before, is the key that session tickets are sealed with, so that clients can resume.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+use rustls::crypto::ring::{Ticketer, default_provider};
+use rustls::server::{NoServerSessionStorage, ProducesTickets, ServerConnection};
+use rustls::version::{TLS12, TLS13};
+use rustls::{Error, ServerConfig, SupportedProtocolVersion};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+
+use super::certificates::Certificates;
+use crate::config::file::{self, TlsVersion};
+use crate::telemetry::TlsSession;
+use crate::tunnel::ClientStream;
+
+const ALPN: &[u8] = b"http/1.1";
+
+/// What seals session tickets (RFC 8446 section 4.6.1): its keys change every six hours. One for the process.
+pub struct Tickets(Arc<dyn ProducesTickets>);
+
+impl Tickets {
+    /// With keys of its own. Fails where the system has no random numbers.
+    pub fn new() -> Result<Self, Error> {
+        Ticketer::new().map(Tickets)
+    }
+}
+
+/// What a forwarding rule offers.
+pub struct Tls(TlsAcceptor);
+
+impl Tls {
+    /// With those of all certificates that the rule names. The configuration has been checked; an error names a certificate
+    /// that does not exist.
+    pub fn build(
+        tls: &file::Tls,
+        certificates: &[file::Certificate],
+        tickets: &Tickets,
+    ) -> Result<Self, String> {
+        let find = |name: &String| {
+            let found = certificates.iter().find(|one| one.name == *name);
+            found.ok_or_else(|| name.clone())
+        };
+        let named: Vec<_> = tls
+            .certificates
+            .iter()
+            .map(find)
+            .collect::<Result<_, _>>()?;
+        let mut config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
+            .with_protocol_versions(versions(tls.min_version))
+            .map_err(|error| error.to_string())?
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::new(Certificates::new(&named, tls.strict_sni)));
+        config.alpn_protocols = vec![ALPN.to_vec()];
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.ticketer = Arc::clone(&tickets.0);
+        Ok(Tls(Arc::new(config).into()))
+    }
+
+    /// Shakes hands.
+    pub(super) async fn accept(&self, socket: TcpStream) -> io::Result<(ClientStream, TlsSession)> {
+        let stream = self.0.accept(socket).await?;
+        let session = session(stream.get_ref().1);
+        Ok((ClientStream::Tls(Box::new(stream)), session))
+    }
+}
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Tls")
+    }
+}
+
+fn versions(min: TlsVersion) -> &'static [&'static SupportedProtocolVersion] {
+    static FROM_1_2: &[&SupportedProtocolVersion] = &[&TLS13, &TLS12];
+    static FROM_1_3: &[&SupportedProtocolVersion] = &[&TLS13];
+    match min {
+        TlsVersion::V1_2 => FROM_1_2,
+        TlsVersion::V1_3 => FROM_1_3,
+    }
+}
+
+fn session(connection: &ServerConnection) -> TlsSession {
+    let suite = connection.negotiated_cipher_suite();
+    let (protocol, suite) = match suite {
+        Some(suite) if suite.tls13().is_some() => ("TLSv1.3", suite.suite()),
+        Some(suite) => ("TLSv1.2", suite.suite()),
+        None => return TlsSession::default(),
+    };
+    // As IANA has it; rustls says TLS13_AES_128_GCM_SHA256.
+    let cipher = suite.as_str().unwrap_or_default();
+    let cipher = cipher.replacen("TLS13_", "TLS_", 1);
+    TlsSession {
+        protocol,
+        cipher,
+        server_name: connection.server_name().map(str::to_owned),
+    }
+}

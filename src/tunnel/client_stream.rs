@@ -1,0 +1,87 @@
+//! A client's connection, plain or in TLS. What is read and written here is what the client said and hears; the socket is
+//! below.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
+
+/// A client's connection.
+#[derive(Debug)]
+pub enum ClientStream {
+    /// TCP.
+    Plain(TcpStream),
+    /// TLS over TCP, after its handshake. Boxed, so that plain ones do not pay for its size.
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl ClientStream {
+    /// The socket below.
+    pub(super) fn socket(&self) -> &TcpStream {
+        match self {
+            ClientStream::Plain(socket) => socket,
+            ClientStream::Tls(stream) => stream.get_ref().0,
+        }
+    }
+
+    /// Tells a client in TLS that nothing more comes, as far as that goes without waiting: it takes an end of which it was not
+    /// told for a broken one. To others the end of the connection says the same.
+    pub(super) fn say_goodbye(&mut self, cx: &mut Context<'_>) {
+        if let ClientStream::Tls(stream) = self
+            && let Poll::Ready(Err(error)) = Pin::new(stream).poll_shutdown(cx)
+        {
+            log::debug!("the end of a client's TLS: {error}");
+        }
+    }
+}
+
+impl AsyncRead for ClientStream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            ClientStream::Plain(socket) => Pin::new(socket).poll_read(cx, buf),
+            ClientStream::Tls(stream) => Pin::new(stream).poll_read(cx, buf).map(or_end),
+        }
+    }
+}
+
+/// A FIN is an end also where no close_notify came before it.
+fn or_end(read: io::Result<()>) -> io::Result<()> {
+    match read {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(()),
+        read => read,
+    }
+}
+
+impl AsyncWrite for ClientStream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            ClientStream::Plain(socket) => Pin::new(socket).poll_write(cx, bytes),
+            ClientStream::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            ClientStream::Plain(socket) => Pin::new(socket).poll_flush(cx),
+            ClientStream::Tls(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            ClientStream::Plain(socket) => Pin::new(socket).poll_shutdown(cx),
+            ClientStream::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! TLS for a test: an authority that issues certificates, the files in which Culvert finds them, and a client that trusts it.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    date_time_ymd,
+};
+use rustls::crypto::ring::default_provider;
+use rustls::pki_types::ServerName;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::{ClientConfig, RootCertStore};
+use tempfile::TempDir;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use super::{Connection, soon};
+
+/// A client's connection in TLS.
+pub type Encrypted = Connection<TlsStream<TcpStream>>;
+
+/// An authority, and the folder with what it has issued.
+pub struct Authority {
+    folder: TempDir,
+    issuer: Issuer<'static, KeyPair>,
+    client: Arc<ClientConfig>,
+}
+
+impl Authority {
+    /// A new one, whose own certificate is in its folder as `ca.crt`.
+    pub fn new() -> Authority {
+        let folder = tempfile::tempdir().unwrap();
+        let mut params = CertificateParams::new([]).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+        params
+            .distinguished_name
+            .push(DnType::CommonName, "an authority");
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.self_signed(&key).unwrap();
+        std::fs::write(folder.path().join("ca.crt"), certificate.pem()).unwrap();
+        let mut roots = RootCertStore::empty();
+        roots.add(certificate.der().clone()).unwrap();
+        let client = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Authority {
+            folder,
+            issuer: Issuer::new(params, key),
+            client: Arc::new(client),
+        }
+    }
+
+    /// A file in its folder.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Issues a certificate on P-256 for these hosts, good for long: `NAME.crt` and `NAME.key`.
+    pub fn issue(&self, name: &str, hosts: &[&str]) {
+        self.issue_for(name, hosts, &KeyPair::generate().unwrap(), 1000);
+    }
+
+    /// The same with an RSA key.
+    pub fn issue_rsa(&self, name: &str, hosts: &[&str]) {
+        let arguments = [
+            "genpkey",
+            "-algorithm",
+            "RSA",
+            "-pkeyopt",
+            "rsa_keygen_bits:2048",
+        ];
+        let key = KeyPair::from_pem(&openssl(&arguments)).unwrap();
+        self.issue_for(name, hosts, &key, 1000);
+    }
+
+    /// The same with this key, and this many days until it expires.
+    pub fn issue_for(&self, name: &str, hosts: &[&str], key: &KeyPair, days: i64) {
+        let hosts: Vec<String> = hosts.iter().map(|host| (*host).to_owned()).collect();
+        let mut params = CertificateParams::new(hosts).unwrap();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.use_authority_key_identifier_extension = true;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        let day = Duration::from_secs(24 * 60 * 60);
+        let expires = now.as_secs() as i64 + days * day.as_secs() as i64;
+        params.not_after = date_time_ymd(1970, 1, 1) + Duration::from_secs(expires as u64);
+        let certificate = params.signed_by(key, &self.issuer).unwrap();
+        std::fs::write(self.file(&format!("{name}.crt")), certificate.pem()).unwrap();
+        std::fs::write(self.file(&format!("{name}.key")), key.serialize_pem()).unwrap();
+    }
+
+    /// The top of a configuration: `certificates`, with those that were issued under these names.
+    pub fn certificates(&self, names: &[&str]) -> String {
+        let entry = |name: &&str| {
+            let [chain, key] = ["crt", "key"].map(|end| self.file(&format!("{name}.{end}")));
+            let (chain, key) = (chain.display(), key.display());
+            format!("  - {{name: {name}, certificateChain: {chain}, privateKey: {key}}}\n")
+        };
+        let entries: String = names.iter().map(entry).collect();
+        format!("certificates:\n{entries}")
+    }
+
+    /// Connects, asking for a host.
+    pub async fn connect(&self, address: SocketAddr, host: &'static str) -> Encrypted {
+        let socket = soon("connecting", TcpStream::connect(address)).await;
+        let socket = socket.unwrap();
+        socket.set_nodelay(true).unwrap();
+        let host = ServerName::try_from(host).unwrap();
+        let connector = TlsConnector::from(Arc::clone(&self.client));
+        let shaken = soon("the TLS handshake", connector.connect(host, socket)).await;
+        Connection::over(shaken.unwrap())
+    }
+
+    /// Opens a tunnel, asking for a host.
+    pub async fn tunnel(&self, address: SocketAddr, host: &'static str) -> Encrypted {
+        let mut client = self.connect(address, host).await;
+        client.upgrade("/chat").await;
+        client
+    }
+
+    /// The name of the certificate, of these, that a PEM text begins with.
+    pub fn name_of<'a>(&self, pem: &str, names: &[&'a str]) -> Option<&'a str> {
+        let der = |pem: &[u8]| rustls::pki_types::CertificateDer::from_pem_slice(pem).ok();
+        let found = der(pem.as_bytes())?;
+        let is_found = |name: &&&str| {
+            let issued = std::fs::read(self.file(&format!("{name}.crt"))).unwrap();
+            der(&issued).as_ref() == Some(&found)
+        };
+        names.iter().find(is_found).copied()
+    }
+}
+
+/// What OpenSSL's command says to these arguments.
+pub fn openssl(arguments: &[&str]) -> String {
+    let mut command = Command::new("openssl");
+    let command = command.args(arguments).stdin(Stdio::null());
+    let output = command.stderr(Stdio::piped()).output();
+    let output = output.expect("openssl is there: `make test` installs it");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// What `openssl s_client` says, after a handshake or without one, to these arguments.
+pub async fn s_client(address: SocketAddr, arguments: &[&str]) -> String {
+    let address = address.to_string();
+    let mut command = tokio::process::Command::new("openssl");
+    command.args(["s_client", "-connect", &address]);
+    command.args(arguments).stdin(Stdio::null());
+    let output = soon("the end of s_client", command.kill_on_drop(true).output()).await;
+    String::from_utf8_lossy(&output.unwrap().stdout).into_owned()
+}
