@@ -280,7 +280,12 @@ async fn a_client_that_does_not_read_a_gigabyte_costs_no_memory_and_loses_no_byt
 /// A Culvert with this many tunnels, in each of which "hello" went to the target and came back.
 async fn with_tunnels(count: usize) -> (Target, Edge, Vec<Connection>) {
     let target = Target::mirror().await;
-    let edge = Edge::forwarding_to(&[target.address]).await;
+    // A drain whose first seconds end none.
+    let patient = format!(
+        "server: {{drain: {{deadline: 1h}}}}\n{}",
+        forwarding_to(&[target.address])
+    );
+    let edge = Edge::start(&patient).await;
     let mut clients = Vec::new();
     for _ in 0..count {
         let (mut client, _) = edge.tunnel().await;
