@@ -373,7 +373,9 @@ async fn the_admin_address_moves() {
     .await;
     assert!(std::net::TcpStream::connect(before).is_err());
     edge.admin = moved;
-    assert_eq!(edge.metric("config_reloads_total{result=\"applied\"}"), 1.0);
+    // It moves before all else of the configuration is in place.
+    let applied = || edge.metric("config_reloads_total{result=\"applied\"}") == 1.0;
+    eventually("the configuration is applied", || applied().then_some(())).await;
     assert_eq!(edge.get("/").await.text(), "second");
 }
 
