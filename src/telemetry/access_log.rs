@@ -7,16 +7,13 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use prometheus::IntCounter;
-
-use super::text;
 
 const QUEUED_LINES: usize = 65_536;
 const QUEUED_BYTES: usize = 64 << 20;
@@ -299,78 +296,6 @@ fn write_counted(output: &mut impl Write, bytes: &[u8]) -> Result<(), (usize, io
         }
     }
     output.flush().map_err(|error| (written, error))
-}
-
-/// A JSON object on one line, written field by field; a field without a value is left out.
-pub struct Line(Vec<u8>);
-
-impl Line {
-    /// An object without fields.
-    pub fn begin() -> Self {
-        let mut line = Vec::with_capacity(1024);
-        line.push(b'{');
-        Line(line)
-    }
-
-    /// A string.
-    pub fn text(&mut self, name: &str, value: Option<impl AsRef<str>>) {
-        let Some(value) = value else { return };
-        self.name(name);
-        serde_json::to_writer(&mut self.0, value.as_ref()).expect("a string into memory");
-    }
-
-    /// A whole number.
-    pub fn number(&mut self, name: &str, value: Option<u64>) {
-        let Some(value) = value else { return };
-        self.name(name);
-        text::push_number(&mut self.0, value);
-    }
-
-    /// Milliseconds, with three decimals.
-    pub fn millis(&mut self, name: &str, value: Option<Duration>) {
-        let Some(value) = value else { return };
-        self.name(name);
-        text::push_millis(&mut self.0, value);
-    }
-
-    /// An IP address.
-    pub fn ip(&mut self, name: &str, value: IpAddr) {
-        self.name(name);
-        self.0.push(b'"');
-        text::push_ip(&mut self.0, value);
-        self.0.push(b'"');
-    }
-
-    /// An address with its port.
-    pub fn address(&mut self, name: &str, value: Option<SocketAddr>) {
-        let Some(value) = value else { return };
-        self.name(name);
-        self.0.push(b'"');
-        text::push_address(&mut self.0, value);
-        self.0.push(b'"');
-    }
-
-    /// A moment after RFC 3339, in UTC, with milliseconds.
-    pub fn time(&mut self, name: &str, value: SystemTime) {
-        self.name(name);
-        write!(self.0, "\"{}\"", humantime::format_rfc3339_millis(value))
-            .expect("a date into memory");
-    }
-
-    /// The object's bytes, with a line end.
-    pub fn end(mut self) -> Vec<u8> {
-        self.0.extend_from_slice(b"}\n");
-        self.0
-    }
-
-    fn name(&mut self, name: &str) {
-        if self.0.len() > 1 {
-            self.0.push(b',');
-        }
-        self.0.push(b'"');
-        self.0.extend_from_slice(name.as_bytes());
-        self.0.extend_from_slice(b"\":");
-    }
 }
 
 #[cfg(test)]

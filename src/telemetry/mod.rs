@@ -5,7 +5,9 @@
 //! same in the code, the log and the labels of the metrics.
 
 pub mod access_log;
+mod line;
 pub mod metrics;
+mod reasons;
 mod redact;
 mod text;
 
@@ -13,174 +15,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+pub use reasons::{CloseReason, RefusalReason};
 pub use redact::redact_query;
 pub use text::ip_text;
-
-/// Why an exchange ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CloseReason {
-    /// A plain exchange whose answer was delivered.
-    Completed,
-    /// The client ended it first.
-    ClientClosed,
-    /// The target ended it first.
-    TargetClosed,
-    /// A tunnel in which nothing moved for the idle timeout.
-    IdleTimeout,
-    /// A tunnel that was open for as long as one may be.
-    MaxLifetime,
-    /// The client's connection broke, or broke the protocol.
-    ClientError,
-    /// The target's connection broke, or broke the protocol.
-    TargetError,
-    /// Our own answer of 4xx or 5xx.
-    Refused,
-    /// It was ended by a drain: of the process, or of its target.
-    Drained,
-    /// A tunnel whose target left the configuration.
-    TargetRemoved,
-    /// A tunnel that an operator ended.
-    Killed,
-    /// The process ended, or its part for this exchange did.
-    ProcessExit,
-}
-
-impl CloseReason {
-    /// All of them, in the order of their discriminants.
-    pub const ALL: [CloseReason; 12] = [
-        CloseReason::Completed,
-        CloseReason::ClientClosed,
-        CloseReason::TargetClosed,
-        CloseReason::IdleTimeout,
-        CloseReason::MaxLifetime,
-        CloseReason::ClientError,
-        CloseReason::TargetError,
-        CloseReason::Refused,
-        CloseReason::Drained,
-        CloseReason::TargetRemoved,
-        CloseReason::Killed,
-        CloseReason::ProcessExit,
-    ];
-
-    /// The word in the log and in the metrics.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            CloseReason::Completed => "completed",
-            CloseReason::ClientClosed => "client_closed",
-            CloseReason::TargetClosed => "target_closed",
-            CloseReason::IdleTimeout => "idle_timeout",
-            CloseReason::MaxLifetime => "max_lifetime",
-            CloseReason::ClientError => "client_error",
-            CloseReason::TargetError => "target_error",
-            CloseReason::Refused => "refused",
-            CloseReason::Drained => "drained",
-            CloseReason::TargetRemoved => "target_removed",
-            CloseReason::Killed => "killed",
-            CloseReason::ProcessExit => "process_exit",
-        }
-    }
-
-    /// The code of the Close frame with which we end a tunnel for this reason (RFC 6455 section 7.4.1).
-    pub fn close_code(self) -> u16 {
-        const GOING_AWAY: u16 = 1001;
-        const POLICY_VIOLATION: u16 = 1008;
-        match self {
-            CloseReason::Killed => POLICY_VIOLATION,
-            CloseReason::Completed
-            | CloseReason::ClientClosed
-            | CloseReason::TargetClosed
-            | CloseReason::IdleTimeout
-            | CloseReason::MaxLifetime
-            | CloseReason::ClientError
-            | CloseReason::TargetError
-            | CloseReason::Refused
-            | CloseReason::Drained
-            | CloseReason::TargetRemoved
-            | CloseReason::ProcessExit => GOING_AWAY,
-        }
-    }
-}
-
-/// Why a request got an answer of ours instead of a target's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RefusalReason {
-    /// The head could not be parsed, or breaks HTTP.
-    BadRequest,
-    /// CONNECT.
-    ConnectMethod,
-    /// The head, or the body, did not arrive in time.
-    ClientTimeout,
-    /// No HTTP rule matched.
-    NoMatchingRule,
-    /// A WebSocket handshake that breaks RFC 6455.
-    BadHandshake,
-    /// A WebSocket version other than 13.
-    WebsocketVersion,
-    /// A connection that had to begin with a header of the PROXY protocol did not.
-    ProxyProtocol,
-    /// A connection more than the process may have.
-    ServerMaxConnections,
-    /// A connection more than the forwarding rule may have.
-    MaxConnections,
-    /// A connection more than one client may have.
-    MaxConnectionsPerClient,
-    /// A request more than one client may make in a second.
-    MaxRequestsPerSecondPerClient,
-    /// No target takes requests, or none could be connected to.
-    NoTarget,
-    /// The target broke off, or did not speak HTTP.
-    TargetFailed,
-    /// The target did not answer in time.
-    TargetTimeout,
-    /// A TLS handshake that failed, or was not over in time. There is no answer.
-    TlsHandshake,
-    /// Something that should not happen.
-    Internal,
-}
-
-impl RefusalReason {
-    /// All of them, in the order of their discriminants.
-    pub const ALL: [RefusalReason; 16] = [
-        RefusalReason::BadRequest,
-        RefusalReason::ConnectMethod,
-        RefusalReason::ClientTimeout,
-        RefusalReason::NoMatchingRule,
-        RefusalReason::BadHandshake,
-        RefusalReason::WebsocketVersion,
-        RefusalReason::ProxyProtocol,
-        RefusalReason::ServerMaxConnections,
-        RefusalReason::MaxConnections,
-        RefusalReason::MaxConnectionsPerClient,
-        RefusalReason::MaxRequestsPerSecondPerClient,
-        RefusalReason::NoTarget,
-        RefusalReason::TargetFailed,
-        RefusalReason::TargetTimeout,
-        RefusalReason::TlsHandshake,
-        RefusalReason::Internal,
-    ];
-
-    /// The word in the metrics.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            RefusalReason::BadRequest => "bad_request",
-            RefusalReason::ConnectMethod => "connect_method",
-            RefusalReason::ClientTimeout => "client_timeout",
-            RefusalReason::NoMatchingRule => "no_matching_rule",
-            RefusalReason::BadHandshake => "bad_handshake",
-            RefusalReason::WebsocketVersion => "websocket_version",
-            RefusalReason::ProxyProtocol => "proxy_protocol",
-            RefusalReason::ServerMaxConnections => "server_max_connections",
-            RefusalReason::MaxConnections => "max_connections",
-            RefusalReason::MaxConnectionsPerClient => "max_connections_per_client",
-            RefusalReason::MaxRequestsPerSecondPerClient => "max_requests_per_second_per_client",
-            RefusalReason::NoTarget => "no_target",
-            RefusalReason::TargetFailed => "target_failed",
-            RefusalReason::TargetTimeout => "target_timeout",
-            RefusalReason::TlsHandshake => "tls_handshake",
-            RefusalReason::Internal => "internal",
-        }
-    }
-}
 
 /// Where a client is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -323,7 +160,7 @@ impl Record {
 
     /// The line of the access log, with its end.
     pub fn to_line(&self, reason: CloseReason) -> Vec<u8> {
-        let mut line = access_log::Line::begin();
+        let mut line = line::Line::begin();
         line.time("time", SystemTime::now());
         line.time("startTime", self.started);
         line.millis("durationMs", Some(self.clock.elapsed()));
@@ -359,14 +196,14 @@ impl Record {
         line.end()
     }
 
-    fn tls_fields(&self, line: &mut access_log::Line) {
+    fn tls_fields(&self, line: &mut line::Line) {
         let Some(tls) = &self.tls else { return };
         line.text("tlsProtocol", Some(tls.protocol));
         line.text("tlsCipher", Some(&tls.cipher));
         line.text("serverName", tls.server_name.as_ref());
     }
 
-    fn request_fields(&self, line: &mut access_log::Line) {
+    fn request_fields(&self, line: &mut line::Line) {
         let Some(request) = &self.request else { return };
         line.text("httpVersion", Some(request.version));
         line.text("httpMethod", Some(&request.method));
