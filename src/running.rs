@@ -194,22 +194,28 @@ impl Running {
         file: &File,
         mut sockets: HashMap<SocketAddr, TcpListener>,
     ) -> Result<(), Vec<Problem>> {
-        self.listeners.limit(most_connections(file));
+        // What may fail comes first: after it everything changes.
+        let unusable = |place, word| {
+            let message = format!("cannot be used: {word}");
+            vec![problem(&path_of(place), message)]
+        };
+        let mut tls = Vec::new();
+        for (place, rule) in file.forwarding_rules.iter().enumerate() {
+            let built = self.tls(rule, file);
+            tls.push(built.map_err(|word| unusable(place, word))?);
+        }
         let groups = self.fleet.build(&file.target_groups);
         let groups: TargetGroups = groups
             .into_iter()
             .map(|group| (group.name.to_string(), group))
             .collect();
         let mut plan = Plan::new();
-        for (place, rule) in file.forwarding_rules.iter().enumerate() {
-            let built = self.rule(rule, file, &groups).map_err(|word| {
-                vec![problem(
-                    &path_of(place),
-                    format!("cannot be used: {word:?}"),
-                )]
-            })?;
+        for ((place, rule), tls) in file.forwarding_rules.iter().enumerate().zip(tls) {
+            let built = ForwardingRule::build(rule, &groups, tls, &self.metrics)
+                .map_err(|word| unusable(place, word))?;
             plan.push((Arc::new(built), sockets.remove(&rule.listen)));
         }
+        self.listeners.limit(most_connections(file));
         self.listeners.change(plan);
         let certificates = file.certificates.iter();
         let ends: Vec<_> = certificates
@@ -219,15 +225,9 @@ impl Running {
         Ok(())
     }
 
-    fn rule(
-        &self,
-        rule: &file::ForwardingRule,
-        file: &File,
-        groups: &TargetGroups,
-    ) -> Result<ForwardingRule, String> {
+    fn tls(&self, rule: &file::ForwardingRule, file: &File) -> Result<Option<Tls>, String> {
         let build = |tls| Tls::build(tls, &file.certificates, &self.tickets);
-        let tls = rule.tls.as_ref().map(build).transpose()?;
-        ForwardingRule::build(rule, groups, tls, &self.metrics)
+        rule.tls.as_ref().map(build).transpose()
     }
 
     /// Empties the targets that are gone, and those whose maintenance asks for it.

@@ -248,9 +248,9 @@ impl Steward {
                 order = signals.next() => match order {
                     Order::Drain if !is_to_drain => {
                         is_to_drain = true;
-                        // The hand-over fails now, unless it is done.
+                        // The hand-over fails now, unless it is done. The new process can still be told to end.
                         if let Ok(link) = &cutter {
-                            link.shutdown(Shutdown::Both).ok();
+                            link.shutdown(Shutdown::Read).ok();
                         }
                     }
                     Order::Drain | Order::Exit => return End::Within(self.stop().await),

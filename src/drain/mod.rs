@@ -12,14 +12,14 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use prometheus::{IntCounter, IntGauge};
-use tokio::time::{Instant, interval, sleep_until, timeout, timeout_at};
+use tokio::time::{Instant, interval, sleep, sleep_until, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::file;
 use crate::supervisor;
 use crate::telemetry::CloseReason;
-use crate::tunnel::Tunnels;
+use crate::tunnel::{LAST_CHANCE, Tunnels};
 pub use eviction::{Eviction, Evictions, TargetId};
 use pace::{Pace, end_tunnels};
 
@@ -174,6 +174,20 @@ impl Drain {
     /// Returns once connections have to end at once.
     pub async fn stopped(&self) {
         self.stop.cancelled().await;
+    }
+
+    /// Returns when a client that has not asked for anything yet has had its time: `limit`, or a last chance once connections
+    /// are told to go.
+    pub async fn waited_for(&self, limit: Duration) {
+        let last_chance = async {
+            self.began.cancelled().await;
+            sleep(LAST_CHANCE).await;
+        };
+        tokio::select! {
+            () = sleep(limit) => {}
+            () = last_chance => {}
+            () = self.stopped() => {}
+        }
     }
 
     /// Why an exchange that is dropped half way ends.

@@ -6,13 +6,11 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use pingora::apps::HttpServerApp;
 use pingora::server::ShutdownWatch;
 use tokio::net::TcpStream;
-use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::limits::{Hall, House, Place};
@@ -23,8 +21,6 @@ use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::Active;
 use crate::telemetry::{CloseReason, Record, RefusalReason};
 
-/// How long a header may still take once a drain has begun.
-const LAST_CHANCE: Duration = Duration::from_secs(1);
 const LATE: Fault = "the PROXY protocol's header did not arrive within clientTimeout";
 
 /// A connection that has just been accepted.
@@ -87,7 +83,7 @@ impl Arrival {
         let read = tokio::select! {
             biased;
             read = header.read(stream) => read,
-            () = self.expires(rule.client_timeout) => Err(LATE),
+            () = self.drain.waited_for(rule.client_timeout) => Err(LATE),
         };
         match read {
             Ok(proxied) => Some(proxied),
@@ -96,19 +92,6 @@ impl Arrival {
                 self.refuse(record, fault, rule);
                 None
             }
-        }
-    }
-
-    /// Ready when a header has had its time.
-    async fn expires(&self, limit: Duration) {
-        let leaves = async {
-            self.drain.began().cancelled().await;
-            sleep(LAST_CHANCE).await;
-        };
-        tokio::select! {
-            () = sleep(limit) => {}
-            () = leaves => {}
-            () = self.drain.stopped() => {}
         }
     }
 

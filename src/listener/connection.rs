@@ -14,7 +14,6 @@ use pingora::apps::{HttpServerApp, ReusedHttpStream};
 use pingora::protocols::http::ServerSession;
 use pingora::server::ShutdownWatch;
 use tokio::net::TcpStream;
-use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::arrival::{Arrival, Way};
@@ -24,7 +23,7 @@ use crate::drain::Drain;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::Active;
 use crate::telemetry::{CloseReason, Record, RefusalReason, TlsSession};
-use crate::tunnel::{ClientEnd, ClientStream, LAST_CHANCE, Tap, Wire};
+use crate::tunnel::{ClientEnd, ClientStream, Tap, Wire};
 
 tokio::task_local! {
     /// The connection that the running task serves.
@@ -176,7 +175,7 @@ impl Connection {
         tls: &Tls,
         socket: TcpStream,
     ) -> Option<ClientStream> {
-        let mut late = pin!(self.is_late(self.patience(rule)));
+        let mut late = pin!(self.drain.waited_for(self.patience(rule)));
         let mut first = [0];
         let is_silent = tokio::select! {
             first = socket.peek(&mut first) => !matches!(first, Ok(1)),
@@ -200,18 +199,6 @@ impl Connection {
                 rule.metrics.refuse(RefusalReason::TlsHandshake);
                 None
             }
-        }
-    }
-
-    /// Returns when a client that has not asked anything yet has had its time.
-    async fn is_late(&self, limit: Duration) {
-        let last_chance = async {
-            self.drain.began().cancelled().await;
-            sleep(LAST_CHANCE).await;
-        };
-        tokio::select! {
-            () = sleep(limit) => {}
-            () = last_chance => {}
         }
     }
 

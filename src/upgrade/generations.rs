@@ -118,7 +118,7 @@ impl Generations {
     /// Shows what is known, and tells those to drain that have not been told yet.
     fn changed(&self, known: &mut Known) {
         let Known { reports, told } = known;
-        for told in told.iter_mut() {
+        if let Some(told) = told {
             for pid in reports.keys().filter(|pid| told.insert(**pid)) {
                 tell(*pid, Signal::TERM);
             }

@@ -10,19 +10,21 @@ use std::process;
 pub struct PidFile(PathBuf);
 
 impl PidFile {
-    /// Writes the file beside its place.
+    /// Writes the file beside its place, to see whether it can be written.
     pub fn prepare(path: &Path) -> io::Result<Self> {
-        fs::write(beside(path), format!("{}\n", process::id()))?;
+        write_beside(path)?;
         Ok(PidFile(path.to_owned()))
     }
 
     /// Puts the file in its place, in one step: whoever reads it sees the id before or this one.
     pub fn put(&self) -> io::Result<()> {
-        if !beside(&self.0).exists() {
-            PidFile::prepare(&self.0).map(std::mem::forget)?;
-        }
+        write_beside(&self.0)?;
         fs::rename(beside(&self.0), &self.0)
     }
+}
+
+fn write_beside(path: &Path) -> io::Result<()> {
+    fs::write(beside(path), format!("{}\n", process::id()))
 }
 
 fn beside(path: &Path) -> PathBuf {

@@ -2,11 +2,14 @@
 //! that fails, however and whenever, changes nothing.
 
 use std::fs::Permissions;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use tokio::process::Command;
+use tokio::sync::mpsc;
 
 use crate::harness::client::sent_away;
 use crate::harness::edge::{forwarding_to, free_addresses, get_now, lines_of};
@@ -371,6 +374,46 @@ async fn sigterm_to_the_new_process_drains_the_old_ones_too() {
     let log = lines_of(&lineage.edge.folder.path().join("access.log"));
     let drained = log.iter().filter(|line| line["closeReason"] == "drained");
     assert_eq!(drained.count(), 5);
+}
+
+#[tokio::test]
+async fn a_drain_in_the_middle_of_a_hand_over_calls_that_off_and_lets_the_new_process_know() {
+    let mut lineage = Lineage::start("upgrade: {timeout: 1h}").await;
+    let (mut successor, mut said) = successor(&lineage.edge.folder.path().join("upgrade.sock"));
+    successor.write_all(b"\"takeOver\"\n").unwrap();
+    // Until the process has seen who waits, the signal means nothing to it.
+    let first = || {
+        lineage.edge.signal("QUIT");
+        said.try_recv().ok()
+    };
+    eventually("the hand-over begins", first).await;
+    while soon("a line", said.recv()).await.as_deref() != Some("\"allSockets\"") {}
+    successor.write_all(b"\"ready\"\n").unwrap();
+    let over = soon("it stops accepting", said.recv()).await;
+    assert_eq!(over.as_deref(), Some("\"over\""));
+
+    lineage.edge.signal("TERM");
+
+    let last = soon("the last word", said.recv()).await;
+    assert!(
+        last.as_ref().is_some_and(|line| line.contains("giveUp")),
+        "{last:?}"
+    );
+    assert_eq!(lineage.edge.exited().await.code(), Some(0));
+}
+
+/// A process that says it would take over, and what it is told. The lines come with sockets beside them, after each of which
+/// a read ends: too short reads for tokio, which takes them for the last.
+fn successor(socket: &Path) -> (UnixStream, mpsc::UnboundedReceiver<String>) {
+    let stream = UnixStream::connect(socket).unwrap();
+    let reader = BufReader::new(stream.try_clone().unwrap());
+    let (sender, receiver) = mpsc::unbounded_channel();
+    std::thread::spawn(move || {
+        for line in reader.lines() {
+            sender.send(line.unwrap()).ok();
+        }
+    });
+    (stream, receiver)
 }
 
 #[tokio::test]
