@@ -61,6 +61,7 @@ edge: tools $(VENV)/ready
 	@$(call need,haproxy,haproxy)
 	@$(call need,openssl,openssl)
 	@$(call need,curl,curl)
+	@$(call need,chromium,chromium)
 	cargo test --locked --test edge
 
 bench: export PATH := $(PATH):/usr/sbin

@@ -137,6 +137,10 @@ pub struct ForwardingRule {
     pub max_requests_per_second_per_client: Option<usize>,
     /// `serverCertificates` and what goes with them. Default: no TLS.
     pub tls: Option<Tls>,
+    /// `h2c`: whether a client without TLS may begin with HTTP/2. Default: false.
+    pub h2c: bool,
+    /// `maxConcurrentStreams`: how many requests and tunnels one connection of HTTP/2 may have at a time. Default: 100.
+    pub max_concurrent_streams: u32,
     /// `tunnel`
     pub tunnel: Tunnel,
     /// `httpRules`, in the order written.
@@ -152,6 +156,8 @@ pub struct Tls {
     pub min_version: TlsVersion,
     /// `strictSni`: refuse a client that names no host of a certificate. Default: false.
     pub strict_sni: bool,
+    /// `http2`: offer HTTP/2 in the handshake. Default: true.
+    pub http2: bool,
 }
 
 /// A version of TLS.

@@ -1,7 +1,7 @@
 //! A client's connection: request after request through Pingora, until one side has had enough.
 //!
-//! Pingora makes an exchange once it has a head. What it answers before that (a head it cannot parse, CONNECT), and a head
-//! that never came, leave their record here: [`Turn`] writes it when no exchange began.
+//! A stream of HTTP/2 is a connection of its own here: it shares all with the one that carries it, but for what goes over the
+//! wire.
 
 use std::io;
 use std::net::SocketAddr;
@@ -15,15 +15,17 @@ use pingora::protocols::http::ServerSession;
 use pingora::server::ShutdownWatch;
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::arrival::{Arrival, Way};
 use super::limits::{Place, TO_ASK};
-use super::{ForwardingRule, Limit, Tls};
+use super::turn::Turn;
+use super::{ForwardingRule, Limit, Tls, http2};
 use crate::drain::Drain;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::Active;
 use crate::telemetry::{CloseReason, Record, RefusalReason, TlsSession};
-use crate::tunnel::{ClientEnd, ClientStream, Tap, Wire};
+use crate::tunnel::{ClientStream, Tap, Wire};
 
 tokio::task_local! {
     /// The connection that the running task serves.
@@ -48,12 +50,23 @@ pub struct Connection {
     pub keepalive: Duration,
     tls: OnceLock<Arc<TlsSession>>,
     /// Cancelled when its listener closes: it should end after the next answer.
-    closing: CancellationToken,
-    /// Is one of those that the drain waits for.
-    _client: Arc<()>,
-    /// Counts it as open: also while its tunnel outlives Pingora's part. The place, too.
-    _open: Active,
-    place: Place,
+    pub(super) closing: CancellationToken,
+    presence: Presence,
+}
+
+/// What it takes up, also while its tunnel outlives Pingora's part.
+enum Presence {
+    /// One of those that the drain waits for; it is counted as open, and has a place.
+    Connection {
+        _client: Arc<()>,
+        _open: Active,
+        place: Place,
+    },
+    /// A stream of HTTP/2 on this connection, which counts them.
+    Stream {
+        carrier: Arc<Connection>,
+        _token: TaskTrackerToken,
+    },
 }
 
 impl Connection {
@@ -68,19 +81,56 @@ impl Connection {
             log: arrival.log,
             tls: OnceLock::new(),
             closing: arrival.closing,
-            _client: arrival.client,
-            _open: arrival.open,
-            place: arrival.place,
+            presence: Presence::Connection {
+                _client: arrival.client,
+                _open: arrival.open,
+                place: arrival.place,
+            },
         })
+    }
+
+    /// A stream of HTTP/2 on it.
+    pub(super) fn stream(self: &Arc<Self>, token: TaskTrackerToken) -> Arc<Self> {
+        Arc::new(Connection {
+            client: self.client,
+            local: self.local,
+            rule: Arc::clone(&self.rule),
+            wire: Arc::default(),
+            drain: Arc::clone(&self.drain),
+            log: self.log.clone(),
+            keepalive: self.keepalive,
+            tls: self.tls.clone(),
+            closing: self.closing.clone(),
+            presence: Presence::Stream {
+                carrier: Arc::clone(self),
+                _token: token,
+            },
+        })
+    }
+
+    /// The connection that carries it, if it is a stream of HTTP/2.
+    pub fn carrier(&self) -> Option<&Arc<Connection>> {
+        match &self.presence {
+            Presence::Connection { .. } => None,
+            Presence::Stream { carrier, .. } => Some(carrier),
+        }
+    }
+
+    /// Whether the client speaks HTTP/2.
+    pub fn is_http2(&self) -> bool {
+        self.carrier().is_some()
     }
 
     /// What it is one too many for: it is only here to be told so.
     pub fn limit(&self) -> Option<Limit> {
-        self.place.limit()
+        match &self.presence {
+            Presence::Connection { place, .. } => place.limit(),
+            Presence::Stream { carrier, .. } => carrier.limit(),
+        }
     }
 
     /// Counts it as refused, if it is one too many and leaves without having asked for anything.
-    fn refuse_unasked(&self, rule: &ForwardingRule) {
+    pub(super) fn refuse_unasked(&self, rule: &ForwardingRule) {
         if let Some(limit) = self.limit() {
             rule.metrics.refuse(limit.reason());
         }
@@ -96,7 +146,7 @@ impl Connection {
 
     /// Whether it should end after the present request.
     pub fn is_leaving(&self) -> bool {
-        self.closing.is_cancelled()
+        self.closing.is_cancelled() || self.is_http2()
     }
 
     /// What it is encrypted with.
@@ -124,30 +174,40 @@ impl Connection {
         app: Arc<A>,
         shutdown: ShutdownWatch,
     ) {
-        let requests = Arc::clone(&self).serve_requests(stream, app, shutdown);
+        let serving = async {
+            let Some((stream, early)) = self.welcome(stream).await else {
+                return;
+            };
+            match is_http2(&stream, &early) {
+                true => Box::pin(http2::serve(&self, stream, early, &app, &shutdown)).await,
+                false => self.serve_http1(stream, early, &app, &shutdown).await,
+            }
+        };
+        self.until_stopped(serving).await;
+    }
+
+    /// Does what the connection is for, or as much of it as there is time for.
+    pub(super) async fn until_stopped(self: &Arc<Self>, serving: impl Future<Output = ()>) {
         tokio::select! {
             biased;
             () = self.drain.stopped() => {}
-            () = CONNECTION.scope(Arc::clone(&self), requests) => {}
+            () = CONNECTION.scope(Arc::clone(self), serving) => {}
         }
     }
 
-    async fn serve_requests<A: HttpServerApp + Send + Sync + 'static>(
-        self: Arc<Self>,
-        stream: TcpStream,
-        app: Arc<A>,
-        shutdown: ShutdownWatch,
+    /// Serves request after request of HTTP/1.1, the first of which begins with these bytes.
+    pub(super) async fn serve_http1<A: HttpServerApp + Send + Sync + 'static>(
+        &self,
+        stream: ClientStream,
+        early: Vec<u8>,
+        app: &Arc<A>,
+        shutdown: &ShutdownWatch,
     ) {
-        let Some(stream) = self.welcome(stream).await else {
-            return;
-        };
-        let draining = self.drain.began().clone();
-        let tap = Tap::new(stream, Arc::clone(&self.wire), draining);
-        let mut session = ServerSession::new_http1(Box::new(tap));
+        let mut session = ServerSession::new_http1(Box::new(self.tap(stream, early)));
         session.set_keepalive(Some(0));
         loop {
-            let turn = Turn::begin(&self);
-            let reused = app.process_new_http(session, &shutdown).await;
+            let turn = Turn::begin(self);
+            let reused = app.process_new_http(session, shutdown).await;
             drop(turn);
             let Some((stream, settings)) = reused.map(ReusedHttpStream::consume) else {
                 return;
@@ -159,13 +219,32 @@ impl Connection {
         }
     }
 
-    /// What requests are read from: where the rule has TLS, there is a handshake first. `None` if nothing comes of that.
-    async fn welcome(&self, socket: TcpStream) -> Option<ClientStream> {
+    /// Its stream, of which these bytes have been read already.
+    pub(super) fn tap(&self, stream: ClientStream, early: Vec<u8>) -> Tap {
+        let draining = self.drain.began().clone();
+        Tap::after(early, stream, Arc::clone(&self.wire), draining)
+    }
+
+    /// What requests are read from, and what was read of them to see what they are: where the rule has TLS, there is a handshake
+    /// first. `None` if nothing comes of that.
+    async fn welcome(&self, mut socket: TcpStream) -> Option<(ClientStream, Vec<u8>)> {
         let rule = self.rule.load_full();
-        match &rule.tls {
-            Some(tls) => Box::pin(self.shake_hands(&rule, tls, socket)).await,
-            None => Some(ClientStream::Plain(socket)),
+        if let Some(tls) = &rule.tls {
+            let shaken = Box::pin(self.shake_hands(&rule, tls, socket)).await;
+            return shaken.map(|stream| (stream, Vec::new()));
         }
+        let mut early = Vec::new();
+        if rule.h2c {
+            tokio::select! {
+                () = http2::read_preface(&mut socket, &mut early) => {}
+                () = self.drain.waited_for(self.patience(&rule)) => {}
+            }
+            if early.is_empty() {
+                self.refuse_unasked(&rule);
+                return None;
+            }
+        }
+        Some((ClientStream::Plain(socket), early))
     }
 
     /// A client that says nothing at all is left without a word, and not counted.
@@ -208,94 +287,6 @@ impl Connection {
     }
 }
 
-/// One request's time on the connection, from the wait for its head on.
-struct Turn<'a> {
-    connection: &'a Connection,
-    rule: Arc<ForwardingRule>,
-    exchanges_before: u64,
-    written_before: u64,
-    record: Record,
-}
-
-impl<'a> Turn<'a> {
-    fn begin(connection: &'a Connection) -> Self {
-        let wire = &connection.wire;
-        let rule = connection.rule.load_full();
-        wire.await_head(connection.patience(&rule));
-        Turn {
-            connection,
-            exchanges_before: wire.exchanges(),
-            written_before: wire.written(),
-            record: connection.record(&rule),
-            rule,
-        }
-    }
-}
-
-impl Drop for Turn<'_> {
-    fn drop(&mut self) {
-        let wire = &self.connection.wire;
-        let written = wire.written() - self.written_before;
-        let untouched = wire.head_read() == 0 && written == 0;
-        if wire.exchanges() > self.exchanges_before {
-            return;
-        }
-        if untouched {
-            return self.connection.refuse_unasked(&self.rule);
-        }
-        let record = &mut self.record;
-        record.status = wire.head_answer();
-        record.bytes.request_header = wire.head_read();
-        record.bytes.response_header = written;
-        let (reason, refusal, error) = end_without_exchange(self.connection);
-        record.refusal = refusal;
-        record.error = Some(error.into());
-        self.rule.metrics.count(record, None);
-        self.connection.write(record, reason);
-    }
-}
-
-fn end_without_exchange(
-    connection: &Connection,
-) -> (CloseReason, Option<RefusalReason>, &'static str) {
-    if let Some(limit) = connection.limit() {
-        return (
-            CloseReason::Refused,
-            Some(limit.reason()),
-            limit.explanation(),
-        );
-    }
-    let end = connection.wire.client_end();
-    match (connection.wire.head_answer(), end) {
-        (Some(405), _) => (
-            CloseReason::Refused,
-            Some(RefusalReason::ConnectMethod),
-            "CONNECT is not served",
-        ),
-        (_, ClientEnd::HeadExpired) => (
-            CloseReason::Refused,
-            Some(RefusalReason::ClientTimeout),
-            "the request's head did not arrive within clientTimeout",
-        ),
-        (Some(_), _) => (
-            CloseReason::Refused,
-            Some(RefusalReason::BadRequest),
-            "malformed request head",
-        ),
-        (None, ClientEnd::Closed) => (
-            CloseReason::ClientClosed,
-            None,
-            "closed before the request's head was complete",
-        ),
-        (None, ClientEnd::Broken) => (
-            CloseReason::ClientError,
-            None,
-            "broken before the request's head was complete",
-        ),
-        (None, ClientEnd::Open | ClientEnd::HandshakeExpired) => (
-            connection.drain.reason(),
-            None,
-            "ended before the request's head was complete",
-        ),
-    }
+fn is_http2(stream: &ClientStream, early: &[u8]) -> bool {
+    stream.has_chosen_http2() || early == http2::PREFACE
 }

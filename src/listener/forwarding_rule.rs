@@ -37,6 +37,10 @@ pub struct ForwardingRule {
     pub request_rate: Option<RequestRate>,
     /// What it shakes hands with before any HTTP; `None` where it is plain.
     pub tls: Option<Tls>,
+    /// Whether a client without TLS may begin with HTTP/2.
+    pub h2c: bool,
+    /// How many streams one connection of HTTP/2 may have at a time.
+    pub max_concurrent_streams: u32,
     /// After which silence the system probes its clients, where the route of a tunnel says nothing else.
     pub keepalive: Duration,
     /// Its HTTP rules.
@@ -78,6 +82,8 @@ impl ForwardingRule {
                 .max_requests_per_second_per_client
                 .map(RequestRate::new),
             tls,
+            h2c: rule.h2c,
+            max_concurrent_streams: rule.max_concurrent_streams,
             keepalive: rule.tunnel.tcp_keepalive,
             http_rules: rules.iter().map(counters).collect(),
             rules,

@@ -9,12 +9,14 @@ mod arrival;
 mod certificates;
 mod connection;
 mod forwarding_rule;
+mod http2;
 mod limits;
 mod networks;
 mod proxy_protocol;
 mod request_rate;
 mod sockets;
 mod tls;
+mod turn;
 
 use std::collections::BTreeMap;
 use std::io;

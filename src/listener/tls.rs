@@ -19,7 +19,8 @@ use crate::config::file::{self, TlsVersion};
 use crate::telemetry::TlsSession;
 use crate::tunnel::ClientStream;
 
-const ALPN: &[u8] = b"http/1.1";
+/// What clients may choose between (RFC 7301), ours first.
+const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
 
 /// What seals session tickets (RFC 8446 section 4.6.1): its keys change every six hours. One for the process.
 pub struct Tickets(Arc<dyn ProducesTickets>);
@@ -56,7 +57,8 @@ impl Tls {
             .map_err(|error| error.to_string())?
             .with_no_client_auth()
             .with_cert_resolver(Arc::new(Certificates::new(&named, tls.strict_sni)));
-        config.alpn_protocols = vec![ALPN.to_vec()];
+        let offered = &PROTOCOLS[usize::from(!tls.http2)..];
+        config.alpn_protocols = offered.iter().map(|name| name.to_vec()).collect();
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.ticketer = Arc::clone(&tickets.0);
         Ok(Tls(Arc::new(config).into()))

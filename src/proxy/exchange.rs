@@ -19,7 +19,7 @@ use uuid::Uuid;
 use super::announcement::{self, Announcer};
 use super::ledger::Ledger;
 use super::refusal::Refusal;
-use super::{forwarded, headers};
+use super::{forwarded, headers, http2};
 use crate::listener::{Connection, ForwardingRule, Route};
 use crate::rules::{Request, Rule};
 use crate::target_group::Target;
@@ -80,18 +80,24 @@ impl Exchange {
             session.set_keepalive(None);
         }
         self.ledger.record.tracking_id = Uuid::new_v4().simple().to_string();
-        if let Some(head) = session.as_downstream().as_http1() {
-            self.ledger.record.bytes.request_header = head.get_headers_raw_bytes().len() as u64;
+        if session.is_http2() {
+            http2::suit_http_1_1(session.req_header_mut());
         }
+        self.ledger.record.bytes.request_header = match session.as_downstream().as_http1() {
+            Some(head) => head.get_headers_raw_bytes().len() as u64,
+            None => http2::size_in_http_1_1(session.req_header()),
+        };
         // A client of HTTP/1.0 does not know them (RFC 9110 section 15.2).
         let is_old = session.req_header().version == Version::HTTP_10;
         session.set_ignore_info_resp(is_old);
+        let body = match session.is_http2() {
+            true => http2::body_length(session),
+            false => headers::body_length(&session.req_header().headers),
+        };
+        self.connection.wire.expect_body(body);
         let head = session.req_header();
         self.ledger.record.client =
             forwarded::client(&head.headers, self.peer(), &self.rule.trusted);
-        self.connection
-            .wire
-            .expect_body(headers::body_length(&head.headers));
         let request = Request::new(
             head.method.as_str(),
             head.raw_path(),
@@ -99,7 +105,11 @@ impl Exchange {
             self.client_ip(),
         );
         self.ledger.record.request = Some(RequestLine {
-            version: if is_old { "HTTP/1.0" } else { "HTTP/1.1" },
+            version: match (self.connection.is_http2(), is_old) {
+                (true, _) => "HTTP/2",
+                (false, true) => "HTTP/1.0",
+                (false, false) => "HTTP/1.1",
+            },
             method: head.method.as_str().to_owned(),
             host: String::from_utf8_lossy(request.host()).into_owned(),
             uri: redact_query(&String::from_utf8_lossy(head.raw_path())),
@@ -169,6 +179,11 @@ impl Exchange {
             true => "https",
             false => "http",
         }
+    }
+
+    /// Whether it is a WebSocket's handshake in HTTP/2, though it looks like one in HTTP/1.1.
+    pub(super) fn is_handshake_in_http2(&self, session: &Session) -> bool {
+        self.connection.is_http2() && !session.is_http2()
     }
 
     /// The X-Request-Id.
@@ -255,7 +270,16 @@ impl Exchange {
     }
 
     /// Notes the head of the target's answer, of which there may be several: 1xx before the last.
-    pub(super) fn answered(&mut self, session: &mut Session, answer: &ResponseHeader) {
+    ///
+    /// Errors: one that cannot be told to a client of HTTP/2.
+    pub(super) fn answered(
+        &mut self,
+        session: &mut Session,
+        answer: &ResponseHeader,
+    ) -> Result<(), Refusal> {
+        if self.is_handshake_in_http2(session) {
+            http2::check_answer(session.req_header(), answer)?;
+        }
         let status = answer.status.as_u16();
         if self.ledger.record.target_latency.is_none() {
             self.ledger.record.target_latency = self.asked_at.map(|asked| asked.elapsed());
@@ -265,7 +289,7 @@ impl Exchange {
             self.connection.wire.end_handshake(is_upgrade);
         }
         if answer.status.is_informational() && !is_upgrade {
-            return;
+            return Ok(());
         }
         self.ledger.record.status = Some(status);
         self.ledger.record.bytes.response_header = headers::wire_size(answer);
@@ -274,6 +298,7 @@ impl Exchange {
         } else if self.connection.is_leaving() {
             session.set_keepalive(None);
         }
+        Ok(())
     }
 
     /// The record and what belongs to it go with the tunnel, which begins when the 101 has gone out.
@@ -310,7 +335,7 @@ impl Exchange {
         let has_expired = self.connection.wire.client_end() == ClientEnd::HandshakeExpired;
         let refusal = match has_expired || self.is_too_late() {
             true => Some(Refusal::TARGET_TIMEOUT),
-            false => Refusal::of(error),
+            false => Refusal::of(error).map(|refusal| self.whose_fault(refusal)),
         };
         self.ledger.record.error = Some(self.explain(error, refusal));
         let sent = session.response_written();
@@ -321,14 +346,23 @@ impl Exchange {
         refusal
     }
 
+    /// A target waits for as long as the request's body does not come: in HTTP/2 nobody else notices that.
+    fn whose_fault(&self, refusal: Refusal) -> Refusal {
+        let waits_for_body = self.connection.is_http2() && self.connection.wire.body_left() > 0;
+        match refusal {
+            Refusal::TARGET_TIMEOUT if waits_for_body => Refusal::CLIENT_TIMEOUT,
+            refusal => refusal,
+        }
+    }
+
     /// The error for the reader of the log: where, what, and the system's word for it.
     fn explain(&self, error: &Error, refusal: Option<Refusal>) -> String {
         let cause = error.root_cause();
         if let Some(refusal) = cause.downcast_ref::<Refusal>() {
             return refusal.detail.to_owned();
         }
-        if refusal == Some(Refusal::TARGET_TIMEOUT) {
-            return Refusal::TARGET_TIMEOUT.detail.to_owned();
+        if let Some(late @ (Refusal::TARGET_TIMEOUT | Refusal::CLIENT_TIMEOUT)) = refusal {
+            return late.detail.to_owned();
         }
         let place = match (error.esource(), self.ledger.record.target) {
             (pingora::ErrorSource::Upstream, Some(target)) => format!("target {target}"),
@@ -376,7 +410,9 @@ impl Exchange {
     /// Reads what is left of the request, for at most `clientTimeout`: closing on it would break the connection before the
     /// client has read its answer (RFC 9112 section 9.6).
     pub(super) async fn drain_request(&self, session: &mut Session, error: Option<&Error>) {
-        let is_plain = self.connection.wire.phase() == Phase::Exchange;
+        // In HTTP/2 nothing breaks but the stream.
+        let is_plain =
+            self.connection.wire.phase() == Phase::Exchange && !self.connection.is_http2();
         let client_failed =
             error.is_some_and(|error| *error.esource() == pingora::ErrorSource::Downstream);
         if is_plain && !client_failed {
@@ -394,8 +430,17 @@ impl Exchange {
         match (error.esource(), self.connection.wire.client_end()) {
             (pingora::ErrorSource::Upstream, _) => CloseReason::TargetError,
             (_, ClientEnd::Closed) => CloseReason::ClientClosed,
+            (_, _) if self.has_been_cancelled(error) => CloseReason::ClientClosed,
             (_, _) => CloseReason::ClientError,
         }
+    }
+
+    /// Whether a client of HTTP/2 has lost interest: it has reset the stream, or is gone with the connection.
+    fn has_been_cancelled(&self, error: &Error) -> bool {
+        let carrier = self.connection.carrier();
+        let is_closed =
+            carrier.is_some_and(|carrier| carrier.wire.client_end() == ClientEnd::Closed);
+        is_closed || carrier.is_some() && http2::is_reset(error)
     }
 }
 

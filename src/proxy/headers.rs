@@ -3,11 +3,11 @@
 //! What a client itself says of where it comes from is not trusted: it is replaced or removed. A trusted proxy's word is kept, and
 //! its own address added.
 
+use http::HeaderMap;
 use http::header::{
     CONNECTION, CONTENT_LENGTH, FORWARDED, HOST, HeaderName, HeaderValue, TRANSFER_ENCODING,
     UPGRADE,
 };
-use http::{HeaderMap, Version};
 use pingora::Result;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::prelude::Session;
@@ -76,11 +76,10 @@ pub(super) fn forget_connection(answer: &mut ResponseHeader) {
     }
 }
 
-/// Takes the chunks from an answer to HTTP/1.0, which does not know them: it ends with the connection (RFC 9112 section
-/// 6.1).
-pub(super) fn suit_http_1_0(session: &mut Session, answer: &mut ResponseHeader) {
-    let is_old = session.req_header().version == Version::HTTP_10;
-    if is_old && answer.remove_header(&TRANSFER_ENCODING).is_some() {
+/// Takes the chunks from an answer to a client that does not know them (RFC 9112 section 6.1): it ends with the connection,
+/// or, for a handshake in HTTP/2, with the stream.
+pub(super) fn suit_end_of_connection(session: &mut Session, answer: &mut ResponseHeader) {
+    if answer.remove_header(&TRANSFER_ENCODING).is_some() {
         session.set_keepalive(None);
     }
 }
@@ -116,9 +115,14 @@ pub(super) fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
 pub(super) fn wire_size(header: &ResponseHeader) -> u64 {
     let reason = header.get_reason_phrase().map_or(0, str::len);
     let line = "HTTP/1.1 200 ".len() + reason + "\r\n".len();
+    line as u64 + size_of_fields(&header.headers)
+}
+
+/// The bytes of these fields in an HTTP/1.1 head, with the empty line.
+pub(super) fn size_of_fields(headers: &HeaderMap) -> u64 {
     let field = |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len() + 4;
-    let fields: usize = header.headers.iter().map(field).sum();
-    (line + fields + "\r\n".len()) as u64
+    let fields: usize = headers.iter().map(field).sum();
+    (fields + "\r\n".len()) as u64
 }
 
 #[cfg(test)]

@@ -49,7 +49,8 @@ impl Ledger {
     /// Counts a tunnel to this target as open from now on.
     pub(super) fn open_tunnel(&mut self, target: &Target) {
         self.record.upgraded = true;
-        self.record.status = Some(101);
+        // What the client saw.
+        self.record.status = Some(if self.connection.is_http2() { 200 } else { 101 });
         let Some(route) = self.route.take() else {
             return;
         };

@@ -7,6 +7,7 @@ mod exchange;
 mod forwarded;
 mod handshake;
 mod headers;
+mod http2;
 mod ledger;
 mod refusal;
 mod response;
@@ -16,6 +17,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use http::Version;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
 use pingora::prelude::{HttpPeer, ProxyHttp, Session};
@@ -60,6 +62,9 @@ impl ProxyHttp for Proxy {
         exchange.matched(rule);
         match &rule.action {
             Action::Respond(Response::Static(answer)) => {
+                if exchange.is_handshake_in_http2(session) {
+                    http2::check_status(answer.status)?;
+                }
                 let sent = response::send_static(session, answer).await;
                 sent.map_err(|error| error.into_down())?;
                 Ok(true)
@@ -144,17 +149,20 @@ impl ProxyHttp for Proxy {
         exchange: &mut Exchange,
     ) -> Result<()> {
         headers::forget_connection(answer);
-        exchange.answered(session, answer);
-        Ok(())
+        Ok(exchange.answered(session, answer)?)
     }
 
     async fn response_filter(
         &self,
         session: &mut Session,
         answer: &mut ResponseHeader,
-        _: &mut Exchange,
+        exchange: &mut Exchange,
     ) -> Result<()> {
-        headers::suit_http_1_0(session, answer);
+        if exchange.is_handshake_in_http2(session)
+            || session.req_header().version == Version::HTTP_10
+        {
+            headers::suit_end_of_connection(session, answer);
+        }
         Ok(())
     }
 

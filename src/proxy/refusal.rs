@@ -48,11 +48,22 @@ impl Refusal {
         reason: RefusalReason::MaxRequestsPerSecondPerClient,
         detail: "too many requests from this client",
     };
+    /// A success without an upgrade, to a handshake in HTTP/2.
+    pub const NOT_UPGRADED: Refusal = Refusal {
+        reason: RefusalReason::TargetFailed,
+        detail: "the target answered a WebSocket handshake with a success that is no upgrade",
+    };
+    /// A 101 that does not fit to a handshake in HTTP/2 (RFC 6455 section 4.1).
+    pub const WRONG_ACCEPT: Refusal = Refusal {
+        reason: RefusalReason::TargetFailed,
+        detail: "the target's Sec-WebSocket-Accept does not fit to the handshake",
+    };
     const TARGET_FAILED: Refusal = Refusal {
         reason: RefusalReason::TargetFailed,
         detail: "the target broke off or sent garbage",
     };
-    const CLIENT_TIMEOUT: Refusal = Refusal {
+    /// The client did not send the rest of its request.
+    pub const CLIENT_TIMEOUT: Refusal = Refusal {
         reason: RefusalReason::ClientTimeout,
         detail: "the request's body did not arrive within clientTimeout",
     };
@@ -91,7 +102,8 @@ impl Refusal {
             RefusalReason::BadRequest
             | RefusalReason::BadHandshake
             | RefusalReason::ProxyProtocol
-            | RefusalReason::TlsHandshake => 400,
+            | RefusalReason::TlsHandshake
+            | RefusalReason::Http2 => 400,
             RefusalReason::NoMatchingRule => 404,
             RefusalReason::ConnectMethod => 405,
             RefusalReason::ClientTimeout => 408,
@@ -131,6 +143,7 @@ impl Refusal {
             | RefusalReason::WebsocketVersion
             | RefusalReason::ProxyProtocol
             | RefusalReason::TlsHandshake
+            | RefusalReason::Http2
             | RefusalReason::NoTarget
             | RefusalReason::TargetFailed
             | RefusalReason::TargetTimeout
@@ -186,6 +199,7 @@ fn of_client(error: &ErrorType) -> Option<Refusal> {
     match error {
         ErrorType::ReadTimedout => Some(Refusal::CLIENT_TIMEOUT),
         ErrorType::ReadError
+        | ErrorType::H2Error
         | ErrorType::WriteError
         | ErrorType::WriteTimedout
         | ErrorType::ConnectionClosed => None,

@@ -119,13 +119,15 @@ pub enum RefusalReason {
     TargetTimeout,
     /// A TLS handshake that failed, or was not over in time. There is no answer.
     TlsHandshake,
+    /// A connection of HTTP/2 that broke the protocol, or asked for more than it may. It is closed with GOAWAY.
+    Http2,
     /// Something that should not happen.
     Internal,
 }
 
 impl RefusalReason {
     /// All of them, in the order of their discriminants.
-    pub const ALL: [RefusalReason; 16] = [
+    pub const ALL: [RefusalReason; 17] = [
         RefusalReason::BadRequest,
         RefusalReason::ConnectMethod,
         RefusalReason::ClientTimeout,
@@ -141,6 +143,7 @@ impl RefusalReason {
         RefusalReason::TargetFailed,
         RefusalReason::TargetTimeout,
         RefusalReason::TlsHandshake,
+        RefusalReason::Http2,
         RefusalReason::Internal,
     ];
 
@@ -162,6 +165,7 @@ impl RefusalReason {
             RefusalReason::TargetFailed => "target_failed",
             RefusalReason::TargetTimeout => "target_timeout",
             RefusalReason::TlsHandshake => "tls_handshake",
+            RefusalReason::Http2 => "http2",
             RefusalReason::Internal => "internal",
         }
     }

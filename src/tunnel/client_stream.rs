@@ -1,5 +1,5 @@
-//! A client's connection, plain or in TLS. What is read and written here is what the client said and hears; the socket is
-//! below.
+//! A client's connection: plain, in TLS, or one stream of an HTTP/2 connection. What is read and written here is what the
+//! client said and hears; the socket is below.
 
 use std::io;
 use std::pin::Pin;
@@ -9,6 +9,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
+use super::Http2Stream;
+
 /// A client's connection.
 #[derive(Debug)]
 pub enum ClientStream {
@@ -16,24 +18,36 @@ pub enum ClientStream {
     Plain(TcpStream),
     /// TLS over TCP, after its handshake. Boxed, so that plain ones do not pay for its size.
     Tls(Box<TlsStream<TcpStream>>),
+    /// A WebSocket over HTTP/2, which shares its socket with others.
+    Http2(Box<Http2Stream>),
 }
 
 impl ClientStream {
-    /// The socket below.
-    pub(super) fn socket(&self) -> &TcpStream {
+    /// The socket below, if it is this client's alone.
+    pub(super) fn socket(&self) -> Option<&TcpStream> {
         match self {
-            ClientStream::Plain(socket) => socket,
-            ClientStream::Tls(stream) => stream.get_ref().0,
+            ClientStream::Plain(socket) => Some(socket),
+            ClientStream::Tls(stream) => Some(stream.get_ref().0),
+            ClientStream::Http2(_) => None,
         }
     }
 
-    /// Tells a client in TLS that nothing more comes, as far as that goes without waiting: it takes an end of which it was not
-    /// told for a broken one. To others the end of the connection says the same.
+    /// Whether the client has chosen HTTP/2 in its TLS handshake (RFC 7301).
+    pub fn has_chosen_http2(&self) -> bool {
+        match self {
+            ClientStream::Tls(stream) => stream.get_ref().1.alpn_protocol() == Some(b"h2"),
+            ClientStream::Plain(_) | ClientStream::Http2(_) => false,
+        }
+    }
+
+    /// Tells a client in TLS or HTTP/2 that nothing more comes, as far as that goes without waiting: it takes an end of which it
+    /// was not told for a broken one. To others the end of the connection says the same.
     pub(super) fn say_goodbye(&mut self, cx: &mut Context<'_>) {
-        if let ClientStream::Tls(stream) = self
-            && let Poll::Ready(Err(error)) = Pin::new(stream).poll_shutdown(cx)
-        {
-            log::debug!("the end of a client's TLS: {error}");
+        if matches!(self, ClientStream::Plain(_)) {
+            return;
+        }
+        if let Poll::Ready(Err(error)) = Pin::new(self).poll_shutdown(cx) {
+            log::debug!("the end of a client's stream: {error}");
         }
     }
 }
@@ -47,6 +61,7 @@ impl AsyncRead for ClientStream {
         match self.get_mut() {
             ClientStream::Plain(socket) => Pin::new(socket).poll_read(cx, buf),
             ClientStream::Tls(stream) => Pin::new(stream).poll_read(cx, buf).map(or_end),
+            ClientStream::Http2(stream) => Pin::new(stream).poll_read(cx, buf),
         }
     }
 }
@@ -68,6 +83,7 @@ impl AsyncWrite for ClientStream {
         match self.get_mut() {
             ClientStream::Plain(socket) => Pin::new(socket).poll_write(cx, bytes),
             ClientStream::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
+            ClientStream::Http2(stream) => Pin::new(stream).poll_write(cx, bytes),
         }
     }
 
@@ -75,6 +91,7 @@ impl AsyncWrite for ClientStream {
         match self.get_mut() {
             ClientStream::Plain(socket) => Pin::new(socket).poll_flush(cx),
             ClientStream::Tls(stream) => Pin::new(stream).poll_flush(cx),
+            ClientStream::Http2(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
 
@@ -82,6 +99,7 @@ impl AsyncWrite for ClientStream {
         match self.get_mut() {
             ClientStream::Plain(socket) => Pin::new(socket).poll_shutdown(cx),
             ClientStream::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+            ClientStream::Http2(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
 }

@@ -201,7 +201,7 @@ impl Relay {
     }
 
     fn probe(&self) {
-        let client = self.probes_client.then(|| self.client.socket());
+        let client = self.client.socket().filter(|_| self.probes_client);
         for socket in client.into_iter().chain([&self.target]) {
             if let Err(error) = probe_when_silent(socket, self.limits.keepalive) {
                 log::debug!(

@@ -68,6 +68,16 @@ impl Tap {
     /// Taps a stream. A head has the limit that the wire tells from its first byte, and the wait for that byte as long. When
     /// `draining` is cancelled, a connection that waits between two requests ends.
     pub fn new(stream: ClientStream, wire: Arc<Wire>, draining: CancellationToken) -> Self {
+        Tap::after(Vec::new(), stream, wire, draining)
+    }
+
+    /// Taps a stream of which these bytes have been read already.
+    pub fn after(
+        early: Vec<u8>,
+        stream: ClientStream,
+        wire: Arc<Wire>,
+        draining: CancellationToken,
+    ) -> Self {
         Tap {
             stream: Some(BufWriter::with_capacity(WRITE_BUFFER, stream)),
             wire,
@@ -75,7 +85,7 @@ impl Tap {
             head: HeadEnd::default(),
             answer: None,
             is_101_written: false,
-            early: Vec::new(),
+            early,
             clock: None,
             leaves: None,
             write_clock: None,
@@ -375,9 +385,9 @@ impl Shutdown for Tap {
 
 impl UniqueID for Tap {
     fn id(&self) -> UniqueIDType {
-        self.stream
-            .as_ref()
-            .map_or(-1, |stream| stream.get_ref().socket().as_raw_fd())
+        let stream = self.stream.as_ref().map(BufWriter::get_ref);
+        let socket = stream.and_then(ClientStream::socket);
+        socket.map_or(-1, |socket| socket.as_raw_fd())
     }
 }
 

@@ -15,6 +15,7 @@ mod drain;
 mod hand_over;
 mod handshake;
 mod http;
+mod http2;
 mod limits;
 mod messages;
 mod operations;

@@ -129,7 +129,7 @@ async fn a_client_of_an_older_version_than_the_oldest_is_refused() {
 }
 
 #[tokio::test]
-async fn curl_is_answered_in_http_1_1_and_the_target_and_the_log_hear_of_tls() {
+async fn curl_is_answered_and_the_target_and_the_log_hear_of_tls() {
     let (authority, target) = (Authority::new(), Target::showing().await);
     let edge = start(&authority, "", &target).await;
     let (port, ca) = (edge.address.port(), authority.file("ca.crt"));
@@ -144,7 +144,7 @@ async fn curl_is_answered_in_http_1_1_and_the_target_and_the_log_hear_of_tls() {
         curl.args([
             "-sS",
             "-i",
-            "--http2",
+            "--http1.1",
             "--noproxy",
             "*",
             "--tls-max",

@@ -12,6 +12,9 @@ pub(super) const CLIENT_TIMEOUT: Duration = Duration::from_secs(50);
 
 pub(super) const MIN_TLS_VERSION: TlsVersion = TlsVersion::V1_2;
 pub(super) const STRICT_SNI: bool = false;
+pub(super) const HTTP2: bool = true;
+pub(super) const H2C: bool = false;
+pub(super) const MAX_CONCURRENT_STREAMS: u32 = 100;
 
 pub(super) const REDIRECT_STATUS: u16 = 301;
 pub(super) const DROP_QUERY: bool = false;

@@ -27,6 +27,9 @@ pub(super) const KEYS: &[&str] = &[
     "serverCertificates",
     "minTlsVersion",
     "strictSni",
+    "http2",
+    "h2c",
+    "maxConcurrentStreams",
     "tunnel",
     "httpRules",
 ];
@@ -67,6 +70,18 @@ pub(super) fn read(
     if protocol == Some(Protocol::Https) && matches!(tls, Some(None)) {
         mapping.problem::<()>("protocol", "HTTPS needs serverCertificates");
     }
+    let h2c = mapping.or("h2c", defaults::H2C, Node::boolean);
+    if h2c == Some(true) && matches!(tls, Some(Some(_))) {
+        mapping.problem::<()>(
+            "h2c",
+            "is HTTP/2 without TLS, and this rule has TLS: see http2",
+        );
+    }
+    let max_concurrent_streams = mapping.or(
+        "maxConcurrentStreams",
+        defaults::MAX_CONCURRENT_STREAMS,
+        |node| node.integer(1..=10_000),
+    );
     let proxy_protocol = mapping.section("proxyProtocol", PROXY_PROTOCOL_KEYS);
     let proxy_protocol_from = proxy_protocol.and_then(|section| networks(&section, "from"));
     let trusted_proxies = networks(&mapping, "trustedProxies");
@@ -92,6 +107,8 @@ pub(super) fn read(
         max_connections_per_client: max_connections_per_client?,
         max_requests_per_second_per_client: max_requests_per_second_per_client?,
         tls: tls?,
+        h2c: h2c?,
+        max_concurrent_streams: max_concurrent_streams?,
         tunnel: tunnel?,
         http_rules: http_rules?,
     })

@@ -18,10 +18,12 @@ pub(super) fn read(mapping: &Mapping, certificates: &HashSet<&str>) -> Option<Op
     });
     let min_version = mapping.or("minTlsVersion", defaults::MIN_TLS_VERSION, version);
     let strict_sni = mapping.or("strictSni", defaults::STRICT_SNI, Node::boolean);
+    let http2 = mapping.or("http2", defaults::HTTP2, Node::boolean);
     let tls = Tls {
         certificates: named?,
         min_version: min_version?,
         strict_sni: strict_sni?,
+        http2: http2?,
     };
     if tls.certificates.is_empty() {
         warn_of_no_effect(&tls, mapping);
@@ -55,6 +57,7 @@ fn warn_of_no_effect(tls: &Tls, mapping: &Mapping) {
             tls.min_version != defaults::MIN_TLS_VERSION,
         ),
         ("strictSni", tls.strict_sni != defaults::STRICT_SNI),
+        ("http2", tls.http2 != defaults::HTTP2),
     ] {
         if is_set {
             mapping.warning(key, "has no effect without serverCertificates");

@@ -5,6 +5,7 @@
 pub mod client;
 pub mod edge;
 mod haproxy;
+pub mod http2;
 mod load;
 pub mod manager;
 mod noise;

@@ -1,0 +1,102 @@
+//! One request's time on a connection of HTTP/1.1, from the wait for its head on.
+//!
+//! Pingora makes an exchange once it has a head. What it answers before that (a head it cannot parse, CONNECT), and a head
+//! that never came, leave their record here: it is written when no exchange began.
+
+use std::sync::Arc;
+
+use super::{Connection, ForwardingRule};
+use crate::telemetry::{CloseReason, Record, RefusalReason};
+use crate::tunnel::ClientEnd;
+
+/// One request's time on the connection, from the wait for its head on.
+pub(super) struct Turn<'a> {
+    connection: &'a Connection,
+    rule: Arc<ForwardingRule>,
+    exchanges_before: u64,
+    written_before: u64,
+    record: Record,
+}
+
+impl<'a> Turn<'a> {
+    pub(super) fn begin(connection: &'a Connection) -> Self {
+        let wire = &connection.wire;
+        let rule = connection.rule.load_full();
+        wire.await_head(connection.patience(&rule));
+        Turn {
+            connection,
+            exchanges_before: wire.exchanges(),
+            written_before: wire.written(),
+            record: connection.record(&rule),
+            rule,
+        }
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        let wire = &self.connection.wire;
+        let written = wire.written() - self.written_before;
+        let untouched = wire.head_read() == 0 && written == 0;
+        if wire.exchanges() > self.exchanges_before {
+            return;
+        }
+        if untouched {
+            return self.connection.refuse_unasked(&self.rule);
+        }
+        let record = &mut self.record;
+        record.status = wire.head_answer();
+        record.bytes.request_header = wire.head_read();
+        record.bytes.response_header = written;
+        let (reason, refusal, error) = end_without_exchange(self.connection);
+        record.refusal = refusal;
+        record.error = Some(error.into());
+        self.rule.metrics.count(record, None);
+        self.connection.write(record, reason);
+    }
+}
+
+fn end_without_exchange(
+    connection: &Connection,
+) -> (CloseReason, Option<RefusalReason>, &'static str) {
+    if let Some(limit) = connection.limit() {
+        return (
+            CloseReason::Refused,
+            Some(limit.reason()),
+            limit.explanation(),
+        );
+    }
+    let end = connection.wire.client_end();
+    match (connection.wire.head_answer(), end) {
+        (Some(405), _) => (
+            CloseReason::Refused,
+            Some(RefusalReason::ConnectMethod),
+            "CONNECT is not served",
+        ),
+        (_, ClientEnd::HeadExpired) => (
+            CloseReason::Refused,
+            Some(RefusalReason::ClientTimeout),
+            "the request's head did not arrive within clientTimeout",
+        ),
+        (Some(_), _) => (
+            CloseReason::Refused,
+            Some(RefusalReason::BadRequest),
+            "malformed request head",
+        ),
+        (None, ClientEnd::Closed) => (
+            CloseReason::ClientClosed,
+            None,
+            "closed before the request's head was complete",
+        ),
+        (None, ClientEnd::Broken) => (
+            CloseReason::ClientError,
+            None,
+            "broken before the request's head was complete",
+        ),
+        (None, ClientEnd::Open | ClientEnd::HandshakeExpired) => (
+            connection.drain.reason(),
+            None,
+            "ended before the request's head was complete",
+        ),
+    }
+}

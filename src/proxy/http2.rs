@@ -1,0 +1,129 @@
+//! What is different where the client speaks HTTP/2: its heads are brought into the form that rules and targets know, and a
+//! WebSocket's answer is checked, for the client cannot (RFC 8441 section 5).
+
+use http::header::{CONTENT_LENGTH, COOKIE, HOST, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY};
+use http::{HeaderValue, StatusCode};
+use pingora::Error;
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::prelude::Session;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+
+use super::headers;
+use super::refusal::Refusal;
+use crate::telemetry::RefusalReason;
+use crate::tunnel::joined_cookies;
+
+/// Says in headers what HTTP/2 says in another way: the host, which is `:authority` (RFC 9113 section 8.3.1), and the
+/// cookies, of which there may be several lines (section 8.2.3).
+pub(super) fn suit_http_1_1(request: &mut RequestHeader) {
+    let authority = request.uri.authority();
+    let host = authority.and_then(|name| HeaderValue::from_str(name.as_str()).ok());
+    if let Some(host) = host {
+        request.insert_header(HOST, host).ok();
+    }
+    let is_split = request.headers.get_all(COOKIE).iter().nth(1).is_some();
+    if let Some(cookies) = joined_cookies(request).filter(|_| is_split) {
+        request.insert_header(COOKIE, cookies).ok();
+    }
+}
+
+/// How long the request's head would be in HTTP/1.1.
+pub(super) fn size_in_http_1_1(request: &RequestHeader) -> u64 {
+    let target = request.raw_path().len() + request.method.as_str().len();
+    (target + "  HTTP/1.1\r\n".len()) as u64 + headers::size_of_fields(&request.headers)
+}
+
+/// How long the request's body is; `None` where its end will tell.
+pub(super) fn body_length(session: &mut Session) -> Option<u64> {
+    if session.as_downstream_mut().is_body_empty() {
+        return Some(0);
+    }
+    let headers = &session.req_header().headers;
+    let is_known = headers.contains_key(CONTENT_LENGTH);
+    is_known.then(|| headers::body_length(headers)).flatten()
+}
+
+/// Whether an error is that the client has reset the stream.
+pub(super) fn is_reset(error: &Error) -> bool {
+    match error.root_cause().downcast_ref::<h2::Error>() {
+        Some(cause) => cause.is_reset() && cause.is_remote(),
+        // Pingora was waiting for just that.
+        None => *error.etype() == pingora::ErrorType::H2Error,
+    }
+}
+
+/// Whether the target's answer to a WebSocket's handshake can be told to a client of HTTP/2.
+///
+/// Errors: a 101 that does not fit to the handshake (RFC 6455 section 4.1), and another success, which would mean there that a
+/// tunnel is open.
+pub(super) fn check_answer(
+    request: &RequestHeader,
+    answer: &ResponseHeader,
+) -> Result<(), Refusal> {
+    if answer.status != StatusCode::SWITCHING_PROTOCOLS {
+        return match answer.status.is_success() {
+            true => Err(Refusal::NOT_UPGRADED),
+            false => Ok(()),
+        };
+    }
+    let key = request.headers.get(SEC_WEBSOCKET_KEY);
+    let expected = key.map(|key| derive_accept_key(key.as_bytes()));
+    let accept = answer.headers.get(SEC_WEBSOCKET_ACCEPT);
+    let fits = expected.is_some_and(|expected| {
+        accept.is_some_and(|accept| accept.as_bytes() == expected.as_bytes())
+    });
+    fits.then_some(()).ok_or(Refusal::WRONG_ACCEPT)
+}
+
+/// Whether a rule's own answer to a WebSocket's handshake can be told to a client of HTTP/2: a success would mean that a tunnel
+/// is open.
+pub(super) fn check_status(status: StatusCode) -> Result<(), Refusal> {
+    match status.is_success() {
+        true => Err(Refusal {
+            reason: RefusalReason::BadHandshake,
+            detail: "there is no WebSocket here",
+        }),
+        false => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(headers: &[(&'static str, &str)]) -> RequestHeader {
+        let mut request = http::Request::builder().uri("https://example.com:8443/a");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        request.body(()).unwrap().into_parts().0.into()
+    }
+
+    #[test]
+    fn the_host_is_the_authority_and_cookies_are_one_line() {
+        let mut request = request(&[("cookie", "a=1"), ("cookie", "b=2"), ("cookie", "c=3")]);
+        suit_http_1_1(&mut request);
+        assert_eq!(request.headers[HOST], "example.com:8443");
+        let cookies: Vec<_> = request.headers.get_all(COOKIE).iter().collect();
+        assert_eq!(cookies, ["a=1; b=2; c=3"]);
+    }
+
+    #[test]
+    fn only_a_101_that_fits_to_the_handshake_opens_a_tunnel() {
+        // The example of RFC 6455 section 1.3.
+        let request = request(&[("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==")]);
+        let check = |status: u16, accept: Option<&str>| {
+            let mut answer = ResponseHeader::build(status, None).unwrap();
+            if let Some(accept) = accept {
+                answer.insert_header(SEC_WEBSOCKET_ACCEPT, accept).unwrap();
+            }
+            check_answer(&request, &answer).map_err(Refusal::status)
+        };
+        let fitting = Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+        assert_eq!(check(101, fitting), Ok(()));
+        assert_eq!(check(101, Some("AAAALMBiTxaQ9kYGzzhZRbK+xOo=")), Err(502));
+        assert_eq!(check(101, None), Err(502));
+        assert_eq!(check(200, fitting), Err(502));
+        assert_eq!(check(403, None), Ok(()));
+    }
+}
