@@ -80,7 +80,7 @@ impl Running {
             fleet: Fleet::new(Arc::clone(&metrics)),
             listeners: Arc::new(listeners),
             admin: Admin::new(address, socket, view),
-            evictions: Evictions::new(Arc::clone(&drain.tunnels), Arc::clone(&metrics)),
+            evictions: Evictions::new(Arc::clone(&drain.tunnels)),
             generations: Generations::new(Arc::clone(&metrics)),
             drain,
             log,
@@ -222,6 +222,7 @@ impl Running {
             .map(|one| (one.name.as_str(), one.not_after))
             .collect();
         self.metrics.show_certificates(&ends);
+        self.metrics.forget();
         Ok(())
     }
 

@@ -12,7 +12,6 @@ use tokio::time::sleep;
 
 use super::pace::{Pace, end_tunnels};
 use crate::telemetry::CloseReason;
-use crate::telemetry::metrics::Metrics;
 use crate::tunnel::{Handle, Tunnels};
 
 /// How often to look whether a target has tunnels still, and how often in a row it has none before that is believed.
@@ -25,7 +24,7 @@ pub type TargetId = (String, SocketAddr);
 /// How a target is emptied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Eviction {
-    /// Why its tunnels are ended; `TargetRemoved` also drops what was counted of it in the end.
+    /// Why its tunnels are ended.
     pub reason: CloseReason,
     /// How long they are left alone first.
     pub delay: Duration,
@@ -36,16 +35,14 @@ pub struct Eviction {
 /// The targets that are being emptied.
 pub struct Evictions {
     tunnels: Arc<Tunnels>,
-    metrics: Arc<Metrics>,
     running: Mutex<HashMap<TargetId, (Eviction, AbortHandle)>>,
 }
 
 impl Evictions {
     /// None yet.
-    pub fn new(tunnels: Arc<Tunnels>, metrics: Arc<Metrics>) -> Self {
+    pub fn new(tunnels: Arc<Tunnels>) -> Self {
         Evictions {
             tunnels,
-            metrics,
             running: Mutex::default(),
         }
     }
@@ -77,24 +74,14 @@ impl Evictions {
         });
         for (target, eviction) in wanted {
             running.entry(target).or_insert_with_key(|target| {
-                let task = empty(
-                    target.clone(),
-                    eviction,
-                    Arc::clone(&self.tunnels),
-                    Arc::clone(&self.metrics),
-                );
+                let task = empty(target.clone(), eviction, Arc::clone(&self.tunnels));
                 (eviction, tokio::spawn(task).abort_handle())
             });
         }
     }
 }
 
-async fn empty(
-    (group, address): TargetId,
-    eviction: Eviction,
-    tunnels: Arc<Tunnels>,
-    metrics: Arc<Metrics>,
-) {
+async fn empty((group, address): TargetId, eviction: Eviction, tunnels: Arc<Tunnels>) {
     let is_its = |tunnel: &Handle| {
         let identity = &tunnel.identity;
         identity.target == address && *identity.target_group == *group
@@ -112,9 +99,7 @@ async fn empty(
         looks = if open.is_empty() { looks - 1 } else { LOOKS };
         sleep(LOOK).await;
     }
-    if eviction.reason != CloseReason::TargetRemoved {
-        return;
+    if eviction.reason == CloseReason::TargetRemoved {
+        log::info!("target group {group}: target {address} is gone");
     }
-    metrics.forget_target(&group, address);
-    log::info!("target group {group}: target {address} is gone");
 }

@@ -10,7 +10,7 @@ use crate::config::file;
 use crate::rules::{Action, Response, Rules};
 use crate::target_group::{Target, TargetGroup};
 use crate::telemetry::metrics::{
-    Active, CloseCounters, CodeCounters, Metrics, RuleMetrics, TunnelMetrics,
+    ActiveTunnel, CloseCounters, CodeCounters, Metrics, RuleMetrics, TunnelMetrics,
 };
 use crate::tunnel::Limits;
 
@@ -147,7 +147,7 @@ impl Route {
     }
 
     /// Counts a tunnel to this target as open until the guard is dropped.
-    pub fn open_tunnel(&self, target: &Target) -> Option<Active> {
+    pub fn open_tunnel(&self, target: &Target) -> Option<ActiveTunnel> {
         self.tunnels.open(target.place)
     }
 

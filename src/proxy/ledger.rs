@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::listener::{Connection, ForwardingRule, Route};
 use crate::target_group::Target;
-use crate::telemetry::metrics::{Active, CloseCounters, CodeCounters, RuleMetrics};
+use crate::telemetry::metrics::{ActiveTunnel, CloseCounters, CodeCounters, RuleMetrics};
 use crate::telemetry::{CloseReason, Frames, Record};
 use crate::tunnel::Ending;
 
@@ -21,7 +21,7 @@ pub(super) struct Ledger {
     pub(super) route: Option<Arc<Route>>,
     connection: Arc<Connection>,
     rule: Arc<RuleMetrics>,
-    tunnel: Option<(Active, Arc<CloseCounters>)>,
+    tunnel: Option<(ActiveTunnel, Arc<CloseCounters>)>,
     is_written: bool,
 }
 

@@ -1,6 +1,7 @@
 //! One target: where it is, what the configuration says of it, and what is counted of it.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use pingora::lb::{Backend, Extensions};
 use pingora::protocols::l4::socket::SocketAddr as PeerAddress;
@@ -17,7 +18,7 @@ pub struct Target {
     /// How connections to it begin; health checks say nothing.
     pub proxy_protocol: Option<ProxyProtocol>,
     /// What is counted of it.
-    pub metrics: TargetMetrics,
+    pub metrics: Arc<TargetMetrics>,
     /// Whether probes decide on its health; it counts as healthy without them.
     pub(super) is_probed: bool,
     /// The same target in the library's words; one in maintenance has no weight.
@@ -25,7 +26,7 @@ pub struct Target {
 }
 
 impl Target {
-    pub(super) fn build(target: &file::Target, place: usize, metrics: TargetMetrics) -> Self {
+    pub(super) fn build(target: &file::Target, place: usize, metrics: Arc<TargetMetrics>) -> Self {
         Target {
             place,
             address: target.address,

@@ -18,6 +18,7 @@ mod http;
 mod http2;
 mod limits;
 mod messages;
+mod metrics;
 mod operations;
 mod proxy_protocol;
 mod relay;

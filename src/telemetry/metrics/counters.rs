@@ -1,5 +1,6 @@
 //! The children of the families, as those who count hold them.
 
+use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -21,8 +22,9 @@ pub struct RuleMetrics {
 
 impl RuleMetrics {
     /// Counts an open connection until the guard is dropped.
-    pub fn connection(&self) -> Active {
-        Active::count(&self.connections_active)
+    pub fn connection(self: &Arc<Self>) -> Active {
+        self.connections_active.inc();
+        Active(Arc::clone(self))
     }
 
     /// Notes that a handshake led to a tunnel.
@@ -54,6 +56,8 @@ impl RuleMetrics {
     }
 }
 
+/// The statuses that are counted one by one.
+pub(super) const STATUSES: Range<u16> = 100..600;
 pub(super) const CODES: usize = 501;
 
 /// `requests_total` of one HTTP rule: a child for each status from 100 to 599, made when it is first seen, and one, labelled
@@ -76,7 +80,7 @@ impl CodeCounters {
 
     pub(super) fn child(&self, status: Option<u16>) -> &IntCounter {
         let status = status
-            .filter(|status| (100..600).contains(status))
+            .filter(|status| STATUSES.contains(status))
             .unwrap_or(0);
         let place = usize::from(status.saturating_sub(99)).min(CODES - 1);
         self.codes[place].get_or_init(|| {
@@ -89,9 +93,15 @@ impl CodeCounters {
 
 /// The counters of the tunnels from one forwarding rule to one target group.
 pub struct TunnelMetrics {
-    pub(super) per_target: Box<[(IntGauge, IntCounter)]>,
+    pub(super) per_target: Box<[Arc<TargetTunnels>]>,
     /// Where their ends are counted.
     pub closes: Arc<CloseCounters>,
+}
+
+/// The counters of the tunnels from one forwarding rule to one target.
+pub(super) struct TargetTunnels {
+    pub(super) active: IntGauge,
+    pub(super) opened: IntCounter,
 }
 
 /// `tunnels_closed_total` of the tunnels from one forwarding rule to one target group.
@@ -99,10 +109,11 @@ pub struct CloseCounters(pub(super) [IntCounter; CloseReason::ALL.len()]);
 
 impl TunnelMetrics {
     /// Counts a tunnel that opens, to the target at this place in its group, as active until the guard is dropped.
-    pub fn open(&self, target: usize) -> Option<Active> {
-        let (active, opened) = self.per_target.get(target)?;
-        opened.inc();
-        Some(Active::count(active))
+    pub fn open(&self, target: usize) -> Option<ActiveTunnel> {
+        let tunnels = self.per_target.get(target)?;
+        tunnels.opened.inc();
+        tunnels.active.inc();
+        Some(ActiveTunnel(Arc::clone(tunnels)))
     }
 }
 
@@ -125,19 +136,20 @@ pub struct TargetMetrics {
     pub connect_errors: IntCounter,
 }
 
-/// Something that is open, and counted as such for as long as this is kept.
-#[derive(Debug)]
-pub struct Active(pub(super) IntGauge);
-
-impl Active {
-    pub(super) fn count(gauge: &IntGauge) -> Self {
-        gauge.inc();
-        Active(gauge.clone())
-    }
-}
+/// A connection that is open, and counted as such for as long as this is kept.
+pub struct Active(Arc<RuleMetrics>);
 
 impl Drop for Active {
     fn drop(&mut self) {
-        self.0.dec();
+        self.0.connections_active.dec();
+    }
+}
+
+/// A tunnel that is open, and counted as such for as long as this is kept.
+pub struct ActiveTunnel(Arc<TargetTunnels>);
+
+impl Drop for ActiveTunnel {
+    fn drop(&mut self) {
+        self.0.active.dec();
     }
 }

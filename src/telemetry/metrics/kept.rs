@@ -3,28 +3,35 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-/// What is counted in one place for all who know its name, for as long as anybody does: a reload makes nothing twice.
-pub(super) struct Kept<T>(Mutex<HashMap<String, Weak<T>>>);
+/// What is counted in one place for all who know its labels, for as long as anybody does: a reload makes nothing twice.
+pub(super) struct Kept<T, const LABELS: usize>(Mutex<HashMap<[String; LABELS], Weak<T>>>);
 
-impl<T> Kept<T> {
-    pub(super) fn get(&self, name: String, make: impl FnOnce() -> T) -> Arc<T> {
+impl<T, const LABELS: usize> Kept<T, LABELS> {
+    /// What has these labels; it is made if nobody knows it.
+    pub(super) fn get(&self, labels: [&str; LABELS], make: impl FnOnce() -> T) -> Arc<T> {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = kept.get(&name).and_then(Weak::upgrade) {
-            return known;
-        }
-        kept.retain(|_, known| known.strong_count() > 0);
-        let made = Arc::new(make());
-        kept.insert(name, Arc::downgrade(&made));
-        made
+        let known = kept.entry(labels.map(str::to_owned)).or_default();
+        known.upgrade().unwrap_or_else(|| {
+            let made = Arc::new(make());
+            *known = Arc::downgrade(&made);
+            made
+        })
     }
 
-    pub(super) fn names(&self) -> Vec<String> {
-        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.keys().cloned().collect()
+    /// Has `forget` remove the children of what nobody knows any more. None of it is made anew meanwhile.
+    pub(super) fn sweep(&self, mut forget: impl FnMut([&str; LABELS])) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.retain(|labels, known| {
+            let is_known = known.strong_count() > 0;
+            if !is_known {
+                forget(labels.each_ref().map(String::as_str));
+            }
+            is_known
+        });
     }
 }
 
-impl<T> Default for Kept<T> {
+impl<T, const LABELS: usize> Default for Kept<T, LABELS> {
     fn default() -> Self {
         Kept(Mutex::default())
     }

@@ -2,34 +2,33 @@
 //!
 //! Their labels come from the configuration, so their number is bounded by it. A child is looked up once, when what it
 //! counts is built; counting is then one atomic addition. Children exist, at 0, from the start wherever the configuration
-//! knows their labels.
+//! knows their labels, and until nobody counts with them any more: the configuration, an exchange, a tunnel.
 
 mod counters;
 mod families;
+mod forget;
 mod kept;
 mod open;
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use prometheus::core::Collector as _;
 use prometheus::process_collector::ProcessCollector;
-use prometheus::proto::MetricFamily;
 use prometheus::{
     Encoder as _, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry,
     TextEncoder,
 };
 
 use super::{CloseReason, RefusalReason};
-use counters::CODES;
 pub use counters::{
-    Active, CloseCounters, CodeCounters, RuleMetrics, TargetMetrics, TunnelMetrics,
+    Active, ActiveTunnel, CloseCounters, CodeCounters, RuleMetrics, TargetMetrics, TunnelMetrics,
 };
+use counters::{CODES, TargetTunnels};
 use families::Families;
 use kept::Kept;
 pub use open::Open;
-use open::gauge;
 
 const REQUEST_SECONDS: &[f64] = &[
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
@@ -70,9 +69,11 @@ pub struct Metrics {
     pub drain_remaining: IntGauge,
     /// Lines of the access log that were lost.
     pub access_log_dropped: IntCounter,
-    rules: Kept<RuleMetrics>,
-    http_rules: Kept<CodeCounters>,
-    closes: Kept<CloseCounters>,
+    rules: Kept<RuleMetrics, 1>,
+    http_rules: Kept<CodeCounters, 2>,
+    closes: Kept<CloseCounters, 2>,
+    tunnels: Kept<TargetTunnels, 3>,
+    targets: Kept<TargetMetrics, 2>,
 }
 
 impl Metrics {
@@ -178,6 +179,8 @@ impl Metrics {
             rules: Kept::default(),
             http_rules: Kept::default(),
             closes: Kept::default(),
+            tunnels: Kept::default(),
+            targets: Kept::default(),
             access_log_dropped: families.one_counter(
                 "access_log_dropped_total",
                 "Lines of the access log that were lost.",
@@ -220,6 +223,7 @@ impl Metrics {
 
     /// All metrics in Prometheus' text format.
     pub fn text(&self) -> Result<String, prometheus::Error> {
+        self.forget();
         let mut text = Vec::new();
         let mut families = self.registry.gather();
         self.add_elsewhere(&mut families);
@@ -229,7 +233,7 @@ impl Metrics {
 
     /// What a forwarding rule counts.
     pub fn forwarding_rule(&self, name: &str) -> Arc<RuleMetrics> {
-        self.rules.get(name.to_owned(), || RuleMetrics {
+        self.rules.get([name], || RuleMetrics {
             unmatched: self.http_rule(name, ""),
             request_seconds: self.request_seconds.with_label_values(&[name]),
             handshake_seconds: self.handshake_seconds.with_label_values(&[name]),
@@ -244,12 +248,12 @@ impl Metrics {
 
     /// What an HTTP rule counts; the empty name stands for no rule.
     pub fn http_rule(&self, forwarding_rule: &str, http_rule: &str) -> Arc<CodeCounters> {
-        let name = format!("{forwarding_rule}\0{http_rule}");
-        self.http_rules.get(name, || CodeCounters {
-            requests: self.requests.clone(),
-            labels: [forwarding_rule.to_owned(), http_rule.to_owned()],
-            codes: (0..CODES).map(|_| OnceLock::new()).collect(),
-        })
+        self.http_rules
+            .get([forwarding_rule, http_rule], || CodeCounters {
+                requests: self.requests.clone(),
+                labels: [forwarding_rule.to_owned(), http_rule.to_owned()],
+                codes: (0..CODES).map(|_| OnceLock::new()).collect(),
+            })
     }
 
     /// What the tunnels from a forwarding rule to a target group count.
@@ -261,10 +265,10 @@ impl Metrics {
     ) -> TunnelMetrics {
         let per_target = targets.map(|target| {
             let labels = [forwarding_rule, target_group, &target.to_string()];
-            (
-                self.tunnels_active.with_label_values(&labels),
-                self.tunnels_opened.with_label_values(&labels),
-            )
+            self.tunnels.get(labels, || TargetTunnels {
+                active: self.tunnels_active.with_label_values(&labels),
+                opened: self.tunnels_opened.with_label_values(&labels),
+            })
         });
         TunnelMetrics {
             per_target: per_target.collect(),
@@ -273,97 +277,29 @@ impl Metrics {
     }
 
     fn closes(&self, forwarding_rule: &str, target_group: &str) -> Arc<CloseCounters> {
-        let name = format!("{forwarding_rule}\0{target_group}");
         let child = |reason: CloseReason| {
             self.tunnels_closed
                 .with_label_values(&[forwarding_rule, target_group, reason.as_str()])
         };
-        self.closes
-            .get(name, || CloseCounters(CloseReason::ALL.map(child)))
-    }
-
-    /// Adds the tunnels of other processes to the family of ours.
-    fn add_elsewhere(&self, families: &mut Vec<MetricFamily>) {
-        let elsewhere = self
-            .elsewhere
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let is_it = |family: &MetricFamily| family.name() == "culvert_tunnels_active";
-        if !families.iter().any(is_it) && !elsewhere.is_empty() {
-            // One without children is not gathered.
-            families.extend(self.tunnels_active.collect());
-        }
-        let Some(family) = families.iter_mut().find(|family| is_it(family)) else {
-            return;
-        };
-        for open in elsewhere.iter() {
-            let children = family.mut_metric();
-            match children.iter_mut().find(|child| open.labels_are(child)) {
-                Some(child) => {
-                    child.set_gauge(gauge(child.get_gauge().get_value() as i64 + open.tunnels))
-                }
-                None => children.push(open.to_metric()),
-            }
-        }
-    }
-
-    /// What is open here.
-    pub fn open_tunnels(&self) -> Vec<Open> {
-        let families = self.tunnels_active.collect();
-        let children = families.iter().flat_map(|family| family.get_metric());
-        children
-            .map(Open::of)
-            .filter(|open| open.tunnels > 0)
-            .collect()
-    }
-
-    /// Shows how many old processes there are, and their tunnels.
-    pub fn show_generations(&self, processes: usize, open: Vec<Open>) {
-        self.old_generations
-            .set(i64::try_from(processes).unwrap_or(i64::MAX));
-        let tunnels = open.iter().map(|open| open.tunnels).sum();
-        self.old_generation_tunnels.set(tunnels);
-        *self
-            .elsewhere
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = open;
-    }
-
-    /// Drops what was counted of a target that is no more.
-    pub fn forget_target(&self, target_group: &str, target: SocketAddr) {
-        let target = target.to_string();
-        // A child that is not there needs no dropping.
-        for rule in self.rules.names() {
-            let labels = [&rule, target_group, &target];
-            self.tunnels_active.remove_label_values(&labels).ok();
-            self.tunnels_opened.remove_label_values(&labels).ok();
-        }
-        let labels = [target_group, &target];
-        self.target_healthy.remove_label_values(&labels).ok();
-        self.target_connect_errors.remove_label_values(&labels).ok();
-        for result in [PASSED, FAILED] {
-            let labels = [target_group, &target, result];
-            self.health_checks.remove_label_values(&labels).ok();
-        }
+        self.closes.get([forwarding_rule, target_group], || {
+            CloseCounters(CloseReason::ALL.map(child))
+        })
     }
 
     /// What a target counts.
-    pub fn target(&self, target_group: &str, target: SocketAddr) -> TargetMetrics {
-        let target = target.to_string();
+    pub fn target(&self, target_group: &str, target: SocketAddr) -> Arc<TargetMetrics> {
+        let labels = [target_group, &target.to_string()];
+        let [group, target] = labels;
         let check = |result| {
             self.health_checks
-                .with_label_values(&[target_group, &target, result])
+                .with_label_values(&[group, target, result])
         };
-        TargetMetrics {
-            healthy: self
-                .target_healthy
-                .with_label_values(&[target_group, &target]),
+        self.targets.get(labels, || TargetMetrics {
+            healthy: self.target_healthy.with_label_values(&labels),
             checks_passed: check(PASSED),
             checks_failed: check(FAILED),
-            connect_errors: self
-                .target_connect_errors
-                .with_label_values(&[target_group, &target]),
-        }
+            connect_errors: self.target_connect_errors.with_label_values(&labels),
+        })
     }
 }
 
@@ -389,14 +325,12 @@ mod tests {
     #[test]
     fn children_that_the_configuration_knows_start_at_zero() {
         let metrics = Metrics::new().unwrap();
-        metrics.forwarding_rule("edge");
-        metrics.http_rule("edge", "hello").expect(200);
-        metrics.target("chat", "192.0.2.1:80".parse().unwrap());
-        metrics.tunnels(
-            "edge",
-            "chat",
-            ["192.0.2.1:80".parse().unwrap()].into_iter(),
-        );
+        let address = "192.0.2.1:80".parse().unwrap();
+        let http_rule = metrics.http_rule("edge", "hello");
+        http_rule.expect(200);
+        let _rule = metrics.forwarding_rule("edge");
+        let _target = metrics.target("chat", address);
+        let _tunnels = metrics.tunnels("edge", "chat", [address].into_iter());
 
         let text = metrics.text().unwrap();
 
@@ -425,39 +359,5 @@ mod tests {
         assert_eq!(counters.child(None).get(), 4);
         assert_eq!(counters.child(Some(599)).get(), 1);
         assert_eq!(counters.child(Some(100)).get(), 1);
-    }
-
-    #[test]
-    fn tunnels_of_other_processes_are_shown_with_ours_and_go_again() {
-        let metrics = Metrics::new().unwrap();
-        let address: SocketAddr = "192.0.2.1:80".parse().unwrap();
-        let _rule = metrics.forwarding_rule("edge");
-        let tunnels = metrics.tunnels("edge", "chat", [address].into_iter());
-        let _open = tunnels.open(0).unwrap();
-        let elsewhere = |target: &str, tunnels| Open {
-            forwarding_rule: "edge".into(),
-            target_group: "chat".into(),
-            target: target.into(),
-            tunnels,
-        };
-        let shown = |target: &str| {
-            let text = metrics.text().unwrap();
-            let name = "culvert_tunnels_active";
-            let labels =
-                format!(r#"{{forwarding_rule="edge",target="{target}",target_group="chat"}}"#);
-            let line = text
-                .lines()
-                .find_map(|line| line.strip_prefix(&format!("{name}{labels} ")));
-            line.map(str::to_owned)
-        };
-        let other = vec![elsewhere("192.0.2.1:80", 5), elsewhere("192.0.2.9:80", 2)];
-        metrics.show_generations(1, other);
-        assert_eq!(shown("192.0.2.1:80").as_deref(), Some("6"));
-        assert_eq!(shown("192.0.2.9:80").as_deref(), Some("2"));
-        assert_eq!(metrics.open_tunnels(), [elsewhere("192.0.2.1:80", 1)]);
-        metrics.forget_target("chat", address);
-        assert_eq!(shown("192.0.2.1:80").as_deref(), Some("5"));
-        metrics.show_generations(0, Vec::new());
-        assert_eq!((shown("192.0.2.1:80"), shown("192.0.2.9:80")), (None, None));
     }
 }

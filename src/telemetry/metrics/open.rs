@@ -1,7 +1,13 @@
 //! How many tunnels are open, as one process tells another.
 
-use prometheus::proto::{Gauge, LabelPair, Metric};
+use std::collections::BTreeMap;
+use std::sync::{MutexGuard, PoisonError};
+
+use prometheus::core::Collector as _;
+use prometheus::proto::{Gauge, LabelPair, Metric, MetricFamily};
 use serde::{Deserialize, Serialize};
+
+use super::Metrics;
 
 /// How many tunnels are open from a forwarding rule to a target.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,35 +37,121 @@ impl Open {
         }
     }
 
-    fn labels(&self) -> [(&'static str, &str); 3] {
-        [
-            ("forwarding_rule", &self.forwarding_rule),
-            ("target", &self.target),
-            ("target_group", &self.target_group),
-        ]
-    }
-
-    pub(super) fn labels_are(&self, child: &Metric) -> bool {
-        let labels = self.labels();
-        let all = child.get_label().iter();
-        all.map(|label| (label.name(), label.value())).eq(labels)
-    }
-
-    pub(super) fn to_metric(&self) -> Metric {
-        let label = |(name, value): (&str, &str)| {
-            let mut label = LabelPair::default();
-            label.set_name(name.to_owned());
-            label.set_value(value.to_owned());
-            label
-        };
-        let mut child = Metric::from_gauge(gauge(self.tunnels));
-        child.set_label(self.labels().map(label).to_vec());
-        child
+    /// The values of [`LABELS`].
+    fn values(&self) -> [String; 3] {
+        [&self.forwarding_rule, &self.target, &self.target_group].map(String::clone)
     }
 }
 
-pub(super) fn gauge(value: i64) -> Gauge {
+/// The labels of the family, in the order of its children's labels.
+const LABELS: [&str; 3] = ["forwarding_rule", "target", "target_group"];
+
+fn child(values: &[String; 3], tunnels: i64) -> Metric {
+    let label = |(name, value): (&str, &String)| {
+        let mut label = LabelPair::default();
+        label.set_name(name.to_owned());
+        label.set_value(value.clone());
+        label
+    };
+    let mut child = Metric::from_gauge(gauge(tunnels));
+    child.set_label(LABELS.into_iter().zip(values).map(label).collect());
+    child
+}
+
+fn gauge(value: i64) -> Gauge {
     let mut gauge = Gauge::default();
     gauge.set_value(value as f64);
     gauge
+}
+
+impl Metrics {
+    /// What is open here.
+    pub fn open_tunnels(&self) -> Vec<Open> {
+        let families = self.tunnels_active.collect();
+        let children = families.iter().flat_map(|family| family.get_metric());
+        children
+            .map(Open::of)
+            .filter(|open| open.tunnels > 0)
+            .collect()
+    }
+
+    /// Shows how many old processes there are, and their tunnels.
+    pub fn show_generations(&self, processes: usize, open: Vec<Open>) {
+        self.old_generations
+            .set(i64::try_from(processes).unwrap_or(i64::MAX));
+        let tunnels = open.iter().map(|open| open.tunnels).sum();
+        self.old_generation_tunnels.set(tunnels);
+        *self.elsewhere() = open;
+    }
+
+    /// Adds the tunnels of other processes to the family of ours.
+    pub(super) fn add_elsewhere(&self, families: &mut Vec<MetricFamily>) {
+        let mut tunnels: BTreeMap<[String; 3], i64> = BTreeMap::new();
+        for open in self.elsewhere().iter() {
+            *tunnels.entry(open.values()).or_default() += open.tunnels;
+        }
+        if tunnels.is_empty() {
+            return;
+        }
+        let is_it = |family: &MetricFamily| family.name() == "culvert_tunnels_active";
+        if !families.iter().any(is_it) {
+            // One without children is not gathered.
+            families.extend(self.tunnels_active.collect());
+        }
+        let Some(family) = families.iter_mut().find(|family| is_it(family)) else {
+            return;
+        };
+        let children = family.mut_metric();
+        for child in children.iter_mut() {
+            if let Some(more) = tunnels.remove(&Open::of(child).values()) {
+                child.set_gauge(gauge(child.get_gauge().get_value() as i64 + more));
+            }
+        }
+        children.extend(tunnels.iter().map(|(values, more)| child(values, *more)));
+    }
+
+    fn elsewhere(&self) -> MutexGuard<'_, Vec<Open>> {
+        let elsewhere = self.elsewhere.lock();
+        elsewhere.unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use super::*;
+
+    #[test]
+    fn tunnels_of_other_processes_are_shown_with_ours_and_go_again() {
+        let metrics = Metrics::new().unwrap();
+        let address: SocketAddr = "192.0.2.1:80".parse().unwrap();
+        let tunnels = metrics.tunnels("edge", "chat", [address].into_iter());
+        let open = tunnels.open(0).unwrap();
+        let elsewhere = |target: &str, tunnels| Open {
+            forwarding_rule: "edge".into(),
+            target_group: "chat".into(),
+            target: target.into(),
+            tunnels,
+        };
+        let shown = |target: &str| {
+            let text = metrics.text().unwrap();
+            let name = "culvert_tunnels_active";
+            let labels =
+                format!(r#"{{forwarding_rule="edge",target="{target}",target_group="chat"}}"#);
+            let line = text
+                .lines()
+                .find_map(|line| line.strip_prefix(&format!("{name}{labels} ")));
+            line.map(str::to_owned)
+        };
+        let other = vec![elsewhere("192.0.2.1:80", 5), elsewhere("192.0.2.9:80", 2)];
+        metrics.show_generations(1, other);
+        assert_eq!(shown("192.0.2.1:80").as_deref(), Some("6"));
+        assert_eq!(shown("192.0.2.9:80").as_deref(), Some("2"));
+        assert_eq!(metrics.open_tunnels(), [elsewhere("192.0.2.1:80", 1)]);
+        drop((tunnels, open));
+        assert_eq!(shown("192.0.2.1:80").as_deref(), Some("5"));
+        metrics.show_generations(0, Vec::new());
+        assert_eq!((shown("192.0.2.1:80"), shown("192.0.2.9:80")), (None, None));
+    }
 }

@@ -1,0 +1,97 @@
+//! The metrics: that Prometheus' own tool finds nothing wrong with them, and how long something is counted.
+
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+
+use crate::harness::edge::forwarding_to;
+use crate::harness::{Authority, Connection, Edge, Target, eventually};
+
+/// What `promtool check metrics` says of a page of metrics; nothing if all is well.
+fn complaints(metrics: &str) -> String {
+    let mut tool = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("promtool is there: `make test` installs it");
+    let mut input = tool.stdin.take().unwrap();
+    input.write_all(metrics.as_bytes()).unwrap();
+    drop(input);
+    let output = tool.wait_with_output().unwrap();
+    String::from_utf8([output.stdout, output.stderr].concat()).unwrap()
+}
+
+/// The lines of the metrics that have this text.
+fn lines_with(edge: &Edge, text: &str) -> Vec<String> {
+    let page = edge.admin_page("/metrics");
+    let lines = page.lines().filter(|line| line.contains(text));
+    lines.map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn promtool_has_nothing_to_say_against_the_metrics() {
+    let (authority, target) = (Authority::new(), Target::named("one").await);
+    authority.issue("one", &["a.example"]);
+    let certificates = authority.certificates(&["one"]);
+    let edge = Edge::start(&(certificates + &forwarding_to(&[target.address]))).await;
+    edge.get("/").await;
+    let (client, _) = edge.tunnel().await;
+    drop(client);
+    edge.log_lines(2).await;
+
+    let page = edge.admin_page("/metrics");
+    let (_, metrics) = page.split_once("\r\n\r\n").unwrap();
+
+    assert!(metrics.contains("culvert_certificate_not_after_timestamp_seconds{"));
+    assert_eq!(complaints(metrics), "", "{metrics}");
+    let bad = "# HELP culvert_bytes Bytes.\n# TYPE culvert_bytes counter\nculvert_bytes 1\n";
+    assert!(complaints(bad).contains("_total"), "the tool looks");
+}
+
+#[tokio::test]
+async fn rules_and_groups_that_a_reload_removes_are_counted_until_their_last_tunnel_is_over() {
+    let target = Target::named("one").await;
+    let before = forwarding_to(&[target.address]);
+    let edge = Edge::start(&before).await;
+    edge.get("/").await;
+    let (client, _) = edge.tunnel().await;
+    let of_the_rule = || lines_with(&edge, "forwarding_rule=\"edge\"");
+    assert!(of_the_rule().len() > 20);
+
+    let after = before.replace("name: edge", "name: other");
+    edge.reload(
+        &after
+            .replace("group", "set")
+            .replace("targetSet", "targetGroup"),
+    )
+    .await;
+
+    let active = format!(
+        "tunnels_active{{forwarding_rule=\"edge\",target=\"{}\",target_group=\"group\"}}",
+        target.address
+    );
+    assert_eq!(edge.metric(&active), 1.0);
+    drop(client);
+    edge.log_lines(2).await;
+    eventually("nothing is shown of the rule", || {
+        of_the_rule().is_empty().then_some(())
+    })
+    .await;
+    eventually("nothing is shown of the group", || {
+        let of_the_group = lines_with(&edge, "target_group=\"group\"");
+        of_the_group.is_empty().then_some(())
+    })
+    .await;
+    assert!(!lines_with(&edge, "target_group=\"set\"").is_empty());
+    let client = Connection::tunnel(edge.address, "/again").await;
+    assert_eq!(
+        edge.metric(
+            &active
+                .replace("edge", "other")
+                .replace("\"group\"", "\"set\"")
+        ),
+        1.0
+    );
+    drop(client);
+}
