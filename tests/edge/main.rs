@@ -12,6 +12,7 @@ mod harness;
 mod access_log;
 mod command_line;
 mod drain;
+mod grafana;
 mod hand_over;
 mod handshake;
 mod http;

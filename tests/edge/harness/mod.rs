@@ -1,5 +1,5 @@
 //! The stage: [`Edge`] is a running Culvert, [`target`] and [`client`] play the two ends, and a [`Load`] is many clients.
-//! [`Haproxy`] is the real one, in front or behind.
+//! [`Haproxy`] is the real one, in front or behind; so is [`Prometheus`].
 //! What is said on the command line is a [`Process`]; what is done by a service manager goes through a [`Manager`].
 
 pub mod client;
@@ -10,6 +10,7 @@ mod load;
 pub mod manager;
 mod noise;
 pub mod process;
+pub mod prometheus;
 pub mod target;
 pub mod tls;
 
@@ -24,6 +25,7 @@ pub use load::Load;
 pub use manager::Manager;
 pub use noise::Noise;
 pub use process::Process;
+pub use prometheus::Prometheus;
 pub use target::Target;
 pub use tls::Authority;
 
