@@ -19,7 +19,7 @@ need = command -v $(1) >/dev/null || { $(SUDO) apt-get update -qq && $(SUDO) apt
 
 export CULVERT_TEST_PYTHON := $(VENV)/bin/python
 
-.PHONY: build demo test lint unit edge bench bench-rules install uninstall tools clean
+.PHONY: build demo test lint unit edge bench bench-rules bench-scrape install uninstall tools clean
 
 build: tools
 	cargo build --release --locked
@@ -73,6 +73,9 @@ bench: tools
 
 bench-rules: tools
 	cargo bench --locked --bench rules
+
+bench-scrape: tools
+	cargo bench --locked --bench scrape
 
 # What building Pingora needs.
 tools:

@@ -15,6 +15,7 @@ use crate::harness::prometheus::{grafana, promtool};
 use crate::harness::target::refusing;
 use crate::harness::{Authority, Connection, Edge, Prometheus, Target, eventually};
 
+const README: &str = include_str!("../../README.md");
 const HOST: &str = "a.example";
 /// How many tunnels each target ends, or breaks off.
 const TUNNELS: usize = 30;
@@ -44,6 +45,8 @@ fn each_alert_fires_when_it_should_and_only_then() {
             .collect();
         assert!(fires.contains(&true), "{alert} is not seen firing");
         assert!(fires.contains(&false), "{alert} is not seen quiet");
+        let name = format!("`{alert}`");
+        assert!(README.contains(&name), "{alert} is not in the README");
     }
 }
 

@@ -62,3 +62,77 @@ impl Families<'_> {
 fn opts(name: &str, help: &str) -> Opts {
     Opts::new(name, help).namespace("culvert")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+    use std::time::SystemTime;
+
+    use super::super::Metrics;
+
+    const README: &str = include_str!("../../../README.md");
+    const DASHBOARD: &str = include_str!("../../../grafana/culvert.json");
+    const ALERTS: &str = include_str!("../../../grafana/alerts.yaml");
+    const ALERTS_TEST: &str = include_str!("../../../grafana/alerts_test.yaml");
+
+    /// All families with their type and their labels.
+    fn families() -> BTreeMap<String, (String, BTreeSet<String>)> {
+        let metrics = Metrics::new().unwrap();
+        let address = "192.0.2.1:80".parse().unwrap();
+        let rule = metrics.forwarding_rule("edge");
+        rule.unmatched.expect(404);
+        let target = metrics.target("chat", address);
+        let tunnels = metrics.tunnels("edge", "chat", [address].into_iter());
+        metrics.show_certificates(&[("example", SystemTime::now())]);
+        let families = metrics.registry.gather();
+        drop((rule, target, tunnels));
+        let described = families.iter().map(|family| {
+            let kind = format!("{:?}", family.get_field_type()).to_lowercase();
+            let labels = family.get_metric()[0].get_label().iter();
+            let labels = labels.map(|label| label.name().to_owned()).collect();
+            (family.name().to_owned(), (kind, labels))
+        });
+        described.collect()
+    }
+
+    #[test]
+    fn every_metric_in_the_dashboard_and_the_alerts_exists() {
+        let families = families();
+        let exists = |name: &str| {
+            let parts = ["_bucket", "_sum", "_count"].iter();
+            let whole = parts.filter_map(|part| name.strip_suffix(part));
+            let is_histogram = |name: &str| {
+                let family = families.get(name);
+                family.is_some_and(|(kind, _)| kind == "histogram")
+            };
+            whole.into_iter().any(is_histogram)
+                || (families.contains_key(name) && !is_histogram(name))
+        };
+        for text in [DASHBOARD, ALERTS, ALERTS_TEST] {
+            let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+            let names = words.filter(|word| {
+                word.starts_with("culvert_")
+                    || word.starts_with("process_") && *word != "process_exit"
+            });
+            assert!(names.clone().count() >= 10);
+            for name in names {
+                assert!(exists(name), "there is no {name}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_readme_lists_every_metric_with_its_type_and_its_labels() {
+        let section = README.split("\n## Metrics\n").nth(1).unwrap();
+        let table = section.split("\n#").next().unwrap();
+        let rows = table.lines().filter(|line| line.starts_with("| `"));
+        let listed = rows.filter_map(|line| {
+            let bare = line.replace('`', "");
+            let mut cells = bare.split('|').skip(1).map(str::trim);
+            let (name, kind, labels) = (cells.next()?, cells.next()?, cells.next()?);
+            let labels = labels.split_whitespace().map(str::to_owned).collect();
+            Some((name.to_owned(), (kind.to_owned(), labels)))
+        });
+        assert_eq!(listed.collect::<BTreeMap<_, _>>(), families());
+    }
+}
