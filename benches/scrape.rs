@@ -10,6 +10,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use rustix::param::clock_ticks_per_second;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -46,17 +47,20 @@ async fn main() -> io::Result<()> {
         return Err(io::Error::other(format!("{open} tunnels are open")));
     }
     let mut took = Vec::new();
+    let before = culvert.cpu()?;
     for _ in 0..SCRAPES {
         let began = Instant::now();
         get(culvert.admin, "/metrics").await?;
         took.push(began.elapsed());
     }
+    let cpu = (culvert.cpu()? - before) / SCRAPES as u32;
     drop(tunnels);
     took.sort_unstable();
     let (_, metrics) = page.split_once("\r\n\r\n").unwrap_or_default();
     let series = metrics.lines().filter(|line| !line.starts_with('#'));
     println!(
-        "a scrape with {TARGETS} targets and {TUNNELS} tunnels: median {:.1?}, longest of {SCRAPES} {:.1?}; {} series, {} KiB",
+        "a scrape with {TARGETS} targets and {TUNNELS} tunnels: median {:.1?}, longest of {SCRAPES} {:.1?}, \
+         CPU {cpu:.1?}; {} series, {} KiB",
         took[SCRAPES / 2],
         took[SCRAPES - 1],
         series.count(),
@@ -120,6 +124,17 @@ targetGroups:
             sleep(Duration::from_millis(10)).await;
         }
         Ok(culvert)
+    }
+
+    /// The CPU time that it has had, in user and in system mode: fields of /proc/PID/stat, counted from behind the name.
+    fn cpu(&self) -> io::Result<Duration> {
+        let text = std::fs::read_to_string(format!("/proc/{}/stat", self.process.id()))?;
+        let fields = text.rsplit(')').next().unwrap_or_default();
+        let ticks = fields.split_whitespace().skip(11).take(2);
+        let ticks: f64 = ticks.filter_map(|field| field.parse::<f64>().ok()).sum();
+        Ok(Duration::from_secs_f64(
+            ticks / clock_ticks_per_second() as f64,
+        ))
     }
 }
 

@@ -77,6 +77,16 @@ fn the_dashboards_identifiers_are_unique_and_its_variables_are_declared() {
     }
 }
 
+#[test]
+fn the_dashboard_is_installed_where_grafana_is_told_to_look_for_it() {
+    let provider = &yaml("provisioning/dashboards/culvert.yaml")["providers"][0];
+    let installed = format!("{}/culvert.json\n", text(&provider["options"]["path"]));
+    assert!(README.contains(&installed), "{installed}");
+    let source = &yaml("provisioning/datasources/prometheus.yaml")["datasources"][0];
+    let variable = &dashboard()["templating"]["list"][0];
+    assert_eq!(variable["query"], source["type"]);
+}
+
 #[tokio::test]
 async fn a_real_prometheus_has_data_for_every_panel_and_every_alert() {
     let (authority, targets) = (Authority::new(), Targets::start().await);
