@@ -44,7 +44,9 @@ pub(crate) enum Load {
     /// Tunnels in TLS that are opened, each with a full handshake, and closed.
     WssHandshake,
     /// Messages over tunnels in TLS.
-    WssEcho,
+    WssEcho1k,
+    /// Long messages over few tunnels in TLS.
+    WssEcho16k,
     /// Requests beside others that take for ever to arrive.
     Slow,
 }
@@ -88,7 +90,8 @@ impl Load {
             Load::Plain => plain_requests(&proxy, 100_000 / scale),
             Load::WssIdle => idle(&proxy, encrypted, 3_000 / scale),
             Load::WssHandshake => handshakes(&proxy, encrypted, 10_000 / scale),
-            Load::WssEcho => echoes(&proxy, encrypted, KIB, 200, 200_000 / scale),
+            Load::WssEcho1k => echoes(&proxy, encrypted, KIB, 200, 200_000 / scale),
+            Load::WssEcho16k => echoes(&proxy, encrypted, 16 * KIB, 64, 100_000 / scale),
             Load::Slow => beside_slow_senders(&proxy, 20_000 / scale),
         }?;
         proxy.has_logged(exchanges)?;
