@@ -92,7 +92,7 @@ impl Load {
             Load::WssHandshake => handshakes(&proxy, encrypted, 10_000 / scale),
             Load::WssEcho1k => echoes(&proxy, encrypted, KIB, 200, 200_000 / scale),
             Load::WssEcho16k => echoes(&proxy, encrypted, 16 * KIB, 64, 100_000 / scale),
-            Load::Slow => beside_slow_senders(&proxy, 20_000 / scale),
+            Load::Slow => beside_slow_senders(&proxy, 10_000 / scale),
         }?;
         proxy.has_logged(exchanges)?;
         Ok(figures)
