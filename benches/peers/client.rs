@@ -1,25 +1,24 @@
 //! The client's end: connections that each do a script over and over, the next time when the last is done (a closed loop).
 //!
-//! One thread, edge-triggered epoll, a write and a read for each message: what it takes is taken from the target, with which it
+//! One thread, edge-triggered epoll, a write and a read for each message (in TLS, another read that finds nothing): what it takes is taken from the target, with which it
 //! shares a core. Every byte that comes back is compared; anything unexpected is an error, and so is a run that does not end.
 
 use std::collections::VecDeque;
 use std::io::{self, Read as _, Write as _};
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use mio::event::Event;
-use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Registry, Token};
 
 use crate::protocol::{self, Message};
+use crate::stream::{Address, Stream, or_later};
 
 /// A run that takes longer has failed.
 const LIMIT: Duration = Duration::from_secs(120);
 
 /// Something to say, and the answer to wait for. A connection that is not there is opened first.
 pub(crate) enum Step<'a> {
-    /// A handshake.
+    /// A handshake; with TLS, the one of TLS before it.
     Upgrade,
     /// A message, which comes back.
     Echo(&'a mut Message),
@@ -32,7 +31,7 @@ pub(crate) enum Step<'a> {
 /// Some connections to a proxy.
 pub(crate) struct Client {
     poll: Poll,
-    proxy: SocketAddr,
+    proxy: Address,
     connections: Vec<Connection>,
     /// Those that do nothing now; the one that has waited longest is the next.
     idle: VecDeque<usize>,
@@ -42,7 +41,7 @@ pub(crate) struct Client {
 
 #[derive(Default)]
 struct Connection {
-    stream: Option<TcpStream>,
+    stream: Option<Stream>,
     is_busy: bool,
     began: Option<Instant>,
     step: usize,
@@ -54,14 +53,14 @@ struct Connection {
 
 impl Client {
     /// A client with this many connections to a proxy, none of them open yet.
-    pub(crate) fn new(proxy: SocketAddr, connections: usize) -> io::Result<Self> {
+    pub(crate) fn new(proxy: &Address, connections: usize) -> io::Result<Self> {
         let stamped = |number: usize| Connection {
             stamp: (number as u64) << 32,
             ..Connection::default()
         };
         Ok(Client {
             poll: Poll::new()?,
-            proxy,
+            proxy: proxy.clone(),
             connections: (0..connections).map(stamped).collect(),
             idle: (0..connections).collect(),
             scratch: vec![0; 256 << 10].into(),
@@ -72,6 +71,11 @@ impl Client {
     /// How many handshakes and plain requests were answered.
     pub(crate) fn exchanges(&self) -> usize {
         self.exchanges
+    }
+
+    /// Whether it speaks TLS.
+    pub(crate) fn is_in_tls(&self) -> bool {
+        self.proxy.tls.is_some()
     }
 
     /// Has the connections do the script, so often in all and so many at a time. Returns how long each took.
@@ -126,7 +130,7 @@ impl Client {
         connection.is_busy = true;
         connection.began = Some(Instant::now());
         connection.step = 0;
-        connection.begin(script, self.proxy, self.poll.registry(), Token(number))
+        connection.begin(script, &self.proxy, self.poll.registry(), Token(number))
     }
 
     /// Tells how long the script took, at its end.
@@ -142,7 +146,7 @@ impl Client {
         }
         connection.step += 1;
         if connection.step < script.len() {
-            connection.begin(script, self.proxy, self.poll.registry(), Token(number))?;
+            connection.begin(script, &self.proxy, self.poll.registry(), Token(number))?;
             return Ok(None);
         }
         connection.is_busy = false;
@@ -155,7 +159,7 @@ impl Connection {
     fn begin(
         &mut self,
         script: &mut [Step<'_>],
-        proxy: SocketAddr,
+        proxy: &Address,
         registry: &Registry,
         token: Token,
     ) -> io::Result<()> {
@@ -163,9 +167,9 @@ impl Connection {
         (self.sent, self.received) = (0, 0);
         self.answer.clear();
         if self.stream.is_none() {
-            let mut stream = TcpStream::connect(proxy)?;
-            stream.set_nodelay(true)?;
-            registry.register(&mut stream, token, Interest::READABLE | Interest::WRITABLE)?;
+            let mut stream = proxy.connect()?;
+            let interest = Interest::READABLE | Interest::WRITABLE;
+            registry.register(stream.socket(), token, interest)?;
             self.stream = Some(stream);
         }
         self.send(script)
@@ -188,7 +192,7 @@ impl Connection {
                 Err(error) => return Err(error),
             }
         }
-        Ok(())
+        or_later(stream.flush())
     }
 
     /// Tells whether the answer is complete.
@@ -200,11 +204,12 @@ impl Connection {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) => return Err(error),
             };
+            let reads_all = stream.reads_all();
             if self.take(step, &scratch[..count])? {
                 return Ok(true);
             }
             // Less than there was room for is all there was; of the end, that is not known.
-            if count < scratch.len() && !matches!(step, Step::Close) {
+            if reads_all && count < scratch.len() && !matches!(step, Step::Close) {
                 break;
             }
         }

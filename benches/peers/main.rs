@@ -9,7 +9,10 @@ mod measure;
 mod protocol;
 mod proxies;
 mod report;
+mod slow;
+mod stream;
 mod target;
+mod tls;
 
 use std::io;
 use std::process::ExitCode;
@@ -19,6 +22,7 @@ use load::Load;
 use proxies::Kind;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use rustix::thread::{CpuSet, sched_setaffinity};
+use tls::Tls;
 
 /// The core of the client and the target.
 const CORE: usize = 1;
@@ -58,7 +62,7 @@ fn run(options: &Options) -> io::Result<()> {
         kind.version()?;
     }
     prepare()?;
-    let target = target::start()?;
+    let (target, tls) = (target::start()?, Tls::new()?);
     let mut table = report::Table::default();
     let (rounds, scale) = if options.quick {
         (1, 10)
@@ -73,7 +77,7 @@ fn run(options: &Options) -> io::Result<()> {
             for kind in kinds {
                 let what = format!("round {} of {rounds}: {load:?}: {}", round + 1, kind.name());
                 eprintln!("{what}");
-                let figures = load.run(kind, target, scale);
+                let figures = load.run(kind, target, &tls, scale);
                 let figures =
                     figures.map_err(|error| io::Error::other(format!("{what}: {error}")))?;
                 table.add(kind, figures);

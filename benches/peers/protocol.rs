@@ -44,6 +44,12 @@ pub(crate) const CLOSE: &[u8] = &[0x88, 0x82, 7, 11, 13, 17, 0x03 ^ 7, 0xE8 ^ 11
 /// The target's answer to it.
 pub(crate) const CLOSE_ECHO: &[u8] = &[0x88, 0x02, 0x03, 0xE8];
 
+/// The head of a request whose body may take long.
+pub(crate) const UPLOAD: &[u8] = b"POST /upload HTTP/1.1\r\n\
+    Host: chat.example.com\r\n\
+    Content-Type: application/octet-stream\r\n\
+    Content-Length: 1000\r\n\r\n";
+
 const CLOSE_OPCODE: u8 = 8;
 const BINARY: u8 = 0x82;
 const MASKED: u8 = 0x80;
@@ -52,10 +58,14 @@ const LENGTH_64: u8 = 127;
 const KEY: [u8; 4] = [0x9D, 0x37, 0xC2, 0x5B];
 const STAMP: usize = 8;
 
-/// What the target answers to a head: nothing to what is neither a sound handshake nor a plain request.
+/// What the target answers to a head: nothing to a body, which never ends. `None`: it is neither a sound handshake nor one of
+/// the requests.
 pub(crate) fn answer_to(head: &[u8]) -> Option<&'static [u8]> {
     if head.starts_with(b"GET /plain ") {
         return Some(ANSWER);
+    }
+    if head.starts_with(b"POST /upload ") {
+        return Some(b"");
     }
     let is_handshake = head.starts_with(b"GET /tunnel HTTP/1.1\r\n")
         && has_field(head, "connection", "upgrade")

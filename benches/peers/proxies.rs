@@ -7,6 +7,7 @@ use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -16,6 +17,8 @@ use tempfile::TempDir;
 
 use crate::measure;
 use crate::protocol;
+use crate::stream::Address;
+use crate::tls::Tls;
 
 /// The core that the proxies have for themselves.
 const CORE: &str = "0";
@@ -93,18 +96,20 @@ impl Kind {
 /// A running proxy.
 pub(crate) struct Proxy {
     /// Where it listens.
-    pub(crate) address: SocketAddr,
+    pub(crate) plain: Address,
+    /// Where it listens with TLS.
+    pub(crate) encrypted: Address,
     process: Child,
     folder: TempDir,
 }
 
 impl Proxy {
     /// Starts a proxy in front of the target, and waits until it has answered a request.
-    pub(crate) fn start(kind: Kind, target: SocketAddr) -> io::Result<Proxy> {
+    pub(crate) fn start(kind: Kind, target: SocketAddr, tls: &Tls) -> io::Result<Proxy> {
         let mut tries = 0;
         loop {
             tries += 1;
-            let mut proxy = Proxy::spawn(kind, target)?;
+            let mut proxy = Proxy::spawn(kind, target, tls)?;
             match proxy.become_ready() {
                 // The ports may have been taken by somebody else meanwhile.
                 Err(error) if tries == 3 => return Err(error),
@@ -114,14 +119,16 @@ impl Proxy {
         }
     }
 
-    fn spawn(kind: Kind, target: SocketAddr) -> io::Result<Proxy> {
+    fn spawn(kind: Kind, target: SocketAddr, tls: &Tls) -> io::Result<Proxy> {
         let folder = tempfile::tempdir()?;
-        let [address, admin] = free_addresses()?;
+        let [plain, encrypted, admin] = free_addresses()?;
         let configuration = kind
             .configuration()
-            .replace("LISTEN_PORT", &address.port().to_string())
+            .replace("LISTEN_PORT", &plain.port().to_string())
+            .replace("TLS_PORT", &encrypted.port().to_string())
             .replace("ADMIN_PORT", &admin.port().to_string())
             .replace("TARGET_PORT", &target.port().to_string())
+            .replace("CERTIFICATES", &tls.folder().display().to_string())
             .replace("FOLDER", &folder.path().display().to_string());
         fs::write(folder.path().join("configuration"), configuration)?;
         let process = Command::new("setpriv")
@@ -140,7 +147,14 @@ impl Proxy {
             .stderr(File::create(folder.path().join("said"))?)
             .spawn()?;
         Ok(Proxy {
-            address,
+            plain: Address {
+                at: plain,
+                tls: None,
+            },
+            encrypted: Address {
+                at: encrypted,
+                tls: Some(Arc::clone(tls.client())),
+            },
             process,
             folder,
         })
@@ -165,7 +179,7 @@ impl Proxy {
     }
 
     fn answers(&self) -> io::Result<()> {
-        let mut stream = TcpStream::connect_timeout(&self.address, PATIENCE)?;
+        let mut stream = TcpStream::connect_timeout(&self.plain.at, PATIENCE)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.write_all(protocol::REQUEST)?;
         let mut answer = Vec::new();

@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::time::SystemTime;
 
-use crate::load::Figure;
+use crate::load::{Figure, Goal};
 use crate::measure::median;
 use crate::proxies::Kind;
 
@@ -17,6 +17,7 @@ pub(crate) struct Table {
 
 struct Row {
     name: String,
+    goal: Option<Goal>,
     values: [Vec<f64>; Kind::ALL.len()],
 }
 
@@ -28,6 +29,7 @@ impl Table {
             let place = place.unwrap_or_else(|| {
                 self.rows.push(Row {
                     name: figure.name,
+                    goal: figure.goal,
                     values: Default::default(),
                 });
                 self.rows.len() - 1
@@ -55,9 +57,9 @@ impl fmt::Display for Table {
         let [ours, first, second] = Kind::ALL.map(Kind::name);
         writeln!(
             f,
-            "| median of the rounds | {ours} | {first} | {second} | {ours} ÷ best peer |"
+            "| median of the rounds | {ours} | {first} | {second} | {ours} ÷ best peer | goal |"
         )?;
-        writeln!(f, "|---|--:|--:|--:|--:|")?;
+        writeln!(f, "|---|--:|--:|--:|--:|--:|")?;
         for row in &self.rows {
             write!(f, "| {} |", row.name)?;
             for kind in Kind::ALL {
@@ -66,7 +68,12 @@ impl fmt::Display for Table {
             let ratio = row
                 .ratio()
                 .map_or("–".to_owned(), |ratio| format!("{ratio:.2}"));
-            writeln!(f, " {ratio} |")?;
+            let goal = match row.goal {
+                Some(Goal::Most(most)) => format!("≤ {}", number(Some(most))),
+                Some(Goal::BestPeer) => "≤ best peer".to_owned(),
+                None => String::new(),
+            };
+            writeln!(f, " {ratio} | {goal} |")?;
         }
         Ok(())
     }
