@@ -13,6 +13,7 @@ use std::time::Duration;
 use crate::admin::{Admin, View};
 use crate::config::file::{self, File};
 use crate::config::problem::{Problem, Problems};
+use crate::config::ticket_key::TicketKey;
 use crate::config::{self, Loaded};
 use crate::drain::{Drain, Eviction, Evictions, Gauges, TargetId};
 use crate::limits;
@@ -41,18 +42,20 @@ pub struct Running {
     pub generations: Generations,
     /// Where the configuration is read from again; `None` if it is no file.
     path: Option<PathBuf>,
-    tickets: Tickets,
+    /// What seals session tickets.
+    pub tickets: Tickets,
     evictions: Evictions,
     file: Mutex<Arc<File>>,
 }
 
 impl Running {
-    /// Builds all that a configuration asks for; some sockets may be there already. Errors: every socket and file that cannot
+    /// Builds all that a configuration asks for; some sockets and keys may be there already. Errors: every socket and file that cannot
     /// be had.
     pub fn build(
         path: Option<&Path>,
         file: File,
         sockets: &mut Sockets,
+        tickets: Tickets,
     ) -> Result<Self, Vec<Problem>> {
         let new = NewSockets::listen(&file, None, sockets);
         let output = output(&file);
@@ -74,7 +77,6 @@ impl Running {
             metrics: Arc::clone(&metrics),
             drain: Arc::clone(&drain),
         };
-        let tickets = Tickets::new().map_err(|error| one(problem("certificates", error)))?;
         let (address, socket) = new.admin.ok_or_else(Vec::new)?;
         let running = Running {
             fleet: Fleet::new(Arc::clone(&metrics)),
@@ -215,6 +217,7 @@ impl Running {
                 .map_err(|word| unusable(place, word))?;
             plan.push((Arc::new(built), sockets.remove(&rule.listen)));
         }
+        self.tickets.take(ticket_keys(file));
         self.listeners.limit(most_connections(file));
         self.listeners.change(plan);
         let certificates = file.certificates.iter();
@@ -330,6 +333,12 @@ fn most_connections(file: &File) -> usize {
         );
     }
     most
+}
+
+/// Those of the file, if there is one.
+fn ticket_keys(file: &File) -> &[TicketKey] {
+    let keys = file.server.session_ticket_keys.as_ref();
+    keys.map_or(&[], |found| &found.keys)
 }
 
 fn output(file: &File) -> Result<Output, Problem> {

@@ -12,9 +12,11 @@ use ipnet::IpNet;
 use regex::bytes::Regex;
 use rustls::sign::CertifiedKey;
 
+use super::ticket_key::TicketKey;
+
 /// A whole file. Every target group and certificate that a rule names exists, and all names are unique. Durations are from 1 ms to 30
 /// days; an IPv4 address written as IPv6 (`::ffff:10.0.0.1`) is here in its IPv4 form.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct File {
     /// What concerns the process.
     pub server: Server,
@@ -31,7 +33,7 @@ pub struct File {
 }
 
 /// `server`
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Server {
     /// `threads`: worker threads, 1 to 1024. Default: one per core.
     pub threads: usize,
@@ -43,8 +45,19 @@ pub struct Server {
     pub upgrade_socket: Option<PathBuf>,
     /// `pidFile`: where the process writes its id. Default: nowhere.
     pub pid_file: Option<PathBuf>,
+    /// `sessionTicketKeyFile`: the keys of session tickets, with their file. Default: keys of the process's own.
+    pub session_ticket_keys: Option<SessionTicketKeys>,
     /// `maxConnections`: how many connections of clients may be open at a time. Default: what the limit of open files allows.
     pub max_connections: Option<usize>,
+}
+
+/// `server.sessionTicketKeyFile`, with what is in it.
+#[derive(Debug, Clone)]
+pub struct SessionTicketKeys {
+    /// The file.
+    pub path: PathBuf,
+    /// 1 to 8: the first seals, all of them open.
+    pub keys: Vec<TicketKey>,
 }
 
 /// `server.drain`: how a process ends.
@@ -87,21 +100,21 @@ impl Default for Upgrade {
 }
 
 /// `admin`
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Admin {
     /// `listen`: a loopback address and a port, which no forwarding rule has. Default: 127.0.0.1:9900.
     pub listen: SocketAddr,
 }
 
 /// `accessLog`
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct AccessLog {
     /// `path`: the file to append to. Default: standard output.
     pub path: Option<PathBuf>,
 }
 
 /// An entry of `certificates`, with what is in its files.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Certificate {
     /// `name`: unique among the certificates.
     pub name: String,
@@ -114,7 +127,7 @@ pub struct Certificate {
 }
 
 /// An entry of `forwardingRules`: a listening address and the HTTP rules for what arrives there.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct ForwardingRule {
     /// `name`: unique among the forwarding rules.
     pub name: String,
@@ -148,7 +161,7 @@ pub struct ForwardingRule {
 }
 
 /// TLS on a forwarding rule.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Tls {
     /// `serverCertificates`: names of certificates that exist, at least one. The first is the default.
     pub certificates: Vec<String>,
@@ -203,7 +216,7 @@ impl Default for Tunnel {
 }
 
 /// An entry of `httpRules`.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct HttpRule {
     /// `name`: unique within the forwarding rule.
     pub name: String,
@@ -214,7 +227,7 @@ pub struct HttpRule {
 }
 
 /// What an HTTP rule does with a request.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum Action {
     /// `FORWARD`
     Forward {
@@ -244,7 +257,7 @@ pub enum Action {
 }
 
 /// An entry of `conditions`.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Condition {
     /// `type`, with its `key`, `condition` and `value`.
     pub subject: Subject,
@@ -253,7 +266,7 @@ pub struct Condition {
 }
 
 /// What a condition looks at.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum Subject {
     /// `HEADER`: the header of that name, whatever its case.
     Header(String, Comparison),
@@ -272,7 +285,7 @@ pub enum Subject {
 }
 
 /// How a condition compares.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum Comparison {
     /// `EXISTS`
     Exists,
@@ -305,7 +318,7 @@ impl Subject {
 }
 
 /// An entry of `targetGroups`.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct TargetGroup {
     /// `name`: unique among the target groups.
     pub name: String,
@@ -331,7 +344,7 @@ pub enum Algorithm {
 }
 
 /// An entry of `targets`.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Target {
     /// `ip` and `port`
     pub address: SocketAddr,
@@ -359,7 +372,7 @@ pub enum ProxyProtocol {
 }
 
 /// `healthCheck`: whether a TCP connection to the target can be opened.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct HealthCheck {
     /// `checkTimeout`: for one check. Default: 2 s.
     pub check_timeout: Duration,

@@ -13,6 +13,7 @@ pub mod file;
 pub mod problem;
 mod read;
 mod scalar;
+pub mod ticket_key;
 mod tree;
 mod unique;
 mod units;

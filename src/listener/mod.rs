@@ -15,6 +15,7 @@ mod networks;
 mod proxy_protocol;
 mod request_rate;
 mod sockets;
+mod tickets;
 mod tls;
 mod turn;
 
@@ -44,7 +45,8 @@ pub use networks::Networks;
 use proxy_protocol::canonical;
 pub use request_rate::RequestRate;
 pub use sockets::Sockets;
-pub use tls::{Tickets, Tls};
+pub use tickets::{OwnKey, Tickets};
+pub use tls::Tls;
 
 /// How long a listener rests when the process or the machine has run out of something.
 const REST: Duration = Duration::from_millis(100);

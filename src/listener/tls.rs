@@ -1,36 +1,27 @@
 //! TLS towards clients: what a forwarding rule offers, and the handshake.
 //!
 //! A rule's settings are immutable like the rest of it: a reload makes new ones for the connections that come then. What they
-//! share, also with those before, is the key that session tickets are sealed with, so that clients can resume.
+//! share, also with those before, are the keys that session tickets are sealed with, so that clients can resume.
 
 use std::fmt;
 use std::io;
 use std::sync::Arc;
 
-use rustls::crypto::ring::{Ticketer, default_provider};
-use rustls::server::{NoServerSessionStorage, ProducesTickets, ServerConnection};
+use rustls::crypto::ring::default_provider;
+use rustls::server::{NoServerSessionStorage, ServerConnection};
 use rustls::version::{TLS12, TLS13};
-use rustls::{Error, ServerConfig, SupportedProtocolVersion};
+use rustls::{ServerConfig, SupportedProtocolVersion};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
 use super::certificates::Certificates;
+use super::tickets::Tickets;
 use crate::config::file::{self, TlsVersion};
 use crate::telemetry::TlsSession;
 use crate::tunnel::ClientStream;
 
 /// What clients may choose between (RFC 7301), ours first.
 const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
-
-/// What seals session tickets (RFC 8446 section 4.6.1): its keys change every six hours. One for the process.
-pub struct Tickets(Arc<dyn ProducesTickets>);
-
-impl Tickets {
-    /// With keys of its own. Fails where the system has no random numbers.
-    pub fn new() -> Result<Self, Error> {
-        Ticketer::new().map(Tickets)
-    }
-}
 
 /// What a forwarding rule offers.
 pub struct Tls(TlsAcceptor);
@@ -60,7 +51,7 @@ impl Tls {
         let offered = &PROTOCOLS[usize::from(!tls.http2)..];
         config.alpn_protocols = offered.iter().map(|name| name.to_vec()).collect();
         config.session_storage = Arc::new(NoServerSessionStorage {});
-        config.ticketer = Arc::clone(&tickets.0);
+        config.ticketer = tickets.of(Vec::new());
         Ok(Tls(Arc::new(config).into()))
     }
 

@@ -335,6 +335,7 @@ impl Door {
         let socket = admin.socket()?;
         successor.send_socket(Role::Admin(admin.address()), socket.as_fd())?;
         successor.send_socket(Role::Upgrade, self.socket()?.as_fd())?;
+        successor.send(&Message::TicketKeys(self.running.tickets.own()))?;
         successor.send(&Message::AllSockets)
     }
 }

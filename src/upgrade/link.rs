@@ -15,7 +15,9 @@ use rustix::net::{
     SendAncillaryMessage, SendFlags, recvmsg, sendmsg, sockopt,
 };
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
+use crate::listener::OwnKey;
 use crate::telemetry::metrics::Open;
 
 /// The longest line that is read.
@@ -34,7 +36,9 @@ pub(super) enum Message {
     TakeOver,
     /// The running process gives a socket.
     Socket(Role),
-    /// It has given them all.
+    /// It gives the keys of its session tickets.
+    TicketKeys(Vec<OwnKey>),
+    /// It has given all.
     AllSockets,
     /// The new process is ready to accept.
     Ready,
@@ -120,7 +124,8 @@ impl Link {
     }
 
     fn send_with(&self, message: &Message, sockets: &[BorrowedFd<'_>]) -> io::Result<()> {
-        let mut line = serde_json::to_vec(message)?;
+        // There may be keys in it.
+        let mut line = Zeroizing::new(serde_json::to_vec(message)?);
         line.push(b'\n');
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut beside = SendAncillaryBuffer::new(&mut space);
@@ -140,7 +145,7 @@ impl Link {
     pub(super) fn receive(&mut self) -> io::Result<Message> {
         loop {
             if let Some(end) = self.text.iter().position(|byte| *byte == b'\n') {
-                let line: Vec<u8> = self.text.drain(..=end).collect();
+                let line: Zeroizing<Vec<u8>> = Zeroizing::new(self.text.drain(..=end).collect());
                 return Ok(serde_json::from_slice(&line)?);
             }
             if self.text.len() > LONGEST_LINE {

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use super::launch::SOCKET_VARIABLE;
 use super::link::{Link, Message, Role};
 use crate::config::file::File;
-use crate::listener::Sockets;
+use crate::listener::{Sockets, Tickets};
 
 /// The process that we take over from.
 pub struct Predecessor {
@@ -23,6 +23,8 @@ pub struct Predecessor {
 pub struct Inherited {
     /// The sockets of the listeners and of the admin address.
     pub sockets: Sockets,
+    /// The keys of its session tickets, so that its clients can resume theirs here.
+    pub tickets: Tickets,
     /// The way to it, for those who come next.
     pub door: Option<InheritedDoor>,
 }
@@ -59,6 +61,7 @@ impl Predecessor {
         self.link.send(&Message::TakeOver)?;
         let mut listeners: HashMap<SocketAddr, TcpListener> = HashMap::new();
         let mut door = None;
+        let mut tickets = Tickets::default();
         loop {
             match self.link.receive()? {
                 Message::Socket(Role::Listener(address) | Role::Admin(address)) => {
@@ -67,6 +70,7 @@ impl Predecessor {
                 Message::Socket(Role::Upgrade) => {
                     door = Some((self.path.clone(), self.link.socket()?));
                 }
+                Message::TicketKeys(keys) => tickets = Tickets::inherited(keys),
                 Message::AllSockets => break,
                 Message::GiveUp(reason) => return Err(io::Error::other(reason)),
                 other => return Err(io::Error::other(format!("unexpected {other:?}"))),
@@ -74,6 +78,7 @@ impl Predecessor {
         }
         Ok(Inherited {
             sockets: Sockets::inherited(listeners.into_iter()),
+            tickets,
             door,
         })
     }

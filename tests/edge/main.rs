@@ -26,6 +26,7 @@ mod relay;
 mod reload;
 mod rules;
 mod service;
+mod sessions;
 mod targets;
 mod timeouts;
 mod tls;

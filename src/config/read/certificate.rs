@@ -1,7 +1,7 @@
 //! An entry of `certificates`: the files of a chain and of its key, read, and checked against each other.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use rustls::crypto::ring::sign::any_supported_type;
 use rustls::pki_types::pem::{Error as PemError, PemObject as _};
@@ -10,13 +10,12 @@ use rustls::sign::{CertifiedKey, SigningKey};
 use rustls::{Error, InconsistentKeys};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
-use x509_parser::prelude::FromDer as _;
-use x509_parser::time::ASN1Time;
+use zeroize::Zeroizing;
 
 use super::super::file::Certificate;
 use super::super::tree::{Mapping, Node};
 use super::super::unique::Unique;
-use super::super::{LARGEST_FILE, read_bounded};
+use super::pem::{certificates, contents, moment, not_pem, parsed};
 
 pub(super) const KEYS: &[&str] = &["name", "certificateChain", "privateKey"];
 
@@ -59,22 +58,9 @@ struct Chain {
 }
 
 fn chain(node: &Node) -> Option<Chain> {
-    let pem = contents(node)?;
-    let found: Result<Vec<_>, PemError> = CertificateDer::pem_slice_iter(&pem).collect();
-    let certificates = match found {
-        Ok(found) => found,
-        Err(error) => return node.problem(not_pem(error)),
-    };
-    let mut parsed = Vec::new();
-    for (place, certificate) in certificates.iter().enumerate() {
-        match X509Certificate::from_der(certificate) {
-            Ok(([], certificate)) => parsed.push(certificate),
-            _ => return node.problem(format!("certificate {} is malformed", place + 1)),
-        }
-    }
-    let Some(first) = parsed.first() else {
-        return node.problem("has no certificate (-----BEGIN CERTIFICATE-----)");
-    };
+    let certificates = certificates(node)?;
+    let parsed = parsed(&certificates, node)?;
+    let first = parsed.first()?;
     let names = names(first, node)?;
     warn_of_order(&parsed, node);
     warn_of_time(first, node);
@@ -130,12 +116,6 @@ fn warn_of_time(certificate: &X509Certificate, node: &Node) {
     }
 }
 
-/// Not before 1970; X.509 ends with the year 9999.
-fn moment(time: &ASN1Time) -> SystemTime {
-    let seconds = u64::try_from(time.timestamp()).unwrap_or(0);
-    UNIX_EPOCH + Duration::from_secs(seconds)
-}
-
 /// `2026-11-21`
 fn day(moment: SystemTime) -> String {
     let mut text = humantime::format_rfc3339_seconds(moment).to_string();
@@ -144,7 +124,7 @@ fn day(moment: SystemTime) -> String {
 }
 
 fn private_key(node: &Node) -> Option<Arc<dyn SigningKey>> {
-    let pem = contents(node)?;
+    let pem = Zeroizing::new(contents(node)?);
     let key = match PrivateKeyDer::from_pem_slice(&pem) {
         Ok(key) => key,
         Err(_) if is_encrypted(&pem) => {
@@ -165,23 +145,4 @@ fn private_key(node: &Node) -> Option<Arc<dyn SigningKey>> {
 
 fn is_encrypted(pem: &[u8]) -> bool {
     memchr::memmem::find(pem, b"ENCRYPTED").is_some()
-}
-
-/// What is in the file that a key names.
-fn contents(node: &Node) -> Option<Vec<u8>> {
-    let path = node.path_of_file()?;
-    match read_bounded(&path) {
-        Ok(bytes) if bytes.len() > LARGEST_FILE => node.problem("is larger than 16 MiB"),
-        Ok(bytes) => Some(bytes),
-        Err(error) => node.problem(format!("cannot be read: {error}")),
-    }
-}
-
-fn not_pem(error: PemError) -> String {
-    match error {
-        PemError::MissingSectionEnd { .. } => "a PEM section has no end (-----END …-----)".into(),
-        PemError::IllegalSectionStart { .. } => "a PEM section has a malformed begin".into(),
-        PemError::Base64Decode(error) => format!("a PEM section is not base64: {error}"),
-        error => format!("is not PEM: {error}"),
-    }
 }

@@ -2,7 +2,7 @@
 
 use super::super::file::{Drain, Server, Upgrade};
 use super::super::tree::Mapping;
-use super::defaults;
+use super::{defaults, session_ticket_keys};
 
 pub(super) const KEYS: &[&str] = &[
     "threads",
@@ -11,6 +11,7 @@ pub(super) const KEYS: &[&str] = &[
     "upgrade",
     "upgradeSocket",
     "pidFile",
+    "sessionTicketKeyFile",
 ];
 pub(super) const DRAIN_KEYS: &[&str] = &["readyDelay", "deadline", "rate"];
 pub(super) const UPGRADE_KEYS: &[&str] = &["drainDeadline", "timeout"];
@@ -26,12 +27,16 @@ pub(super) fn read(top: &Mapping) -> Option<Server> {
     let path = |key| mapping.or(key, None, |node| node.path_of_file().map(Some));
     let upgrade_socket = path("upgradeSocket");
     let pid_file = path("pidFile");
+    let session_ticket_keys = mapping.or("sessionTicketKeyFile", None, |node| {
+        session_ticket_keys::read(node).map(Some)
+    });
     Some(Server {
         threads: threads?,
         drain: drain?,
         upgrade: upgrade?,
         upgrade_socket: upgrade_socket?,
         pid_file: pid_file?,
+        session_ticket_keys: session_ticket_keys?,
         max_connections: max_connections?,
     })
 }

@@ -15,6 +15,7 @@ use rustls::pki_types::ServerName;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
 use tempfile::TempDir;
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -144,6 +145,22 @@ pub fn openssl(arguments: &[&str]) -> String {
     let output = command.stderr(Stdio::piped()).output();
     let output = output.expect("openssl is there: `make test` installs it");
     String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// What `openssl s_client` says, and is answered to a GET, to these arguments.
+pub async fn s_client_asking(address: SocketAddr, arguments: &[&str]) -> String {
+    let address = address.to_string();
+    let mut command = tokio::process::Command::new("openssl");
+    command.args(["s_client", "-ign_eof", "-connect", &address]);
+    command.args(arguments).kill_on_drop(true);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    // It may have ended by itself.
+    let request = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    stdin.write_all(request).await.ok();
+    let output = soon("the end of s_client", child.wait_with_output()).await;
+    String::from_utf8_lossy(&output.unwrap().stdout).into_owned()
 }
 
 /// What `openssl s_client` says, after a handshake or without one, to these arguments.

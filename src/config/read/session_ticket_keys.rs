@@ -1,0 +1,55 @@
+//! `server.sessionTicketKeyFile`: a key of 32 bytes in base64 on each line. No message shows what is in it.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use zeroize::Zeroizing;
+
+use super::super::file::SessionTicketKeys;
+use super::super::ticket_key::TicketKey;
+use super::super::tree::Node;
+use super::pem::contents;
+
+const MOST: usize = 8;
+/// Whoever is neither the owner nor of the group may read.
+const OTHERS_READ: u32 = 0o004;
+
+pub(super) fn read(node: &Node) -> Option<SessionTicketKeys> {
+    let path = node.path_of_file()?;
+    let bytes = Zeroizing::new(contents(node)?);
+    let mut keys = Vec::new();
+    for (place, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
+        let line = line.trim_ascii();
+        if line.is_empty() {
+            continue;
+        }
+        let text = std::str::from_utf8(line).ok();
+        match text.and_then(TicketKey::from_base64) {
+            Some(key) => keys.push(key),
+            None => {
+                let line = place + 1;
+                return node.problem(format!(
+                    "line {line} is no key: must be 32 bytes in base64, as `openssl rand -base64 32` prints them"
+                ));
+            }
+        }
+        if keys.len() > MOST {
+            return node.problem(format!("has more than {MOST} keys"));
+        }
+    }
+    if keys.is_empty() {
+        return node.problem("has no key");
+    }
+    warn_of_readers(&path, node);
+    Some(SessionTicketKeys { path, keys })
+}
+
+fn warn_of_readers(path: &Path, node: &Node) {
+    let mode = fs::metadata(path).map_or(0, |file| file.permissions().mode() & 0o777);
+    if mode & OTHERS_READ != 0 {
+        node.warning(format!(
+            "every user can read this file (mode {mode:04o}): with its keys sessions can be decrypted and forged"
+        ));
+    }
+}
