@@ -39,3 +39,4 @@ pub mod target_group;
 pub mod telemetry;
 pub mod tunnel;
 pub mod upgrade;
+pub mod watch;

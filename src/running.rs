@@ -3,6 +3,8 @@
 //! A reload reads, checks and builds the whole of the new configuration before anything of the old is touched; where that fails
 //! nothing has changed. Tunnels are left alone, but for those whose target is gone or is to be emptied: they are evicted, slowly.
 
+mod renewal;
+
 use std::collections::HashMap;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -13,11 +15,10 @@ use std::time::Duration;
 use crate::admin::{Admin, View};
 use crate::config::file::{self, File};
 use crate::config::problem::{Problem, Problems};
-use crate::config::ticket_key::TicketKey;
 use crate::config::{self, Loaded};
 use crate::drain::{Drain, Eviction, Evictions, Gauges, TargetId};
 use crate::limits;
-use crate::listener::{ForwardingRule, Listeners, Plan, Sockets, TargetGroups, Tickets, Tls};
+use crate::listener::{ForwardingRule, Listeners, Plan, Sockets, TargetGroups, Tickets};
 use crate::target_group::Fleet;
 use crate::telemetry::CloseReason;
 use crate::telemetry::access_log::{AccessLog, Output};
@@ -46,6 +47,8 @@ pub struct Running {
     pub tickets: Tickets,
     evictions: Evictions,
     file: Mutex<Arc<File>>,
+    /// What is wrong with files on disk, and was told.
+    faults: Mutex<Vec<String>>,
 }
 
 impl Running {
@@ -90,6 +93,7 @@ impl Running {
             tickets,
             path: path.map(Path::to_owned),
             file: Mutex::new(Arc::new(file)),
+            faults: Mutex::default(),
         };
         running.apply(&running.file(), new.listeners)?;
         running.metrics.configured();
@@ -158,11 +162,14 @@ impl Running {
             return Err("there is no configuration file".to_owned());
         };
         let name = path.display().to_string();
-        let Loaded { file, warnings } = config::load(path).map_err(|all| all.to_string())?;
+        let Loaded { mut file, warnings } = config::load(path).map_err(|all| all.to_string())?;
         for warning in &warnings {
             log::warn!("reload: {}", warning.as_warning(&name));
         }
         let before = self.file();
+        for fault in config::renewal::keep_unexpired(&before, &mut file) {
+            log::error!("reload: {fault}");
+        }
         self.prepare_and_apply(&before, file).map_err(|problems| {
             Problems {
                 file: name,
@@ -186,8 +193,12 @@ impl Running {
             self.log.switch(output);
         }
         self.evict(before, &file);
-        *self.file.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(file);
+        self.keep(file);
         Ok(())
+    }
+
+    fn keep(&self, file: File) {
+        *self.file.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(file);
     }
 
     /// Puts the rules and the target groups of a configuration in place.
@@ -197,15 +208,7 @@ impl Running {
         mut sockets: HashMap<SocketAddr, TcpListener>,
     ) -> Result<(), Vec<Problem>> {
         // What may fail comes first: after it everything changes.
-        let unusable = |place, word| {
-            let message = format!("cannot be used: {word}");
-            vec![problem(&path_of(place), message)]
-        };
-        let mut tls = Vec::new();
-        for (place, rule) in file.forwarding_rules.iter().enumerate() {
-            let built = self.tls(rule, file);
-            tls.push(built.map_err(|word| unusable(place, word))?);
-        }
+        let tls = self.all_tls(file)?;
         let groups = self.fleet.build(&file.target_groups);
         let groups: TargetGroups = groups
             .into_iter()
@@ -217,21 +220,11 @@ impl Running {
                 .map_err(|word| unusable(place, word))?;
             plan.push((Arc::new(built), sockets.remove(&rule.listen)));
         }
-        self.tickets.take(ticket_keys(file));
         self.listeners.limit(most_connections(file));
         self.listeners.change(plan);
-        let certificates = file.certificates.iter();
-        let ends: Vec<_> = certificates
-            .map(|one| (one.name.as_str(), one.not_after))
-            .collect();
-        self.metrics.show_certificates(&ends);
+        self.use_files(file);
         self.metrics.forget();
         Ok(())
-    }
-
-    fn tls(&self, rule: &file::ForwardingRule, file: &File) -> Result<Option<Tls>, String> {
-        let build = |tls| Tls::build(tls, &file.certificates, &self.tickets);
-        rule.tls.as_ref().map(build).transpose()
     }
 
     /// Empties the targets that are gone, and those whose maintenance asks for it.
@@ -335,10 +328,9 @@ fn most_connections(file: &File) -> usize {
     most
 }
 
-/// Those of the file, if there is one.
-fn ticket_keys(file: &File) -> &[TicketKey] {
-    let keys = file.server.session_ticket_keys.as_ref();
-    keys.map_or(&[], |found| &found.keys)
+fn unusable(forwarding_rule: usize, word: String) -> Vec<Problem> {
+    let message = format!("cannot be used: {word}");
+    vec![problem(&path_of(forwarding_rule), message)]
 }
 
 fn output(file: &File) -> Result<Output, Problem> {

@@ -23,6 +23,7 @@ use crate::telemetry::CloseReason;
 use crate::upgrade::{
     Door, Heir, InheritedDoor, Link, PidFile, Predecessor, Request, on_thread, report_for_ever,
 };
+use crate::watch::Watch;
 
 /// How long the access log's last lines may take.
 const LAST_LINES: Duration = Duration::from_secs(10);
@@ -38,12 +39,15 @@ pub struct Steward {
     door: Option<Arc<Door>>,
     pid_file: Mutex<Option<PidFile>>,
     desk: Mutex<Option<Desk>>,
+    watch: Watch,
 }
 
 /// What comes in.
 struct Desk {
     signals: Signals,
     requests: mpsc::Receiver<Request>,
+    /// That files of the configuration have changed on disk.
+    changes: mpsc::Receiver<()>,
     predecessor: Option<Predecessor>,
 }
 
@@ -79,7 +83,9 @@ impl Steward {
             }
             reason
         })?;
+        let (changed, changes) = mpsc::channel(1);
         let steward = Steward {
+            watch: Watch::start(Arc::clone(&running), changed),
             door,
             pid_file: Mutex::default(),
             desk: Mutex::default(),
@@ -100,6 +106,7 @@ impl Steward {
         *lock(&steward.desk) = Some(Desk {
             signals,
             requests,
+            changes,
             predecessor,
         });
         Ok(steward)
@@ -139,7 +146,7 @@ impl ShutdownSignalWatch for Steward {
 impl Steward {
     /// Returns when the process is to end, and how long its last lines may take.
     async fn heed(&self, desk: Desk) -> Duration {
-        let (mut signals, mut requests) = (desk.signals, desk.requests);
+        let (mut signals, mut requests, mut changes) = (desk.signals, desk.requests, desk.changes);
         self.running.drain.heeds_signals();
         let mut arrival = pin!(self.arrive(desk.predecessor));
         let mut has_arrived = false;
@@ -149,6 +156,10 @@ impl Steward {
                 Some(request) = requests.recv() => {
                     let Request { successor, outcome } = request;
                     self.hand_over(successor, Some(outcome), &mut signals).await
+                }
+                Some(()) = changes.recv() => {
+                    self.running.renew();
+                    End::None
                 }
                 arrived = &mut arrival, if !has_arrived => {
                     has_arrived = true;
@@ -190,6 +201,7 @@ impl Steward {
         supervisor::reloading();
         // What is wrong is in the diagnostics.
         self.running.reload().ok();
+        self.watch.look();
         supervisor::ready();
     }
 

@@ -12,6 +12,7 @@ mod document;
 pub mod file;
 pub mod problem;
 mod read;
+pub mod renewal;
 mod scalar;
 pub mod ticket_key;
 mod tree;

@@ -35,9 +35,14 @@ pub(super) struct Node<'a> {
 impl<'a> Node<'a> {
     /// The top of a file.
     pub(super) fn top(value: &'a Value, findings: &'a Findings) -> Self {
+        Node::at(value, "", findings)
+    }
+
+    /// A value of this place.
+    pub(super) fn at(value: &'a Value, place: &str, findings: &'a Findings) -> Self {
         Node {
             value,
-            path: String::new(),
+            path: place.to_owned(),
             findings,
         }
     }

@@ -138,6 +138,12 @@ impl Listeners {
         self.lock().contains_key(address)
     }
 
+    /// The rule for what arrives at this address.
+    pub fn rule(&self, address: &SocketAddr) -> Option<Arc<ForwardingRule>> {
+        let open = self.lock();
+        open.get(address).map(|listener| listener.rule.load_full())
+    }
+
     /// Listens on what the plan says and on nothing else. What goes on listening just gets its new rule.
     pub fn change(self: &Arc<Self>, plan: Plan) {
         let mut open = self.lock();

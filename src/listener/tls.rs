@@ -1,12 +1,14 @@
 //! TLS towards clients: what a forwarding rule offers, and the handshake.
 //!
-//! A rule's settings are immutable like the rest of it: a reload makes new ones for the connections that come then. What they
-//! share, also with those before, are the keys that session tickets are sealed with, so that clients can resume.
+//! A reload makes new settings for the connections that come then, like the rest of the rule. Only files that have changed on disk
+//! change the settings of a rule that stays. What all share, also with those before, are the keys that session tickets are sealed
+//! with, so that clients can resume.
 
 use std::fmt;
 use std::io;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use rustls::crypto::ring::default_provider;
 use rustls::server::{NoServerSessionStorage, ServerConnection};
 use rustls::version::{TLS12, TLS13};
@@ -23,8 +25,10 @@ use crate::tunnel::ClientStream;
 /// What clients may choose between (RFC 7301), ours first.
 const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
 
-/// What a forwarding rule offers.
-pub struct Tls(TlsAcceptor);
+/// What a forwarding rule offers to those who come now.
+pub struct Tls(ArcSwap<Offer>);
+
+struct Offer(TlsAcceptor);
 
 impl Tls {
     /// With those of all certificates that the rule names. The configuration has been checked; an error names a certificate
@@ -52,12 +56,19 @@ impl Tls {
         config.alpn_protocols = offered.iter().map(|name| name.to_vec()).collect();
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.ticketer = tickets.of(Vec::new());
-        Ok(Tls(Arc::new(config).into()))
+        let offer = Offer(Arc::new(config).into());
+        Ok(Tls(ArcSwap::from_pointee(offer)))
+    }
+
+    /// Offers from now on what the other one does.
+    pub fn renew(&self, other: &Tls) {
+        self.0.store(other.0.load_full());
     }
 
     /// Shakes hands.
     pub(super) async fn accept(&self, socket: TcpStream) -> io::Result<(ClientStream, TlsSession)> {
-        let stream = self.0.accept(socket).await?;
+        let offer = self.0.load_full();
+        let stream = offer.0.accept(socket).await?;
         let session = session(stream.get_ref().1);
         Ok((ClientStream::Tls(Box::new(stream)), session))
     }

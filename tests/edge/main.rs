@@ -24,6 +24,7 @@ mod operations;
 mod proxy_protocol;
 mod relay;
 mod reload;
+mod renewal;
 mod rules;
 mod service;
 mod sessions;

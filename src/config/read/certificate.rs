@@ -12,7 +12,7 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 use zeroize::Zeroizing;
 
-use super::super::file::Certificate;
+use super::super::file::{Certificate, CertificateFiles};
 use super::super::tree::{Mapping, Node};
 use super::super::unique::Unique;
 use super::pem::{certificates, contents, moment, not_pem, parsed};
@@ -28,11 +28,16 @@ pub(super) fn read(node: Node, names: &mut Unique<String>) -> Option<Certificate
     let name = mapping.required("name", |node| node.name(names));
     let chain = mapping.required("certificateChain", chain);
     let key = mapping.required("privateKey", private_key);
+    let files = CertificateFiles {
+        chain: mapping.required("certificateChain", Node::path_of_file)?,
+        key: mapping.required("privateKey", Node::path_of_file)?,
+    };
     let (chain, key) = (chain?, key?);
     let key = CertifiedKey::new(chain.certificates, key);
     check_pair(&key, &mapping)?;
     Some(Certificate {
         name: name?,
+        files,
         key: Arc::new(key),
         names: chain.names,
         not_after: chain.not_after,

@@ -24,7 +24,9 @@ use std::net::SocketAddr;
 use serde_json::Value;
 
 use self::addresses::{Addresses, Families};
-use super::file::{AccessLog, Action, Admin, Certificate, File, ForwardingRule, TargetGroup};
+use super::file::{
+    AccessLog, Action, Admin, Certificate, File, ForwardingRule, SessionTicketKeys, TargetGroup,
+};
 use super::tree::{Mapping, Node};
 use super::unique::Unique;
 
@@ -61,6 +63,16 @@ pub(super) fn file(top: &Node) -> Option<File> {
     warn_of_unused_certificates(&file, &mapping);
     warn_of_unused_groups(&file, &mapping);
     Some(file)
+}
+
+/// An entry of `certificates` by itself.
+pub(super) fn certificate(node: Node) -> Option<Certificate> {
+    certificate::read(node, &mut Unique::new("name"))
+}
+
+/// `server.sessionTicketKeyFile` by itself.
+pub(super) fn session_ticket_keys(node: &Node) -> Option<SessionTicketKeys> {
+    session_ticket_keys::read(node)
 }
 
 fn admin(top: &Mapping, addresses: &mut Addresses) -> Option<Admin> {

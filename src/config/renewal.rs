@@ -1,0 +1,172 @@
+//! Files that a configuration names, read again while it serves: certificates with their keys, and the keys of session tickets.
+//!
+//! What cannot be used changes nothing: what was read before stays. Nor does a certificate that has expired take the place of
+//! one that has not. The rest of the configuration is not read.
+
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use serde_json::{Value, json};
+
+use super::file::{Certificate, File};
+use super::problem::Problem;
+use super::read;
+use super::tree::{Findings, Node};
+
+/// What came of it.
+#[derive(Debug)]
+pub struct Renewal {
+    /// The configuration with what could be used.
+    pub file: File,
+    /// What is new in it. If nothing is, it is the one before.
+    pub changes: Vec<String>,
+    /// What is allowed but hardly meant, in what is new.
+    pub warnings: Vec<String>,
+    /// What could not be used, with the file and the cause.
+    pub faults: Vec<String>,
+}
+
+/// The files that are read again.
+pub fn files(file: &File) -> Vec<PathBuf> {
+    let pairs = file.certificates.iter().map(|one| &one.files);
+    let mut files: Vec<_> = pairs
+        .flat_map(|pair| [pair.chain.clone(), pair.key.clone()])
+        .collect();
+    let tickets = file.server.session_ticket_keys.as_ref();
+    files.extend(tickets.map(|keys| keys.path.clone()));
+    files
+}
+
+/// Reads them again.
+pub fn renew(before: &File) -> Renewal {
+    let mut renewal = Renewal {
+        file: before.clone(),
+        changes: Vec::new(),
+        warnings: Vec::new(),
+        faults: Vec::new(),
+    };
+    for (place, certificate) in before.certificates.iter().enumerate() {
+        renewal.certificate(place, certificate);
+    }
+    renewal.ticket_keys();
+    renewal
+}
+
+/// Puts certificates of before in the place of those that have expired meanwhile on disk; returns what is wrong with these.
+pub fn keep_unexpired(before: &File, now: &mut File) -> Vec<String> {
+    let mut faults = Vec::new();
+    for (place, new) in now.certificates.iter_mut().enumerate() {
+        let mut old = before.certificates.iter();
+        let is_old = |old: &&Certificate| old.name == new.name && old.files == new.files;
+        if let Some(old) = old.find(is_old).filter(|old| is_worse(new, old)) {
+            faults.push(expired(place, new));
+            *new = old.clone();
+        }
+    }
+    faults
+}
+
+impl Renewal {
+    fn certificate(&mut self, place: usize, before: &Certificate) {
+        let (chain, key) = (&before.files.chain, &before.files.key);
+        let value = json!({"name": before.name, "certificateChain": chain, "privateKey": key});
+        let at = format!("certificates[{place}]");
+        let found = reading(&value, &at, read::certificate);
+        let file = |problem: &Problem| match problem.path.ends_with("privateKey") {
+            true => key.clone(),
+            false => chain.clone(),
+        };
+        let Some((new, warnings)) = self.usable(found, file) else {
+            return;
+        };
+        if new.key.cert == before.key.cert {
+            return;
+        }
+        if is_worse(&new, before) {
+            return self.faults.push(expired(place, &new));
+        }
+        let (name, end) = (&new.name, humantime::format_rfc3339_seconds(new.not_after));
+        let change = format!("certificate {name:?}: the one on disk is served, good until {end}");
+        self.changes.push(change);
+        self.warnings.extend(warnings);
+        self.file.certificates[place] = new;
+    }
+
+    fn ticket_keys(&mut self) {
+        let Some(before) = self.file.server.session_ticket_keys.clone() else {
+            return;
+        };
+        let value = json!(before.path);
+        let found = reading(&value, "server.sessionTicketKeyFile", |node| {
+            read::session_ticket_keys(&node)
+        });
+        let Some((new, warnings)) = self.usable(found, |_| before.path.clone()) else {
+            return;
+        };
+        if new.keys != before.keys {
+            let change = "server.sessionTicketKeyFile: the keys on disk are used";
+            self.changes.push(change.to_owned());
+            self.warnings.extend(warnings);
+            self.file.server.session_ticket_keys = Some(new);
+        }
+    }
+
+    /// What was read, with its warnings; otherwise the problems are noted, each with its file.
+    fn usable<T>(
+        &mut self,
+        found: Found<T>,
+        file: impl Fn(&Problem) -> PathBuf,
+    ) -> Option<(T, Vec<String>)> {
+        match found {
+            Ok((new, warnings)) => {
+                let texts = warnings
+                    .iter()
+                    .map(|one| one.as_warning(&shown(&file(one))));
+                Some((new, texts.collect()))
+            }
+            Err(problems) => {
+                let fault = |one: &Problem| stays(&file(one), one);
+                self.faults.extend(problems.iter().map(fault));
+                None
+            }
+        }
+    }
+}
+
+/// A value with the warnings about it, or its problems.
+type Found<T> = Result<(T, Vec<Problem>), Vec<Problem>>;
+
+fn reading<T>(value: &Value, place: &str, read: impl FnOnce(Node<'_>) -> Option<T>) -> Found<T> {
+    let findings = Findings::default();
+    let found = read(Node::at(value, place, &findings));
+    let (problems, warnings) = findings.into_parts();
+    match found {
+        Some(found) if problems.is_empty() => Ok((found, warnings)),
+        _ => Err(problems),
+    }
+}
+
+fn is_worse(new: &Certificate, old: &Certificate) -> bool {
+    let now = SystemTime::now();
+    new.not_after < now && old.not_after >= now
+}
+
+fn expired(place: usize, certificate: &Certificate) -> String {
+    let end = humantime::format_rfc3339_seconds(certificate.not_after);
+    let problem = Problem {
+        path: format!("certificates[{place}].certificateChain"),
+        message: format!("expired on {end}"),
+    };
+    stays(&certificate.files.chain, &problem)
+}
+
+fn stays(file: &Path, problem: &Problem) -> String {
+    format!(
+        "{}: {problem}; what was read before stays in use",
+        shown(file)
+    )
+}
+
+fn shown(file: &Path) -> String {
+    file.display().to_string()
+}

@@ -1,0 +1,89 @@
+//! Certificates and keys of session tickets: put in use with a configuration, and when their files change on disk.
+
+use std::mem;
+use std::sync::PoisonError;
+
+use super::{Running, unusable};
+use crate::config::file::{File, ForwardingRule};
+use crate::config::problem::Problem;
+use crate::config::renewal::{self, Renewal};
+use crate::listener::Tls;
+
+impl Running {
+    /// Reads the files of certificates and keys again; what can be used is used for those who come from now on. What cannot is
+    /// told, once.
+    pub fn renew(&self) {
+        let Renewal {
+            file,
+            changes,
+            warnings,
+            faults,
+        } = renewal::renew(&self.file());
+        self.tell(faults);
+        if changes.is_empty() {
+            return;
+        }
+        for warning in warnings {
+            log::warn!("{warning}");
+        }
+        match self.all_tls(&file) {
+            Ok(all) => {
+                self.renew_listeners(&file, all);
+                self.use_files(&file);
+                self.keep(file);
+                for change in changes {
+                    log::info!("{change}");
+                }
+            }
+            Err(problems) => {
+                for problem in problems {
+                    log::error!("{problem}");
+                }
+            }
+        }
+    }
+
+    fn tell(&self, faults: Vec<String>) {
+        let mut told = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
+        let told = mem::replace(&mut *told, faults.clone());
+        for fault in faults.iter().filter(|fault| !told.contains(fault)) {
+            log::error!("{fault}");
+        }
+    }
+
+    fn renew_listeners(&self, file: &File, all: Vec<Option<Tls>>) {
+        for (rule, new) in file.forwarding_rules.iter().zip(all) {
+            let now = self.listeners.rule(&rule.listen);
+            let tls = now.as_ref().and_then(|now| now.tls.as_ref());
+            if let Some((tls, new)) = tls.zip(new) {
+                tls.renew(&new);
+            }
+        }
+    }
+
+    /// What each forwarding rule offers.
+    pub(super) fn all_tls(&self, file: &File) -> Result<Vec<Option<Tls>>, Vec<Problem>> {
+        let build = |(place, rule): (usize, &ForwardingRule)| {
+            let tls = rule.tls.as_ref();
+            tls.map(|tls| Tls::build(tls, &file.certificates, &self.tickets))
+                .transpose()
+                .map_err(|word| unusable(place, word))
+        };
+        file.forwarding_rules
+            .iter()
+            .enumerate()
+            .map(build)
+            .collect()
+    }
+
+    /// Takes the keys of session tickets, and shows when the certificates expire.
+    pub(super) fn use_files(&self, file: &File) {
+        let keys = file.server.session_ticket_keys.as_ref();
+        self.tickets.take(keys.map_or(&[], |found| &found.keys));
+        let certificates = file.certificates.iter();
+        let ends: Vec<_> = certificates
+            .map(|one| (one.name.as_str(), one.not_after))
+            .collect();
+        self.metrics.show_certificates(&ends);
+    }
+}
