@@ -10,6 +10,8 @@ use std::time::{Duration, SystemTime};
 
 use ipnet::IpNet;
 use regex::bytes::Regex;
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
 use rustls::sign::CertifiedKey;
 
 use super::ticket_key::TicketKey;
@@ -178,10 +180,41 @@ pub struct Tls {
     pub certificates: Vec<String>,
     /// `minTlsVersion`. Default: 1.2.
     pub min_version: TlsVersion,
+    /// `clientCertificates`. Default: none is asked for.
+    pub client_certificates: Option<ClientCertificates>,
     /// `strictSni`: refuse a client that names no host of a certificate. Default: false.
     pub strict_sni: bool,
     /// `http2`: offer HTTP/2 in the handshake. Default: true.
     pub http2: bool,
+}
+
+/// `clientCertificates`
+#[derive(Debug, Clone)]
+pub struct ClientCertificates {
+    /// `caFile`
+    pub ca_file: PathBuf,
+    /// What is in it.
+    pub authorities: Authorities,
+    /// `mode`. Default: require.
+    pub mode: ClientCertificateMode,
+}
+
+/// Who vouches for clients.
+#[derive(Debug, Clone)]
+pub struct Authorities {
+    /// Their certificates, at least one.
+    pub certificates: Vec<CertificateDer<'static>>,
+    /// The same, to verify with.
+    pub roots: Arc<RootCertStore>,
+}
+
+/// What becomes of a client without a valid certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClientCertificateMode {
+    /// `require`: its handshake fails.
+    Require,
+    /// `optional`: the target is told.
+    Optional,
 }
 
 /// A version of TLS.

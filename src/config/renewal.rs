@@ -1,4 +1,5 @@
-//! Files that a configuration names, read again while it serves: certificates with their keys, and the keys of session tickets.
+//! Files that a configuration names, read again while it serves: certificates with their keys, those of the authorities that vouch
+//! for clients, and the keys of session tickets.
 //!
 //! What cannot be used changes nothing: what was read before stays. Nor does a certificate that has expired take the place of
 //! one that has not. The rest of the configuration is not read.
@@ -8,7 +9,7 @@ use std::time::SystemTime;
 
 use serde_json::{Value, json};
 
-use super::file::{Certificate, File};
+use super::file::{Certificate, ClientCertificates, File};
 use super::problem::Problem;
 use super::read;
 use super::tree::{Findings, Node};
@@ -34,6 +35,9 @@ pub fn files(file: &File) -> Vec<PathBuf> {
         .collect();
     let tickets = file.server.session_ticket_keys.as_ref();
     files.extend(tickets.map(|keys| keys.path.clone()));
+    let tls = file.forwarding_rules.iter().flat_map(|rule| &rule.tls);
+    let clients = tls.flat_map(|tls| &tls.client_certificates);
+    files.extend(clients.map(|clients| clients.ca_file.clone()));
     files
 }
 
@@ -47,6 +51,9 @@ pub fn renew(before: &File) -> Renewal {
     };
     for (place, certificate) in before.certificates.iter().enumerate() {
         renewal.certificate(place, certificate);
+    }
+    for place in 0..before.forwarding_rules.len() {
+        renewal.authorities(place);
     }
     renewal.ticket_keys();
     renewal
@@ -90,6 +97,32 @@ impl Renewal {
         self.changes.push(change);
         self.warnings.extend(warnings);
         self.file.certificates[place] = new;
+    }
+
+    fn authorities(&mut self, rule: usize) {
+        let tls = self.file.forwarding_rules[rule].tls.as_ref();
+        let Some(before) = tls.and_then(|tls| tls.client_certificates.clone()) else {
+            return;
+        };
+        let value = json!(before.ca_file);
+        let at = format!("forwardingRules[{rule}].clientCertificates.caFile");
+        let found = reading(&value, &at, |node| read::authorities(&node));
+        let Some((new, warnings)) = self.usable(found, |_| before.ca_file.clone()) else {
+            return;
+        };
+        if new.certificates == before.authorities.certificates {
+            return;
+        }
+        self.changes
+            .push(format!("{at}: the authorities on disk vouch for clients"));
+        self.warnings.extend(warnings);
+        if let Some(tls) = &mut self.file.forwarding_rules[rule].tls {
+            let authorities = new;
+            tls.client_certificates = Some(ClientCertificates {
+                authorities,
+                ..before
+            });
+        }
     }
 
     fn ticket_keys(&mut self) {

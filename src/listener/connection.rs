@@ -20,7 +20,7 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 use super::arrival::{Arrival, Way};
 use super::limits::{Place, TO_ASK};
 use super::turn::Turn;
-use super::{ForwardingRule, Limit, Tls, http2};
+use super::{ForwardingRule, Limit, Tls, http2, plain_http};
 use crate::drain::Drain;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::Active;
@@ -262,6 +262,11 @@ impl Connection {
         };
         if is_silent {
             self.refuse_unasked(rule);
+            return None;
+        }
+        if plain_http::is_begun_by(first[0]) {
+            rule.metrics.refuse(RefusalReason::TlsHandshake);
+            plain_http::refuse(socket).await;
             return None;
         }
         let shaken = tokio::select! {

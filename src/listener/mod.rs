@@ -7,14 +7,17 @@
 
 mod arrival;
 mod certificates;
+mod client_certificates;
 mod connection;
 mod forwarding_rule;
 mod http2;
 mod limits;
 mod networks;
+mod plain_http;
 mod proxy_protocol;
 mod request_rate;
 mod sockets;
+mod subject;
 mod tickets;
 mod tls;
 mod turn;

@@ -17,6 +17,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
 use super::certificates::Certificates;
+use super::client_certificates::Clients;
 use super::tickets::Tickets;
 use crate::config::file::{self, TlsVersion};
 use crate::telemetry::TlsSession;
@@ -28,7 +29,10 @@ const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
 /// What a forwarding rule offers to those who come now.
 pub struct Tls(ArcSwap<Offer>);
 
-struct Offer(TlsAcceptor);
+struct Offer {
+    acceptor: TlsAcceptor,
+    clients: Option<Arc<Clients>>,
+}
 
 impl Tls {
     /// With those of all certificates that the rule names. The configuration has been checked; an error names a certificate
@@ -47,16 +51,27 @@ impl Tls {
             .iter()
             .map(find)
             .collect::<Result<_, _>>()?;
-        let mut config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
+        let provider = Arc::new(default_provider());
+        let clients = tls.client_certificates.as_ref();
+        let clients = clients.map(|settings| Clients::build(settings, Arc::clone(&provider)));
+        let clients = clients.transpose()?;
+        let builder = ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(versions(tls.min_version))
-            .map_err(|error| error.to_string())?
-            .with_no_client_auth()
-            .with_cert_resolver(Arc::new(Certificates::new(&named, tls.strict_sni)));
+            .map_err(|error| error.to_string())?;
+        let builder = match clients.clone() {
+            Some(clients) => builder.with_client_cert_verifier(clients),
+            None => builder.with_no_client_auth(),
+        };
+        let mut config =
+            builder.with_cert_resolver(Arc::new(Certificates::new(&named, tls.strict_sni)));
         let offered = &PROTOCOLS[usize::from(!tls.http2)..];
         config.alpn_protocols = offered.iter().map(|name| name.to_vec()).collect();
         config.session_storage = Arc::new(NoServerSessionStorage {});
-        config.ticketer = tickets.of(Vec::new());
-        let offer = Offer(Arc::new(config).into());
+        config.ticketer = tickets.of(clients
+            .as_ref()
+            .map_or(Vec::new(), |clients| clients.audience()));
+        let acceptor = Arc::new(config).into();
+        let offer = Offer { acceptor, clients };
         Ok(Tls(ArcSwap::from_pointee(offer)))
     }
 
@@ -68,8 +83,14 @@ impl Tls {
     /// Shakes hands.
     pub(super) async fn accept(&self, socket: TcpStream) -> io::Result<(ClientStream, TlsSession)> {
         let offer = self.0.load_full();
-        let stream = offer.0.accept(socket).await?;
-        let session = session(stream.get_ref().1);
+        let stream = offer.acceptor.accept(socket).await?;
+        let connection = stream.get_ref().1;
+        let clients = offer.clients.as_ref();
+        let judged = clients.map(|clients| clients.judge(connection)).transpose();
+        let session = TlsSession {
+            client_certificate: judged.map_err(io::Error::other)?,
+            ..session(connection)
+        };
         Ok((ClientStream::Tls(Box::new(stream)), session))
     }
 }
@@ -103,5 +124,6 @@ fn session(connection: &ServerConnection) -> TlsSession {
         protocol,
         cipher,
         server_name: connection.server_name().map(str::to_owned),
+        client_certificate: None,
     }
 }

@@ -20,7 +20,10 @@ use crate::tunnel::dial;
 
 /// `PP2_CLIENT_SSL`: the client came over TLS.
 const OVER_TLS: u8 = 1;
-/// The client's certificate was not verified: it is not asked for one.
+/// `PP2_CLIENT_CERT_SESS`: it has shown a certificate in this session.
+const WITH_CERTIFICATE: u8 = 4;
+/// Whether the client has shown a certificate that is valid.
+const VERIFIED: [u8; 4] = [0, 0, 0, 0];
 const NOT_VERIFIED: [u8; 4] = [0, 0, 0, 1];
 
 /// The header for a client that came to this address; empty if none is wanted. A port that is not known is 0.
@@ -42,8 +45,14 @@ pub(super) fn header(
 
 /// The value of `PP2_TYPE_SSL`: whether there is TLS, and which.
 fn ssl(tls: Option<&TlsSession>) -> Vec<u8> {
-    let mut ssl = vec![tls.map_or(0, |_| OVER_TLS)];
-    ssl.extend(NOT_VERIFIED);
+    let certificate = tls.and_then(|tls| tls.client_certificate.as_ref());
+    let certificate = certificate.filter(|one| one.fingerprint.is_some());
+    let shown = certificate.map_or(0, |_| WITH_CERTIFICATE);
+    let mut ssl = vec![tls.map_or(0, |_| OVER_TLS | shown)];
+    ssl.extend(match certificate.map(|one| one.verify) {
+        Some("SUCCESS") => VERIFIED,
+        _ => NOT_VERIFIED,
+    });
     if let Some(tls) = tls {
         let (version, cipher) = (tls.protocol.as_bytes(), tls.cipher.as_bytes());
         for (kind, value) in [
@@ -113,6 +122,7 @@ impl Connect for Announcer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::telemetry::ClientCertificate;
 
     fn client(address: &str) -> Client {
         address.parse::<SocketAddr>().unwrap().into()
@@ -175,11 +185,32 @@ mod tests {
             protocol: "TLSv1.3",
             cipher: "TLS_AES_128_GCM_SHA256".into(),
             server_name: None,
+            client_certificate: None,
         };
         let version = [&[0x21, 0, 7][..], b"TLSv1.3"].concat();
         let cipher = [&[0x23, 0, 22][..], b"TLS_AES_128_GCM_SHA256"].concat();
         let expected = [&[1, 0, 0, 0, 1][..], &version, &cipher].concat();
         assert_eq!(ssl(Some(&tls)), expected);
         assert_eq!(ssl(None), [0, 0, 0, 0, 1]);
+        for (verify, flags) in [
+            ("SUCCESS", [5, 0, 0, 0, 0]),
+            ("FAILED:expired", [5, 0, 0, 0, 1]),
+        ] {
+            let certificate = ClientCertificate {
+                verify,
+                subject: None,
+                fingerprint: Some(String::new()),
+            };
+            let tls = TlsSession {
+                client_certificate: Some(certificate),
+                ..TlsSession::default()
+            };
+            assert_eq!(ssl(Some(&tls))[..5], flags);
+        }
+        let tls = TlsSession {
+            client_certificate: Some(ClientCertificate::NONE),
+            ..TlsSession::default()
+        };
+        assert_eq!(ssl(Some(&tls))[..5], [1, 0, 0, 0, 1]);
     }
 }

@@ -23,7 +23,7 @@ use super::{forwarded, headers, http2};
 use crate::listener::{Connection, ForwardingRule, Route};
 use crate::rules::{Request, Rule};
 use crate::target_group::Target;
-use crate::telemetry::{Client, CloseReason, RequestLine, redact_query};
+use crate::telemetry::{Client, ClientCertificate, CloseReason, RequestLine, redact_query};
 use crate::tunnel::{ClientEnd, Dialler, Ending, Identity, Opening, Phase};
 
 /// How long an idle connection to a target is kept for the next request.
@@ -184,6 +184,11 @@ impl Exchange {
     /// Whether it is a WebSocket's handshake in HTTP/2, though it looks like one in HTTP/1.1.
     pub(super) fn is_handshake_in_http2(&self, session: &Session) -> bool {
         self.connection.is_http2() && !session.is_http2()
+    }
+
+    /// What is known of the client's certificate, where it is asked for one.
+    pub(super) fn client_certificate(&self) -> Option<&ClientCertificate> {
+        self.connection.tls()?.client_certificate.as_ref()
     }
 
     /// The X-Request-Id.

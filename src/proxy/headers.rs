@@ -14,7 +14,7 @@ use pingora::prelude::Session;
 
 use super::Exchange;
 use super::forwarded::{self, X_FORWARDED_FOR};
-use crate::telemetry::ip_text;
+use crate::telemetry::{ClientCertificate, ip_text};
 
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -30,11 +30,57 @@ const OF_A_CONNECTION: [HeaderName; 2] = [
     HeaderName::from_static("proxy-connection"),
 ];
 
+/// What is known of the client's certificate: whether it is valid, its subject, and its SHA-256.
+const X_CLIENT_CERTIFICATE: [HeaderName; 3] = [
+    HeaderName::from_static("x-client-certificate-verify"),
+    HeaderName::from_static("x-client-certificate-subject"),
+    HeaderName::from_static("x-client-certificate-fingerprint"),
+];
+
+/// Sets the headers about the client's certificate, and no others of these names: what a client says of it itself is removed.
+pub(super) fn tell_certificate(
+    certificate: Option<&ClientCertificate>,
+    request: &mut RequestHeader,
+) -> Result<()> {
+    let forged = request
+        .headers
+        .keys()
+        .filter(|name| is_of_certificate(name));
+    for name in forged.cloned().collect::<Vec<_>>() {
+        request.remove_header(&name);
+    }
+    let Some(certificate) = certificate else {
+        return Ok(());
+    };
+    let values = [
+        Some(certificate.verify),
+        certificate.subject.as_deref(),
+        certificate.fingerprint.as_deref(),
+    ];
+    for (name, value) in X_CLIENT_CERTIFICATE.iter().zip(values) {
+        if let Some(value) = value {
+            request.insert_header(name, value)?;
+        }
+    }
+    Ok(())
+}
+
+/// Many programs take an underscore in a header's name for a dash.
+fn is_of_certificate(name: &HeaderName) -> bool {
+    let is_same = |(ours, theirs): (u8, u8)| ours == theirs || (ours == b'-' && theirs == b'_');
+    X_CLIENT_CERTIFICATE.iter().any(|ours| {
+        let (ours, theirs) = (ours.as_str(), name.as_str());
+        ours.len() == theirs.len() && ours.bytes().zip(theirs.bytes()).all(is_same)
+    })
+}
+
 /// Sets `X-Forwarded-For`, `-Proto` and `-Host` and `X-Request-Id` on the request that goes to the target.
 pub(super) fn tell_target(exchange: &Exchange, request: &mut RequestHeader) -> Result<()> {
     for name in &UNTRUSTED {
         request.remove_header(name);
     }
+    // Again: a client may have named them in Connection, and Pingora has removed them then.
+    tell_certificate(exchange.client_certificate(), request)?;
     let peer = ip_text(exchange.peer_ip());
     if exchange.is_from_proxy() {
         let all = forwarded::extended(&request.headers, peer);

@@ -46,6 +46,7 @@ impl ProxyHttp for Proxy {
     async fn request_filter(&self, session: &mut Session, exchange: &mut Exchange) -> Result<bool> {
         exchange.read_head(session);
         exchange.admit()?;
+        headers::tell_certificate(exchange.client_certificate(), session.req_header_mut())?;
         let forwarding_rule = exchange.rule();
         let head = session.req_header();
         let client_ip = exchange.client_ip();

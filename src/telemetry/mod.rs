@@ -106,6 +106,28 @@ pub struct TlsSession {
     pub cipher: String,
     /// The host that the client asked for (SNI).
     pub server_name: Option<String>,
+    /// What is known of the client's certificate; `None` where it is not asked for one.
+    pub client_certificate: Option<ClientCertificate>,
+}
+
+/// What is known of a client's certificate.
+#[derive(Debug)]
+pub struct ClientCertificate {
+    /// `SUCCESS`, `NONE` or `FAILED:` with the reason.
+    pub verify: &'static str,
+    /// Its subject after RFC 4514: visible ASCII and spaces.
+    pub subject: Option<String>,
+    /// The SHA-256 of it in lower-case hex.
+    pub fingerprint: Option<String>,
+}
+
+impl ClientCertificate {
+    /// A client without one.
+    pub const NONE: ClientCertificate = ClientCertificate {
+        verify: "NONE",
+        subject: None,
+        fingerprint: None,
+    };
 }
 
 /// The frames of a tunnel.
@@ -201,6 +223,15 @@ impl Record {
         line.text("tlsProtocol", Some(tls.protocol));
         line.text("tlsCipher", Some(&tls.cipher));
         line.text("serverName", tls.server_name.as_ref());
+        let Some(certificate) = &tls.client_certificate else {
+            return;
+        };
+        line.text("clientCertificateVerify", Some(certificate.verify));
+        line.text("clientCertificateSubject", certificate.subject.as_ref());
+        line.text(
+            "clientCertificateFingerprint",
+            certificate.fingerprint.as_ref(),
+        );
     }
 
     fn request_fields(&self, line: &mut line::Line) {

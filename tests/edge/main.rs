@@ -10,6 +10,7 @@
 mod harness;
 
 mod access_log;
+mod client_certificates;
 mod command_line;
 mod drain;
 mod grafana;

@@ -421,16 +421,25 @@ async fn a_handshake_that_takes_too_long_is_cut_and_counted_and_leaves_no_line()
 }
 
 #[tokio::test]
-async fn a_client_that_speaks_no_tls_is_refused_and_counted() {
+async fn a_client_of_plain_http_is_told_of_tls_and_counted() {
     let (authority, target) = (Authority::new(), Target::answering("hello").await);
     let edge = start(&authority, "", &target).await;
     let mut client = edge.connect().await;
     client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
-    client.to_end().await;
+    let answer = client.answer_to_end().await;
+    assert_eq!(answer.status, 400);
+    assert!(answer.text().contains("TLS"), "{}", answer.text());
     let is_counted = || (edge.metric(FAILED) == 1.0).then_some(());
     eventually("it is counted", is_counted).await;
     assert_eq!(edge.log().len(), 0);
     assert_eq!(target.connections(), 0);
+    // What is neither gets no answer in HTTP.
+    let mut client = edge.connect().await;
+    client.send("\r\n\r\n").await;
+    let said = client.to_end().await;
+    assert!(!said.starts_with(b"HTTP"), "{said:?}");
+    let is_counted = || (edge.metric(FAILED) == 2.0).then_some(());
+    eventually("it is counted, too", is_counted).await;
 }
 
 #[tokio::test]

@@ -28,11 +28,11 @@ pub(super) fn read(node: Node, names: &mut Unique<String>) -> Option<Certificate
     let name = mapping.required("name", |node| node.name(names));
     let chain = mapping.required("certificateChain", chain);
     let key = mapping.required("privateKey", private_key);
+    let (chain, key) = (chain?, key?);
     let files = CertificateFiles {
         chain: mapping.required("certificateChain", Node::path_of_file)?,
         key: mapping.required("privateKey", Node::path_of_file)?,
     };
-    let (chain, key) = (chain?, key?);
     let key = CertifiedKey::new(chain.certificates, key);
     check_pair(&key, &mapping)?;
     Some(Certificate {

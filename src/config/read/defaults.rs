@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::thread;
 use std::time::Duration;
 
-use super::super::file::TlsVersion;
+use super::super::file::{ClientCertificateMode, TlsVersion};
 
 pub(super) const ADMIN_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9900);
 
@@ -15,6 +15,7 @@ pub(super) const STRICT_SNI: bool = false;
 pub(super) const HTTP2: bool = true;
 pub(super) const H2C: bool = false;
 pub(super) const MAX_CONCURRENT_STREAMS: u32 = 100;
+pub(super) const CLIENT_CERTIFICATE_MODE: ClientCertificateMode = ClientCertificateMode::Require;
 
 pub(super) const REDIRECT_STATUS: u16 = 301;
 pub(super) const DROP_QUERY: bool = false;

@@ -30,6 +30,7 @@ pub(super) const KEYS: &[&str] = &[
     "http2",
     "h2c",
     "maxConcurrentStreams",
+    "clientCertificates",
     "tunnel",
     "httpRules",
 ];

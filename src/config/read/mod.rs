@@ -6,6 +6,7 @@
 
 mod addresses;
 mod certificate;
+mod client_certificates;
 mod condition;
 mod defaults;
 mod expression;
@@ -25,7 +26,8 @@ use serde_json::Value;
 
 use self::addresses::{Addresses, Families};
 use super::file::{
-    AccessLog, Action, Admin, Certificate, File, ForwardingRule, SessionTicketKeys, TargetGroup,
+    AccessLog, Action, Admin, Authorities, Certificate, File, ForwardingRule, SessionTicketKeys,
+    TargetGroup,
 };
 use super::tree::{Mapping, Node};
 use super::unique::Unique;
@@ -68,6 +70,11 @@ pub(super) fn file(top: &Node) -> Option<File> {
 /// An entry of `certificates` by itself.
 pub(super) fn certificate(node: Node) -> Option<Certificate> {
     certificate::read(node, &mut Unique::new("name"))
+}
+
+/// `clientCertificates.caFile` by itself.
+pub(super) fn authorities(node: &Node) -> Option<Authorities> {
+    client_certificates::authorities(node)
 }
 
 /// `server.sessionTicketKeyFile` by itself.
@@ -222,8 +229,8 @@ mod tests {
         for key in known.concat() {
             assert!(found.contains(key), "{key}");
         }
-        // There are no files for an entry of `certificates`: it is an example in a comment.
-        for key in certificate::KEYS {
+        // There are no files for these: they are in examples in comments.
+        for key in certificate::KEYS.iter().chain(client_certificates::KEYS) {
             assert!(text.contains(&format!("{key}: ")), "{key}");
         }
     }

@@ -6,7 +6,7 @@ use super::super::file::{Tls, TlsVersion};
 use super::super::tree::{Mapping, Node};
 use super::super::unique::Unique;
 use super::super::words::quoted;
-use super::defaults;
+use super::{client_certificates, defaults};
 
 const VERSIONS: &[(&str, TlsVersion)] = &[("1.2", TlsVersion::V1_2), ("1.3", TlsVersion::V1_3)];
 
@@ -19,11 +19,18 @@ pub(super) fn read(mapping: &Mapping, certificates: &HashSet<&str>) -> Option<Op
     let min_version = mapping.or("minTlsVersion", defaults::MIN_TLS_VERSION, version);
     let strict_sni = mapping.or("strictSni", defaults::STRICT_SNI, Node::boolean);
     let http2 = mapping.or("http2", defaults::HTTP2, Node::boolean);
+    let client_certificates = mapping.or("clientCertificates", None, |node| {
+        client_certificates::read(node).map(Some)
+    });
+    if named.as_ref().is_some_and(Vec::is_empty) {
+        mapping.forbidden("clientCertificates", "needs serverCertificates");
+    }
     let tls = Tls {
         certificates: named?,
         min_version: min_version?,
         strict_sni: strict_sni?,
         http2: http2?,
+        client_certificates: client_certificates?,
     };
     if tls.certificates.is_empty() {
         warn_of_no_effect(&tls, mapping);
