@@ -1,9 +1,7 @@
 //! The new process's side: it takes over from the running one.
 
-use std::collections::HashMap;
 use std::env;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
@@ -57,12 +55,15 @@ impl Predecessor {
 
     fn sockets(&mut self) -> io::Result<Inherited> {
         self.link.send(&Message::TakeOver)?;
-        let mut listeners: HashMap<SocketAddr, TcpListener> = HashMap::new();
+        let mut sockets = Sockets::default();
         let mut door = None;
         loop {
             match self.link.receive()? {
                 Message::Socket(Role::Listener(address) | Role::Admin(address)) => {
-                    listeners.insert(address, TcpListener::from(self.link.socket()?));
+                    sockets.inherit(address, self.link.socket()?.into());
+                }
+                Message::Socket(Role::AdminAt(path)) => {
+                    sockets.inherit_unix(path, self.link.socket()?.into());
                 }
                 Message::Socket(Role::Upgrade) => {
                     door = Some((self.path.clone(), self.link.socket()?));
@@ -72,10 +73,7 @@ impl Predecessor {
                 other => return Err(io::Error::other(format!("unexpected {other:?}"))),
             }
         }
-        Ok(Inherited {
-            sockets: Sockets::inherited(listeners.into_iter()),
-            door,
-        })
+        Ok(Inherited { sockets, door })
     }
 
     /// Says that we end, and why.

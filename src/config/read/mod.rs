@@ -5,6 +5,7 @@
 //! references) sits where their list is read.
 
 mod addresses;
+mod admin;
 mod certificate;
 mod condition;
 mod defaults;
@@ -17,11 +18,10 @@ mod tls;
 mod tunnel;
 
 use std::collections::HashSet;
-use std::net::SocketAddr;
 
 use serde_json::Value;
 
-use self::addresses::{Addresses, Families};
+use self::addresses::Addresses;
 use super::file::{AccessLog, Action, Admin, Certificate, File, ForwardingRule, TargetGroup};
 use super::tree::{Mapping, Node};
 use super::unique::Unique;
@@ -35,15 +35,20 @@ const KEYS: &[&str] = &[
     "targetGroups",
 ];
 
-const ADMIN_KEYS: &[&str] = &["listen"];
 const ACCESS_LOG_KEYS: &[&str] = &["path"];
+
+/// Only `admin` of a file, whatever else is in it.
+pub(super) fn only_admin(top: &Node) -> Option<Admin> {
+    let mapping = top.mapping(KEYS)?;
+    admin::read(&mapping, &mut Addresses::default())
+}
 
 /// The whole file.
 pub(super) fn file(top: &Node) -> Option<File> {
     let mapping = top.mapping(KEYS)?;
     let mut addresses = Addresses::default();
     let server = server::read(&mapping);
-    let admin = admin(&mapping, &mut addresses);
+    let admin = admin::read(&mapping, &mut addresses);
     let access_log = access_log(&mapping);
     let certificates = certificates(&mapping);
     let forwarding_rules = forwarding_rules(&mapping, &mut addresses);
@@ -59,24 +64,6 @@ pub(super) fn file(top: &Node) -> Option<File> {
     warn_of_unused_certificates(&file, &mapping);
     warn_of_unused_groups(&file, &mapping);
     Some(file)
-}
-
-fn admin(top: &Mapping, addresses: &mut Addresses) -> Option<Admin> {
-    let mapping = top.section("admin", ADMIN_KEYS)?;
-    let listen = mapping.or("listen", defaults::ADMIN_LISTEN, admin_address)?;
-    let families = Families::of(listen, true);
-    addresses.enter(listen, families, "admin.listen", &mapping, "listen");
-    Some(Admin { listen })
-}
-
-fn admin_address(node: &Node) -> Option<SocketAddr> {
-    let address = node.socket_address()?;
-    if !address.ip().is_loopback() {
-        return node.problem(
-            "must be a loopback address: others are not supported yet, for want of authentication",
-        );
-    }
-    Some(address)
 }
 
 fn access_log(top: &Mapping) -> Option<AccessLog> {
@@ -194,7 +181,7 @@ mod tests {
             server::KEYS,
             server::DRAIN_KEYS,
             server::UPGRADE_KEYS,
-            ADMIN_KEYS,
+            admin::KEYS,
             ACCESS_LOG_KEYS,
             forwarding_rule::KEYS,
             forwarding_rule::PROXY_PROTOCOL_KEYS,
