@@ -3,26 +3,28 @@
 //! A reload reads, checks and builds the whole of the new configuration before anything of the old is touched; where that fails
 //! nothing has changed. Tunnels are left alone, but for those whose target is gone or is to be emptied: they are evicted, slowly.
 
+mod decision;
+mod sockets;
+
 use std::collections::HashMap;
-use std::fmt::Display;
-use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::admin::{Admin, Socket};
-use crate::config::file::{self, AdminAddress, File};
+use crate::admin::Admin;
+use crate::config::file::{self, File};
 use crate::config::problem::{Problem, Problems};
 use crate::config::{self, Loaded};
 use crate::drain::{Drain, Eviction, Evictions, Gauges, TargetId};
 use crate::limits;
 use crate::listener::{ForwardingRule, Listeners, Plan, Sockets, TargetGroups, Tickets, Tls};
-use crate::target_group::{Change, Fleet, Overrides, TargetGroup};
+use crate::target_group::{Fleet, Overrides, TargetGroup};
 use crate::telemetry::CloseReason;
 use crate::telemetry::access_log::{AccessLog, Output};
 use crate::telemetry::metrics::Metrics;
 use crate::upgrade::Generations;
+use sockets::NewSockets;
 
 /// What serves now.
 pub struct Running {
@@ -250,30 +252,6 @@ impl Running {
         Ok(())
     }
 
-    /// Changes what is decided about a target, until the next reload; false if there is no such target. Errors: why it could not
-    /// be applied.
-    pub fn decide(&self, group: &str, target: SocketAddr, change: Change) -> Result<bool, String> {
-        let mut overrides = lock(&self.overrides);
-        let file = self.file();
-        let is_it = |(of, found): (&file::TargetGroup, &file::Target)| {
-            of.name == group && found.address == target
-        };
-        if !targets(&file.target_groups).any(is_it) {
-            return Ok(false);
-        }
-        let mut decided = overrides.clone();
-        decided.change(group, target, change);
-        let groups = decided.applied_to(&file.target_groups);
-        let lines = |problems: Vec<Problem>| {
-            let lines: Vec<String> = problems.iter().map(Problem::to_string).collect();
-            lines.join("; ")
-        };
-        self.apply(&file, &groups, HashMap::new()).map_err(lines)?;
-        self.evict(&file, &groups, &groups);
-        *overrides = decided;
-        Ok(true)
-    }
-
     /// Puts the rules and the target groups of a configuration in place.
     fn apply(
         &self,
@@ -360,71 +338,12 @@ fn id(group: &file::TargetGroup, target: &file::Target) -> TargetId {
     (group.name.clone(), target.address)
 }
 
-/// Sockets for the addresses that are not listened on yet.
-struct NewSockets {
-    listeners: HashMap<SocketAddr, TcpListener>,
-    admin: Option<(AdminAddress, Socket)>,
-}
-
-impl NewSockets {
-    fn listen(
-        file: &File,
-        running: Option<&Running>,
-        sockets: &mut Sockets,
-    ) -> Result<Self, Vec<Problem>> {
-        let mut problems = Vec::new();
-        let listen = &file.admin.listen;
-        let moves = running.is_none_or(|now| now.admin.address() != *listen);
-        let admin = moves.then(|| admin_socket(&file.admin, sockets));
-        let admin = match admin.transpose() {
-            Ok(socket) => socket.map(|socket| (listen.clone(), socket)),
-            Err(error) => {
-                problems.push(cannot_listen("admin.listen", listen, &error));
-                None
-            }
-        };
-        let mut listen = |path: &str, address, v6_only| match sockets.listen(address, v6_only) {
-            Ok(socket) => Some((address, socket)),
-            Err(error) => {
-                problems.push(cannot_listen(path, &address, &error));
-                None
-            }
-        };
-        let is_new = |address: &SocketAddr| running.is_none_or(|now| !now.listeners.has(address));
-        let places = file.forwarding_rules.iter().enumerate();
-        let new = places.filter(|(_, rule)| is_new(&rule.listen));
-        let listeners = new
-            .filter_map(|(place, rule)| listen(&path_of(place), rule.listen, rule.v6_only))
-            .collect();
-        if problems.is_empty() {
-            Ok(NewSockets { listeners, admin })
-        } else {
-            Err(problems)
-        }
-    }
-}
-
 fn path_of(forwarding_rule: usize) -> String {
     format!("forwardingRules[{forwarding_rule}]")
 }
 
-fn admin_socket(admin: &file::Admin, sockets: &mut Sockets) -> io::Result<Socket> {
-    match &admin.listen {
-        AdminAddress::Tcp(address) => sockets.listen(*address, true).map(Socket::Tcp),
-        AdminAddress::Unix(path) => sockets.listen_unix(path, admin.mode).map(Socket::Unix),
-    }
-}
-
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn cannot_listen(path: &str, address: &impl Display, error: &io::Error) -> Problem {
-    let hint = match error.kind() {
-        io::ErrorKind::PermissionDenied => "; a port below 1024 needs CAP_NET_BIND_SERVICE",
-        _ => "",
-    };
-    problem(path, format!("cannot listen on {address}: {error}{hint}"))
 }
 
 /// How many connections may be open. More than the open files allow are as many as the operator wants to try.
