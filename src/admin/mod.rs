@@ -47,6 +47,8 @@ pub struct Admin {
     started: OnceLock<(Handle, Weak<Running>)>,
     orders: OnceLock<mpsc::Sender<Asked>>,
     held: AtomicBool,
+    /// Whether the socket's file goes with this process.
+    is_ours: AtomicBool,
     /// A drain was asked for.
     is_draining: AtomicBool,
     room: Arc<Semaphore>,
@@ -67,6 +69,7 @@ impl Admin {
             started: OnceLock::new(),
             orders: OnceLock::new(),
             held: AtomicBool::new(false),
+            is_ours: AtomicBool::new(true),
             is_draining: AtomicBool::new(false),
             room: Arc::new(Semaphore::new(MOST_CONNECTIONS)),
             door: Mutex::new(Door {
@@ -102,6 +105,7 @@ impl Admin {
     /// Answers nothing at the start, but when it is told to resume.
     pub fn hold(&self) {
         self.held.store(true, SeqCst);
+        self.is_ours.store(false, SeqCst);
     }
 
     /// Whether everything is there for answering.
@@ -159,7 +163,7 @@ impl Admin {
     /// Takes the socket out of the way of the next process, if this one has it.
     pub fn remove(&self) {
         let door = self.lock();
-        if door.socket.is_some() {
+        if door.socket.is_some() && self.is_ours.load(SeqCst) {
             remove(&door.address);
         }
     }
@@ -172,6 +176,7 @@ impl Admin {
         let Some(running) = running.upgrade() else {
             return;
         };
+        self.is_ours.store(true, SeqCst);
         let mut door = self.lock();
         door.closing = CancellationToken::new();
         let (closing, room) = (door.closing.clone(), Arc::clone(&self.room));
