@@ -3,14 +3,20 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand};
+use clap::{ArgGroup, Args, Parser, Subcommand};
 
 /// An application load balancer for long-lived WebSocket connections.
 #[derive(Debug, Parser)]
 #[command(name = "culvert", version, about)]
 pub struct Arguments {
     /// The configuration file
-    #[arg(short, long, value_name = "FILE", default_value = "conf/culvert.yaml")]
+    #[arg(
+        short,
+        long,
+        value_name = "FILE",
+        default_value = "conf/culvert.yaml",
+        global = true
+    )]
     pub conf: PathBuf,
 
     /// Check the configuration and exit: 0 if it is valid, 1 with every problem on standard error if not
@@ -47,6 +53,24 @@ pub enum Command {
         socket: Option<PathBuf>,
     },
 
+    /// Show what the running process serves with, and how it fares
+    Status(Reached),
+
+    /// List the open tunnels, the oldest first
+    Tunnels(Tunnels),
+
+    /// End tunnels, with a Close frame to both sides
+    Kill(Kill),
+
+    /// Have the running process drain and end, as SIGTERM does
+    Drain(Reached),
+
+    /// Have the running process read its configuration again; 1 with every problem if it is rejected
+    Reload(Reached),
+
+    /// Show what would become of a request, and why
+    Explain(Explain),
+
     /// Start a program that does not belong to us
     #[command(hide = true)]
     Launch {
@@ -54,4 +78,127 @@ pub enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
         program: Vec<OsString>,
     },
+}
+
+/// Where the running process is heard, and how to show what it says.
+#[derive(Debug, Args)]
+pub struct Reached {
+    /// Its admin address, http://HOST:PORT or unix:PATH; without it the one in the configuration file
+    #[arg(long, value_name = "ADDRESS")]
+    pub admin: Option<String>,
+
+    /// The file with its token; without it admin.tokenFile of the configuration file
+    #[arg(long, value_name = "PATH")]
+    pub token_file: Option<PathBuf>,
+
+    /// JSON, as the API gives it
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Which tunnels: those of which all is true.
+#[derive(Debug, Args)]
+pub struct Filter {
+    /// The tunnel with this trackingId
+    #[arg(value_name = "ID")]
+    pub id: Option<String>,
+
+    /// Those of a forwarding rule
+    #[arg(long, value_name = "NAME")]
+    pub rule: Option<String>,
+
+    /// Those to a target group
+    #[arg(long, value_name = "NAME")]
+    pub group: Option<String>,
+
+    /// Those to a target
+    #[arg(long, value_name = "IP:PORT")]
+    pub target: Option<String>,
+
+    /// Those of a client, or of a block of addresses: 10.0.0.0/8
+    #[arg(long, value_name = "IP")]
+    pub client: Option<String>,
+
+    /// Those that have been open for so long: 90s, 1h
+    #[arg(long, value_name = "DURATION")]
+    pub min_age: Option<String>,
+}
+
+/// `tunnels`
+#[derive(Debug, Args)]
+pub struct Tunnels {
+    /// Which ones.
+    #[command(flatten)]
+    pub filter: Filter,
+
+    /// How many at most
+    #[arg(long, default_value_t = 100, value_parser = at_least_one)]
+    pub limit: usize,
+
+    /// Where the process is.
+    #[command(flatten)]
+    pub reached: Reached,
+}
+
+/// `kill`
+#[derive(Debug, Args)]
+#[command(group(ArgGroup::new("which").required(true).multiple(true)
+    .args(["id", "rule", "group", "target", "client", "min_age"])))]
+pub struct Kill {
+    /// Which ones; something must be said.
+    #[command(flatten)]
+    pub filter: Filter,
+
+    /// The code of the Close frames; 1008 by default
+    #[arg(long)]
+    pub code: Option<u16>,
+
+    /// The text in the Close frames, at most 123 bytes
+    #[arg(long)]
+    pub text: Option<String>,
+
+    /// Where the process is.
+    #[command(flatten)]
+    pub reached: Reached,
+}
+
+/// `explain`
+#[derive(Debug, Args)]
+pub struct Explain {
+    /// The path with its query, or a URL
+    #[arg(value_name = "URL")]
+    pub target: String,
+
+    /// The method
+    #[arg(short = 'X', long, default_value = "GET")]
+    pub method: String,
+
+    /// A header, "NAME: VALUE"; may be given several times
+    #[arg(short = 'H', long = "header", value_name = "HEADER")]
+    pub headers: Vec<String>,
+
+    /// The headers of a WebSocket handshake, too
+    #[arg(short, long)]
+    pub websocket: bool,
+
+    /// The client's address; 127.0.0.1 by default
+    #[arg(long, value_name = "IP")]
+    pub client: Option<String>,
+
+    /// The forwarding rule, where there are several
+    #[arg(long, value_name = "NAME")]
+    pub rule: Option<String>,
+
+    /// The request comes over TLS; https:// and wss:// say so as well
+    #[arg(long)]
+    pub tls: bool,
+
+    /// Where the process is.
+    #[command(flatten)]
+    pub reached: Reached,
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    let number = text.parse().ok().filter(|number| *number > 0);
+    number.ok_or_else(|| "must be an integer of at least 1".to_owned())
 }

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use culvert::cli::{Arguments, Command};
 use culvert::config::{self, Loaded};
-use culvert::{daemon, demo, server, upgrade};
+use culvert::{commands, daemon, demo, server, upgrade};
 
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
@@ -28,7 +28,12 @@ fn run(arguments: &Arguments) -> Result<(), String> {
     match &arguments.command {
         Some(Command::Demo) => return demo::run(),
         Some(Command::Launch { program }) => return upgrade::launch(program),
-        Some(Command::Upgrade { .. }) | None => {}
+        Some(command) => {
+            if let Some(answer) = commands::run(command, &arguments.conf) {
+                return print(&answer?);
+            }
+        }
+        None => {}
     }
     let name = arguments.conf.display().to_string();
     let Loaded { file, warnings } =
@@ -50,6 +55,15 @@ fn run(arguments: &Arguments) -> Result<(), String> {
         return daemon::start(&file).map_err(|why| format!("{name}: {why}"));
     }
     server::serve(Some(&arguments.conf), file, arguments.upgrade)
+}
+
+/// Prints an answer, unless whoever reads it has gone.
+fn print(answer: &str) -> Result<(), String> {
+    let printed = writeln!(std::io::stdout(), "{answer}");
+    match printed {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.to_string()),
+        _ => Ok(()),
+    }
 }
 
 /// Diagnostics go to standard error, the access log alone to standard output. What Pingora says of single exchanges is in

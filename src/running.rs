@@ -3,27 +3,29 @@
 //! A reload reads, checks and builds the whole of the new configuration before anything of the old is touched; where that fails
 //! nothing has changed. Tunnels are left alone, but for those whose target is gone or is to be emptied: they are evicted, slowly.
 
+mod decision;
 mod renewal;
+mod sockets;
 
 use std::collections::HashMap;
-use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
 
-use crate::admin::{Admin, View};
+use crate::admin::Admin;
 use crate::config::file::{self, File};
 use crate::config::problem::{Problem, Problems};
 use crate::config::{self, Loaded};
 use crate::drain::{Drain, Eviction, Evictions, Gauges, TargetId};
 use crate::limits;
 use crate::listener::{ForwardingRule, Listeners, Plan, Sockets, TargetGroups, Tickets};
-use crate::target_group::Fleet;
+use crate::target_group::{Fleet, Overrides, TargetGroup};
 use crate::telemetry::CloseReason;
 use crate::telemetry::access_log::{AccessLog, Output};
 use crate::telemetry::metrics::Metrics;
 use crate::upgrade::Generations;
+use sockets::NewSockets;
 
 /// What serves now.
 pub struct Running {
@@ -49,6 +51,29 @@ pub struct Running {
     file: Mutex<Arc<File>>,
     /// What is wrong with files on disk, and was told.
     faults: Mutex<Vec<String>>,
+    snapshot: Mutex<Snapshot>,
+    /// Held while anything is changed.
+    overrides: Mutex<Overrides>,
+    last_reload: Mutex<Option<Reload>>,
+    started: Instant,
+}
+
+/// What was built from the configuration and the overrides.
+#[derive(Default, Clone)]
+pub struct Snapshot {
+    /// The forwarding rules, as written.
+    pub rules: Vec<Arc<ForwardingRule>>,
+    /// The target groups, as written.
+    pub groups: Vec<Arc<TargetGroup>>,
+}
+
+/// How a reload ended.
+#[derive(Debug, Clone)]
+pub struct Reload {
+    /// When.
+    pub at: SystemTime,
+    /// What was wrong; nothing where the configuration was applied.
+    pub problems: Vec<String>,
 }
 
 impl Running {
@@ -76,15 +101,11 @@ impl Running {
         let threads = file.server.threads;
         let listeners = Listeners::new(Arc::clone(&drain), log.clone(), threads)
             .map_err(|error| one(problem("server.threads", error)))?;
-        let view = View {
-            metrics: Arc::clone(&metrics),
-            drain: Arc::clone(&drain),
-        };
         let (address, socket) = new.admin.ok_or_else(Vec::new)?;
         let running = Running {
             fleet: Fleet::new(Arc::clone(&metrics)),
             listeners: Arc::new(listeners),
-            admin: Admin::new(address, socket, view),
+            admin: Admin::new(address, socket),
             evictions: Evictions::new(Arc::clone(&drain.tunnels)),
             generations: Generations::new(Arc::clone(&metrics)),
             drain,
@@ -94,16 +115,40 @@ impl Running {
             path: path.map(Path::to_owned),
             file: Mutex::new(Arc::new(file)),
             faults: Mutex::default(),
+            snapshot: Mutex::default(),
+            overrides: Mutex::default(),
+            last_reload: Mutex::default(),
+            started: Instant::now(),
         };
-        running.apply(&running.file(), new.listeners)?;
+        let file = running.file();
+        running.apply(&file, &file.target_groups, new.listeners)?;
         running.metrics.configured();
         Ok(running)
     }
 
     /// The configuration that is applied.
     pub fn file(&self) -> Arc<File> {
-        let file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(&file)
+        Arc::clone(&lock(&self.file))
+    }
+
+    /// What requests are served with.
+    pub fn snapshot(&self) -> Snapshot {
+        lock(&self.snapshot).clone()
+    }
+
+    /// What an operator has decided over the configuration.
+    pub fn overrides(&self) -> Overrides {
+        lock(&self.overrides).clone()
+    }
+
+    /// How the last reload ended.
+    pub fn last_reload(&self) -> Option<Reload> {
+        lock(&self.last_reload).clone()
+    }
+
+    /// How long it has been there.
+    pub fn uptime(&self) -> Duration {
+        self.started.elapsed()
     }
 
     /// The configuration's path.
@@ -134,6 +179,11 @@ impl Running {
         self.admin.resume();
     }
 
+    /// Takes away what is only of use while this process runs.
+    pub fn end(&self) {
+        self.admin.remove();
+    }
+
     /// Gives up the sockets, and checks no health any more: both are another process's.
     pub fn leave(&self) {
         self.listeners.close();
@@ -145,6 +195,11 @@ impl Running {
     pub fn reload(&self) -> Result<(), String> {
         let result = self.try_reload();
         self.metrics.reloaded(result.is_ok());
+        let problems = result.as_ref().err().map_or("", String::as_str);
+        *lock(&self.last_reload) = Some(Reload {
+            at: SystemTime::now(),
+            problems: problems.lines().map(str::to_owned).collect(),
+        });
         match &result {
             Ok(()) => log::info!("reload: the configuration is applied"),
             Err(problems) => {
@@ -185,41 +240,52 @@ impl Running {
         let output = moves.then(|| output(&file)).transpose();
         let (new, output) = both(new, output)?;
         warn_of_what_stays(before, &file);
-        self.apply(&file, new.listeners)?;
+        let mut overrides = lock(&self.overrides);
+        self.apply(&file, &file.target_groups, new.listeners)?;
         if let Some((address, socket)) = new.admin {
             self.admin.change(address, socket);
+        } else if let Err(error) = self.admin.set_mode(file.admin.mode) {
+            log::error!("reload: admin.mode: {error}");
         }
         if let Some(output) = output {
             self.log.switch(output);
         }
-        self.evict(before, &file);
+        self.evict(&file, &before.target_groups, &file.target_groups);
+        if overrides.count() > 0 {
+            let count = overrides.count();
+            log::info!("reload: what was set over the admin address for {count} targets is over");
+        }
+        *overrides = Overrides::default();
         self.keep(file);
         Ok(())
     }
 
     fn keep(&self, file: File) {
-        *self.file.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(file);
+        *lock(&self.file) = Arc::new(file);
     }
 
     /// Puts the rules and the target groups of a configuration in place.
     fn apply(
         &self,
         file: &File,
+        groups: &[file::TargetGroup],
         mut sockets: HashMap<SocketAddr, TcpListener>,
     ) -> Result<(), Vec<Problem>> {
         // What may fail comes first: after it everything changes.
         let tls = self.all_tls(file)?;
-        let groups = self.fleet.build(&file.target_groups);
-        let groups: TargetGroups = groups
-            .into_iter()
-            .map(|group| (group.name.to_string(), group))
+        let groups = self.fleet.build(groups);
+        let by_name: TargetGroups = groups
+            .iter()
+            .map(|group| (group.name.to_string(), Arc::clone(group)))
             .collect();
         let mut plan = Plan::new();
         for ((place, rule), tls) in file.forwarding_rules.iter().enumerate().zip(tls) {
-            let built = ForwardingRule::build(rule, &groups, tls, &self.metrics)
+            let built = ForwardingRule::build(rule, &by_name, tls, &self.metrics)
                 .map_err(|word| unusable(place, word))?;
             plan.push((Arc::new(built), sockets.remove(&rule.listen)));
         }
+        let rules = plan.iter().map(|(rule, _)| Arc::clone(rule)).collect();
+        *lock(&self.snapshot) = Snapshot { rules, groups };
         self.listeners.limit(most_connections(file));
         self.listeners.change(plan);
         self.use_files(file);
@@ -228,8 +294,8 @@ impl Running {
     }
 
     /// Empties the targets that are gone, and those whose maintenance asks for it.
-    fn evict(&self, before: &File, now: &File) {
-        let deadline = now.server.drain.deadline;
+    fn evict(&self, file: &File, before: &[file::TargetGroup], now: &[file::TargetGroup]) {
+        let deadline = file.server.drain.deadline;
         let mut wanted: HashMap<TargetId, Eviction> =
             self.evictions.removed().into_iter().collect();
         for (group, target) in targets(before) {
@@ -256,8 +322,10 @@ impl Running {
     }
 }
 
-fn targets(file: &File) -> impl Iterator<Item = (&file::TargetGroup, &file::Target)> {
-    let groups = file.target_groups.iter();
+fn targets(
+    groups: &[file::TargetGroup],
+) -> impl Iterator<Item = (&file::TargetGroup, &file::Target)> {
+    let groups = groups.iter();
     groups.flat_map(|group| group.targets.iter().map(move |target| (group, target)))
 }
 
@@ -265,55 +333,12 @@ fn id(group: &file::TargetGroup, target: &file::Target) -> TargetId {
     (group.name.clone(), target.address)
 }
 
-/// Sockets for the addresses that are not listened on yet.
-struct NewSockets {
-    listeners: HashMap<SocketAddr, TcpListener>,
-    admin: Option<(SocketAddr, TcpListener)>,
-}
-
-impl NewSockets {
-    fn listen(
-        file: &File,
-        running: Option<&Running>,
-        sockets: &mut Sockets,
-    ) -> Result<Self, Vec<Problem>> {
-        let mut problems = Vec::new();
-        let mut listen = |path: &str, address, v6_only| match sockets.listen(address, v6_only) {
-            Ok(socket) => Some((address, socket)),
-            Err(error) => {
-                problems.push(cannot_listen(path, address, &error));
-                None
-            }
-        };
-        let moves = running.is_none_or(|now| now.admin.address() != file.admin.listen);
-        let admin = match moves {
-            true => listen("admin.listen", file.admin.listen, true),
-            false => None,
-        };
-        let is_new = |address: &SocketAddr| running.is_none_or(|now| !now.listeners.has(address));
-        let places = file.forwarding_rules.iter().enumerate();
-        let new = places.filter(|(_, rule)| is_new(&rule.listen));
-        let listeners = new
-            .filter_map(|(place, rule)| listen(&path_of(place), rule.listen, rule.v6_only))
-            .collect();
-        if problems.is_empty() {
-            Ok(NewSockets { listeners, admin })
-        } else {
-            Err(problems)
-        }
-    }
-}
-
 fn path_of(forwarding_rule: usize) -> String {
     format!("forwardingRules[{forwarding_rule}]")
 }
 
-fn cannot_listen(path: &str, address: SocketAddr, error: &io::Error) -> Problem {
-    let hint = match error.kind() {
-        io::ErrorKind::PermissionDenied => "; a port below 1024 needs CAP_NET_BIND_SERVICE",
-        _ => "",
-    };
-    problem(path, format!("cannot listen on {address}: {error}{hint}"))
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// How many connections may be open. More than the open files allow are as many as the operator wants to try.

@@ -126,7 +126,7 @@ struct Pages(Arc<Running>);
 #[async_trait]
 impl BackgroundService for Pages {
     async fn start(&self, _: ShutdownWatch) {
-        self.0.admin.start();
+        self.0.admin.start(&self.0);
         std::future::pending().await
     }
 }

@@ -1,4 +1,4 @@
-//! What each signal means.
+//! What each signal means; some orders can be given over the admin address as well.
 //!
 //! | signal | order |
 //! |---|---|
@@ -11,6 +11,7 @@
 use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{mpsc, oneshot};
 
 /// What a signal asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +41,19 @@ impl Order {
     }
 }
 
+/// An order that was not given by a signal, and where to tell what became of it. It is not told where the order is not carried
+/// out now.
+#[derive(Debug)]
+pub struct Asked {
+    /// The order.
+    pub order: Order,
+    /// Where the outcome goes.
+    pub outcome: Outcome,
+}
+
+/// Where it is told that an order was carried out, or why it was not.
+pub type Outcome = oneshot::Sender<Result<(), String>>;
+
 /// From here on SIGHUP and SIGUSR1 do not end the process.
 pub fn ignore() -> io::Result<()> {
     for kind in [SignalKind::hangup(), SignalKind::user_defined1()] {
@@ -49,8 +63,11 @@ pub fn ignore() -> io::Result<()> {
     Ok(())
 }
 
-/// The signals as they come.
+/// The orders as they come.
 pub struct Signals {
+    sender: mpsc::Sender<Asked>,
+    asked: mpsc::Receiver<Asked>,
+    outcome: Option<Outcome>,
     terminate: Signal,
     interrupt: Signal,
     hangup: Signal,
@@ -61,7 +78,11 @@ pub struct Signals {
 impl Signals {
     /// From here on signals are orders and end nothing by themselves.
     pub fn install() -> io::Result<Self> {
+        let (sender, asked) = mpsc::channel(1);
         Ok(Signals {
+            sender,
+            asked,
+            outcome: None,
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hangup: signal(SignalKind::hangup())?,
@@ -70,9 +91,24 @@ impl Signals {
         })
     }
 
+    /// Where orders can be given without a signal.
+    pub fn sender(&self) -> mpsc::Sender<Asked> {
+        self.sender.clone()
+    }
+
+    /// Where the outcome of the last order goes, if somebody waits for it.
+    pub fn outcome(&mut self) -> Option<Outcome> {
+        self.outcome.take()
+    }
+
     /// The next order.
     pub async fn next(&mut self) -> Order {
+        self.outcome = None;
         tokio::select! {
+            Some(asked) = self.asked.recv() => {
+                self.outcome = Some(asked.outcome);
+                asked.order
+            }
             _ = self.interrupt.recv() => Order::Exit,
             _ = self.terminate.recv() => Order::Drain,
             _ = self.hangup.recv() => Order::Reload,

@@ -17,7 +17,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::daemon;
 use crate::running::Running;
-use crate::signals::{Order, Signals};
+use crate::signals::{Order, Outcome, Signals};
 use crate::supervisor;
 use crate::telemetry::CloseReason;
 use crate::upgrade::{
@@ -69,6 +69,7 @@ impl Steward {
         inherited: Option<InheritedDoor>,
     ) -> Result<Self, String> {
         let (sender, requests) = mpsc::channel(1);
+        running.admin.obeys(signals.sender());
         let file = running.file();
         let open = |path: &Path| {
             let socket = inherited.filter(|(known, _)| known == path);
@@ -138,6 +139,7 @@ impl ShutdownSignalWatch for Steward {
         if let Some(door) = &self.door {
             door.remove();
         }
+        self.running.end();
         drop(lock(&self.pid_file).take());
         ShutdownSignal::FastShutdown
     }
@@ -183,7 +185,7 @@ impl Steward {
             Order::Drain => return End::Within(self.drain(signals).await),
             Order::Exit => return End::Within(self.stop().await),
             Order::Reopen => self.reopen(),
-            Order::Reload => self.reload(),
+            Order::Reload => self.reload(signals.outcome()),
             Order::HandOver => match self.door.as_ref().map(|door| door.successor()) {
                 Some(Some(successor)) => return self.hand_over(successor, None, signals).await,
                 Some(None) => log::error!(
@@ -197,12 +199,16 @@ impl Steward {
         End::None
     }
 
-    fn reload(&self) {
+    fn reload(&self, asked: Option<Outcome>) {
         supervisor::reloading();
-        // What is wrong is in the diagnostics.
-        self.running.reload().ok();
+        // What is wrong is in the diagnostics, too.
+        let outcome = self.running.reload();
         self.watch.look();
         supervisor::ready();
+        if let Some(asked) = asked {
+            // It may not wait any more.
+            asked.send(outcome).ok();
+        }
     }
 
     /// Takes over from the predecessor, if there is one; then whoever comes to the door is heard. The error tells why the
@@ -280,7 +286,7 @@ impl Steward {
                     log::error!("{reason}");
                 }
                 if is_to_reload {
-                    self.reload();
+                    self.reload(None);
                 }
             }
         }

@@ -5,58 +5,73 @@
 //! | `GET /metrics` | the metrics, in Prometheus' text format |
 //! | `GET /livez` | 200 while the process runs |
 //! | `GET /readyz` | 200 while new clients are welcome; 503 before the listeners accept, and from the beginning of a drain |
-//! | `/api/v1/…` | see `api` |
+//! | `/api/v1/…` | JSON; `/api/v1/openapi.json` describes it |
+//!
+//! `guard` decides who is heard; the other files are one for each thing that can be asked.
 
-mod api;
+mod denial;
+mod explain;
+mod guard;
+mod orders;
+mod query;
+mod routes;
+mod serve;
+mod socket;
+mod status;
+mod target;
+mod tunnels;
 
+use std::fs::{self, Permissions};
 use std::io;
-use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
-use axum::Router;
-use axum::extract::State;
-use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, get};
-use tokio::net::TcpListener;
 use tokio::runtime::Handle;
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use crate::drain::Drain;
-use crate::telemetry::metrics::Metrics;
+use crate::config::file::AdminAddress;
+use crate::running::Running;
+use crate::signals::{Asked, Order};
+pub use routes::document;
+use serve::{MOST_CONNECTIONS, serve};
+pub use socket::Socket;
+
+/// What the pages show.
+type View = Arc<Running>;
 
 /// What listens on the admin address. Like the other listeners it can be moved, paused and resumed.
 pub struct Admin {
-    view: View,
-    runtime: OnceLock<Handle>,
+    started: OnceLock<(Handle, Weak<Running>)>,
+    orders: OnceLock<mpsc::Sender<Asked>>,
     held: AtomicBool,
+    /// Whether the socket's file goes with this process.
+    is_ours: AtomicBool,
+    /// A drain was asked for.
+    is_draining: AtomicBool,
+    room: Arc<Semaphore>,
     door: Mutex<Door>,
 }
 
 struct Door {
-    address: SocketAddr,
+    address: AdminAddress,
     /// `None` once it was given up.
-    socket: Option<std::net::TcpListener>,
+    socket: Option<Socket>,
     closing: CancellationToken,
-}
-
-/// What the pages show.
-#[derive(Clone)]
-pub struct View {
-    /// For `/metrics`.
-    pub metrics: Arc<Metrics>,
-    /// For `/readyz` and the tunnels.
-    pub drain: Arc<Drain>,
 }
 
 impl Admin {
     /// An admin address with a socket that listens on it.
-    pub fn new(address: SocketAddr, socket: std::net::TcpListener, view: View) -> Self {
+    pub fn new(address: AdminAddress, socket: Socket) -> Self {
         Admin {
-            view,
-            runtime: OnceLock::new(),
+            started: OnceLock::new(),
+            orders: OnceLock::new(),
             held: AtomicBool::new(false),
+            is_ours: AtomicBool::new(true),
+            is_draining: AtomicBool::new(false),
+            room: Arc::new(Semaphore::new(MOST_CONNECTIONS)),
             door: Mutex::new(Door {
                 address,
                 socket: Some(socket),
@@ -66,64 +81,110 @@ impl Admin {
     }
 
     /// Begins to answer, on the present runtime; or, if it is held, when it is told to resume.
-    pub fn start(&self) {
-        if self.runtime.set(Handle::current()).is_ok() && !self.held.load(SeqCst) {
+    pub fn start(&self, running: &Arc<Running>) {
+        let started = (Handle::current(), Arc::downgrade(running));
+        if self.started.set(started).is_ok() && !self.held.load(SeqCst) {
             self.resume();
         }
+    }
+
+    /// From now on orders go here.
+    pub fn obeys(&self, orders: mpsc::Sender<Asked>) {
+        // There is one steward.
+        self.orders.set(orders).ok();
+    }
+
+    /// Gives an order; the outcome comes where it is carried out now.
+    async fn order(&self, order: Order) -> Option<oneshot::Receiver<Result<(), String>>> {
+        let (outcome, comes) = oneshot::channel();
+        let asked = Asked { order, outcome };
+        self.orders.get()?.send(asked).await.ok()?;
+        Some(comes)
     }
 
     /// Answers nothing at the start, but when it is told to resume.
     pub fn hold(&self) {
         self.held.store(true, SeqCst);
+        self.is_ours.store(false, SeqCst);
     }
 
     /// Whether everything is there for answering.
     pub fn is_started(&self) -> bool {
-        self.runtime.get().is_some()
+        self.started.get().is_some()
     }
 
     /// The address.
-    pub fn address(&self) -> SocketAddr {
-        self.lock().address
+    pub fn address(&self) -> AdminAddress {
+        self.lock().address.clone()
     }
 
-    /// A copy of the socket, for another process.
-    pub fn socket(&self) -> io::Result<std::net::TcpListener> {
-        self.lock().copy()
+    /// The address and a copy of the socket, for another process.
+    pub fn socket(&self) -> io::Result<(AdminAddress, Socket)> {
+        let door = self.lock();
+        Ok((door.address.clone(), door.copy()?))
     }
 
     /// Moves to another address.
-    pub fn change(&self, address: SocketAddr, socket: std::net::TcpListener) {
+    pub fn change(&self, address: AdminAddress, socket: Socket) {
         let mut door = self.lock();
         door.closing.cancel();
-        (door.address, door.socket) = (address, Some(socket));
+        let before = std::mem::replace(&mut door.address, address);
+        door.socket = Some(socket);
         drop(door);
+        remove(&before);
         self.resume();
     }
 
-    /// Stops accepting; whoever shares the socket accepts.
+    /// Who may use it, if it is a Unix socket.
+    pub fn set_mode(&self, mode: u32) -> io::Result<()> {
+        match self.address() {
+            AdminAddress::Tcp(_) => Ok(()),
+            AdminAddress::Unix(path) => fs::set_permissions(path, Permissions::from_mode(mode)),
+        }
+    }
+
+    /// Stops accepting; whoever shares the socket accepts. What was asked is answered.
     pub fn pause(&self) {
         self.lock().closing.cancel();
     }
 
-    /// Stops accepting, and gives the socket up.
+    /// Stops accepting, and gives the socket up: it is another process's, unless that has another.
     pub fn close(&self) {
         self.pause();
-        self.lock().socket = None;
+        let mut door = self.lock();
+        door.socket = None;
+        if let AdminAddress::Unix(path) = &door.address
+            && UnixStream::connect(path).is_err()
+        {
+            remove(&door.address);
+        }
+    }
+
+    /// Takes the socket out of the way of the next process, if this one has it.
+    pub fn remove(&self) {
+        let door = self.lock();
+        if door.socket.is_some() && self.is_ours.load(SeqCst) {
+            remove(&door.address);
+        }
     }
 
     /// Accepts again.
     pub fn resume(&self) {
-        let Some(runtime) = self.runtime.get() else {
+        let Some((runtime, running)) = self.started.get() else {
             return;
         };
+        let Some(running) = running.upgrade() else {
+            return;
+        };
+        self.is_ours.store(true, SeqCst);
         let mut door = self.lock();
         door.closing = CancellationToken::new();
-        let (closing, view) = (door.closing.clone(), self.view.clone());
-        match door.copy() {
-            Ok(socket) => drop(runtime.spawn(async move {
-                closing.run_until_cancelled(serve(socket, view)).await;
-            })),
+        let (closing, room) = (door.closing.clone(), Arc::clone(&self.room));
+        let _entered = runtime.enter();
+        match door.copy().and_then(Socket::listen) {
+            Ok(socket) => {
+                runtime.spawn(serve(socket, room, closing, routes::router(running)));
+            }
             Err(error) => log::error!("the admin address is not served: {error}"),
         }
     }
@@ -134,48 +195,16 @@ impl Admin {
 }
 
 impl Door {
-    fn copy(&self) -> io::Result<std::net::TcpListener> {
+    fn copy(&self) -> io::Result<Socket> {
         let gone = || io::Error::other("the socket was given up");
-        self.socket.as_ref().ok_or_else(gone)?.try_clone()
+        self.socket.as_ref().ok_or_else(gone)?.copy()
     }
 }
 
-async fn serve(socket: std::net::TcpListener, view: View) {
-    let served = match TcpListener::from_std(socket) {
-        Ok(socket) => axum::serve(socket, routes(view)).await,
-        Err(error) => Err(error),
-    };
-    if let Err(error) = served {
-        log::error!("the admin address is not served: {error}");
+fn remove(address: &AdminAddress) {
+    if let AdminAddress::Unix(path) = address
+        && let Err(error) = fs::remove_file(path)
+    {
+        log::debug!("admin.listen: {}: {error}", path.display());
     }
-}
-
-fn routes(view: View) -> Router {
-    Router::new()
-        .route("/metrics", get(metrics))
-        .route("/livez", get("alive\n"))
-        .route("/readyz", get(readyz))
-        .route("/api/v1/status", get(api::status))
-        .route("/api/v1/tunnels", get(api::tunnels))
-        .route("/api/v1/tunnels/{id}", delete(api::kill))
-        .with_state(view)
-}
-
-async fn metrics(State(view): State<View>) -> Response {
-    match view.metrics.text() {
-        Ok(text) => ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response(),
-        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
-    }
-}
-
-async fn readyz(State(view): State<View>) -> (StatusCode, &'static str) {
-    if view.drain.is_ready() {
-        return (StatusCode::OK, "ready\n");
-    }
-    let why = if view.drain.has_begun() {
-        "draining\n"
-    } else {
-        "not listening yet\n"
-    };
-    (StatusCode::SERVICE_UNAVAILABLE, why)
 }

@@ -7,6 +7,7 @@
 use std::fs;
 use std::io::{self, Read};
 use std::path::Path;
+use std::time::Duration;
 
 mod document;
 pub mod file;
@@ -21,6 +22,7 @@ mod units;
 mod words;
 
 use problem::{Problem, Problems};
+use serde_json::Value;
 use tree::{Findings, Node};
 
 /// The largest file that is read.
@@ -37,25 +39,26 @@ pub struct Loaded {
 
 /// Reads the file at `path`, which messages show as it is given here.
 pub fn load(path: &Path) -> Result<Loaded, Problems> {
+    parse(&path.display().to_string(), &read_text(path)?)
+}
+
+/// Reads only `admin` of the file at `path`; what is wrong elsewhere does not matter.
+pub fn load_admin(path: &Path) -> Result<file::Admin, Problems> {
     let name = path.display().to_string();
-    let bytes = read_bounded(path)
-        .map_err(|error| Problems::whole_file(&name, format!("cannot be read: {error}")))?;
-    check_size(&name, &bytes)?;
-    let text = String::from_utf8(bytes)
-        .map_err(|error| Problems::whole_file(&name, error.utf8_error().to_string()))?;
-    parse(&name, &text)
+    let top = parse_tree(&name, &read_text(path)?)?;
+    let (admin, problems, _) = read_with(&top, read::only_admin);
+    let is_here = |problem: &Problem| problem.path.starts_with("admin") || problem.path.is_empty();
+    let problems = problems.into_iter().filter(is_here).collect();
+    admin.ok_or(Problems {
+        file: name,
+        problems,
+    })
 }
 
 /// Reads `text`, which messages call the file `name`.
 pub fn parse(name: &str, text: &str) -> Result<Loaded, Problems> {
-    check_size(name, text.as_bytes())?;
-    let top = document::parse(text).map_err(|error| Problems::whole_file(name, error))?;
-    if top.is_null() {
-        return Err(Problems::whole_file(name, "is empty"));
-    }
-    let findings = Findings::default();
-    let file = read::file(&Node::top(&top, &findings));
-    let (problems, warnings) = findings.into_parts();
+    let top = parse_tree(name, text)?;
+    let (file, problems, warnings) = read_with(&top, read::file);
     match file {
         Some(file) if problems.is_empty() => Ok(Loaded { file, warnings }),
         _ => Err(Problems {
@@ -63,6 +66,42 @@ pub fn parse(name: &str, text: &str) -> Result<Loaded, Problems> {
             problems,
         }),
     }
+}
+
+fn parse_tree(name: &str, text: &str) -> Result<Value, Problems> {
+    check_size(name, text.as_bytes())?;
+    let top = document::parse(text).map_err(|error| Problems::whole_file(name, error))?;
+    match top.is_null() {
+        true => Err(Problems::whole_file(name, "is empty")),
+        false => Ok(top),
+    }
+}
+
+/// What `read` makes of a tree, with the problems and the warnings.
+fn read_with<T>(
+    top: &Value,
+    read: impl FnOnce(&Node) -> Option<T>,
+) -> (Option<T>, Vec<Problem>, Vec<Problem>) {
+    let findings = Findings::default();
+    let value = read(&Node::top(top, &findings));
+    let (problems, warnings) = findings.into_parts();
+    (value, problems, warnings)
+}
+
+fn read_text(path: &Path) -> Result<String, Problems> {
+    let name = path.display().to_string();
+    let bytes = read_bounded(path)
+        .map_err(|error| Problems::whole_file(&name, format!("cannot be read: {error}")))?;
+    check_size(&name, &bytes)?;
+    String::from_utf8(bytes)
+        .map_err(|error| Problems::whole_file(&name, error.utf8_error().to_string()))
+}
+
+/// A duration as a file may write it: `90s`, or `90000` for milliseconds. The error is what it must be.
+pub fn duration(text: &str) -> Result<Duration, &'static str> {
+    let number = text.parse::<u64>().map(Value::from);
+    let value = number.unwrap_or_else(|_| Value::from(text));
+    units::duration(&value).map_err(|reason| reason.expected())
 }
 
 /// The file's bytes, but at most one more than is allowed: a device or a pipe may have no end.
@@ -83,7 +122,7 @@ fn check_size(name: &str, bytes: &[u8]) -> Result<(), Problems> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::{Value, json};
+    use serde_json::json;
     use std::path::PathBuf;
 
     fn files_in(directory: &str) -> Vec<PathBuf> {
@@ -221,6 +260,8 @@ mod tests {
             "server",
             "admin",
             "accessLog",
+            "readOnly",
+            "hostNames",
             "certificates",
             "clientTimeout",
             "trustedProxies",

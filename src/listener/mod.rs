@@ -47,7 +47,7 @@ use limits::{Hall, House};
 pub use networks::Networks;
 use proxy_protocol::canonical;
 pub use request_rate::RequestRate;
-pub use sockets::Sockets;
+pub use sockets::{Sockets, bind_unix};
 pub use tickets::{OwnKey, Tickets};
 pub use tls::Tls;
 
@@ -187,6 +187,14 @@ impl Listeners {
             Ok((*address, listener.socket.try_clone()?))
         };
         open.iter().map(copy).collect()
+    }
+
+    /// The forwarding rules that are in force, in the order of their addresses.
+    pub fn rules(&self) -> Vec<Arc<ForwardingRule>> {
+        let open = self.lock();
+        open.values()
+            .map(|listener| listener.rule.load_full())
+            .collect()
     }
 
     /// Stops accepting. The sockets stay: whoever shares them accepts.

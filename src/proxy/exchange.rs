@@ -112,7 +112,7 @@ impl Exchange {
             },
             method: head.method.as_str().to_owned(),
             host: String::from_utf8_lossy(request.host()).into_owned(),
-            uri: redact_query(&String::from_utf8_lossy(head.raw_path())),
+            uri: redact_query(&String::from_utf8_lossy(head.raw_path())).into(),
             user_agent: headers::text(&head.headers, &USER_AGENT),
             referer: headers::text(&head.headers, &REFERER).map(|referer| redact_query(&referer)),
         });
@@ -320,6 +320,7 @@ impl Exchange {
             target_group: Arc::clone(&route.group.name),
             target: target.address,
             client: self.client(),
+            uri: self.ledger.uri(),
         };
         self.ledger.open_tunnel(target);
         let ledger = self.ledger.take(&self.rule);

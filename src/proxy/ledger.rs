@@ -58,6 +58,12 @@ impl Ledger {
         self.tunnel = active.map(|active| (active, route.closes()));
     }
 
+    /// What was asked for, secrets redacted.
+    pub(super) fn uri(&self) -> Arc<str> {
+        let request = self.record.request.as_ref();
+        request.map_or_else(|| "".into(), |request| Arc::clone(&request.uri))
+    }
+
     /// The tunnel is over.
     pub(super) fn end(mut self, ending: Ending) {
         let record = &mut self.record;

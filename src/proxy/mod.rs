@@ -4,6 +4,7 @@
 
 mod announcement;
 mod exchange;
+mod foresight;
 mod forwarded;
 mod handshake;
 mod headers;
@@ -28,7 +29,8 @@ use pingora::{BError, Error, Result};
 use crate::listener::{CONNECTION, Connection};
 use crate::rules::{Action, Request, Response};
 pub use exchange::Exchange;
-use refusal::Refusal;
+pub use foresight::Foresight;
+pub use refusal::Refusal;
 
 /// The proxy. It has no state: what a request needs comes with its connection.
 pub struct Proxy;

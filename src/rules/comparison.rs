@@ -42,6 +42,30 @@ impl Comparison {
         }
     }
 
+    /// Its word in the configuration.
+    pub(super) fn word(&self) -> &'static str {
+        match self {
+            Self::Exists => "EXISTS",
+            Self::Contains(_) => "CONTAINS",
+            Self::Equals(_) => "EQUALS",
+            Self::Matches(_) => "MATCHES",
+            Self::StartsWith(_) => "STARTS_WITH",
+            Self::EndsWith(_) => "ENDS_WITH",
+        }
+    }
+
+    /// What values are compared with.
+    pub(super) fn value(&self) -> Option<String> {
+        match self {
+            Self::Exists => None,
+            Self::Matches(expression) => Some(expression.to_string()),
+            Self::Contains(text)
+            | Self::Equals(text)
+            | Self::StartsWith(text)
+            | Self::EndsWith(text) => Some(String::from_utf8_lossy(&text.bytes).into_owned()),
+        }
+    }
+
     /// Whether the comparison holds for a value that is there.
     pub(super) fn holds(&self, value: &[u8]) -> bool {
         match self {

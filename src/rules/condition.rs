@@ -11,6 +11,25 @@ use super::comparison::Comparison;
 use super::request::Request;
 use crate::config::file;
 
+/// A condition, and how it fares with a request.
+#[derive(Debug)]
+pub struct Told {
+    /// `HEADER`, say.
+    pub subject: &'static str,
+    /// `EQUALS`, say; `SOURCE_IP` has none.
+    pub comparison: Option<&'static str>,
+    /// The name of the header, parameter or cookie.
+    pub key: Option<String>,
+    /// What the request's values are compared with.
+    pub value: Option<String>,
+    /// Whether it holds when the comparison does not.
+    pub negate: bool,
+    /// The request's values.
+    pub saw: Vec<String>,
+    /// Whether it holds.
+    pub held: bool,
+}
+
 /// A condition, ready to be held against requests.
 #[derive(Debug)]
 pub(super) struct Condition {
@@ -37,6 +56,29 @@ impl Condition {
             subject: Subject::build(&condition.subject)?,
             negate: condition.negate,
         })
+    }
+
+    /// What the condition is, what it sees of this request, and whether it holds.
+    pub(super) fn explain(&self, request: &Request<'_>) -> Told {
+        let mut saw = Vec::new();
+        self.subject.any_value(request, |value| {
+            saw.push(String::from_utf8_lossy(value).into_owned());
+            false
+        });
+        let comparison = self.subject.comparison();
+        let block = match &self.subject {
+            Subject::SourceIp(block) => Some(block.to_string()),
+            _ => None,
+        };
+        Told {
+            subject: self.subject.word(),
+            comparison: comparison.map(Comparison::word),
+            key: self.subject.key(),
+            value: block.or_else(|| comparison.and_then(Comparison::value)),
+            negate: self.negate,
+            saw,
+            held: self.holds(request),
+        }
     }
 
     /// Whether the condition holds for this request.
@@ -70,22 +112,62 @@ impl Subject {
 
     fn holds(&self, request: &Request<'_>) -> bool {
         match self {
-            Self::Header(name, comparison) => any(request.header_lines(name), comparison),
-            Self::TokenList(name, comparison) => any(request.header_tokens(name), comparison),
-            Self::Query(key, comparison) => any(request.parameters(key), comparison),
-            Self::Cookie(key, comparison) => any(request.cookies(key), comparison),
-            Self::Path(comparison) => comparison.holds(request.path()),
-            Self::Host(comparison) => {
-                !request.host().is_empty() && comparison.holds(request.host())
-            }
-            Self::Method(comparison) => comparison.holds(request.method().as_bytes()),
             Self::SourceIp(block) => block.contains(&request.client_ip()),
+            _ => self
+                .comparison()
+                .is_some_and(|comparison| self.any_value(request, |value| comparison.holds(value))),
         }
     }
-}
 
-fn any<'a>(mut values: impl Iterator<Item = &'a [u8]>, comparison: &Comparison) -> bool {
-    values.any(|value| comparison.holds(value))
+    fn word(&self) -> &'static str {
+        match self {
+            Self::Header(..) | Self::TokenList(..) => "HEADER",
+            Self::Query(..) => "QUERY",
+            Self::Cookie(..) => "COOKIE",
+            Self::Path(_) => "PATH",
+            Self::Host(_) => "HOST",
+            Self::Method(_) => "METHOD",
+            Self::SourceIp(_) => "SOURCE_IP",
+        }
+    }
+
+    fn key(&self) -> Option<String> {
+        match self {
+            Self::Header(name, _) | Self::TokenList(name, _) => Some(name.to_string()),
+            Self::Query(key, _) | Self::Cookie(key, _) => {
+                Some(String::from_utf8_lossy(key).into_owned())
+            }
+            Self::Path(_) | Self::Host(_) | Self::Method(_) | Self::SourceIp(_) => None,
+        }
+    }
+
+    /// How each value is compared; an address is not.
+    fn comparison(&self) -> Option<&Comparison> {
+        match self {
+            Self::Header(_, comparison)
+            | Self::TokenList(_, comparison)
+            | Self::Query(_, comparison)
+            | Self::Cookie(_, comparison)
+            | Self::Path(comparison)
+            | Self::Host(comparison)
+            | Self::Method(comparison) => Some(comparison),
+            Self::SourceIp(_) => None,
+        }
+    }
+
+    /// Whether something is true of any value of the request that the condition is about.
+    fn any_value(&self, request: &Request<'_>, mut is_met: impl FnMut(&[u8]) -> bool) -> bool {
+        match self {
+            Self::Header(name, _) => request.header_lines(name).any(is_met),
+            Self::TokenList(name, _) => request.header_tokens(name).any(is_met),
+            Self::Query(key, _) => request.parameters(key).any(is_met),
+            Self::Cookie(key, _) => request.cookies(key).any(is_met),
+            Self::Path(_) => is_met(request.path()),
+            Self::Host(_) => !request.host().is_empty() && is_met(request.host()),
+            Self::Method(_) => is_met(request.method().as_bytes()),
+            Self::SourceIp(_) => is_met(request.client_ip().to_string().as_bytes()),
+        }
+    }
 }
 
 fn header_name(key: &str) -> Result<HeaderName, String> {

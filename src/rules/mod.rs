@@ -12,6 +12,7 @@ mod request;
 use std::sync::Arc;
 
 pub use self::action::{Action, Redirect, Response, Static};
+pub use self::condition::Told;
 pub use self::request::Request;
 
 use self::condition::Condition;
@@ -83,7 +84,16 @@ impl<G> Rule<G> {
         })
     }
 
-    fn matches(&self, request: &Request<'_>) -> bool {
+    /// How each condition fares with a request, for somebody who wonders.
+    pub fn explain(&self, request: &Request<'_>) -> Vec<Told> {
+        let conditions = self.conditions.iter();
+        conditions
+            .map(|condition| condition.explain(request))
+            .collect()
+    }
+
+    /// Whether all conditions hold.
+    pub fn matches(&self, request: &Request<'_>) -> bool {
         self.conditions
             .iter()
             .all(|condition| condition.holds(request))

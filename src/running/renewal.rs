@@ -1,9 +1,8 @@
 //! Certificates and keys of session tickets: put in use with a configuration, and when their files change on disk.
 
 use std::mem;
-use std::sync::PoisonError;
 
-use super::{Running, unusable};
+use super::{Running, lock, unusable};
 use crate::config::file::{File, ForwardingRule};
 use crate::config::problem::Problem;
 use crate::config::renewal::{self, Renewal};
@@ -13,6 +12,8 @@ impl Running {
     /// Reads the files of certificates and keys again; what can be used is used for those who come from now on. What cannot is
     /// told, once.
     pub fn renew(&self) {
+        // Nothing else changes meanwhile.
+        let _overrides = lock(&self.overrides);
         let Renewal {
             file,
             changes,
@@ -44,8 +45,7 @@ impl Running {
     }
 
     fn tell(&self, faults: Vec<String>) {
-        let mut told = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
-        let told = mem::replace(&mut *told, faults.clone());
+        let told = mem::replace(&mut *lock(&self.faults), faults.clone());
         for fault in faults.iter().filter(|fault| !told.contains(fault)) {
             log::error!("{fault}");
         }

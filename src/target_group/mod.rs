@@ -5,6 +5,7 @@
 //! once. Only the configuration's `file` is known here.
 
 mod health_check;
+mod overrides;
 mod selection;
 mod standing;
 mod target;
@@ -21,7 +22,8 @@ use pingora::lb::{Backend, Backends, LoadBalancer};
 use crate::config::file;
 use crate::telemetry::metrics::Metrics;
 use health_check::Settings;
-use selection::RoundRobin;
+pub use overrides::{Change, Override, Overrides};
+use selection::{LOOK, RoundRobin, TAKE};
 pub use standing::Fleet;
 use standing::Standing;
 pub use target::Target;
@@ -86,25 +88,37 @@ impl TargetGroup {
     /// The target for a request that was sent to none of `tried` yet; `None` when no fit one is left. Only the first try
     /// moves the turn: were the next request's target the one that has just failed, that one would get more than its share.
     pub fn pick(&self, tried: &[SocketAddr]) -> Option<Arc<Target>> {
-        let proposed = tried.is_empty().then(|| self.propose()).flatten();
-        proposed.or_else(|| self.substitute(tried)).cloned()
+        let proposed = tried.is_empty().then(|| self.propose(TAKE)).flatten();
+        let turn = || self.substitutes.fetch_add(1, Relaxed);
+        proposed.or_else(|| self.substitute(tried, turn)).cloned()
+    }
+
+    /// The target that the next request would get, were it picked now. It moves no turn.
+    pub fn foresee(&self) -> Option<Arc<Target>> {
+        let turn = || self.substitutes.load(Relaxed);
+        let proposed = self.propose(LOOK);
+        proposed.or_else(|| self.substitute(&[], turn)).cloned()
     }
 
     /// The target whose turn it is, if it is fit.
-    fn propose(&self) -> Option<&Arc<Target>> {
+    fn propose(&self, turn: &[u8]) -> Option<&Arc<Target>> {
         let fit = |backend: &Backend, healthy: bool| {
             healthy && find(&self.targets, backend).is_some_and(|target| target.is_fit(&[]))
         };
-        let proposed = self.balancer.select_with(b"", 1, fit)?;
+        let proposed = self.balancer.select_with(turn, 1, fit)?;
         find(&self.targets, &proposed)
     }
 
     /// Takes the turn of a target that is not fit: one that is, in proportion to the weights.
-    fn substitute(&self, tried: &[SocketAddr]) -> Option<&Arc<Target>> {
+    fn substitute(
+        &self,
+        tried: &[SocketAddr],
+        turn: impl FnOnce() -> usize,
+    ) -> Option<&Arc<Target>> {
         let is_fit = |target: &&Arc<Target>| target.is_fit(tried) && self.is_healthy(target);
         let fit: Vec<&Arc<Target>> = self.targets.iter().filter(is_fit).collect();
         let total: usize = fit.iter().map(|target| target.backend.weight).sum();
-        let mut turn = self.substitutes.fetch_add(1, Relaxed).checked_rem(total)?;
+        let mut turn = turn().checked_rem(total)?;
         fit.into_iter()
             .find(|target| match turn.checked_sub(target.backend.weight) {
                 Some(rest) => {
@@ -192,6 +206,23 @@ mod tests {
             shares(&group, 1000),
             HashMap::from([(0, 100), (1, 200), (2, 700)])
         );
+    }
+
+    #[test]
+    fn what_is_foreseen_is_picked_next_and_foreseeing_moves_no_turn() {
+        for targets in [
+            &[(1, false), (2, false), (7, false)][..],
+            &[(3, false), (256, true), (0, false), (2, false)],
+            &[(0, false)],
+        ] {
+            let group = group(targets);
+            for _ in 0..100 {
+                let place = |target: Option<Arc<Target>>| target.map(|target| target.place);
+                let foreseen = [(); 3].map(|()| place(group.foresee()));
+                let picked = place(group.pick(&[]));
+                assert_eq!(foreseen, [picked; 3]);
+            }
+        }
     }
 
     #[test]

@@ -90,7 +90,7 @@ pub struct RequestLine {
     /// The Host header, or the authority of an absolute target.
     pub host: String,
     /// The request target, secrets redacted.
-    pub uri: String,
+    pub uri: Arc<str>,
     /// The User-Agent header.
     pub user_agent: Option<String>,
     /// The Referer header, secrets redacted.

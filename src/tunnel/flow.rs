@@ -151,8 +151,8 @@ impl Flow {
                 return Poll::Ready(ended.map_err(|error| self.receiver_broke(error)));
             }
             Stage::Closing(frame) if self.follower.is_at_boundary() || self.follower.is_off() => {
-                let frame = *frame;
-                self.say_close(frame);
+                let frame = frame.clone();
+                self.say_close(&frame);
                 return Poll::Ready(Ok(()));
             }
             Stage::Passing | Stage::Closing(_) | Stage::Discarding => {}
@@ -174,12 +174,12 @@ impl Flow {
 
     /// Puts our Close frame where the stream stands between two frames. Where the framing is not known, or the sender has said
     /// Close itself, there is nothing to say.
-    fn say_close(&mut self, frame: CloseFrame) {
+    fn say_close(&mut self, frame: &CloseFrame) {
         if self.follower.is_off() || self.follower.close().is_some() {
             self.stage = Stage::Over;
             return;
         }
-        self.rest.push(&frame);
+        self.rest.push(frame);
         self.stage = Stage::Discarding;
     }
 
@@ -202,16 +202,17 @@ impl Flow {
         receiver: &mut R,
         cx: &mut Context<'_>,
     ) -> Result<(), Pumped> {
-        match self.stage {
+        match &self.stage {
             Stage::Passing => {
                 self.follower.follow(bytes);
                 self.pass(bytes, receiver, cx)
             }
             Stage::Closing(frame) => {
+                let frame = frame.clone();
                 let (passing, discarded) = bytes.split_at(self.follower.follow_to_boundary(bytes));
                 self.pass(passing, receiver, cx)?;
                 if self.follower.is_at_boundary() || self.follower.is_off() {
-                    self.say_close(frame);
+                    self.say_close(&frame);
                 }
                 self.discard(discarded);
                 Ok(())

@@ -16,6 +16,7 @@ const LENGTH: u8 = 0x7F;
 const LENGTH_16: u8 = 126;
 const LENGTH_64: u8 = 127;
 const CONTROL_LIMIT: u64 = 125;
+const LONGEST_TEXT: usize = 123;
 /// Two bytes, a length of eight, a key of four.
 const LONGEST_HEAD: usize = 14;
 
@@ -288,35 +289,41 @@ impl ClosePayload {
 }
 
 /// The bytes of a Close frame of ours.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct CloseFrame {
-    bytes: [u8; 8],
-    size: u8,
-}
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct CloseFrame(Box<[u8]>);
 
 impl Deref for CloseFrame {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        &self.bytes[..self.size.into()]
+        &self.0
     }
 }
 
-/// A Close frame with this code and no reason text: masked with the given key towards a target, unmasked towards a
-/// client.
-pub(super) fn close_frame(code: u16, mask: Option<[u8; 4]>) -> CloseFrame {
-    let [high, low] = code.to_be_bytes();
-    let first = FIN | CLOSE;
+/// A Close frame with this code and this text, of which a control frame has room for 123 bytes: masked with the given key
+/// towards a target, unmasked towards a client.
+pub(super) fn close_frame(code: u16, text: &str, mask: Option<[u8; 4]>) -> CloseFrame {
+    let most = text.len().min(LONGEST_TEXT);
+    let end = (0..=most)
+        .rfind(|end| text.is_char_boundary(*end))
+        .unwrap_or(0);
+    let payload = [&code.to_be_bytes(), &text.as_bytes()[..end]].concat();
+    let length = payload.len() as u8;
+    let mut bytes = vec![FIN | CLOSE, length];
     match mask {
-        None => CloseFrame {
-            bytes: [first, 2, high, low, 0, 0, 0, 0],
-            size: 4,
-        },
-        Some([a, b, c, d]) => CloseFrame {
-            bytes: [first, MASKED | 2, a, b, c, d, high ^ a, low ^ b],
-            size: 8,
-        },
+        None => bytes.extend(payload),
+        Some(key) => {
+            bytes[1] |= MASKED;
+            bytes.extend(key);
+            bytes.extend(
+                payload
+                    .iter()
+                    .zip(key.iter().cycle())
+                    .map(|(byte, key)| byte ^ key),
+            );
+        }
     }
+    CloseFrame(bytes.into())
 }
 
 #[cfg(test)]
@@ -579,9 +586,9 @@ mod tests {
         }
 
         #[test]
-        fn a_close_frame_of_ours_gives_its_code_back(code: u16, mask: Option<[u8; 4]>) {
+        fn a_close_frame_of_ours_gives_its_code_back(code: u16, text in ".{0,123}", mask: Option<[u8; 4]>) {
             let sender = if mask.is_some() { Client } else { Target };
-            let follower = follow(sender, [&*close_frame(code, mask)]);
+            let follower = follow(sender, [&*close_frame(code, &text, mask)]);
             let close = Some(Close { code: Some(code) });
             prop_assert_eq!(told(&follower), (1, close, true, false));
         }

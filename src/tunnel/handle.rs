@@ -1,8 +1,8 @@
 //! What others may know of an open tunnel, and do to it, while its relay runs.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
@@ -25,6 +25,17 @@ pub struct Identity {
     pub target: SocketAddr,
     /// The client.
     pub client: Client,
+    /// The request target, secrets redacted.
+    pub uri: Arc<str>,
+}
+
+/// What we say when we end a tunnel (RFC 6455 section 5.5.1).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Farewell {
+    /// The Close frame's code.
+    pub code: u16,
+    /// Its text, at most 123 bytes.
+    pub text: Box<str>,
 }
 
 /// An open tunnel, seen from outside its relay.
@@ -40,6 +51,8 @@ pub struct Handle {
     last_activity: AtomicU64,
     /// 0, or one more than the discriminant of the reason to end it, or [`CUT`].
     order: AtomicU8,
+    /// What to say where it is killed.
+    last_words: OnceLock<Box<Farewell>>,
     relay: AtomicWaker,
 }
 
@@ -52,6 +65,7 @@ impl Handle {
             bytes_out: AtomicU64::new(0),
             last_activity: AtomicU64::new(0),
             order: AtomicU8::new(0),
+            last_words: OnceLock::new(),
             relay: AtomicWaker::new(),
         }
     }
@@ -77,6 +91,26 @@ impl Handle {
         let order = reason as u8 + 1;
         self.order.compare_exchange(0, order, Relaxed, Relaxed).ok();
         self.wake();
+    }
+
+    /// Ends the tunnel for an operator, who may choose the words.
+    pub fn kill(&self, words: Option<Farewell>) {
+        if let Some(words) = words {
+            self.last_words.get_or_init(|| Box::new(words));
+        }
+        self.end(CloseReason::Killed);
+    }
+
+    /// What to say to both sides when the tunnel is ended for this reason.
+    pub(super) fn farewell(&self, reason: CloseReason) -> Farewell {
+        let chosen = (reason == CloseReason::Killed).then(|| self.last_words.get());
+        chosen.flatten().map_or_else(
+            || Farewell {
+                code: reason.close_code(),
+                text: Box::default(),
+            },
+            |words| Farewell::clone(words),
+        )
     }
 
     /// Has the relay drop the tunnel at once, as it stands.
@@ -117,12 +151,17 @@ pub(super) mod tests {
     use super::*;
 
     pub(in crate::tunnel) fn handle() -> Handle {
+        handle_of("1")
+    }
+
+    pub(in crate::tunnel) fn handle_of(id: &str) -> Handle {
         Handle::new(Identity {
-            id: "1".into(),
+            id: id.into(),
             forwarding_rule: "edge".into(),
             target_group: "chat".into(),
             target: SocketAddr::from(([192, 0, 2, 1], 80)),
             client: SocketAddr::from(([192, 0, 2, 2], 80)).into(),
+            uri: "/chat".into(),
         })
     }
 
@@ -133,5 +172,17 @@ pub(super) mod tests {
         handle.end(CloseReason::IdleTimeout);
         handle.end(CloseReason::Drained);
         assert_eq!(handle.order(), Some(CloseReason::IdleTimeout));
+    }
+
+    #[test]
+    fn the_words_of_a_kill_are_said_for_nothing_else() {
+        let handle = handle();
+        let words = Farewell {
+            code: 4000,
+            text: "bye".into(),
+        };
+        handle.kill(Some(words.clone()));
+        assert_eq!(handle.farewell(CloseReason::Killed), words);
+        assert_eq!(handle.farewell(CloseReason::IdleTimeout).code, 1001);
     }
 }

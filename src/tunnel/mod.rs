@@ -15,12 +15,13 @@ mod heads;
 mod http2_heads;
 mod http2_stream;
 mod limits;
+mod listing;
 mod relay;
 mod tap;
 mod target_tap;
 mod wire;
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -34,10 +35,11 @@ use tokio_util::task::TaskTracker;
 pub use client_stream::ClientStream;
 pub use clocks::Clocks;
 pub use ending::{Ending, OnEnd};
-pub use handle::{Handle, Identity};
+pub use handle::{Farewell, Handle, Identity};
 pub use http2_heads::joined_cookies;
 pub use http2_stream::Http2Stream;
 pub use limits::Limits;
+pub use listing::Page;
 use relay::{End, Relay, Rules};
 pub use tap::{LAST_CHANCE, Tap};
 pub use target_tap::{Dialler, dial};
@@ -52,7 +54,7 @@ pub struct Tunnels {
     pub clocks: Arc<Clocks>,
     tasks: TaskTracker,
     opened: AtomicU64,
-    open: [Mutex<HashMap<u64, Arc<Handle>>>; SHARDS],
+    open: [Mutex<BTreeMap<u64, Arc<Handle>>>; SHARDS],
 }
 
 impl Tunnels {
@@ -92,7 +94,7 @@ impl Tunnels {
         })
     }
 
-    fn shard(&self, number: u64) -> MutexGuard<'_, HashMap<u64, Arc<Handle>>> {
+    fn shard(&self, number: u64) -> MutexGuard<'_, BTreeMap<u64, Arc<Handle>>> {
         let place = usize::try_from(number % SHARDS as u64).unwrap_or(0);
         self.open[place]
             .lock()

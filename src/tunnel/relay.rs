@@ -175,10 +175,11 @@ impl Relay {
     fn end(&mut self, reason: CloseReason, now: Instant) {
         let by = now + self.limits.close;
         self.until = Some(self.until.map_or(by, |until| until.min(by)));
-        let code = reason.close_code();
-        self.verdict.order(reason, code);
-        self.inward.close(close_frame(code, Some(random())));
-        self.outward.close(close_frame(code, None));
+        let farewell = self.handle.farewell(reason);
+        self.verdict.order(reason, farewell.code);
+        let frame = |mask| close_frame(farewell.code, &farewell.text, mask);
+        self.inward.close(frame(Some(random())));
+        self.outward.close(frame(None));
     }
 
     /// Looks at the clocks; tells whether that changed anything.

@@ -1,9 +1,8 @@
 //! The running process's side: what it hears on `server.upgradeSocket`, and how it hands over.
 
-use std::fs::{self, Permissions};
+use std::fs;
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
-use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process;
@@ -22,7 +21,8 @@ use super::generations::tell;
 use super::launch::{Launched, check};
 use super::link::{Link, Message, Role};
 use super::on_thread;
-use super::pid_file::with_suffix;
+use crate::config::file::AdminAddress;
+use crate::listener::bind_unix;
 use crate::running::Running;
 use crate::supervisor;
 
@@ -332,8 +332,12 @@ impl Door {
             successor.send_socket(Role::Listener(address), socket.as_fd())?;
         }
         let admin = &self.running.admin;
-        let socket = admin.socket()?;
-        successor.send_socket(Role::Admin(admin.address()), socket.as_fd())?;
+        let (address, socket) = admin.socket()?;
+        let role = match address {
+            AdminAddress::Tcp(address) => Role::Admin(address),
+            AdminAddress::Unix(path) => Role::AdminAt(path),
+        };
+        successor.send_socket(role, socket.as_fd())?;
         successor.send_socket(Role::Upgrade, self.socket()?.as_fd())?;
         successor.send(&Message::TicketKeys(self.running.tickets.own()))?;
         successor.send(&Message::AllSockets)
@@ -361,7 +365,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Takes the place of a socket that nobody listens on any more. Only our own user and root may connect.
+/// Only our own user and root may connect.
 fn bind(path: &Path) -> io::Result<UnixListener> {
     if UnixStream::connect(path).is_ok() {
         return Err(io::Error::other(format!(
@@ -369,11 +373,6 @@ fn bind(path: &Path) -> io::Result<UnixListener> {
             path.display()
         )));
     }
-    let named =
-        |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
-    let new = with_suffix(path, &format!(".{}", process::id()));
-    let listener = UnixListener::bind(&new).map_err(named)?;
-    fs::set_permissions(&new, Permissions::from_mode(0o600)).map_err(named)?;
-    fs::rename(&new, path).map_err(named)?;
-    Ok(listener)
+    bind_unix(path, 0o600)
+        .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
 }

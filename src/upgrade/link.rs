@@ -57,13 +57,15 @@ pub(super) enum Message {
 }
 
 /// What a socket is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) enum Role {
     /// A forwarding rule's address.
     Listener(SocketAddr),
     /// `admin.listen`
     Admin(SocketAddr),
+    /// `admin.listen`, a Unix socket.
+    AdminAt(PathBuf),
     /// `server.upgradeSocket`
     Upgrade,
 }

@@ -1,9 +1,7 @@
 //! The new process's side: it takes over from the running one.
 
-use std::collections::HashMap;
 use std::env;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
@@ -59,13 +57,16 @@ impl Predecessor {
 
     fn sockets(&mut self) -> io::Result<Inherited> {
         self.link.send(&Message::TakeOver)?;
-        let mut listeners: HashMap<SocketAddr, TcpListener> = HashMap::new();
+        let mut sockets = Sockets::default();
         let mut door = None;
         let mut tickets = Tickets::default();
         loop {
             match self.link.receive()? {
                 Message::Socket(Role::Listener(address) | Role::Admin(address)) => {
-                    listeners.insert(address, TcpListener::from(self.link.socket()?));
+                    sockets.inherit(address, self.link.socket()?.into());
+                }
+                Message::Socket(Role::AdminAt(path)) => {
+                    sockets.inherit_unix(path, self.link.socket()?.into());
                 }
                 Message::Socket(Role::Upgrade) => {
                     door = Some((self.path.clone(), self.link.socket()?));
@@ -77,7 +78,7 @@ impl Predecessor {
             }
         }
         Ok(Inherited {
-            sockets: Sockets::inherited(listeners.into_iter()),
+            sockets,
             tickets,
             door,
         })

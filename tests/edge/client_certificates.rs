@@ -229,7 +229,7 @@ async fn no_client_can_say_it_of_itself() {
         lines.map(str::to_owned).collect::<Vec<_>>()
     };
     let answer = plain.request(&request).await;
-    assert_eq!(seen(&answer.text()), [""; 0], "{}", answer.text());
+    assert_eq!(seen(answer.text()), [""; 0], "{}", answer.text());
     for (edge, expected) in [
         (&encrypted, None),
         (&optional, Some("x-client-certificate-verify: none")),
@@ -238,7 +238,7 @@ async fn no_client_can_say_it_of_itself() {
         client.send(&request).await;
         let answer = client.answer().await;
         let expected = Vec::from_iter(expected);
-        assert_eq!(seen(&answer.text()), expected, "{}", answer.text());
+        assert_eq!(seen(answer.text()), expected, "{}", answer.text());
     }
 }
 

@@ -10,6 +10,9 @@
 mod harness;
 
 mod access_log;
+mod admin;
+mod admin_commands;
+mod admin_safety;
 mod client_certificates;
 mod command_line;
 mod drain;

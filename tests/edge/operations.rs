@@ -23,7 +23,11 @@ async fn the_admin_address_tells_that_the_process_lives_and_is_ready() {
     for (path, start, end) in [
         ("/livez", "HTTP/1.1 200 OK\r\n", "\r\n\r\nalive\n"),
         ("/readyz", "HTTP/1.1 200 OK\r\n", "\r\n\r\nready\n"),
-        ("/nothing", "HTTP/1.1 404 Not Found\r\n", "\r\n\r\n"),
+        (
+            "/nothing",
+            "HTTP/1.1 404 Not Found\r\n",
+            "\r\n\r\n{\"error\":\"there is no such page\"}",
+        ),
     ] {
         let page = edge.admin_page(path);
         assert!(page.starts_with(start) && page.ends_with(end), "{page}");

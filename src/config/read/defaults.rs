@@ -1,12 +1,12 @@
 //! What holds where the file says nothing. `conf/culvert.yaml` documents these values; a test compares the two.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::thread;
 use std::time::Duration;
 
-use super::super::file::{ClientCertificateMode, TlsVersion};
+use super::super::file::{AdminAddress, ClientCertificateMode, TlsVersion};
 
-pub(super) const ADMIN_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9900);
+pub(super) const ADMIN_MODE: u32 = 0o660;
 
 pub(super) const CLIENT_TIMEOUT: Duration = Duration::from_secs(50);
 
@@ -38,6 +38,10 @@ pub(super) const CHECK_INTERVAL: Duration = Duration::from_secs(2);
 pub(super) const RETRIES: u16 = 3;
 pub(super) const HEALTHY_THRESHOLD: usize = 1;
 pub(super) const UNHEALTHY_THRESHOLD: usize = 3;
+
+pub(super) fn admin_listen() -> AdminAddress {
+    AdminAddress::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, 9900)))
+}
 
 /// One per core, within the bounds of `server.threads`.
 pub(super) fn threads() -> usize {

@@ -5,6 +5,7 @@
 //! references) sits where their list is read.
 
 mod addresses;
+mod admin;
 mod certificate;
 mod client_certificates;
 mod condition;
@@ -20,11 +21,10 @@ mod tls;
 mod tunnel;
 
 use std::collections::HashSet;
-use std::net::SocketAddr;
 
 use serde_json::Value;
 
-use self::addresses::{Addresses, Families};
+use self::addresses::Addresses;
 use super::file::{
     AccessLog, Action, Admin, Authorities, Certificate, File, ForwardingRule, SessionTicketKeys,
     TargetGroup,
@@ -41,15 +41,20 @@ const KEYS: &[&str] = &[
     "targetGroups",
 ];
 
-const ADMIN_KEYS: &[&str] = &["listen"];
 const ACCESS_LOG_KEYS: &[&str] = &["path"];
+
+/// Only `admin` of a file, whatever else is in it.
+pub(super) fn only_admin(top: &Node) -> Option<Admin> {
+    let mapping = top.mapping(KEYS)?;
+    admin::read(&mapping, &mut Addresses::default())
+}
 
 /// The whole file.
 pub(super) fn file(top: &Node) -> Option<File> {
     let mapping = top.mapping(KEYS)?;
     let mut addresses = Addresses::default();
     let server = server::read(&mapping);
-    let admin = admin(&mapping, &mut addresses);
+    let admin = admin::read(&mapping, &mut addresses);
     let access_log = access_log(&mapping);
     let certificates = certificates(&mapping);
     let forwarding_rules = forwarding_rules(&mapping, &mut addresses);
@@ -80,24 +85,6 @@ pub(super) fn authorities(node: &Node) -> Option<Authorities> {
 /// `server.sessionTicketKeyFile` by itself.
 pub(super) fn session_ticket_keys(node: &Node) -> Option<SessionTicketKeys> {
     session_ticket_keys::read(node)
-}
-
-fn admin(top: &Mapping, addresses: &mut Addresses) -> Option<Admin> {
-    let mapping = top.section("admin", ADMIN_KEYS)?;
-    let listen = mapping.or("listen", defaults::ADMIN_LISTEN, admin_address)?;
-    let families = Families::of(listen, true);
-    addresses.enter(listen, families, "admin.listen", &mapping, "listen");
-    Some(Admin { listen })
-}
-
-fn admin_address(node: &Node) -> Option<SocketAddr> {
-    let address = node.socket_address()?;
-    if !address.ip().is_loopback() {
-        return node.problem(
-            "must be a loopback address: others are not supported yet, for want of authentication",
-        );
-    }
-    Some(address)
 }
 
 fn access_log(top: &Mapping) -> Option<AccessLog> {
@@ -215,7 +202,7 @@ mod tests {
             server::KEYS,
             server::DRAIN_KEYS,
             server::UPGRADE_KEYS,
-            ADMIN_KEYS,
+            admin::KEYS,
             ACCESS_LOG_KEYS,
             forwarding_rule::KEYS,
             forwarding_rule::PROXY_PROTOCOL_KEYS,

@@ -21,6 +21,16 @@ pub struct RuleMetrics {
 }
 
 impl RuleMetrics {
+    /// How many connections are open.
+    pub fn connections(&self) -> i64 {
+        self.connections_active.get()
+    }
+
+    /// How many requests met no HTTP rule.
+    pub fn unmatched(&self) -> u64 {
+        self.unmatched.total()
+    }
+
     /// Counts an open connection until the guard is dropped.
     pub fn connection(self: &Arc<Self>) -> Active {
         self.connections_active.inc();
@@ -72,6 +82,12 @@ impl CodeCounters {
     /// Makes the child for a status that the configuration knows.
     pub fn expect(&self, status: u16) {
         self.child(Some(status));
+    }
+
+    /// How many exchanges there were, whatever their status.
+    pub fn total(&self) -> u64 {
+        let children = self.codes.iter().filter_map(OnceLock::get);
+        children.map(IntCounter::get).sum()
     }
 
     pub(super) fn count(&self, status: Option<u16>) {

@@ -2,6 +2,7 @@
 //! [`Haproxy`] is the real one, in front or behind; so is [`Prometheus`].
 //! What is said on the command line is a [`Process`]; what is done by a service manager goes through a [`Manager`].
 
+pub mod admin;
 pub mod client;
 pub mod edge;
 mod haproxy;

@@ -1,0 +1,74 @@
+//! `POST /api/v1/reload` and `POST /api/v1/drain`: what SIGHUP and SIGTERM ask for.
+
+use std::sync::atomic::Ordering::SeqCst;
+
+use axum::Json;
+use axum::extract::{Extension, State};
+use axum::http::StatusCode;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::View;
+use super::denial::{Denial, Error};
+use super::socket::Peer;
+use crate::signals::Order;
+
+/// A reload that was applied.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Reloaded {
+    applied: bool,
+}
+
+/// A drain that has begun.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Draining {
+    draining: bool,
+}
+
+/// Reads the configuration again and applies it, as SIGHUP does. If anything is wrong with it nothing changes.
+#[utoipa::path(
+    post,
+    path = "/api/v1/reload",
+    responses(
+        (status = 200, body = Reloaded),
+        (status = 409, description = "Not now: the process hands over, or ends.", body = Error),
+        (status = 422, description = "The configuration is rejected.", body = Error),
+    ),
+)]
+pub(super) async fn reload(
+    State(view): State<View>,
+    Extension(peer): Extension<Peer>,
+) -> Result<Json<Reloaded>, Denial> {
+    log::info!("admin: {peer}: reload");
+    let not_now = || {
+        let message = "not now: the process hands over to another one, or ends";
+        Denial::new(StatusCode::CONFLICT, message)
+    };
+    let outcome = view.admin.order(Order::Reload).await.ok_or_else(not_now)?;
+    let outcome = outcome.await.map_err(|_| not_now())?;
+    outcome
+        .map(|()| Json(Reloaded { applied: true }))
+        .map_err(|problems| {
+            let message = "the configuration is rejected, nothing has changed";
+            let mut denial = Denial::new(StatusCode::UNPROCESSABLE_ENTITY, message);
+            denial.body.problems = problems.lines().map(str::to_owned).collect();
+            denial
+        })
+}
+
+/// Drains the process and ends it, as SIGTERM does. A second time changes nothing.
+#[utoipa::path(post, path = "/api/v1/drain", responses((status = 202, body = Draining)))]
+pub(super) async fn drain(
+    State(view): State<View>,
+    Extension(peer): Extension<Peer>,
+) -> Result<(StatusCode, Json<Draining>), Denial> {
+    let done = (StatusCode::ACCEPTED, Json(Draining { draining: true }));
+    // A second order would end the process at once.
+    if view.drain.has_begun() || view.admin.is_draining.swap(true, SeqCst) {
+        return Ok(done);
+    }
+    log::info!("admin: {peer}: drain");
+    let gone = || Denial::new(StatusCode::CONFLICT, "the process ends already");
+    view.admin.order(Order::Drain).await.ok_or_else(gone)?;
+    Ok(done)
+}

@@ -1,0 +1,94 @@
+//! The socket of the admin address: TCP, or a Unix socket; and who comes through it.
+
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio_util::either::Either;
+
+use crate::tunnel::probe_when_silent;
+
+/// After this silence the system probes a client; one that takes nothing for twice as long is gone.
+const SILENCE: Duration = Duration::from_secs(15);
+
+/// A socket that listens.
+#[derive(Debug)]
+pub enum Socket {
+    /// On an address and a port.
+    Tcp(std::net::TcpListener),
+    /// At a path.
+    Unix(std::os::unix::net::UnixListener),
+}
+
+/// Whoever is at the other end.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Peer {
+    /// Their address, and the one that they came to.
+    Tcp { peer: SocketAddr, local: IpAddr },
+    /// Their process and user, where the system knows.
+    Unix { pid: i32, uid: u32 },
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Peer::Tcp { peer, .. } => peer.fmt(f),
+            Peer::Unix { pid, uid } => write!(f, "process {pid} of user {uid}"),
+        }
+    }
+}
+
+impl Socket {
+    /// Another handle of the same socket.
+    pub fn copy(&self) -> io::Result<Socket> {
+        Ok(match self {
+            Socket::Tcp(socket) => Socket::Tcp(socket.try_clone()?),
+            Socket::Unix(socket) => Socket::Unix(socket.try_clone()?),
+        })
+    }
+
+    /// Ready to accept, on the present runtime.
+    pub(super) fn listen(self) -> io::Result<Listening> {
+        Ok(match self {
+            Socket::Tcp(socket) => Either::Left(TcpListener::from_std(socket)?),
+            Socket::Unix(socket) => Either::Right(UnixListener::from_std(socket)?),
+        })
+    }
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Socket::Tcp(socket) => socket.as_fd(),
+            Socket::Unix(socket) => socket.as_fd(),
+        }
+    }
+}
+
+/// A socket that is accepted on.
+pub(super) type Listening = Either<TcpListener, UnixListener>;
+/// A connection.
+pub(super) type Stream = Either<TcpStream, UnixStream>;
+
+/// The next connection.
+pub(super) async fn accept(socket: &Listening) -> io::Result<(Stream, Peer)> {
+    match socket {
+        Either::Left(socket) => {
+            let (stream, peer) = socket.accept().await?;
+            stream.set_nodelay(true)?;
+            probe_when_silent(&stream, SILENCE)?;
+            let local = stream.local_addr()?.ip().to_canonical();
+            let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+            Ok((Either::Left(stream), Peer::Tcp { peer, local }))
+        }
+        Either::Right(socket) => {
+            let (stream, _) = socket.accept().await?;
+            let found = stream.peer_cred()?;
+            let (pid, uid) = (found.pid().unwrap_or_default(), found.uid());
+            Ok((Either::Right(stream), Peer::Unix { pid, uid }))
+        }
+    }
+}

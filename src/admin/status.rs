@@ -1,0 +1,261 @@
+//! `GET /api/v1/status`: what the process is, what it serves with, and how far it is with its end.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::View;
+use super::target::Target;
+use crate::config::file;
+use crate::drain::Drain;
+use crate::listener::{ForwardingRule, Route};
+use crate::rules::{Action, Response};
+use crate::running::{Reload, Running, Snapshot};
+
+/// The process.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Status {
+    version: &'static str,
+    pid: u32,
+    /// Since when it is there, in seconds.
+    uptime_seconds: f64,
+    /// Process ids: those that have handed over, and still hold tunnels.
+    old_generations: Vec<u32>,
+    drain: Progress,
+    configuration: Configuration,
+    /// Open tunnels of this process.
+    tunnels: usize,
+    /// What is listened on now: nothing, once a drain has closed it.
+    listeners: Vec<Listener>,
+    /// As written.
+    forwarding_rules: Vec<Rule>,
+    /// As written.
+    target_groups: Vec<Group>,
+}
+
+/// How far the process is with its end.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct Progress {
+    /// `starting`, `serving` or `draining`.
+    state: &'static str,
+    /// Clients with a connection or a tunnel.
+    open: usize,
+    /// How many have gone since the drain began.
+    closed: Option<usize>,
+    /// To the drain's deadline.
+    seconds_left: Option<u64>,
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct Configuration {
+    /// The file; absent for the demo.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path: Option<String>,
+    /// Absent where there was none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_reload: Option<LastReload>,
+    /// How many targets are not as the file says, by `PATCH`.
+    overrides: usize,
+}
+
+#[derive(Serialize, ToSchema)]
+struct LastReload {
+    /// RFC 3339.
+    time: String,
+    /// Whether it was applied; otherwise nothing has changed.
+    applied: bool,
+    /// Each with its place.
+    problems: Vec<String>,
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct Listener {
+    /// `ip:port`
+    address: String,
+    forwarding_rule: String,
+    tls: bool,
+    /// Open connections, tunnels among them.
+    connections: i64,
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct Rule {
+    name: String,
+    /// `ip:port`
+    listen: String,
+    /// In the order of evaluation.
+    http_rules: Vec<HttpRule>,
+    /// Requests that met none of them.
+    unmatched: u64,
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct HttpRule {
+    name: String,
+    /// `FORWARD`, `REDIRECT` or `STATIC`.
+    #[serde(rename = "type")]
+    kind: &'static str,
+    /// Of a `FORWARD` rule.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    target_group: Option<String>,
+    /// Exchanges that are over, since the process began.
+    hits: u64,
+}
+
+#[derive(Serialize, ToSchema)]
+struct Group {
+    name: String,
+    /// `ROUND_ROBIN`
+    algorithm: &'static str,
+    targets: Vec<Target>,
+}
+
+/// The process, and what it serves with.
+#[utoipa::path(get, path = "/api/v1/status", responses((status = 200, body = Status)))]
+pub(super) async fn status(State(view): State<View>) -> Json<Status> {
+    let snapshot = view.snapshot();
+    Json(Status {
+        version: env!("CARGO_PKG_VERSION"),
+        pid: std::process::id(),
+        uptime_seconds: view.uptime().as_secs_f64(),
+        old_generations: view.generations.processes(),
+        drain: Progress::of(&view.drain),
+        configuration: Configuration::of(&view),
+        tunnels: view.drain.tunnels.count(),
+        listeners: view.listeners.rules().iter().map(Listener::of).collect(),
+        forwarding_rules: snapshot.rules.iter().map(Rule::of).collect(),
+        target_groups: groups(&view, &snapshot),
+    })
+}
+
+impl Progress {
+    fn of(drain: &Drain) -> Self {
+        let (state, progress) = match (drain.progress(), drain.is_ready()) {
+            (Some(progress), _) => ("draining", Some(progress)),
+            (None, true) => ("serving", None),
+            (None, false) => ("starting", None),
+        };
+        Progress {
+            state,
+            open: drain.open(),
+            closed: progress.map(|progress| progress.closed()),
+            seconds_left: progress.map(|progress| progress.left().as_secs_f64().ceil() as u64),
+        }
+    }
+}
+
+impl Configuration {
+    fn of(running: &Running) -> Self {
+        Configuration {
+            path: running.path().map(|path| path.display().to_string()),
+            last_reload: running.last_reload().map(LastReload::of),
+            overrides: running.overrides().count(),
+        }
+    }
+}
+
+impl LastReload {
+    fn of(reload: Reload) -> Self {
+        LastReload {
+            time: humantime::format_rfc3339_millis(reload.at).to_string(),
+            applied: reload.problems.is_empty(),
+            problems: reload.problems,
+        }
+    }
+}
+
+impl Listener {
+    fn of(rule: &Arc<ForwardingRule>) -> Self {
+        Listener {
+            address: rule.listen.to_string(),
+            forwarding_rule: rule.name.to_string(),
+            tls: rule.tls.is_some(),
+            connections: rule.metrics.connections(),
+        }
+    }
+}
+
+impl Rule {
+    fn of(rule: &Arc<ForwardingRule>) -> Self {
+        let http_rule = |http_rule: &crate::rules::Rule<Arc<Route>>| HttpRule {
+            name: http_rule.name.to_string(),
+            kind: word(&http_rule.action),
+            target_group: match &http_rule.action {
+                Action::Forward(route) => Some(route.group.name.to_string()),
+                Action::Respond(_) => None,
+            },
+            hits: rule
+                .http_rule(http_rule.index)
+                .map_or(0, |counters| counters.total()),
+        };
+        Rule {
+            name: rule.name.to_string(),
+            listen: rule.listen.to_string(),
+            http_rules: rule.rules.iter().map(http_rule).collect(),
+            unmatched: rule.metrics.unmatched(),
+        }
+    }
+}
+
+/// The action's word in the configuration.
+pub(super) fn word<G>(action: &Action<G>) -> &'static str {
+    match action {
+        Action::Forward(_) => "FORWARD",
+        Action::Respond(Response::Redirect(_)) => "REDIRECT",
+        Action::Respond(Response::Static(_)) => "STATIC",
+    }
+}
+
+fn groups(running: &Running, snapshot: &Snapshot) -> Vec<Group> {
+    let overrides = running.overrides();
+    let open = OpenTunnels::of(running);
+    let group = |group: &file::TargetGroup| {
+        let built = snapshot
+            .groups
+            .iter()
+            .find(|built| *built.name == *group.name);
+        let target = |target: &file::Target| {
+            let decided = overrides.of(&group.name, target.address);
+            let open = open.to(&group.name, target.address);
+            Target::of(target, built, decided, open)
+        };
+        Group {
+            name: group.name.clone(),
+            algorithm: match group.algorithm {
+                file::Algorithm::RoundRobin => "ROUND_ROBIN",
+            },
+            targets: group.targets.iter().map(target).collect(),
+        }
+    };
+    let effective = overrides.applied_to(&running.file().target_groups);
+    effective.iter().map(group).collect()
+}
+
+/// How many tunnels each target has, by its group and its address.
+pub(super) struct OpenTunnels(HashMap<(String, String), i64>);
+
+impl OpenTunnels {
+    pub(super) fn of(running: &Running) -> Self {
+        let mut open = HashMap::new();
+        for child in running.metrics.open_tunnels() {
+            *open.entry((child.target_group, child.target)).or_default() += child.tunnels;
+        }
+        OpenTunnels(open)
+    }
+
+    pub(super) fn to(&self, group: &str, target: SocketAddr) -> i64 {
+        let key = (group.to_owned(), target.to_string());
+        self.0.get(&key).copied().unwrap_or(0)
+    }
+}

@@ -1,0 +1,174 @@
+//! `/api/v1/tunnels`: the open tunnels, and ending them.
+
+use std::time::{Duration, SystemTime};
+
+use axum::Json;
+use axum::extract::{Extension, Path, State};
+use axum::http::{StatusCode, Uri};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::View;
+use super::denial::{Denial, Error};
+use super::query::{self, FilterQuery, PageQuery, WordsQuery};
+use super::socket::Peer;
+use crate::tunnel::{Farewell, Handle};
+
+/// How much of a request URI is shown.
+const LONGEST_URI: usize = 1024;
+
+/// An open tunnel.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct Tunnel {
+    /// The `trackingId`.
+    id: String,
+    forwarding_rule: String,
+    target_group: String,
+    /// `ip:port`
+    target: String,
+    client_ip: String,
+    /// Absent where it is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_port: Option<u16>,
+    /// Secrets redacted; the first 1,024 bytes.
+    request_uri: String,
+    /// RFC 3339, UTC.
+    start_time: String,
+    /// Its age, in milliseconds.
+    open_ms: u64,
+    /// From the last byte in either direction, in milliseconds.
+    idle_ms: u64,
+    /// From the client.
+    bytes_in: u64,
+    /// To the client.
+    bytes_out: u64,
+}
+
+/// A page of the open tunnels, the oldest first.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Tunnels {
+    tunnels: Vec<Tunnel>,
+    /// The cursor of the next page; null where this is the last.
+    next: Option<String>,
+    /// How many are open, whatever the filter.
+    total: usize,
+}
+
+/// How many tunnels were told to end.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Killed {
+    /// The tunnel, where it was asked for by its id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<String>,
+    ended: usize,
+}
+
+impl Tunnel {
+    fn of(handle: &Handle) -> Self {
+        let identity = &handle.identity;
+        let (bytes_in, bytes_out) = handle.bytes();
+        let age = handle.opened.elapsed();
+        let started = SystemTime::now().checked_sub(age);
+        let started = started.unwrap_or(SystemTime::UNIX_EPOCH);
+        Tunnel {
+            id: identity.id.clone(),
+            forwarding_rule: identity.forwarding_rule.to_string(),
+            target_group: identity.target_group.to_string(),
+            target: identity.target.to_string(),
+            client_ip: identity.client.ip.to_string(),
+            client_port: identity.client.port,
+            request_uri: shortened(&identity.uri).to_owned(),
+            start_time: humantime::format_rfc3339_millis(started).to_string(),
+            open_ms: millis(age),
+            idle_ms: millis(handle.idle()),
+            bytes_in,
+            bytes_out,
+        }
+    }
+}
+
+fn shortened(uri: &str) -> &str {
+    let most = uri.len().min(LONGEST_URI);
+    let end = (0..=most).rfind(|end| uri.is_char_boundary(*end));
+    &uri[..end.unwrap_or(0)]
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The open tunnels, the oldest first.
+#[utoipa::path(
+    get,
+    path = "/api/v1/tunnels",
+    params(FilterQuery, PageQuery),
+    responses((status = 200, body = Tunnels), (status = 400, body = Error)),
+)]
+pub(super) async fn list(State(view): State<View>, uri: Uri) -> Result<Json<Tunnels>, Denial> {
+    let (filter, after, limit) = query::list(&uri)?;
+    let open = &view.drain.tunnels;
+    let page = open.page(after, limit, |tunnel| filter.is_true_of(tunnel));
+    Ok(Json(Tunnels {
+        tunnels: page
+            .tunnels
+            .iter()
+            .map(|handle| Tunnel::of(handle))
+            .collect(),
+        next: page.next.map(|number| number.to_string()),
+        total: open.count(),
+    }))
+}
+
+/// Ends all tunnels that a filter is true of, with a Close frame to both sides; at least one filter is needed.
+#[utoipa::path(
+    delete,
+    path = "/api/v1/tunnels",
+    params(FilterQuery, WordsQuery),
+    responses((status = 202, body = Killed), (status = 400, body = Error)),
+)]
+pub(super) async fn kill_all(
+    State(view): State<View>,
+    Extension(peer): Extension<Peer>,
+    uri: Uri,
+) -> Result<(StatusCode, Json<Killed>), Denial> {
+    let (filter, words) = query::kill(&uri)?;
+    let mut ended = 0;
+    let is_wanted = |tunnel: &Handle| !tunnel.is_ending() && filter.is_true_of(tunnel);
+    view.drain.tunnels.for_each(is_wanted, |tunnel| {
+        tunnel.kill(words.clone());
+        ended += 1;
+    });
+    let asked = uri.query().unwrap_or_default();
+    log::info!("admin: {peer}: {ended} tunnels killed: {asked:?}");
+    Ok((StatusCode::ACCEPTED, Json(Killed { id: None, ended })))
+}
+
+/// Ends a tunnel, with a Close frame to both sides.
+#[utoipa::path(
+    delete,
+    path = "/api/v1/tunnels/{id}",
+    params(("id" = String, Path, description = "The `trackingId`."), WordsQuery),
+    responses(
+        (status = 202, body = Killed),
+        (status = 400, body = Error),
+        (status = 404, body = Error),
+    ),
+)]
+pub(super) async fn kill(
+    State(view): State<View>,
+    Extension(peer): Extension<Peer>,
+    Path(id): Path<String>,
+    uri: Uri,
+) -> Result<(StatusCode, Json<Killed>), Denial> {
+    let words: Option<Farewell> = query::kill_one(&uri)?;
+    let none = || Denial::not_found("no open tunnel has this id");
+    let tunnel = view.drain.tunnels.find(&id).ok_or_else(none)?;
+    log::info!("admin: {peer}: tunnel {id}: killed");
+    tunnel.kill(words);
+    let killed = Killed {
+        id: Some(id),
+        ended: 1,
+    };
+    Ok((StatusCode::ACCEPTED, Json(killed)))
+}

@@ -1,0 +1,72 @@
+//! The commands that talk to a running process, over its admin address.
+//!
+//! Each asks the API and shows the answer: a table, or with `--json` what the process said. An error is what the operator reads.
+
+mod client;
+mod explain;
+mod status;
+mod table;
+mod tunnels;
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::cli::{Command, Reached};
+use client::Client;
+
+/// Carries a command out; returns what to print. `None` where it is no command for a running process.
+pub fn run(command: &Command, conf: &Path) -> Option<Result<String, String>> {
+    Some(match command {
+        Command::Status(reached) => get(reached, conf, "/api/v1/status", status::show),
+        Command::Tunnels(asked) => tunnels::list(asked, conf),
+        Command::Kill(asked) => tunnels::kill(asked, conf),
+        Command::Drain(reached) => post(reached, conf, "/api/v1/drain", "culvert: drains"),
+        Command::Reload(reached) => post(
+            reached,
+            conf,
+            "/api/v1/reload",
+            "culvert: the configuration is applied",
+        ),
+        Command::Explain(asked) => explain::explain(asked, conf),
+        Command::Demo | Command::Upgrade { .. } | Command::Launch { .. } => return None,
+    })
+}
+
+fn get(
+    reached: &Reached,
+    conf: &Path,
+    path: &str,
+    show: impl FnOnce(&Value) -> String,
+) -> Result<String, String> {
+    let answer = Client::find(reached, conf)?.ask("GET", path, None)?;
+    Ok(shown(reached, &answer, show))
+}
+
+fn post(reached: &Reached, conf: &Path, path: &str, done: &str) -> Result<String, String> {
+    let answer = Client::find(reached, conf)?.ask("POST", path, Some(&json!({})))?;
+    Ok(shown(reached, &answer, |_| done.to_owned()))
+}
+
+/// The answer as it is asked for.
+fn shown(reached: &Reached, answer: &Value, show: impl FnOnce(&Value) -> String) -> String {
+    match reached.json {
+        true => format!("{answer:#}"),
+        false => show(answer),
+    }
+}
+
+/// What is at a place in an answer, as text; nothing where it is absent.
+fn text(answer: &Value, pointer: &str) -> String {
+    match answer.pointer(pointer) {
+        Some(Value::String(text)) => text.clone(),
+        None | Some(Value::Null) => String::new(),
+        Some(other) => other.to_string(),
+    }
+}
+
+/// What is in the list at a place in an answer.
+fn list<'a>(answer: &'a Value, pointer: &str) -> &'a [Value] {
+    let list = answer.pointer(pointer).and_then(Value::as_array);
+    list.map_or(&[], Vec::as_slice)
+}

@@ -1,0 +1,68 @@
+//! What would become of a request: the same steps that one takes, without a connection, and without leaving a trace.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use http::request::Parts;
+
+use super::refusal::Refusal;
+use super::{forwarded, handshake};
+use crate::listener::{ForwardingRule, Route};
+use crate::rules::{Action, Request, Response, Rule};
+use crate::telemetry::Client;
+
+/// What would become of a request.
+pub struct Foresight<'a> {
+    /// The request, as conditions see it.
+    pub request: Request<'a>,
+    /// The HTTP rule that decides.
+    pub rule: Option<&'a Rule<Arc<Route>>>,
+    /// Where the client is sent to.
+    pub location: Option<String>,
+    /// Whether it is a WebSocket handshake that is forwarded.
+    pub is_handshake: bool,
+    /// Which target it would go to.
+    pub target: Option<SocketAddr>,
+    /// The answer, where it would be refused.
+    pub refusal: Option<Refusal>,
+}
+
+impl<'a> Foresight<'a> {
+    /// What would become of a request for `target` with this head, from this peer. The limits of clients are not looked at.
+    pub fn of(
+        forwarding_rule: &'a ForwardingRule,
+        head: &'a Parts,
+        target: &'a [u8],
+        peer: Client,
+    ) -> Self {
+        let client = forwarded::client(&head.headers, peer, &forwarding_rule.trusted);
+        let request = Request::new(head.method.as_str(), target, &head.headers, client.ip);
+        let rule = forwarding_rule.rules.find(&request);
+        let mut foresight = Foresight {
+            rule,
+            request,
+            location: None,
+            is_handshake: false,
+            target: None,
+            refusal: None,
+        };
+        foresight.refusal = foresight.meet(head).err();
+        foresight
+    }
+
+    fn meet(&mut self, head: &Parts) -> Result<(), Refusal> {
+        let rule = self.rule.ok_or(Refusal::NO_MATCHING_RULE)?;
+        match &rule.action {
+            Action::Respond(Response::Static(_)) => {}
+            Action::Respond(Response::Redirect(redirect)) => {
+                self.location = Some(redirect.location(&self.request));
+            }
+            Action::Forward(route) => {
+                self.is_handshake = handshake::is_handshake(head)?;
+                let target = route.group.foresee().ok_or(Refusal::NO_TARGET)?;
+                self.target = Some(target.address);
+            }
+        }
+        Ok(())
+    }
+}

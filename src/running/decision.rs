@@ -1,0 +1,35 @@
+//! What an operator decides about a target while the configuration stays as it is.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+
+use super::{Running, lock, targets};
+use crate::config::file;
+use crate::config::problem::Problem;
+use crate::target_group::Change;
+
+impl Running {
+    /// Changes what is decided about a target, until the next reload; false if there is no such target. Errors: why it could not
+    /// be applied.
+    pub fn decide(&self, group: &str, target: SocketAddr, change: Change) -> Result<bool, String> {
+        let mut overrides = lock(&self.overrides);
+        let file = self.file();
+        let is_it = |(of, found): (&file::TargetGroup, &file::Target)| {
+            of.name == group && found.address == target
+        };
+        if !targets(&file.target_groups).any(is_it) {
+            return Ok(false);
+        }
+        let mut decided = overrides.clone();
+        decided.change(group, target, change);
+        let groups = decided.applied_to(&file.target_groups);
+        let lines = |problems: Vec<Problem>| {
+            let lines: Vec<String> = problems.iter().map(Problem::to_string).collect();
+            lines.join("; ")
+        };
+        self.apply(&file, &groups, HashMap::new()).map_err(lines)?;
+        self.evict(&file, &groups, &groups);
+        *overrides = decided;
+        Ok(true)
+    }
+}

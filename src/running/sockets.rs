@@ -1,0 +1,71 @@
+//! The sockets that a configuration needs and that are not there yet.
+
+use std::collections::HashMap;
+use std::fmt::Display;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+
+use super::{Running, path_of, problem};
+use crate::admin::Socket;
+use crate::config::file::{self, AdminAddress, File};
+use crate::config::problem::Problem;
+use crate::listener::Sockets;
+
+/// Sockets for the addresses that are not listened on yet.
+pub(super) struct NewSockets {
+    pub(super) listeners: HashMap<SocketAddr, TcpListener>,
+    pub(super) admin: Option<(AdminAddress, Socket)>,
+}
+
+impl NewSockets {
+    pub(super) fn listen(
+        file: &File,
+        running: Option<&Running>,
+        sockets: &mut Sockets,
+    ) -> Result<Self, Vec<Problem>> {
+        let mut problems = Vec::new();
+        let listen = &file.admin.listen;
+        let moves = running.is_none_or(|now| now.admin.address() != *listen);
+        let admin = moves.then(|| admin_socket(&file.admin, sockets));
+        let admin = match admin.transpose() {
+            Ok(socket) => socket.map(|socket| (listen.clone(), socket)),
+            Err(error) => {
+                problems.push(cannot_listen("admin.listen", listen, &error));
+                None
+            }
+        };
+        let mut listen = |path: &str, address, v6_only| match sockets.listen(address, v6_only) {
+            Ok(socket) => Some((address, socket)),
+            Err(error) => {
+                problems.push(cannot_listen(path, &address, &error));
+                None
+            }
+        };
+        let is_new = |address: &SocketAddr| running.is_none_or(|now| !now.listeners.has(address));
+        let places = file.forwarding_rules.iter().enumerate();
+        let new = places.filter(|(_, rule)| is_new(&rule.listen));
+        let listeners = new
+            .filter_map(|(place, rule)| listen(&path_of(place), rule.listen, rule.v6_only))
+            .collect();
+        if problems.is_empty() {
+            Ok(NewSockets { listeners, admin })
+        } else {
+            Err(problems)
+        }
+    }
+}
+
+fn admin_socket(admin: &file::Admin, sockets: &mut Sockets) -> io::Result<Socket> {
+    match &admin.listen {
+        AdminAddress::Tcp(address) => sockets.listen(*address, true).map(Socket::Tcp),
+        AdminAddress::Unix(path) => sockets.listen_unix(path, admin.mode).map(Socket::Unix),
+    }
+}
+
+fn cannot_listen(path: &str, address: &impl Display, error: &io::Error) -> Problem {
+    let hint = match error.kind() {
+        io::ErrorKind::PermissionDenied => "; a port below 1024 needs CAP_NET_BIND_SERVICE",
+        _ => "",
+    };
+    problem(path, format!("cannot listen on {address}: {error}{hint}"))
+}
