@@ -10,6 +10,7 @@ use std::path::Path;
 
 mod document;
 pub mod file;
+pub mod origin;
 pub mod problem;
 mod read;
 mod scalar;

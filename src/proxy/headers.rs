@@ -14,6 +14,7 @@ use pingora::prelude::Session;
 
 use super::Exchange;
 use super::forwarded::{self, X_FORWARDED_FOR};
+use super::soundness;
 use crate::telemetry::ip_text;
 
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -35,6 +36,7 @@ pub(super) fn tell_target(exchange: &Exchange, request: &mut RequestHeader) -> R
     for name in &UNTRUSTED {
         request.remove_header(name);
     }
+    remove_disguised(request);
     let peer = ip_text(exchange.peer_ip());
     if exchange.is_from_proxy() {
         let all = forwarded::extended(&request.headers, peer);
@@ -52,6 +54,18 @@ pub(super) fn tell_target(exchange: &Exchange, request: &mut RequestHeader) -> R
         None => _ = request.remove_header(&X_FORWARDED_HOST),
     }
     Ok(())
+}
+
+/// Removes what the target might take for a header that we set, or that frames the request.
+fn remove_disguised(request: &mut RequestHeader) {
+    let names = request
+        .headers
+        .keys()
+        .filter(|name| soundness::is_disguised(name));
+    let names: Vec<HeaderName> = names.cloned().collect();
+    for name in &names {
+        request.remove_header(name);
+    }
 }
 
 /// Removes what concerns the target's connection alone (RFC 9110 section 7.6.1). What frames the body stays.

@@ -16,6 +16,7 @@ mod http2_heads;
 mod http2_stream;
 mod limits;
 mod relay;
+mod request_head;
 mod tap;
 mod target_tap;
 mod wire;

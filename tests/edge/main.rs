@@ -10,6 +10,7 @@
 mod harness;
 
 mod access_log;
+mod answers;
 mod command_line;
 mod drain;
 mod hand_over;
@@ -18,12 +19,17 @@ mod http;
 mod http2;
 mod limits;
 mod messages;
+mod open_files;
 mod operations;
+mod origins;
 mod proxy_protocol;
+mod rates;
 mod relay;
 mod reload;
 mod rules;
 mod service;
+mod sizes;
+mod smuggling;
 mod targets;
 mod timeouts;
 mod tls;

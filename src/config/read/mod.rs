@@ -10,7 +10,9 @@ mod condition;
 mod defaults;
 mod expression;
 mod forwarding_rule;
+mod handshake;
 mod http_rule;
+mod limits;
 mod server;
 mod target_group;
 mod tls;
@@ -152,7 +154,7 @@ fn warn_of_unused_groups(file: &File, top: &Mapping) {
         .flat_map(|rule| &rule.http_rules);
     let named: HashSet<&str> = rules
         .filter_map(|rule| match &rule.action {
-            Action::Forward { target_group, .. } => Some(target_group.as_str()),
+            Action::Forward(forward) => Some(forward.target_group.as_str()),
             Action::Redirect { .. } | Action::Static { .. } => None,
         })
         .collect();
