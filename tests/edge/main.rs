@@ -17,6 +17,7 @@ mod hand_over;
 mod handshake;
 mod http;
 mod http2;
+mod http2_limits;
 mod limits;
 mod messages;
 mod open_files;
