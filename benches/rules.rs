@@ -7,7 +7,7 @@ use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr};
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use culvert::config::file::{Action, Comparison, Condition, HttpRule, Subject, Tunnel};
+use culvert::config::file::{Action, Comparison, Condition, Forward, HttpRule, Subject};
 use culvert::rules::{Request, Rules};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -100,7 +100,7 @@ fn measure(criterion: &mut Criterion, name: &str, rules: &Rules<()>, headers: &H
 
 fn rules(subjects: impl IntoIterator<Item = Vec<Subject>>) -> Rules<()> {
     let rules: Vec<_> = subjects.into_iter().map(rule).collect();
-    Rules::build(&rules, |_, _| Some(())).expect("the group is known")
+    Rules::build(&rules, |_| Some(())).expect("the group is known")
 }
 
 fn rule(subjects: Vec<Subject>) -> HttpRule {
@@ -111,10 +111,7 @@ fn rule(subjects: Vec<Subject>) -> HttpRule {
     HttpRule {
         name: "rule".to_owned(),
         conditions: conditions.collect(),
-        action: Action::Forward {
-            target_group: "group".to_owned(),
-            tunnel: Tunnel::default(),
-        },
+        action: Action::Forward(Forward::to("group")),
     }
 }
 

@@ -1,5 +1,8 @@
 //! Limits of the operating system: every connection is an open file, and so is the way to its target.
 
+use std::io;
+
+use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit, setrlimit};
 
 /// The share of the open files that clients' connections may have: each has one, and its way to the target another. What is left
@@ -13,6 +16,15 @@ pub fn most_connections() -> usize {
     let most = limit.map(|limit| (limit / whole).saturating_mul(part).max(1));
     most.and_then(|most| most.try_into().ok())
         .unwrap_or(usize::MAX)
+}
+
+/// Whether an error of Pingora's comes of this process or machine having run out of something, which is nobody else's fault.
+pub fn is_shortage(error: &pingora::Error) -> bool {
+    let cause = error.root_cause().downcast_ref::<io::Error>();
+    let cause = cause.and_then(Errno::from_io_error);
+    cause.is_some_and(|cause| {
+        [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM].contains(&cause)
+    })
 }
 
 /// Raises the soft limit of open files to the hard one, and says what it is.

@@ -9,7 +9,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::net::{IpAddr, Ipv4Addr};
 
-use culvert::config::file::{Action, Comparison, Condition, HttpRule, Subject, Tunnel};
+use culvert::config::file::{Action, Comparison, Condition, Forward, HttpRule, Subject};
 use culvert::rules::{Request, Rules};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use regex::bytes::RegexBuilder;
@@ -109,13 +109,10 @@ fn rules(negate_others: bool, subject: impl Fn(usize) -> Subject) -> Rules<()> {
             subject: subject(number),
             negate: negate_others && number < 99,
         }],
-        action: Action::Forward {
-            target_group: "group".into(),
-            tunnel: Tunnel::default(),
-        },
+        action: Action::Forward(Forward::to("group")),
     };
     let rules: Vec<_> = (0..100).map(rule).collect();
-    Rules::build(&rules, |_, _| Some(())).expect("the group is known")
+    Rules::build(&rules, |_| Some(())).expect("the group is known")
 }
 
 fn assert_finding_allocates_nothing(rules: &Rules<()>, what: &str) {

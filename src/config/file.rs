@@ -3,6 +3,9 @@
 //! Nothing here knows how the words were written or what they do later; `config::read` makes these values from
 //! YAML, and every room builds its runtime type from them. Names are those of the file, in snake case.
 
+mod limits;
+mod origin;
+
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -15,6 +18,8 @@ use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::sign::CertifiedKey;
 
+pub use self::limits::{Bounds, Rate, Rates};
+pub use self::origin::AllowedOrigin;
 use super::ticket_key::TicketKey;
 
 /// A whole file. Every target group and certificate that a rule names exists, and all names are unique. Durations are from 1 ms to 30
@@ -196,8 +201,10 @@ pub struct ForwardingRule {
     pub max_connections: Option<usize>,
     /// `maxConnectionsPerClient`: how many of them may be of one client; an IPv6 client is its /64. Default: no limit.
     pub max_connections_per_client: Option<usize>,
-    /// `maxRequestsPerSecondPerClient`: how many requests one client may make in a second. Default: no limit.
-    pub max_requests_per_second_per_client: Option<usize>,
+    /// `maxRequestsPerSecond` and the like: how much there may be of what in a second. Default: no limits.
+    pub rates: Rates,
+    /// `maxHeaderBytes`, `maxHeaders` and `maxRequestBodyBytes`: how large a request may be.
+    pub bounds: Bounds,
     /// `serverCertificates` and what goes with them. Default: no TLS.
     pub tls: Option<Tls>,
     /// `h2c`: whether a client without TLS may begin with HTTP/2. Default: false.
@@ -311,12 +318,7 @@ pub struct HttpRule {
 #[derive(Debug, Clone)]
 pub enum Action {
     /// `FORWARD`
-    Forward {
-        /// `targetGroup`: the name of one that exists.
-        target_group: String,
-        /// `tunnel`; what it does not say is as in the forwarding rule.
-        tunnel: Tunnel,
-    },
+    Forward(Forward),
     /// `REDIRECT`
     Redirect {
         /// `location`: the new address, as it goes into the Location header: visible ASCII, not empty.
@@ -335,6 +337,31 @@ pub enum Action {
         /// `contentType`: visible ASCII and spaces. Default: `text/plain; charset=utf-8`.
         content_type: String,
     },
+}
+
+/// What a `FORWARD` rule says.
+#[derive(Debug, Clone)]
+pub struct Forward {
+    /// `targetGroup`: the name of one that exists.
+    pub target_group: String,
+    /// `tunnel`; what it does not say is as in the forwarding rule.
+    pub tunnel: Tunnel,
+    /// `allowedOrigins`: whose pages may open tunnels, at least one. Default: anybody's.
+    pub allowed_origins: Option<Vec<AllowedOrigin>>,
+    /// `allowedSubprotocols`: which subprotocols a handshake may ask for, tokens, at least one. Default: any.
+    pub allowed_subprotocols: Option<Vec<String>>,
+}
+
+impl Forward {
+    /// To this target group; the rest is as without a word.
+    pub fn to(target_group: &str) -> Self {
+        Forward {
+            target_group: target_group.to_owned(),
+            tunnel: Tunnel::default(),
+            allowed_origins: None,
+            allowed_subprotocols: None,
+        }
+    }
 }
 
 /// An entry of `conditions`.

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 mod document;
 pub mod file;
+pub mod origin;
 pub mod problem;
 mod read;
 pub mod renewal;

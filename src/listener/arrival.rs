@@ -60,8 +60,7 @@ impl Arrival {
             return;
         };
         let way = Way::of(self.peer, proxied, &stream, &rule);
-        let counts = rule.counts(self.peer.ip(), proxied.map(|proxied| proxied.client.ip()));
-        let Some(arrival) = self.seat(counts, &rule) else {
+        let Some(arrival) = self.seat(way.counted, &rule) else {
             return;
         };
         let connection = Connection::new(arrival, way);
@@ -134,6 +133,8 @@ impl Arrival {
 pub(super) struct Way {
     pub(super) client: SocketAddr,
     pub(super) local: SocketAddr,
+    /// Whom the connection is counted for, if anybody.
+    pub(super) counted: Option<IpAddr>,
 }
 
 impl Way {
@@ -143,8 +144,13 @@ impl Way {
         stream: &TcpStream,
         rule: &ForwardingRule,
     ) -> Self {
+        let counted = rule.counts(peer.ip(), proxied.map(|proxied| proxied.client.ip()));
         if let Some(Proxied { client, local }) = proxied {
-            return Way { client, local };
+            return Way {
+                client,
+                local,
+                counted,
+            };
         }
         let local = match rule.listen.ip().is_unspecified() {
             true => stream.local_addr().map_or(rule.listen, canonical),
@@ -153,6 +159,7 @@ impl Way {
         Way {
             client: peer,
             local,
+            counted,
         }
     }
 }

@@ -4,7 +4,7 @@
 //! wire.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -38,6 +38,8 @@ pub struct Connection {
     pub client: SocketAddr,
     /// The address that the client came to.
     pub local: SocketAddr,
+    /// Whom it is counted for, if anybody.
+    counted: Option<IpAddr>,
     /// The rule of the address that it came to: the one of now, which a reload may change.
     pub rule: Arc<ArcSwap<ForwardingRule>>,
     /// What went over the wire.
@@ -74,6 +76,7 @@ impl Connection {
         Arc::new(Connection {
             client: way.client,
             local: way.local,
+            counted: way.counted,
             keepalive: arrival.rule.load().keepalive,
             rule: arrival.rule,
             wire: Arc::default(),
@@ -94,6 +97,7 @@ impl Connection {
         Arc::new(Connection {
             client: self.client,
             local: self.local,
+            counted: self.counted,
             rule: Arc::clone(&self.rule),
             wire: Arc::default(),
             drain: Arc::clone(&self.drain),
@@ -222,7 +226,8 @@ impl Connection {
     /// Its stream, of which these bytes have been read already.
     pub(super) fn tap(&self, stream: ClientStream, early: Vec<u8>) -> Tap {
         let draining = self.drain.began().clone();
-        Tap::after(early, stream, Arc::clone(&self.wire), draining)
+        let bounds = self.rule.load().bounds;
+        Tap::after(early, stream, Arc::clone(&self.wire), draining, bounds)
     }
 
     /// What requests are read from, and what was read of them to see what they are: where the rule has TLS, there is a handshake
@@ -267,6 +272,10 @@ impl Connection {
         if plain_http::is_begun_by(first[0]) {
             rule.metrics.refuse(RefusalReason::TlsHandshake);
             plain_http::refuse(socket).await;
+            return None;
+        }
+        if let Err(limit) = rule.rates.tls_handshakes.count(self.counted) {
+            rule.metrics.refuse(limit.reason());
             return None;
         }
         let shaken = tokio::select! {

@@ -5,9 +5,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Networks, RequestRate, Tls};
-use crate::config::file;
-use crate::rules::{Action, Response, Rules};
+use super::{Networks, Rates, Tls};
+use crate::config::file::{self, Bounds};
+use crate::rules::{Action, Origins, Response, Rules, Subprotocols};
 use crate::target_group::{Target, TargetGroup};
 use crate::telemetry::metrics::{
     ActiveTunnel, CloseCounters, CodeCounters, Metrics, RuleMetrics, TunnelMetrics,
@@ -33,8 +33,10 @@ pub struct ForwardingRule {
     pub max_connections: Option<usize>,
     /// How many of them may be of one client.
     pub max_connections_per_client: Option<usize>,
-    /// How many requests one client may make.
-    pub request_rate: Option<RequestRate>,
+    /// How many requests and handshakes there may be in a second.
+    pub rates: Rates,
+    /// How large a request may be.
+    pub bounds: Bounds,
     /// What it shakes hands with before any HTTP; `None` where it is plain.
     pub tls: Option<Tls>,
     /// Whether a client without TLS may begin with HTTP/2.
@@ -58,9 +60,9 @@ impl ForwardingRule {
         tls: Option<Tls>,
         metrics: &Metrics,
     ) -> Result<Self, String> {
-        let route = |group: &str, tunnel: &file::Tunnel| {
-            let group = groups.get(group)?;
-            Some(Arc::new(Route::build(&rule.name, group, tunnel, metrics)))
+        let route = |forward: &file::Forward| {
+            let group = groups.get(&forward.target_group)?;
+            Some(Arc::new(Route::build(&rule.name, group, forward, metrics)))
         };
         let rules = Rules::build(&rule.http_rules, route)?;
         let counters = |http_rule: &crate::rules::Rule<Arc<Route>>| {
@@ -78,9 +80,8 @@ impl ForwardingRule {
             trusted: rule.trusted_proxies.as_slice().into(),
             max_connections: rule.max_connections,
             max_connections_per_client: rule.max_connections_per_client,
-            request_rate: rule
-                .max_requests_per_second_per_client
-                .map(RequestRate::new),
+            rates: Rates::new(&rule.rates),
+            bounds: rule.bounds,
             tls,
             h2c: rule.h2c,
             max_concurrent_streams: rule.max_concurrent_streams,
@@ -115,6 +116,10 @@ fn known_status<G>(action: &Action<G>) -> Option<u16> {
 pub struct Route {
     /// The target group.
     pub group: Arc<TargetGroup>,
+    /// Whose pages may open tunnels, where not anybody's may.
+    pub origins: Option<Origins>,
+    /// What a handshake may ask for, where not anything.
+    pub subprotocols: Option<Subprotocols>,
     /// How long a handshake may take.
     pub handshake_timeout: Duration,
     /// What bounds its tunnels.
@@ -126,13 +131,19 @@ impl Route {
     fn build(
         forwarding_rule: &str,
         group: &Arc<TargetGroup>,
-        tunnel: &file::Tunnel,
+        forward: &file::Forward,
         metrics: &Metrics,
     ) -> Self {
+        let tunnel = &forward.tunnel;
         let targets = group.targets().map(|target| target.address);
         let tunnels = metrics.tunnels(forwarding_rule, &group.name, targets);
         Route {
             group: Arc::clone(group),
+            origins: forward.allowed_origins.as_deref().map(Origins::new),
+            subprotocols: forward
+                .allowed_subprotocols
+                .as_deref()
+                .map(Subprotocols::new),
             handshake_timeout: tunnel.handshake_timeout.min(group.response_timeout),
             limits: Limits {
                 idle: tunnel.idle_timeout,

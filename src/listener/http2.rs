@@ -105,7 +105,11 @@ async fn shake_hands_and_serve<A: HttpServerApp + Send + Sync + 'static>(
 
 fn options(rule: &ForwardingRule) -> H2Options {
     let mut options = default_h2_options();
+    // What the rule does not allow is answered with a line in the log; this only bounds memory. Each header counts 32 bytes more
+    // (RFC 9113 section 6.5.2).
+    let most_bytes = 2 * rule.bounds.header_bytes + 64 * rule.bounds.headers;
     options
+        .max_header_list_size(u32::try_from(most_bytes).unwrap_or(u32::MAX))
         .max_concurrent_streams(rule.max_concurrent_streams)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .data_frame_budget(SMALL_FRAMES)

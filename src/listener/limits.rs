@@ -12,44 +12,13 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::telemetry::RefusalReason;
+use super::Limit;
 
 /// How many connections may stand at a time, in the process.
 const STANDING: usize = 128;
 /// How long one that stands has for a request's head.
 pub(super) const TO_ASK: Duration = Duration::from_secs(1);
 const SHARDS: usize = 64;
-
-/// What a connection was one too many for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Limit {
-    /// `server.maxConnections`
-    Server,
-    /// `maxConnections`
-    Rule,
-    /// `maxConnectionsPerClient`
-    Client,
-}
-
-impl Limit {
-    /// The closed word for it.
-    pub fn reason(self) -> RefusalReason {
-        match self {
-            Limit::Server => RefusalReason::ServerMaxConnections,
-            Limit::Rule => RefusalReason::MaxConnections,
-            Limit::Client => RefusalReason::MaxConnectionsPerClient,
-        }
-    }
-
-    /// What the client and the reader of the log are told.
-    pub fn explanation(self) -> &'static str {
-        match self {
-            Limit::Server => "too many connections",
-            Limit::Rule => "too many connections to this address",
-            Limit::Client => "too many connections from this client",
-        }
-    }
-}
 
 /// Places that are taken.
 #[derive(Debug, Default)]

@@ -11,11 +11,13 @@ mod client_certificates;
 mod connection;
 mod forwarding_rule;
 mod http2;
+mod limit;
 mod limits;
 mod networks;
 mod plain_http;
 mod proxy_protocol;
-mod request_rate;
+mod rates;
+mod shortage;
 mod sockets;
 mod subject;
 mod tickets;
@@ -42,11 +44,12 @@ use crate::tunnel::probe_when_silent;
 pub use arrival::Arrival;
 pub use connection::{CONNECTION, Connection};
 pub use forwarding_rule::{ForwardingRule, Route, TargetGroups};
-pub use limits::Limit;
+pub use limit::Limit;
 use limits::{Hall, House};
 pub use networks::Networks;
 use proxy_protocol::canonical;
-pub use request_rate::RequestRate;
+pub use rates::Rates;
+use shortage::Shortage;
 pub use sockets::{Sockets, bind_unix};
 pub use tickets::{OwnKey, Tickets};
 pub use tls::Tls;
@@ -261,10 +264,20 @@ impl Entrance {
             Ok(socket) => socket,
             Err(error) => return log::error!("{}: cannot be accepted on: {error}", self.address()),
         };
+        let mut shortage = Shortage::default();
         while let Some(accepted) = self.closing.run_until_cancelled(socket.accept()).await {
             match accepted {
-                Ok((stream, client)) => self.serve(stream, client),
-                Err(error) => self.rest_after(&error).await,
+                Ok((stream, client)) => {
+                    shortage.end(self.address());
+                    self.serve(stream, client);
+                }
+                // A client that is gone again is nothing to speak of.
+                Err(error) if is_passing(&error) => {}
+                Err(error) => {
+                    shortage.note(self.address(), &error);
+                    let rest = tokio::time::sleep(REST);
+                    self.closing.run_until_cancelled(rest).await;
+                }
             }
         }
         // Those that the system has accepted already would be reset. The runtime may not know of them yet: it is not asked.
@@ -311,15 +324,6 @@ impl Entrance {
             open: rule.metrics.connection(),
         };
         serve(stream, arrival);
-    }
-
-    /// A client that is gone again is nothing to speak of; anything else will not have passed a moment later.
-    async fn rest_after(&self, error: &io::Error) {
-        if is_passing(error) {
-            return;
-        }
-        log::error!("{}: cannot accept: {error}", self.address());
-        tokio::time::sleep(REST).await;
     }
 
     fn address(&self) -> SocketAddr {

@@ -78,7 +78,17 @@ fn end_without_exchange(
             Some(RefusalReason::ClientTimeout),
             "the request's head did not arrive within clientTimeout",
         ),
-        (Some(_), _) => (
+        (_, ClientEnd::HeadTooLarge) => (
+            CloseReason::Refused,
+            Some(RefusalReason::MaxHeaderBytes),
+            "the request's head is too large",
+        ),
+        (_, ClientEnd::TooManyHeaders) => (
+            CloseReason::Refused,
+            Some(RefusalReason::MaxHeaders),
+            "the request has too many headers",
+        ),
+        (Some(_), _) | (None, ClientEnd::HeadMalformed) => (
             CloseReason::Refused,
             Some(RefusalReason::BadRequest),
             "malformed request head",

@@ -3,6 +3,8 @@
 //! It owns a ledger, which holds the record. Whatever ends the exchange drops the ledger in the end, and that writes the
 //! record, once: also when the task is dropped half way, or panics. With a 101 the ledger goes over to the tunnel.
 
+mod admission;
+
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -20,6 +22,7 @@ use super::announcement::{self, Announcer};
 use super::ledger::Ledger;
 use super::refusal::Refusal;
 use super::{forwarded, headers, http2};
+use crate::limits::is_shortage;
 use crate::listener::{Connection, ForwardingRule, Route};
 use crate::rules::{Request, Rule};
 use crate::target_group::Target;
@@ -28,6 +31,8 @@ use crate::tunnel::{ClientEnd, Dialler, Ending, Identity, Opening, Phase};
 
 /// How long an idle connection to a target is kept for the next request.
 const POOLED: Duration = Duration::from_secs(50);
+/// How many heads of 1xx a target may send before its answer's.
+const MOST_HERALDS: usize = 100;
 /// By how much the client's clock goes first where both it and the target's run.
 const GRACE: Duration = Duration::from_millis(100);
 
@@ -47,6 +52,10 @@ pub struct Exchange {
     asked_at: Option<Instant>,
     /// The answer's body has come to its end.
     is_answered: bool,
+    /// How much the request's body may still have.
+    body_left: u64,
+    /// How many heads the target has sent before its answer's.
+    heralds: usize,
 }
 
 impl Exchange {
@@ -59,6 +68,8 @@ impl Exchange {
         Exchange {
             ledger: Ledger::begin(&connection, &rule),
             connection,
+            body_left: rule.bounds.body_bytes.unwrap_or(u64::MAX),
+            heralds: 0,
             rule,
             wire_before,
             is_handshake: false,
@@ -131,21 +142,6 @@ impl Exchange {
     /// The forwarding rule.
     pub(super) fn rule(&self) -> Arc<ForwardingRule> {
         Arc::clone(&self.rule)
-    }
-
-    /// Refuses a request on a connection that is one too many, and one that is itself one too many.
-    pub(super) fn admit(&self) -> Result<(), Refusal> {
-        if let Some(limit) = self.connection.limit() {
-            return Err(Refusal::beyond(limit));
-        }
-        let client = self.client_ip();
-        // A proxy asks for many.
-        let rate = self.rule.request_rate.as_ref();
-        let rate = rate.filter(|_| !self.rule.trusted.contain(client));
-        match rate.is_some_and(|rate| rate.is_exceeded_by(client)) {
-            true => Err(Refusal::TOO_MANY_REQUESTS),
-            false => Ok(()),
-        }
     }
 
     /// The client's address.
@@ -257,11 +253,14 @@ impl Exchange {
         wire.phase() == Phase::Handshake && wire.handshake_left().is_zero()
     }
 
-    /// Notes that the target could not be connected to; tells whether to try another.
-    pub(super) fn connect_failed(&mut self) -> bool {
+    /// Notes that the target could not be connected to; tells whether to try another, which is of no use where the fault is ours.
+    pub(super) fn connect_failed(&mut self, error: &Error) -> bool {
         let (Some(target), Some(route)) = (self.target.take(), &self.ledger.route) else {
             return false;
         };
+        if is_shortage(error) {
+            return false;
+        }
         target.metrics.connect_errors.inc();
         self.tried.push(target.address);
         self.tried.len() <= route.group.retries && !self.is_too_late()
@@ -276,7 +275,7 @@ impl Exchange {
 
     /// Notes the head of the target's answer, of which there may be several: 1xx before the last.
     ///
-    /// Errors: one that cannot be told to a client of HTTP/2.
+    /// Errors: one that cannot be told to a client of HTTP/2, and more of them than any target would mean.
     pub(super) fn answered(
         &mut self,
         session: &mut Session,
@@ -294,7 +293,9 @@ impl Exchange {
             self.connection.wire.end_handshake(is_upgrade);
         }
         if answer.status.is_informational() && !is_upgrade {
-            return Ok(());
+            self.heralds += 1;
+            let is_sound = status != 101 && self.heralds <= MOST_HERALDS;
+            return is_sound.then_some(()).ok_or(Refusal::TARGET_FAILED);
         }
         self.ledger.record.status = Some(status);
         self.ledger.record.bytes.response_header = headers::wire_size(answer);

@@ -14,6 +14,7 @@ use pingora::prelude::Session;
 
 use super::Exchange;
 use super::forwarded::{self, X_FORWARDED_FOR};
+use super::soundness;
 use crate::telemetry::{ClientCertificate, ip_text};
 
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -79,6 +80,7 @@ pub(super) fn tell_target(exchange: &Exchange, request: &mut RequestHeader) -> R
     for name in &UNTRUSTED {
         request.remove_header(name);
     }
+    remove_disguised(request);
     // Again: a client may have named them in Connection, and Pingora has removed them then.
     tell_certificate(exchange.client_certificate(), request)?;
     let peer = ip_text(exchange.peer_ip());
@@ -98,6 +100,18 @@ pub(super) fn tell_target(exchange: &Exchange, request: &mut RequestHeader) -> R
         None => _ = request.remove_header(&X_FORWARDED_HOST),
     }
     Ok(())
+}
+
+/// Removes what the target might take for a header that we set, or that frames the request.
+fn remove_disguised(request: &mut RequestHeader) {
+    let names = request
+        .headers
+        .keys()
+        .filter(|name| soundness::is_disguised(name));
+    let names: Vec<HeaderName> = names.cloned().collect();
+    for name in &names {
+        request.remove_header(name);
+    }
 }
 
 /// Removes what concerns the target's connection alone (RFC 9110 section 7.6.1). What frames the body stays.

@@ -12,6 +12,7 @@ mod http2;
 mod ledger;
 mod refusal;
 mod response;
+mod soundness;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +20,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::Version;
+use http::header::SEC_WEBSOCKET_PROTOCOL;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
 use pingora::prelude::{HttpPeer, ProxyHttp, Session};
@@ -47,7 +49,7 @@ impl ProxyHttp for Proxy {
 
     async fn request_filter(&self, session: &mut Session, exchange: &mut Exchange) -> Result<bool> {
         exchange.read_head(session);
-        exchange.admit()?;
+        exchange.admit(session.req_header())?;
         headers::tell_certificate(exchange.client_certificate(), session.req_header_mut())?;
         let forwarding_rule = exchange.rule();
         let head = session.req_header();
@@ -84,6 +86,9 @@ impl ProxyHttp for Proxy {
                     session
                         .req_header_mut()
                         .remove_header(&http::header::UPGRADE);
+                } else if let Some(subprotocols) = exchange.admit_handshake(head, route)? {
+                    let head = session.req_header_mut();
+                    head.insert_header(SEC_WEBSOCKET_PROTOCOL, subprotocols)?;
                 }
                 exchange.forward_to(route, is_handshake);
                 Ok(false)
@@ -94,10 +99,11 @@ impl ProxyHttp for Proxy {
     async fn request_body_filter(
         &self,
         _: &mut Session,
-        _: &mut Option<Bytes>,
+        part: &mut Option<Bytes>,
         is_end: bool,
         exchange: &mut Exchange,
     ) -> Result<()> {
+        exchange.take_body(part.as_ref().map_or(0, Bytes::len))?;
         if is_end {
             exchange.request_ended();
         }
@@ -119,7 +125,8 @@ impl ProxyHttp for Proxy {
         exchange: &mut Exchange,
         mut error: BError,
     ) -> BError {
-        error.set_retry(exchange.connect_failed());
+        let is_retried = exchange.connect_failed(&error);
+        error.set_retry(is_retried);
         error
     }
 

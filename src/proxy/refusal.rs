@@ -4,14 +4,19 @@
 //! `fail_to_proxy` turns it, and every error of Pingora's own, into the answer.
 
 use std::fmt;
+use std::time::Duration;
 
 use pingora::http::ResponseHeader;
 use pingora::prelude::Session;
 use pingora::{BError, Error, ErrorSource, ErrorType, Result};
 
+use crate::limits::is_shortage;
 use crate::listener::Limit;
 use crate::telemetry::RefusalReason;
 use crate::tunnel::chance;
+
+/// How long the rest of a body that is too large is read, so that the client sees its answer.
+const LINGER: Duration = Duration::from_secs(1);
 
 /// Why we answer a request with an error of our own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,10 +48,10 @@ impl Refusal {
         reason: RefusalReason::WebsocketVersion,
         detail: "only WebSocket version 13 is served",
     };
-    /// The client has asked too often in this second.
-    pub const TOO_MANY_REQUESTS: Refusal = Refusal {
-        reason: RefusalReason::MaxRequestsPerSecondPerClient,
-        detail: "too many requests from this client",
+    /// The head has too many bytes.
+    pub const HEAD_TOO_LARGE: Refusal = Refusal {
+        reason: RefusalReason::MaxHeaderBytes,
+        detail: "the request's head is too large",
     };
     /// A success without an upgrade, to a handshake in HTTP/2.
     pub const NOT_UPGRADED: Refusal = Refusal {
@@ -58,7 +63,28 @@ impl Refusal {
         reason: RefusalReason::TargetFailed,
         detail: "the target's Sec-WebSocket-Accept does not fit to the handshake",
     };
-    const TARGET_FAILED: Refusal = Refusal {
+    /// The head has too many headers.
+    pub const TOO_MANY_HEADERS: Refusal = Refusal {
+        reason: RefusalReason::MaxHeaders,
+        detail: "the request has too many headers",
+    };
+    /// The body has too many bytes.
+    pub const BODY_TOO_LARGE: Refusal = Refusal {
+        reason: RefusalReason::MaxRequestBodyBytes,
+        detail: "the request's body is too large",
+    };
+    /// A handshake of a page that may not make one.
+    pub const ORIGIN: Refusal = Refusal {
+        reason: RefusalReason::Origin,
+        detail: "the origin is not allowed",
+    };
+    /// A handshake that asks for what is not there.
+    pub const SUBPROTOCOL: Refusal = Refusal {
+        reason: RefusalReason::Subprotocol,
+        detail: "no subprotocol that is asked for is allowed",
+    };
+    /// The target did not speak HTTP as it should.
+    pub const TARGET_FAILED: Refusal = Refusal {
         reason: RefusalReason::TargetFailed,
         detail: "the target broke off or sent garbage",
     };
@@ -81,6 +107,9 @@ impl Refusal {
         if let Some(refusal) = error.root_cause().downcast_ref::<Refusal>() {
             return Some(*refusal);
         }
+        if is_shortage(error) {
+            return Some(Refusal::NO_TARGET);
+        }
         match error.esource() {
             ErrorSource::Upstream => Some(of_target(error.etype())),
             ErrorSource::Downstream => of_client(error.etype()),
@@ -88,7 +117,15 @@ impl Refusal {
         }
     }
 
-    /// A connection is one too many.
+    /// A request that breaks HTTP, in the way that `detail` tells.
+    pub const fn bad_request(detail: &'static str) -> Refusal {
+        Refusal {
+            reason: RefusalReason::BadRequest,
+            detail,
+        }
+    }
+
+    /// Something is one too many.
     pub fn beyond(limit: Limit) -> Refusal {
         Refusal {
             reason: limit.reason(),
@@ -104,11 +141,19 @@ impl Refusal {
             | RefusalReason::ProxyProtocol
             | RefusalReason::TlsHandshake
             | RefusalReason::Http2 => 400,
+            RefusalReason::Origin | RefusalReason::Subprotocol => 403,
             RefusalReason::NoMatchingRule => 404,
             RefusalReason::ConnectMethod => 405,
             RefusalReason::ClientTimeout => 408,
+            RefusalReason::MaxRequestBodyBytes => 413,
             RefusalReason::WebsocketVersion => 426,
-            RefusalReason::MaxRequestsPerSecondPerClient => 429,
+            RefusalReason::MaxRequestsPerSecond
+            | RefusalReason::MaxRequestsPerSecondPerClient
+            | RefusalReason::MaxHandshakesPerSecond
+            | RefusalReason::MaxHandshakesPerSecondPerClient
+            | RefusalReason::MaxTlsHandshakesPerSecond
+            | RefusalReason::MaxTlsHandshakesPerSecondPerClient => 429,
+            RefusalReason::MaxHeaderBytes | RefusalReason::MaxHeaders => 431,
             RefusalReason::Internal => 500,
             RefusalReason::TargetFailed => 502,
             RefusalReason::NoTarget
@@ -123,7 +168,11 @@ impl Refusal {
     pub fn keeps_connection(self) -> bool {
         matches!(
             self.reason,
-            RefusalReason::NoMatchingRule | RefusalReason::MaxRequestsPerSecondPerClient
+            RefusalReason::NoMatchingRule
+                | RefusalReason::MaxRequestsPerSecond
+                | RefusalReason::MaxRequestsPerSecondPerClient
+                | RefusalReason::MaxHandshakesPerSecond
+                | RefusalReason::MaxHandshakesPerSecondPerClient
         )
     }
 
@@ -134,7 +183,12 @@ impl Refusal {
             RefusalReason::ServerMaxConnections
             | RefusalReason::MaxConnections
             | RefusalReason::MaxConnectionsPerClient => (5, 15),
-            RefusalReason::MaxRequestsPerSecondPerClient => (1, 5),
+            RefusalReason::MaxRequestsPerSecond
+            | RefusalReason::MaxRequestsPerSecondPerClient
+            | RefusalReason::MaxHandshakesPerSecond
+            | RefusalReason::MaxHandshakesPerSecondPerClient
+            | RefusalReason::MaxTlsHandshakesPerSecond
+            | RefusalReason::MaxTlsHandshakesPerSecondPerClient => (1, 5),
             RefusalReason::BadRequest
             | RefusalReason::ConnectMethod
             | RefusalReason::ClientTimeout
@@ -144,6 +198,11 @@ impl Refusal {
             | RefusalReason::ProxyProtocol
             | RefusalReason::TlsHandshake
             | RefusalReason::Http2
+            | RefusalReason::MaxHeaderBytes
+            | RefusalReason::MaxHeaders
+            | RefusalReason::MaxRequestBodyBytes
+            | RefusalReason::Origin
+            | RefusalReason::Subprotocol
             | RefusalReason::NoTarget
             | RefusalReason::TargetFailed
             | RefusalReason::TargetTimeout
@@ -167,6 +226,9 @@ impl Refusal {
         }
         if !self.keeps_connection() {
             session.set_keepalive(None);
+        }
+        if self.reason == RefusalReason::MaxRequestBodyBytes {
+            session.set_total_drain_timeout(Some(LINGER));
         }
         session
             .write_response_header(Box::new(header), false)
@@ -238,6 +300,13 @@ mod tests {
         assert_eq!(down(ErrorType::InvalidHTTPHeader), Some(400));
         assert_eq!(down(ErrorType::ConnectionClosed), None);
         assert_eq!(down(ErrorType::WriteError), None);
+    }
+
+    #[test]
+    fn that_the_open_files_have_run_out_is_no_fault_of_the_target() {
+        let cause = std::io::Error::from_raw_os_error(24);
+        let error = Error::because(ErrorType::InternalError, "connecting", cause).into_up();
+        assert_eq!(Refusal::of(&error), Some(Refusal::NO_TARGET));
     }
 
     #[test]

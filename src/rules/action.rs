@@ -55,15 +55,12 @@ impl<G> Action<G> {
     /// Builds the action; an error is the configured word that cannot be used.
     pub(super) fn build(
         action: &file::Action,
-        group: impl Fn(&str, &file::Tunnel) -> Option<G>,
+        group: impl Fn(&file::Forward) -> Option<G>,
     ) -> Result<Self, String> {
         match action {
-            file::Action::Forward {
-                target_group,
-                tunnel,
-            } => group(target_group, tunnel)
+            file::Action::Forward(forward) => group(forward)
                 .map(Self::Forward)
-                .ok_or_else(|| target_group.clone()),
+                .ok_or_else(|| forward.target_group.clone()),
             file::Action::Redirect {
                 location,
                 status_code,
@@ -218,7 +215,7 @@ mod tests {
             response_message: "{\"closed\":\"schön\"}".into(),
             content_type: "application/json".into(),
         };
-        let built = Action::build(&action, |_, _| None::<()>).unwrap();
+        let built = Action::build(&action, |_| None::<()>).unwrap();
         let Action::Respond(Response::Static(answer)) = built else {
             panic!("{built:?}");
         };

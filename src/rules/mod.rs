@@ -7,13 +7,17 @@
 mod action;
 mod comparison;
 mod condition;
+mod origins;
 mod request;
+mod subprotocols;
 
 use std::sync::Arc;
 
 pub use self::action::{Action, Redirect, Response, Static};
 pub use self::condition::Told;
+pub use self::origins::Origins;
 pub use self::request::Request;
+pub use self::subprotocols::{Offer, Subprotocols};
 
 use self::condition::Condition;
 use crate::config::file;
@@ -37,16 +41,16 @@ pub struct Rule<G> {
 }
 
 impl<G> Rules<G> {
-    /// Builds the rules; `group` resolves a target group's name.
+    /// Builds the rules; `group` is where a `FORWARD` rule leads to, if its target group is there.
     ///
     /// An error is the configured word that cannot be used: the name of an unknown target group, or text that has no
     /// place in a header. The configuration has been checked for these, so none is expected.
     pub fn build(
         rules: &[file::HttpRule],
-        group: impl Fn(&str, &file::Tunnel) -> Option<G>,
+        group: impl Fn(&file::Forward) -> Option<G>,
     ) -> Result<Self, String> {
         let mut ordered: Vec<_> = rules.iter().collect();
-        ordered.sort_by_key(|rule| matches!(rule.action, file::Action::Forward { .. }));
+        ordered.sort_by_key(|rule| matches!(rule.action, file::Action::Forward(_)));
         let rules = ordered
             .into_iter()
             .enumerate()
@@ -70,7 +74,7 @@ impl<G> Rule<G> {
     fn build(
         index: usize,
         rule: &file::HttpRule,
-        group: impl Fn(&str, &file::Tunnel) -> Option<G>,
+        group: impl Fn(&file::Forward) -> Option<G>,
     ) -> Result<Self, String> {
         Ok(Self {
             name: rule.name.as_str().into(),
@@ -141,15 +145,8 @@ mod tests {
     ];
 
     fn forward(name: &str, subjects: Vec<Subject>) -> HttpRule {
-        let target_group = "chat".to_owned();
-        rule(
-            name,
-            subjects,
-            file::Action::Forward {
-                target_group,
-                tunnel: file::Tunnel::default(),
-            },
-        )
+        let action = file::Action::Forward(file::Forward::to("chat"));
+        rule(name, subjects, action)
     }
 
     fn answer(name: &str, subjects: Vec<Subject>) -> HttpRule {
@@ -194,8 +191,8 @@ mod tests {
     }
 
     fn build(rules: &[HttpRule]) -> Rules<&'static str> {
-        Rules::build(rules, |name, _| {
-            (name == "chat").then_some("the chat group")
+        Rules::build(rules, |forward| {
+            (forward.target_group == "chat").then_some("the chat group")
         })
         .unwrap()
     }
@@ -290,7 +287,7 @@ mod tests {
             (forward("forward", vec![]), "chat"),
             (answer("static", vec![equals("no name", "")]), "no name"),
         ] {
-            let built = Rules::build(&[rule], |_, _| None::<()>);
+            let built = Rules::build(&[rule], |_| None::<()>);
             assert_eq!(built.err().as_deref(), Some(word));
         }
     }

@@ -11,6 +11,7 @@ use pingora::prelude::Result;
 
 use super::{Target, find};
 use crate::config::file;
+use crate::limits::is_shortage;
 
 /// Pingora's TCP check for the targets that want one, with our counters and words. The thresholds are the library's:
 /// results in a row that turn a target's health. Its settings may change while it runs.
@@ -72,8 +73,11 @@ impl HealthCheck for Probe {
         let probed = find(&settings.targets, backend).filter(|target| target.is_probed);
         let Some(target) = probed else { return Ok(()) };
         let result = settings.check.check(backend).await;
-        match result {
+        match &result {
             Ok(()) => target.metrics.checks_passed.inc(),
+            // Nothing is known of the target: it stays what it is.
+            Err(error) if is_shortage(error) && target.metrics.healthy.get() == 1 => return Ok(()),
+            Err(error) if is_shortage(error) => {}
             Err(_) => target.metrics.checks_failed.inc(),
         }
         result

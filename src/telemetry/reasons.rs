@@ -109,8 +109,28 @@ pub enum RefusalReason {
     MaxConnections,
     /// A connection more than one client may have.
     MaxConnectionsPerClient,
+    /// A request more than there may be in a second.
+    MaxRequestsPerSecond,
     /// A request more than one client may make in a second.
     MaxRequestsPerSecondPerClient,
+    /// A WebSocket handshake more than there may be in a second.
+    MaxHandshakesPerSecond,
+    /// A WebSocket handshake more than one client may make in a second.
+    MaxHandshakesPerSecondPerClient,
+    /// A TLS handshake more than there may be in a second. There is no answer.
+    MaxTlsHandshakesPerSecond,
+    /// A TLS handshake more than one client may make in a second. There is no answer.
+    MaxTlsHandshakesPerSecondPerClient,
+    /// A head of more bytes than it may have.
+    MaxHeaderBytes,
+    /// A head of more headers than it may have.
+    MaxHeaders,
+    /// A body of more bytes than it may have.
+    MaxRequestBodyBytes,
+    /// A handshake of a page that may not make one, or that does not say which page it is of.
+    Origin,
+    /// A handshake that asks for no subprotocol that is allowed.
+    Subprotocol,
     /// No target takes requests, or none could be connected to.
     NoTarget,
     /// The target broke off, or did not speak HTTP.
@@ -127,7 +147,7 @@ pub enum RefusalReason {
 
 impl RefusalReason {
     /// All of them, in the order of their discriminants.
-    pub const ALL: [RefusalReason; 17] = [
+    pub const ALL: [RefusalReason; 27] = [
         RefusalReason::BadRequest,
         RefusalReason::ConnectMethod,
         RefusalReason::ClientTimeout,
@@ -138,7 +158,17 @@ impl RefusalReason {
         RefusalReason::ServerMaxConnections,
         RefusalReason::MaxConnections,
         RefusalReason::MaxConnectionsPerClient,
+        RefusalReason::MaxRequestsPerSecond,
         RefusalReason::MaxRequestsPerSecondPerClient,
+        RefusalReason::MaxHandshakesPerSecond,
+        RefusalReason::MaxHandshakesPerSecondPerClient,
+        RefusalReason::MaxTlsHandshakesPerSecond,
+        RefusalReason::MaxTlsHandshakesPerSecondPerClient,
+        RefusalReason::MaxHeaderBytes,
+        RefusalReason::MaxHeaders,
+        RefusalReason::MaxRequestBodyBytes,
+        RefusalReason::Origin,
+        RefusalReason::Subprotocol,
         RefusalReason::NoTarget,
         RefusalReason::TargetFailed,
         RefusalReason::TargetTimeout,
@@ -160,7 +190,21 @@ impl RefusalReason {
             RefusalReason::ServerMaxConnections => "server_max_connections",
             RefusalReason::MaxConnections => "max_connections",
             RefusalReason::MaxConnectionsPerClient => "max_connections_per_client",
+            RefusalReason::MaxRequestsPerSecond => "max_requests_per_second",
             RefusalReason::MaxRequestsPerSecondPerClient => "max_requests_per_second_per_client",
+            RefusalReason::MaxHandshakesPerSecond => "max_handshakes_per_second",
+            RefusalReason::MaxHandshakesPerSecondPerClient => {
+                "max_handshakes_per_second_per_client"
+            }
+            RefusalReason::MaxTlsHandshakesPerSecond => "max_tls_handshakes_per_second",
+            RefusalReason::MaxTlsHandshakesPerSecondPerClient => {
+                "max_tls_handshakes_per_second_per_client"
+            }
+            RefusalReason::MaxHeaderBytes => "max_header_bytes",
+            RefusalReason::MaxHeaders => "max_headers",
+            RefusalReason::MaxRequestBodyBytes => "max_request_body_bytes",
+            RefusalReason::Origin => "origin",
+            RefusalReason::Subprotocol => "subprotocol",
             RefusalReason::NoTarget => "no_target",
             RefusalReason::TargetFailed => "target_failed",
             RefusalReason::TargetTimeout => "target_timeout",

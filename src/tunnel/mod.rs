@@ -17,6 +17,7 @@ mod http2_stream;
 mod limits;
 mod listing;
 mod relay;
+mod request_head;
 mod tap;
 mod target_tap;
 mod wire;

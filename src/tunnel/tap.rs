@@ -6,34 +6,31 @@
 //!
 //! It also keeps a total clock for a head and for the wait between requests, where Pingora's is per read and silent.
 
+mod stream;
+
 use std::io;
-use std::os::fd::AsRawFd as _;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use async_trait::async_trait;
-use pingora::protocols::raw_connect::ProxyDigest;
-use pingora::protocols::{
-    GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl,
-    TimingDigest, UniqueID, UniqueIDType,
-};
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufWriter, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, BufWriter, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::heads::{Answer, HeadEnd};
 use super::relay::End;
+use super::request_head::{RequestHead, answer};
 use super::{ClientEnd, ClientStream, Phase, Wire};
+use crate::config::file::Bounds;
 
 /// Lets a head and a short body leave together. Whoever waits for the client sends it first: Pingora does not, within a body
 /// of a known length.
 const WRITE_BUFFER: usize = 1460;
 /// How long a connection that has not said anything yet may stay once a drain has begun.
 pub const LAST_CHANCE: Duration = Duration::from_secs(1);
-const HEAD_EXPIRED: &[u8] =
-    b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+/// How long a client that was refused may go on sending: closing on it would take its answer from it (RFC 9112 section 9.6).
+const LINGER: Duration = Duration::from_secs(1);
 
 /// A client's stream, tapped.
 #[derive(Debug)]
@@ -43,6 +40,10 @@ pub struct Tap {
     wire: Arc<Wire>,
     draining: CancellationToken,
     head: HeadEnd,
+    request_head: RequestHead,
+    bounds: Bounds,
+    /// What the client sends is of no interest any more.
+    is_refused: bool,
     /// What was written in answer to a handshake, with the number of its exchange.
     answer: Option<(u64, Answer)>,
     /// The 101 was written, and has to be flushed.
@@ -65,24 +66,24 @@ struct Clock {
 }
 
 impl Tap {
-    /// Taps a stream. A head has the limit that the wire tells from its first byte, and the wait for that byte as long. When
-    /// `draining` is cancelled, a connection that waits between two requests ends.
-    pub fn new(stream: ClientStream, wire: Arc<Wire>, draining: CancellationToken) -> Self {
-        Tap::after(Vec::new(), stream, wire, draining)
-    }
-
-    /// Taps a stream of which these bytes have been read already.
+    /// Taps a stream of which these bytes have been read already. A head has the limit that the wire tells from its first byte,
+    /// and the wait for that byte as long; it may be as large as `bounds` say. When `draining` is cancelled, a connection that
+    /// waits between two requests ends.
     pub fn after(
         early: Vec<u8>,
         stream: ClientStream,
         wire: Arc<Wire>,
         draining: CancellationToken,
+        bounds: Bounds,
     ) -> Self {
         Tap {
             stream: Some(BufWriter::with_capacity(WRITE_BUFFER, stream)),
             wire,
             draining,
             head: HeadEnd::default(),
+            request_head: RequestHead::default(),
+            bounds,
+            is_refused: false,
             answer: None,
             is_101_written: false,
             early,
@@ -130,6 +131,9 @@ impl Tap {
     }
 
     fn poll_head(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.is_refused {
+            return self.poll_linger(cx);
+        }
         let is_silent = self.wire.head_read() == 0;
         if let Poll::Ready(count) = self.poll_stream(cx, buf) {
             let count = count?;
@@ -137,9 +141,17 @@ impl Tap {
                 (self.clock, self.leaves) = (None, None);
             }
             let read = &buf.filled()[buf.filled().len() - count..];
-            let shown = self.head.find(read).unwrap_or(count);
+            let end = self.head.find(read);
+            let shown = end.unwrap_or(count);
+            let whole = end.is_some();
+            let fault = self.request_head.take(&read[..shown], whole, self.bounds);
             self.keep_beyond(shown, count, buf);
-            return Poll::Ready(Ok(()));
+            let Some(fault) = fault else {
+                return Poll::Ready(Ok(()));
+            };
+            buf.set_filled(buf.filled().len() - shown);
+            self.refuse_head(cx, fault);
+            return self.poll_linger(cx);
         }
         let mut limit = self.wire.client_limit();
         if is_silent && self.poll_leaving(cx).is_ready() {
@@ -149,7 +161,23 @@ impl Tap {
             limit = limit.min(LAST_CHANCE);
         }
         ready!(self.poll_clock(cx, limit));
-        self.expire_head(cx);
+        self.refuse_head(cx, ClientEnd::HeadExpired);
+        Poll::Ready(Ok(()))
+    }
+
+    /// Reads what the client still sends, for a while.
+    fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut ignored = [0; 4096];
+        while self.poll_clock(cx, LINGER).is_pending() {
+            let Some(stream) = &mut self.stream else {
+                break;
+            };
+            let mut buf = ReadBuf::new(&mut ignored);
+            let read = ready!(Pin::new(stream).poll_read(cx, &mut buf));
+            if read.is_err() || buf.filled().is_empty() {
+                break;
+            }
+        }
         Poll::Ready(Ok(()))
     }
 
@@ -251,14 +279,19 @@ impl Tap {
     }
 
     /// Tells a client that has begun a head; one that has said nothing is left without a word.
-    fn expire_head(&mut self, cx: &mut Context<'_>) {
-        self.wire.ended(ClientEnd::HeadExpired);
+    fn refuse_head(&mut self, cx: &mut Context<'_>, end: ClientEnd) {
+        self.wire.ended(end);
+        self.is_refused = true;
         let Some(stream) = self.stream.as_mut().filter(|_| self.wire.head_read() > 0) else {
             return;
         };
         let stream = stream.get_mut();
-        if let Poll::Ready(Ok(count)) = Pin::new(stream).poll_write(cx, HEAD_EXPIRED) {
-            self.wire.count_written(&HEAD_EXPIRED[..count]);
+        let answer = answer(end);
+        if let Poll::Ready(Ok(count)) = Pin::new(&mut *stream).poll_write(cx, answer) {
+            self.wire.count_written(&answer[..count]);
+        }
+        if Pin::new(stream).poll_shutdown(cx).is_pending() {
+            log::trace!("the end of a refused connection has yet to leave");
         }
     }
 
@@ -373,42 +406,3 @@ impl AsyncWrite for Tap {
         tap.bound(cx, shut_down)
     }
 }
-
-#[async_trait]
-impl Shutdown for Tap {
-    async fn shutdown(&mut self) {
-        if let Err(error) = AsyncWriteExt::shutdown(self).await {
-            log::debug!("shutdown of a client's connection: {error}");
-        }
-    }
-}
-
-impl UniqueID for Tap {
-    fn id(&self) -> UniqueIDType {
-        let stream = self.stream.as_ref().map(BufWriter::get_ref);
-        let socket = stream.and_then(ClientStream::socket);
-        socket.map_or(-1, |socket| socket.as_raw_fd())
-    }
-}
-
-impl GetTimingDigest for Tap {
-    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
-        Vec::new()
-    }
-}
-
-impl GetProxyDigest for Tap {
-    fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
-        None
-    }
-}
-
-impl GetSocketDigest for Tap {
-    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
-        None
-    }
-}
-
-impl Ssl for Tap {}
-
-impl Peek for Tap {}

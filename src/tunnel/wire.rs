@@ -36,6 +36,12 @@ pub enum ClientEnd {
     Broken,
     /// The client did not send its head in time.
     HeadExpired,
+    /// The client's head has a request line that is none.
+    HeadMalformed,
+    /// The client's head has too many bytes.
+    HeadTooLarge,
+    /// The client's head has too many headers.
+    TooManyHeaders,
     /// The handshake got no answer in time.
     HandshakeExpired,
 }
@@ -204,6 +210,9 @@ impl Wire {
             1 => ClientEnd::Closed,
             2 => ClientEnd::Broken,
             3 => ClientEnd::HeadExpired,
+            4 => ClientEnd::HeadMalformed,
+            5 => ClientEnd::HeadTooLarge,
+            6 => ClientEnd::TooManyHeaders,
             _ => ClientEnd::HandshakeExpired,
         }
     }

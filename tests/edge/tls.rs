@@ -21,13 +21,18 @@ use crate::harness::{Authority, Connection, Edge, Noise, Target, eventually, soo
 use crate::messages::python;
 
 const FAILED: &str = "refusals_total{forwarding_rule=\"edge\",reason=\"tls_handshake\"}";
-const HOST: &str = "a.example";
+pub const HOST: &str = "a.example";
 /// Long enough for a slow machine, and too short for any other timeout.
 const LATEST: Duration = Duration::from_secs(10);
 
 /// A configuration that forwards everything to a target, with these certificates of the authority and these settings of the
 /// rule.
-fn forwarding(authority: &Authority, names: &[&str], settings: &str, target: SocketAddr) -> String {
+pub fn forwarding(
+    authority: &Authority,
+    names: &[&str],
+    settings: &str,
+    target: SocketAddr,
+) -> String {
     let rule = format!(
         "protocol: HTTPS\n    serverCertificates: [{}]\n    {settings}",
         names.join(", ")
@@ -37,7 +42,7 @@ fn forwarding(authority: &Authority, names: &[&str], settings: &str, target: Soc
 }
 
 /// A Culvert with one certificate, for [`HOST`].
-async fn start(authority: &Authority, settings: &str, target: &Target) -> Edge {
+pub async fn start(authority: &Authority, settings: &str, target: &Target) -> Edge {
     authority.issue("one", &[HOST]);
     Edge::start(&forwarding(authority, &["one"], settings, target.address)).await
 }

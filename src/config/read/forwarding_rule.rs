@@ -10,7 +10,7 @@ use super::super::tree::{Mapping, Node};
 use super::super::unique::Unique;
 use super::super::words::quoted;
 use super::addresses::{Addresses, Families};
-use super::{Named, defaults, http_rule, tls, tunnel};
+use super::{Named, defaults, http_rule, limits, tls, tunnel};
 
 pub(super) const KEYS: &[&str] = &[
     "name",
@@ -23,7 +23,15 @@ pub(super) const KEYS: &[&str] = &[
     "trustedProxies",
     "maxConnections",
     "maxConnectionsPerClient",
+    "maxRequestsPerSecond",
     "maxRequestsPerSecondPerClient",
+    "maxHandshakesPerSecond",
+    "maxHandshakesPerSecondPerClient",
+    "maxTlsHandshakesPerSecond",
+    "maxTlsHandshakesPerSecondPerClient",
+    "maxHeaderBytes",
+    "maxHeaders",
+    "maxRequestBodyBytes",
     "serverCertificates",
     "minTlsVersion",
     "strictSni",
@@ -89,10 +97,8 @@ pub(super) fn read(
     let limit = |key| mapping.or(key, None, |node: &Node| node.connections().map(Some));
     let max_connections = limit("maxConnections");
     let max_connections_per_client = limit("maxConnectionsPerClient");
-    let max_requests_per_second_per_client =
-        mapping.or("maxRequestsPerSecondPerClient", None, |node| {
-            node.integer(1..=1_000_000).map(Some)
-        });
+    let rates = limits::rates(&mapping, !matches!(tls, Some(None)));
+    let bounds = limits::bounds(&mapping);
     let tunnel = tunnel::read(&mapping, &Tunnel::default());
     let outer = tunnel.clone().unwrap_or_default();
     let http_rules = http_rules(&mapping, &named.target_groups, &outer);
@@ -106,7 +112,8 @@ pub(super) fn read(
         trusted_proxies: trusted_proxies?,
         max_connections: max_connections?,
         max_connections_per_client: max_connections_per_client?,
-        max_requests_per_second_per_client: max_requests_per_second_per_client?,
+        rates: rates?,
+        bounds: bounds?,
         tls: tls?,
         h2c: h2c?,
         max_concurrent_streams: max_concurrent_streams?,
@@ -154,7 +161,7 @@ fn http_rules(mapping: &Mapping, groups: &HashSet<&str>, tunnel: &Tunnel) -> Opt
 fn warn_of_unreachable_rules(rules: &[HttpRule], list: &Node) {
     let Some(nodes) = list.entries() else { return };
     let mut in_order: Vec<_> = rules.iter().zip(nodes).collect();
-    in_order.sort_by_key(|(rule, _)| matches!(rule.action, Action::Forward { .. }));
+    in_order.sort_by_key(|(rule, _)| matches!(rule.action, Action::Forward(_)));
     let mut in_order = in_order.into_iter();
     let Some((always, _)) = in_order.find(|(rule, _)| rule.conditions.is_empty()) else {
         return;

@@ -2,11 +2,11 @@
 
 use std::collections::HashSet;
 
-use super::super::file::{Action, HttpRule, Tunnel};
+use super::super::file::{Action, Forward, HttpRule, Tunnel};
 use super::super::tree::{Mapping, Node};
 use super::super::unique::Unique;
 use super::super::words::{listed, quoted};
-use super::{condition, defaults, tunnel};
+use super::{condition, defaults, handshake, tunnel};
 
 pub(super) const KEYS: &[&str] = &[
     "name",
@@ -14,6 +14,8 @@ pub(super) const KEYS: &[&str] = &[
     "conditions",
     "targetGroup",
     "tunnel",
+    "allowedOrigins",
+    "allowedSubprotocols",
     "location",
     "dropQuery",
     "statusCode",
@@ -38,7 +40,12 @@ impl Type {
     /// The keys that go with this type, beyond those of every rule.
     fn keys(self) -> &'static [&'static str] {
         match self {
-            Type::Forward => &["targetGroup", "tunnel"],
+            Type::Forward => &[
+                "targetGroup",
+                "tunnel",
+                "allowedOrigins",
+                "allowedSubprotocols",
+            ],
             Type::Redirect => &["location", "dropQuery", "statusCode"],
             Type::Static => &["statusCode", "responseMessage", "contentType"],
         }
@@ -98,10 +105,14 @@ fn forward(mapping: &Mapping, groups: &HashSet<&str>, outer: &Tunnel) -> Option<
         Some(name.to_owned())
     });
     let tunnel = tunnel::read(mapping, outer);
-    Some(Action::Forward {
+    let allowed_origins = handshake::origins(mapping);
+    let allowed_subprotocols = handshake::subprotocols(mapping);
+    Some(Action::Forward(Forward {
         target_group: target_group?,
         tunnel: tunnel?,
-    })
+        allowed_origins: allowed_origins?,
+        allowed_subprotocols: allowed_subprotocols?,
+    }))
 }
 
 fn redirect(mapping: &Mapping) -> Option<Action> {

@@ -12,7 +12,9 @@ mod condition;
 mod defaults;
 mod expression;
 mod forwarding_rule;
+mod handshake;
 mod http_rule;
+mod limits;
 mod pem;
 mod server;
 mod session_ticket_keys;
@@ -160,7 +162,7 @@ fn warn_of_unused_groups(file: &File, top: &Mapping) {
         .flat_map(|rule| &rule.http_rules);
     let named: HashSet<&str> = rules
         .filter_map(|rule| match &rule.action {
-            Action::Forward { target_group, .. } => Some(target_group.as_str()),
+            Action::Forward(forward) => Some(forward.target_group.as_str()),
             Action::Redirect { .. } | Action::Static { .. } => None,
         })
         .collect();

@@ -293,6 +293,16 @@ impl Edge {
         self.process.signal(name);
     }
 
+    /// Lets the process have no more than this many open files.
+    pub fn limit_open_files(&self, most: u64) {
+        self.process.limit_open_files(most);
+    }
+
+    /// The processor time that the process has had, in seconds.
+    pub fn processor_time(&self) -> f64 {
+        self.process.processor_time()
+    }
+
     /// How many files the process has open, connections among them.
     pub fn open_files(&self) -> usize {
         self.process.open_files()

@@ -6,6 +6,9 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 
+use rustix::param::clock_ticks_per_second;
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
+
 use super::eventually;
 
 /// A running process. Dropping it kills it.
@@ -87,6 +90,26 @@ impl Process {
                 .unwrap()
                 .success()
         );
+    }
+
+    /// Lets the process have no more than this many open files.
+    pub fn limit_open_files(&self, most: u64) {
+        let pid = Pid::from_raw(self.child.id() as i32);
+        let limit = Rlimit {
+            current: Some(most),
+            maximum: getrlimit(Resource::Nofile).maximum,
+        };
+        prlimit(pid, Resource::Nofile, limit).unwrap();
+    }
+
+    /// The processor time that the process has had, in seconds.
+    pub fn processor_time(&self) -> f64 {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
+        // What comes before may have spaces and is in parentheses; the times are the 14th and the 15th field.
+        let (_, fields) = stat.rsplit_once(") ").unwrap();
+        let ticks = fields.split(' ').skip(11).take(2);
+        let ticks: f64 = ticks.map(|field| field.parse::<f64>().unwrap()).sum();
+        ticks / clock_ticks_per_second() as f64
     }
 
     /// How many files the process has open, connections among them.

@@ -1,5 +1,6 @@
 //! TLS for a test: an authority that issues certificates, the files in which Culvert finds them, and a client that trusts it.
 
+use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -113,10 +114,19 @@ impl Authority {
         let socket = soon("connecting", TcpStream::connect(address)).await;
         let socket = socket.unwrap();
         socket.set_nodelay(true).unwrap();
+        self.shake_hands(socket, host).await.unwrap()
+    }
+
+    /// Tries to shake hands on a connection, asking for a host.
+    pub async fn shake_hands(
+        &self,
+        socket: TcpStream,
+        host: &'static str,
+    ) -> io::Result<Encrypted> {
         let host = ServerName::try_from(host).unwrap();
         let connector = TlsConnector::from(Arc::clone(&self.client));
         let shaken = soon("the TLS handshake", connector.connect(host, socket)).await;
-        Connection::over(shaken.unwrap())
+        shaken.map(Connection::over)
     }
 
     /// Opens a tunnel, asking for a host.

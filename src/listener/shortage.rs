@@ -1,0 +1,67 @@
+//! A time in which nothing can be accepted, because the process or the machine has run out of open files, say. It is spoken of
+//! at its beginning, once in a while, and at its end.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+/// How long nothing more is said.
+const SILENCE: Duration = Duration::from_secs(10);
+
+/// The present shortage at one address, if there is one.
+#[derive(Debug, Default)]
+pub(super) struct Shortage(Option<Since>);
+
+#[derive(Debug)]
+struct Since {
+    began: Instant,
+    spoke: Instant,
+}
+
+impl Shortage {
+    /// Nothing could be accepted.
+    pub(super) fn note(&mut self, address: SocketAddr, error: &io::Error) {
+        let now = Instant::now();
+        if self.is_to_be_told(now) {
+            log::error!(
+                "{address}: cannot accept: {error}; what is open goes on, and new connections wait"
+            );
+        }
+    }
+
+    fn is_to_be_told(&mut self, now: Instant) -> bool {
+        let is_new = self.0.is_none();
+        let since = self.0.get_or_insert(Since {
+            began: now,
+            spoke: now,
+        });
+        let is_due = is_new || now.duration_since(since.spoke) >= SILENCE;
+        if is_due {
+            since.spoke = now;
+        }
+        is_due
+    }
+
+    /// Something could.
+    pub(super) fn end(&mut self, address: SocketAddr) {
+        if let Some(since) = self.0.take() {
+            let took = since.began.elapsed().as_secs_f64();
+            log::info!("{address}: accepts again, after {took:.1} s");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_told_at_its_beginning_and_once_in_a_while() {
+        let (mut shortage, began) = (Shortage::default(), Instant::now());
+        let told: Vec<u64> = (0..250)
+            .map(|tenths| tenths * 100)
+            .filter(|millis| shortage.is_to_be_told(began + Duration::from_millis(*millis)))
+            .collect();
+        assert_eq!(told, [0, 10_000, 20_000]);
+    }
+}

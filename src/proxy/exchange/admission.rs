@@ -1,0 +1,60 @@
+//! Which requests may go on: by the limits of their forwarding rule, by what they are, and, for a handshake, by whose it is.
+
+use std::net::IpAddr;
+
+use http::HeaderValue;
+use pingora::http::RequestHeader;
+
+use super::Exchange;
+use crate::listener::Route;
+use crate::proxy::refusal::Refusal;
+use crate::proxy::soundness;
+use crate::rules::Offer;
+
+impl Exchange {
+    /// Refuses a request on a connection that is one too many, one that is itself one too many, and one that is unsound.
+    pub(in crate::proxy) fn admit(&self, head: &RequestHeader) -> Result<(), Refusal> {
+        if let Some(limit) = self.connection.limit() {
+            return Err(Refusal::beyond(limit));
+        }
+        let counted = self.rule.rates.requests.count(self.counted());
+        counted.map_err(Refusal::beyond)?;
+        soundness::check(head, &self.rule.bounds)
+    }
+
+    /// Refuses a handshake that may not be made where it leads, or is one too many. The subprotocols that may go there, if not
+    /// all that it asks for.
+    pub(in crate::proxy) fn admit_handshake(
+        &self,
+        head: &RequestHeader,
+        route: &Route,
+    ) -> Result<Option<HeaderValue>, Refusal> {
+        let origins = route.origins.as_ref();
+        if origins.is_some_and(|origins| !origins.allow(&head.headers)) {
+            return Err(Refusal::ORIGIN);
+        }
+        let subprotocols = route.subprotocols.as_ref();
+        let offer = subprotocols.map(|allowed| allowed.offer(&head.headers));
+        if offer == Some(Offer::Nothing) {
+            return Err(Refusal::SUBPROTOCOL);
+        }
+        let counted = self.rule.rates.handshakes.count(self.counted());
+        counted.map_err(Refusal::beyond)?;
+        match offer {
+            Some(Offer::Part(left)) => Ok(Some(left)),
+            Some(Offer::Whole | Offer::Nothing) | None => Ok(None),
+        }
+    }
+
+    /// Refuses a body that turns out to be too large.
+    pub(in crate::proxy) fn take_body(&mut self, bytes: usize) -> Result<(), Refusal> {
+        let left = self.body_left.checked_sub(bytes as u64);
+        self.body_left = left.ok_or(Refusal::BODY_TOO_LARGE)?;
+        Ok(())
+    }
+
+    /// Whom the request is counted for: nobody where it is a proxy's own, which asks for many.
+    fn counted(&self) -> Option<IpAddr> {
+        Some(self.client_ip()).filter(|client| !self.rule.trusted.contain(*client))
+    }
+}
