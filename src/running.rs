@@ -132,7 +132,7 @@ impl Running {
     pub fn leave(&self) {
         self.listeners.close();
         self.admin.close();
-        self.fleet.build(&[]);
+        self.fleet.forget();
     }
 
     /// Reads the configuration again and applies it, or says in the diagnostics, and in the error, why not.
@@ -205,6 +205,10 @@ impl Running {
             tls.push(built.map_err(|word| unusable(place, word))?);
         }
         let groups = self.fleet.build(&file.target_groups);
+        let groups = groups.map_err(|(place, why)| {
+            let message = format!("cannot be used: {why}");
+            vec![problem(&format!("targetGroups[{place}]"), message)]
+        })?;
         let groups: TargetGroups = groups
             .into_iter()
             .map(|group| (group.name.to_string(), group))

@@ -11,6 +11,7 @@ mod http2;
 mod ledger;
 mod refusal;
 mod response;
+mod tls_failure;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -116,7 +117,7 @@ impl ProxyHttp for Proxy {
         exchange: &mut Exchange,
         mut error: BError,
     ) -> BError {
-        error.set_retry(exchange.connect_failed());
+        error.set_retry(exchange.connect_failed(&error));
         error
     }
 

@@ -17,6 +17,7 @@ mod http2_stream;
 mod limits;
 mod relay;
 mod tap;
+mod target_stream;
 mod target_tap;
 mod wire;
 
@@ -28,7 +29,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
-use tokio::net::TcpStream;
 use tokio_util::task::TaskTracker;
 
 pub use client_stream::ClientStream;
@@ -40,6 +40,7 @@ pub use http2_stream::Http2Stream;
 pub use limits::Limits;
 use relay::{End, Relay, Rules};
 pub use tap::{LAST_CHANCE, Tap};
+pub use target_stream::TargetStream;
 pub use target_tap::{Dialler, dial};
 pub use wire::{ClientEnd, Phase, Wire};
 
@@ -146,7 +147,7 @@ impl fmt::Debug for Opening {
 }
 
 impl Opening {
-    fn open(self, client: End<ClientStream>, target: End<TcpStream>) {
+    fn open(self, client: End<ClientStream>, target: End<TargetStream>) {
         let rules = Rules {
             limits: self.limits,
             probes_client: self.limits.keepalive != self.client_keepalive,

@@ -26,6 +26,8 @@ mod relay;
 mod reload;
 mod rules;
 mod service;
+mod target_http2;
+mod target_tls;
 mod targets;
 mod timeouts;
 mod tls;

@@ -168,7 +168,7 @@ fn is_encrypted(pem: &[u8]) -> bool {
 }
 
 /// What is in the file that a key names.
-fn contents(node: &Node) -> Option<Vec<u8>> {
+pub(super) fn contents(node: &Node) -> Option<Vec<u8>> {
     let path = node.path_of_file()?;
     match read_bounded(&path) {
         Ok(bytes) if bytes.len() > LARGEST_FILE => node.problem("is larger than 16 MiB"),
@@ -177,7 +177,7 @@ fn contents(node: &Node) -> Option<Vec<u8>> {
     }
 }
 
-fn not_pem(error: PemError) -> String {
+pub(super) fn not_pem(error: PemError) -> String {
     match error {
         PemError::MissingSectionEnd { .. } => "a PEM section has no end (-----END …-----)".into(),
         PemError::IllegalSectionStart { .. } => "a PEM section has a malformed begin".into(),

@@ -13,6 +13,7 @@ mod forwarding_rule;
 mod http_rule;
 mod server;
 mod target_group;
+mod target_tls;
 mod tls;
 mod tunnel;
 
