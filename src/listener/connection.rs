@@ -179,7 +179,7 @@ impl Connection {
                 return;
             };
             match is_http2(&stream, &early) {
-                true => Box::pin(http2::serve(&self, stream, early, &app, &shutdown)).await,
+                true => http2::serve(&self, stream, early, &app, &shutdown).await,
                 false => self.serve_http1(stream, early, &app, &shutdown).await,
             }
         };

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use h2::Reason;
 use h2::ext::Protocol;
 use h2::server::Connection as H2Connection;
@@ -54,8 +55,21 @@ pub(super) async fn read_preface(socket: &mut TcpStream, read: &mut Vec<u8>) {
     }
 }
 
-/// Serves a connection of which these bytes have been read, to its end.
-pub(super) async fn serve<A: HttpServerApp + Send + Sync + 'static>(
+/// Serves a connection of which these bytes have been read, to its end. Its type is forgotten: to prove that it may move between
+/// threads takes the compiler long, and would be done for each future that it is part of.
+pub(super) fn serve<'a, A: HttpServerApp + Send + Sync + 'static>(
+    connection: &'a Arc<Connection>,
+    stream: ClientStream,
+    early: Vec<u8>,
+    app: &'a Arc<A>,
+    shutdown: &'a ShutdownWatch,
+) -> BoxFuture<'a, ()> {
+    Box::pin(shake_hands_and_serve(
+        connection, stream, early, app, shutdown,
+    ))
+}
+
+async fn shake_hands_and_serve<A: HttpServerApp + Send + Sync + 'static>(
     connection: &Arc<Connection>,
     stream: ClientStream,
     early: Vec<u8>,
@@ -83,7 +97,7 @@ pub(super) async fn serve<A: HttpServerApp + Send + Sync + 'static>(
         streams,
     };
     match shaken {
-        Some(client) => Box::pin(front.serve(client)).await,
+        Some(client) => front.serve(client).await,
         None if wire.read() == 0 => connection.refuse_unasked(&front.rule),
         None => front.blame("the preface did not arrive, or is none"),
     }
@@ -173,11 +187,8 @@ impl<A: HttpServerApp + Send + Sync + 'static> Front<'_, A> {
     fn begin(&self, session: HttpSession) {
         let stream = self.connection.stream(self.streams.token());
         let (app, shutdown) = (Arc::clone(self.app), self.shutdown.clone());
-        let connections = &self.connection.drain.connections;
-        connections.spawn(async move {
-            let serving = serve_stream(&stream, session, &app, &shutdown);
-            stream.until_stopped(serving).await;
-        });
+        let serving = serve_stream(stream, session, app, shutdown);
+        self.connection.drain.connections.spawn(serving);
     }
 
     /// The connection is over. A client that just goes is nothing to speak of.
@@ -206,7 +217,20 @@ impl<A: HttpServerApp + Send + Sync + 'static> Front<'_, A> {
     }
 }
 
-async fn serve_stream<A: HttpServerApp + Send + Sync + 'static>(
+/// Its type is forgotten, too.
+fn serve_stream<A: HttpServerApp + Send + Sync + 'static>(
+    stream: Arc<Connection>,
+    session: HttpSession,
+    app: Arc<A>,
+    shutdown: ShutdownWatch,
+) -> BoxFuture<'static, ()> {
+    Box::pin(async move {
+        let serving = answer(&stream, session, &app, &shutdown);
+        stream.until_stopped(serving).await;
+    })
+}
+
+async fn answer<A: HttpServerApp + Send + Sync + 'static>(
     stream: &Arc<Connection>,
     mut session: HttpSession,
     app: &Arc<A>,
