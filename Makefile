@@ -59,6 +59,7 @@ edge: tools $(VENV)/ready
 	@$(call need,systemd-analyze,systemd)
 	@$(call need,logrotate,logrotate)
 	@$(call need,haproxy,haproxy)
+	@$(call need,nginx,nginx)
 	@$(call need,openssl,openssl)
 	@$(call need,curl,curl)
 	@$(call need,chromium,chromium)

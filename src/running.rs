@@ -188,7 +188,7 @@ impl Running {
     pub fn leave(&self) {
         self.listeners.close();
         self.admin.close();
-        self.fleet.build(&[]);
+        self.fleet.forget();
     }
 
     /// Reads the configuration again and applies it, or says in the diagnostics, and in the error, why not.
@@ -274,6 +274,10 @@ impl Running {
         // What may fail comes first: after it everything changes.
         let tls = self.all_tls(file)?;
         let groups = self.fleet.build(groups);
+        let groups = groups.map_err(|(place, why)| {
+            let message = format!("cannot be used: {why}");
+            vec![problem(&format!("targetGroups[{place}]"), message)]
+        })?;
         let by_name: TargetGroups = groups
             .iter()
             .map(|group| (group.name.to_string(), Arc::clone(group)))

@@ -15,7 +15,7 @@ use std::time::{Duration, SystemTime};
 use ipnet::IpNet;
 use regex::bytes::Regex;
 use rustls::RootCertStore;
-use rustls::pki_types::CertificateDer;
+use rustls::pki_types::{CertificateDer, DnsName};
 use rustls::sign::CertifiedKey;
 
 pub use self::limits::{Bounds, Rate, Rates};
@@ -432,11 +432,15 @@ pub struct TargetGroup {
     pub name: String,
     /// `algorithm`
     pub algorithm: Algorithm,
+    /// `protocol` and what goes with HTTPS; `None` is HTTP.
+    pub tls: Option<TargetTls>,
+    /// `protocolVersion`: for plain requests. Default: HTTP1.
+    pub http_version: HttpVersion,
     /// `targets`, each address once.
     pub targets: Vec<Target>,
     /// `healthCheck`
     pub health_check: HealthCheck,
-    /// `connectTimeout`: for one TCP connection to a target. Default: 5 s.
+    /// `connectTimeout`: for one connection to a target, with its TLS. Default: 5 s.
     pub connect_timeout: Duration,
     /// `responseTimeout`: how long a target may be silent before and within its answer. Default: 60 s.
     pub response_timeout: Duration,
@@ -449,6 +453,28 @@ pub struct TargetGroup {
 pub enum Algorithm {
     /// `ROUND_ROBIN`: in turn, in proportion to the weights.
     RoundRobin,
+}
+
+/// TLS towards the targets of a group.
+#[derive(Debug, Clone)]
+pub struct TargetTls {
+    /// `serverName`: whom the certificates must be for, and who is asked for (SNI). Default: each target's own address.
+    pub server_name: Option<DnsName<'static>>,
+    /// `caFile`: the certificates in it, at least one. Default: those that the system trusts.
+    pub authorities: Option<Vec<CertificateDer<'static>>>,
+    /// The same, or the system's, to verify with. Not empty.
+    pub roots: Arc<RootCertStore>,
+    /// `verifyCertificate`. Default: true.
+    pub verify_certificate: bool,
+}
+
+/// The version of HTTP in which targets are asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HttpVersion {
+    /// `HTTP1`: HTTP/1.1.
+    Http1,
+    /// `HTTP2`: HTTP/2; over TLS only where the target offers it (ALPN).
+    Http2,
 }
 
 /// An entry of `targets`.

@@ -21,7 +21,7 @@ use uuid::Uuid;
 use super::announcement::{self, Announcer};
 use super::ledger::Ledger;
 use super::refusal::Refusal;
-use super::{forwarded, headers, http2};
+use super::{forwarded, headers, http2, tls_failure};
 use crate::limits::is_shortage;
 use crate::listener::{Connection, ForwardingRule, Route};
 use crate::rules::{Request, Rule};
@@ -48,6 +48,8 @@ pub struct Exchange {
     is_handshake: bool,
     tried: Vec<SocketAddr>,
     target: Option<Arc<Target>>,
+    /// Why there was no TLS with the target that was tried last.
+    tls_failure: Option<String>,
     picked_at: Option<Instant>,
     asked_at: Option<Instant>,
     /// The answer's body has come to its end.
@@ -75,6 +77,7 @@ impl Exchange {
             is_handshake: false,
             tried: Vec::new(),
             target: None,
+            tls_failure: None,
             picked_at: None,
             asked_at: None,
             is_answered: false,
@@ -214,7 +217,13 @@ impl Exchange {
     pub(super) fn pick(&mut self) -> Result<Box<HttpPeer>, Refusal> {
         let route = self.ledger.route.as_ref().ok_or(Refusal::NO_TARGET)?;
         let target = route.group.pick(&self.tried).ok_or(Refusal::NO_TARGET)?;
-        let mut peer = HttpPeer::new(target.address, false, String::new());
+        let is_old = |line: &RequestLine| line.version == "HTTP/1.0";
+        let is_old = self.ledger.record.request.as_ref().is_some_and(is_old);
+        // The tunnel's TLS is below what Pingora sees.
+        let mut peer = match self.is_handshake {
+            true => HttpPeer::new(target.address, false, String::new()),
+            false => target.peer(is_old),
+        };
         let answer = route.group.response_timeout;
         // A target that waits for the rest of a body waits for as long as the client may take, and that has a limit too.
         let is_complete = self.connection.wire.body_left() == 0;
@@ -224,6 +233,9 @@ impl Exchange {
             self.rule.client_timeout + GRACE
         };
         peer.options.connection_timeout = Some(route.group.connect_timeout);
+        if peer.is_tls() {
+            peer.options.total_connection_timeout = Some(route.group.connect_timeout);
+        }
         peer.options.idle_timeout = Some(POOLED);
         peer.options.write_timeout = Some(answer);
         peer.options.read_timeout = Some(answer.max(body));
@@ -237,7 +249,8 @@ impl Exchange {
         let limit = route.group.connect_timeout;
         if self.is_handshake {
             let wire = Arc::clone(&self.connection.wire);
-            connect_with(Dialler::new(wire, limit, header), &mut peer);
+            let dialler = Dialler::new(wire, limit, header, Arc::clone(&target));
+            connect_with(dialler, &mut peer);
         } else if !header.is_empty() {
             connect_with(Announcer::new(header, limit), &mut peer);
         }
@@ -255,6 +268,7 @@ impl Exchange {
 
     /// Notes that the target could not be connected to; tells whether to try another, which is of no use where the fault is ours.
     pub(super) fn connect_failed(&mut self, error: &Error) -> bool {
+        self.tls_failure = tls_failure::words(error);
         let (Some(target), Some(route)) = (self.target.take(), &self.ledger.route) else {
             return false;
         };
@@ -365,6 +379,10 @@ impl Exchange {
     /// The error for the reader of the log: where, what, and the system's word for it.
     fn explain(&self, error: &Error, refusal: Option<Refusal>) -> String {
         let cause = error.root_cause();
+        let is_untold = refusal == Some(Refusal::NO_TARGET);
+        if let Some(words) = self.tls_failure.as_ref().filter(|_| is_untold) {
+            return words.clone();
+        }
         if let Some(refusal) = cause.downcast_ref::<Refusal>() {
             return refusal.detail.to_owned();
         }

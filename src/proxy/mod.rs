@@ -13,6 +13,7 @@ mod ledger;
 mod refusal;
 mod response;
 mod soundness;
+mod tls_failure;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -113,6 +113,12 @@ impl Refusal {
         match error.esource() {
             ErrorSource::Upstream => Some(of_target(error.etype())),
             ErrorSource::Downstream => of_client(error.etype()),
+            // A host that HTTP/1.1 lets pass, and HTTP/2 does not know how to say to a target.
+            ErrorSource::Internal | ErrorSource::Unset
+                if *error.etype() == ErrorType::InvalidHTTPHeader =>
+            {
+                Some(Refusal::BAD_REQUEST)
+            }
             ErrorSource::Internal | ErrorSource::Unset => Some(Refusal::INTERNAL),
         }
     }
@@ -254,6 +260,10 @@ fn is_connect_error(error: &ErrorType) -> bool {
             | ErrorType::ConnectError
             | ErrorType::BindError
             | ErrorType::SocketError
+            | ErrorType::TLSHandshakeFailure
+            | ErrorType::TLSHandshakeTimedout
+            | ErrorType::InvalidCert
+            | ErrorType::HandshakeError
     )
 }
 
@@ -294,6 +304,7 @@ mod tests {
         assert_eq!(up(ErrorType::ReadTimedout), Some(504));
         assert_eq!(up(ErrorType::ConnectRefused), Some(503));
         assert_eq!(up(ErrorType::ConnectTimedout), Some(503));
+        assert_eq!(up(ErrorType::TLSHandshakeFailure), Some(503));
         assert_eq!(up(ErrorType::ConnectionClosed), Some(502));
         assert_eq!(up(ErrorType::InvalidHTTPHeader), Some(502));
         assert_eq!(down(ErrorType::ReadTimedout), Some(408));

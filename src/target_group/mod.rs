@@ -9,6 +9,8 @@ mod overrides;
 mod selection;
 mod standing;
 mod target;
+mod tls;
+mod unverified;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -26,13 +28,15 @@ pub use overrides::{Change, Override, Overrides};
 use selection::{LOOK, RoundRobin, TAKE};
 pub use standing::Fleet;
 use standing::Standing;
+use target::Protocol;
 pub use target::Target;
+pub use tls::Tls;
 
 /// A target group as requests see it.
 pub struct TargetGroup {
     /// Its name.
     pub name: Arc<str>,
-    /// How long a TCP connection to a target may take.
+    /// How long a connection to a target may take, with its TLS.
     pub connect_timeout: Duration,
     /// How long a target may be silent before and within its answer.
     pub response_timeout: Duration,
@@ -46,8 +50,13 @@ pub struct TargetGroup {
 
 impl TargetGroup {
     /// Builds a group upon what is known of it. Targets that are not known count as healthy until their first check.
-    fn build(group: &file::TargetGroup, standing: &Standing, metrics: &Metrics) -> Self {
-        let targets = targets(group, metrics);
+    fn build(
+        group: &file::TargetGroup,
+        protocol: &Protocol,
+        standing: &Standing,
+        metrics: &Metrics,
+    ) -> Self {
+        let targets = targets(group, protocol, metrics);
         let backends = targets
             .iter()
             .map(|target| target.backend.clone())
@@ -135,12 +144,16 @@ impl TargetGroup {
     }
 }
 
-fn targets(group: &file::TargetGroup, metrics: &Metrics) -> Arc<[Arc<Target>]> {
+fn targets(
+    group: &file::TargetGroup,
+    protocol: &Protocol,
+    metrics: &Metrics,
+) -> Arc<[Arc<Target>]> {
     let mut targets: Vec<&file::Target> = group.targets.iter().collect();
     targets.sort_by_key(|target| target.address);
     let build = |(place, target): (usize, &&file::Target)| {
         let metrics = metrics.target(&group.name, target.address);
-        Arc::new(Target::build(target, place, metrics))
+        Arc::new(Target::build(target, place, protocol, metrics))
     };
     targets.iter().enumerate().map(build).collect()
 }
@@ -171,6 +184,8 @@ mod tests {
         let group = file::TargetGroup {
             name: "chat".into(),
             algorithm: file::Algorithm::RoundRobin,
+            tls: None,
+            http_version: file::HttpVersion::Http1,
             targets: targets.iter().enumerate().map(target).collect(),
             health_check: file::HealthCheck {
                 check_timeout: Duration::from_secs(2),
@@ -183,7 +198,9 @@ mod tests {
             response_timeout: Duration::from_secs(60),
             deregistration_delay: Duration::from_secs(300),
         };
-        TargetGroup::build(&group, &Standing::new("chat"), &Metrics::new().unwrap())
+        let (standing, metrics) = (Standing::new("chat"), Metrics::new().unwrap());
+        let protocol = Protocol::build(&group).unwrap();
+        TargetGroup::build(&group, &protocol, &standing, &metrics)
     }
 
     fn address(place: usize) -> SocketAddr {

@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::TargetGroup;
 use super::health_check::{Probe, Settings};
+use super::target::Protocol;
 use crate::config::file;
 use crate::telemetry::metrics::Metrics;
 
@@ -40,23 +41,36 @@ impl Fleet {
         }
     }
 
-    /// Builds the target groups of a configuration upon what is known of them. Those that are not in it are forgotten.
-    pub fn build(&self, groups: &[file::TargetGroup]) -> Vec<Arc<TargetGroup>> {
+    /// Builds the target groups of a configuration upon what is known of them. Those that are not in it are forgotten. Where one
+    /// cannot be built, nothing has changed; the error has its place and why.
+    pub fn build(
+        &self,
+        groups: &[file::TargetGroup],
+    ) -> Result<Vec<Arc<TargetGroup>>, (usize, String)> {
+        let protocol = |(place, group)| Protocol::build(group).map_err(|why| (place, why));
+        let protocols = groups.iter().enumerate().map(protocol);
+        let protocols: Vec<Protocol> = protocols.collect::<Result<_, _>>()?;
         let before = self.standings.borrow().clone();
         let mut standings = BTreeMap::new();
         let mut built = Vec::new();
-        for group in groups {
+        for (group, protocol) in groups.iter().zip(&protocols) {
             let known = before.get(&group.name).cloned();
             let standing = known.unwrap_or_else(|| Arc::new(Standing::new(&group.name)));
             built.push(Arc::new(TargetGroup::build(
                 group,
+                protocol,
                 &standing,
                 &self.metrics,
             )));
             standings.insert(group.name.clone(), standing);
         }
         self.standings.send_replace(standings);
-        built
+        Ok(built)
+    }
+
+    /// Knows of no target any more.
+    pub fn forget(&self) {
+        self.standings.send_replace(BTreeMap::new());
     }
 
     /// Checks the health of all targets, for ever.

@@ -4,10 +4,36 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use pingora::lb::{Backend, Extensions};
+use pingora::prelude::HttpPeer;
+use pingora::protocols::ALPN;
 use pingora::protocols::l4::socket::SocketAddr as PeerAddress;
 
-use crate::config::file::{self, ProxyProtocol};
+use super::tls::{Tls, Trust};
+use crate::config::file::{self, HttpVersion, ProxyProtocol};
 use crate::telemetry::metrics::TargetMetrics;
+
+/// How many requests one connection of HTTP/2 carries at a time.
+const STREAMS: usize = 64;
+/// How much of an answer waits for a slow client. All streams of a connection may be as slow without stopping the others.
+const STREAM_WINDOW: u32 = 256 << 10;
+
+/// How the targets of a group are spoken to.
+pub(super) struct Protocol {
+    /// `None` is plain text.
+    trust: Option<Arc<Trust>>,
+    http_version: HttpVersion,
+}
+
+impl Protocol {
+    /// What the configuration says. Fails only where rustls does.
+    pub(super) fn build(group: &file::TargetGroup) -> Result<Self, String> {
+        let trust = group.tls.as_ref().map(Trust::build).transpose()?;
+        Ok(Protocol {
+            trust: trust.map(Arc::new),
+            http_version: group.http_version,
+        })
+    }
+}
 
 /// A target of a group.
 pub struct Target {
@@ -17,8 +43,11 @@ pub struct Target {
     pub address: SocketAddr,
     /// How connections to it begin; health checks say nothing.
     pub proxy_protocol: Option<ProxyProtocol>,
+    /// `None` where it is spoken to in plain text.
+    pub tls: Option<Tls>,
     /// What is counted of it.
     pub metrics: Arc<TargetMetrics>,
+    http_version: HttpVersion,
     /// Whether probes decide on its health; it counts as healthy without them.
     pub(super) is_probed: bool,
     /// The same target in the library's words; one in maintenance has no weight.
@@ -26,11 +55,19 @@ pub struct Target {
 }
 
 impl Target {
-    pub(super) fn build(target: &file::Target, place: usize, metrics: Arc<TargetMetrics>) -> Self {
+    pub(super) fn build(
+        target: &file::Target,
+        place: usize,
+        protocol: &Protocol,
+        metrics: Arc<TargetMetrics>,
+    ) -> Self {
+        let trust = protocol.trust.as_ref();
         Target {
             place,
             address: target.address,
             proxy_protocol: target.proxy_protocol,
+            tls: trust.map(|trust| Tls::build(trust, target.address.ip())),
+            http_version: protocol.http_version,
             metrics,
             is_probed: target.health_check_enabled,
             backend: Backend {
@@ -42,6 +79,34 @@ impl Target {
                 },
                 ext: Extensions::new(),
             },
+        }
+    }
+
+    /// Whom Pingora connects to for a plain request. One that `is_old`, of HTTP/1.0, may lack the host that HTTP/2 wants, and
+    /// its answer would be chunked, which its client does not know: it goes in HTTP/1.1.
+    pub fn peer(&self, is_old: bool) -> HttpPeer {
+        let mut peer = HttpPeer::new(self.address, false, String::new());
+        if let Some(tls) = &self.tls {
+            tls.require(&mut peer);
+        }
+        let options = &mut peer.options;
+        options.alpn = self.offer(is_old);
+        if options.alpn.get_max_http_version() == 2 {
+            options.max_h2_streams = STREAMS;
+            options.h2_stream_window_size = Some(STREAM_WINDOW);
+            options.h2_connection_window_size = Some(STREAM_WINDOW * STREAMS as u32);
+        }
+        peer
+    }
+
+    /// The versions of HTTP to choose from. Where a connection carries one request the second has nothing to offer.
+    fn offer(&self, is_old: bool) -> ALPN {
+        let is_shared = self.proxy_protocol.is_none();
+        match (self.http_version, &self.tls) {
+            _ if is_old => ALPN::H1,
+            (HttpVersion::Http2, None) => ALPN::H2,
+            (HttpVersion::Http2, Some(_)) if is_shared => ALPN::H2H1,
+            (HttpVersion::Http2 | HttpVersion::Http1, _) => ALPN::H1,
         }
     }
 

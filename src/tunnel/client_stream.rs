@@ -67,7 +67,7 @@ impl AsyncRead for ClientStream {
 }
 
 /// A FIN is an end also where no close_notify came before it.
-fn or_end(read: io::Result<()>) -> io::Result<()> {
+pub(super) fn or_end(read: io::Result<()>) -> io::Result<()> {
     match read {
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(()),
         read => read,

@@ -19,6 +19,7 @@ mod listing;
 mod relay;
 mod request_head;
 mod tap;
+mod target_stream;
 mod target_tap;
 mod wire;
 
@@ -30,7 +31,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
-use tokio::net::TcpStream;
 use tokio_util::task::TaskTracker;
 
 pub use client_stream::ClientStream;
@@ -43,6 +43,7 @@ pub use limits::Limits;
 pub use listing::Page;
 use relay::{End, Relay, Rules};
 pub use tap::{LAST_CHANCE, Tap};
+pub use target_stream::TargetStream;
 pub use target_tap::{Dialler, dial};
 pub use wire::{ClientEnd, Phase, Wire};
 
@@ -149,7 +150,7 @@ impl fmt::Debug for Opening {
 }
 
 impl Opening {
-    fn open(self, client: End<ClientStream>, target: End<TcpStream>) {
+    fn open(self, client: End<ClientStream>, target: End<TargetStream>) {
         let rules = Rules {
             limits: self.limits,
             probes_client: self.limits.keepalive != self.client_keepalive,

@@ -10,13 +10,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use tokio::net::TcpStream;
-
 use super::ending::{Ending, OnEnd, Verdict};
 use super::flow::{Flow, Pumped};
 use super::frames::{Sender, close_frame};
 use super::limits::Limits;
-use super::{ClientStream, Clocks, Entry, Handle, probe_when_silent, random};
+use super::{ClientStream, Clocks, Entry, Handle, TargetStream, probe_when_silent, random};
 use crate::telemetry::CloseReason;
 
 const SCRATCH: usize = 64 << 10;
@@ -46,7 +44,7 @@ pub(super) struct Relay {
     clocks: Arc<Clocks>,
     limits: Limits,
     client: ClientStream,
-    target: TcpStream,
+    target: TargetStream,
     inward: Flow,
     outward: Flow,
     verdict: Verdict,
@@ -71,7 +69,7 @@ impl Relay {
         clocks: Arc<Clocks>,
         rules: Rules,
         client: End<ClientStream>,
-        target: End<TcpStream>,
+        target: End<TargetStream>,
         on_end: OnEnd,
         entry: Entry,
     ) -> Self {
@@ -203,7 +201,7 @@ impl Relay {
 
     fn probe(&self) {
         let client = self.client.socket().filter(|_| self.probes_client);
-        for socket in client.into_iter().chain([&self.target]) {
+        for socket in client.into_iter().chain([self.target.socket()]) {
             if let Err(error) = probe_when_silent(socket, self.limits.keepalive) {
                 log::debug!(
                     "tunnel {}: TCP keep-alive: {error}",
@@ -258,6 +256,11 @@ impl Relay {
         }
     }
 
+    fn say_goodbye(&mut self, cx: &mut Context<'_>) {
+        self.client.say_goodbye(cx);
+        self.target.say_goodbye(cx);
+    }
+
     fn report(&mut self, reason: Option<CloseReason>) {
         if let Some(on_end) = self.on_end.take() {
             on_end(self.ending(reason));
@@ -272,7 +275,7 @@ impl Future for Relay {
         let relay = self.get_mut();
         relay.handle.wakes(cx.waker());
         if relay.handle.is_cut() {
-            relay.client.say_goodbye(cx);
+            relay.say_goodbye(cx);
             relay.report(relay.verdict.reason());
             return Poll::Ready(());
         }
@@ -286,7 +289,7 @@ impl Future for Relay {
         }
         has_more |= relay.look_at_clocks(now);
         if relay.inward.is_over() && relay.outward.is_over() {
-            relay.client.say_goodbye(cx);
+            relay.say_goodbye(cx);
             relay.report(relay.verdict.reason());
             return Poll::Ready(());
         }
@@ -308,7 +311,7 @@ impl Drop for Relay {
 mod tests {
     use std::sync::Mutex;
 
-    use tokio::net::TcpListener;
+    use tokio::net::{TcpListener, TcpStream};
     use tokio_util::task::TaskTracker;
 
     use super::super::Tunnels;
@@ -341,6 +344,10 @@ mod tests {
         let client = End {
             stream: ClientStream::Plain(client.stream),
             early: client.early,
+        };
+        let target = End {
+            stream: TargetStream::Plain(target.stream),
+            early: target.early,
         };
         let tunnels = Arc::new(Tunnels::new(TaskTracker::new()));
         let handle = Arc::new(handle());

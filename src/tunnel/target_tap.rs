@@ -1,4 +1,4 @@
-//! The target's side of a handshake: dials, and stands around the stream until the 101.
+//! The target's side of a handshake: dials, with TLS where the target has it, and stands around the stream until the 101.
 //!
 //! It shows Pingora one head after the other, and nothing of what follows a 101: that head's last byte takes the socket to the
 //! wire, where the tap of the client's side fetches it. After any other answer the stream is as it would be without it.
@@ -22,25 +22,36 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
-use super::Wire;
 use super::heads::Answer;
 use super::relay::End;
+use super::{TargetStream, Wire};
+use crate::target_group::{Target, Tls};
 
 /// Connects to the target of a handshake.
 pub struct Dialler {
     wire: Arc<Wire>,
     limit: Duration,
     header: Vec<u8>,
+    target: Arc<Target>,
 }
 
 impl Dialler {
-    /// For the handshake on this connection; a connect may take `limit`, and what the handshake has left. `header` is what
-    /// the target hears before all else.
-    pub fn new(wire: Arc<Wire>, limit: Duration, header: Vec<u8>) -> Self {
+    /// For the handshake on this connection; a connect, with its TLS, may take `limit`, and what the handshake has left. `header`
+    /// is what the target hears before all else.
+    pub fn new(wire: Arc<Wire>, limit: Duration, header: Vec<u8>, target: Arc<Target>) -> Self {
         Dialler {
             wire,
             limit,
             header,
+            target,
+        }
+    }
+
+    async fn open(&self, address: &PeerAddress) -> Result<TargetStream> {
+        let socket = open(address, &self.header).await?;
+        match &self.target.tls {
+            None => Ok(TargetStream::Plain(socket)),
+            Some(tls) => shake_hands(tls, socket).await,
         }
     }
 }
@@ -55,7 +66,7 @@ impl fmt::Debug for Dialler {
 impl Connect for Dialler {
     async fn connect(&self, address: &PeerAddress) -> Result<Stream> {
         let limit = self.limit.min(self.wire.handshake_left());
-        let stream = dial(address, limit, &self.header).await?;
+        let stream = within(limit, self.open(address)).await?;
         let tap = TargetTap::new(stream, Arc::clone(&self.wire));
         Ok(VirtualSocketStream::new(Box::new(tap)).into())
     }
@@ -63,6 +74,16 @@ impl Connect for Dialler {
 
 /// Connects to a target within `limit`, and sends it these bytes before all else.
 pub async fn dial(address: &PeerAddress, limit: Duration, header: &[u8]) -> Result<TcpStream> {
+    within(limit, open(address, header)).await
+}
+
+async fn within<T>(limit: Duration, connecting: impl Future<Output = Result<T>>) -> Result<T> {
+    timeout(limit, connecting)
+        .await
+        .or_err(ErrorType::ConnectTimedout, "connecting")?
+}
+
+async fn open(address: &PeerAddress, header: &[u8]) -> Result<TcpStream> {
     let address = address.as_inet();
     let address = address.ok_or_else(|| Error::new_up(ErrorType::ConnectError))?;
     let connecting = async {
@@ -70,10 +91,16 @@ pub async fn dial(address: &PeerAddress, limit: Duration, header: &[u8]) -> Resu
         stream.write_all(header).await?;
         Ok(stream)
     };
-    timeout(limit, connecting)
+    connecting
         .await
-        .or_err(ErrorType::ConnectTimedout, "connecting")?
         .map_err(|error: io::Error| Error::because(type_of(&error), "connecting", error))
+}
+
+/// Boxed, so that plain connections do not pay for its size.
+async fn shake_hands(tls: &Tls, socket: TcpStream) -> Result<TargetStream> {
+    let stream = Box::pin(tls.connect(socket)).await;
+    let stream = stream.or_err(ErrorType::TLSHandshakeFailure, "TLS handshake")?;
+    Ok(TargetStream::Tls(Box::new(stream)))
 }
 
 async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
@@ -102,13 +129,13 @@ fn type_of(error: &io::Error) -> ErrorType {
 #[derive(Debug)]
 struct TargetTap {
     /// `None` once it waits on the wire, or was handed over.
-    stream: Option<TcpStream>,
+    stream: Option<TargetStream>,
     wire: Arc<Wire>,
     answer: Answer,
 }
 
 impl TargetTap {
-    fn new(stream: TcpStream, wire: Arc<Wire>) -> Self {
+    fn new(stream: TargetStream, wire: Arc<Wire>) -> Self {
         TargetTap {
             stream: Some(stream),
             wire,
@@ -174,7 +201,7 @@ impl AsyncWrite for TargetTap {
 impl VirtualSocket for TargetTap {
     fn set_socket_option(&self, option: VirtualSockOpt) -> io::Result<()> {
         match (option, &self.stream) {
-            (VirtualSockOpt::NoDelay, Some(stream)) => stream.set_nodelay(true),
+            (VirtualSockOpt::NoDelay, Some(stream)) => stream.socket().set_nodelay(true),
             _ => Ok(()),
         }
     }

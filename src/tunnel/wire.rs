@@ -5,10 +5,8 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU64, Ordering::Re
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::net::TcpStream;
-
-use super::Opening;
 use super::relay::End;
+use super::{Opening, TargetStream};
 
 /// How far the connection has come with its present request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,7 +68,7 @@ pub struct Wire {
 /// with both.
 #[derive(Debug, Default)]
 struct Meeting {
-    target: Option<End<TcpStream>>,
+    target: Option<End<TargetStream>>,
     opening: Option<Opening>,
 }
 
@@ -165,7 +163,7 @@ impl Wire {
     }
 
     /// The target's socket, right after its 101.
-    pub(super) fn bring_target(&self, target: End<TcpStream>) {
+    pub(super) fn bring_target(&self, target: End<TargetStream>) {
         self.meeting().target = Some(target);
     }
 
@@ -175,7 +173,7 @@ impl Wire {
     }
 
     /// Both halves; once, when both are there.
-    pub(super) fn meet(&self) -> Option<(Opening, End<TcpStream>)> {
+    pub(super) fn meet(&self) -> Option<(Opening, End<TargetStream>)> {
         let mut meeting = self.meeting();
         if meeting.opening.is_none() || meeting.target.is_none() {
             return None;

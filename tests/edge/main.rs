@@ -39,6 +39,8 @@ mod service;
 mod sessions;
 mod sizes;
 mod smuggling;
+mod target_http2;
+mod target_tls;
 mod targets;
 mod timeouts;
 mod tls;

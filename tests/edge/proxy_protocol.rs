@@ -343,7 +343,7 @@ fn announcing(version: &str, targets: &[SocketAddr]) -> String {
 #[tokio::test]
 async fn haproxy_as_a_target_hears_of_the_client() {
     for version in ["v1", "v2", "v2ssl"] {
-        let target = Haproxy::hearing_of_clients().await;
+        let target = Haproxy::hearing_of_clients("").await;
         let edge = Edge::start(&announcing(version, &[target.address])).await;
         let mut client = Connection::open_from(CLIENT, edge.address).await;
         let address = client.stream.local_addr().unwrap();

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::thread;
 use std::time::Duration;
 
-use super::super::file::{AdminAddress, ClientCertificateMode, TlsVersion};
+use super::super::file::{AdminAddress, ClientCertificateMode, HttpVersion, TlsVersion};
 
 pub(super) const ADMIN_MODE: u32 = 0o660;
 
@@ -24,6 +24,8 @@ pub(super) const CONTENT_TYPE: &str = "text/plain; charset=utf-8";
 
 pub(super) const NEGATE: bool = false;
 
+pub(super) const HTTP_VERSION: HttpVersion = HttpVersion::Http1;
+pub(super) const VERIFY_CERTIFICATE: bool = true;
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 pub(super) const RESPONSE_TIMEOUT: Duration = Duration::from_secs(60);
 pub(super) const DEREGISTRATION_DELAY: Duration = Duration::from_secs(300);

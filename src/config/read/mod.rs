@@ -19,6 +19,7 @@ mod pem;
 mod server;
 mod session_ticket_keys;
 mod target_group;
+mod target_tls;
 mod tls;
 mod tunnel;
 

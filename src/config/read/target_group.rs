@@ -2,15 +2,18 @@
 
 use std::net::SocketAddr;
 
-use super::super::file::{Algorithm, HealthCheck, ProxyProtocol, Target, TargetGroup};
+use super::super::file::{Algorithm, HealthCheck, HttpVersion, ProxyProtocol, Target, TargetGroup};
 use super::super::tree::{Mapping, Node};
 use super::super::unique::Unique;
-use super::defaults;
+use super::{defaults, target_tls};
 
 pub(super) const KEYS: &[&str] = &[
     "name",
     "algorithm",
     "protocol",
+    "serverName",
+    "caFile",
+    "verifyCertificate",
     "protocolVersion",
     "targets",
     "healthCheck",
@@ -38,6 +41,9 @@ pub(super) const HEALTH_CHECK_KEYS: &[&str] = &[
     "unhealthyThreshold",
 ];
 
+const HTTP_VERSIONS: &[(&str, HttpVersion)] =
+    &[("HTTP1", HttpVersion::Http1), ("HTTP2", HttpVersion::Http2)];
+
 const PROXY_PROTOCOLS: &[(&str, Option<ProxyProtocol>)] = &[
     ("none", None),
     ("v1", Some(ProxyProtocol::V1)),
@@ -52,9 +58,9 @@ pub(super) fn read(node: Node, names: &mut Unique<String>) -> Option<TargetGroup
     let mapping = node.unwrapped()?.mapping(KEYS)?;
     let name = mapping.required("name", |node| node.name(names));
     let algorithm = mapping.required("algorithm", algorithm);
-    let protocol = mapping.required("protocol", |node| node.choice(&[("HTTP", ())], &["HTTPS"]));
-    let version = mapping.or("protocolVersion", (), |node| {
-        node.choice(&[("HTTP1", ())], &["HTTP2"])
+    let tls = target_tls::read(&mapping);
+    let http_version = mapping.or("protocolVersion", defaults::HTTP_VERSION, |node| {
+        node.choice(HTTP_VERSIONS, &[])
     });
     let targets = targets(&mapping);
     let health_check = health_check(&mapping);
@@ -73,10 +79,11 @@ pub(super) fn read(node: Node, names: &mut Unique<String>) -> Option<TargetGroup
         defaults::DEREGISTRATION_DELAY,
         Node::delay,
     );
-    protocol.and(version)?;
     Some(TargetGroup {
         name: name?,
         algorithm: algorithm?,
+        tls: tls?,
+        http_version: http_version?,
         targets: targets?,
         health_check: health_check?,
         connect_timeout: connect_timeout?,

@@ -32,11 +32,12 @@ impl Haproxy {
     }
 
     /// One that wants the PROXY protocol, and answers every request with what it learned from its header: the two addresses.
-    pub async fn hearing_of_clients() -> Haproxy {
-        Haproxy::start(
-            "frontend target\n  mode http\n  bind LISTEN accept-proxy\n  http-request return status 200 \
-             content-type text/plain lf-string \"%[src]:%[src_port] %[dst]:%[dst_port]\"\n",
-        )
+    /// `options` are those of its listener, `ssl` for example.
+    pub async fn hearing_of_clients(options: &str) -> Haproxy {
+        Haproxy::start(&format!(
+            "frontend target\n  mode http\n  bind LISTEN accept-proxy {options}\n  http-request return status 200 \
+             content-type text/plain lf-string \"%[src]:%[src_port] %[dst]:%[dst_port]\"\n"
+        ))
         .await
     }
 

@@ -1,5 +1,5 @@
 //! The stage: [`Edge`] is a running Culvert, [`target`] and [`client`] play the two ends, and a [`Load`] is many clients.
-//! [`Haproxy`] is the real one, in front or behind; so is [`Prometheus`].
+//! [`Haproxy`] is the real one, in front or behind; so are [`Nginx`], behind, and [`Prometheus`].
 //! What is said on the command line is a [`Process`]; what is done by a service manager goes through a [`Manager`].
 
 pub mod admin;
@@ -9,6 +9,7 @@ mod haproxy;
 pub mod http2;
 mod load;
 pub mod manager;
+mod nginx;
 mod noise;
 pub mod process;
 pub mod prometheus;
@@ -24,6 +25,7 @@ pub use edge::Edge;
 pub use haproxy::Haproxy;
 pub use load::Load;
 pub use manager::Manager;
+pub use nginx::Nginx;
 pub use noise::Noise;
 pub use process::Process;
 pub use prometheus::Prometheus;

@@ -12,19 +12,22 @@ use rcgen::{
     date_time_ymd,
 };
 use rustls::crypto::ring::default_provider;
-use rustls::pki_types::ServerName;
 use rustls::pki_types::pem::PemObject as _;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+use tokio_rustls::{TlsAcceptor, TlsConnector, server};
 
-use super::{Connection, soon};
+use super::{Connection, Target, soon};
 
 /// A client's connection in TLS.
 pub type Encrypted = Connection<TlsStream<TcpStream>>;
+
+/// A target's connection in TLS.
+pub type Answering = Connection<server::TlsStream<TcpStream>>;
 
 /// An authority, and the folder with what it has issued.
 pub struct Authority {
@@ -134,6 +137,40 @@ impl Authority {
         let mut client = self.connect(address, host).await;
         client.upgrade("/chat").await;
         client
+    }
+
+    /// What shakes hands with the certificate that was issued under this name.
+    pub fn acceptor(&self, name: &str) -> TlsAcceptor {
+        let [chain, key] = ["crt", "key"].map(|end| self.file(&format!("{name}.{end}")));
+        let chain = CertificateDer::from_pem_file(chain).unwrap();
+        let key = PrivateKeyDer::from_pem_file(key).unwrap();
+        let mut config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![chain], key)
+            .unwrap();
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        TlsAcceptor::from(Arc::new(config))
+    }
+
+    /// A target that shakes hands with the certificate that was issued under this name, and leaves the rest to `script`.
+    pub async fn target<F, S>(&self, name: &str, script: S) -> Target
+    where
+        F: Future<Output = ()> + Send + 'static,
+        S: Fn(Answering) -> F + Send + Sync + 'static,
+    {
+        let (acceptor, script) = (self.acceptor(name), Arc::new(script));
+        Target::scripted(move |connection: Connection| {
+            let (acceptor, script) = (acceptor.clone(), Arc::clone(&script));
+            async move {
+                // Whoever does not trust it breaks off.
+                if let Ok(stream) = acceptor.accept(connection.stream).await {
+                    script(Connection::over(stream)).await;
+                }
+            }
+        })
+        .await
     }
 
     /// The name of the certificate, of these, that a PEM text begins with.

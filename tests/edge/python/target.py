@@ -1,7 +1,10 @@
-"""A target that sends every message back. Says its address on standard output."""
+"""A target that sends every message back, in TLS if the arguments are the files of a certificate and its key. Says its
+address on standard output."""
 
 import asyncio
 import logging
+import ssl
+import sys
 
 import websockets
 
@@ -11,13 +14,17 @@ async def echo(socket, *_):
         await socket.send(message)
 
 
-async def main():
+async def main(*certificate):
     # Health checks connect and say nothing.
     logging.getLogger("websockets").setLevel(logging.CRITICAL)
-    async with websockets.serve(echo, "127.0.0.1", 0, max_size=None) as server:
+    tls = None
+    if certificate:
+        tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        tls.load_cert_chain(*certificate)
+    async with websockets.serve(echo, "127.0.0.1", 0, max_size=None, ssl=tls) as server:
         host, port = server.sockets[0].getsockname()
         print(f"{host}:{port}", flush=True)
         await asyncio.Future()
 
 
-asyncio.run(main())
+asyncio.run(main(*sys.argv[1:]))

@@ -1,0 +1,112 @@
+//! TLS towards the targets of a group: `protocol`, and the keys that go with HTTPS.
+
+use std::sync::{Arc, LazyLock};
+
+use rustls::RootCertStore;
+use rustls::pki_types::pem::{Error as PemError, PemObject as _};
+use rustls::pki_types::{CertificateDer, DnsName};
+use x509_parser::certificate::X509Certificate;
+use x509_parser::prelude::FromDer as _;
+
+use super::super::file::TargetTls;
+use super::super::tree::{Mapping, Node};
+use super::defaults;
+use super::pem::{contents, not_pem};
+
+const PROTOCOLS: &[(&str, bool)] = &[("HTTP", false), ("HTTPS", true)];
+
+/// Those that the system trusts, as they were when they were first asked for, which is when Pingora reads them too.
+static SYSTEM: LazyLock<Arc<RootCertStore>> = LazyLock::new(|| {
+    let mut roots = RootCertStore::empty();
+    match rustls_native_certs::load_native_certs() {
+        Ok(found) => drop(roots.add_parsable_certificates(found)),
+        Err(error) => log::warn!("the system's certificate authorities: {error}"),
+    }
+    Arc::new(roots)
+});
+
+/// Certificates of authorities, as they are in a file and as they are verified with.
+struct Authorities {
+    certificates: Vec<CertificateDer<'static>>,
+    roots: Arc<RootCertStore>,
+}
+
+/// Without HTTPS there is no TLS.
+pub(super) fn read(group: &Mapping) -> Option<Option<TargetTls>> {
+    let is_tls = group.required("protocol", |node| node.choice(PROTOCOLS, &[]));
+    let server_name = group.or("serverName", None, |node| server_name(node).map(Some));
+    let authorities = group.or("caFile", None, |node| authorities(node).map(Some));
+    let verifies = group.or(
+        "verifyCertificate",
+        defaults::VERIFY_CERTIFICATE,
+        Node::boolean,
+    );
+    let (is_tls, server_name) = (is_tls?, server_name?);
+    let (authorities, verifies) = (authorities?, verifies?);
+    if !is_tls {
+        for (key, is_set) in [
+            ("serverName", server_name.is_some()),
+            ("caFile", authorities.is_some()),
+            ("verifyCertificate", !verifies),
+        ] {
+            if is_set {
+                group.warning(key, "has no effect without HTTPS");
+            }
+        }
+        return Some(None);
+    }
+    if !verifies {
+        let warning =
+            "nobody's certificate is verified: whoever answers in a target's place is taken for it";
+        group.warning("verifyCertificate", warning);
+    }
+    let (certificates, roots) = match authorities {
+        Some(found) => (Some(found.certificates), found.roots),
+        None => (None, system(group)?),
+    };
+    Some(Some(TargetTls {
+        server_name,
+        authorities: certificates,
+        roots,
+        verify_certificate: verifies,
+    }))
+}
+
+/// What can be asked for (SNI), and be in a certificate.
+fn server_name(node: &Node) -> Option<DnsName<'static>> {
+    let name = DnsName::try_from(node.string()?);
+    match name {
+        Ok(name) if !name.as_ref().contains(['*', '_']) => Some(name.to_owned()),
+        _ => node.wrong("a DNS name"),
+    }
+}
+
+fn authorities(node: &Node) -> Option<Authorities> {
+    let pem = contents(node)?;
+    let found: Result<Vec<_>, PemError> = CertificateDer::pem_slice_iter(&pem).collect();
+    let certificates = match found {
+        Ok(found) if found.is_empty() => {
+            return node.problem("has no certificate (-----BEGIN CERTIFICATE-----)");
+        }
+        Ok(found) => found,
+        Err(error) => return node.problem(not_pem(error)),
+    };
+    let mut roots = RootCertStore::empty();
+    for (place, certificate) in certificates.iter().enumerate() {
+        let is_added = roots.add(certificate.clone()).is_ok();
+        if !is_added || !matches!(X509Certificate::from_der(certificate), Ok(([], _))) {
+            return node.problem(format!("certificate {} is malformed", place + 1));
+        }
+    }
+    Some(Authorities {
+        certificates,
+        roots: Arc::new(roots),
+    })
+}
+
+fn system(group: &Mapping) -> Option<Arc<RootCertStore>> {
+    if SYSTEM.is_empty() {
+        return group.problem("caFile", "is required: the system trusts no authority");
+    }
+    Some(Arc::clone(&SYSTEM))
+}

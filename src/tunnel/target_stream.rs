@@ -1,0 +1,80 @@
+//! A target's connection, plain or in TLS. What is read and written here is what the target said and hears; the socket is below.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
+
+use super::client_stream::or_end;
+
+/// A target's connection.
+#[derive(Debug)]
+pub enum TargetStream {
+    /// TCP.
+    Plain(TcpStream),
+    /// TLS over TCP, after its handshake. Boxed, so that plain ones do not pay for its size.
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl TargetStream {
+    /// The socket below.
+    pub(super) fn socket(&self) -> &TcpStream {
+        match self {
+            TargetStream::Plain(socket) => socket,
+            TargetStream::Tls(stream) => stream.get_ref().0,
+        }
+    }
+
+    /// Tells a target in TLS that nothing more comes, as far as that goes without waiting. To others the end of the connection
+    /// says the same.
+    pub(super) fn say_goodbye(&mut self, cx: &mut Context<'_>) {
+        if let TargetStream::Tls(stream) = self
+            && let Poll::Ready(Err(error)) = Pin::new(stream).poll_shutdown(cx)
+        {
+            log::debug!("the end of a target's TLS: {error}");
+        }
+    }
+}
+
+impl AsyncRead for TargetStream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            TargetStream::Plain(socket) => Pin::new(socket).poll_read(cx, buf),
+            TargetStream::Tls(stream) => Pin::new(stream).poll_read(cx, buf).map(or_end),
+        }
+    }
+}
+
+impl AsyncWrite for TargetStream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            TargetStream::Plain(socket) => Pin::new(socket).poll_write(cx, bytes),
+            TargetStream::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            TargetStream::Plain(socket) => Pin::new(socket).poll_flush(cx),
+            TargetStream::Tls(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            TargetStream::Plain(socket) => Pin::new(socket).poll_shutdown(cx),
+            TargetStream::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}
