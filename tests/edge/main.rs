@@ -30,6 +30,7 @@ mod open_files;
 mod operations;
 mod origins;
 mod proxy_protocol;
+mod public_node;
 mod rates;
 mod relay;
 mod reload;
