@@ -62,6 +62,7 @@ edge: tools $(VENV)/ready
 	@$(call need,nginx,nginx)
 	@$(call need,openssl,openssl)
 	@$(call need,curl,curl)
+	@$(call need,nghttp,nghttp2-client)
 	@$(call need,chromium,chromium)
 	@$(call need,promtool,--no-install-recommends prometheus)
 	cargo test --locked --test edge

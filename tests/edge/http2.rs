@@ -1,5 +1,5 @@
 //! HTTP/2 from clients: WebSockets over it (RFC 8441) take the road of all others, streams share a connection and nothing else,
-//! and what no decent client does ends with a GOAWAY. The clients are h2, Python's h2, curl and Chromium.
+//! and what no decent client does ends with a GOAWAY. The clients are h2, Python's h2, curl, nghttp and Chromium.
 
 use std::net::SocketAddr;
 use std::process::Stdio;
@@ -238,6 +238,23 @@ async fn curl_is_served_with_and_without_tls() {
         let said = soon("curl", curl.output()).await.unwrap().stdout;
         let said = String::from_utf8(said).unwrap();
         assert_eq!(said, format!("hello {version} 200"), "{arguments:?}");
+    }
+}
+
+#[tokio::test]
+async fn nghttp_is_served_and_told_of_websockets() {
+    let target = Target::answering("hello").await;
+    let edge = start(&target, "").await;
+    let mut nghttp = Command::new("nghttp");
+    nghttp.arg("-v").arg(format!("http://{}/", edge.address));
+    let output = soon("nghttp", nghttp.output()).await.unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    for part in [
+        "SETTINGS_ENABLE_CONNECT_PROTOCOL(0x08):1",
+        ":status: 200",
+        "hello",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
     }
 }
 
