@@ -5,6 +5,7 @@ use std::path::Path;
 
 use rcgen::KeyPair;
 use serde_json::Value;
+use tokio::process::Command;
 
 use crate::harness::edge::forwarding_to;
 use crate::harness::process::run;
@@ -240,6 +241,33 @@ async fn no_client_can_say_it_of_itself() {
         let expected = Vec::from_iter(expected);
         assert_eq!(seen(answer.text()), expected, "{}", answer.text());
     }
+}
+
+#[tokio::test]
+async fn the_target_is_told_over_http_2_too() {
+    let (authority, target) = (authority(), Target::showing().await);
+    let edge = start(&authority, "require", &target).await;
+    let file = |name: &str| authority.file(name).to_str().unwrap().to_owned();
+    let port = edge.address.port();
+    let mut curl = Command::new("curl");
+    curl.args(["-sS", "-i", "--http2", "--noproxy", "*"]);
+    curl.args(["--cacert", &file("ca.crt"), "--cert", &file("client.crt")]);
+    curl.args(["--key", &file("client.key")]);
+    curl.args(["--resolve", &format!("{HOST}:{port}:127.0.0.1")]);
+    curl.args(["-H", "X-Client-Certificate-Subject: CN=root"]);
+    curl.arg(format!("https://{HOST}:{port}/"));
+    let output = soon("curl's end", curl.kill_on_drop(true).output()).await;
+    let said = String::from_utf8_lossy(&output.unwrap().stdout).to_lowercase();
+    assert!(said.starts_with("http/2 200"), "{said}");
+    let digits = fingerprint(&authority, "client");
+    for line in [
+        "\nx-client-certificate-verify: success\r\n",
+        "\nx-client-certificate-subject: cn=client\r\n",
+        &format!("\nx-client-certificate-fingerprint: {digits}\r\n"),
+    ] {
+        assert!(said.contains(line), "{said}");
+    }
+    assert!(!said.contains("root"), "{said}");
 }
 
 #[tokio::test]
