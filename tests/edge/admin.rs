@@ -200,10 +200,12 @@ async fn what_a_filter_is_true_of_is_killed_with_the_words_that_were_chosen() {
         (&json!("killed"), &json!(4001))
     );
     stays.say_hi().await;
-    assert!(
-        edge.diagnostics()
-            .contains("1 tunnels killed: \"targetGroup=b")
-    );
+    let is_told = || {
+        let said = edge.diagnostics();
+        said.contains("1 tunnels killed: \"targetGroup=b")
+            .then_some(())
+    };
+    eventually("it is told", is_told).await;
 }
 
 #[tokio::test]

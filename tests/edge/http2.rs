@@ -155,7 +155,8 @@ async fn any_other_connect_is_refused() {
     for request in [other, plain] {
         assert_eq!(client.ask(request, "").await.status(), 405);
     }
-    client.tunnel("/chat").await.say_hi().await;
+    let mut tunnel = client.tunnel("/chat").await;
+    tunnel.say_hi().await;
     for line in edge.log_lines(2).await {
         assert_eq!(line["httpStatusCode"], 405);
         assert_eq!(line["error"], "CONNECT is not served");
