@@ -4,37 +4,30 @@
 //! record, once: also when the task is dropped half way, or panics. With a 101 the ledger goes over to the tunnel.
 
 mod admission;
+mod attempt;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use http::header::{CONTENT_LENGTH, REFERER, USER_AGENT};
 use http::{Method, Version};
 use pingora::Error;
-use pingora::connectors::l4::Connect;
 use pingora::http::ResponseHeader;
-use pingora::prelude::{HttpPeer, Session};
+use pingora::prelude::Session;
 use uuid::Uuid;
 
-use super::announcement::{self, Announcer};
 use super::ledger::Ledger;
 use super::refusal::Refusal;
-use super::{forwarded, headers, http2, tls_failure};
-use crate::limits::is_shortage;
+use super::{forwarded, headers, http2};
 use crate::listener::{Connection, ForwardingRule, Route};
 use crate::rules::{Request, Rule};
 use crate::target_group::Target;
 use crate::telemetry::{Client, ClientCertificate, CloseReason, RequestLine, redact_query};
-use crate::tunnel::{ClientEnd, Dialler, Ending, Identity, Opening, Phase};
+use crate::tunnel::{ClientEnd, Ending, Identity, Opening, Phase};
 
-/// How long an idle connection to a target is kept for the next request.
-const POOLED: Duration = Duration::from_secs(50);
 /// How many heads of 1xx a target may send before its answer's.
 const MOST_HERALDS: usize = 100;
-/// By how much the client's clock goes first where both it and the target's run.
-const GRACE: Duration = Duration::from_millis(100);
 
 /// One request and all that follows from it.
 pub struct Exchange {
@@ -211,80 +204,6 @@ impl Exchange {
                 .wire
                 .begin_handshake(route.handshake_timeout);
         }
-    }
-
-    /// Picks the target for the next try.
-    pub(super) fn pick(&mut self) -> Result<Box<HttpPeer>, Refusal> {
-        let route = self.ledger.route.as_ref().ok_or(Refusal::NO_TARGET)?;
-        let target = route.group.pick(&self.tried).ok_or(Refusal::NO_TARGET)?;
-        let is_old = |line: &RequestLine| line.version == "HTTP/1.0";
-        let is_old = self.ledger.record.request.as_ref().is_some_and(is_old);
-        // The tunnel's TLS is below what Pingora sees.
-        let mut peer = match self.is_handshake {
-            true => HttpPeer::new(target.address, false, String::new()),
-            false => target.peer(is_old),
-        };
-        let answer = route.group.response_timeout;
-        // A target that waits for the rest of a body waits for as long as the client may take, and that has a limit too.
-        let is_complete = self.connection.wire.body_left() == 0;
-        let body = if is_complete {
-            Duration::ZERO
-        } else {
-            self.rule.client_timeout + GRACE
-        };
-        peer.options.connection_timeout = Some(route.group.connect_timeout);
-        if peer.is_tls() {
-            peer.options.total_connection_timeout = Some(route.group.connect_timeout);
-        }
-        peer.options.idle_timeout = Some(POOLED);
-        peer.options.write_timeout = Some(answer);
-        peer.options.read_timeout = Some(answer.max(body));
-        let (connection, client) = (&self.connection, self.client());
-        let header = announcement::header(
-            target.proxy_protocol,
-            client,
-            connection.local,
-            connection.tls(),
-        );
-        let limit = route.group.connect_timeout;
-        if self.is_handshake {
-            let wire = Arc::clone(&self.connection.wire);
-            let dialler = Dialler::new(wire, limit, header, Arc::clone(&target));
-            connect_with(dialler, &mut peer);
-        } else if !header.is_empty() {
-            connect_with(Announcer::new(header, limit), &mut peer);
-        }
-        self.ledger.record.target = Some(target.address);
-        self.target = Some(target);
-        self.picked_at = Some(Instant::now());
-        Ok(Box::new(peer))
-    }
-
-    /// Whether a handshake has had its time, and no answer.
-    fn is_too_late(&self) -> bool {
-        let wire = &self.connection.wire;
-        wire.phase() == Phase::Handshake && wire.handshake_left().is_zero()
-    }
-
-    /// Notes that the target could not be connected to; tells whether to try another, which is of no use where the fault is ours.
-    pub(super) fn connect_failed(&mut self, error: &Error) -> bool {
-        self.tls_failure = tls_failure::words(error);
-        let (Some(target), Some(route)) = (self.target.take(), &self.ledger.route) else {
-            return false;
-        };
-        if is_shortage(error) {
-            return false;
-        }
-        target.metrics.connect_errors.inc();
-        self.tried.push(target.address);
-        self.tried.len() <= route.group.retries && !self.is_too_late()
-    }
-
-    /// Notes that there is a connection to the target.
-    pub(super) fn connected(&mut self, is_reused: bool) {
-        let took = self.picked_at.map(|picked| picked.elapsed());
-        self.ledger.record.target_connect = took.filter(|_| !is_reused);
-        self.asked_at = Some(Instant::now());
     }
 
     /// Notes the head of the target's answer, of which there may be several: 1xx before the last.
@@ -467,14 +386,6 @@ impl Exchange {
             carrier.is_some_and(|carrier| carrier.wire.client_end() == ClientEnd::Closed);
         is_closed || carrier.is_some() && http2::is_reset(error)
     }
-}
-
-/// Has a connection made for this request. It is nobody else's, before and after.
-fn connect_with(connector: impl Connect + Send + Sync + 'static, peer: &mut HttpPeer) {
-    static PEERS: AtomicU64 = AtomicU64::new(1);
-    peer.group_key = PEERS.fetch_add(1, Relaxed);
-    peer.options.idle_timeout = Some(Duration::ZERO);
-    peer.options.custom_l4 = Some(Arc::new(connector));
 }
 
 impl Drop for Exchange {

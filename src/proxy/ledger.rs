@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use crate::listener::{Connection, ForwardingRule, Route};
-use crate::target_group::Target;
+use crate::target_group::{Held, Target};
 use crate::telemetry::metrics::{ActiveTunnel, CloseCounters, CodeCounters, RuleMetrics};
 use crate::telemetry::{CloseReason, Frames, Record};
 use crate::tunnel::Ending;
@@ -19,6 +19,8 @@ pub(super) struct Ledger {
     pub(super) http_rule: Option<Arc<CodeCounters>>,
     /// Where the request goes. A tunnel does not keep it: it may outlive many configurations.
     pub(super) route: Option<Arc<Route>>,
+    /// That its target carries it.
+    pub(super) held: Option<Held>,
     connection: Arc<Connection>,
     rule: Arc<RuleMetrics>,
     tunnel: Option<(ActiveTunnel, Arc<CloseCounters>)>,
@@ -32,6 +34,7 @@ impl Ledger {
             record: connection.record(rule),
             http_rule: None,
             route: None,
+            held: None,
             connection: Arc::clone(connection),
             rule: Arc::clone(&rule.metrics),
             tunnel: None,

@@ -8,6 +8,7 @@ mod health_check;
 mod overrides;
 mod selection;
 mod standing;
+mod state;
 mod target;
 mod tls;
 mod unverified;
@@ -28,6 +29,7 @@ pub use overrides::{Change, Override, Overrides};
 use selection::{LOOK, RoundRobin, TAKE};
 pub use standing::Fleet;
 use standing::Standing;
+pub use state::Held;
 use target::Protocol;
 pub use target::Target;
 pub use tls::Tls;
@@ -56,7 +58,7 @@ impl TargetGroup {
         standing: &Standing,
         metrics: &Metrics,
     ) -> Self {
-        let targets = targets(group, protocol, metrics);
+        let targets = targets(group, protocol, standing, metrics);
         let backends = targets
             .iter()
             .map(|target| target.backend.clone())
@@ -147,15 +149,19 @@ impl TargetGroup {
 fn targets(
     group: &file::TargetGroup,
     protocol: &Protocol,
+    standing: &Standing,
     metrics: &Metrics,
 ) -> Arc<[Arc<Target>]> {
     let mut targets: Vec<&file::Target> = group.targets.iter().collect();
     targets.sort_by_key(|target| target.address);
-    let build = |(place, target): (usize, &&file::Target)| {
+    let states = standing
+        .states
+        .of(targets.iter().map(|target| target.address));
+    let build = |(place, (target, state)): (usize, (&&file::Target, _))| {
         let metrics = metrics.target(&group.name, target.address);
-        Arc::new(Target::build(target, place, protocol, metrics))
+        Arc::new(Target::build(target, place, protocol, state, metrics))
     };
-    targets.iter().enumerate().map(build).collect()
+    targets.iter().zip(states).enumerate().map(build).collect()
 }
 
 fn find<'a>(targets: &'a [Arc<Target>], backend: &Backend) -> Option<&'a Arc<Target>> {

@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::TargetGroup;
 use super::health_check::{Probe, Settings};
+use super::state::States;
 use super::target::Protocol;
 use crate::config::file;
 use crate::telemetry::metrics::Metrics;
@@ -29,6 +30,8 @@ pub struct Fleet {
 pub(super) struct Standing {
     /// The health of its targets, by their address: a target that gets another weight is still the same.
     pub(super) health: Arc<HealthRegistry>,
+    /// What they carry.
+    pub(super) states: States,
     probe: Probe,
 }
 
@@ -111,6 +114,7 @@ impl Standing {
         health.set_health_check(Box::new(probe.clone()));
         Standing {
             health: Arc::new(health),
+            states: States::default(),
             probe,
         }
     }

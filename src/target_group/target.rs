@@ -8,6 +8,7 @@ use pingora::prelude::HttpPeer;
 use pingora::protocols::ALPN;
 use pingora::protocols::l4::socket::SocketAddr as PeerAddress;
 
+use super::state::{Held, State};
 use super::tls::{Tls, Trust};
 use crate::config::file::{self, HttpVersion, ProxyProtocol};
 use crate::telemetry::metrics::TargetMetrics;
@@ -48,6 +49,7 @@ pub struct Target {
     /// What is counted of it.
     pub metrics: Arc<TargetMetrics>,
     http_version: HttpVersion,
+    state: Arc<State>,
     /// Whether probes decide on its health; it counts as healthy without them.
     pub(super) is_probed: bool,
     /// The same target in the library's words; one in maintenance has no weight.
@@ -59,6 +61,7 @@ impl Target {
         target: &file::Target,
         place: usize,
         protocol: &Protocol,
+        state: Arc<State>,
         metrics: Arc<TargetMetrics>,
     ) -> Self {
         let trust = protocol.trust.as_ref();
@@ -68,6 +71,7 @@ impl Target {
             proxy_protocol: target.proxy_protocol,
             tls: trust.map(|trust| Tls::build(trust, target.address.ip())),
             http_version: protocol.http_version,
+            state,
             metrics,
             is_probed: target.health_check_enabled,
             backend: Backend {
@@ -108,6 +112,16 @@ impl Target {
             (HttpVersion::Http2, Some(_)) if is_shared => ALPN::H2H1,
             (HttpVersion::Http2 | HttpVersion::Http1, _) => ALPN::H1,
         }
+    }
+
+    /// How many tunnels and requests it carries.
+    pub fn load(&self) -> usize {
+        self.state.load()
+    }
+
+    /// Has it carry one more.
+    pub fn hold(&self) -> Held {
+        self.state.hold()
     }
 
     /// Whether it may take a request that was sent to `tried` before. Health is another question.

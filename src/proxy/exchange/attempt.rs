@@ -1,0 +1,118 @@
+//! The tries of an exchange: which target the next one goes to, how it is connected to, and what became of it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use pingora::Error;
+use pingora::connectors::l4::Connect;
+use pingora::prelude::HttpPeer;
+
+use super::Exchange;
+use crate::limits::is_shortage;
+use crate::proxy::announcement::{self, Announcer};
+use crate::proxy::refusal::Refusal;
+use crate::proxy::tls_failure;
+use crate::target_group::Target;
+use crate::telemetry::RequestLine;
+use crate::tunnel::{Dialler, Phase};
+
+/// How long an idle connection to a target is kept for the next request.
+const POOLED: Duration = Duration::from_secs(50);
+/// By how much the client's clock goes first where both it and the target's run.
+const GRACE: Duration = Duration::from_millis(100);
+
+impl Exchange {
+    /// Picks the target for the next try.
+    pub(in crate::proxy) fn pick(&mut self) -> Result<Box<HttpPeer>, Refusal> {
+        let route = self.ledger.route.as_ref().ok_or(Refusal::NO_TARGET)?;
+        let target = route.group.pick(&self.tried).ok_or(Refusal::NO_TARGET)?;
+        let mut peer = self.peer_of(&target);
+        let answer = route.group.response_timeout;
+        // A target that waits for the rest of a body waits for as long as the client may take, and that has a limit too.
+        let is_complete = self.connection.wire.body_left() == 0;
+        let body = if is_complete {
+            Duration::ZERO
+        } else {
+            self.rule.client_timeout + GRACE
+        };
+        peer.options.connection_timeout = Some(route.group.connect_timeout);
+        if peer.is_tls() {
+            peer.options.total_connection_timeout = Some(route.group.connect_timeout);
+        }
+        peer.options.idle_timeout = Some(POOLED);
+        peer.options.write_timeout = Some(answer);
+        peer.options.read_timeout = Some(answer.max(body));
+        self.connect(&target, route.group.connect_timeout, &mut peer);
+        self.ledger.held = Some(target.hold());
+        self.ledger.record.target = Some(target.address);
+        self.target = Some(target);
+        self.picked_at = Some(Instant::now());
+        Ok(Box::new(peer))
+    }
+
+    /// Whom Pingora connects to for this request.
+    fn peer_of(&self, target: &Target) -> HttpPeer {
+        let is_old = |line: &RequestLine| line.version == "HTTP/1.0";
+        let is_old = self.ledger.record.request.as_ref().is_some_and(is_old);
+        // The tunnel's TLS is below what Pingora sees.
+        match self.is_handshake {
+            true => HttpPeer::new(target.address, false, String::new()),
+            false => target.peer(is_old),
+        }
+    }
+
+    /// Has the connection made as the target and the exchange need it.
+    fn connect(&self, target: &Arc<Target>, limit: Duration, peer: &mut HttpPeer) {
+        let (connection, client) = (&self.connection, self.client());
+        let header = announcement::header(
+            target.proxy_protocol,
+            client,
+            connection.local,
+            connection.tls(),
+        );
+        if self.is_handshake {
+            let wire = Arc::clone(&self.connection.wire);
+            let dialler = Dialler::new(wire, limit, header, Arc::clone(target));
+            connect_with(dialler, peer);
+        } else if !header.is_empty() {
+            connect_with(Announcer::new(header, limit), peer);
+        }
+    }
+
+    /// Whether a handshake has had its time, and no answer.
+    pub(super) fn is_too_late(&self) -> bool {
+        let wire = &self.connection.wire;
+        wire.phase() == Phase::Handshake && wire.handshake_left().is_zero()
+    }
+
+    /// Notes that the target could not be connected to; tells whether to try another, which is of no use where the fault is ours.
+    pub(in crate::proxy) fn connect_failed(&mut self, error: &Error) -> bool {
+        self.tls_failure = tls_failure::words(error);
+        self.ledger.held = None;
+        let (Some(target), Some(route)) = (self.target.take(), &self.ledger.route) else {
+            return false;
+        };
+        if is_shortage(error) {
+            return false;
+        }
+        target.metrics.connect_errors.inc();
+        self.tried.push(target.address);
+        self.tried.len() <= route.group.retries && !self.is_too_late()
+    }
+
+    /// Notes that there is a connection to the target.
+    pub(in crate::proxy) fn connected(&mut self, is_reused: bool) {
+        let took = self.picked_at.map(|picked| picked.elapsed());
+        self.ledger.record.target_connect = took.filter(|_| !is_reused);
+        self.asked_at = Some(Instant::now());
+    }
+}
+
+/// Has a connection made for this request. It is nobody else's, before and after.
+fn connect_with(connector: impl Connect + Send + Sync + 'static, peer: &mut HttpPeer) {
+    static PEERS: AtomicU64 = AtomicU64::new(1);
+    peer.group_key = PEERS.fetch_add(1, Relaxed);
+    peer.options.idle_timeout = Some(Duration::ZERO);
+    peer.options.custom_l4 = Some(Arc::new(connector));
+}
