@@ -21,9 +21,9 @@ use crate::drain::{Drain, Eviction, Evictions, Gauges, TargetId};
 use crate::limits;
 use crate::listener::{ForwardingRule, Listeners, Plan, Sockets, TargetGroups, Tickets};
 use crate::target_group::{Fleet, Overrides, TargetGroup};
-use crate::telemetry::CloseReason;
 use crate::telemetry::access_log::{AccessLog, Output};
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::{CloseReason, Format, Redaction, Style};
 use crate::upgrade::Generations;
 use sockets::NewSockets;
 
@@ -91,7 +91,7 @@ impl Running {
         let one = |problem| vec![problem];
         let metrics = Metrics::new().map_err(|error| one(problem("", error)))?;
         let metrics = Arc::new(metrics);
-        let log = AccessLog::start(output, metrics.access_log_dropped.clone())
+        let log = AccessLog::start(output, style(&file), metrics.access_log_dropped.clone())
             .map_err(|error| one(problem("accessLog", error)))?;
         let drain = Arc::new(Drain::new(Gauges {
             draining: metrics.draining.clone(),
@@ -250,6 +250,7 @@ impl Running {
         if let Some(output) = output {
             self.log.switch(output);
         }
+        self.log.restyle(style(&file));
         self.evict(&file, &before.target_groups, &file.target_groups);
         if overrides.count() > 0 {
             let count = overrides.count();
@@ -360,6 +361,19 @@ fn most_connections(file: &File) -> usize {
 fn unusable(forwarding_rule: usize, word: String) -> Vec<Problem> {
     let message = format!("cannot be used: {word}");
     vec![problem(&path_of(forwarding_rule), message)]
+}
+
+fn style(file: &File) -> Style {
+    let log = &file.access_log;
+    Style {
+        format: match log.format {
+            file::LogFormat::Json => Format::Json,
+            file::LogFormat::Text => Format::Text,
+        },
+        redaction: Redaction::with(log.redact_query_keys.iter().map(String::as_str)),
+        sample: log.sample,
+        open_records: log.open_records,
+    }
 }
 
 fn output(file: &File) -> Result<Output, Problem> {

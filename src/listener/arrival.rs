@@ -107,7 +107,8 @@ impl Arrival {
         record.refusal = Some(RefusalReason::ProxyProtocol);
         record.error = Some(fault.to_owned());
         rule.metrics.count(&record, None);
-        self.log.write(record.to_line(CloseReason::Refused));
+        let format = self.log.style().format;
+        self.log.write(record.to_line(CloseReason::Refused, format));
     }
 
     /// Counts the connection for its client, if anybody counts. `None` where it must not go on.

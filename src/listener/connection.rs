@@ -297,7 +297,18 @@ impl Connection {
 
     /// Writes the record of something that is over.
     pub fn write(&self, record: &Record, reason: CloseReason) {
-        self.log.write(record.to_line(reason));
+        let style = self.log.style();
+        if style.wants(record, reason) {
+            self.log.write(record.to_line(reason, style.format));
+        }
+    }
+
+    /// Writes that a tunnel opens, where that is wanted.
+    pub fn write_open(&self, record: &Record) {
+        let style = self.log.style();
+        if style.open_records {
+            self.log.write(record.to_open_line(style.format));
+        }
     }
 }
 

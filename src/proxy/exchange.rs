@@ -23,7 +23,7 @@ use super::{forwarded, headers, http2};
 use crate::listener::{Connection, ForwardingRule, Route};
 use crate::rules::{Request, Rule};
 use crate::target_group::Target;
-use crate::telemetry::{Client, ClientCertificate, CloseReason, RequestLine, redact_query};
+use crate::telemetry::{Client, ClientCertificate, CloseReason, RequestLine};
 use crate::tunnel::{ClientEnd, Ending, Identity, Opening, Phase};
 
 /// How many heads of 1xx a target may send before its answer's.
@@ -111,6 +111,8 @@ impl Exchange {
             &head.headers,
             self.client_ip(),
         );
+        let style = self.connection.log.style();
+        let redaction = &style.redaction;
         self.ledger.record.request = Some(RequestLine {
             version: match (self.connection.is_http2(), is_old) {
                 (true, _) => "HTTP/2",
@@ -119,9 +121,12 @@ impl Exchange {
             },
             method: head.method.as_str().to_owned(),
             host: String::from_utf8_lossy(request.host()).into_owned(),
-            uri: redact_query(&String::from_utf8_lossy(head.raw_path())).into(),
+            uri: redaction
+                .redact(&String::from_utf8_lossy(head.raw_path()))
+                .into(),
             user_agent: headers::text(&head.headers, &USER_AGENT),
-            referer: headers::text(&head.headers, &REFERER).map(|referer| redact_query(&referer)),
+            referer: headers::text(&head.headers, &REFERER)
+                .map(|referer| redaction.redact(&referer)),
         });
     }
 
@@ -257,6 +262,7 @@ impl Exchange {
             uri: self.ledger.uri(),
         };
         self.ledger.open_tunnel(target);
+        self.connection.write_open(&self.ledger.record);
         let ledger = self.ledger.take(&self.rule);
         self.connection.wire.bring_opening(Opening {
             tunnels: Arc::clone(&self.connection.drain.tunnels),

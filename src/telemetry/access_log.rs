@@ -13,7 +13,10 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use arc_swap::{ArcSwap, Guard};
 use prometheus::IntCounter;
+
+use super::Style;
 
 const QUEUED_LINES: usize = 65_536;
 const QUEUED_BYTES: usize = 64 << 20;
@@ -30,6 +33,7 @@ pub struct AccessLog {
     queued_bytes: Arc<AtomicUsize>,
     reopen: Arc<AtomicBool>,
     next: Arc<Mutex<Option<Output>>>,
+    style: Arc<ArcSwap<Style>>,
     dropped: IntCounter,
 }
 
@@ -43,7 +47,7 @@ enum Message {
 
 impl AccessLog {
     /// Starts the writer. `dropped` counts the lines that were lost.
-    pub fn start(output: Output, dropped: IntCounter) -> io::Result<Self> {
+    pub fn start(output: Output, style: Style, dropped: IntCounter) -> io::Result<Self> {
         let (queue, messages) = sync_channel(QUEUED_LINES);
         let queued_bytes = Arc::new(AtomicUsize::new(0));
         let reopen = Arc::new(AtomicBool::new(false));
@@ -66,8 +70,19 @@ impl AccessLog {
             queued_bytes,
             reopen,
             next,
+            style: Arc::new(ArcSwap::from_pointee(style)),
             dropped,
         })
+    }
+
+    /// What holds for all lines now.
+    pub fn style(&self) -> Guard<Arc<Style>> {
+        self.style.load()
+    }
+
+    /// Has lines follow this style from now on.
+    pub fn restyle(&self, style: Style) {
+        self.style.store(Arc::new(style));
     }
 
     /// Hands a whole line, with its end, to the writer. Never waits.
@@ -354,7 +369,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("access.log");
         let moved = folder.path().join("access.log.1");
-        let log = AccessLog::start(Output::open(Some(&path)).unwrap(), dropped()).unwrap();
+        let log = {
+            let output = Output::open(Some(&path)).unwrap();
+            AccessLog::start(output, Style::default(), dropped()).unwrap()
+        };
 
         log.write(b"one\n".to_vec());
         log.write(b"two\n".to_vec());
@@ -376,6 +394,7 @@ mod tests {
             queued_bytes: Arc::default(),
             reopen: Arc::default(),
             next: Arc::default(),
+            style: Arc::default(),
             dropped: dropped(),
         };
         log.write(b"kept\n".to_vec());

@@ -1,79 +1,154 @@
-//! A line of the access log.
+//! A line of the access log: a JSON object, or `name=value` with a space between.
 
 use std::io::Write as _;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, SystemTime};
 
-use super::text;
+use super::{Format, text};
 
-/// A JSON object on one line, written field by field; a field without a value is left out.
-pub(super) struct Line(Vec<u8>);
+/// One line, written field by field; a field without a value is left out.
+pub(super) struct Line {
+    bytes: Vec<u8>,
+    format: Format,
+}
 
 impl Line {
-    /// An object without fields.
-    pub(super) fn begin() -> Self {
-        let mut line = Vec::with_capacity(1024);
-        line.push(b'{');
-        Line(line)
+    /// A line without fields.
+    pub(super) fn begin(format: Format) -> Self {
+        let mut bytes = Vec::with_capacity(1024);
+        if format == Format::Json {
+            bytes.push(b'{');
+        }
+        Line { bytes, format }
     }
 
     /// A string.
     pub(super) fn text(&mut self, name: &str, value: Option<impl AsRef<str>>) {
         let Some(value) = value else { return };
+        let value = value.as_ref();
         self.name(name);
-        serde_json::to_writer(&mut self.0, value.as_ref()).expect("a string into memory");
+        match self.format {
+            Format::Text if is_plain(value) => self.bytes.extend_from_slice(value.as_bytes()),
+            Format::Text => text::push_string(&mut self.bytes, value),
+            Format::Json => {
+                serde_json::to_writer(&mut self.bytes, value).expect("a string into memory");
+            }
+        }
     }
 
     /// A whole number.
     pub(super) fn number(&mut self, name: &str, value: Option<u64>) {
         let Some(value) = value else { return };
         self.name(name);
-        text::push_number(&mut self.0, value);
+        text::push_number(&mut self.bytes, value);
     }
 
     /// Milliseconds, with three decimals.
     pub(super) fn millis(&mut self, name: &str, value: Option<Duration>) {
         let Some(value) = value else { return };
         self.name(name);
-        text::push_millis(&mut self.0, value);
+        text::push_millis(&mut self.bytes, value);
     }
 
     /// An IP address.
     pub(super) fn ip(&mut self, name: &str, value: IpAddr) {
         self.name(name);
-        self.0.push(b'"');
-        text::push_ip(&mut self.0, value);
-        self.0.push(b'"');
+        self.quote();
+        text::push_ip(&mut self.bytes, value);
+        self.quote();
     }
 
     /// An address with its port.
     pub(super) fn address(&mut self, name: &str, value: Option<SocketAddr>) {
         let Some(value) = value else { return };
         self.name(name);
-        self.0.push(b'"');
-        text::push_address(&mut self.0, value);
-        self.0.push(b'"');
+        self.quote();
+        text::push_address(&mut self.bytes, value);
+        self.quote();
     }
 
     /// A moment after RFC 3339, in UTC, with milliseconds.
     pub(super) fn time(&mut self, name: &str, value: SystemTime) {
         self.name(name);
-        write!(self.0, "\"{}\"", humantime::format_rfc3339_millis(value))
+        self.quote();
+        write!(self.bytes, "{}", humantime::format_rfc3339_millis(value))
             .expect("a date into memory");
+        self.quote();
     }
 
-    /// The object's bytes, with a line end.
+    /// The line's bytes, with its end.
     pub(super) fn end(mut self) -> Vec<u8> {
-        self.0.extend_from_slice(b"}\n");
-        self.0
+        if self.format == Format::Json {
+            self.bytes.push(b'}');
+        }
+        self.bytes.push(b'\n');
+        self.bytes
     }
 
     fn name(&mut self, name: &str) {
-        if self.0.len() > 1 {
-            self.0.push(b',');
+        let (is_first, separator, equals) = match self.format {
+            Format::Json => (self.bytes.len() == 1, b',', b':'),
+            Format::Text => (self.bytes.is_empty(), b' ', b'='),
+        };
+        if !is_first {
+            self.bytes.push(separator);
         }
-        self.0.push(b'"');
-        self.0.extend_from_slice(name.as_bytes());
-        self.0.extend_from_slice(b"\":");
+        self.quote();
+        self.bytes.extend_from_slice(name.as_bytes());
+        self.quote();
+        self.bytes.push(equals);
+    }
+
+    /// What is around a name, and around a value that needs no escapes.
+    fn quote(&mut self) {
+        if self.format == Format::Json {
+            self.bytes.push(b'"');
+        }
+    }
+}
+
+/// Whether a value cannot be taken for anything else without quotes.
+fn is_plain(value: &str) -> bool {
+    let is_plain = |byte: &u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'=' | b'\\');
+    !value.is_empty() && value.as_bytes().iter().all(is_plain)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::UNIX_EPOCH;
+
+    use super::*;
+
+    fn line(format: Format) -> String {
+        let mut line = Line::begin(format);
+        line.time("time", UNIX_EPOCH);
+        line.millis("durationMs", Some(Duration::from_micros(1500)));
+        line.ip("clientIp", "2001:db8::7".parse().unwrap());
+        line.number("absent", None);
+        line.text("requestUri", Some("/a?b=1"));
+        line.text("userAgent", Some("a \"b\"\n\u{1b}[2J\u{9b}2J\\ \u{fc}"));
+        line.text("referer", Some(""));
+        line.address("target", "192.0.2.1:80".parse().ok());
+        line.text("closeReason", Some("client_closed"));
+        String::from_utf8(line.end()).unwrap()
+    }
+
+    #[test]
+    fn text_is_name_and_value_and_whatever_is_not_plain_is_quoted() {
+        let expected = concat!(
+            "time=1970-01-01T00:00:00.000Z durationMs=1.500 clientIp=2001:db8::7 ",
+            r#"requestUri="/a?b=1" userAgent="a \"b\"\u000a\u001b[2J\u009b2J\\ ü" referer="" "#,
+            "target=192.0.2.1:80 closeReason=client_closed\n",
+        );
+        assert_eq!(line(Format::Text), expected);
+    }
+
+    #[test]
+    fn json_has_the_same_values() {
+        let line: serde_json::Value = serde_json::from_str(&line(Format::Json)).unwrap();
+        assert_eq!(line["durationMs"], 1.5);
+        assert_eq!(line["clientIp"], "2001:db8::7");
+        assert_eq!(line["userAgent"], "a \"b\"\n\u{1b}[2J\u{9b}2J\\ \u{fc}");
+        assert_eq!(line["referer"], "");
     }
 }

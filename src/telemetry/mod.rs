@@ -9,14 +9,17 @@ mod line;
 pub mod metrics;
 mod reasons;
 mod redact;
+mod style;
 mod text;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use line::Line;
 pub use reasons::{CloseReason, RefusalReason};
-pub use redact::redact_query;
+pub use redact::Redaction;
+pub use style::{Format, Style};
 pub use text::ip_text;
 
 /// Where a client is.
@@ -181,31 +184,13 @@ impl Record {
     }
 
     /// The line of the access log, with its end.
-    pub fn to_line(&self, reason: CloseReason) -> Vec<u8> {
-        let mut line = line::Line::begin();
+    pub fn to_line(&self, reason: CloseReason, format: Format) -> Vec<u8> {
+        let mut line = Line::begin(format);
         line.time("time", SystemTime::now());
         line.time("startTime", self.started);
         line.millis("durationMs", Some(self.clock.elapsed()));
-        line.text(
-            "trackingId",
-            Some(&self.tracking_id).filter(|id| !id.is_empty()),
-        );
-        line.text("forwardingRule", Some(&self.forwarding_rule));
-        line.text("httpRule", self.http_rule.as_ref());
-        line.ip("clientIp", self.client.ip);
-        line.number("clientPort", self.client.port.map(u64::from));
-        self.tls_fields(&mut line);
-        self.request_fields(&mut line);
-        line.number("httpStatusCode", self.status.map(u64::from));
-        line.text("upgrade", self.upgraded.then_some("websocket"));
-        line.text("targetGroup", self.target_group.as_ref());
-        line.address("target", self.target);
-        line.millis("targetConnectMs", self.target_connect);
-        line.millis("targetLatencyMs", self.target_latency);
-        line.number("requestHeaderBytes", Some(self.bytes.request_header));
-        line.number("requestBodyBytes", Some(self.bytes.request_body));
-        line.number("responseHeaderBytes", Some(self.bytes.response_header));
-        line.number("responseBodyBytes", Some(self.bytes.response_body));
+        self.exchange_fields(&mut line);
+        self.byte_fields(&mut line);
         line.number("framesIn", self.frames.map(|frames| frames.from_client));
         line.number("framesOut", self.frames.map(|frames| frames.to_client));
         line.millis(
@@ -218,7 +203,43 @@ impl Record {
         line.end()
     }
 
-    fn tls_fields(&self, line: &mut line::Line) {
+    /// The line of a tunnel that opens, with its end.
+    pub fn to_open_line(&self, format: Format) -> Vec<u8> {
+        let mut line = Line::begin(format);
+        line.text("event", Some("open"));
+        line.time("time", SystemTime::now());
+        line.time("startTime", self.started);
+        self.exchange_fields(&mut line);
+        line.end()
+    }
+
+    fn exchange_fields(&self, line: &mut Line) {
+        line.text(
+            "trackingId",
+            Some(&self.tracking_id).filter(|id| !id.is_empty()),
+        );
+        line.text("forwardingRule", Some(&self.forwarding_rule));
+        line.text("httpRule", self.http_rule.as_ref());
+        line.ip("clientIp", self.client.ip);
+        line.number("clientPort", self.client.port.map(u64::from));
+        self.tls_fields(line);
+        self.request_fields(line);
+        line.number("httpStatusCode", self.status.map(u64::from));
+        line.text("upgrade", self.upgraded.then_some("websocket"));
+        line.text("targetGroup", self.target_group.as_ref());
+        line.address("target", self.target);
+        line.millis("targetConnectMs", self.target_connect);
+        line.millis("targetLatencyMs", self.target_latency);
+    }
+
+    fn byte_fields(&self, line: &mut Line) {
+        line.number("requestHeaderBytes", Some(self.bytes.request_header));
+        line.number("requestBodyBytes", Some(self.bytes.request_body));
+        line.number("responseHeaderBytes", Some(self.bytes.response_header));
+        line.number("responseBodyBytes", Some(self.bytes.response_body));
+    }
+
+    fn tls_fields(&self, line: &mut Line) {
         let Some(tls) = &self.tls else { return };
         line.text("tlsProtocol", Some(tls.protocol));
         line.text("tlsCipher", Some(&tls.cipher));
@@ -234,7 +255,7 @@ impl Record {
         );
     }
 
-    fn request_fields(&self, line: &mut line::Line) {
+    fn request_fields(&self, line: &mut Line) {
         let Some(request) = &self.request else { return };
         line.text("httpVersion", Some(request.version));
         line.text("httpMethod", Some(&request.method));
@@ -268,7 +289,8 @@ mod tests {
         record.upgraded = true;
         record.target_latency = Some(Duration::from_micros(1500));
 
-        let line = String::from_utf8(record.to_line(CloseReason::ClientClosed)).unwrap();
+        let line =
+            String::from_utf8(record.to_line(CloseReason::ClientClosed, Format::Json)).unwrap();
 
         assert!(
             line.ends_with("}\n") && line.matches('\n').count() == 1,

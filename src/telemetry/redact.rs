@@ -26,34 +26,54 @@ const SECRET: [&str; 20] = [
     "auth",
 ];
 
-/// Replaces the value of every secret parameter of a request target's or an address's query by `<redacted>`.
-pub fn redact_query(target: &str) -> String {
-    let Some((path, query)) = target.split_once('?') else {
-        return target.to_owned();
-    };
-    let mut redacted = String::with_capacity(target.len());
-    redacted.push_str(path);
-    let mut separator = '?';
-    for parameter in query.split('&') {
-        redacted.push(separator);
-        separator = '&';
-        match parameter.split_once('=') {
-            Some((name, _)) if is_secret(name) => {
-                redacted.push_str(name);
-                redacted.push_str("=<redacted>");
-            }
-            Some(_) | None => redacted.push_str(parameter),
-        }
-    }
-    redacted
+/// What is kept out: the parameters that are known as secrets, and more.
+#[derive(Debug, Default)]
+pub struct Redaction {
+    more: Box<[String]>,
 }
 
-fn is_secret(name: &str) -> bool {
-    let plain: String = decoded(name)
+impl Redaction {
+    /// With more names, in whatever way they are written.
+    pub fn with<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
+        Redaction {
+            more: names.into_iter().map(plain).collect(),
+        }
+    }
+
+    /// Replaces the value of every secret parameter of a request target's or an address's query by `<redacted>`.
+    pub fn redact(&self, target: &str) -> String {
+        let Some((path, query)) = target.split_once('?') else {
+            return target.to_owned();
+        };
+        let mut redacted = String::with_capacity(target.len());
+        redacted.push_str(path);
+        let mut separator = '?';
+        for parameter in query.split('&') {
+            redacted.push(separator);
+            separator = '&';
+            match parameter.split_once('=') {
+                Some((name, _)) if self.is_secret(name) => {
+                    redacted.push_str(name);
+                    redacted.push_str("=<redacted>");
+                }
+                Some(_) | None => redacted.push_str(parameter),
+            }
+        }
+        redacted
+    }
+
+    fn is_secret(&self, name: &str) -> bool {
+        let plain = plain(name);
+        SECRET.contains(&plain.as_str()) || self.more.contains(&plain)
+    }
+}
+
+/// A name without what differs between its spellings.
+fn plain(name: &str) -> String {
+    decoded(name)
         .filter(|byte| !matches!(byte, b'-' | b'_' | b'.'))
         .map(|byte| char::from(byte.to_ascii_lowercase()))
-        .collect();
-    SECRET.contains(&plain.as_str())
+        .collect()
 }
 
 /// The bytes of a name with its percent-encoding (RFC 3986 section 2.1) undone; a broken encoding stands as it is.
@@ -94,7 +114,16 @@ mod tests {
             ("http://e/?a=1?password=2", "http://e/?a=1?password=2"),
             ("/?%f=1&%74%6Fken=ü", "/?%f=1&%74%6Fken=<redacted>"),
         ] {
-            assert_eq!(redact_query(target), expected);
+            assert_eq!(Redaction::default().redact(target), expected);
         }
+    }
+
+    #[test]
+    fn more_names_are_redacted_beside_those_that_are_known() {
+        let redaction = Redaction::with(["Session-Id", "otp"]);
+        assert_eq!(
+            redaction.redact("/?sessionid=1&session=2&OTP=3&token=4"),
+            "/?sessionid=<redacted>&session=2&OTP=<redacted>&token=<redacted>"
+        );
     }
 }

@@ -56,6 +56,22 @@ pub(super) fn push_address(text: &mut Vec<u8>, address: SocketAddr) {
     }
 }
 
+/// A string as JSON has it (RFC 8259 section 7), with every control character escaped: also those that a terminal heeds and JSON
+/// lets stand.
+pub(super) fn push_string(text: &mut Vec<u8>, value: &str) {
+    text.push(b'"');
+    for character in value.chars() {
+        match character {
+            '"' | '\\' => text.extend([b'\\', character as u8]),
+            _ if character.is_control() => {
+                write!(text, "\\u{:04x}", u32::from(character)).expect("a number into memory");
+            }
+            _ => text.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes()),
+        }
+    }
+    text.push(b'"');
+}
+
 /// An IP address, as a header's value has it.
 pub fn ip_text(ip: IpAddr) -> Vec<u8> {
     let mut text = Vec::with_capacity("255.255.255.255".len());

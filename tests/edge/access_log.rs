@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::harness::client::HANDSHAKE;
+use crate::harness::edge::{forwarding_to, lines_of};
 use crate::harness::target::refusing;
 use crate::harness::{Connection, Edge, Target, eventually};
 
@@ -125,4 +126,153 @@ async fn what_pingora_answers_before_an_exchange_exists_leaves_its_line_too() {
     let line = edge.log_lines(3).await.remove(2);
     assert_eq!(line["closeReason"], "client_closed");
     assert_eq!(line.get("httpStatusCode"), None::<&Value>);
+}
+
+/// A rule for tunnels to this target, and static answers to all else; with this `accessLog`.
+fn with_access_log(target: &Target, access_log: &str) -> String {
+    let rules = concat!(
+        "      - {name: gone, type: STATIC, statusCode: 410, responseMessage: gone, ",
+        "conditions: [{type: PATH, condition: EQUALS, value: /gone}]}\n",
+        "      - {name: rest, type: STATIC, statusCode: 200, responseMessage: ok, ",
+        "conditions: [{type: PATH, condition: STARTS_WITH, value: /chat, negate: true}]}\n",
+        "      - {name: ws, type: FORWARD, targetGroup: group}\n",
+    );
+    let all = "      - {name: all, type: FORWARD, targetGroup: group}\n";
+    let configuration = forwarding_to(&[target.address]).replace(all, rules);
+    format!("accessLog: {{{access_log}}}\n{configuration}")
+}
+
+#[tokio::test]
+async fn a_tunnel_has_a_line_when_it_opens_too_where_that_is_wanted() {
+    let target = Target::echo().await;
+    let edge = Edge::start(&with_access_log(&target, "openRecords: true")).await;
+    let mut client = edge.connect().await;
+    client.upgrade("/chat?token=s3cret").await;
+
+    let open = edge.log_line().await;
+
+    assert_eq!(open["event"], "open");
+    assert_eq!(open["httpStatusCode"], 101);
+    assert_eq!(open["upgrade"], "websocket");
+    assert_eq!(open["requestUri"], "/chat?token=<redacted>");
+    assert_eq!(open["target"], target.address.to_string());
+    assert!(open["targetLatencyMs"].as_f64().unwrap() > 0.0);
+    for absent in ["durationMs", "closeReason", "responseBodyBytes"] {
+        assert_eq!(open.get(absent), None, "{absent}");
+    }
+    client.leave(1000).await;
+    let lines = edge.log_lines(2).await;
+    assert_eq!(lines[1]["trackingId"], open["trackingId"]);
+    assert_eq!(lines[1]["closeReason"], "client_closed");
+    assert_eq!(lines[1].get("event"), None::<&Value>);
+    edge.get("/").await;
+    assert_eq!(edge.log_lines(3).await[2].get("event"), None::<&Value>);
+}
+
+#[tokio::test]
+async fn what_goes_well_may_be_sampled_and_a_reload_changes_that() {
+    let target = Target::echo().await;
+    let edge = Edge::start(&with_access_log(&target, "sample: 0")).await;
+    for _ in 0..10 {
+        assert_eq!(edge.get("/").await.status, 200);
+    }
+    edge.get("/gone").await;
+    let (mut tunnel, _) = edge.tunnel().await;
+    tunnel.leave(1000).await;
+
+    let lines = edge.log_lines(2).await;
+
+    assert_eq!(lines[0]["httpStatusCode"], 410);
+    assert_eq!(lines[1]["upgrade"], "websocket");
+    let counted = r#"requests_total{code="200",forwarding_rule="edge",http_rule="rest"}"#;
+    assert_eq!(edge.metric(counted), 10.0);
+    edge.reload(&with_access_log(&target, "sample: 1")).await;
+    edge.get("/").await;
+    assert_eq!(edge.log_lines(3).await[2]["httpStatusCode"], 200);
+}
+
+#[tokio::test]
+async fn more_parameters_are_redacted_where_the_file_names_them() {
+    let target = Target::echo().await;
+    let edge = Edge::start(&with_access_log(&target, "redactQueryKeys: [Session-Id]")).await;
+    let request = "GET /?sessionid=1&room=2&key=3 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\
+        Referer: http://a/?session_id=1\r\n\r\n";
+    edge.request(request).await;
+    let line = edge.log_line().await;
+    let uri = "/?sessionid=<redacted>&room=2&key=<redacted>";
+    assert_eq!(line["requestUri"], uri);
+    assert_eq!(line["referer"], "http://a/?session_id=<redacted>");
+}
+
+#[tokio::test]
+async fn lines_of_text_have_the_same_fields() {
+    let target = Target::echo().await;
+    let text = with_access_log(&target, "path: FOLDER/access.log, format: text");
+    let edge = Edge::start(&text).await;
+    let path = edge.folder.path().join("access.log");
+    edge.get("/a?b=c").await;
+    let written = || std::fs::read_to_string(&path).unwrap_or_default();
+    let line = eventually("a line", || {
+        Some(written()).filter(|text| text.ends_with('\n'))
+    })
+    .await;
+    for field in [
+        " httpMethod=GET ",
+        r#" requestUri="/a?b=c" "#,
+        " httpStatusCode=200 ",
+        " closeReason=completed\n",
+    ] {
+        assert!(line.contains(field), "{field}: {line}");
+    }
+    let names = |line: &str| -> Vec<String> {
+        let fields = line.split_whitespace();
+        let name = |field: &str| field.split('=').next().unwrap().to_owned();
+        fields.map(name).collect()
+    };
+    let json = text.replace("access.log, format: text", "other.log");
+    edge.reload(&json).await;
+    edge.get("/a?b=c").await;
+    let path = edge.folder.path().join("other.log");
+    let same = eventually("a line", || lines_of(&path).pop()).await;
+    let same: Vec<String> = same.as_object().unwrap().keys().cloned().collect();
+    assert_eq!(names(&line), same);
+}
+
+/// Opens a tunnel, has plain requests leave lines that are lost, and shows that the tunnel noticed nothing.
+async fn a_tunnel_survives_a_log_that_loses(edge: &Edge, path: &str, requests: usize) {
+    let (mut tunnel, _) = edge.tunnel().await;
+    let mut client = edge.connect().await;
+    for _ in 0..requests {
+        let head = format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n");
+        client.send(head).await;
+        assert_eq!(client.answer().await.status, 200);
+    }
+    tunnel.say_hi().await;
+    tunnel.leave(1000).await;
+}
+
+#[tokio::test]
+async fn a_full_disk_loses_lines_and_counts_them_and_no_tunnel() {
+    let target = Target::echo().await;
+    let edge = Edge::start(&with_access_log(&target, "path: /dev/full")).await;
+    a_tunnel_survives_a_log_that_loses(&edge, "/", 10).await;
+    let lost = || (edge.metric("access_log_dropped_total") == 11.0).then_some(());
+    eventually("all lines are counted", lost).await;
+    let said = edge.diagnostics();
+    assert_eq!(said.matches("lines are being lost").count(), 1, "{said}");
+}
+
+#[tokio::test]
+async fn a_log_that_nobody_reads_loses_lines_and_counts_them_and_no_tunnel() {
+    const LINES: usize = 1200;
+    let target = Target::echo().await;
+    let edge = Edge::start(&with_access_log(&target, "")).await;
+    let unread = edge.stop_reading();
+    let path = format!("/{}", "x".repeat(62_000));
+    a_tunnel_survives_a_log_that_loses(&edge, &path, LINES).await;
+    let lost = edge.metric("access_log_dropped_total");
+    assert!(lost > 0.0);
+    drop(unread);
+    let left = LINES + 1 - lost as usize;
+    edge.log_lines(left).await;
 }

@@ -4,9 +4,13 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::thread;
 use std::time::Duration;
 
-use super::super::file::{AdminAddress, ClientCertificateMode, HttpVersion, TlsVersion};
+use super::super::file::{AdminAddress, ClientCertificateMode, HttpVersion, LogFormat, TlsVersion};
 
 pub(super) const ADMIN_MODE: u32 = 0o660;
+
+pub(super) const LOG_FORMAT: LogFormat = LogFormat::Json;
+pub(super) const SAMPLE: f64 = 1.0;
+pub(super) const OPEN_RECORDS: bool = false;
 
 pub(super) const CLIENT_TIMEOUT: Duration = Duration::from_secs(50);
 

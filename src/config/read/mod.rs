@@ -4,6 +4,7 @@
 //! that `config::file` describes. Whatever looks at several objects (unique names, overlapping addresses, dangling
 //! references) sits where their list is read.
 
+mod access_log;
 mod addresses;
 mod admin;
 mod certificate;
@@ -29,8 +30,7 @@ use serde_json::Value;
 
 use self::addresses::Addresses;
 use super::file::{
-    AccessLog, Action, Admin, Authorities, Certificate, File, ForwardingRule, SessionTicketKeys,
-    TargetGroup,
+    Action, Admin, Authorities, Certificate, File, ForwardingRule, SessionTicketKeys, TargetGroup,
 };
 use super::tree::{Mapping, Node};
 use super::unique::Unique;
@@ -44,8 +44,6 @@ const KEYS: &[&str] = &[
     "targetGroups",
 ];
 
-const ACCESS_LOG_KEYS: &[&str] = &["path"];
-
 /// Only `admin` of a file, whatever else is in it.
 pub(super) fn only_admin(top: &Node) -> Option<Admin> {
     let mapping = top.mapping(KEYS)?;
@@ -58,7 +56,7 @@ pub(super) fn file(top: &Node) -> Option<File> {
     let mut addresses = Addresses::default();
     let server = server::read(&mapping);
     let admin = admin::read(&mapping, &mut addresses);
-    let access_log = access_log(&mapping);
+    let access_log = access_log::read(&mapping);
     let certificates = certificates(&mapping);
     let forwarding_rules = forwarding_rules(&mapping, &mut addresses);
     let target_groups = target_groups(&mapping);
@@ -88,12 +86,6 @@ pub(super) fn authorities(node: &Node) -> Option<Authorities> {
 /// `server.sessionTicketKeyFile` by itself.
 pub(super) fn session_ticket_keys(node: &Node) -> Option<SessionTicketKeys> {
     session_ticket_keys::read(node)
-}
-
-fn access_log(top: &Mapping) -> Option<AccessLog> {
-    let mapping = top.section("accessLog", ACCESS_LOG_KEYS)?;
-    let path = mapping.or("path", None, |node| node.path_of_file().map(Some));
-    Some(AccessLog { path: path? })
 }
 
 fn certificates(top: &Mapping) -> Option<Vec<Certificate>> {
@@ -206,7 +198,7 @@ mod tests {
             server::DRAIN_KEYS,
             server::UPGRADE_KEYS,
             admin::KEYS,
-            ACCESS_LOG_KEYS,
+            access_log::KEYS,
             forwarding_rule::KEYS,
             forwarding_rule::PROXY_PROTOCOL_KEYS,
             tunnel::KEYS,
