@@ -19,7 +19,7 @@ need = command -v $(1) >/dev/null || { $(SUDO) apt-get update -qq && $(SUDO) apt
 
 export CULVERT_TEST_PYTHON := $(VENV)/bin/python
 
-.PHONY: build demo test lint unit edge bench bench-rules bench-scrape install uninstall tools clean
+.PHONY: build demo test lint unit edge bench bench-log bench-rules bench-scrape install uninstall tools clean
 
 build: tools
 	cargo build --release --locked
@@ -72,6 +72,9 @@ bench: tools
 	@$(call need,haproxy,haproxy)
 	@$(call need,nginx,nginx)
 	cargo bench --locked --bench peers
+
+bench-log: tools
+	cargo bench --locked --bench access_log
 
 bench-rules: tools
 	cargo bench --locked --bench rules

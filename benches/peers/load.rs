@@ -15,6 +15,9 @@ use crate::slow;
 use crate::stream::Address;
 use crate::tls::Tls;
 
+/// What plain requests are called, with the access log and without.
+pub(crate) const LOGGED: &str = "plain request";
+pub(crate) const UNLOGGED: &str = "plain request without access log";
 const KIB: usize = 1 << 10;
 /// What an idle tunnel in TLS may take, in KiB.
 const WSS_IDLE: f64 = 16_000.0 / KIB as f64;
@@ -39,6 +42,8 @@ pub(crate) enum Load {
     Echo16k,
     /// Requests that are no handshakes.
     Plain,
+    /// The same without the access log.
+    Unlogged,
     /// Tunnels in TLS that say nothing any more.
     WssIdle,
     /// Tunnels in TLS that are opened, each with a full handshake, and closed.
@@ -79,7 +84,7 @@ impl Load {
         tls: &Tls,
         scale: usize,
     ) -> io::Result<Vec<Figure>> {
-        let proxy = Proxy::start(kind, target, tls)?;
+        let proxy = Proxy::start(kind, target, tls, self != Load::Unlogged)?;
         let (plain, encrypted) = (&proxy.plain, &proxy.encrypted);
         let (figures, exchanges) = match self {
             Load::Idle => idle(&proxy, plain, 3_000 / scale),
@@ -87,14 +92,17 @@ impl Load {
             Load::Echo64 => echoes(&proxy, plain, 64, 64, 200_000 / scale),
             Load::Echo1k => echoes(&proxy, plain, KIB, 500, 200_000 / scale),
             Load::Echo16k => echoes(&proxy, plain, 16 * KIB, 64, 100_000 / scale),
-            Load::Plain => plain_requests(&proxy, 100_000 / scale),
+            Load::Plain => plain_requests(&proxy, 100_000 / scale, LOGGED),
+            Load::Unlogged => plain_requests(&proxy, 100_000 / scale, UNLOGGED),
             Load::WssIdle => idle(&proxy, encrypted, 3_000 / scale),
             Load::WssHandshake => handshakes(&proxy, encrypted, 10_000 / scale),
             Load::WssEcho1k => echoes(&proxy, encrypted, KIB, 200, 200_000 / scale),
             Load::WssEcho16k => echoes(&proxy, encrypted, 16 * KIB, 64, 100_000 / scale),
             Load::Slow => beside_slow_senders(&proxy, 10_000 / scale),
         }?;
-        proxy.has_logged(exchanges)?;
+        if self != Load::Unlogged {
+            proxy.has_logged(exchanges)?;
+        }
         Ok(figures)
     }
 }
@@ -173,18 +181,11 @@ fn echoes(
     Ok((figures, client.exchanges()))
 }
 
-fn plain_requests(proxy: &Proxy, times: usize) -> io::Result<(Vec<Figure>, usize)> {
+fn plain_requests(proxy: &Proxy, times: usize, name: &str) -> io::Result<(Vec<Figure>, usize)> {
     let mut client = Client::new(&proxy.plain, AT_A_TIME)?;
     let mut script = [Step::Get];
     client.run(&mut script, AT_A_TIME * 4, AT_A_TIME)?;
-    let figures = run(
-        proxy,
-        &mut client,
-        &mut script,
-        times,
-        AT_A_TIME,
-        "plain request",
-    )?;
+    let figures = run(proxy, &mut client, &mut script, times, AT_A_TIME, name)?;
     Ok((figures, client.exchanges()))
 }
 

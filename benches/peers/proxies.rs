@@ -84,6 +84,15 @@ impl Kind {
         }
     }
 
+    /// What to write instead of what, so that plain requests leave no line.
+    fn without_log(self) -> (&'static str, &'static str) {
+        match self {
+            Kind::Culvert => ("access.log}", "access.log, sample: 0}"),
+            Kind::Haproxy => ("    log global\n", ""),
+            Kind::Nginx => ("access_log FOLDER/access.log combined", "access_log off"),
+        }
+    }
+
     fn arguments(self) -> &'static [&'static str] {
         match self {
             Kind::Culvert => &["-c", "configuration"],
@@ -105,11 +114,16 @@ pub(crate) struct Proxy {
 
 impl Proxy {
     /// Starts a proxy in front of the target, and waits until it has answered a request.
-    pub(crate) fn start(kind: Kind, target: SocketAddr, tls: &Tls) -> io::Result<Proxy> {
+    pub(crate) fn start(
+        kind: Kind,
+        target: SocketAddr,
+        tls: &Tls,
+        is_logged: bool,
+    ) -> io::Result<Proxy> {
         let mut tries = 0;
         loop {
             tries += 1;
-            let mut proxy = Proxy::spawn(kind, target, tls)?;
+            let mut proxy = Proxy::spawn(kind, target, tls, is_logged)?;
             match proxy.become_ready() {
                 // The ports may have been taken by somebody else meanwhile.
                 Err(error) if tries == 3 => return Err(error),
@@ -119,11 +133,15 @@ impl Proxy {
         }
     }
 
-    fn spawn(kind: Kind, target: SocketAddr, tls: &Tls) -> io::Result<Proxy> {
+    fn spawn(kind: Kind, target: SocketAddr, tls: &Tls, is_logged: bool) -> io::Result<Proxy> {
         let folder = tempfile::tempdir()?;
         let [plain, encrypted, admin] = free_addresses()?;
-        let configuration = kind
-            .configuration()
+        let (logged, unlogged) = kind.without_log();
+        let template = match is_logged {
+            true => kind.configuration().to_owned(),
+            false => kind.configuration().replacen(logged, unlogged, 1),
+        };
+        let configuration = template
             .replace("LISTEN_PORT", &plain.port().to_string())
             .replace("TLS_PORT", &encrypted.port().to_string())
             .replace("ADMIN_PORT", &admin.port().to_string())

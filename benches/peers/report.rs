@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::time::SystemTime;
 
-use crate::load::{Figure, Goal};
+use crate::load::{Figure, Goal, LOGGED, UNLOGGED};
 use crate::measure::median;
 use crate::proxies::Kind;
 
@@ -36,6 +36,16 @@ impl Table {
             });
             self.rows[place].values[kind as usize].push(figure.value);
         }
+    }
+
+    /// By what part the access log raises the CPU of a plain request.
+    fn log_cost(&self, kind: Kind) -> Option<f64> {
+        let cpu = |load: &str| {
+            let name = format!("{load}, CPU, µs");
+            let row = self.rows.iter().find(|row| row.name == name)?;
+            row.median(kind)
+        };
+        Some(cpu(LOGGED)? / cpu(UNLOGGED)? - 1.0)
     }
 }
 
@@ -101,11 +111,20 @@ pub(crate) fn write(table: &Table, rounds: usize) -> io::Result<()> {
         .replace("MACHINE", &machine()?)
         .replace("VERSIONS", &versions.join(", "))
         .replace("ROUNDS", &rounds.to_string())
+        .replace("LOG_COST", &log_cost(table))
         .replace("TABLE\n", &table.to_string());
     fs::write(
         concat!(env!("CARGO_MANIFEST_DIR"), "/benches/RESULTS.md"),
         page,
     )
+}
+
+fn log_cost(table: &Table) -> String {
+    let cost = |kind: Kind| {
+        let cost = table.log_cost(kind).unwrap_or(f64::NAN);
+        format!("{:.0} % with {}", cost * 100.0, kind.name())
+    };
+    Kind::ALL.map(cost).join(", ")
 }
 
 fn machine() -> io::Result<String> {
