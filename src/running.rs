@@ -30,7 +30,7 @@ use sockets::NewSockets;
 /// What serves now.
 pub struct Running {
     /// The target groups.
-    pub fleet: Fleet,
+    pub fleet: Arc<Fleet>,
     /// The listeners.
     pub listeners: Arc<Listeners>,
     /// The admin address.
@@ -102,12 +102,13 @@ impl Running {
         let listeners = Listeners::new(Arc::clone(&drain), log.clone(), threads)
             .map_err(|error| one(problem("server.threads", error)))?;
         let (address, socket) = new.admin.ok_or_else(Vec::new)?;
+        let fleet = Arc::new(Fleet::new(Arc::clone(&metrics)));
         let running = Running {
-            fleet: Fleet::new(Arc::clone(&metrics)),
+            generations: Generations::new(Arc::clone(&metrics), Arc::clone(&fleet)),
+            fleet,
             listeners: Arc::new(listeners),
             admin: Admin::new(address, socket),
             evictions: Evictions::new(Arc::clone(&drain.tunnels)),
-            generations: Generations::new(Arc::clone(&metrics)),
             drain,
             log,
             metrics,

@@ -116,7 +116,7 @@ struct HttpRule {
 #[derive(Serialize, ToSchema)]
 struct Group {
     name: String,
-    /// `ROUND_ROBIN`
+    /// As in the configuration.
     algorithm: &'static str,
     targets: Vec<Target>,
 }
@@ -232,9 +232,7 @@ fn groups(running: &Running, snapshot: &Snapshot) -> Vec<Group> {
         };
         Group {
             name: group.name.clone(),
-            algorithm: match group.algorithm {
-                file::Algorithm::RoundRobin => "ROUND_ROBIN",
-            },
+            algorithm: group.algorithm.as_str(),
             targets: group.targets.iter().map(target).collect(),
         }
     };

@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use http::HeaderName;
 use ipnet::IpNet;
 use regex::bytes::Regex;
 use rustls::RootCertStore;
@@ -466,10 +467,42 @@ pub struct TargetGroup {
 }
 
 /// How the next target is chosen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Algorithm {
     /// `ROUND_ROBIN`: in turn, in proportion to the weights.
     RoundRobin,
+    /// `LEAST_CONNECTION`: the one that carries the least, in proportion to its weight.
+    LeastConnection,
+    /// `RANDOM`: by chance, in proportion to the weights.
+    Random,
+    /// `SOURCE_IP`: by a hash of the client's address.
+    SourceIp,
+    /// `HASH`: by a hash of what `hashKey` says.
+    Hash(HashKey),
+}
+
+impl Algorithm {
+    /// Its word.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Algorithm::RoundRobin => "ROUND_ROBIN",
+            Algorithm::LeastConnection => "LEAST_CONNECTION",
+            Algorithm::Random => "RANDOM",
+            Algorithm::SourceIp => "SOURCE_IP",
+            Algorithm::Hash(_) => "HASH",
+        }
+    }
+}
+
+/// `hashKey`: what of a request is hashed. Where it has none, its client's address is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HashKey {
+    /// `HEADER`: the first of that name.
+    Header(HeaderName),
+    /// `COOKIE`: the first of that name.
+    Cookie(String),
+    /// `QUERY`: the first parameter of that name in the query.
+    Query(String),
 }
 
 /// TLS towards the targets of a group.
@@ -509,6 +542,9 @@ pub struct Target {
     pub maintenance_drain: bool,
     /// `proxyProtocol`: how connections to it begin. Default: without a header.
     pub proxy_protocol: Option<ProxyProtocol>,
+
+    /// `maxConnections`: how many tunnels and requests it may carry at a time. Default: no limit.
+    pub max_connections: Option<usize>,
 }
 
 /// Which header of the PROXY protocol a connection to a target begins with.

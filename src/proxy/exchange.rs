@@ -22,7 +22,7 @@ use super::refusal::Refusal;
 use super::{forwarded, headers, http2};
 use crate::listener::{Connection, ForwardingRule, Route};
 use crate::rules::{Request, Rule};
-use crate::target_group::Target;
+use crate::target_group::{Asker, Target};
 use crate::telemetry::{Client, ClientCertificate, CloseReason, RequestLine};
 use crate::tunnel::{ClientEnd, Ending, Identity, Opening, Phase};
 
@@ -39,6 +39,7 @@ pub struct Exchange {
     /// What was read and written on the connection before this exchange.
     wire_before: (u64, u64),
     is_handshake: bool,
+    asker: Asker<'static>,
     tried: Vec<SocketAddr>,
     target: Option<Arc<Target>>,
     /// Why there was no TLS with the target that was tried last.
@@ -68,6 +69,7 @@ impl Exchange {
             rule,
             wire_before,
             is_handshake: false,
+            asker: Asker::default(),
             tried: Vec::new(),
             target: None,
             tls_failure: None,
@@ -199,8 +201,14 @@ impl Exchange {
         self.ledger.record.http_rule = Some(Arc::clone(&rule.name));
     }
 
-    /// Notes where the request goes.
-    pub(super) fn forward_to(&mut self, route: &Arc<Route>, is_handshake: bool) {
+    /// Notes where the request goes, and who asks there.
+    pub(super) fn forward_to(
+        &mut self,
+        route: &Arc<Route>,
+        asker: Asker<'static>,
+        is_handshake: bool,
+    ) {
+        self.asker = asker;
         self.ledger.record.target_group = Some(Arc::clone(&route.group.name));
         self.ledger.route = Some(Arc::clone(route));
         self.is_handshake = is_handshake;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use http::request::Parts;
 
 use super::refusal::Refusal;
-use super::{forwarded, handshake};
+use super::{choice, forwarded, handshake};
 use crate::listener::{ForwardingRule, Route};
 use crate::rules::{Action, Request, Response, Rule};
 use crate::telemetry::Client;
@@ -59,7 +59,8 @@ impl<'a> Foresight<'a> {
             }
             Action::Forward(route) => {
                 self.is_handshake = handshake::is_handshake(head)?;
-                let target = route.group.foresee().ok_or(Refusal::NO_TARGET)?;
+                let asker = choice::asker(&route.group, &self.request);
+                let target = route.group.foresee(&asker)?;
                 self.target = Some(target.address);
             }
         }

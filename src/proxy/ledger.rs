@@ -88,6 +88,7 @@ impl Ledger {
         if std::mem::replace(&mut self.is_written, true) {
             return;
         }
+        self.held = None;
         self.rule.count(&self.record, self.http_rule.as_ref());
         if let Some((_active, closes)) = self.tunnel.take() {
             closes.close(reason);

@@ -3,6 +3,7 @@
 //! A request that cannot go on leaves by a `Refusal`, and `fail_to_proxy` is the only place that answers one.
 
 mod announcement;
+mod choice;
 mod exchange;
 mod foresight;
 mod forwarded;
@@ -83,6 +84,7 @@ impl ProxyHttp for Proxy {
             }
             Action::Forward(route) => {
                 let is_handshake = handshake::is_handshake(head)?;
+                let asker = choice::asker(&route.group, &request);
                 if !is_handshake {
                     session
                         .req_header_mut()
@@ -91,7 +93,7 @@ impl ProxyHttp for Proxy {
                     let head = session.req_header_mut();
                     head.insert_header(SEC_WEBSOCKET_PROTOCOL, subprotocols)?;
                 }
-                exchange.forward_to(route, is_handshake);
+                exchange.forward_to(route, asker, is_handshake);
                 Ok(false)
             }
         }

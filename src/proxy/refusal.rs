@@ -12,6 +12,7 @@ use pingora::{BError, Error, ErrorSource, ErrorType, Result};
 
 use crate::limits::is_shortage;
 use crate::listener::Limit;
+use crate::target_group::Unavailable;
 use crate::telemetry::RefusalReason;
 use crate::tunnel::chance;
 
@@ -37,6 +38,11 @@ impl Refusal {
     pub const NO_TARGET: Refusal = Refusal {
         reason: RefusalReason::NoTarget,
         detail: "no target is available",
+    };
+    /// All targets that take requests carry as much as they may.
+    pub const TARGET_MAX_CONNECTIONS: Refusal = Refusal {
+        reason: RefusalReason::TargetMaxConnections,
+        detail: "every target has as many connections as it may have",
     };
     /// The target did not answer in time.
     pub const TARGET_TIMEOUT: Refusal = Refusal {
@@ -163,6 +169,7 @@ impl Refusal {
             RefusalReason::Internal => 500,
             RefusalReason::TargetFailed => 502,
             RefusalReason::NoTarget
+            | RefusalReason::TargetMaxConnections
             | RefusalReason::ServerMaxConnections
             | RefusalReason::MaxConnections
             | RefusalReason::MaxConnectionsPerClient => 503,
@@ -188,7 +195,8 @@ impl Refusal {
         let (least, most): (u32, u32) = match self.reason {
             RefusalReason::ServerMaxConnections
             | RefusalReason::MaxConnections
-            | RefusalReason::MaxConnectionsPerClient => (5, 15),
+            | RefusalReason::MaxConnectionsPerClient
+            | RefusalReason::TargetMaxConnections => (5, 15),
             RefusalReason::MaxRequestsPerSecond
             | RefusalReason::MaxRequestsPerSecondPerClient
             | RefusalReason::MaxHandshakesPerSecond
@@ -286,6 +294,15 @@ impl fmt::Display for Refusal {
 }
 
 impl std::error::Error for Refusal {}
+
+impl From<Unavailable> for Refusal {
+    fn from(why: Unavailable) -> Self {
+        match why {
+            Unavailable::None => Refusal::NO_TARGET,
+            Unavailable::Full => Refusal::TARGET_MAX_CONNECTIONS,
+        }
+    }
+}
 
 impl From<Refusal> for BError {
     fn from(refusal: Refusal) -> Self {

@@ -87,7 +87,7 @@ impl<'a> Request<'a> {
     }
 
     /// The value of each header line of this name.
-    pub(super) fn header_lines(&self, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> {
+    pub fn header_lines(&self, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> {
         let lines = self.headers.get_all(name);
         lines.into_iter().map(HeaderValue::as_bytes)
     }
@@ -102,14 +102,14 @@ impl<'a> Request<'a> {
     }
 
     /// The value of each parameter of this name in the query; empty without `=`.
-    pub(super) fn parameters(&self, name: &[u8]) -> impl Iterator<Item = &'a [u8]> {
+    pub fn parameters(&self, name: &[u8]) -> impl Iterator<Item = &'a [u8]> {
         let pairs = self.query.into_iter();
         let pairs = pairs.flat_map(|query| query.split(|&byte| byte == b'&'));
         values_of(name, pairs)
     }
 
     /// The value of each cookie of this name, over all Cookie lines; empty without `=`.
-    pub(super) fn cookies(&self, name: &[u8]) -> impl Iterator<Item = &'a [u8]> {
+    pub fn cookies(&self, name: &[u8]) -> impl Iterator<Item = &'a [u8]> {
         let pairs = self
             .header_lines(&COOKIE)
             .flat_map(|line| line.split(|&byte| byte == b';'))

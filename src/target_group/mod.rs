@@ -1,9 +1,10 @@
 //! A target group: its targets, and which of them the next request goes to.
 //!
-//! Pingora's `LoadBalancer` holds the targets, checks them and proposes them in turn; this room decides which proposal is
-//! fit. A target that is unhealthy, in maintenance or of weight 0 gets nothing new, and a request is sent to each target
-//! once. Only the configuration's `file` is known here.
+//! Pingora's `LoadBalancer` holds the targets, checks them and proposes them by the group's algorithm; this room decides which
+//! proposal is fit. A target that is unhealthy, full, in maintenance or of weight 0 gets nothing new, and a request is sent to
+//! each target once. Only the configuration's `file` is known here.
 
+mod asker;
 mod health_check;
 mod overrides;
 mod selection;
@@ -13,26 +14,30 @@ mod target;
 mod tls;
 mod unverified;
 
-use std::net::SocketAddr;
+use std::cell::Cell;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use pingora::lb::discovery::Static;
 use pingora::lb::{Backend, Backends, LoadBalancer};
 
-use crate::config::file;
+use crate::config::file::{self, Algorithm};
 use crate::telemetry::metrics::Metrics;
+pub use asker::{Asker, Unavailable};
 use health_check::Settings;
 pub use overrides::{Change, Override, Overrides};
-use selection::{LOOK, RoundRobin, TAKE};
+use selection::{Key, Noise, Plan, Selection, Shares};
 pub use standing::Fleet;
 use standing::Standing;
 pub use state::Held;
 use target::Protocol;
 pub use target::Target;
 pub use tls::Tls;
+
+/// How many turns are looked at for one request, before the targets are.
+const MOST_TURNS: usize = 64;
 
 /// A target group as requests see it.
 pub struct TargetGroup {
@@ -46,8 +51,10 @@ pub struct TargetGroup {
     pub retries: usize,
     /// In the order of their addresses.
     targets: Arc<[Arc<Target>]>,
-    balancer: LoadBalancer<RoundRobin>,
-    substitutes: AtomicUsize,
+    algorithm: Algorithm,
+    balancer: LoadBalancer<Selection>,
+    substitutes: AtomicU64,
+    noise: Noise,
 }
 
 impl TargetGroup {
@@ -66,9 +73,9 @@ impl TargetGroup {
         standing.configure(Settings::new(group, Arc::clone(&targets)));
         let backends =
             Backends::new_with_health_registry(Static::new(backends), Arc::clone(&standing.health));
-        let balancer = match group.algorithm {
-            file::Algorithm::RoundRobin => LoadBalancer::from_backends(backends),
-        };
+        let plan = Plan::of(group, &targets);
+        let noise = Noise::new(!plan.seed);
+        let balancer = LoadBalancer::from_backends_with_config(backends, Some(plan));
         let updated = balancer.update().now_or_never();
         if updated.is_none_or(|updated| updated.is_err()) {
             log::error!(
@@ -86,8 +93,10 @@ impl TargetGroup {
             response_timeout: group.response_timeout,
             retries: group.health_check.retries.into(),
             targets,
+            algorithm: group.algorithm.clone(),
             balancer,
-            substitutes: AtomicUsize::new(0),
+            substitutes: AtomicU64::new(0),
+            noise,
         }
     }
 
@@ -96,48 +105,100 @@ impl TargetGroup {
         self.targets.iter()
     }
 
-    /// The target for a request that was sent to none of `tried` yet; `None` when no fit one is left. Only the first try
-    /// moves the turn: were the next request's target the one that has just failed, that one would get more than its share.
-    pub fn pick(&self, tried: &[SocketAddr]) -> Option<Arc<Target>> {
-        let proposed = tried.is_empty().then(|| self.propose(TAKE)).flatten();
-        let turn = || self.substitutes.fetch_add(1, Relaxed);
-        proposed.or_else(|| self.substitute(tried, turn)).cloned()
-    }
-
-    /// The target that the next request would get, were it picked now. It moves no turn.
-    pub fn foresee(&self) -> Option<Arc<Target>> {
-        let turn = || self.substitutes.load(Relaxed);
-        let proposed = self.propose(LOOK);
-        proposed.or_else(|| self.substitute(&[], turn)).cloned()
-    }
-
-    /// The target whose turn it is, if it is fit.
-    fn propose(&self, turn: &[u8]) -> Option<&Arc<Target>> {
-        let fit = |backend: &Backend, healthy: bool| {
-            healthy && find(&self.targets, backend).is_some_and(|target| target.is_fit(&[]))
+    /// The target for a request, which carries it from now on. Only the first try moves the turn: were the next request's target the
+    /// one that has just failed, that one would get more than its share.
+    pub fn pick(&self, asker: &Asker<'_>) -> Result<(Arc<Target>, Held), Unavailable> {
+        let key = match asker.tried {
+            [] => Key::Take,
+            _ => Key::Retry,
         };
-        let proposed = self.balancer.select_with(turn, 1, fit)?;
+        let held = Cell::new(None);
+        let take = |target: &Target| {
+            let hold = target.hold();
+            let is_held = hold.is_some();
+            held.set(hold);
+            is_held
+        };
+        let target = self.choose(asker, key, &take).cloned();
+        target.zip(held.take()).ok_or_else(|| self.why_none(asker))
+    }
+
+    /// The target that such a request would get, were it picked now. It moves no turn.
+    pub fn foresee(&self, asker: &Asker<'_>) -> Result<Arc<Target>, Unavailable> {
+        let target = self.choose(asker, Key::Look, &|target| !target.is_full());
+        target.cloned().ok_or_else(|| self.why_none(asker))
+    }
+
+    /// The first that may be taken: by what the asker has, or by the algorithm.
+    fn choose(
+        &self,
+        asker: &Asker<'_>,
+        key: Key,
+        take: &dyn Fn(&Target) -> bool,
+    ) -> Option<&Arc<Target>> {
+        let proposed = self.propose(asker, asker.hash.map_or(key, Key::Hash), take);
+        proposed.or_else(|| self.substitute(asker, key, take))
+    }
+
+    fn propose(
+        &self,
+        asker: &Asker<'_>,
+        key: Key,
+        take: &dyn Fn(&Target) -> bool,
+    ) -> Option<&Arc<Target>> {
+        let is_by_turns = match (key, &self.algorithm) {
+            (Key::Hash(_), _) | (_, Algorithm::LeastConnection) => false,
+            (Key::Take | Key::Retry | Key::Look, _) => true,
+        };
+        let most = if is_by_turns { MOST_TURNS } else { usize::MAX };
+        let takes = |target: &Arc<Target>| {
+            let is_ready = !is_by_turns || self.gets_its_turn(target);
+            is_ready && target.is_fit(asker.tried) && take(target)
+        };
+        let fit = |backend: &Backend, is_healthy: bool| {
+            is_healthy && find(&self.targets, backend).is_some_and(takes)
+        };
+        let proposed = self.balancer.select_with(&key.to_bytes(), most, fit)?;
         find(&self.targets, &proposed)
     }
 
-    /// Takes the turn of a target that is not fit: one that is, in proportion to the weights.
+    /// Leaves out turns of a target that is not to have all of its share yet.
+    fn gets_its_turn(&self, target: &Target) -> bool {
+        let factor = target.state.weight_factor();
+        factor >= 1.0 || self.noise.chance() < factor
+    }
+
+    /// Takes the turn of targets that are not fit: one that is, in proportion to the weights. For where so many proposals were not
+    /// fit that it is quicker to look for those that are.
     fn substitute(
         &self,
-        tried: &[SocketAddr],
-        turn: impl FnOnce() -> usize,
+        asker: &Asker<'_>,
+        key: Key,
+        take: &dyn Fn(&Target) -> bool,
     ) -> Option<&Arc<Target>> {
-        let is_fit = |target: &&Arc<Target>| target.is_fit(tried) && self.is_healthy(target);
-        let fit: Vec<&Arc<Target>> = self.targets.iter().filter(is_fit).collect();
-        let total: usize = fit.iter().map(|target| target.backend.weight).sum();
-        let mut turn = turn().checked_rem(total)?;
-        fit.into_iter()
-            .find(|target| match turn.checked_sub(target.backend.weight) {
-                Some(rest) => {
-                    turn = rest;
-                    false
-                }
-                None => true,
-            })
+        let fit: Vec<&Arc<Target>> = self.fit(asker).filter(|it| !it.is_full()).collect();
+        let shares = Shares::new(fit.iter().map(|target| target.weight()));
+        let turn = match key {
+            Key::Look => self.substitutes.load(Relaxed),
+            Key::Take | Key::Retry | Key::Hash(_) => self.substitutes.fetch_add(1, Relaxed),
+        };
+        let (before, from) = fit.split_at(shares.whose_turn(turn)?);
+        // The one whose turn it is may have become full just now.
+        let mut in_order = from.iter().chain(before);
+        in_order.find(|target| take(target)).copied()
+    }
+
+    /// Those that would take this request, were they not full.
+    fn fit(&self, asker: &Asker<'_>) -> impl Iterator<Item = &Arc<Target>> {
+        let is_fit = |target: &&Arc<Target>| target.is_fit(asker.tried) && self.is_healthy(target);
+        self.targets.iter().filter(is_fit)
+    }
+
+    fn why_none(&self, asker: &Asker<'_>) -> Unavailable {
+        match self.fit(asker).next() {
+            Some(_) => Unavailable::Full,
+            None => Unavailable::None,
+        }
     }
 
     /// What the last health checks say.
@@ -173,26 +234,40 @@ fn find<'a>(targets: &'a [Arc<Target>], backend: &Backend) -> Option<&'a Arc<Tar
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::collections::HashMap;
+    use std::net::SocketAddr;
 
     use super::*;
 
+    /// A group with targets of these weights, and whether they are in maintenance.
     fn group(targets: &[(u16, bool)]) -> TargetGroup {
-        let target = |(place, (weight, maintenance)): (usize, &(u16, bool))| file::Target {
+        let weights: Vec<u16> = targets.iter().map(|(weight, _)| *weight).collect();
+        let mut group = described(Algorithm::RoundRobin, &weights);
+        for (target, (_, maintenance)) in group.targets.iter_mut().zip(targets) {
+            target.maintenance_enabled = *maintenance;
+        }
+        built(&group)
+    }
+
+    /// What a file says of a group with targets of these weights.
+    pub(super) fn described(algorithm: Algorithm, weights: &[u16]) -> file::TargetGroup {
+        let target = |(place, weight): (usize, &u16)| file::Target {
             address: address(place),
             weight: *weight,
             health_check_enabled: true,
-            maintenance_enabled: *maintenance,
+            maintenance_enabled: false,
             maintenance_drain: false,
             proxy_protocol: None,
+
+            max_connections: None,
         };
-        let group = file::TargetGroup {
+        file::TargetGroup {
             name: "chat".into(),
-            algorithm: file::Algorithm::RoundRobin,
+            algorithm,
             tls: None,
             http_version: file::HttpVersion::Http1,
-            targets: targets.iter().enumerate().map(target).collect(),
+            targets: weights.iter().enumerate().map(target).collect(),
             health_check: file::HealthCheck {
                 check_timeout: Duration::from_secs(2),
                 check_interval: Duration::from_secs(2),
@@ -203,20 +278,37 @@ mod tests {
             connect_timeout: Duration::from_secs(5),
             response_timeout: Duration::from_secs(60),
             deregistration_delay: Duration::from_secs(300),
-        };
-        let (standing, metrics) = (Standing::new("chat"), Metrics::new().unwrap());
-        let protocol = Protocol::build(&group).unwrap();
-        TargetGroup::build(&group, &protocol, &standing, &metrics)
+        }
     }
 
-    fn address(place: usize) -> SocketAddr {
+    /// Such a group, of which nothing is known.
+    pub(super) fn built(group: &file::TargetGroup) -> TargetGroup {
+        built_upon(group, &Standing::new("chat"))
+    }
+
+    pub(super) fn built_upon(group: &file::TargetGroup, standing: &Standing) -> TargetGroup {
+        let metrics = Metrics::new().unwrap();
+        let protocol = Protocol::build(group).unwrap();
+        TargetGroup::build(group, &protocol, standing, &metrics)
+    }
+
+    pub(super) fn address(place: usize) -> SocketAddr {
         SocketAddr::from(([192, 0, 2, 1], 8000 + u16::try_from(place).unwrap()))
+    }
+
+    fn pick(group: &TargetGroup, tried: &[SocketAddr]) -> Option<Arc<Target>> {
+        let asker = Asker {
+            tried,
+            ..Asker::default()
+        };
+        let (target, _held) = group.pick(&asker).ok()?;
+        Some(target)
     }
 
     fn shares(group: &TargetGroup, picks: usize) -> HashMap<usize, usize> {
         let mut shares = HashMap::new();
         for _ in 0..picks {
-            let target = group.pick(&[]).unwrap();
+            let target = pick(group, &[]).unwrap();
             *shares.entry(target.place).or_default() += 1;
         }
         shares
@@ -241,8 +333,8 @@ mod tests {
             let group = group(targets);
             for _ in 0..100 {
                 let place = |target: Option<Arc<Target>>| target.map(|target| target.place);
-                let foreseen = [(); 3].map(|()| place(group.foresee()));
-                let picked = place(group.pick(&[]));
+                let foreseen = [(); 3].map(|()| place(group.foresee(&Asker::default()).ok()));
+                let picked = place(pick(&group, &[]));
                 assert_eq!(foreseen, [picked; 3]);
             }
         }
@@ -253,16 +345,16 @@ mod tests {
         let group = group(&[(1, false), (2, false), (7, false)]);
         let mut shares = [0; 3];
         for _ in 0..900 {
-            shares[group.pick(&[address(2)]).unwrap().place] += 1;
+            shares[pick(&group, &[address(2)]).unwrap().place] += 1;
         }
         assert_eq!(shares, [300, 600, 0]);
     }
 
     #[test]
     fn nothing_is_picked_where_every_weight_is_zero_or_there_is_no_target() {
-        assert!(group(&[(0, false), (0, false)]).pick(&[]).is_none());
-        assert!(group(&[(1, true)]).pick(&[]).is_none());
-        assert!(group(&[]).pick(&[]).is_none());
+        assert!(pick(&group(&[(0, false), (0, false)]), &[]).is_none());
+        assert!(pick(&group(&[(1, true)]), &[]).is_none());
+        assert!(pick(&group(&[]), &[]).is_none());
     }
 
     #[test]
@@ -270,7 +362,7 @@ mod tests {
         let group = group(&[(1, false), (200, false), (1, false), (0, false)]);
         for _ in 0..50 {
             let mut tried = Vec::new();
-            while let Some(target) = group.pick(&tried) {
+            while let Some(target) = pick(&group, &tried) {
                 assert!(!tried.contains(&target.address));
                 tried.push(target.address);
             }

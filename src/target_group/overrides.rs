@@ -121,6 +121,8 @@ mod tests {
             maintenance_enabled: configured.0,
             maintenance_drain: configured.1,
             proxy_protocol: None,
+
+            max_connections: None,
         };
         if let Some(decided) = overrides.of("g", address) {
             decided.apply_to(&mut target);

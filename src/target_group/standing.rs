@@ -1,7 +1,8 @@
 //! What of a target group outlives a configuration: the health of its targets, and the task that checks it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use super::health_check::{Probe, Settings};
 use super::state::States;
 use super::target::Protocol;
 use crate::config::file;
-use crate::telemetry::metrics::Metrics;
+use crate::telemetry::metrics::{Metrics, Open};
 
 /// How soon another interval applies.
 const LOOK: Duration = Duration::from_secs(1);
@@ -69,6 +70,23 @@ impl Fleet {
         }
         self.standings.send_replace(standings);
         Ok(built)
+    }
+
+    /// Takes what old generations of the process have open as what their targets carry, too.
+    pub fn count_elsewhere(&self, open: &[Open]) {
+        let mut loads: HashMap<&str, HashMap<SocketAddr, usize>> = HashMap::new();
+        for open in open {
+            if let Ok(target) = open.target.parse() {
+                let group = loads.entry(&open.target_group).or_default();
+                let tunnels = usize::try_from(open.tunnels).unwrap_or(0);
+                *group.entry(target).or_default() += tunnels;
+            }
+        }
+        let nothing = HashMap::new();
+        for (name, standing) in self.standings.borrow().iter() {
+            let loads = loads.get(name.as_str()).unwrap_or(&nothing);
+            standing.states.count_elsewhere(loads);
+        }
     }
 
     /// Knows of no target any more.

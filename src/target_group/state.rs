@@ -1,4 +1,4 @@
-//! What of a target outlives a configuration: how much it carries now.
+//! What of a target outlives a configuration: how much it carries now, here and for old generations of the process.
 //!
 //! A reload that keeps a target's address keeps its state. Whoever holds a target for a request or a tunnel keeps it, too.
 
@@ -11,6 +11,8 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 #[derive(Default)]
 pub(super) struct State {
     load: AtomicUsize,
+    /// What old generations of the process have it carry.
+    elsewhere: AtomicUsize,
 }
 
 /// A request or a tunnel that its target carries for as long as this is kept.
@@ -21,15 +23,23 @@ pub struct Held(Arc<State>);
 pub(super) struct States(Mutex<HashMap<SocketAddr, Weak<State>>>);
 
 impl State {
-    /// How many tunnels and requests it carries.
+    /// How many tunnels and requests it carries, here and for old generations of the process.
     pub(super) fn load(&self) -> usize {
-        self.load.load(Relaxed)
+        let elsewhere = self.elsewhere.load(Relaxed);
+        self.load.load(Relaxed).saturating_add(elsewhere)
     }
 
-    /// Has it carry one more.
-    pub(super) fn hold(self: &Arc<Self>) -> Held {
-        self.load.fetch_add(1, Relaxed);
-        Held(Arc::clone(self))
+    /// Has it carry one more, if that is not more than `most`.
+    pub(super) fn hold(self: &Arc<Self>, most: usize) -> Option<Held> {
+        let here = most.saturating_sub(self.elsewhere.load(Relaxed));
+        let one_more = |load| (load < here).then_some(load + 1);
+        let held = self.load.fetch_update(Relaxed, Relaxed, one_more);
+        held.is_ok().then(|| Held(Arc::clone(self)))
+    }
+
+    /// The part of its share that it gets.
+    pub(super) fn weight_factor(&self) -> f64 {
+        1.0
     }
 }
 
@@ -40,6 +50,17 @@ impl Drop for Held {
 }
 
 impl States {
+    /// Takes what old generations of the process have targets carry; nothing where nothing is said.
+    pub(super) fn count_elsewhere(&self, loads: &HashMap<SocketAddr, usize>) {
+        let states = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for (address, state) in states.iter() {
+            if let Some(state) = state.upgrade() {
+                let load = loads.get(address).copied().unwrap_or(0);
+                state.elsewhere.store(load, Relaxed);
+            }
+        }
+    }
+
     /// The state of a target: that which is known, or a new one. Those that nobody has any more are forgotten.
     pub(super) fn of(&self, addresses: impl Iterator<Item = SocketAddr>) -> Vec<Arc<State>> {
         let mut states = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -66,7 +87,8 @@ mod tests {
         let address = |port| SocketAddr::from(([192, 0, 2, 1], port));
         let states = States::default();
         let before = states.of([address(1), address(2)].into_iter());
-        let held = (before[0].hold(), before[0].hold());
+        let held = (before[0].hold(2), before[0].hold(2));
+        assert!(before[0].hold(2).is_none());
         drop(before);
         let now = states.of([address(3), address(1)].into_iter());
         let loads: Vec<_> = now.iter().map(|state| state.load()).collect();
@@ -74,5 +96,18 @@ mod tests {
         drop(held);
         assert_eq!(now[1].load(), 0);
         assert_eq!(states.0.lock().unwrap().len(), 2);
+    }
+    #[test]
+    fn what_old_generations_carry_counts_until_they_say_something_else() {
+        let address = SocketAddr::from(([192, 0, 2, 1], 1));
+        let states = States::default();
+        let state = states.of([address].into_iter()).remove(0);
+        let _held = state.hold(usize::MAX).unwrap();
+        states.count_elsewhere(&HashMap::from([(address, 4)]));
+        assert_eq!(state.load(), 5);
+        assert!(state.hold(5).is_none());
+        assert!(state.hold(6).is_some());
+        states.count_elsewhere(&HashMap::new());
+        assert_eq!(state.load(), 1);
     }
 }

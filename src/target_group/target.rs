@@ -49,7 +49,8 @@ pub struct Target {
     /// What is counted of it.
     pub metrics: Arc<TargetMetrics>,
     http_version: HttpVersion,
-    state: Arc<State>,
+    pub(super) state: Arc<State>,
+    most: usize,
     /// Whether probes decide on its health; it counts as healthy without them.
     pub(super) is_probed: bool,
     /// The same target in the library's words; one in maintenance has no weight.
@@ -72,6 +73,7 @@ impl Target {
             tls: trust.map(|trust| Tls::build(trust, target.address.ip())),
             http_version: protocol.http_version,
             state,
+            most: target.max_connections.unwrap_or(usize::MAX),
             metrics,
             is_probed: target.health_check_enabled,
             backend: Backend {
@@ -119,13 +121,23 @@ impl Target {
         self.state.load()
     }
 
-    /// Has it carry one more.
-    pub fn hold(&self) -> Held {
-        self.state.hold()
+    /// Has it carry one more, unless it is full.
+    pub(super) fn hold(&self) -> Option<Held> {
+        self.state.hold(self.most)
     }
 
-    /// Whether it may take a request that was sent to `tried` before. Health is another question.
+    /// Whether it carries as much as it may.
+    pub(super) fn is_full(&self) -> bool {
+        self.load() >= self.most
+    }
+
+    /// Its share of what is new; none in maintenance.
+    pub(super) fn weight(&self) -> u64 {
+        self.backend.weight as u64
+    }
+
+    /// Whether it may take a request that was sent to `tried` before. Health is another question, and so is whether it is full.
     pub(super) fn is_fit(&self, tried: &[SocketAddr]) -> bool {
-        self.backend.weight > 0 && !tried.contains(&self.address)
+        self.weight() > 0 && !tried.contains(&self.address)
     }
 }

@@ -133,6 +133,8 @@ pub enum RefusalReason {
     Subprotocol,
     /// No target takes requests, or none could be connected to.
     NoTarget,
+    /// All targets that take requests carry as much as they may.
+    TargetMaxConnections,
     /// The target broke off, or did not speak HTTP.
     TargetFailed,
     /// The target did not answer in time.
@@ -147,7 +149,7 @@ pub enum RefusalReason {
 
 impl RefusalReason {
     /// All of them, in the order of their discriminants.
-    pub const ALL: [RefusalReason; 27] = [
+    pub const ALL: [RefusalReason; 28] = [
         RefusalReason::BadRequest,
         RefusalReason::ConnectMethod,
         RefusalReason::ClientTimeout,
@@ -170,6 +172,7 @@ impl RefusalReason {
         RefusalReason::Origin,
         RefusalReason::Subprotocol,
         RefusalReason::NoTarget,
+        RefusalReason::TargetMaxConnections,
         RefusalReason::TargetFailed,
         RefusalReason::TargetTimeout,
         RefusalReason::TlsHandshake,
@@ -206,6 +209,7 @@ impl RefusalReason {
             RefusalReason::Origin => "origin",
             RefusalReason::Subprotocol => "subprotocol",
             RefusalReason::NoTarget => "no_target",
+            RefusalReason::TargetMaxConnections => "target_max_connections",
             RefusalReason::TargetFailed => "target_failed",
             RefusalReason::TargetTimeout => "target_timeout",
             RefusalReason::TlsHandshake => "tls_handshake",

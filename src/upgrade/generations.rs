@@ -12,14 +12,17 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::link::{Link, Message};
 use super::on_thread;
+use crate::target_group::Fleet;
 use crate::telemetry::metrics::{Metrics, Open};
 
 const EVERY: Duration = Duration::from_secs(1);
 /// After this silence a process is gone.
 const SILENCE: Duration = Duration::from_millis(3500);
 
-/// The old generations that are known, by their process id. Their tunnels are in the metrics.
+/// The old generations that are known, by their process id. Their tunnels are in the metrics, and counted as what their targets
+/// carry.
 pub struct Generations {
+    fleet: Arc<Fleet>,
     metrics: Arc<Metrics>,
     known: Mutex<Known>,
 }
@@ -38,8 +41,9 @@ struct Report {
 
 impl Generations {
     /// None yet.
-    pub fn new(metrics: Arc<Metrics>) -> Self {
+    pub fn new(metrics: Arc<Metrics>, fleet: Arc<Fleet>) -> Self {
         Generations {
+            fleet,
             metrics,
             known: Mutex::default(),
         }
@@ -124,7 +128,9 @@ impl Generations {
             }
         }
         let open = reports.values().flat_map(|report| report.open.clone());
-        self.metrics.show_generations(reports.len(), open.collect());
+        let open: Vec<Open> = open.collect();
+        self.fleet.count_elsewhere(&open);
+        self.metrics.show_generations(reports.len(), open);
     }
 
     fn lock(&self) -> MutexGuard<'_, Known> {

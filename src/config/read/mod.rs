@@ -7,6 +7,7 @@
 mod access_log;
 mod addresses;
 mod admin;
+mod balance;
 mod certificate;
 mod client_certificates;
 mod condition;
@@ -205,6 +206,7 @@ mod tests {
             http_rule::KEYS,
             condition::KEYS,
             target_group::KEYS,
+            balance::HASH_KEY_KEYS,
             target_group::TARGET_KEYS,
             target_group::HEALTH_CHECK_KEYS,
         ];

@@ -2,14 +2,15 @@
 
 use std::net::SocketAddr;
 
-use super::super::file::{Algorithm, HealthCheck, HttpVersion, ProxyProtocol, Target, TargetGroup};
+use super::super::file::{HealthCheck, HttpVersion, ProxyProtocol, Target, TargetGroup};
 use super::super::tree::{Mapping, Node};
 use super::super::unique::Unique;
-use super::{defaults, target_tls};
+use super::{balance, defaults, target_tls};
 
 pub(super) const KEYS: &[&str] = &[
     "name",
     "algorithm",
+    "hashKey",
     "protocol",
     "serverName",
     "caFile",
@@ -31,6 +32,7 @@ pub(super) const TARGET_KEYS: &[&str] = &[
     "maintenanceEnabled",
     "maintenanceDrain",
     "proxyProtocol",
+    "maxConnections",
 ];
 
 pub(super) const HEALTH_CHECK_KEYS: &[&str] = &[
@@ -57,7 +59,7 @@ const MOST_TARGETS: usize = 65535;
 pub(super) fn read(node: Node, names: &mut Unique<String>) -> Option<TargetGroup> {
     let mapping = node.unwrapped()?.mapping(KEYS)?;
     let name = mapping.required("name", |node| node.name(names));
-    let algorithm = mapping.required("algorithm", algorithm);
+    let algorithm = balance::algorithm(&mapping);
     let tls = target_tls::read(&mapping);
     let http_version = mapping.or("protocolVersion", defaults::HTTP_VERSION, |node| {
         node.choice(HTTP_VERSIONS, &[])
@@ -90,11 +92,6 @@ pub(super) fn read(node: Node, names: &mut Unique<String>) -> Option<TargetGroup
         response_timeout: response_timeout?,
         deregistration_delay: deregistration_delay?,
     })
-}
-
-fn algorithm(node: &Node) -> Option<Algorithm> {
-    const LATER: &[&str] = &["LEAST_CONNECTION", "RANDOM", "SOURCE_IP"];
-    node.choice(&[("ROUND_ROBIN", Algorithm::RoundRobin)], LATER)
 }
 
 fn targets(group: &Mapping) -> Option<Vec<Target>> {
@@ -157,6 +154,7 @@ fn target(node: Node, addresses: &mut Unique<SocketAddr>) -> Option<Target> {
     let proxy_protocol = mapping.or("proxyProtocol", None, |node| {
         node.choice(PROXY_PROTOCOLS, &[])
     });
+    let max_connections = mapping.or("maxConnections", None, |node| node.connections().map(Some));
     Some(Target {
         address: address?,
         weight: weight?,
@@ -164,6 +162,8 @@ fn target(node: Node, addresses: &mut Unique<SocketAddr>) -> Option<Target> {
         maintenance_enabled: maintenance_enabled?,
         maintenance_drain: maintenance_drain?,
         proxy_protocol: proxy_protocol?,
+
+        max_connections: max_connections?,
     })
 }
 

@@ -13,7 +13,7 @@ use crate::limits::is_shortage;
 use crate::proxy::announcement::{self, Announcer};
 use crate::proxy::refusal::Refusal;
 use crate::proxy::tls_failure;
-use crate::target_group::Target;
+use crate::target_group::{Asker, Target};
 use crate::telemetry::RequestLine;
 use crate::tunnel::{Dialler, Phase};
 
@@ -26,7 +26,11 @@ impl Exchange {
     /// Picks the target for the next try.
     pub(in crate::proxy) fn pick(&mut self) -> Result<Box<HttpPeer>, Refusal> {
         let route = self.ledger.route.as_ref().ok_or(Refusal::NO_TARGET)?;
-        let target = route.group.pick(&self.tried).ok_or(Refusal::NO_TARGET)?;
+        let asker = Asker {
+            tried: &self.tried,
+            ..self.asker
+        };
+        let (target, held) = route.group.pick(&asker)?;
         let mut peer = self.peer_of(&target);
         let answer = route.group.response_timeout;
         // A target that waits for the rest of a body waits for as long as the client may take, and that has a limit too.
@@ -44,7 +48,7 @@ impl Exchange {
         peer.options.write_timeout = Some(answer);
         peer.options.read_timeout = Some(answer.max(body));
         self.connect(&target, route.group.connect_timeout, &mut peer);
-        self.ledger.held = Some(target.hold());
+        self.ledger.held = Some(held);
         self.ledger.record.target = Some(target.address);
         self.target = Some(target);
         self.picked_at = Some(Instant::now());
