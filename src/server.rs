@@ -12,6 +12,7 @@ use pingora::services::background::{BackgroundService, background_service};
 
 use crate::config::file::{self, File};
 use crate::config::problem::Problems;
+use crate::drain;
 use crate::listener::{Serve, Sockets, Tickets};
 use crate::proxy::Proxy;
 use crate::running::Running;
@@ -86,10 +87,7 @@ fn run(steward: Steward) {
     let mut proxy = HttpProxy::new(Proxy, Arc::clone(&pingora.configuration));
     proxy.handle_init_modules();
     let proxy = Arc::new(proxy);
-    pingora.add_service(background_service(
-        "health checks",
-        HealthChecks(Arc::clone(&running)),
-    ));
+    pingora.add_service(background_service("targets", Upkeep(Arc::clone(&running))));
     pingora.add_service(background_service("admin", Pages(Arc::clone(&running))));
     pingora.add_service(background_service(
         "listeners",
@@ -110,13 +108,17 @@ fn conf(server: &file::Server) -> ServerConf {
     }
 }
 
-/// The health checks of all target groups, on a thread of their own.
-struct HealthChecks(Arc<Running>);
+/// What target groups need beside requests, on a thread of its own: health checks, and that load evens out.
+struct Upkeep(Arc<Running>);
 
 #[async_trait]
-impl BackgroundService for HealthChecks {
+impl BackgroundService for Upkeep {
     async fn start(&self, _: ShutdownWatch) {
-        self.0.fleet.check_health().await;
+        let groups = || self.0.snapshot().groups;
+        tokio::join!(
+            self.0.fleet.check_health(),
+            drain::even_out(&self.0.drain, groups),
+        );
     }
 }
 

@@ -464,6 +464,18 @@ pub struct TargetGroup {
     pub response_timeout: Duration,
     /// `deregistrationDelay`: how long the tunnels of a target that left the file are left alone. Default: 300 s.
     pub deregistration_delay: Duration,
+
+    /// `rebalance`: whether load is evened out when a target joins. Default: no.
+    pub rebalance: Option<Rebalance>,
+}
+
+/// `rebalance`: how tunnels are ended so that load evens out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rebalance {
+    /// `rate`: how many a second at most, 1 to 10000.
+    pub rate: u16,
+    /// `minAge`: younger tunnels are left alone. Default: 60 s.
+    pub min_age: Duration,
 }
 
 /// How the next target is chosen.

@@ -6,6 +6,7 @@
 
 mod eviction;
 mod pace;
+mod rebalance;
 
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -22,6 +23,7 @@ use crate::telemetry::CloseReason;
 use crate::tunnel::{LAST_CHANCE, Tunnels};
 pub use eviction::{Eviction, Evictions, TargetId};
 use pace::{Pace, end_tunnels};
+pub use rebalance::even_out;
 
 /// How long both sides of a tunnel have to answer our Close after the deadline, less what it takes to end those that do not.
 const CLOSING: Duration = Duration::from_millis(1600);

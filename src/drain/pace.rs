@@ -97,7 +97,7 @@ fn idlest_first(open: &mut [Arc<Handle>], count: usize) {
 }
 
 /// Ends these tunnels at random moments up to `end`, and returns then.
-async fn end_within(tunnels: &[Arc<Handle>], end: Instant, reason: CloseReason) {
+pub(super) async fn end_within(tunnels: &[Arc<Handle>], end: Instant, reason: CloseReason) {
     let now = Instant::now();
     let span = end.saturating_duration_since(now);
     let mut moments: Vec<Instant> = tunnels

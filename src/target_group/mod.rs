@@ -49,6 +49,8 @@ pub struct TargetGroup {
     pub response_timeout: Duration,
     /// How often a failed connect is tried again.
     pub retries: usize,
+    /// Whether load is evened out when a target joins.
+    pub rebalance: Option<file::Rebalance>,
     /// In the order of their addresses.
     targets: Arc<[Arc<Target>]>,
     algorithm: Algorithm,
@@ -92,6 +94,7 @@ impl TargetGroup {
             connect_timeout: group.connect_timeout,
             response_timeout: group.response_timeout,
             retries: group.health_check.retries.into(),
+            rebalance: group.rebalance,
             targets,
             algorithm: group.algorithm.clone(),
             balancer,
@@ -103,6 +106,12 @@ impl TargetGroup {
     /// All targets, in the order of their addresses.
     pub fn targets(&self) -> impl Iterator<Item = &Arc<Target>> {
         self.targets.iter()
+    }
+
+    /// Those that take requests now.
+    pub fn takers(&self) -> impl Iterator<Item = &Arc<Target>> {
+        let takes = |target: &&Arc<Target>| target.is_fit(&[]) && self.is_healthy(target);
+        self.targets.iter().filter(takes)
     }
 
     /// The target for a request, which carries it from now on. Only the first try moves the turn: were the next request's target the
@@ -278,6 +287,7 @@ pub(super) mod tests {
             connect_timeout: Duration::from_secs(5),
             response_timeout: Duration::from_secs(60),
             deregistration_delay: Duration::from_secs(300),
+            rebalance: None,
         }
     }
 

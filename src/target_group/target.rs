@@ -121,6 +121,11 @@ impl Target {
         self.state.load()
     }
 
+    /// The weight that the balance goes by now: that of the configuration, or less while it starts slowly.
+    pub fn effective_weight(&self) -> f64 {
+        self.weight() as f64 * self.state.weight_factor()
+    }
+
     /// Has it carry one more, unless it is full.
     pub(super) fn hold(&self) -> Option<Held> {
         self.state.hold(self.most)
@@ -132,7 +137,7 @@ impl Target {
     }
 
     /// Its share of what is new; none in maintenance.
-    pub(super) fn weight(&self) -> u64 {
+    pub fn weight(&self) -> u64 {
         self.backend.weight as u64
     }
 

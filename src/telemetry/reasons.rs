@@ -24,6 +24,8 @@ pub enum CloseReason {
     Drained,
     /// A tunnel whose target left the configuration.
     TargetRemoved,
+    /// A tunnel that was ended so that load evens out.
+    Rebalanced,
     /// A tunnel that an operator ended.
     Killed,
     /// The process ended, or its part for this exchange did.
@@ -32,7 +34,7 @@ pub enum CloseReason {
 
 impl CloseReason {
     /// All of them, in the order of their discriminants.
-    pub const ALL: [CloseReason; 12] = [
+    pub const ALL: [CloseReason; 13] = [
         CloseReason::Completed,
         CloseReason::ClientClosed,
         CloseReason::TargetClosed,
@@ -43,6 +45,7 @@ impl CloseReason {
         CloseReason::Refused,
         CloseReason::Drained,
         CloseReason::TargetRemoved,
+        CloseReason::Rebalanced,
         CloseReason::Killed,
         CloseReason::ProcessExit,
     ];
@@ -60,6 +63,7 @@ impl CloseReason {
             CloseReason::Refused => "refused",
             CloseReason::Drained => "drained",
             CloseReason::TargetRemoved => "target_removed",
+            CloseReason::Rebalanced => "rebalanced",
             CloseReason::Killed => "killed",
             CloseReason::ProcessExit => "process_exit",
         }
@@ -69,8 +73,10 @@ impl CloseReason {
     pub fn close_code(self) -> u16 {
         const GOING_AWAY: u16 = 1001;
         const POLICY_VIOLATION: u16 = 1008;
+        const SERVICE_RESTART: u16 = 1012;
         match self {
             CloseReason::Killed => POLICY_VIOLATION,
+            CloseReason::Rebalanced => SERVICE_RESTART,
             CloseReason::Completed
             | CloseReason::ClientClosed
             | CloseReason::TargetClosed

@@ -4,9 +4,10 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use std::task::Waker;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant as Moment};
 
 use futures_util::task::AtomicWaker;
+use tokio::time::Instant;
 
 use crate::telemetry::{Client, CloseReason};
 
@@ -137,10 +138,10 @@ impl Handle {
         CloseReason::ALL.get(usize::from(place)).copied()
     }
 
-    pub(super) fn moved(&self, bytes_in: u64, bytes_out: u64, now: Instant) {
+    pub(super) fn moved(&self, bytes_in: u64, bytes_out: u64, now: Moment) {
         self.bytes_in.store(bytes_in, Relaxed);
         self.bytes_out.store(bytes_out, Relaxed);
-        let millis = now.duration_since(self.opened).as_millis();
+        let millis = now.duration_since(self.opened.into_std()).as_millis();
         self.last_activity
             .store(u64::try_from(millis).unwrap_or(u64::MAX), Relaxed);
     }

@@ -56,7 +56,11 @@ impl Tunnels {
     }
 
     /// Shows all of which this is true, in no order; what opens meanwhile may be left out.
-    pub fn for_each(&self, is_wanted: impl Fn(&Handle) -> bool, mut show: impl FnMut(&Handle)) {
+    pub fn for_each(
+        &self,
+        is_wanted: impl Fn(&Handle) -> bool,
+        mut show: impl FnMut(&Arc<Handle>),
+    ) {
         for number in 0..SHARDS as u64 {
             let mut shard = Shard::new(number, None);
             while shard.refill(self, &is_wanted) {

@@ -33,6 +33,7 @@ mod origins;
 mod proxy_protocol;
 mod public_node;
 mod rates;
+mod rebalance;
 mod relay;
 mod reload;
 mod renewal;

@@ -34,6 +34,8 @@ pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 pub(super) const RESPONSE_TIMEOUT: Duration = Duration::from_secs(60);
 pub(super) const DEREGISTRATION_DELAY: Duration = Duration::from_secs(300);
 
+pub(super) const REBALANCE_MIN_AGE: Duration = Duration::from_secs(60);
+
 pub(super) const WEIGHT: u16 = 1;
 pub(super) const HEALTH_CHECK_ENABLED: bool = true;
 pub(super) const MAINTENANCE_ENABLED: bool = false;

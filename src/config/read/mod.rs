@@ -18,6 +18,7 @@ mod handshake;
 mod http_rule;
 mod limits;
 mod pem;
+mod rebalance;
 mod server;
 mod session_ticket_keys;
 mod target_group;
@@ -213,8 +214,13 @@ mod tests {
         for key in known.concat() {
             assert!(found.contains(key), "{key}");
         }
-        // There are no files for these: they are in examples in comments.
-        for key in certificate::KEYS.iter().chain(client_certificates::KEYS) {
+        // These are in examples in comments.
+        let examples = [
+            certificate::KEYS,
+            client_certificates::KEYS,
+            rebalance::KEYS,
+        ];
+        for key in examples.concat() {
             assert!(text.contains(&format!("{key}: ")), "{key}");
         }
     }

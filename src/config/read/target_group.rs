@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use super::super::file::{HealthCheck, HttpVersion, ProxyProtocol, Target, TargetGroup};
 use super::super::tree::{Mapping, Node};
 use super::super::unique::Unique;
-use super::{balance, defaults, target_tls};
+use super::{balance, defaults, rebalance, target_tls};
 
 pub(super) const KEYS: &[&str] = &[
     "name",
@@ -22,6 +22,7 @@ pub(super) const KEYS: &[&str] = &[
     "connectTimeout",
     "responseTimeout",
     "deregistrationDelay",
+    "rebalance",
 ];
 
 pub(super) const TARGET_KEYS: &[&str] = &[
@@ -81,6 +82,7 @@ pub(super) fn read(node: Node, names: &mut Unique<String>) -> Option<TargetGroup
         defaults::DEREGISTRATION_DELAY,
         Node::delay,
     );
+    let rebalance = rebalance::read(&mapping, algorithm.as_ref());
     Some(TargetGroup {
         name: name?,
         algorithm: algorithm?,
@@ -91,6 +93,8 @@ pub(super) fn read(node: Node, names: &mut Unique<String>) -> Option<TargetGroup
         connect_timeout: connect_timeout?,
         response_timeout: response_timeout?,
         deregistration_delay: deregistration_delay?,
+
+        rebalance: rebalance?,
     })
 }
 

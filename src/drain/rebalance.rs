@@ -1,0 +1,363 @@
+//! Lets load even out when a target has joined its group, or takes requests again: the surplus of the fullest is closed, gently.
+//!
+//! A tunnel cannot be moved. It is closed, its client comes back, and the balance sends it where there is room. For a newcomer no
+//! more tunnels are closed than the others had too many when it came: where clients stay away, or come back elsewhere, that
+//! is the end of it.
+
+use std::cmp::{Ordering, Reverse};
+use std::collections::{BinaryHeap, HashMap, HashSet};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::Drain;
+use super::pace::end_within;
+use crate::config::file;
+use crate::target_group::{Target, TargetGroup};
+use crate::telemetry::CloseReason;
+use crate::tunnel::{Handle, Tunnels};
+
+const STEP: Duration = Duration::from_secs(1);
+/// By what part of its share a target may be above it.
+const TOLERANCE: f64 = 0.01;
+/// How many steps pass until tunnels are looked for again where none could be ended.
+const REST: u32 = 10;
+
+/// Evens out the load of the target groups that there are, until a drain begins.
+pub async fn even_out(drain: &Drain, groups: impl Fn() -> Vec<Arc<TargetGroup>>) {
+    let mut rebalance = Rebalance::new(Arc::clone(&drain.tunnels));
+    let steps = async {
+        loop {
+            let end = Instant::now() + STEP;
+            let ends = rebalance.step(&groups());
+            end_within(&ends, end, CloseReason::Rebalanced).await;
+        }
+    };
+    drain.began().run_until_cancelled(steps).await;
+}
+
+/// What evens out the load of all target groups.
+struct Rebalance {
+    tunnels: Arc<Tunnels>,
+    groups: HashMap<Arc<str>, Balance>,
+}
+
+/// What is known of one group.
+#[derive(Default)]
+struct Balance {
+    /// Those that took requests when they were last looked at.
+    takers: HashSet<SocketAddr>,
+    /// How many tunnels may still be ended.
+    budget: usize,
+    ended: usize,
+    rest: u32,
+}
+
+impl Rebalance {
+    /// Nothing is known yet, so nobody is new.
+    fn new(tunnels: Arc<Tunnels>) -> Self {
+        Rebalance {
+            tunnels,
+            groups: HashMap::new(),
+        }
+    }
+
+    /// The tunnels to end in the next second.
+    fn step(&mut self, groups: &[Arc<TargetGroup>]) -> Vec<Arc<Handle>> {
+        let mut before = std::mem::take(&mut self.groups);
+        let mut ends = Vec::new();
+        for group in groups {
+            let Some(settings) = group.rebalance else {
+                continue;
+            };
+            let balance = before.remove(&group.name);
+            let balance = match balance {
+                Some(mut balance) => {
+                    ends.extend(balance.step(group, settings, &self.tunnels));
+                    balance
+                }
+                None => Balance::of(group),
+            };
+            self.groups.insert(Arc::clone(&group.name), balance);
+        }
+        ends
+    }
+}
+
+impl Balance {
+    fn of(group: &TargetGroup) -> Self {
+        Balance {
+            takers: group.takers().map(|target| target.address).collect(),
+            ..Balance::default()
+        }
+    }
+
+    fn step(
+        &mut self,
+        group: &TargetGroup,
+        settings: file::Rebalance,
+        tunnels: &Tunnels,
+    ) -> Vec<Arc<Handle>> {
+        let takers: Vec<&Arc<Target>> = group.takers().collect();
+        let full: Vec<Scale> = takers.iter().map(|target| Scale::full(target)).collect();
+        self.look(group, &takers, surplus(&full));
+        if self.budget == 0 {
+            return Vec::new();
+        }
+        if self.rest > 0 {
+            self.rest -= 1;
+            return Vec::new();
+        }
+        let mut present: Vec<Scale> = takers.iter().map(|target| Scale::now(target)).collect();
+        let most = self.budget.min(usize::from(settings.rate));
+        if shed(&present, most).iter().all(|count| *count == 0) {
+            return Vec::new();
+        }
+        let found = Found::among(tunnels, group, &takers, settings.min_age, most);
+        for (scale, ending) in present.iter_mut().zip(&found.ending) {
+            scale.load = scale.load.saturating_sub(*ending);
+        }
+        let ends = found.take(&shed(&present, most));
+        self.rest = if ends.is_empty() { REST } else { 0 };
+        self.budget -= ends.len();
+        self.ended += ends.len();
+        ends
+    }
+
+    /// Notes who takes requests now, and by how much the fullest are above their shares.
+    fn look(&mut self, group: &TargetGroup, takers: &[&Arc<Target>], surplus: usize) {
+        let now: HashSet<SocketAddr> = takers.iter().map(|target| target.address).collect();
+        let is_new = now.difference(&self.takers).next().is_some();
+        self.takers = now;
+        let had = self.budget;
+        self.budget = if is_new { surplus } else { had.min(surplus) };
+        if is_new && surplus > 0 {
+            let name = &group.name;
+            log::info!(
+                "target group {name}: a target has joined: up to {surplus} tunnels are ended to even out the load"
+            );
+        }
+        if self.budget == 0 && self.ended > 0 {
+            let (name, ended) = (&group.name, std::mem::take(&mut self.ended));
+            log::info!("target group {name}: {ended} tunnels were ended to even out the load");
+        }
+    }
+}
+
+/// What a target carries, and what it should carry of all in proportion to the others.
+#[derive(Debug, Clone, Copy)]
+struct Scale {
+    load: usize,
+    weight: f64,
+}
+
+impl Scale {
+    /// By the weight that the target will have in the end.
+    fn full(target: &Target) -> Self {
+        Scale {
+            load: target.load(),
+            weight: target.weight() as f64,
+        }
+    }
+
+    /// By the weight that the balance goes by now.
+    fn now(target: &Target) -> Self {
+        Scale {
+            load: target.load(),
+            weight: target.effective_weight(),
+        }
+    }
+
+    fn fullness(&self) -> f64 {
+        self.load as f64 / self.weight
+    }
+}
+
+/// The load of each target if it were even.
+fn fullness_of_all(scales: &[Scale]) -> f64 {
+    let load: usize = scales.iter().map(|scale| scale.load).sum();
+    let weight: f64 = scales.iter().map(|scale| scale.weight).sum();
+    load as f64 / weight
+}
+
+/// How many tunnels are above the shares of their targets.
+fn surplus(scales: &[Scale]) -> usize {
+    let even = fullness_of_all(scales);
+    let above = |scale: &Scale| allowance(scale, even).0;
+    scales.iter().map(above).sum()
+}
+
+/// How many tunnels a target has above its share, and above what is tolerated.
+fn allowance(scale: &Scale, even: f64) -> (usize, usize) {
+    let share = even * scale.weight;
+    let above = |limit: f64| (scale.load as f64 - limit).max(0.0) as usize;
+    (above(share), above(share * (1.0 + TOLERANCE)))
+}
+
+/// How many tunnels each target is to give, `most` in all: always from the fullest, and none that would bring one below its share.
+fn shed(scales: &[Scale], most: usize) -> Vec<usize> {
+    let even = fullness_of_all(scales);
+    let mut counts = vec![0; scales.len()];
+    let fullest = |(place, scale): (usize, &Scale)| {
+        let (above, beyond) = allowance(scale, even);
+        (beyond > 0).then_some(Fullest(*scale, place, above))
+    };
+    let mut heap: BinaryHeap<Fullest> = scales.iter().enumerate().filter_map(fullest).collect();
+    for _ in 0..most {
+        let Some(Fullest(mut scale, place, above)) = heap.pop() else {
+            break;
+        };
+        counts[place] += 1;
+        scale.load -= 1;
+        if above > 1 {
+            heap.push(Fullest(scale, place, above - 1));
+        }
+    }
+    counts
+}
+
+/// A target in the order of fullness, its place, and how much it may give.
+struct Fullest(Scale, usize, usize);
+
+impl Ord for Fullest {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.fullness().total_cmp(&other.0.fullness())
+    }
+}
+
+impl PartialOrd for Fullest {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Fullest {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Fullest {}
+
+/// The tunnels of a group's targets, in the order of the targets.
+struct Found {
+    /// How many have been told to end, and have not yet.
+    ending: Vec<usize>,
+    /// The idlest that are old enough.
+    idlest: Vec<BinaryHeap<Reverse<Idle>>>,
+}
+
+impl Found {
+    /// Those of this group; of each target's idlest not more than `most`.
+    fn among(
+        tunnels: &Tunnels,
+        group: &TargetGroup,
+        takers: &[&Arc<Target>],
+        min_age: Duration,
+        most: usize,
+    ) -> Self {
+        let places: HashMap<SocketAddr, usize> = takers
+            .iter()
+            .enumerate()
+            .map(|(place, target)| (target.address, place))
+            .collect();
+        let mut found = Found {
+            ending: vec![0; takers.len()],
+            idlest: takers.iter().map(|_| BinaryHeap::new()).collect(),
+        };
+        let is_its = |tunnel: &Handle| tunnel.identity.target_group == group.name;
+        tunnels.for_each(is_its, |tunnel| {
+            let Some(&place) = places.get(&tunnel.identity.target) else {
+                return;
+            };
+            if tunnel.is_ending() {
+                found.ending[place] += 1;
+            } else if tunnel.opened.elapsed() >= min_age {
+                let idlest = &mut found.idlest[place];
+                idlest.push(Reverse(Idle(tunnel.idle(), Arc::clone(tunnel))));
+                if idlest.len() > most {
+                    idlest.pop();
+                }
+            }
+        });
+        found
+    }
+
+    /// As many of each as these counts say, if there are as many; the idlest first.
+    fn take(self, counts: &[usize]) -> Vec<Arc<Handle>> {
+        let take = |(idlest, count): (BinaryHeap<Reverse<Idle>>, &usize)| {
+            let idlest = idlest.into_sorted_vec().into_iter().take(*count);
+            idlest.map(|Reverse(Idle(_, tunnel))| tunnel)
+        };
+        self.idlest.into_iter().zip(counts).flat_map(take).collect()
+    }
+}
+
+/// A tunnel in the order of how long nothing has moved in it.
+struct Idle(Duration, Arc<Handle>);
+
+impl Ord for Idle {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.cmp(&other.0)
+    }
+}
+
+impl PartialOrd for Idle {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Idle {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Idle {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scales(of: &[(usize, f64)]) -> Vec<Scale> {
+        of.iter()
+            .map(|&(load, weight)| Scale { load, weight })
+            .collect()
+    }
+
+    #[test]
+    fn the_fullest_give_what_is_above_their_shares_and_no_more() {
+        for (loads, most, above, expected) in [
+            (
+                &[(100, 1.0), (100, 1.0), (0, 1.0)][..],
+                1000,
+                66,
+                &[33, 33, 0][..],
+            ),
+            (&[(100, 1.0), (100, 1.0), (0, 1.0)], 10, 66, &[5, 5, 0]),
+            (&[(100, 1.0), (60, 1.0), (20, 1.0)], 30, 40, &[30, 0, 0]),
+            (&[(100, 1.0), (90, 1.0), (20, 1.0)], 30, 50, &[20, 10, 0]),
+            (&[(300, 3.0), (100, 1.0)], 10, 0, &[0, 0]),
+            (
+                &[(300, 3.0), (100, 1.0), (0, 4.0)],
+                1000,
+                200,
+                &[150, 50, 0],
+            ),
+            // Below what is tolerated.
+            (&[(1005, 1.0), (995, 1.0)], 10, 5, &[0, 0]),
+            (&[(2, 1.0), (1, 1.0)], 10, 0, &[0, 0]),
+            (&[(10, 1.0), (0, 0.0)], 10, 0, &[0, 0]),
+            (&[(0, 1.0), (0, 1.0)], 10, 0, &[0, 0]),
+            (&[], 10, 0, &[]),
+        ] {
+            let scales = scales(loads);
+            assert_eq!(surplus(&scales), above, "{loads:?}");
+            let counts = shed(&scales, most);
+            assert_eq!(counts, expected, "{loads:?}, at most {most}");
+        }
+    }
+}
