@@ -3,6 +3,7 @@
 //! Nothing here knows how the words were written or what they do later; `config::read` makes these values from
 //! YAML, and every room builds its runtime type from them. Names are those of the file, in snake case.
 
+mod changes;
 mod limits;
 mod origin;
 
@@ -18,6 +19,7 @@ use rustls::RootCertStore;
 use rustls::pki_types::{CertificateDer, DnsName};
 use rustls::sign::CertifiedKey;
 
+pub use self::changes::{Changes, HeaderChanges, Headers, NewPath, Rewrite};
 pub use self::limits::{Bounds, Rate, Rates};
 pub use self::origin::AllowedOrigin;
 use super::ticket_key::TicketKey;
@@ -350,6 +352,9 @@ pub struct Forward {
     pub allowed_origins: Option<Vec<AllowedOrigin>>,
     /// `allowedSubprotocols`: which subprotocols a handshake may ask for, tokens, at least one. Default: any.
     pub allowed_subprotocols: Option<Vec<String>>,
+
+    /// `headers` and `rewrite`: what is changed on the way. Default: nothing.
+    pub changes: Box<Changes>,
 }
 
 impl Forward {
@@ -360,6 +365,8 @@ impl Forward {
             tunnel: Tunnel::default(),
             allowed_origins: None,
             allowed_subprotocols: None,
+
+            changes: Box::default(),
         }
     }
 }

@@ -206,6 +206,11 @@ impl Exchange {
         }
     }
 
+    /// Where the request goes.
+    pub(super) fn route(&self) -> Option<&Route> {
+        self.ledger.route.as_deref()
+    }
+
     /// Notes the head of the target's answer, of which there may be several: 1xx before the last.
     ///
     /// Errors: one that cannot be told to a client of HTTP/2, and more of them than any target would mean.

@@ -3,6 +3,7 @@
 //! A request that cannot go on leaves by a `Refusal`, and `fail_to_proxy` is the only place that answers one.
 
 mod announcement;
+mod changes;
 mod exchange;
 mod foresight;
 mod forwarded;
@@ -150,7 +151,11 @@ impl ProxyHttp for Proxy {
         request: &mut RequestHeader,
         exchange: &mut Exchange,
     ) -> Result<()> {
-        headers::tell_target(exchange, request)
+        headers::tell_target(exchange, request)?;
+        match exchange.route() {
+            Some(route) => changes::of_request(route, request),
+            None => Ok(()),
+        }
     }
 
     async fn upstream_response_filter(
@@ -160,6 +165,9 @@ impl ProxyHttp for Proxy {
         exchange: &mut Exchange,
     ) -> Result<()> {
         headers::forget_connection(answer);
+        if let Some(route) = exchange.route() {
+            changes::of_answer(route, answer)?;
+        }
         Ok(exchange.answered(session, answer)?)
     }
 

@@ -14,6 +14,7 @@ mod admin;
 mod admin_commands;
 mod admin_safety;
 mod answers;
+mod changes;
 mod client_certificates;
 mod command_line;
 mod drain;

@@ -7,6 +7,7 @@
 mod addresses;
 mod admin;
 mod certificate;
+mod changes;
 mod client_certificates;
 mod condition;
 mod defaults;
@@ -211,6 +212,9 @@ mod tests {
             forwarding_rule::PROXY_PROTOCOL_KEYS,
             tunnel::KEYS,
             http_rule::KEYS,
+            changes::HEADERS_KEYS,
+            changes::CHANGES_KEYS,
+            changes::REWRITE_KEYS,
             condition::KEYS,
             target_group::KEYS,
             target_group::TARGET_KEYS,
