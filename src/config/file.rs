@@ -519,8 +519,8 @@ pub struct HealthCheck {
     pub check_timeout: Duration,
     /// `checkInterval`: from the end of one check to the next. Default: 2 s.
     pub check_interval: Duration,
-    /// `retries`: how often a request's failed connect is tried again, on another target each time. 0 to 65535.
-    /// Default: 3.
+    /// `retries`: how often a request whose connection fails or breaks is tried again, on another target each time. 0 to
+    /// 65535. Default: 3.
     pub retries: u16,
     /// `healthyThreshold`: passed checks in a row until healthy. 1 to 100. Default: 1.
     pub healthy_threshold: usize,

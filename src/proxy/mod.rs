@@ -145,6 +145,17 @@ impl ProxyHttp for Proxy {
         Ok(())
     }
 
+    fn error_while_proxy(
+        &self,
+        _: &HttpPeer,
+        session: &mut Session,
+        error: BError,
+        exchange: &mut Exchange,
+        reused: bool,
+    ) -> BError {
+        exchange.connection_broken(session, error, reused)
+    }
+
     async fn upstream_request_filter(
         &self,
         _: &mut Session,

@@ -36,6 +36,7 @@ mod rates;
 mod relay;
 mod reload;
 mod renewal;
+mod retries;
 mod rules;
 mod service;
 mod sessions;

@@ -26,7 +26,16 @@ impl Exchange {
     /// Picks the target for the next try.
     pub(in crate::proxy) fn pick(&mut self) -> Result<Box<HttpPeer>, Refusal> {
         let route = self.ledger.route.as_ref().ok_or(Refusal::NO_TARGET)?;
-        let target = route.group.pick(&self.tried).ok_or(Refusal::NO_TARGET)?;
+        let again = self.again.take();
+        let Some(target) = again.or_else(|| route.group.pick(&self.tried)) else {
+            self.target = None;
+            return Err(match self.broken {
+                Some(_) => Refusal::TARGET_FAILED,
+                None => Refusal::NO_TARGET,
+            });
+        };
+        // What was sent of the body is sent again.
+        self.body_left = self.rule.bounds.body_bytes.unwrap_or(u64::MAX);
         let mut peer = self.peer_of(&target);
         let answer = route.group.response_timeout;
         // A target that waits for the rest of a body waits for as long as the client may take, and that has a limit too.
