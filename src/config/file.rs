@@ -3,6 +3,7 @@
 //! Nothing here knows how the words were written or what they do later; `config::read` makes these values from
 //! YAML, and every room builds its runtime type from them. Names are those of the file, in snake case.
 
+mod changes;
 mod limits;
 mod origin;
 
@@ -19,6 +20,7 @@ use rustls::RootCertStore;
 use rustls::pki_types::{CertificateDer, DnsName};
 use rustls::sign::CertifiedKey;
 
+pub use self::changes::{Changes, HeaderChanges, Headers, NewPath, Rewrite};
 pub use self::limits::{Bounds, Rate, Rates};
 pub use self::origin::AllowedOrigin;
 use super::ticket_key::TicketKey;
@@ -368,6 +370,9 @@ pub struct Forward {
     pub allowed_origins: Option<Vec<AllowedOrigin>>,
     /// `allowedSubprotocols`: which subprotocols a handshake may ask for, tokens, at least one. Default: any.
     pub allowed_subprotocols: Option<Vec<String>>,
+
+    /// `headers` and `rewrite`: what is changed on the way. Default: nothing.
+    pub changes: Box<Changes>,
 }
 
 impl Forward {
@@ -378,6 +383,8 @@ impl Forward {
             tunnel: Tunnel::default(),
             allowed_origins: None,
             allowed_subprotocols: None,
+
+            changes: Box::default(),
         }
     }
 }
@@ -577,8 +584,8 @@ pub struct HealthCheck {
     pub check_timeout: Duration,
     /// `checkInterval`: from the end of one check to the next. Default: 2 s.
     pub check_interval: Duration,
-    /// `retries`: how often a request's failed connect is tried again, on another target each time. 0 to 65535.
-    /// Default: 3.
+    /// `retries`: how often a request whose connection fails or breaks is tried again, on another target each time. 0 to
+    /// 65535. Default: 3.
     pub retries: u16,
     /// `healthyThreshold`: passed checks in a row until healthy. 1 to 100. Default: 1.
     pub healthy_threshold: usize,

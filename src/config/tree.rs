@@ -100,6 +100,28 @@ impl<'a> Node<'a> {
         entries.into_iter().collect()
     }
 
+    /// A mapping whose keys may be any words, each entry read by `read`: all of them, even when one has problems.
+    pub(super) fn each_key<T>(
+        &self,
+        mut read: impl FnMut(&str, Node<'a>) -> Option<T>,
+    ) -> Option<Vec<T>> {
+        let Value::Object(entries) = self.value else {
+            return self.wrong("a mapping");
+        };
+        let keys: Vec<&str> = entries.keys().map(String::as_str).collect();
+        let mapping = self.mapping(&keys)?;
+        let node = |(key, value)| Node {
+            value,
+            path: mapping.path_of(key),
+            findings: self.findings,
+        };
+        let entries = entries.iter();
+        let read: Vec<Option<T>> = entries
+            .map(|(key, value)| read(key, node((key, value))))
+            .collect();
+        read.into_iter().collect()
+    }
+
     /// An entry that may be wrapped in the key `properties`, as in IONOS' API.
     pub(super) fn unwrapped(self) -> Option<Node<'a>> {
         match self.value.get("properties") {

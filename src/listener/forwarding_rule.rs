@@ -5,9 +5,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderValue;
+
 use super::{Networks, Rates, Tls};
 use crate::config::file::{self, Bounds};
-use crate::rules::{Action, Origins, Response, Rules, Subprotocols};
+use crate::rules::{Action, NewPath, Origins, Response, Rules, Subprotocols};
 use crate::target_group::{Target, TargetGroup};
 use crate::telemetry::metrics::{
     ActiveTunnel, CloseCounters, CodeCounters, Metrics, RuleMetrics, TunnelMetrics,
@@ -124,6 +126,12 @@ pub struct Route {
     pub handshake_timeout: Duration,
     /// What bounds its tunnels.
     pub limits: Limits,
+    /// What is changed of the headers.
+    pub headers: file::Headers,
+    /// What the target sees as Host, where not what the client sent.
+    pub host: Option<HeaderValue>,
+    /// Which path it sees, where not the client's.
+    pub path: Option<NewPath>,
     tunnels: TunnelMetrics,
 }
 
@@ -134,7 +142,7 @@ impl Route {
         forward: &file::Forward,
         metrics: &Metrics,
     ) -> Self {
-        let tunnel = &forward.tunnel;
+        let (tunnel, changes) = (&forward.tunnel, &forward.changes);
         let targets = group.targets().map(|target| target.address);
         let tunnels = metrics.tunnels(forwarding_rule, &group.name, targets);
         Route {
@@ -153,6 +161,9 @@ impl Route {
                 close: tunnel.close_timeout,
                 keepalive: tunnel.tcp_keepalive,
             },
+            headers: changes.headers.clone(),
+            host: changes.rewrite.host.clone(),
+            path: changes.rewrite.path.as_ref().map(NewPath::from),
             tunnels,
         }
     }

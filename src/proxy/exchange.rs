@@ -5,6 +5,7 @@
 
 mod admission;
 mod attempt;
+mod retry;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -40,8 +41,15 @@ pub struct Exchange {
     wire_before: (u64, u64),
     is_handshake: bool,
     asker: Asker<'static>,
+    has_body: bool,
     tried: Vec<SocketAddr>,
     target: Option<Arc<Target>>,
+    /// The target whose kept connection was dead.
+    again: Option<Arc<Target>>,
+    /// How many kept connections were dead.
+    stale: usize,
+    /// How the connection broke to a target that was tried before.
+    broken: Option<String>,
     /// Why there was no TLS with the target that was tried last.
     tls_failure: Option<String>,
     picked_at: Option<Instant>,
@@ -70,8 +78,12 @@ impl Exchange {
             wire_before,
             is_handshake: false,
             asker: Asker::default(),
+            has_body: false,
             tried: Vec::new(),
             target: None,
+            again: None,
+            stale: 0,
+            broken: None,
             tls_failure: None,
             picked_at: None,
             asked_at: None,
@@ -103,6 +115,7 @@ impl Exchange {
             true => http2::body_length(session),
             false => headers::body_length(&session.req_header().headers),
         };
+        self.has_body = body != Some(0);
         self.connection.wire.expect_body(body);
         let head = session.req_header();
         self.ledger.record.client =
@@ -219,6 +232,11 @@ impl Exchange {
         }
     }
 
+    /// Where the request goes.
+    pub(super) fn route(&self) -> Option<&Route> {
+        self.ledger.route.as_deref()
+    }
+
     /// Notes the head of the target's answer, of which there may be several: 1xx before the last.
     ///
     /// Errors: one that cannot be told to a client of HTTP/2, and more of them than any target would mean.
@@ -314,6 +332,14 @@ impl Exchange {
         let cause = error.root_cause();
         let is_untold = refusal == Some(Refusal::NO_TARGET);
         if let Some(words) = self.tls_failure.as_ref().filter(|_| is_untold) {
+            return words.clone();
+        }
+        let is_broken = refusal == Some(Refusal::TARGET_FAILED) && cause.is::<Refusal>();
+        if let Some(words) = self
+            .broken
+            .as_ref()
+            .filter(|_| is_broken && self.target.is_none())
+        {
             return words.clone();
         }
         if let Some(refusal) = cause.downcast_ref::<Refusal>() {

@@ -3,6 +3,7 @@
 //! A request that cannot go on leaves by a `Refusal`, and `fail_to_proxy` is the only place that answers one.
 
 mod announcement;
+mod changes;
 mod choice;
 mod exchange;
 mod foresight;
@@ -146,13 +147,28 @@ impl ProxyHttp for Proxy {
         Ok(())
     }
 
+    fn error_while_proxy(
+        &self,
+        _: &HttpPeer,
+        session: &mut Session,
+        error: BError,
+        exchange: &mut Exchange,
+        reused: bool,
+    ) -> BError {
+        exchange.connection_broken(session, error, reused)
+    }
+
     async fn upstream_request_filter(
         &self,
         _: &mut Session,
         request: &mut RequestHeader,
         exchange: &mut Exchange,
     ) -> Result<()> {
-        headers::tell_target(exchange, request)
+        headers::tell_target(exchange, request)?;
+        match exchange.route() {
+            Some(route) => changes::of_request(route, request),
+            None => Ok(()),
+        }
     }
 
     async fn upstream_response_filter(
@@ -162,6 +178,9 @@ impl ProxyHttp for Proxy {
         exchange: &mut Exchange,
     ) -> Result<()> {
         headers::forget_connection(answer);
+        if let Some(route) = exchange.route() {
+            changes::of_answer(route, answer)?;
+        }
         Ok(exchange.answered(session, answer)?)
     }
 

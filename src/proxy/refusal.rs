@@ -99,6 +99,9 @@ impl Refusal {
         reason: RefusalReason::ClientTimeout,
         detail: "the request's body did not arrive within clientTimeout",
     };
+    /// What the target would be asked for is longer than it may be.
+    pub const TARGET_TOO_LONG: Refusal =
+        Refusal::bad_request("the path is too long once it is rewritten");
     const BAD_REQUEST: Refusal = Refusal {
         reason: RefusalReason::BadRequest,
         detail: "malformed request",

@@ -7,6 +7,7 @@
 mod action;
 mod comparison;
 mod condition;
+mod new_path;
 mod origins;
 mod request;
 mod subprotocols;
@@ -15,6 +16,7 @@ use std::sync::Arc;
 
 pub use self::action::{Action, Redirect, Response, Static};
 pub use self::condition::Told;
+pub use self::new_path::NewPath;
 pub use self::origins::Origins;
 pub use self::request::Request;
 pub use self::subprotocols::{Offer, Subprotocols};

@@ -119,7 +119,7 @@ impl<'a> Request<'a> {
 }
 
 /// An absolute-form target's authority, and the rest: `http://host:port/path?query`.
-fn split_absolute(target: &[u8]) -> Option<(&[u8], &[u8])> {
+pub(super) fn split_absolute(target: &[u8]) -> Option<(&[u8], &[u8])> {
     let (scheme, rest) = target.split_at(target.iter().position(|&byte| byte == b':')?);
     let rest = rest.strip_prefix(b"://")?;
     if !is_scheme(scheme) {

@@ -47,7 +47,7 @@ pub struct TargetGroup {
     pub connect_timeout: Duration,
     /// How long a target may be silent before and within its answer.
     pub response_timeout: Duration,
-    /// How often a failed connect is tried again.
+    /// How often a request whose connection fails or breaks is tried again.
     pub retries: usize,
     /// Whether load is evened out when a target joins.
     pub rebalance: Option<file::Rebalance>,

@@ -2,11 +2,11 @@
 
 use std::collections::HashSet;
 
-use super::super::file::{Action, Forward, HttpRule, Tunnel};
+use super::super::file::{Action, Condition, Forward, HttpRule, Tunnel};
 use super::super::tree::{Mapping, Node};
 use super::super::unique::Unique;
 use super::super::words::{listed, quoted};
-use super::{condition, defaults, handshake, tunnel};
+use super::{changes, condition, defaults, handshake, tunnel};
 
 pub(super) const KEYS: &[&str] = &[
     "name",
@@ -16,6 +16,8 @@ pub(super) const KEYS: &[&str] = &[
     "tunnel",
     "allowedOrigins",
     "allowedSubprotocols",
+    "headers",
+    "rewrite",
     "location",
     "dropQuery",
     "statusCode",
@@ -45,6 +47,8 @@ impl Type {
                 "tunnel",
                 "allowedOrigins",
                 "allowedSubprotocols",
+                "headers",
+                "rewrite",
             ],
             Type::Redirect => &["location", "dropQuery", "statusCode"],
             Type::Static => &["statusCode", "responseMessage", "contentType"],
@@ -64,7 +68,7 @@ pub(super) fn read(
     let conditions = mapping.or("conditions", Vec::new(), |list| list.each(condition::read));
     let action = mapping
         .required("type", |node| node.choice(TYPES, &[]))
-        .and_then(|kind| action(kind, &mapping, groups, tunnel));
+        .and_then(|kind| action(kind, &mapping, groups, tunnel, conditions.as_deref()));
     Some(HttpRule {
         name: name?,
         conditions: conditions?,
@@ -77,10 +81,11 @@ fn action(
     mapping: &Mapping,
     groups: &HashSet<&str>,
     tunnel: &Tunnel,
+    conditions: Option<&[Condition]>,
 ) -> Option<Action> {
     forbid_keys_of_others(kind, mapping);
     match kind {
-        Type::Forward => forward(mapping, groups, tunnel),
+        Type::Forward => forward(mapping, groups, tunnel, conditions),
         Type::Redirect => redirect(mapping),
         Type::Static => respond(mapping),
     }
@@ -96,7 +101,12 @@ fn forbid_keys_of_others(kind: Type, mapping: &Mapping) {
     }
 }
 
-fn forward(mapping: &Mapping, groups: &HashSet<&str>, outer: &Tunnel) -> Option<Action> {
+fn forward(
+    mapping: &Mapping,
+    groups: &HashSet<&str>,
+    outer: &Tunnel,
+    conditions: Option<&[Condition]>,
+) -> Option<Action> {
     let target_group = mapping.required("targetGroup", |node| {
         let name = node.string()?;
         if !groups.contains(name) {
@@ -107,11 +117,14 @@ fn forward(mapping: &Mapping, groups: &HashSet<&str>, outer: &Tunnel) -> Option<
     let tunnel = tunnel::read(mapping, outer);
     let allowed_origins = handshake::origins(mapping);
     let allowed_subprotocols = handshake::subprotocols(mapping);
+    let changes = changes::read(mapping, conditions);
     Some(Action::Forward(Forward {
         target_group: target_group?,
         tunnel: tunnel?,
         allowed_origins: allowed_origins?,
         allowed_subprotocols: allowed_subprotocols?,
+
+        changes: Box::new(changes?),
     }))
 }
 

@@ -9,6 +9,7 @@ mod addresses;
 mod admin;
 mod balance;
 mod certificate;
+mod changes;
 mod client_certificates;
 mod condition;
 mod defaults;
@@ -205,6 +206,9 @@ mod tests {
             forwarding_rule::PROXY_PROTOCOL_KEYS,
             tunnel::KEYS,
             http_rule::KEYS,
+            changes::HEADERS_KEYS,
+            changes::CHANGES_KEYS,
+            changes::REWRITE_KEYS,
             condition::KEYS,
             target_group::KEYS,
             balance::HASH_KEY_KEYS,

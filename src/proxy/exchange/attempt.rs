@@ -25,12 +25,10 @@ const GRACE: Duration = Duration::from_millis(100);
 impl Exchange {
     /// Picks the target for the next try.
     pub(in crate::proxy) fn pick(&mut self) -> Result<Box<HttpPeer>, Refusal> {
+        let target = self.next_target()?;
         let route = self.ledger.route.as_ref().ok_or(Refusal::NO_TARGET)?;
-        let asker = Asker {
-            tried: &self.tried,
-            ..self.asker
-        };
-        let (target, held) = route.group.pick(&asker)?;
+        // What was sent of the body is sent again.
+        self.body_left = self.rule.bounds.body_bytes.unwrap_or(u64::MAX);
         let mut peer = self.peer_of(&target);
         let answer = route.group.response_timeout;
         // A target that waits for the rest of a body waits for as long as the client may take, and that has a limit too.
@@ -48,11 +46,30 @@ impl Exchange {
         peer.options.write_timeout = Some(answer);
         peer.options.read_timeout = Some(answer.max(body));
         self.connect(&target, route.group.connect_timeout, &mut peer);
-        self.ledger.held = Some(held);
         self.ledger.record.target = Some(target.address);
         self.target = Some(target);
         self.picked_at = Some(Instant::now());
         Ok(Box::new(peer))
+    }
+
+    /// The target for the next try, which carries the request from now on.
+    fn next_target(&mut self) -> Result<Arc<Target>, Refusal> {
+        if let Some(same) = self.again.take() {
+            return Ok(same);
+        }
+        (self.target, self.ledger.held) = (None, None);
+        let route = self.ledger.route.as_ref().ok_or(Refusal::NO_TARGET)?;
+        let asker = Asker {
+            tried: &self.tried,
+            ..self.asker
+        };
+        let picked = route.group.pick(&asker);
+        let (target, held) = picked.map_err(|why| match self.broken {
+            Some(_) => Refusal::TARGET_FAILED,
+            None => why.into(),
+        })?;
+        self.ledger.held = Some(held);
+        Ok(target)
     }
 
     /// Whom Pingora connects to for this request.

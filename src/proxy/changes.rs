@@ -1,0 +1,51 @@
+//! What the operator changes on the way to the target and back. It comes last: whatever a header said before, the operator wins.
+
+use http::StatusCode;
+use http::header::HOST;
+use pingora::Result;
+use pingora::http::{RequestHeader, ResponseHeader};
+
+use super::refusal::Refusal;
+use crate::listener::Route;
+
+/// Changes the headers, the host and the path of a request to a target.
+pub(super) fn of_request(route: &Route, request: &mut RequestHeader) -> Result<()> {
+    let changes = &route.headers.request;
+    for name in &changes.remove {
+        request.remove_header(name);
+    }
+    for (name, value) in &changes.set {
+        request.insert_header(name, value)?;
+    }
+    for (name, value) in &changes.add {
+        request.append_header(name, value)?;
+    }
+    if let Some(host) = &route.host {
+        request.insert_header(HOST, host)?;
+    }
+    let path = route.path.as_ref();
+    if let Some(target) = path.and_then(|path| path.of(request.raw_path())) {
+        let rewritten = request.set_raw_path(&target);
+        rewritten.map_err(|_| Refusal::TARGET_TOO_LONG)?;
+    }
+    Ok(())
+}
+
+/// Changes the headers of a target's answer, but not of what precedes it (1xx).
+pub(super) fn of_answer(route: &Route, answer: &mut ResponseHeader) -> Result<()> {
+    let is_herald = answer.status.is_informational();
+    if is_herald && answer.status != StatusCode::SWITCHING_PROTOCOLS {
+        return Ok(());
+    }
+    let changes = &route.headers.response;
+    for name in &changes.remove {
+        answer.remove_header(name);
+    }
+    for (name, value) in &changes.set {
+        answer.insert_header(name, value)?;
+    }
+    for (name, value) in &changes.add {
+        answer.append_header(name, value)?;
+    }
+    Ok(())
+}
