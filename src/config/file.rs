@@ -21,7 +21,7 @@ use rustls::sign::CertifiedKey;
 
 pub use self::limits::{Bounds, Rate, Rates};
 pub use self::origin::AllowedOrigin;
-use super::ticket_key::TicketKey;
+use super::secret_key::SecretKey;
 
 /// A whole file. Every target group and certificate that a rule names exists, and all names are unique. Durations are from 1 ms to 30
 /// days; an IPv4 address written as IPv6 (`::ffff:10.0.0.1`) is here in its IPv4 form.
@@ -56,6 +56,9 @@ pub struct Server {
     pub pid_file: Option<PathBuf>,
     /// `sessionTicketKeyFile`: the keys of session tickets, with their file. Default: keys of the process's own.
     pub session_ticket_keys: Option<SessionTicketKeys>,
+    /// `stickinessKeyFile`: what is in it, 1 to 8: the first makes sticky cookies, all of them know them. Default: none; the process
+    /// has a key of its own.
+    pub stickiness_keys: Vec<SecretKey>,
     /// `maxConnections`: how many connections of clients may be open at a time. Default: what the limit of open files allows.
     pub max_connections: Option<usize>,
 }
@@ -66,7 +69,7 @@ pub struct SessionTicketKeys {
     /// The file.
     pub path: PathBuf,
     /// 1 to 8: the first seals, all of them open.
-    pub keys: Vec<TicketKey>,
+    pub keys: Vec<SecretKey>,
 }
 
 /// `server.drain`: how a process ends.
@@ -447,6 +450,40 @@ pub struct TargetGroup {
     pub response_timeout: Duration,
     /// `deregistrationDelay`: how long the tunnels of a target that left the file are left alone. Default: 300 s.
     pub deregistration_delay: Duration,
+
+    /// `stickiness`. Default: none.
+    pub stickiness: Option<Stickiness>,
+}
+
+/// `stickiness`: what keeps a client with its target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stickiness {
+    /// `COOKIE`: one of ours, that names the target.
+    Cookie(StickyCookie),
+    /// `APPLICATION_COOKIE`: the hash of the first cookie of this name.
+    ApplicationCookie(String),
+}
+
+/// A cookie of ours.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StickyCookie {
+    /// `name`: a token. Default: culvert.
+    pub name: String,
+    /// `duration`: at least 1 s. Default: as long as the browser runs.
+    pub duration: Option<Duration>,
+    /// `sameSite`. Default: Lax.
+    pub same_site: SameSite,
+}
+
+/// From where a cookie comes along (RFC 6265bis section 5.6.7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SameSite {
+    /// `Lax`: pages of the same site, and links to it.
+    Lax,
+    /// `Strict`: pages of the same site.
+    Strict,
+    /// `None`: all pages; only over TLS.
+    None,
 }
 
 /// How the next target is chosen.

@@ -8,8 +8,16 @@ use crate::target_group::{Asker, TargetGroup};
 pub(super) fn asker(group: &TargetGroup, request: &Request<'_>) -> Asker<'static> {
     Asker {
         hash: group.hash(request.client_ip(), |key| value(request, key)),
+        sticky: told(group, request),
         ..Asker::default()
     }
+}
+
+/// The place of the target that the request's cookie tells.
+fn told(group: &TargetGroup, request: &Request<'_>) -> Option<usize> {
+    let name = group.cookie_name()?;
+    let mut values = request.cookies(name.as_bytes());
+    values.find_map(|value| group.told_by(value))
 }
 
 fn value<'r>(request: &Request<'r>, key: &HashKey) -> Option<&'r [u8]> {

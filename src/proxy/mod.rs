@@ -162,7 +162,7 @@ impl ProxyHttp for Proxy {
         exchange: &mut Exchange,
     ) -> Result<()> {
         headers::forget_connection(answer);
-        Ok(exchange.answered(session, answer)?)
+        exchange.answered(session, answer)
     }
 
     async fn response_filter(

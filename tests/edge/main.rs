@@ -41,6 +41,7 @@ mod service;
 mod sessions;
 mod sizes;
 mod smuggling;
+mod stickiness;
 mod target_http2;
 mod target_tls;
 mod targets;

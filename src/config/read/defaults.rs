@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::thread;
 use std::time::Duration;
 
-use super::super::file::{AdminAddress, ClientCertificateMode, HttpVersion, TlsVersion};
+use super::super::file::{AdminAddress, ClientCertificateMode, HttpVersion, SameSite, TlsVersion};
 
 pub(super) const ADMIN_MODE: u32 = 0o660;
 
@@ -29,6 +29,9 @@ pub(super) const VERIFY_CERTIFICATE: bool = true;
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 pub(super) const RESPONSE_TIMEOUT: Duration = Duration::from_secs(60);
 pub(super) const DEREGISTRATION_DELAY: Duration = Duration::from_secs(300);
+
+pub(super) const STICKY_COOKIE: &str = "culvert";
+pub(super) const SAME_SITE: SameSite = SameSite::Lax;
 
 pub(super) const WEIGHT: u16 = 1;
 pub(super) const HEALTH_CHECK_ENABLED: bool = true;

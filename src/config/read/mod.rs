@@ -17,8 +17,8 @@ mod handshake;
 mod http_rule;
 mod limits;
 mod pem;
+mod secret_keys;
 mod server;
-mod session_ticket_keys;
 mod target_group;
 mod target_tls;
 mod tls;
@@ -73,6 +73,7 @@ pub(super) fn file(top: &Node) -> Option<File> {
     };
     warn_of_unused_certificates(&file, &mapping);
     warn_of_unused_groups(&file, &mapping);
+    balance::warn_of_cookies(&file, &mapping);
     Some(file)
 }
 
@@ -88,7 +89,7 @@ pub(super) fn authorities(node: &Node) -> Option<Authorities> {
 
 /// `server.sessionTicketKeyFile` by itself.
 pub(super) fn session_ticket_keys(node: &Node) -> Option<SessionTicketKeys> {
-    session_ticket_keys::read(node)
+    secret_keys::session_tickets(node)
 }
 
 fn access_log(top: &Mapping) -> Option<AccessLog> {
@@ -222,7 +223,8 @@ mod tests {
             assert!(found.contains(key), "{key}");
         }
         // There are no files for these: they are in examples in comments.
-        for key in certificate::KEYS.iter().chain(client_certificates::KEYS) {
+        let keys = certificate::KEYS.iter().chain(client_certificates::KEYS);
+        for key in keys.chain(balance::STICKINESS_KEYS) {
             assert!(text.contains(&format!("{key}: ")), "{key}");
         }
     }

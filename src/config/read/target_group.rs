@@ -22,6 +22,7 @@ pub(super) const KEYS: &[&str] = &[
     "connectTimeout",
     "responseTimeout",
     "deregistrationDelay",
+    "stickiness",
 ];
 
 pub(super) const TARGET_KEYS: &[&str] = &[
@@ -81,6 +82,9 @@ pub(super) fn read(node: Node, names: &mut Unique<String>) -> Option<TargetGroup
         defaults::DEREGISTRATION_DELAY,
         Node::delay,
     );
+    let stickiness = mapping.or("stickiness", None, |node| {
+        balance::stickiness(node).map(Some)
+    });
     Some(TargetGroup {
         name: name?,
         algorithm: algorithm?,
@@ -91,6 +95,8 @@ pub(super) fn read(node: Node, names: &mut Unique<String>) -> Option<TargetGroup
         connect_timeout: connect_timeout?,
         response_timeout: response_timeout?,
         deregistration_delay: deregistration_delay?,
+
+        stickiness: stickiness?,
     })
 }
 
