@@ -346,8 +346,8 @@ pub enum Action {
 /// What a `FORWARD` rule says.
 #[derive(Debug, Clone)]
 pub struct Forward {
-    /// `targetGroup`: the name of one that exists.
-    pub target_group: String,
+    /// `targetGroup`, or `targetGroups`: at least one, no two of the same name.
+    pub target_groups: Vec<WeightedGroup>,
     /// `tunnel`; what it does not say is as in the forwarding rule.
     pub tunnel: Tunnel,
     /// `allowedOrigins`: whose pages may open tunnels, at least one. Default: anybody's.
@@ -356,11 +356,35 @@ pub struct Forward {
     pub allowed_subprotocols: Option<Vec<String>>,
 }
 
+/// An entry of `targetGroups` of a `FORWARD` rule.
+#[derive(Debug, Clone)]
+pub struct WeightedGroup {
+    /// `name`: of one that exists.
+    pub name: String,
+    /// `weight`: 0 to 1000. Default: 1.
+    pub weight: u16,
+}
+
+impl WeightedGroup {
+    /// The only one.
+    pub fn whole(name: &str) -> Self {
+        WeightedGroup {
+            name: name.to_owned(),
+            weight: 1,
+        }
+    }
+}
+
 impl Forward {
+    /// Whether requests may go to this target group.
+    pub fn leads_to(&self, name: &str) -> bool {
+        self.target_groups.iter().any(|group| group.name == name)
+    }
+
     /// To this target group; the rest is as without a word.
     pub fn to(target_group: &str) -> Self {
         Forward {
-            target_group: target_group.to_owned(),
+            target_groups: vec![WeightedGroup::whole(target_group)],
             tunnel: Tunnel::default(),
             allowed_origins: None,
             allowed_subprotocols: None,

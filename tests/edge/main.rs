@@ -42,6 +42,7 @@ mod sessions;
 mod sizes;
 mod smuggling;
 mod stickiness;
+mod target_groups;
 mod target_http2;
 mod target_tls;
 mod targets;

@@ -164,7 +164,7 @@ pub(super) fn warn_of_cookies(file: &File, top: &Mapping) {
 
 fn leads_to(rule: &ForwardingRule, group: &TargetGroup) -> bool {
     rule.http_rules.iter().any(|rule| match &rule.action {
-        Action::Forward(forward) => forward.target_group == group.name,
+        Action::Forward(forward) => forward.leads_to(&group.name),
         Action::Redirect { .. } | Action::Static { .. } => false,
     })
 }

@@ -20,6 +20,7 @@ mod pem;
 mod secret_keys;
 mod server;
 mod target_group;
+mod target_groups;
 mod target_tls;
 mod tls;
 mod tunnel;
@@ -165,9 +166,10 @@ fn warn_of_unused_groups(file: &File, top: &Mapping) {
         .flat_map(|rule| &rule.http_rules);
     let named: HashSet<&str> = rules
         .filter_map(|rule| match &rule.action {
-            Action::Forward(forward) => Some(forward.target_group.as_str()),
+            Action::Forward(forward) => Some(&forward.target_groups),
             Action::Redirect { .. } | Action::Static { .. } => None,
         })
+        .flat_map(|groups| groups.iter().map(|group| group.name.as_str()))
         .collect();
     let Some(nodes) = top.get("targetGroups").and_then(|list| list.entries()) else {
         return;
@@ -213,6 +215,7 @@ mod tests {
             forwarding_rule::PROXY_PROTOCOL_KEYS,
             tunnel::KEYS,
             http_rule::KEYS,
+            target_groups::KEYS,
             condition::KEYS,
             target_group::KEYS,
             balance::HASH_KEY_KEYS,
