@@ -41,6 +41,7 @@ mod service;
 mod sessions;
 mod sizes;
 mod smuggling;
+mod socket_io;
 mod stickiness;
 mod target_groups;
 mod target_http2;
