@@ -3,6 +3,7 @@
 
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 VENV := $(TARGET_DIR)/venv
+NODE := $(TARGET_DIR)/node
 BINARY ?= $(TARGET_DIR)/release/culvert
 PREFIX ?= /usr/local
 BINDIR = $(PREFIX)/bin
@@ -18,6 +19,7 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 need = command -v $(1) >/dev/null || { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq $(2); }
 
 export CULVERT_TEST_PYTHON := $(VENV)/bin/python
+export CULVERT_TEST_NODE := $(NODE)
 
 .PHONY: build demo test lint unit edge bench bench-log bench-rules bench-scrape install uninstall tools clean
 
@@ -55,7 +57,7 @@ unit: tools
 	cargo test --locked --lib --bins --test allocations
 
 edge: export PATH := $(PATH):/usr/sbin
-edge: tools $(VENV)/ready
+edge: tools $(VENV)/ready $(NODE)/ready
 	@$(call need,systemd-analyze,systemd)
 	@$(call need,logrotate,logrotate)
 	@$(call need,haproxy,haproxy)
@@ -93,6 +95,15 @@ $(VENV)/ready: tests/edge/python/requirements.txt
 	@python3 -c 'import ensurepip, venv' 2>/dev/null || { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq python3-venv; }
 	python3 -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	touch $@
+
+# Socket.IO's server and client, which the tests talk to.
+$(NODE)/ready: tests/edge/node/package.json tests/edge/node/package-lock.json
+	@$(call need,node,nodejs)
+	@$(call need,npm,npm)
+	mkdir -p $(NODE)
+	cp $^ $(NODE)
+	npm ci --prefix $(NODE) --ignore-scripts --no-audit --no-fund --loglevel=error
 	touch $@
 
 clean:

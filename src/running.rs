@@ -16,6 +16,7 @@ use std::time::{Duration, Instant, SystemTime};
 use crate::admin::Admin;
 use crate::config::file::{self, File};
 use crate::config::problem::{Problem, Problems};
+use crate::config::secret_key::SecretKey;
 use crate::config::{self, Loaded};
 use crate::drain::{Drain, Eviction, Evictions, Gauges, TargetId};
 use crate::limits;
@@ -67,6 +68,15 @@ pub struct Snapshot {
     pub groups: Vec<Arc<TargetGroup>>,
 }
 
+/// The secrets of a process, which go to the one that succeeds it.
+#[derive(Default)]
+pub struct Secrets {
+    /// What seals session tickets.
+    pub tickets: Tickets,
+    /// The key of sticky cookies; `None` for a new one.
+    pub stickiness: Option<SecretKey>,
+}
+
 /// How a reload ended.
 #[derive(Debug, Clone)]
 pub struct Reload {
@@ -83,7 +93,7 @@ impl Running {
         path: Option<&Path>,
         file: File,
         sockets: &mut Sockets,
-        tickets: Tickets,
+        secrets: Secrets,
     ) -> Result<Self, Vec<Problem>> {
         let new = NewSockets::listen(&file, None, sockets);
         let output = output(&file);
@@ -102,7 +112,9 @@ impl Running {
         let listeners = Listeners::new(Arc::clone(&drain), log.clone(), threads)
             .map_err(|error| one(problem("server.threads", error)))?;
         let (address, socket) = new.admin.ok_or_else(Vec::new)?;
-        let fleet = Arc::new(Fleet::new(Arc::clone(&metrics)));
+        let key = secrets.stickiness.or_else(SecretKey::random);
+        let key = key.ok_or_else(|| one(problem("", "the system gives no random numbers")))?;
+        let fleet = Arc::new(Fleet::new(Arc::clone(&metrics), key));
         let running = Running {
             generations: Generations::new(Arc::clone(&metrics), Arc::clone(&fleet)),
             fleet,
@@ -112,7 +124,7 @@ impl Running {
             drain,
             log,
             metrics,
-            tickets,
+            tickets: secrets.tickets,
             path: path.map(Path::to_owned),
             file: Mutex::new(Arc::new(file)),
             faults: Mutex::default(),
@@ -275,7 +287,7 @@ impl Running {
     ) -> Result<(), Vec<Problem>> {
         // What may fail comes first: after it everything changes.
         let tls = self.all_tls(file)?;
-        let groups = self.fleet.build(groups);
+        let groups = self.fleet.build(groups, &file.server.stickiness_keys);
         let groups = groups.map_err(|(place, why)| {
             let message = format!("cannot be used: {why}");
             vec![problem(&format!("targetGroups[{place}]"), message)]

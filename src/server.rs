@@ -13,9 +13,9 @@ use pingora::services::background::{BackgroundService, background_service};
 use crate::config::file::{self, File};
 use crate::config::problem::Problems;
 use crate::drain;
-use crate::listener::{Serve, Sockets, Tickets};
+use crate::listener::{Serve, Sockets};
 use crate::proxy::Proxy;
-use crate::running::Running;
+use crate::running::{Running, Secrets};
 use crate::signals::{self, Signals};
 use crate::steward::Steward;
 use crate::upgrade::{Inherited, InheritedDoor, Predecessor};
@@ -68,11 +68,11 @@ fn build(
     file: File,
     inherited: Option<Inherited>,
 ) -> Result<(Arc<Running>, Option<InheritedDoor>), String> {
-    let (mut sockets, tickets, door) = match inherited {
-        Some(inherited) => (inherited.sockets, inherited.tickets, inherited.door),
-        None => (Sockets::default(), Tickets::default(), None),
+    let (mut sockets, secrets, door) = match inherited {
+        Some(inherited) => (inherited.sockets, inherited.secrets, inherited.door),
+        None => (Sockets::default(), Secrets::default(), None),
     };
-    let running = Running::build(path, file, &mut sockets, tickets).map_err(|problems| {
+    let running = Running::build(path, file, &mut sockets, secrets).map_err(|problems| {
         let file = name.to_owned();
         Problems { file, problems }.to_string()
     })?;

@@ -15,7 +15,7 @@ use utoipa::ToSchema;
 use super::View;
 use super::denial::{Denial, Error};
 use super::status::word;
-use crate::listener::{ForwardingRule, Route};
+use crate::listener::{ForwardingRule, Routes};
 use crate::proxy::Foresight;
 use crate::rules::{self, Action, Response, Told};
 use crate::telemetry::Client;
@@ -222,7 +222,7 @@ impl OneOrMore {
 impl Explanation {
     fn of(rule: &ForwardingRule, foresight: &Foresight<'_>) -> Self {
         let request = &foresight.request;
-        let http_rule = |rule: &rules::Rule<Arc<Route>>| HttpRule {
+        let http_rule = |rule: &rules::Rule<Routes>| HttpRule {
             name: rule.name.to_string(),
             kind: word(&rule.action),
             conditions: rule
@@ -265,17 +265,17 @@ impl Condition {
 }
 
 impl Outcome {
-    fn of(action: &Action<Arc<Route>>, foresight: &Foresight<'_>) -> Self {
-        let (status_code, group) = match action {
-            Action::Forward(route) => (None, Some(&route.group.name)),
-            Action::Respond(Response::Redirect(redirect)) => (Some(redirect.status), None),
-            Action::Respond(Response::Static(answer)) => (Some(answer.status), None),
+    fn of(action: &Action<Routes>, foresight: &Foresight<'_>) -> Self {
+        let status_code = match action {
+            Action::Forward(_) => None,
+            Action::Respond(Response::Redirect(redirect)) => Some(redirect.status),
+            Action::Respond(Response::Static(answer)) => Some(answer.status),
         };
         Outcome {
             kind: word(action),
             status_code: status_code.map(|status| status.as_u16()),
             location: foresight.location.clone(),
-            target_group: group.map(ToString::to_string),
+            target_group: foresight.target_group.as_ref().map(ToString::to_string),
             target: foresight.target.map(|target| target.to_string()),
             websocket: foresight.is_handshake,
         }

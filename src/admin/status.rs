@@ -13,7 +13,7 @@ use super::View;
 use super::target::Target;
 use crate::config::file;
 use crate::drain::Drain;
-use crate::listener::{ForwardingRule, Route};
+use crate::listener::{ForwardingRule, Routes};
 use crate::rules::{Action, Response};
 use crate::running::{Reload, Running, Snapshot};
 
@@ -106,11 +106,20 @@ struct HttpRule {
     /// `FORWARD`, `REDIRECT` or `STATIC`.
     #[serde(rename = "type")]
     kind: &'static str,
-    /// Of a `FORWARD` rule.
+    /// Of a `FORWARD` rule with one.
     #[serde(skip_serializing_if = "Option::is_none")]
     target_group: Option<String>,
+    /// Of a `FORWARD` rule with several.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    target_groups: Vec<WeightedGroup>,
     /// Exchanges that are over, since the process began.
     hits: u64,
+}
+
+#[derive(Serialize, ToSchema)]
+struct WeightedGroup {
+    name: String,
+    weight: u16,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -188,12 +197,16 @@ impl Listener {
 
 impl Rule {
     fn of(rule: &Arc<ForwardingRule>) -> Self {
-        let http_rule = |http_rule: &crate::rules::Rule<Arc<Route>>| HttpRule {
+        let http_rule = |http_rule: &crate::rules::Rule<Routes>| HttpRule {
             name: http_rule.name.to_string(),
             kind: word(&http_rule.action),
             target_group: match &http_rule.action {
-                Action::Forward(route) => Some(route.group.name.to_string()),
+                Action::Forward(routes) => routes.only().map(|route| route.group.name.to_string()),
                 Action::Respond(_) => None,
+            },
+            target_groups: match &http_rule.action {
+                Action::Forward(routes) if routes.only().is_none() => WeightedGroup::all(routes),
+                Action::Forward(_) | Action::Respond(_) => Vec::new(),
             },
             hits: rule
                 .http_rule(http_rule.index)
@@ -205,6 +218,16 @@ impl Rule {
             http_rules: rule.rules.iter().map(http_rule).collect(),
             unmatched: rule.metrics.unmatched(),
         }
+    }
+}
+
+impl WeightedGroup {
+    fn all(routes: &Routes) -> Vec<Self> {
+        let group = |(route, weight): (&Arc<crate::listener::Route>, u16)| WeightedGroup {
+            name: route.group.name.to_string(),
+            weight,
+        };
+        routes.iter().map(group).collect()
     }
 }
 

@@ -73,15 +73,30 @@ fn rules(status: &Value) -> String {
     ]);
     for rule in list(status, "/forwardingRules") {
         for http_rule in list(rule, "/httpRules") {
-            let cells = ["/name", "/type", "/targetGroup", "/hits"];
-            let cells = cells.map(|pointer| text(http_rule, pointer));
-            table.row([text(rule, "/name")].into_iter().chain(cells));
+            let cells = ["/name", "/type", "/hits"].map(|pointer| text(http_rule, pointer));
+            let [name, kind, hits] = cells;
+            table.row([
+                text(rule, "/name"),
+                name,
+                kind,
+                target_groups(http_rule),
+                hits,
+            ]);
         }
         let none = ["(no match)", "", ""].map(str::to_owned);
         let name = [text(rule, "/name")].into_iter();
         table.row(name.chain(none).chain([text(rule, "/unmatched")]));
     }
     table.text()
+}
+
+/// Its target group, or several with their weights.
+fn target_groups(http_rule: &Value) -> String {
+    let several = list(http_rule, "/targetGroups").iter();
+    let several: Vec<String> = several
+        .map(|group| format!("{} {}", text(group, "/name"), text(group, "/weight")))
+        .collect();
+    text(http_rule, "/targetGroup") + &several.join(", ")
 }
 
 fn targets(status: &Value) -> String {

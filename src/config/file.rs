@@ -23,7 +23,7 @@ use rustls::sign::CertifiedKey;
 pub use self::changes::{Changes, HeaderChanges, Headers, NewPath, Rewrite};
 pub use self::limits::{Bounds, Rate, Rates};
 pub use self::origin::AllowedOrigin;
-use super::ticket_key::TicketKey;
+use super::secret_key::SecretKey;
 
 /// A whole file. Every target group and certificate that a rule names exists, and all names are unique. Durations are from 1 ms to 30
 /// days; an IPv4 address written as IPv6 (`::ffff:10.0.0.1`) is here in its IPv4 form.
@@ -58,6 +58,9 @@ pub struct Server {
     pub pid_file: Option<PathBuf>,
     /// `sessionTicketKeyFile`: the keys of session tickets, with their file. Default: keys of the process's own.
     pub session_ticket_keys: Option<SessionTicketKeys>,
+    /// `stickinessKeyFile`: what is in it, 1 to 8: the first makes sticky cookies, all of them know them. Default: none; the process
+    /// has a key of its own.
+    pub stickiness_keys: Vec<SecretKey>,
     /// `maxConnections`: how many connections of clients may be open at a time. Default: what the limit of open files allows.
     pub max_connections: Option<usize>,
 }
@@ -68,7 +71,7 @@ pub struct SessionTicketKeys {
     /// The file.
     pub path: PathBuf,
     /// 1 to 8: the first seals, all of them open.
-    pub keys: Vec<TicketKey>,
+    pub keys: Vec<SecretKey>,
 }
 
 /// `server.drain`: how a process ends.
@@ -362,8 +365,8 @@ pub enum Action {
 /// What a `FORWARD` rule says.
 #[derive(Debug, Clone)]
 pub struct Forward {
-    /// `targetGroup`: the name of one that exists.
-    pub target_group: String,
+    /// `targetGroup`, or `targetGroups`: at least one, no two of the same name.
+    pub target_groups: Vec<WeightedGroup>,
     /// `tunnel`; what it does not say is as in the forwarding rule.
     pub tunnel: Tunnel,
     /// `allowedOrigins`: whose pages may open tunnels, at least one. Default: anybody's.
@@ -375,11 +378,35 @@ pub struct Forward {
     pub changes: Box<Changes>,
 }
 
+/// An entry of `targetGroups` of a `FORWARD` rule.
+#[derive(Debug, Clone)]
+pub struct WeightedGroup {
+    /// `name`: of one that exists.
+    pub name: String,
+    /// `weight`: 0 to 1000. Default: 1.
+    pub weight: u16,
+}
+
+impl WeightedGroup {
+    /// The only one.
+    pub fn whole(name: &str) -> Self {
+        WeightedGroup {
+            name: name.to_owned(),
+            weight: 1,
+        }
+    }
+}
+
 impl Forward {
+    /// Whether requests may go to this target group.
+    pub fn leads_to(&self, name: &str) -> bool {
+        self.target_groups.iter().any(|group| group.name == name)
+    }
+
     /// To this target group; the rest is as without a word.
     pub fn to(target_group: &str) -> Self {
         Forward {
-            target_group: target_group.to_owned(),
+            target_groups: vec![WeightedGroup::whole(target_group)],
             tunnel: Tunnel::default(),
             allowed_origins: None,
             allowed_subprotocols: None,
@@ -474,6 +501,9 @@ pub struct TargetGroup {
 
     /// `rebalance`: whether load is evened out when a target joins. Default: no.
     pub rebalance: Option<Rebalance>,
+
+    /// `stickiness`. Default: none.
+    pub stickiness: Option<Stickiness>,
 }
 
 /// `rebalance`: how tunnels are ended so that load evens out.
@@ -483,6 +513,37 @@ pub struct Rebalance {
     pub rate: u16,
     /// `minAge`: younger tunnels are left alone. Default: 60 s.
     pub min_age: Duration,
+}
+
+/// `stickiness`: what keeps a client with its target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stickiness {
+    /// `COOKIE`: one of ours, that names the target.
+    Cookie(StickyCookie),
+    /// `APPLICATION_COOKIE`: the hash of the first cookie of this name.
+    ApplicationCookie(String),
+}
+
+/// A cookie of ours.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StickyCookie {
+    /// `name`: a token. Default: culvert.
+    pub name: String,
+    /// `duration`: at least 1 s. Default: as long as the browser runs.
+    pub duration: Option<Duration>,
+    /// `sameSite`. Default: Lax.
+    pub same_site: SameSite,
+}
+
+/// From where a cookie comes along (RFC 6265bis section 5.6.7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SameSite {
+    /// `Lax`: pages of the same site, and links to it.
+    Lax,
+    /// `Strict`: pages of the same site.
+    Strict,
+    /// `None`: all pages; only over TLS.
+    None,
 }
 
 /// How the next target is chosen.

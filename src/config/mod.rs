@@ -16,7 +16,7 @@ pub mod problem;
 mod read;
 pub mod renewal;
 mod scalar;
-pub mod ticket_key;
+pub mod secret_key;
 mod tree;
 mod unique;
 mod units;

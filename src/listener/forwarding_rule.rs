@@ -5,16 +5,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::HeaderValue;
-
-use super::{Networks, Rates, Tls};
+use super::{Networks, Rates, Routes, Tls};
 use crate::config::file::{self, Bounds};
-use crate::rules::{Action, NewPath, Origins, Response, Rules, Subprotocols};
-use crate::target_group::{Target, TargetGroup};
-use crate::telemetry::metrics::{
-    ActiveTunnel, CloseCounters, CodeCounters, Metrics, RuleMetrics, TunnelMetrics,
-};
-use crate::tunnel::Limits;
+use crate::rules::{Action, Response, Rules};
+use crate::target_group::TargetGroup;
+use crate::telemetry::metrics::{CodeCounters, Metrics, RuleMetrics};
 
 /// The target groups of a configuration, by name: for the build only.
 pub type TargetGroups = HashMap<String, Arc<TargetGroup>>;
@@ -48,7 +43,7 @@ pub struct ForwardingRule {
     /// After which silence the system probes its clients, where the route of a tunnel says nothing else.
     pub keepalive: Duration,
     /// Its HTTP rules.
-    pub rules: Rules<Arc<Route>>,
+    pub rules: Rules<Routes>,
     /// What it counts.
     pub metrics: Arc<RuleMetrics>,
     http_rules: Vec<Arc<CodeCounters>>,
@@ -62,12 +57,9 @@ impl ForwardingRule {
         tls: Option<Tls>,
         metrics: &Metrics,
     ) -> Result<Self, String> {
-        let route = |forward: &file::Forward| {
-            let group = groups.get(&forward.target_group)?;
-            Some(Arc::new(Route::build(&rule.name, group, forward, metrics)))
-        };
-        let rules = Rules::build(&rule.http_rules, route)?;
-        let counters = |http_rule: &crate::rules::Rule<Arc<Route>>| {
+        let routes = |forward: &file::Forward| Routes::build(&rule.name, forward, groups, metrics);
+        let rules = Rules::build(&rule.http_rules, routes)?;
+        let counters = |http_rule: &crate::rules::Rule<Routes>| {
             let counters = metrics.http_rule(&rule.name, &http_rule.name);
             if let Some(status) = known_status(&http_rule.action) {
                 counters.expect(status);
@@ -111,70 +103,5 @@ fn known_status<G>(action: &Action<G>) -> Option<u16> {
         Action::Forward(_) => None,
         Action::Respond(Response::Redirect(redirect)) => Some(redirect.status.as_u16()),
         Action::Respond(Response::Static(answer)) => Some(answer.status.as_u16()),
-    }
-}
-
-/// Where a `FORWARD` rule leads to.
-pub struct Route {
-    /// The target group.
-    pub group: Arc<TargetGroup>,
-    /// Whose pages may open tunnels, where not anybody's may.
-    pub origins: Option<Origins>,
-    /// What a handshake may ask for, where not anything.
-    pub subprotocols: Option<Subprotocols>,
-    /// How long a handshake may take.
-    pub handshake_timeout: Duration,
-    /// What bounds its tunnels.
-    pub limits: Limits,
-    /// What is changed of the headers.
-    pub headers: file::Headers,
-    /// What the target sees as Host, where not what the client sent.
-    pub host: Option<HeaderValue>,
-    /// Which path it sees, where not the client's.
-    pub path: Option<NewPath>,
-    tunnels: TunnelMetrics,
-}
-
-impl Route {
-    fn build(
-        forwarding_rule: &str,
-        group: &Arc<TargetGroup>,
-        forward: &file::Forward,
-        metrics: &Metrics,
-    ) -> Self {
-        let (tunnel, changes) = (&forward.tunnel, &forward.changes);
-        let targets = group.targets().map(|target| target.address);
-        let tunnels = metrics.tunnels(forwarding_rule, &group.name, targets);
-        Route {
-            group: Arc::clone(group),
-            origins: forward.allowed_origins.as_deref().map(Origins::new),
-            subprotocols: forward
-                .allowed_subprotocols
-                .as_deref()
-                .map(Subprotocols::new),
-            handshake_timeout: tunnel.handshake_timeout.min(group.response_timeout),
-            limits: Limits {
-                idle: tunnel.idle_timeout,
-                lifetime: tunnel.max_lifetime,
-                lifetime_jitter: tunnel.lifetime_jitter,
-                half_close: tunnel.half_close_timeout,
-                close: tunnel.close_timeout,
-                keepalive: tunnel.tcp_keepalive,
-            },
-            headers: changes.headers.clone(),
-            host: changes.rewrite.host.clone(),
-            path: changes.rewrite.path.as_ref().map(NewPath::from),
-            tunnels,
-        }
-    }
-
-    /// Counts a tunnel to this target as open until the guard is dropped.
-    pub fn open_tunnel(&self, target: &Target) -> Option<ActiveTunnel> {
-        self.tunnels.open(target.place)
-    }
-
-    /// Where the ends of these tunnels are counted.
-    pub fn closes(&self) -> Arc<CloseCounters> {
-        Arc::clone(&self.tunnels.closes)
     }
 }

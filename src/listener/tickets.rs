@@ -18,7 +18,7 @@ use rustls::server::ProducesTickets;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::config::ticket_key::{self, TicketKey};
+use crate::config::secret_key::{self, SecretKey};
 
 /// How long a key of our own seals, and how long a client may keep a ticket.
 const TURN: Duration = Duration::from_secs(6 * 60 * 60);
@@ -35,7 +35,7 @@ const NONCE: [u8; 12] = [0; 12];
 /// A key of our own on its way to the process that succeeds this one.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct OwnKey {
-    key: TicketKey,
+    key: SecretKey,
     made: SystemTime,
 }
 
@@ -58,7 +58,7 @@ impl Tickets {
     }
 
     /// From now on the first of these seals, and all of them open; without any, keys of our own seal. Those open anyway.
-    pub fn take(&self, of_file: &[TicketKey]) {
+    pub fn take(&self, of_file: &[SecretKey]) {
         let of_file: Vec<_> = of_file
             .iter()
             .map(|key| Arc::new(Key::new(key.clone(), SystemTime::UNIX_EPOCH)))
@@ -122,12 +122,12 @@ impl Keys {
 struct Key {
     /// Tells nothing of the secret, and is the same wherever that is.
     name: [u8; NAME],
-    secret: TicketKey,
+    secret: SecretKey,
     made: SystemTime,
 }
 
 impl Key {
-    fn new(secret: TicketKey, made: SystemTime) -> Self {
+    fn new(secret: SecretKey, made: SystemTime) -> Self {
         let key = hmac::Key::new(hmac::HMAC_SHA256, secret.bytes());
         let tag = hmac::sign(&key, b"culvert: the name of a session ticket key");
         let mut name = [0; NAME];
@@ -136,9 +136,9 @@ impl Key {
     }
 
     fn random(random: &SystemRandom, now: SystemTime) -> Option<Self> {
-        let mut bytes = Zeroizing::new([0; ticket_key::LENGTH]);
+        let mut bytes = Zeroizing::new([0; secret_key::LENGTH]);
         random.fill(bytes.as_mut_slice()).ok()?;
-        Some(Key::new(TicketKey::new(bytes), now))
+        Some(Key::new(SecretKey::new(bytes), now))
     }
 
     /// A clock that was set back makes it young.
@@ -243,8 +243,8 @@ mod tests {
         }
     }
 
-    fn key(byte: u8) -> TicketKey {
-        TicketKey::new(Zeroizing::new([byte; ticket_key::LENGTH]))
+    fn key(byte: u8) -> SecretKey {
+        SecretKey::new(Zeroizing::new([byte; secret_key::LENGTH]))
     }
 
     fn with_keys(keys: &[u8]) -> RuleTickets {
@@ -282,7 +282,7 @@ mod tests {
         assert_eq!(one[..NAME], two[..NAME]);
         let shows = one.windows(7).any(|part| part == b"session");
         assert!(!shows);
-        assert_eq!(format!("{rule:?} {:?}", key(7)), "RuleTickets TicketKey");
+        assert_eq!(format!("{rule:?} {:?}", key(7)), "RuleTickets SecretKey");
     }
 
     #[test]

@@ -1,15 +1,37 @@
-//! What of a request decides which target it goes to.
+//! What of a request decides where it goes: to which of a rule's target groups, and to which target there.
+
+use std::sync::Arc;
 
 use crate::config::file::HashKey;
+use crate::listener::{Route, Routes};
 use crate::rules::Request;
 use crate::target_group::{Asker, TargetGroup};
+use crate::tunnel::chance;
+
+/// The way of a request: to the group that its cookie leads to, otherwise by chance. `None` where every weight is 0.
+pub(super) fn route<'a>(routes: &'a Routes, request: &Request<'_>) -> Option<&'a Arc<Route>> {
+    if let Some(only) = routes.only() {
+        return Some(only);
+    }
+    let mut all = routes.iter().map(|(route, _)| route);
+    let told = all.find(|route| told(&route.group, request).is_some());
+    told.or_else(|| routes.by_chance(chance()))
+}
 
 /// Who asks this group for a target with this request.
 pub(super) fn asker(group: &TargetGroup, request: &Request<'_>) -> Asker<'static> {
     Asker {
         hash: group.hash(request.client_ip(), |key| value(request, key)),
+        sticky: told(group, request),
         ..Asker::default()
     }
+}
+
+/// The place of the target that the request's cookie tells.
+fn told(group: &TargetGroup, request: &Request<'_>) -> Option<usize> {
+    let name = group.cookie_name()?;
+    let mut values = request.cookies(name.as_bytes());
+    values.find_map(|value| group.told_by(value))
 }
 
 fn value<'r>(request: &Request<'r>, key: &HashKey) -> Option<&'r [u8]> {

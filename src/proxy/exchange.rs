@@ -11,7 +11,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::header::{CONTENT_LENGTH, REFERER, USER_AGENT};
+use http::header::{CONTENT_LENGTH, REFERER, SET_COOKIE, USER_AGENT};
 use http::{Method, Version};
 use pingora::Error;
 use pingora::http::ResponseHeader;
@@ -243,8 +243,8 @@ impl Exchange {
     pub(super) fn answered(
         &mut self,
         session: &mut Session,
-        answer: &ResponseHeader,
-    ) -> Result<(), Refusal> {
+        answer: &mut ResponseHeader,
+    ) -> pingora::Result<()> {
         if self.is_handshake_in_http2(session) {
             http2::check_answer(session.req_header(), answer)?;
         }
@@ -259,8 +259,9 @@ impl Exchange {
         if answer.status.is_informational() && !is_upgrade {
             self.heralds += 1;
             let is_sound = status != 101 && self.heralds <= MOST_HERALDS;
-            return is_sound.then_some(()).ok_or(Refusal::TARGET_FAILED);
+            return Ok(is_sound.then_some(()).ok_or(Refusal::TARGET_FAILED)?);
         }
+        self.keep_client(answer)?;
         self.ledger.record.status = Some(status);
         self.ledger.record.bytes.response_header = headers::wire_size(answer);
         if is_upgrade {
@@ -269,6 +270,20 @@ impl Exchange {
             session.set_keepalive(None);
         }
         Ok(())
+    }
+
+    /// Tells a client which target it is to come back to, where it does not say so itself.
+    fn keep_client(&self, answer: &mut ResponseHeader) -> pingora::Result<()> {
+        let target = self.target.as_ref().zip(self.ledger.route.as_ref());
+        let Some((target, route)) =
+            target.filter(|(target, _)| self.asker.sticky != Some(target.place))
+        else {
+            return Ok(());
+        };
+        let cookie = route.group.cookie(target, self.connection.is_tls());
+        cookie.map_or(Ok(()), |cookie| {
+            answer.append_header(SET_COOKIE, cookie).map(drop)
+        })
     }
 
     /// The record and what belongs to it go with the tunnel, which begins when the 101 has gone out.

@@ -7,7 +7,7 @@ use http::request::Parts;
 
 use super::refusal::Refusal;
 use super::{choice, forwarded, handshake};
-use crate::listener::{ForwardingRule, Route};
+use crate::listener::{ForwardingRule, Routes};
 use crate::rules::{Action, Request, Response, Rule};
 use crate::telemetry::Client;
 
@@ -16,11 +16,13 @@ pub struct Foresight<'a> {
     /// The request, as conditions see it.
     pub request: Request<'a>,
     /// The HTTP rule that decides.
-    pub rule: Option<&'a Rule<Arc<Route>>>,
+    pub rule: Option<&'a Rule<Routes>>,
     /// Where the client is sent to.
     pub location: Option<String>,
     /// Whether it is a WebSocket handshake that is forwarded.
     pub is_handshake: bool,
+    /// Which target group it would go to.
+    pub target_group: Option<Arc<str>>,
     /// Which target it would go to.
     pub target: Option<SocketAddr>,
     /// The answer, where it would be refused.
@@ -43,6 +45,7 @@ impl<'a> Foresight<'a> {
             request,
             location: None,
             is_handshake: false,
+            target_group: None,
             target: None,
             refusal: None,
         };
@@ -57,7 +60,9 @@ impl<'a> Foresight<'a> {
             Action::Respond(Response::Redirect(redirect)) => {
                 self.location = Some(redirect.location(&self.request));
             }
-            Action::Forward(route) => {
+            Action::Forward(routes) => {
+                let route = choice::route(routes, &self.request).ok_or(Refusal::NO_TARGET)?;
+                self.target_group = Some(Arc::clone(&route.group.name));
                 self.is_handshake = handshake::is_handshake(head)?;
                 let asker = choice::asker(&route.group, &self.request);
                 let target = route.group.foresee(&asker)?;

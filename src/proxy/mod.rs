@@ -83,8 +83,9 @@ impl ProxyHttp for Proxy {
                 sent.map_err(|error| error.into_down())?;
                 Ok(true)
             }
-            Action::Forward(route) => {
+            Action::Forward(routes) => {
                 let is_handshake = handshake::is_handshake(head)?;
+                let route = choice::route(routes, &request).ok_or(Refusal::NO_TARGET)?;
                 let asker = choice::asker(&route.group, &request);
                 if !is_handshake {
                     session
@@ -181,7 +182,7 @@ impl ProxyHttp for Proxy {
         if let Some(route) = exchange.route() {
             changes::of_answer(route, answer)?;
         }
-        Ok(exchange.answered(session, answer)?)
+        exchange.answered(session, answer)
     }
 
     async fn response_filter(

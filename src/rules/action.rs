@@ -12,7 +12,7 @@ use crate::config::file;
 /// What is done with a request that meets a rule.
 #[derive(Debug)]
 pub enum Action<G> {
-    /// `FORWARD`: to a target of this group.
+    /// `FORWARD`: to a target of this group, or of one of several.
     Forward(G),
     /// `REDIRECT` and `STATIC`: answered here.
     Respond(Response),
@@ -60,7 +60,7 @@ impl<G> Action<G> {
         match action {
             file::Action::Forward(forward) => group(forward)
                 .map(Self::Forward)
-                .ok_or_else(|| forward.target_group.clone()),
+                .ok_or_else(|| names(forward)),
             file::Action::Redirect {
                 location,
                 status_code,
@@ -75,6 +75,12 @@ impl<G> Action<G> {
                 .map(|answer| Self::Respond(Response::Static(answer))),
         }
     }
+}
+
+fn names(forward: &file::Forward) -> String {
+    let groups = forward.target_groups.iter();
+    let names: Vec<&str> = groups.map(|group| group.name.as_str()).collect();
+    names.join(", ")
 }
 
 impl Redirect {

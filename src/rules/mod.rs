@@ -194,7 +194,7 @@ mod tests {
 
     fn build(rules: &[HttpRule]) -> Rules<&'static str> {
         Rules::build(rules, |forward| {
-            (forward.target_group == "chat").then_some("the chat group")
+            forward.leads_to("chat").then_some("the chat group")
         })
         .unwrap()
     }

@@ -11,6 +11,8 @@ use crate::config::file::{Algorithm, HashKey};
 pub struct Asker<'a> {
     /// The hash of the client's address or of what the group goes by; `None` where it goes by no such thing.
     pub hash: Option<u64>,
+    /// The place of the target that its cookie tells.
+    pub sticky: Option<usize>,
     /// To whom it was sent, in vain.
     pub tried: &'a [SocketAddr],
 }
@@ -32,6 +34,10 @@ impl TargetGroup {
         value: impl Fn(&HashKey) -> Option<&'r [u8]>,
     ) -> Option<u64> {
         let present = |key| value(key).filter(|value| !value.is_empty());
+        let cookie = self.application_cookie.as_ref().and_then(present);
+        if cookie.is_some() {
+            return cookie.map(hash);
+        }
         match &self.algorithm {
             Algorithm::SourceIp => Some(hash_of_client(client)),
             Algorithm::Hash(key) => {

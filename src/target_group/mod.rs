@@ -10,6 +10,7 @@ mod overrides;
 mod selection;
 mod standing;
 mod state;
+mod stickiness;
 mod target;
 mod tls;
 mod unverified;
@@ -23,7 +24,8 @@ use futures_util::FutureExt as _;
 use pingora::lb::discovery::Static;
 use pingora::lb::{Backend, Backends, LoadBalancer};
 
-use crate::config::file::{self, Algorithm};
+use crate::config::file::{self, Algorithm, HashKey};
+use crate::config::secret_key::SecretKey;
 use crate::telemetry::metrics::Metrics;
 pub use asker::{Asker, Unavailable};
 use health_check::Settings;
@@ -32,6 +34,7 @@ use selection::{Key, Noise, Plan, Selection, Shares};
 pub use standing::Fleet;
 use standing::Standing;
 pub use state::Held;
+use stickiness::Cookies;
 use target::Protocol;
 pub use target::Target;
 pub use tls::Tls;
@@ -54,17 +57,21 @@ pub struct TargetGroup {
     /// In the order of their addresses.
     targets: Arc<[Arc<Target>]>,
     algorithm: Algorithm,
+    cookies: Option<Cookies>,
+    application_cookie: Option<HashKey>,
     balancer: LoadBalancer<Selection>,
     substitutes: AtomicU64,
     noise: Noise,
 }
 
 impl TargetGroup {
-    /// Builds a group upon what is known of it. Targets that are not known count as healthy until their first check.
+    /// Builds a group upon what is known of it, with the keys of sticky cookies. Targets that are not known count as healthy until
+    /// their first check.
     fn build(
         group: &file::TargetGroup,
         protocol: &Protocol,
         standing: &Standing,
+        keys: &[SecretKey],
         metrics: &Metrics,
     ) -> Self {
         let targets = targets(group, protocol, standing, metrics);
@@ -95,8 +102,10 @@ impl TargetGroup {
             response_timeout: group.response_timeout,
             retries: group.health_check.retries.into(),
             rebalance: group.rebalance,
-            targets,
             algorithm: group.algorithm.clone(),
+            cookies: Cookies::of(group, &targets, keys),
+            application_cookie: stickiness::application_cookie(group),
+            targets,
             balancer,
             substitutes: AtomicU64::new(0),
             noise,
@@ -145,8 +154,18 @@ impl TargetGroup {
         key: Key,
         take: &dyn Fn(&Target) -> bool,
     ) -> Option<&Arc<Target>> {
-        let proposed = self.propose(asker, asker.hash.map_or(key, Key::Hash), take);
-        proposed.or_else(|| self.substitute(asker, key, take))
+        let staying = || self.stay(asker, take);
+        let proposed = || self.propose(asker, asker.hash.map_or(key, Key::Hash), take);
+        staying()
+            .or_else(proposed)
+            .or_else(|| self.substitute(asker, key, take))
+    }
+
+    /// The target that the asker comes back to; one of weight 0 is for just those.
+    fn stay(&self, asker: &Asker<'_>, take: &dyn Fn(&Target) -> bool) -> Option<&Arc<Target>> {
+        let target = self.targets.get(asker.sticky?)?;
+        let is_fit = !target.is_in_maintenance && !asker.tried.contains(&target.address);
+        (is_fit && self.is_healthy(target) && take(target)).then_some(target)
     }
 
     fn propose(
@@ -288,6 +307,8 @@ pub(super) mod tests {
             response_timeout: Duration::from_secs(60),
             deregistration_delay: Duration::from_secs(300),
             rebalance: None,
+
+            stickiness: None,
         }
     }
 
@@ -299,7 +320,8 @@ pub(super) mod tests {
     pub(super) fn built_upon(group: &file::TargetGroup, standing: &Standing) -> TargetGroup {
         let metrics = Metrics::new().unwrap();
         let protocol = Protocol::build(group).unwrap();
-        TargetGroup::build(group, &protocol, standing, &metrics)
+        let keys = [SecretKey::new(zeroize::Zeroizing::new([7; 32]))];
+        TargetGroup::build(group, &protocol, standing, &keys, &metrics)
     }
 
     pub(super) fn address(place: usize) -> SocketAddr {

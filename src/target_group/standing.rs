@@ -16,6 +16,7 @@ use super::health_check::{Probe, Settings};
 use super::state::States;
 use super::target::Protocol;
 use crate::config::file;
+use crate::config::secret_key::SecretKey;
 use crate::telemetry::metrics::{Metrics, Open};
 
 /// How soon another interval applies.
@@ -24,6 +25,8 @@ const LOOK: Duration = Duration::from_secs(1);
 /// All target groups of the process.
 pub struct Fleet {
     metrics: Arc<Metrics>,
+    /// Of sticky cookies, where the configuration has none.
+    own_key: SecretKey,
     standings: watch::Sender<BTreeMap<String, Arc<Standing>>>,
 }
 
@@ -37,23 +40,34 @@ pub(super) struct Standing {
 }
 
 impl Fleet {
-    /// None yet.
-    pub fn new(metrics: Arc<Metrics>) -> Self {
+    /// None yet. The key is for sticky cookies where the configuration has none.
+    pub fn new(metrics: Arc<Metrics>, own_key: SecretKey) -> Self {
         Fleet {
             metrics,
+            own_key,
             standings: watch::Sender::default(),
         }
     }
 
-    /// Builds the target groups of a configuration upon what is known of them. Those that are not in it are forgotten. Where one
-    /// cannot be built, nothing has changed; the error has its place and why.
+    /// The key of its own, for the process that succeeds this one.
+    pub fn own_key(&self) -> SecretKey {
+        self.own_key.clone()
+    }
+
+    /// Builds the target groups of a configuration, with its keys of sticky cookies, upon what is known of them. Those that are not
+    /// in it are forgotten. Where one cannot be built, nothing has changed; the error has its place and why.
     pub fn build(
         &self,
         groups: &[file::TargetGroup],
+        keys: &[SecretKey],
     ) -> Result<Vec<Arc<TargetGroup>>, (usize, String)> {
         let protocol = |(place, group)| Protocol::build(group).map_err(|why| (place, why));
         let protocols = groups.iter().enumerate().map(protocol);
         let protocols: Vec<Protocol> = protocols.collect::<Result<_, _>>()?;
+        let keys = match keys {
+            [] => std::slice::from_ref(&self.own_key),
+            keys => keys,
+        };
         let before = self.standings.borrow().clone();
         let mut standings = BTreeMap::new();
         let mut built = Vec::new();
@@ -64,6 +78,7 @@ impl Fleet {
                 group,
                 protocol,
                 &standing,
+                keys,
                 &self.metrics,
             )));
             standings.insert(group.name.clone(), standing);

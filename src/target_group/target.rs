@@ -51,6 +51,7 @@ pub struct Target {
     http_version: HttpVersion,
     pub(super) state: Arc<State>,
     most: usize,
+    pub(super) is_in_maintenance: bool,
     /// Whether probes decide on its health; it counts as healthy without them.
     pub(super) is_probed: bool,
     /// The same target in the library's words; one in maintenance has no weight.
@@ -74,6 +75,7 @@ impl Target {
             http_version: protocol.http_version,
             state,
             most: target.max_connections.unwrap_or(usize::MAX),
+            is_in_maintenance: target.maintenance_enabled,
             metrics,
             is_probed: target.health_check_enabled,
             backend: Backend {

@@ -340,6 +340,8 @@ impl Door {
         successor.send_socket(role, socket.as_fd())?;
         successor.send_socket(Role::Upgrade, self.socket()?.as_fd())?;
         successor.send(&Message::TicketKeys(self.running.tickets.own()))?;
+        let key = self.running.fleet.own_key();
+        successor.send(&Message::StickinessKey(key))?;
         successor.send(&Message::AllSockets)
     }
 }

@@ -17,6 +17,7 @@ use rustix::net::{
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+use crate::config::secret_key::SecretKey;
 use crate::listener::OwnKey;
 use crate::telemetry::metrics::Open;
 
@@ -38,6 +39,8 @@ pub(super) enum Message {
     Socket(Role),
     /// It gives the keys of its session tickets.
     TicketKeys(Vec<OwnKey>),
+    /// It gives the key of its sticky cookies.
+    StickinessKey(SecretKey),
     /// It has given all.
     AllSockets,
     /// The new process is ready to accept.

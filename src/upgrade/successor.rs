@@ -10,6 +10,7 @@ use super::launch::SOCKET_VARIABLE;
 use super::link::{Link, Message, Role};
 use crate::config::file::File;
 use crate::listener::{Sockets, Tickets};
+use crate::running::Secrets;
 
 /// The process that we take over from.
 pub struct Predecessor {
@@ -21,8 +22,8 @@ pub struct Predecessor {
 pub struct Inherited {
     /// The sockets of the listeners and of the admin address.
     pub sockets: Sockets,
-    /// The keys of its session tickets, so that its clients can resume theirs here.
-    pub tickets: Tickets,
+    /// Its secrets, so that its clients can resume their sessions here, and stay with their targets.
+    pub secrets: Secrets,
     /// The way to it, for those who come next.
     pub door: Option<InheritedDoor>,
 }
@@ -59,7 +60,7 @@ impl Predecessor {
         self.link.send(&Message::TakeOver)?;
         let mut sockets = Sockets::default();
         let mut door = None;
-        let mut tickets = Tickets::default();
+        let mut secrets = Secrets::default();
         loop {
             match self.link.receive()? {
                 Message::Socket(Role::Listener(address) | Role::Admin(address)) => {
@@ -71,7 +72,8 @@ impl Predecessor {
                 Message::Socket(Role::Upgrade) => {
                     door = Some((self.path.clone(), self.link.socket()?));
                 }
-                Message::TicketKeys(keys) => tickets = Tickets::inherited(keys),
+                Message::TicketKeys(keys) => secrets.tickets = Tickets::inherited(keys),
+                Message::StickinessKey(key) => secrets.stickiness = Some(key),
                 Message::AllSockets => break,
                 Message::GiveUp(reason) => return Err(io::Error::other(reason)),
                 other => return Err(io::Error::other(format!("unexpected {other:?}"))),
@@ -79,7 +81,7 @@ impl Predecessor {
         }
         Ok(Inherited {
             sockets,
-            tickets,
+            secrets,
             door,
         })
     }

@@ -1,11 +1,20 @@
-//! How a target group shares requests out: `algorithm` and `hashKey`.
+//! How a target group shares requests out: `algorithm`, `hashKey` and `stickiness`.
+
+use std::time::Duration;
 
 use http::HeaderName;
 
-use super::super::file::{Algorithm, HashKey};
+use super::super::file::{
+    Action, Algorithm, File, ForwardingRule, HashKey, SameSite, Stickiness, StickyCookie,
+    TargetGroup,
+};
 use super::super::tree::{Mapping, Node};
+use super::super::words::quoted;
+use super::defaults;
 
 pub(super) const HASH_KEY_KEYS: &[&str] = &["type", "key"];
+
+pub(super) const STICKINESS_KEYS: &[&str] = &["type", "name", "duration", "sameSite"];
 
 #[derive(Debug, Clone, Copy)]
 enum Word {
@@ -69,4 +78,93 @@ fn header_name(node: &Node) -> Option<HeaderName> {
 
 fn text(node: &Node) -> Option<String> {
     node.text().map(str::to_owned)
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cookie {
+    Ours,
+    Application,
+}
+
+const COOKIES: &[(&str, Cookie)] = &[
+    ("COOKIE", Cookie::Ours),
+    ("APPLICATION_COOKIE", Cookie::Application),
+];
+
+const SAME_SITES: &[(&str, SameSite)] = &[
+    ("Lax", SameSite::Lax),
+    ("Strict", SameSite::Strict),
+    ("None", SameSite::None),
+];
+
+pub(super) fn stickiness(node: &Node) -> Option<Stickiness> {
+    let mapping = node.mapping(STICKINESS_KEYS)?;
+    match mapping.required("type", |node| node.choice(COOKIES, &[]))? {
+        Cookie::Ours => cookie(&mapping).map(Stickiness::Cookie),
+        Cookie::Application => {
+            for key in ["duration", "sameSite"] {
+                mapping.forbidden(key, "is only valid for COOKIE");
+            }
+            let name = mapping.required("name", cookie_name);
+            name.map(Stickiness::ApplicationCookie)
+        }
+    }
+}
+
+fn cookie(mapping: &Mapping) -> Option<StickyCookie> {
+    let name = mapping.or("name", defaults::STICKY_COOKIE.to_owned(), cookie_name);
+    let duration = mapping.or("duration", None, |node| {
+        let duration = node.duration()?;
+        if duration < Duration::from_secs(1) {
+            return node.wrong("at least a second");
+        }
+        Some(Some(duration))
+    });
+    let same_site = mapping.or("sameSite", defaults::SAME_SITE, |node| {
+        node.choice(SAME_SITES, &[])
+    });
+    Some(StickyCookie {
+        name: name?,
+        duration: duration?,
+        same_site: same_site?,
+    })
+}
+
+/// A token (RFC 6265 section 4.1.1), as the names of headers are.
+fn cookie_name(node: &Node) -> Option<String> {
+    let name = node.text()?;
+    if HeaderName::from_bytes(name.as_bytes()).is_err() {
+        return node.wrong("the name of a cookie, without spaces or separators");
+    }
+    Some(name.to_owned())
+}
+
+/// Notes where our cookies will hardly do what they are for.
+pub(super) fn warn_of_cookies(file: &File, top: &Mapping) {
+    let Some(nodes) = top.get("targetGroups").and_then(|list| list.entries()) else {
+        return;
+    };
+    for (group, node) in file.target_groups.iter().zip(nodes) {
+        let Some(Stickiness::Cookie(cookie)) = &group.stickiness else {
+            continue;
+        };
+        if file.server.stickiness_keys.is_empty() {
+            node.warning("stickiness: without server.stickinessKeyFile other nodes do not know these cookies");
+        }
+        let plain = |rule: &&ForwardingRule| rule.tls.is_none() && leads_to(rule, group);
+        let plain = file.forwarding_rules.iter().find(plain);
+        if let Some(rule) = plain.filter(|_| cookie.same_site == SameSite::None) {
+            let name = quoted(&rule.name);
+            node.warning(format!(
+                "stickiness: sameSite None needs TLS, and {name} has none: browsers do not take the cookie"
+            ));
+        }
+    }
+}
+
+fn leads_to(rule: &ForwardingRule, group: &TargetGroup) -> bool {
+    rule.http_rules.iter().any(|rule| match &rule.action {
+        Action::Forward(forward) => forward.leads_to(&group.name),
+        Action::Redirect { .. } | Action::Static { .. } => false,
+    })
 }

@@ -4,7 +4,9 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::thread;
 use std::time::Duration;
 
-use super::super::file::{AdminAddress, ClientCertificateMode, HttpVersion, LogFormat, TlsVersion};
+use super::super::file::{
+    AdminAddress, ClientCertificateMode, HttpVersion, LogFormat, SameSite, TlsVersion,
+};
 
 pub(super) const ADMIN_MODE: u32 = 0o660;
 
@@ -35,6 +37,8 @@ pub(super) const RESPONSE_TIMEOUT: Duration = Duration::from_secs(60);
 pub(super) const DEREGISTRATION_DELAY: Duration = Duration::from_secs(300);
 
 pub(super) const REBALANCE_MIN_AGE: Duration = Duration::from_secs(60);
+pub(super) const STICKY_COOKIE: &str = "culvert";
+pub(super) const SAME_SITE: SameSite = SameSite::Lax;
 
 pub(super) const WEIGHT: u16 = 1;
 pub(super) const HEALTH_CHECK_ENABLED: bool = true;

@@ -5,14 +5,15 @@ use std::collections::HashSet;
 use super::super::file::{Action, Condition, Forward, HttpRule, Tunnel};
 use super::super::tree::{Mapping, Node};
 use super::super::unique::Unique;
-use super::super::words::{listed, quoted};
-use super::{changes, condition, defaults, handshake, tunnel};
+use super::super::words::listed;
+use super::{changes, condition, defaults, handshake, target_groups, tunnel};
 
 pub(super) const KEYS: &[&str] = &[
     "name",
     "type",
     "conditions",
     "targetGroup",
+    "targetGroups",
     "tunnel",
     "allowedOrigins",
     "allowedSubprotocols",
@@ -44,6 +45,7 @@ impl Type {
         match self {
             Type::Forward => &[
                 "targetGroup",
+                "targetGroups",
                 "tunnel",
                 "allowedOrigins",
                 "allowedSubprotocols",
@@ -56,7 +58,7 @@ impl Type {
     }
 }
 
-/// `groups` are the names that `targetGroup` may say, `tunnel` is what holds where the rule says nothing of it.
+/// `groups` are the names that `targetGroup` and `targetGroups` may say, `tunnel` is what holds where the rule says nothing of it.
 pub(super) fn read(
     node: Node,
     names: &mut Unique<String>,
@@ -107,19 +109,13 @@ fn forward(
     outer: &Tunnel,
     conditions: Option<&[Condition]>,
 ) -> Option<Action> {
-    let target_group = mapping.required("targetGroup", |node| {
-        let name = node.string()?;
-        if !groups.contains(name) {
-            return node.problem(format!("no target group named {}", quoted(name)));
-        }
-        Some(name.to_owned())
-    });
+    let target_groups = target_groups::read(mapping, groups);
     let tunnel = tunnel::read(mapping, outer);
     let allowed_origins = handshake::origins(mapping);
     let allowed_subprotocols = handshake::subprotocols(mapping);
     let changes = changes::read(mapping, conditions);
     Some(Action::Forward(Forward {
-        target_group: target_group?,
+        target_groups: target_groups?,
         tunnel: tunnel?,
         allowed_origins: allowed_origins?,
         allowed_subprotocols: allowed_subprotocols?,

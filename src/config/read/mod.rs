@@ -20,9 +20,10 @@ mod http_rule;
 mod limits;
 mod pem;
 mod rebalance;
+mod secret_keys;
 mod server;
-mod session_ticket_keys;
 mod target_group;
+mod target_groups;
 mod target_tls;
 mod tls;
 mod tunnel;
@@ -73,6 +74,7 @@ pub(super) fn file(top: &Node) -> Option<File> {
     };
     warn_of_unused_certificates(&file, &mapping);
     warn_of_unused_groups(&file, &mapping);
+    balance::warn_of_cookies(&file, &mapping);
     Some(file)
 }
 
@@ -88,7 +90,7 @@ pub(super) fn authorities(node: &Node) -> Option<Authorities> {
 
 /// `server.sessionTicketKeyFile` by itself.
 pub(super) fn session_ticket_keys(node: &Node) -> Option<SessionTicketKeys> {
-    session_ticket_keys::read(node)
+    secret_keys::session_tickets(node)
 }
 
 fn certificates(top: &Mapping) -> Option<Vec<Certificate>> {
@@ -158,9 +160,10 @@ fn warn_of_unused_groups(file: &File, top: &Mapping) {
         .flat_map(|rule| &rule.http_rules);
     let named: HashSet<&str> = rules
         .filter_map(|rule| match &rule.action {
-            Action::Forward(forward) => Some(forward.target_group.as_str()),
+            Action::Forward(forward) => Some(&forward.target_groups),
             Action::Redirect { .. } | Action::Static { .. } => None,
         })
+        .flat_map(|groups| groups.iter().map(|group| group.name.as_str()))
         .collect();
     let Some(nodes) = top.get("targetGroups").and_then(|list| list.entries()) else {
         return;
@@ -209,6 +212,7 @@ mod tests {
             changes::HEADERS_KEYS,
             changes::CHANGES_KEYS,
             changes::REWRITE_KEYS,
+            target_groups::KEYS,
             condition::KEYS,
             target_group::KEYS,
             balance::HASH_KEY_KEYS,
@@ -223,6 +227,7 @@ mod tests {
             certificate::KEYS,
             client_certificates::KEYS,
             rebalance::KEYS,
+            balance::STICKINESS_KEYS,
         ];
         for key in examples.concat() {
             assert!(text.contains(&format!("{key}: ")), "{key}");

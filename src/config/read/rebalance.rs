@@ -7,13 +7,23 @@ use super::defaults;
 pub(super) const KEYS: &[&str] = &["rate", "minAge"];
 
 /// `algorithm` is that of the group, if it has one.
-pub(super) fn read(group: &Mapping, algorithm: Option<&Algorithm>) -> Option<Option<Rebalance>> {
+pub(super) fn read(
+    group: &Mapping,
+    algorithm: Option<&Algorithm>,
+    is_sticky: bool,
+) -> Option<Option<Rebalance>> {
     let rebalance = group.or("rebalance", None, |node| settings(node).map(Some))?;
     let sends_them_elsewhere = algorithm.is_none_or(|it| *it == Algorithm::LeastConnection);
     if rebalance.is_some() && !sends_them_elsewhere {
         return group.problem(
             "rebalance",
             "needs the algorithm LEAST_CONNECTION: with another, clients may come back to where they were",
+        );
+    }
+    if rebalance.is_some() && is_sticky {
+        return group.problem(
+            "rebalance",
+            "cannot be combined with stickiness: clients would come back to where they were",
         );
     }
     Some(rebalance)

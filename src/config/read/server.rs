@@ -2,7 +2,7 @@
 
 use super::super::file::{Drain, Server, Upgrade};
 use super::super::tree::Mapping;
-use super::{defaults, session_ticket_keys};
+use super::{defaults, secret_keys};
 
 pub(super) const KEYS: &[&str] = &[
     "threads",
@@ -12,6 +12,7 @@ pub(super) const KEYS: &[&str] = &[
     "upgradeSocket",
     "pidFile",
     "sessionTicketKeyFile",
+    "stickinessKeyFile",
 ];
 pub(super) const DRAIN_KEYS: &[&str] = &["readyDelay", "deadline", "rate"];
 pub(super) const UPGRADE_KEYS: &[&str] = &["drainDeadline", "timeout"];
@@ -28,8 +29,9 @@ pub(super) fn read(top: &Mapping) -> Option<Server> {
     let upgrade_socket = path("upgradeSocket");
     let pid_file = path("pidFile");
     let session_ticket_keys = mapping.or("sessionTicketKeyFile", None, |node| {
-        session_ticket_keys::read(node).map(Some)
+        secret_keys::session_tickets(node).map(Some)
     });
+    let stickiness_keys = mapping.or("stickinessKeyFile", Vec::new(), secret_keys::stickiness);
     Some(Server {
         threads: threads?,
         drain: drain?,
@@ -37,6 +39,7 @@ pub(super) fn read(top: &Mapping) -> Option<Server> {
         upgrade_socket: upgrade_socket?,
         pid_file: pid_file?,
         session_ticket_keys: session_ticket_keys?,
+        stickiness_keys: stickiness_keys?,
         max_connections: max_connections?,
     })
 }

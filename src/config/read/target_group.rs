@@ -23,6 +23,7 @@ pub(super) const KEYS: &[&str] = &[
     "responseTimeout",
     "deregistrationDelay",
     "rebalance",
+    "stickiness",
 ];
 
 pub(super) const TARGET_KEYS: &[&str] = &[
@@ -82,7 +83,11 @@ pub(super) fn read(node: Node, names: &mut Unique<String>) -> Option<TargetGroup
         defaults::DEREGISTRATION_DELAY,
         Node::delay,
     );
-    let rebalance = rebalance::read(&mapping, algorithm.as_ref());
+    let stickiness = mapping.or("stickiness", None, |node| {
+        balance::stickiness(node).map(Some)
+    });
+    let is_sticky = stickiness.as_ref().is_some_and(Option::is_some);
+    let rebalance = rebalance::read(&mapping, algorithm.as_ref(), is_sticky);
     Some(TargetGroup {
         name: name?,
         algorithm: algorithm?,
@@ -95,6 +100,7 @@ pub(super) fn read(node: Node, names: &mut Unique<String>) -> Option<TargetGroup
         deregistration_delay: deregistration_delay?,
 
         rebalance: rebalance?,
+        stickiness: stickiness?,
     })
 }
 

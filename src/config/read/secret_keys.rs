@@ -1,4 +1,5 @@
-//! `server.sessionTicketKeyFile`: a key of 32 bytes in base64 on each line. No message shows what is in it.
+//! `server.sessionTicketKeyFile` and `server.stickinessKeyFile`: a key of 32 bytes in base64 on each line. No message shows what is
+//! in it.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -7,7 +8,7 @@ use std::path::Path;
 use zeroize::Zeroizing;
 
 use super::super::file::SessionTicketKeys;
-use super::super::ticket_key::TicketKey;
+use super::super::secret_key::SecretKey;
 use super::super::tree::Node;
 use super::pem::contents;
 
@@ -15,7 +16,20 @@ const MOST: usize = 8;
 /// Whoever is neither the owner nor of the group may read.
 const OTHERS_READ: u32 = 0o004;
 
-pub(super) fn read(node: &Node) -> Option<SessionTicketKeys> {
+/// The keys of session tickets.
+pub(super) fn session_tickets(node: &Node) -> Option<SessionTicketKeys> {
+    let keys = read(node, "sessions can be decrypted and forged")?;
+    let path = node.path_of_file()?;
+    Some(SessionTicketKeys { path, keys })
+}
+
+/// The keys of sticky cookies.
+pub(super) fn stickiness(node: &Node) -> Option<Vec<SecretKey>> {
+    read(node, "clients can choose their targets")
+}
+
+/// What is in a file; `danger` is what its keys are good for.
+fn read(node: &Node, danger: &str) -> Option<Vec<SecretKey>> {
     let path = node.path_of_file()?;
     let bytes = Zeroizing::new(contents(node)?);
     let mut keys = Vec::new();
@@ -25,7 +39,7 @@ pub(super) fn read(node: &Node) -> Option<SessionTicketKeys> {
             continue;
         }
         let text = std::str::from_utf8(line).ok();
-        match text.and_then(TicketKey::from_base64) {
+        match text.and_then(SecretKey::from_base64) {
             Some(key) => keys.push(key),
             None => {
                 let line = place + 1;
@@ -41,15 +55,15 @@ pub(super) fn read(node: &Node) -> Option<SessionTicketKeys> {
     if keys.is_empty() {
         return node.problem("has no key");
     }
-    warn_of_readers(&path, node);
-    Some(SessionTicketKeys { path, keys })
+    warn_of_readers(&path, danger, node);
+    Some(keys)
 }
 
-fn warn_of_readers(path: &Path, node: &Node) {
+fn warn_of_readers(path: &Path, danger: &str, node: &Node) {
     let mode = fs::metadata(path).map_or(0, |file| file.permissions().mode() & 0o777);
     if mode & OTHERS_READ != 0 {
         node.warning(format!(
-            "every user can read this file (mode {mode:04o}): with its keys sessions can be decrypted and forged"
+            "every user can read this file (mode {mode:04o}): with its keys {danger}"
         ));
     }
 }

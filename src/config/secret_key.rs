@@ -1,4 +1,5 @@
-//! A key that session tickets are sealed with: 32 secret bytes, and how files and other processes have them.
+//! A key of 32 secret bytes, and how files and other processes have it: session tickets are sealed with such keys, and sticky
+//! cookies made.
 //!
 //! It is wiped from memory when it is dropped, and no message shows it.
 
@@ -6,6 +7,7 @@ use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use ring::rand::{SecureRandom as _, SystemRandom};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
@@ -15,19 +17,26 @@ pub const LENGTH: usize = 32;
 /// 32 secret bytes.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct TicketKey(Zeroizing<[u8; LENGTH]>);
+pub struct SecretKey(Zeroizing<[u8; LENGTH]>);
 
-impl TicketKey {
+impl SecretKey {
     /// A key of these bytes.
     pub fn new(bytes: Zeroizing<[u8; LENGTH]>) -> Self {
-        TicketKey(bytes)
+        SecretKey(bytes)
+    }
+
+    /// A new key, by chance; `None` where the system gives no randomness.
+    pub fn random() -> Option<Self> {
+        let mut bytes = Zeroizing::new([0; LENGTH]);
+        SystemRandom::new().fill(bytes.as_mut_slice()).ok()?;
+        Some(SecretKey(bytes))
     }
 
     /// A key as `openssl rand -base64 32` prints it. `None` if it is no base64 of 32 bytes.
     pub fn from_base64(text: &str) -> Option<Self> {
         let decoded = Zeroizing::new(STANDARD.decode(text).ok()?);
         let bytes: &[u8; LENGTH] = decoded.as_slice().try_into().ok()?;
-        Some(TicketKey(Zeroizing::new(*bytes)))
+        Some(SecretKey(Zeroizing::new(*bytes)))
     }
 
     /// The bytes.
@@ -36,24 +45,24 @@ impl TicketKey {
     }
 }
 
-impl TryFrom<String> for TicketKey {
+impl TryFrom<String> for SecretKey {
     type Error = &'static str;
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
         let text = Zeroizing::new(text);
-        TicketKey::from_base64(&text).ok_or("not a key of 32 bytes in base64")
+        SecretKey::from_base64(&text).ok_or("not a key of 32 bytes in base64")
     }
 }
 
-impl From<TicketKey> for String {
-    fn from(key: TicketKey) -> Self {
+impl From<SecretKey> for String {
+    fn from(key: SecretKey) -> Self {
         STANDARD.encode(key.bytes())
     }
 }
 
-impl fmt::Debug for TicketKey {
+impl fmt::Debug for SecretKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("TicketKey")
+        f.write_str("SecretKey")
     }
 }
 
@@ -64,12 +73,12 @@ mod tests {
     #[test]
     fn a_key_is_32_bytes_in_base64_and_is_never_shown() {
         let text = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
-        let key = TicketKey::from_base64(text).unwrap();
+        let key = SecretKey::from_base64(text).unwrap();
         assert_eq!(key.bytes()[31], 31);
-        assert_eq!(format!("{key:?}"), "TicketKey");
+        assert_eq!(format!("{key:?}"), "SecretKey");
         assert_eq!(String::from(key), text);
         for other in ["", "AAEC", "AAECAwQF\n", &text[1..], &text[..40], "ä"] {
-            assert_eq!(TicketKey::from_base64(other), None, "{other}");
+            assert_eq!(SecretKey::from_base64(other), None, "{other}");
         }
     }
 }
