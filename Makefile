@@ -21,7 +21,7 @@ need = command -v $(1) >/dev/null || { $(SUDO) apt-get update -qq && $(SUDO) apt
 export CULVERT_TEST_PYTHON := $(VENV)/bin/python
 export CULVERT_TEST_NODE := $(NODE)
 
-.PHONY: build demo test lint unit edge bench bench-log bench-rules bench-scrape install uninstall tools clean
+.PHONY: build demo test lint unit edge bench bench-log bench-rules bench-selection bench-scrape install uninstall tools clean
 
 build: tools
 	cargo build --release --locked
@@ -80,6 +80,9 @@ bench-log: tools
 
 bench-rules: tools
 	cargo bench --locked --bench rules
+
+bench-selection: tools
+	cargo bench --locked --bench selection
 
 bench-scrape: tools
 	cargo bench --locked --bench scrape

@@ -129,7 +129,7 @@ impl Target {
     }
 
     /// Has it carry one more, unless it is full.
-    pub(super) fn hold(&self) -> Option<Held> {
+    pub fn hold(&self) -> Option<Held> {
         self.state.hold(self.most)
     }
 
