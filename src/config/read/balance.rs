@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::HeaderName;
 
 use super::super::file::{
-    Action, Algorithm, File, ForwardingRule, HashKey, SameSite, Stickiness, StickyCookie,
+    Action, Algorithm, File, Forward, ForwardingRule, HashKey, SameSite, Stickiness, StickyCookie,
     TargetGroup,
 };
 use super::super::tree::{Mapping, Node};
@@ -159,12 +159,45 @@ pub(super) fn warn_of_cookies(file: &File, top: &Mapping) {
                 "stickiness: sameSite None needs TLS, and {name} has none: browsers do not take the cookie"
             ));
         }
+        if let Some((other, rule)) = rival(file, group, &cookie.name) {
+            let (name, other, rule) = (quoted(&cookie.name), quoted(other), quoted(rule));
+            node.warning(format!(
+                "stickiness: the cookie {name} is also that of {other}, which {rule} leads to by another HTTP rule: \
+                 a client of both loses one with the other; give each a name"
+            ));
+        }
     }
 }
 
-fn leads_to(rule: &ForwardingRule, group: &TargetGroup) -> bool {
-    rule.http_rules.iter().any(|rule| match &rule.action {
-        Action::Forward(forward) => forward.leads_to(&group.name),
-        Action::Redirect { .. } | Action::Static { .. } => false,
+/// Another group with a cookie of this name, and the forwarding rule on which a client may need both.
+fn rival<'f>(file: &'f File, group: &TargetGroup, name: &str) -> Option<(&'f str, &'f str)> {
+    let has_it = |other: &&TargetGroup| match &other.stickiness {
+        Some(Stickiness::Cookie(cookie)) => other.name != group.name && cookie.name == name,
+        Some(Stickiness::ApplicationCookie(_)) | None => false,
+    };
+    let rules = file.forwarding_rules.iter();
+    rules.filter(|rule| leads_to(rule, group)).find_map(|rule| {
+        let elsewhere = forwards(rule).filter(|forward| !forward.leads_to(&group.name));
+        let elsewhere: Vec<&Forward> = elsewhere.collect();
+        let is_there = |other: &&TargetGroup| {
+            let mut ways = elsewhere.iter();
+            ways.any(|forward| forward.leads_to(&other.name))
+        };
+        let mut others = file.target_groups.iter().filter(has_it);
+        let other = others.find(is_there)?;
+        Some((other.name.as_str(), rule.name.as_str()))
     })
+}
+
+fn leads_to(rule: &ForwardingRule, group: &TargetGroup) -> bool {
+    forwards(rule).any(|forward| forward.leads_to(&group.name))
+}
+
+fn forwards(rule: &ForwardingRule) -> impl Iterator<Item = &Forward> {
+    rule.http_rules
+        .iter()
+        .filter_map(|rule| match &rule.action {
+            Action::Forward(forward) => Some(forward),
+            Action::Redirect { .. } | Action::Static { .. } => None,
+        })
 }
