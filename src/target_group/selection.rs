@@ -350,6 +350,25 @@ mod tests {
     }
 
     #[test]
+    fn turns_stay_even_and_go_with_the_weights_while_a_target_drops_out() {
+        for (weights, longest, expected) in [
+            (&[1, 1, 1][..], 1, &[0, 300, 300][..]),
+            (&[1, 5, 1], 6, &[0, 500, 100]),
+            (&[3, 2, 2, 2], 2, &[0, 200, 200, 200]),
+        ] {
+            let mut description = described(Algorithm::RoundRobin, weights);
+            most(&mut description, &[1]);
+            let group = built(&description);
+            let _full = group.targets[0].hold().unwrap();
+            let pick = |_| group.pick(&Asker::default()).unwrap().0.place;
+            let places: Vec<usize> = (0..600).map(pick).collect();
+            let runs = places.chunk_by(|one, next| one == next).map(<[_]>::len);
+            assert!(runs.max() <= Some(longest), "{weights:?}: {places:?}");
+            assert_eq!(counts(places.into_iter(), weights.len()), expected);
+        }
+    }
+
+    #[test]
     fn full_targets_are_passed_over_until_all_are_full_whatever_the_algorithm() {
         for algorithm in [
             Algorithm::RoundRobin,

@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use crate::harness::client::{HANDSHAKE, header, status};
+use crate::harness::http2::{Http2, get, websocket};
 use crate::harness::tls::openssl;
 use crate::harness::{Authority, Connection, Edge, Target, eventually};
 
@@ -145,6 +146,32 @@ async fn over_tls_the_cookie_is_secure() {
     let answer = client.answer().await;
     let set = answer.header("set-cookie").unwrap();
     assert_eq!(set, pair(set) + "; Path=/; HttpOnly; SameSite=None; Secure");
+}
+
+#[tokio::test]
+async fn over_http_2_requests_and_tunnels_stay_together_too() {
+    let targets = two().await;
+    let configuration = group("", COOKIE, &both(&targets, ["", ""]));
+    let configuration =
+        configuration.replacen("protocol: HTTP", "protocol: HTTP\n    h2c: true", 1);
+    let edge = Edge::start(&configuration).await;
+    let mut client = Http2::connect(edge.address).await;
+    let (_stream, answer) = client.begin(websocket("/chat")).await;
+    assert_eq!(answer.status(), 200);
+    let set = pair(answer.headers()["set-cookie"].to_str().unwrap());
+    let name = answer.headers()["x-target"].to_str().unwrap().to_owned();
+
+    for _ in 0..4 {
+        let mut request = get("/");
+        // Browsers send each cookie in a field of its own (RFC 9113 section 8.2.3).
+        for cookie in ["a=b", &set] {
+            let cookie = cookie.parse().unwrap();
+            request.headers_mut().append("cookie", cookie);
+        }
+        let reply = client.ask(request, "").await;
+        assert_eq!((reply.status(), reply.text()), (200, name.as_str()));
+        assert!(reply.head.headers().get("set-cookie").is_none());
+    }
 }
 
 #[tokio::test]
