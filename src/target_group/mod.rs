@@ -289,6 +289,7 @@ pub(super) mod tests {
             proxy_protocol: None,
 
             max_connections: None,
+            host: None,
         };
         file::TargetGroup {
             name: "chat".into(),
@@ -296,6 +297,7 @@ pub(super) mod tests {
             tls: None,
             http_version: file::HttpVersion::Http1,
             targets: weights.iter().enumerate().map(target).collect(),
+            named: Vec::new(),
             health_check: file::HealthCheck {
                 check_timeout: Duration::from_secs(2),
                 check_interval: Duration::from_secs(2),

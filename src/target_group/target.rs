@@ -46,6 +46,8 @@ pub struct Target {
     pub proxy_protocol: Option<ProxyProtocol>,
     /// `None` where it is spoken to in plain text.
     pub tls: Option<Tls>,
+    /// The name that its address comes from.
+    pub host: Option<Arc<str>>,
     /// What is counted of it.
     pub metrics: Arc<TargetMetrics>,
     http_version: HttpVersion,
@@ -70,8 +72,9 @@ impl Target {
         Target {
             place,
             address: target.address,
+            host: target.host.clone(),
             proxy_protocol: target.proxy_protocol,
-            tls: trust.map(|trust| Tls::build(trust, target.address.ip())),
+            tls: trust.map(|trust| Tls::build(trust, target)),
             http_version: protocol.http_version,
             state,
             most: target.max_connections.unwrap_or(usize::MAX),

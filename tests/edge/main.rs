@@ -28,6 +28,7 @@ mod http2_limits;
 mod limits;
 mod messages;
 mod metrics;
+mod names;
 mod open_files;
 mod operations;
 mod origins;
