@@ -9,7 +9,7 @@ mod names;
 mod origin;
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -497,6 +497,8 @@ pub struct TargetGroup {
     pub targets: Vec<Target>,
     /// `targets` with a `host`: each host and port once.
     pub named: Vec<NamedTarget>,
+    /// `sourceAddresses`: addresses of this machine, each once. Default: as the system decides.
+    pub source_addresses: Vec<IpAddr>,
     /// `healthCheck`
     pub health_check: HealthCheck,
     /// `connectTimeout`: for one connection to a target, with its TLS. Default: 5 s.

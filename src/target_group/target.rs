@@ -8,6 +8,7 @@ use pingora::prelude::HttpPeer;
 use pingora::protocols::ALPN;
 use pingora::protocols::l4::socket::SocketAddr as PeerAddress;
 
+use super::sources::Sources;
 use super::state::{Held, State};
 use super::tls::{Tls, Trust};
 use crate::config::file::{self, HttpVersion, ProxyProtocol};
@@ -23,6 +24,7 @@ pub(super) struct Protocol {
     /// `None` is plain text.
     trust: Option<Arc<Trust>>,
     http_version: HttpVersion,
+    sources: Arc<Sources>,
 }
 
 impl Protocol {
@@ -32,6 +34,7 @@ impl Protocol {
         Ok(Protocol {
             trust: trust.map(Arc::new),
             http_version: group.http_version,
+            sources: Arc::new(Sources::new(&group.source_addresses)),
         })
     }
 }
@@ -48,6 +51,8 @@ pub struct Target {
     pub tls: Option<Tls>,
     /// The name that its address comes from.
     pub host: Option<Arc<str>>,
+    /// Where connections to it leave from.
+    pub sources: Arc<Sources>,
     /// What is counted of it.
     pub metrics: Arc<TargetMetrics>,
     http_version: HttpVersion,
@@ -76,6 +81,7 @@ impl Target {
             proxy_protocol: target.proxy_protocol,
             tls: trust.map(|trust| Tls::build(trust, target)),
             http_version: protocol.http_version,
+            sources: Arc::clone(&protocol.sources),
             state,
             most: target.max_connections.unwrap_or(usize::MAX),
             is_in_maintenance: target.maintenance_enabled,

@@ -46,6 +46,7 @@ mod sessions;
 mod sizes;
 mod smuggling;
 mod socket_io;
+mod source_addresses;
 mod stickiness;
 mod target_groups;
 mod target_http2;

@@ -1,7 +1,7 @@
 //! An entry of `targetGroups`: the targets, how one is chosen, and how they are checked.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 
 use rustls::pki_types::DnsName;
@@ -30,6 +30,7 @@ pub(super) const KEYS: &[&str] = &[
     "deregistrationDelay",
     "rebalance",
     "stickiness",
+    "sourceAddresses",
 ];
 
 pub(super) const TARGET_KEYS: &[&str] = &[
@@ -95,6 +96,7 @@ pub(super) fn read(node: Node, names: &mut Unique<String>) -> Option<TargetGroup
     });
     let is_sticky = stickiness.as_ref().is_some_and(Option::is_some);
     let rebalance = rebalance::read(&mapping, algorithm.as_ref(), is_sticky);
+    let source_addresses = source_addresses(&mapping);
     let targets = targets?;
     Some(TargetGroup {
         name: name?,
@@ -103,6 +105,7 @@ pub(super) fn read(node: Node, names: &mut Unique<String>) -> Option<TargetGroup
         http_version: http_version?,
         targets: targets.0,
         named: targets.1,
+        source_addresses: source_addresses?,
         health_check: health_check?,
         connect_timeout: connect_timeout?,
         response_timeout: response_timeout?,
@@ -110,6 +113,22 @@ pub(super) fn read(node: Node, names: &mut Unique<String>) -> Option<TargetGroup
 
         rebalance: rebalance?,
         stickiness: stickiness?,
+    })
+}
+
+fn source_addresses(group: &Mapping) -> Option<Vec<IpAddr>> {
+    let mut addresses = Unique::new("address");
+    group.or("sourceAddresses", Vec::new(), |list| {
+        list.each(|node| {
+            let ip = node.ip()?;
+            let is_one = !ip.is_unspecified() && !ip.is_multicast();
+            // Nothing is sent, and no port of TCP is taken.
+            if !is_one || UdpSocket::bind((ip, 0)).is_err() {
+                return node.problem(format!("{ip} is no address of this machine"));
+            }
+            addresses.enter(ip, &node);
+            Some(ip)
+        })
     })
 }
 

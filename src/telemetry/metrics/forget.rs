@@ -23,6 +23,11 @@ impl Metrics {
             self.tunnels_opened.remove_label_values(&labels).ok();
         });
         self.targets.sweep(|labels| self.forget_target(labels));
+        self.exhausted.sweep(|labels| {
+            self.source_ports_exhausted
+                .remove_label_values(&labels)
+                .ok();
+        });
         self.resolutions.sweep(|[group, host]| {
             for result in [RESOLVED, FAILED] {
                 let labels = [group, host, result];

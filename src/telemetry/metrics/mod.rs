@@ -59,6 +59,7 @@ pub struct Metrics {
     health_checks: IntCounterVec,
     target_connect_errors: IntCounterVec,
     target_resolutions: IntCounterVec,
+    source_ports_exhausted: IntCounterVec,
     certificate_not_after: IntGaugeVec,
     config_last_reload: IntGauge,
     reloads: [IntCounter; 2],
@@ -78,6 +79,7 @@ pub struct Metrics {
     tunnels: Kept<TargetTunnels, 3>,
     targets: Kept<TargetMetrics, 2>,
     resolutions: Kept<ResolutionMetrics, 2>,
+    exhausted: Kept<IntCounter, 1>,
 }
 
 impl Metrics {
@@ -161,6 +163,11 @@ impl Metrics {
                 "Look-ups of the names of targets, by result.",
                 &["target_group", "host", "result"],
             )?,
+            source_ports_exhausted: families.counter(
+                "source_ports_exhausted_total",
+                "Connections to targets that failed because no port was left to leave from.",
+                &["target_group"],
+            )?,
             certificate_not_after: families.gauge(
                 "certificate_not_after_timestamp_seconds",
                 "When a certificate expires.",
@@ -191,6 +198,7 @@ impl Metrics {
             tunnels: Kept::default(),
             targets: Kept::default(),
             resolutions: Kept::default(),
+            exhausted: Kept::default(),
             access_log_dropped: families.one_counter(
                 "access_log_dropped_total",
                 "Lines of the access log that were lost.",
@@ -314,6 +322,14 @@ impl Metrics {
 }
 
 impl Metrics {
+    /// The connects for a target group for which no port was left.
+    pub fn source_ports_exhausted(&self, target_group: &str) -> Arc<IntCounter> {
+        let labels = [target_group];
+        self.exhausted.get(labels, || {
+            self.source_ports_exhausted.with_label_values(&labels)
+        })
+    }
+
     /// What the look-ups of a name for a target group count.
     pub fn resolutions(&self, target_group: &str, host: &str) -> Arc<ResolutionMetrics> {
         let child = |result| {
