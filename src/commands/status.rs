@@ -105,7 +105,7 @@ fn targets(status: &Value) -> String {
         for target in list(group, "/targets") {
             table.row([
                 text(group, "/name"),
-                text(target, "/address"),
+                address(target),
                 state_of_target(target),
                 text(target, "/weight"),
                 text(target, "/openTunnels"),
@@ -113,6 +113,15 @@ fn targets(status: &Value) -> String {
         }
     }
     table.text()
+}
+
+/// With the name that it comes from.
+fn address(target: &Value) -> String {
+    let address = text(target, "/address");
+    match target["host"].as_str() {
+        Some(host) => format!("{address} ({host})"),
+        None => address,
+    }
 }
 
 fn state_of_target(target: &Value) -> String {

@@ -7,7 +7,10 @@ use crate::harness::admin::ask;
 use crate::harness::client::HANDSHAKE;
 use crate::harness::dns::{Dns, Records};
 use crate::harness::edge::{body_of, forwarding_to, free_addresses};
-use crate::harness::{Connection, Edge, Target, eventually};
+use crate::harness::process::run;
+use crate::harness::target::ok;
+use crate::harness::tls::Answering;
+use crate::harness::{Authority, Connection, Edge, Target, eventually};
 
 const HOST: &str = "chat.internal";
 
@@ -92,6 +95,15 @@ async fn targets_come_and_go_with_the_addresses_of_their_name() {
     becomes(&edge, port, &[1, 2]).await;
     assert_eq!(answers(&edge).await, ["one", "two"]);
     client.say_hi().await;
+    let status = run(
+        &["-c", edge.file().to_str().unwrap(), "status"],
+        edge.folder.path(),
+    );
+    let status = String::from_utf8_lossy(&status.stdout);
+    assert!(
+        status.contains(&format!("127.0.0.2:{port} ({HOST})")),
+        "{status}"
+    );
 
     dns.change(addresses(&[3, 2]));
     client.is_sent_away().await;
@@ -207,4 +219,33 @@ async fn a_reload_may_change_the_name_and_takes_its_tunnels_away() {
     let mut client = edge.connect().await;
     client.send(HANDSHAKE).await;
     assert!(client.head().await.contains("X-Target: one"));
+}
+
+#[tokio::test]
+async fn over_tls_a_target_is_asked_for_its_name() {
+    let authority = Authority::new();
+    authority.issue("one", &["localhost"]);
+    let target = authority.target("one", async |mut connection: Answering| {
+        while connection.has_more().await {
+            connection.head().await;
+            connection.send(ok("hello")).await;
+        }
+    });
+    let target = target.await;
+    let tls = format!(
+        "protocol: HTTPS\n    caFile: {}\n",
+        authority.file("ca.crt").display()
+    );
+    let by_name = configuration("localhost", target.address.port(), "{}").replace(
+        "protocol: HTTP\n    deregistrationDelay",
+        &format!("{tls}    deregistrationDelay"),
+    );
+    let by_address = by_name.replace("host: localhost", "ip: 127.0.0.1");
+    for (configuration, status) in [(by_name, 200), (by_address, 503)] {
+        let edge = Edge::start(&configuration).await;
+        assert_eq!(edge.get("/").await.status, status);
+        let mut client = edge.connect().await;
+        client.send(HANDSHAKE).await;
+        assert_eq!(client.answer().await.status, status);
+    }
 }
