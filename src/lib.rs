@@ -30,6 +30,7 @@ pub mod demo;
 pub mod drain;
 pub mod limits;
 pub mod listener;
+pub mod names;
 pub mod proxy;
 pub mod rules;
 pub mod running;

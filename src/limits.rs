@@ -27,6 +27,18 @@ pub fn is_shortage(error: &pingora::Error) -> bool {
     })
 }
 
+/// Whether a connect failed because no port is left to leave from, or because the address to leave from is not this machine's.
+pub fn is_out_of_ports(error: &pingora::Error) -> bool {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error.root_cause());
+    while let Some(one) = cause {
+        if let Some(error) = one.downcast_ref::<io::Error>() {
+            return Errno::from_io_error(error) == Some(Errno::ADDRNOTAVAIL);
+        }
+        cause = one.source();
+    }
+    false
+}
+
 /// Raises the soft limit of open files to the hard one, and says what it is.
 pub fn raise_open_files() {
     let mut limit = getrlimit(Resource::Nofile);

@@ -4,6 +4,7 @@
 //! nothing has changed. Tunnels are left alone, but for those whose target is gone or is to be emptied: they are evicted, slowly.
 
 mod decision;
+mod names;
 mod renewal;
 mod sockets;
 
@@ -21,6 +22,7 @@ use crate::config::{self, Loaded};
 use crate::drain::{Drain, Eviction, Evictions, Gauges, TargetId};
 use crate::limits;
 use crate::listener::{ForwardingRule, Listeners, Plan, Sockets, TargetGroups, Tickets};
+use crate::names::Names;
 use crate::target_group::{Fleet, Overrides, TargetGroup};
 use crate::telemetry::access_log::{AccessLog, Output};
 use crate::telemetry::metrics::Metrics;
@@ -49,6 +51,9 @@ pub struct Running {
     /// What seals session tickets.
     pub tickets: Tickets,
     evictions: Evictions,
+    names: Names,
+    /// The target groups with the addresses of their names, without the overrides.
+    groups: Mutex<Arc<Vec<file::TargetGroup>>>,
     file: Mutex<Arc<File>>,
     /// What is wrong with files on disk, and was told.
     faults: Mutex<Vec<String>>,
@@ -95,12 +100,15 @@ impl Running {
         sockets: &mut Sockets,
         secrets: Secrets,
     ) -> Result<Self, Vec<Problem>> {
-        let new = NewSockets::listen(&file, None, sockets);
-        let output = output(&file);
-        let (new, output) = both(new, output)?;
         let one = |problem| vec![problem];
         let metrics = Metrics::new().map_err(|error| one(problem("", error)))?;
         let metrics = Arc::new(metrics);
+        let names = Names::new(Arc::clone(&metrics));
+        names.learn(&file);
+        let groups = names.expand(&file.target_groups);
+        let new = NewSockets::listen(&file, None, sockets);
+        let output = output(&file);
+        let (new, output) = both(new, output)?;
         let log = AccessLog::start(output, style(&file), metrics.access_log_dropped.clone())
             .map_err(|error| one(problem("accessLog", error)))?;
         let drain = Arc::new(Drain::new(Gauges {
@@ -125,6 +133,8 @@ impl Running {
             log,
             metrics,
             tickets: secrets.tickets,
+            names,
+            groups: Mutex::new(Arc::new(groups)),
             path: path.map(Path::to_owned),
             file: Mutex::new(Arc::new(file)),
             faults: Mutex::default(),
@@ -134,7 +144,7 @@ impl Running {
             started: Instant::now(),
         };
         let file = running.file();
-        running.apply(&file, &file.target_groups, new.listeners)?;
+        running.apply(&file, &running.target_groups(), new.listeners)?;
         running.metrics.configured();
         Ok(running)
     }
@@ -199,9 +209,12 @@ impl Running {
 
     /// Gives up the sockets, and checks no health any more: both are another process's.
     pub fn leave(&self) {
+        // Nothing else changes meanwhile.
+        let _overrides = lock(&self.overrides);
         self.listeners.close();
         self.admin.close();
         self.fleet.forget();
+        self.names.wake();
     }
 
     /// Reads the configuration again and applies it, or says in the diagnostics, and in the error, why not.
@@ -238,7 +251,10 @@ impl Running {
         for fault in config::renewal::keep_unexpired(&before, &mut file) {
             log::error!("reload: {fault}");
         }
-        self.prepare_and_apply(&before, file).map_err(|problems| {
+        self.names.learn(&file);
+        let applied = self.prepare_and_apply(&before, file);
+        self.names.keep(&self.file());
+        applied.map_err(|problems| {
             Problems {
                 file: name,
                 problems,
@@ -254,7 +270,8 @@ impl Running {
         let (new, output) = both(new, output)?;
         warn_of_what_stays(before, &file);
         let mut overrides = lock(&self.overrides);
-        self.apply(&file, &file.target_groups, new.listeners)?;
+        let groups = self.names.expand(&file.target_groups);
+        self.apply(&file, &groups, new.listeners)?;
         if let Some((address, socket)) = new.admin {
             self.admin.change(address, socket);
         } else if let Err(error) = self.admin.set_mode(file.admin.mode) {
@@ -264,12 +281,13 @@ impl Running {
             self.log.switch(output);
         }
         self.log.restyle(style(&file));
-        self.evict(&file, &before.target_groups, &file.target_groups);
+        self.evict(&file, &self.target_groups(), &groups);
         if overrides.count() > 0 {
             let count = overrides.count();
             log::info!("reload: what was set over the admin address for {count} targets is over");
         }
         *overrides = Overrides::default();
+        *lock(&self.groups) = Arc::new(groups);
         self.keep(file);
         Ok(())
     }

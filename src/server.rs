@@ -88,6 +88,10 @@ fn run(steward: Steward) {
     proxy.handle_init_modules();
     let proxy = Arc::new(proxy);
     pingora.add_service(background_service("targets", Upkeep(Arc::clone(&running))));
+    pingora.add_service(background_service(
+        "names of targets",
+        NamesOfTargets(Arc::clone(&running)),
+    ));
     pingora.add_service(background_service("admin", Pages(Arc::clone(&running))));
     pingora.add_service(background_service(
         "listeners",
@@ -119,6 +123,17 @@ impl BackgroundService for Upkeep {
             self.0.fleet.check_health(),
             drain::even_out(&self.0.drain, groups),
         );
+    }
+}
+
+/// What the names of targets resolve to, on a thread of its own.
+struct NamesOfTargets(Arc<Running>);
+
+#[async_trait]
+impl BackgroundService for NamesOfTargets {
+    async fn start(&self, _: ShutdownWatch) {
+        self.0.watch_names().await;
+        std::future::pending().await
     }
 }
 

@@ -259,7 +259,7 @@ fn groups(running: &Running, snapshot: &Snapshot) -> Vec<Group> {
             targets: group.targets.iter().map(target).collect(),
         }
     };
-    let effective = overrides.applied_to(&running.file().target_groups);
+    let effective = overrides.applied_to(&running.target_groups());
     effective.iter().map(group).collect()
 }
 

@@ -26,6 +26,9 @@ const MOST_WEIGHT: u16 = 256;
 pub(super) struct Target {
     /// `ip:port`
     address: String,
+    /// The name that the address comes from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    host: Option<String>,
     /// What its health checks say; true without them.
     healthy: bool,
     health_check: HealthCheck,
@@ -154,7 +157,7 @@ pub(super) async fn patch(
 
 fn find(running: &Running, name: &str, address: SocketAddr) -> Option<Target> {
     let overrides = running.overrides();
-    let groups = overrides.applied_to(&running.file().target_groups);
+    let groups = overrides.applied_to(&running.target_groups());
     let group = groups.iter().find(|group| group.name == name)?;
     let target = group
         .targets
@@ -182,6 +185,7 @@ impl Target {
         let checks = built.map(|(_, built)| &built.metrics);
         Target {
             address: target.address.to_string(),
+            host: target.host.as_deref().map(str::to_owned),
             healthy: built.is_some_and(|(group, built)| group.is_healthy(built)),
             health_check: HealthCheck {
                 enabled: target.health_check_enabled,

@@ -5,10 +5,11 @@
 
 mod changes;
 mod limits;
+mod names;
 mod origin;
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -22,6 +23,7 @@ use rustls::sign::CertifiedKey;
 
 pub use self::changes::{Changes, HeaderChanges, Headers, NewPath, Rewrite};
 pub use self::limits::{Bounds, Rate, Rates};
+pub use self::names::{NamedTarget, Resolver};
 pub use self::origin::AllowedOrigin;
 use super::secret_key::SecretKey;
 
@@ -63,6 +65,9 @@ pub struct Server {
     pub stickiness_keys: Vec<SecretKey>,
     /// `maxConnections`: how many connections of clients may be open at a time. Default: what the limit of open files allows.
     pub max_connections: Option<usize>,
+
+    /// `resolver`
+    pub resolver: Resolver,
 }
 
 /// `server.sessionTicketKeyFile`, with what is in it.
@@ -488,8 +493,12 @@ pub struct TargetGroup {
     pub tls: Option<TargetTls>,
     /// `protocolVersion`: for plain requests. Default: HTTP1.
     pub http_version: HttpVersion,
-    /// `targets`, each address once.
+    /// `targets`, each address once; those with a `host` come to them from `named`.
     pub targets: Vec<Target>,
+    /// `targets` with a `host`: each host and port once.
+    pub named: Vec<NamedTarget>,
+    /// `sourceAddresses`: addresses of this machine, each once. Default: as the system decides.
+    pub source_addresses: Vec<IpAddr>,
     /// `healthCheck`
     pub health_check: HealthCheck,
     /// `connectTimeout`: for one connection to a target, with its TLS. Default: 5 s.
@@ -625,6 +634,8 @@ pub struct Target {
 
     /// `maxConnections`: how many tunnels and requests it may carry at a time. Default: no limit.
     pub max_connections: Option<usize>,
+    /// `host`: the name that its address comes from.
+    pub host: Option<Arc<str>>,
 }
 
 /// Which header of the PROXY protocol a connection to a target begins with.

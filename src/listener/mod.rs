@@ -224,6 +224,11 @@ impl Listeners {
         }
     }
 
+    /// Whether nothing is listened on.
+    pub fn is_closed(&self) -> bool {
+        self.lock().is_empty()
+    }
+
     fn lock(&self) -> MutexGuard<'_, BTreeMap<SocketAddr, Listener>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -15,6 +16,7 @@ use pingora::protocols::l4::stream::Stream;
 use ppp::{v1, v2};
 
 use crate::config::file::ProxyProtocol;
+use crate::target_group::Sources;
 use crate::telemetry::{Client, TlsSession};
 use crate::tunnel::dial;
 
@@ -93,16 +95,21 @@ fn in_ipv6(address: SocketAddr) -> SocketAddr {
     }
 }
 
-/// Connects to a target and announces the client.
+/// Connects to a target, from where its group says, and announces the client.
 pub(super) struct Announcer {
     header: Vec<u8>,
     limit: Duration,
+    sources: Arc<Sources>,
 }
 
 impl Announcer {
-    /// A connect may take `limit`.
-    pub(super) fn new(header: Vec<u8>, limit: Duration) -> Self {
-        Announcer { header, limit }
+    /// A connect may take `limit`. The header may be empty.
+    pub(super) fn new(header: Vec<u8>, limit: Duration, sources: &Arc<Sources>) -> Self {
+        Announcer {
+            header,
+            limit,
+            sources: Arc::clone(sources),
+        }
     }
 }
 
@@ -115,7 +122,8 @@ impl fmt::Debug for Announcer {
 #[async_trait]
 impl Connect for Announcer {
     async fn connect(&self, address: &PeerAddress) -> Result<Stream> {
-        Ok(dial(address, self.limit, &self.header).await?.into())
+        let connecting = dial(address, self.limit, &self.header, &self.sources);
+        Ok(connecting.await?.into())
     }
 }
 

@@ -50,8 +50,8 @@ pub struct Exchange {
     stale: usize,
     /// How the connection broke to a target that was tried before.
     broken: Option<String>,
-    /// Why there was no TLS with the target that was tried last.
-    tls_failure: Option<String>,
+    /// Why the target that was tried last could not be connected to, where we have words for it.
+    connect_failure: Option<String>,
     picked_at: Option<Instant>,
     asked_at: Option<Instant>,
     /// The answer's body has come to its end.
@@ -84,7 +84,7 @@ impl Exchange {
             again: None,
             stale: 0,
             broken: None,
-            tls_failure: None,
+            connect_failure: None,
             picked_at: None,
             asked_at: None,
             is_answered: false,
@@ -346,7 +346,7 @@ impl Exchange {
     fn explain(&self, error: &Error, refusal: Option<Refusal>) -> String {
         let cause = error.root_cause();
         let is_untold = refusal == Some(Refusal::NO_TARGET);
-        if let Some(words) = self.tls_failure.as_ref().filter(|_| is_untold) {
+        if let Some(words) = self.connect_failure.as_ref().filter(|_| is_untold) {
             return words.clone();
         }
         let is_broken = refusal == Some(Refusal::TARGET_FAILED) && cause.is::<Refusal>();

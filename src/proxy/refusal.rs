@@ -10,7 +10,7 @@ use pingora::http::ResponseHeader;
 use pingora::prelude::Session;
 use pingora::{BError, Error, ErrorSource, ErrorType, Result};
 
-use crate::limits::is_shortage;
+use crate::limits::{is_out_of_ports, is_shortage};
 use crate::listener::Limit;
 use crate::target_group::Unavailable;
 use crate::telemetry::RefusalReason;
@@ -116,7 +116,7 @@ impl Refusal {
         if let Some(refusal) = error.root_cause().downcast_ref::<Refusal>() {
             return Some(*refusal);
         }
-        if is_shortage(error) {
+        if is_shortage(error) || is_out_of_ports(error) {
             return Some(Refusal::NO_TARGET);
         }
         match error.esource() {

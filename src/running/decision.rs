@@ -17,12 +17,13 @@ impl Running {
         let is_it = |(of, found): (&file::TargetGroup, &file::Target)| {
             of.name == group && found.address == target
         };
-        if !targets(&file.target_groups).any(is_it) {
+        let groups = self.target_groups();
+        if !targets(&groups).any(is_it) {
             return Ok(false);
         }
         let mut decided = overrides.clone();
         decided.change(group, target, change);
-        let groups = decided.applied_to(&file.target_groups);
+        let groups = decided.applied_to(&groups);
         let lines = |problems: Vec<Problem>| {
             let lines: Vec<String> = problems.iter().map(Problem::to_string).collect();
             lines.join("; ")

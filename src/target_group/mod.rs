@@ -8,6 +8,7 @@ mod asker;
 mod health_check;
 mod overrides;
 mod selection;
+mod sources;
 mod standing;
 mod state;
 mod stickiness;
@@ -23,6 +24,7 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use pingora::lb::discovery::Static;
 use pingora::lb::{Backend, Backends, LoadBalancer};
+use prometheus::IntCounter;
 
 use crate::config::file::{self, Algorithm, HashKey};
 use crate::config::secret_key::SecretKey;
@@ -31,6 +33,7 @@ pub use asker::{Asker, Unavailable};
 use health_check::Settings;
 pub use overrides::{Change, Override, Overrides};
 use selection::{Key, Noise, Plan, Selection, Shares};
+pub use sources::Sources;
 pub use standing::Fleet;
 use standing::Standing;
 pub use state::Held;
@@ -54,6 +57,8 @@ pub struct TargetGroup {
     pub retries: usize,
     /// Whether load is evened out when a target joins.
     pub rebalance: Option<file::Rebalance>,
+    /// Counts connects for which no port was left to leave from.
+    pub ports_exhausted: Arc<IntCounter>,
     /// In the order of their addresses.
     targets: Arc<[Arc<Target>]>,
     algorithm: Algorithm,
@@ -105,6 +110,7 @@ impl TargetGroup {
             algorithm: group.algorithm.clone(),
             cookies: Cookies::of(group, &targets, keys),
             application_cookie: stickiness::application_cookie(group),
+            ports_exhausted: metrics.source_ports_exhausted(&group.name),
             targets,
             balancer,
             substitutes: AtomicU64::new(0),
@@ -289,6 +295,7 @@ pub(super) mod tests {
             proxy_protocol: None,
 
             max_connections: None,
+            host: None,
         };
         file::TargetGroup {
             name: "chat".into(),
@@ -296,6 +303,8 @@ pub(super) mod tests {
             tls: None,
             http_version: file::HttpVersion::Http1,
             targets: weights.iter().enumerate().map(target).collect(),
+            named: Vec::new(),
+            source_addresses: Vec::new(),
             health_check: file::HealthCheck {
                 check_timeout: Duration::from_secs(2),
                 check_interval: Duration::from_secs(2),

@@ -123,6 +123,7 @@ mod tests {
             proxy_protocol: None,
 
             max_connections: None,
+            host: None,
         };
         if let Some(decided) = overrides.of("g", address) {
             decided.apply_to(&mut target);

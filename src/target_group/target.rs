@@ -8,6 +8,7 @@ use pingora::prelude::HttpPeer;
 use pingora::protocols::ALPN;
 use pingora::protocols::l4::socket::SocketAddr as PeerAddress;
 
+use super::sources::Sources;
 use super::state::{Held, State};
 use super::tls::{Tls, Trust};
 use crate::config::file::{self, HttpVersion, ProxyProtocol};
@@ -23,6 +24,7 @@ pub(super) struct Protocol {
     /// `None` is plain text.
     trust: Option<Arc<Trust>>,
     http_version: HttpVersion,
+    sources: Arc<Sources>,
 }
 
 impl Protocol {
@@ -32,6 +34,7 @@ impl Protocol {
         Ok(Protocol {
             trust: trust.map(Arc::new),
             http_version: group.http_version,
+            sources: Arc::new(Sources::new(&group.source_addresses)),
         })
     }
 }
@@ -46,6 +49,10 @@ pub struct Target {
     pub proxy_protocol: Option<ProxyProtocol>,
     /// `None` where it is spoken to in plain text.
     pub tls: Option<Tls>,
+    /// The name that its address comes from.
+    pub host: Option<Arc<str>>,
+    /// Where connections to it leave from.
+    pub sources: Arc<Sources>,
     /// What is counted of it.
     pub metrics: Arc<TargetMetrics>,
     http_version: HttpVersion,
@@ -70,9 +77,11 @@ impl Target {
         Target {
             place,
             address: target.address,
+            host: target.host.clone(),
             proxy_protocol: target.proxy_protocol,
-            tls: trust.map(|trust| Tls::build(trust, target.address.ip())),
+            tls: trust.map(|trust| Tls::build(trust, target)),
             http_version: protocol.http_version,
+            sources: Arc::clone(&protocol.sources),
             state,
             most: target.max_connections.unwrap_or(usize::MAX),
             is_in_maintenance: target.maintenance_enabled,

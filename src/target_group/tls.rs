@@ -5,7 +5,6 @@
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io;
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use pingora::prelude::HttpPeer;
@@ -63,9 +62,10 @@ impl Trust {
 }
 
 impl Tls {
-    pub(super) fn build(trust: &Arc<Trust>, target: IpAddr) -> Self {
-        let name = trust.server_name.clone();
-        let name = name.unwrap_or_else(|| ServerName::IpAddress(target.into()));
+    pub(super) fn build(trust: &Arc<Trust>, target: &file::Target) -> Self {
+        let named = || ServerName::try_from(target.host.as_deref()?.to_owned()).ok();
+        let name = trust.server_name.clone().or_else(named);
+        let name = name.unwrap_or_else(|| ServerName::IpAddress(target.address.ip().into()));
         Tls {
             trust: Arc::clone(trust),
             text: name.to_str().into_owned(),

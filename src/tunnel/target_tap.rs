@@ -25,7 +25,7 @@ use tokio::time::timeout;
 use super::heads::Answer;
 use super::relay::End;
 use super::{TargetStream, Wire};
-use crate::target_group::{Target, Tls};
+use crate::target_group::{Sources, Target, Tls};
 
 /// Connects to the target of a handshake.
 pub struct Dialler {
@@ -48,7 +48,7 @@ impl Dialler {
     }
 
     async fn open(&self, address: &PeerAddress) -> Result<TargetStream> {
-        let socket = open(address, &self.header).await?;
+        let socket = open(address, &self.header, &self.target.sources).await?;
         match &self.target.tls {
             None => Ok(TargetStream::Plain(socket)),
             Some(tls) => shake_hands(tls, socket).await,
@@ -73,8 +73,13 @@ impl Connect for Dialler {
 }
 
 /// Connects to a target within `limit`, and sends it these bytes before all else.
-pub async fn dial(address: &PeerAddress, limit: Duration, header: &[u8]) -> Result<TcpStream> {
-    within(limit, open(address, header)).await
+pub async fn dial(
+    address: &PeerAddress,
+    limit: Duration,
+    header: &[u8],
+    sources: &Sources,
+) -> Result<TcpStream> {
+    within(limit, open(address, header, sources)).await
 }
 
 async fn within<T>(limit: Duration, connecting: impl Future<Output = Result<T>>) -> Result<T> {
@@ -83,17 +88,16 @@ async fn within<T>(limit: Duration, connecting: impl Future<Output = Result<T>>)
         .or_err(ErrorType::ConnectTimedout, "connecting")?
 }
 
-async fn open(address: &PeerAddress, header: &[u8]) -> Result<TcpStream> {
+async fn open(address: &PeerAddress, header: &[u8], sources: &Sources) -> Result<TcpStream> {
     let address = address.as_inet();
-    let address = address.ok_or_else(|| Error::new_up(ErrorType::ConnectError))?;
-    let connecting = async {
-        let mut stream = connect(*address).await?;
-        stream.write_all(header).await?;
-        Ok(stream)
+    let address = *address.ok_or_else(|| Error::new_up(ErrorType::ConnectError))?;
+    let failed = |error: io::Error| Error::because(type_of(&error), "connecting", error);
+    let mut stream = match sources.serve(address) {
+        true => sources.connect(address).await?,
+        false => connect(address).await.map_err(failed)?,
     };
-    connecting
-        .await
-        .map_err(|error: io::Error| Error::because(type_of(&error), "connecting", error))
+    stream.write_all(header).await.map_err(failed)?;
+    Ok(stream)
 }
 
 /// Boxed, so that plain connections do not pay for its size.

@@ -203,6 +203,7 @@ mod tests {
             server::KEYS,
             server::DRAIN_KEYS,
             server::UPGRADE_KEYS,
+            server::RESOLVER_KEYS,
             admin::KEYS,
             access_log::KEYS,
             forwarding_rule::KEYS,

@@ -1,6 +1,6 @@
 //! `server`: what concerns the process.
 
-use super::super::file::{Drain, Server, Upgrade};
+use super::super::file::{Drain, Resolver, Server, Upgrade};
 use super::super::tree::Mapping;
 use super::{defaults, secret_keys};
 
@@ -13,9 +13,11 @@ pub(super) const KEYS: &[&str] = &[
     "pidFile",
     "sessionTicketKeyFile",
     "stickinessKeyFile",
+    "resolver",
 ];
 pub(super) const DRAIN_KEYS: &[&str] = &["readyDelay", "deadline", "rate"];
 pub(super) const UPGRADE_KEYS: &[&str] = &["drainDeadline", "timeout"];
+pub(super) const RESOLVER_KEYS: &[&str] = &["nameServers", "timeout"];
 
 pub(super) fn read(top: &Mapping) -> Option<Server> {
     let mapping = top.section("server", KEYS)?;
@@ -32,6 +34,7 @@ pub(super) fn read(top: &Mapping) -> Option<Server> {
         secret_keys::session_tickets(node).map(Some)
     });
     let stickiness_keys = mapping.or("stickinessKeyFile", Vec::new(), secret_keys::stickiness);
+    let resolver = resolver(&mapping);
     Some(Server {
         threads: threads?,
         drain: drain?,
@@ -41,6 +44,8 @@ pub(super) fn read(top: &Mapping) -> Option<Server> {
         session_ticket_keys: session_ticket_keys?,
         stickiness_keys: stickiness_keys?,
         max_connections: max_connections?,
+
+        resolver: resolver?,
     })
 }
 
@@ -61,6 +66,19 @@ fn drain(server: &Mapping) -> Option<Drain> {
         return mapping.problem("readyDelay", "must be shorter than deadline");
     }
     Some(drain)
+}
+
+fn resolver(server: &Mapping) -> Option<Resolver> {
+    let mapping = server.section("resolver", RESOLVER_KEYS)?;
+    let default = Resolver::default();
+    let name_servers = mapping.or("nameServers", default.name_servers, |list| {
+        list.each(|node| node.socket_address())
+    });
+    let timeout = mapping.or("timeout", default.timeout, |node| node.duration());
+    Some(Resolver {
+        name_servers: name_servers?,
+        timeout: timeout?,
+    })
 }
 
 fn upgrade(server: &Mapping) -> Option<Upgrade> {

@@ -1,8 +1,14 @@
 //! An entry of `targetGroups`: the targets, how one is chosen, and how they are checked.
 
-use std::net::SocketAddr;
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::sync::Arc;
 
-use super::super::file::{HealthCheck, HttpVersion, ProxyProtocol, Target, TargetGroup};
+use rustls::pki_types::DnsName;
+
+use super::super::file::{
+    HealthCheck, HttpVersion, NamedTarget, ProxyProtocol, Target, TargetGroup,
+};
 use super::super::tree::{Mapping, Node};
 use super::super::unique::Unique;
 use super::{balance, defaults, rebalance, target_tls};
@@ -24,6 +30,7 @@ pub(super) const KEYS: &[&str] = &[
     "deregistrationDelay",
     "rebalance",
     "stickiness",
+    "sourceAddresses",
 ];
 
 pub(super) const TARGET_KEYS: &[&str] = &[
@@ -35,6 +42,7 @@ pub(super) const TARGET_KEYS: &[&str] = &[
     "maintenanceDrain",
     "proxyProtocol",
     "maxConnections",
+    "host",
 ];
 
 pub(super) const HEALTH_CHECK_KEYS: &[&str] = &[
@@ -88,12 +96,16 @@ pub(super) fn read(node: Node, names: &mut Unique<String>) -> Option<TargetGroup
     });
     let is_sticky = stickiness.as_ref().is_some_and(Option::is_some);
     let rebalance = rebalance::read(&mapping, algorithm.as_ref(), is_sticky);
+    let source_addresses = source_addresses(&mapping);
+    let targets = targets?;
     Some(TargetGroup {
         name: name?,
         algorithm: algorithm?,
         tls: tls?,
         http_version: http_version?,
-        targets: targets?,
+        targets: targets.0,
+        named: targets.1,
+        source_addresses: source_addresses?,
         health_check: health_check?,
         connect_timeout: connect_timeout?,
         response_timeout: response_timeout?,
@@ -104,8 +116,25 @@ pub(super) fn read(node: Node, names: &mut Unique<String>) -> Option<TargetGroup
     })
 }
 
-fn targets(group: &Mapping) -> Option<Vec<Target>> {
-    let mut addresses = Unique::new("target");
+fn source_addresses(group: &Mapping) -> Option<Vec<IpAddr>> {
+    let mut addresses = Unique::new("address");
+    group.or("sourceAddresses", Vec::new(), |list| {
+        list.each(|node| {
+            let ip = node.ip()?;
+            let is_one = !ip.is_unspecified() && !ip.is_multicast();
+            // Nothing is sent, and no port of TCP is taken.
+            if !is_one || UdpSocket::bind((ip, 0)).is_err() {
+                return node.problem(format!("{ip} is no address of this machine"));
+            }
+            addresses.enter(ip, &node);
+            Some(ip)
+        })
+    })
+}
+
+/// Those with an address, and those with a name.
+fn targets(group: &Mapping) -> Option<(Vec<Target>, Vec<NamedTarget>)> {
+    let mut places = Unique::new("target");
     let targets = group.or("targets", Vec::new(), |list| {
         let count = list.entries()?.len();
         if count > MOST_TARGETS {
@@ -113,12 +142,19 @@ fn targets(group: &Mapping) -> Option<Vec<Target>> {
                 "must have at most {MOST_TARGETS} entries, not {count}"
             ));
         }
-        list.each(|node| target(node, &mut addresses))
+        list.each(|node| target(node, &mut places))
     })?;
     if let Some(reason) = why_none_takes_anything(&targets) {
         group.warning("targets", reason);
     }
-    Some(targets)
+    let (named, by_address): (Vec<_>, Vec<_>) = targets
+        .into_iter()
+        .partition(|target| target.host.is_some());
+    let named = named.into_iter().filter_map(|target| {
+        let host = target.host.clone()?;
+        Some(NamedTarget { host, target })
+    });
+    Some((by_address, named.collect()))
 }
 
 fn why_none_takes_anything(targets: &[Target]) -> Option<&'static str> {
@@ -131,13 +167,12 @@ fn why_none_takes_anything(targets: &[Target]) -> Option<&'static str> {
     )
 }
 
-fn target(node: Node, addresses: &mut Unique<SocketAddr>) -> Option<Target> {
+fn target(node: Node, places: &mut Unique<Endpoint>) -> Option<Target> {
     let mapping = node.mapping(TARGET_KEYS)?;
-    let ip = mapping.required("ip", Node::ip);
+    let place = place(&mapping);
     let port = mapping.required("port", Node::port);
-    let address = ip.zip(port).map(SocketAddr::from);
-    if let Some(address) = address {
-        addresses.enter(address, &node);
+    if let (Some(place), Some(port)) = (&place, port) {
+        places.enter(place.with_port(port), &node);
     }
     let weight = mapping.or("weight", defaults::WEIGHT, |node| node.integer(0..=256));
     let health_check_enabled = mapping.or(
@@ -165,8 +200,12 @@ fn target(node: Node, addresses: &mut Unique<SocketAddr>) -> Option<Target> {
         node.choice(PROXY_PROTOCOLS, &[])
     });
     let max_connections = mapping.or("maxConnections", None, |node| node.connections().map(Some));
+    let (ip, host) = match place? {
+        Place::Ip(ip) => (ip, None),
+        Place::Host(host) => (Ipv4Addr::UNSPECIFIED.into(), Some(host)),
+    };
     Some(Target {
-        address: address?,
+        address: SocketAddr::new(ip, port?),
         weight: weight?,
         health_check_enabled: health_check_enabled?,
         maintenance_enabled: maintenance_enabled?,
@@ -174,7 +213,50 @@ fn target(node: Node, addresses: &mut Unique<SocketAddr>) -> Option<Target> {
         proxy_protocol: proxy_protocol?,
 
         max_connections: max_connections?,
+        host,
     })
+}
+
+/// Where a target is.
+enum Place {
+    Ip(IpAddr),
+    Host(Arc<str>),
+}
+
+impl Place {
+    fn with_port(&self, port: u16) -> Endpoint {
+        Endpoint(match self {
+            Place::Ip(ip) => SocketAddr::new(*ip, port).to_string(),
+            Place::Host(host) => format!("{host}:{port}"),
+        })
+    }
+}
+
+/// A place with its port, which may occur once.
+#[derive(PartialEq, Eq, Hash)]
+struct Endpoint(String);
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+fn place(target: &Mapping) -> Option<Place> {
+    match (target.get("ip"), target.get("host")) {
+        (Some(_), Some(_)) => target.problem("host", "cannot be combined with ip"),
+        (None, Some(node)) => host(&node).map(Place::Host),
+        (Some(node), None) => node.ip().map(Place::Ip),
+        (None, None) => target.problem("ip", "is required, or host"),
+    }
+}
+
+fn host(node: &Node) -> Option<Arc<str>> {
+    let text = node.string()?.to_ascii_lowercase();
+    match DnsName::try_from(text.as_str()) {
+        Ok(_) if !text.starts_with('*') => Some(text.into()),
+        _ => node.wrong("a DNS name"),
+    }
 }
 
 fn health_check(group: &Mapping) -> Option<HealthCheck> {

@@ -9,7 +9,7 @@ use pingora::connectors::l4::Connect;
 use pingora::prelude::HttpPeer;
 
 use super::Exchange;
-use crate::limits::is_shortage;
+use crate::limits::{is_out_of_ports, is_shortage};
 use crate::proxy::announcement::{self, Announcer};
 use crate::proxy::refusal::Refusal;
 use crate::proxy::tls_failure;
@@ -97,7 +97,11 @@ impl Exchange {
             let dialler = Dialler::new(wire, limit, header, Arc::clone(target));
             connect_with(dialler, peer);
         } else if !header.is_empty() {
-            connect_with(Announcer::new(header, limit), peer);
+            connect_with(Announcer::new(header, limit, &target.sources), peer);
+        } else if target.sources.serve(target.address) {
+            // Such a connection is kept for others.
+            let announcer = Announcer::new(header, limit, &target.sources);
+            peer.options.custom_l4 = Some(Arc::new(announcer));
         }
     }
 
@@ -109,13 +113,19 @@ impl Exchange {
 
     /// Notes that the target could not be connected to; tells whether to try another, which is of no use where the fault is ours.
     pub(in crate::proxy) fn connect_failed(&mut self, error: &Error) -> bool {
-        self.tls_failure = tls_failure::words(error);
+        self.connect_failure = tls_failure::words(error);
         self.ledger.held = None;
         let (Some(target), Some(route)) = (self.target.take(), &self.ledger.route) else {
             return false;
         };
         if is_shortage(error) {
             return false;
+        }
+        if is_out_of_ports(error) {
+            route.group.ports_exhausted.inc();
+            let address = target.address;
+            let words = format!("no source port is left for {address}: add sourceAddresses");
+            self.connect_failure = Some(words);
         }
         target.metrics.connect_errors.inc();
         self.tried.push(target.address);

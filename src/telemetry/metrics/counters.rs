@@ -152,6 +152,22 @@ pub struct TargetMetrics {
     pub connect_errors: IntCounter,
 }
 
+/// The counters of the look-ups of a name.
+pub struct ResolutionMetrics {
+    pub(super) resolved: IntCounter,
+    pub(super) failed: IntCounter,
+}
+
+impl ResolutionMetrics {
+    /// Counts a look-up.
+    pub fn count(&self, is_resolved: bool) {
+        match is_resolved {
+            true => self.resolved.inc(),
+            false => self.failed.inc(),
+        }
+    }
+}
+
 /// A connection that is open, and counted as such for as long as this is kept.
 pub struct Active(Arc<RuleMetrics>);
 

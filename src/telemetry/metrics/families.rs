@@ -82,10 +82,12 @@ mod tests {
         let rule = metrics.forwarding_rule("edge");
         rule.unmatched.expect(404);
         let target = metrics.target("chat", address);
+        let exhausted = metrics.source_ports_exhausted("chat");
+        let names = metrics.resolutions("chat", "chat.internal");
         let tunnels = metrics.tunnels("edge", "chat", [address].into_iter());
         metrics.show_certificates(&[("example", SystemTime::now())]);
         let families = metrics.registry.gather();
-        drop((rule, target, tunnels));
+        drop((rule, target, exhausted, names, tunnels));
         let described = families.iter().map(|family| {
             let kind = format!("{:?}", family.get_field_type()).to_lowercase();
             let labels = family.get_metric()[0].get_label().iter();

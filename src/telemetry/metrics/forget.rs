@@ -3,7 +3,7 @@
 use std::iter;
 
 use super::counters::STATUSES;
-use super::{CloseReason, FAILED, Metrics, PASSED, RefusalReason};
+use super::{CloseReason, FAILED, Metrics, PASSED, RESOLVED, RefusalReason};
 
 impl Metrics {
     /// Drops the children of rules, groups and targets that left the configuration, once their last exchange is over.
@@ -23,6 +23,17 @@ impl Metrics {
             self.tunnels_opened.remove_label_values(&labels).ok();
         });
         self.targets.sweep(|labels| self.forget_target(labels));
+        self.exhausted.sweep(|labels| {
+            self.source_ports_exhausted
+                .remove_label_values(&labels)
+                .ok();
+        });
+        self.resolutions.sweep(|[group, host]| {
+            for result in [RESOLVED, FAILED] {
+                let labels = [group, host, result];
+                self.target_resolutions.remove_label_values(&labels).ok();
+            }
+        });
     }
 
     fn forget_rule(&self, labels: [&str; 1]) {

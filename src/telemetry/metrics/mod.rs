@@ -23,7 +23,8 @@ use prometheus::{
 
 use super::{CloseReason, RefusalReason};
 pub use counters::{
-    Active, ActiveTunnel, CloseCounters, CodeCounters, RuleMetrics, TargetMetrics, TunnelMetrics,
+    Active, ActiveTunnel, CloseCounters, CodeCounters, ResolutionMetrics, RuleMetrics,
+    TargetMetrics, TunnelMetrics,
 };
 use counters::{CODES, TargetTunnels};
 use families::Families;
@@ -38,6 +39,7 @@ const TUNNEL_SECONDS: &[f64] = &[
 ];
 
 const PASSED: &str = "passed";
+const RESOLVED: &str = "resolved";
 const FAILED: &str = "failed";
 
 /// All families. One for the process.
@@ -56,6 +58,8 @@ pub struct Metrics {
     target_healthy: IntGaugeVec,
     health_checks: IntCounterVec,
     target_connect_errors: IntCounterVec,
+    target_resolutions: IntCounterVec,
+    source_ports_exhausted: IntCounterVec,
     certificate_not_after: IntGaugeVec,
     config_last_reload: IntGauge,
     reloads: [IntCounter; 2],
@@ -74,6 +78,8 @@ pub struct Metrics {
     closes: Kept<CloseCounters, 2>,
     tunnels: Kept<TargetTunnels, 3>,
     targets: Kept<TargetMetrics, 2>,
+    resolutions: Kept<ResolutionMetrics, 2>,
+    exhausted: Kept<IntCounter, 1>,
 }
 
 impl Metrics {
@@ -152,6 +158,16 @@ impl Metrics {
                 "Connections to a target, for requests, that failed.",
                 target,
             )?,
+            target_resolutions: families.counter(
+                "target_resolutions_total",
+                "Look-ups of the names of targets, by result.",
+                &["target_group", "host", "result"],
+            )?,
+            source_ports_exhausted: families.counter(
+                "source_ports_exhausted_total",
+                "Connections to targets that failed because no port was left to leave from.",
+                &["target_group"],
+            )?,
             certificate_not_after: families.gauge(
                 "certificate_not_after_timestamp_seconds",
                 "When a certificate expires.",
@@ -181,6 +197,8 @@ impl Metrics {
             closes: Kept::default(),
             tunnels: Kept::default(),
             targets: Kept::default(),
+            resolutions: Kept::default(),
+            exhausted: Kept::default(),
             access_log_dropped: families.one_counter(
                 "access_log_dropped_total",
                 "Lines of the access log that were lost.",
@@ -300,6 +318,29 @@ impl Metrics {
             checks_failed: check(FAILED),
             connect_errors: self.target_connect_errors.with_label_values(&labels),
         })
+    }
+}
+
+impl Metrics {
+    /// The connects for a target group for which no port was left.
+    pub fn source_ports_exhausted(&self, target_group: &str) -> Arc<IntCounter> {
+        let labels = [target_group];
+        self.exhausted.get(labels, || {
+            self.source_ports_exhausted.with_label_values(&labels)
+        })
+    }
+
+    /// What the look-ups of a name for a target group count.
+    pub fn resolutions(&self, target_group: &str, host: &str) -> Arc<ResolutionMetrics> {
+        let child = |result| {
+            self.target_resolutions
+                .with_label_values(&[target_group, host, result])
+        };
+        self.resolutions
+            .get([target_group, host], || ResolutionMetrics {
+                resolved: child(RESOLVED),
+                failed: child(FAILED),
+            })
     }
 }
 

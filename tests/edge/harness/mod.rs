@@ -4,6 +4,7 @@
 
 pub mod admin;
 pub mod client;
+pub mod dns;
 pub mod edge;
 mod haproxy;
 pub mod http2;

@@ -154,7 +154,12 @@ impl Target {
     /// A target that says who it is, in the bodies of its answers and as `X-Target` in the heads of its 101s. In tunnels it
     /// sends messages of at most 125 bytes back, and answers a Close.
     pub async fn named(name: &'static str) -> Target {
-        Target::scripted(move |mut connection: Connection| async move {
+        Target::named_at(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), name).await
+    }
+
+    /// The same at a given address.
+    pub async fn named_at(address: SocketAddr, name: &'static str) -> Target {
+        Target::scripted_at(address, move |mut connection: Connection| async move {
             while connection.has_more().await {
                 let head = connection.head().await;
                 if header(&head, "upgrade").is_some() {
