@@ -20,8 +20,10 @@ need = command -v $(1) >/dev/null || { $(SUDO) apt-get update -qq && $(SUDO) apt
 
 export CULVERT_TEST_PYTHON := $(VENV)/bin/python
 export CULVERT_TEST_NODE := $(NODE)
+export CULVERT_BROWSER_MODULES := $(TARGET_DIR)/browser
+export CULVERT_BINARY := $(TARGET_DIR)/debug/culvert
 
-.PHONY: build demo test lint unit edge bench bench-log bench-rules bench-selection bench-scrape install uninstall tools clean
+.PHONY: build demo test lint unit edge test-browser screenshots bench bench-log bench-rules bench-selection bench-scrape install uninstall tools clean
 
 build: tools
 	cargo build --release --locked
@@ -69,6 +71,18 @@ edge: tools $(VENV)/ready $(NODE)/ready
 	@$(call need,promtool,--no-install-recommends prometheus)
 	cargo test --locked --test edge
 
+# The pages in Chromium, against the binary that the other tests use.
+test-browser: tools $(CULVERT_BROWSER_MODULES)/ready
+	@$(call need,chromium,chromium)
+	cargo build --locked
+	node --test tests/browser/*.test.js
+
+# Pictures of the status page, in target/screenshots.
+screenshots: tools $(CULVERT_BROWSER_MODULES)/ready
+	@$(call need,chromium,chromium)
+	cargo build --locked
+	node tests/browser/screenshots.js $(TARGET_DIR)/screenshots
+
 bench: export PATH := $(PATH):/usr/sbin
 bench: tools
 	@$(call need,haproxy,haproxy)
@@ -107,6 +121,15 @@ $(NODE)/ready: tests/edge/node/package.json tests/edge/node/package-lock.json
 	mkdir -p $(NODE)
 	cp $^ $(NODE)
 	npm ci --prefix $(NODE) --ignore-scripts --no-audit --no-fund --loglevel=error
+	touch $@
+
+# What drives Chromium, and the clients of the pages' tests. No browser is downloaded: Chromium is the system's.
+$(CULVERT_BROWSER_MODULES)/ready: tests/browser/package.json tests/browser/package-lock.json
+	@$(call need,node,nodejs)
+	@$(call need,npm,--no-install-recommends npm)
+	mkdir -p $(@D)
+	cp $^ $(@D)
+	npm ci --prefix $(@D) --include=dev --silent --no-audit --no-fund
 	touch $@
 
 clean:

@@ -27,6 +27,8 @@ use crate::config::file::{self, AdminAddress, Token};
 const LARGEST_BODY: usize = 64 << 10;
 const BODY: Duration = Duration::from_secs(10);
 const PROBES: [&str; 2] = ["/livez", "/readyz"];
+/// It holds no data, and a browser sends no token for it.
+const PAGE: &str = "/";
 /// It changes nothing.
 const EXPLAIN: &str = "/api/v1/explain";
 
@@ -63,7 +65,9 @@ fn admit(admin: &file::Admin, peer: Peer, request: &Request) -> Result<(), Denia
         let authority = request.uri().authority().cloned();
         check_host(admin, local, authority.or_else(|| host(headers)))?;
     }
-    if let Some(token) = &admin.token {
+    if let Some(token) = &admin.token
+        && path != PAGE
+    {
         check_token(token, headers)?;
     }
     let method = request.method();

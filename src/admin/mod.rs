@@ -2,6 +2,7 @@
 //!
 //! | path | answer |
 //! |---|---|
+//! | `GET /` | the status page, which asks the API |
 //! | `GET /metrics` | the metrics, in Prometheus' text format |
 //! | `GET /livez` | 200 while the process runs |
 //! | `GET /readyz` | 200 while new clients are welcome; 503 before the listeners accept, and from the beginning of a drain |
@@ -10,9 +11,11 @@
 //! `guard` decides who is heard; the other files are one for each thing that can be asked.
 
 mod denial;
+mod events;
 mod explain;
 mod guard;
 mod orders;
+mod page;
 mod query;
 mod routes;
 mod serve;
@@ -35,6 +38,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::file::AdminAddress;
 use crate::running::Running;
 use crate::signals::{Asked, Order};
+use events::Audience;
 pub use routes::document;
 use serve::{MOST_CONNECTIONS, serve};
 pub use socket::Socket;
@@ -52,6 +56,7 @@ pub struct Admin {
     /// A drain was asked for.
     is_draining: AtomicBool,
     room: Arc<Semaphore>,
+    audience: Audience,
     door: Mutex<Door>,
 }
 
@@ -72,6 +77,7 @@ impl Admin {
             is_ours: AtomicBool::new(true),
             is_draining: AtomicBool::new(false),
             room: Arc::new(Semaphore::new(MOST_CONNECTIONS)),
+            audience: Audience::new(),
             door: Mutex::new(Door {
                 address,
                 socket: Some(socket),

@@ -51,6 +51,8 @@ pub(super) struct PageQuery {
     limit: Option<String>,
     /// Where the page begins: `next` of the page before.
     cursor: Option<String>,
+    /// `true`: tell how many there are on all pages, as `matching`.
+    count: Option<String>,
 }
 
 /// What the Close frames say.
@@ -72,7 +74,7 @@ const FILTER: &[&str] = &[
     "minAge",
     "id",
 ];
-const PAGING: &[&str] = &["limit", "cursor"];
+const PAGING: &[&str] = &["limit", "cursor", "count"];
 const WORDS: &[&str] = &["code", "text"];
 
 /// A filter that can be used.
@@ -125,8 +127,20 @@ impl TryFrom<FilterQuery> for Filter {
     }
 }
 
-/// What a list is asked for: which tunnels, after which number, and how many.
-pub(super) fn list(uri: &Uri) -> Result<(Filter, Option<u64>, usize), Denial> {
+/// What a list is asked for.
+#[derive(Debug)]
+pub(super) struct List {
+    pub(super) filter: Filter,
+    /// The number of the tunnel before the first.
+    pub(super) after: Option<u64>,
+    /// How many at most.
+    pub(super) limit: usize,
+    /// Whether to count them all.
+    pub(super) counts: bool,
+}
+
+/// Which tunnels to list.
+pub(super) fn list(uri: &Uri) -> Result<List, Denial> {
     refuse_unknown(uri, &[FILTER, PAGING])?;
     let (filter, page): (FilterQuery, PageQuery) = (read(uri)?, read(uri)?);
     let cursor = |text: String| {
@@ -138,11 +152,16 @@ pub(super) fn list(uri: &Uri) -> Result<(Filter, Option<u64>, usize), Denial> {
         let limit = limit.filter(|limit| (1..=LARGEST_PAGE).contains(limit));
         limit.ok_or_else(|| bad("limit", "an integer from 1 to 1000", &text))
     };
-    Ok((
-        filter.try_into()?,
-        page.cursor.map(cursor).transpose()?,
-        page.limit.map(limit).transpose()?.unwrap_or(PAGE),
-    ))
+    let counts = |text: String| {
+        let counts = text.parse();
+        counts.map_err(|_| bad("count", "true or false", &text))
+    };
+    Ok(List {
+        filter: filter.try_into()?,
+        after: page.cursor.map(cursor).transpose()?,
+        limit: page.limit.map(limit).transpose()?.unwrap_or(PAGE),
+        counts: page.count.map(counts).transpose()?.unwrap_or(false),
+    })
 }
 
 /// Which tunnels to end, and with which words. There is at least one filter.
@@ -262,7 +281,7 @@ mod tests {
         }
         let long = format!("/?id=1&text={}", "a".repeat(124)).parse().unwrap();
         assert!(kill(&long).is_err());
-        for query in ["limit=0", "limit=1001", "cursor=x", "code=1000"] {
+        for query in ["limit=0", "limit=1001", "cursor=x", "count=1", "code=1000"] {
             let uri = format!("/?{query}").parse().unwrap();
             assert!(list(&uri).is_err(), "{query}");
         }

@@ -15,7 +15,7 @@ use utoipa_axum::routes;
 
 use super::denial::Denial;
 use super::guard::guard;
-use super::{View, explain, orders, status, target, tunnels};
+use super::{View, events, explain, orders, page, status, target, tunnels};
 
 /// The API of Culvert's admin address. Every error is `{"error": "…"}`. Where `admin.tokenFile` is set, requests need
 /// `Authorization: Bearer TOKEN`.
@@ -26,7 +26,8 @@ struct Description;
 /// Everything that is served.
 pub(super) fn router(view: View) -> Router {
     let (api, _) = api().split_for_parts();
-    api.route("/api/v1/openapi.json", get(openapi))
+    api.route("/", get(page::page))
+        .route("/api/v1/openapi.json", get(openapi))
         .route("/metrics", get(metrics))
         .route("/livez", get("alive\n"))
         .route("/readyz", get(readyz))
@@ -50,8 +51,9 @@ pub fn document() -> &'static Document {
 fn api() -> OpenApiRouter<View> {
     OpenApiRouter::with_openapi(Description::openapi())
         .routes(routes!(status::status))
+        .routes(routes!(events::events))
         .routes(routes!(tunnels::list, tunnels::kill_all))
-        .routes(routes!(tunnels::kill))
+        .routes(routes!(tunnels::show, tunnels::kill))
         .routes(routes!(target::patch))
         .routes(routes!(orders::reload))
         .routes(routes!(orders::drain))

@@ -58,8 +58,11 @@ pub(super) async fn serve(
 
 async fn serve_one(stream: Stream, peer: Peer, closing: CancellationToken, router: Router) {
     let service = TowerToHyperService::new(router);
+    let told = closing.clone();
     let answer = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(peer);
+        // What has no end of its own ends with it.
+        request.extensions_mut().insert(told.clone());
         service.call(request)
     });
     let connection = http1::Builder::new()

@@ -27,6 +27,8 @@ pub(super) struct Status {
     uptime_seconds: f64,
     /// Process ids: those that have handed over, and still hold tunnels.
     old_generations: Vec<u32>,
+    /// Whether nothing can be changed here: `admin.readOnly`.
+    read_only: bool,
     drain: Progress,
     configuration: Configuration,
     /// Open tunnels of this process.
@@ -133,19 +135,26 @@ struct Group {
 /// The process, and what it serves with.
 #[utoipa::path(get, path = "/api/v1/status", responses((status = 200, body = Status)))]
 pub(super) async fn status(State(view): State<View>) -> Json<Status> {
-    let snapshot = view.snapshot();
-    Json(Status {
-        version: env!("CARGO_PKG_VERSION"),
-        pid: std::process::id(),
-        uptime_seconds: view.uptime().as_secs_f64(),
-        old_generations: view.generations.processes(),
-        drain: Progress::of(&view.drain),
-        configuration: Configuration::of(&view),
-        tunnels: view.drain.tunnels.count(),
-        listeners: view.listeners.rules().iter().map(Listener::of).collect(),
-        forwarding_rules: snapshot.rules.iter().map(Rule::of).collect(),
-        target_groups: groups(&view, &snapshot),
-    })
+    Json(Status::of(&view))
+}
+
+impl Status {
+    pub(super) fn of(view: &View) -> Self {
+        let snapshot = view.snapshot();
+        Status {
+            version: env!("CARGO_PKG_VERSION"),
+            pid: std::process::id(),
+            uptime_seconds: view.uptime().as_secs_f64(),
+            old_generations: view.generations.processes(),
+            read_only: view.file().admin.read_only,
+            drain: Progress::of(&view.drain),
+            configuration: Configuration::of(view),
+            tunnels: view.drain.tunnels.count(),
+            listeners: view.listeners.rules().iter().map(Listener::of).collect(),
+            forwarding_rules: snapshot.rules.iter().map(Rule::of).collect(),
+            target_groups: groups(view, &snapshot),
+        }
+    }
 }
 
 impl Progress {

@@ -1,5 +1,6 @@
 //! `/api/v1/tunnels`: the open tunnels, and ending them.
 
+use std::cell::Cell;
 use std::time::{Duration, SystemTime};
 
 use axum::Json;
@@ -10,9 +11,9 @@ use utoipa::ToSchema;
 
 use super::View;
 use super::denial::{Denial, Error};
-use super::query::{self, FilterQuery, PageQuery, WordsQuery};
+use super::query::{self, Filter, FilterQuery, List, PageQuery, WordsQuery};
 use super::socket::Peer;
-use crate::tunnel::{Farewell, Handle};
+use crate::tunnel::{Farewell, Handle, Tunnels};
 
 /// How much of a request URI is shown.
 const LONGEST_URI: usize = 1024;
@@ -20,7 +21,7 @@ const LONGEST_URI: usize = 1024;
 /// An open tunnel.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct Tunnel {
+pub(super) struct Tunnel {
     /// The `trackingId`.
     id: String,
     forwarding_rule: String,
@@ -43,16 +44,23 @@ struct Tunnel {
     bytes_in: u64,
     /// To the client.
     bytes_out: u64,
+    /// Whole frames from the client.
+    frames_in: u64,
+    /// Whole frames to the client.
+    frames_out: u64,
 }
 
 /// A page of the open tunnels, the oldest first.
 #[derive(Serialize, ToSchema)]
-pub(super) struct Tunnels {
+pub(super) struct Page {
     tunnels: Vec<Tunnel>,
     /// The cursor of the next page; null where this is the last.
     next: Option<String>,
     /// How many are open, whatever the filter.
     total: usize,
+    /// How many the filter is true of; with `count` alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    matching: Option<usize>,
 }
 
 /// How many tunnels were told to end.
@@ -68,6 +76,7 @@ impl Tunnel {
     fn of(handle: &Handle) -> Self {
         let identity = &handle.identity;
         let (bytes_in, bytes_out) = handle.bytes();
+        let (frames_in, frames_out) = handle.frames();
         let age = handle.opened.elapsed();
         let started = SystemTime::now().checked_sub(age);
         let started = started.unwrap_or(SystemTime::UNIX_EPOCH);
@@ -84,6 +93,8 @@ impl Tunnel {
             idle_ms: millis(handle.idle()),
             bytes_in,
             bytes_out,
+            frames_in,
+            frames_out,
         }
     }
 }
@@ -103,13 +114,18 @@ fn millis(duration: Duration) -> u64 {
     get,
     path = "/api/v1/tunnels",
     params(FilterQuery, PageQuery),
-    responses((status = 200, body = Tunnels), (status = 400, body = Error)),
+    responses((status = 200, body = Page), (status = 400, body = Error)),
 )]
-pub(super) async fn list(State(view): State<View>, uri: Uri) -> Result<Json<Tunnels>, Denial> {
-    let (filter, after, limit) = query::list(&uri)?;
+pub(super) async fn list(State(view): State<View>, uri: Uri) -> Result<Json<Page>, Denial> {
+    let List {
+        filter,
+        after,
+        limit,
+        counts,
+    } = query::list(&uri)?;
     let open = &view.drain.tunnels;
     let page = open.page(after, limit, |tunnel| filter.is_true_of(tunnel));
-    Ok(Json(Tunnels {
+    Ok(Json(Page {
         tunnels: page
             .tunnels
             .iter()
@@ -117,7 +133,38 @@ pub(super) async fn list(State(view): State<View>, uri: Uri) -> Result<Json<Tunn
             .collect(),
         next: page.next.map(|number| number.to_string()),
         total: open.count(),
+        matching: counts.then(|| count(open, &filter)),
     }))
+}
+
+fn count(open: &Tunnels, filter: &Filter) -> usize {
+    let matching = Cell::new(0);
+    // Looking at each, and wanting none, copies nothing.
+    let look = |tunnel: &Handle| {
+        matching.set(matching.get() + usize::from(filter.is_true_of(tunnel)));
+        false
+    };
+    open.for_each(look, |_| {});
+    matching.get()
+}
+
+/// An open tunnel.
+#[utoipa::path(
+    get,
+    path = "/api/v1/tunnels/{id}",
+    params(("id" = String, Path, description = "The `trackingId`.")),
+    responses((status = 200, body = Tunnel), (status = 404, body = Error)),
+)]
+pub(super) async fn show(
+    State(view): State<View>,
+    Path(id): Path<String>,
+) -> Result<Json<Tunnel>, Denial> {
+    let tunnel = view.drain.tunnels.find(&id).ok_or_else(none)?;
+    Ok(Json(Tunnel::of(&tunnel)))
+}
+
+fn none() -> Denial {
+    Denial::not_found("no open tunnel has this id")
 }
 
 /// Ends all tunnels that a filter is true of, with a Close frame to both sides; at least one filter is needed.
@@ -162,7 +209,6 @@ pub(super) async fn kill(
     uri: Uri,
 ) -> Result<(StatusCode, Json<Killed>), Denial> {
     let words: Option<Farewell> = query::kill_one(&uri)?;
-    let none = || Denial::not_found("no open tunnel has this id");
     let tunnel = view.drain.tunnels.find(&id).ok_or_else(none)?;
     log::info!("admin: {peer}: tunnel {id}: killed");
     tunnel.kill(words);

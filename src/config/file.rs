@@ -152,7 +152,7 @@ impl fmt::Display for AdminAddress {
 }
 
 /// A secret: visible ASCII characters. It does not show in a message.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Token(pub Box<str>);
 
 impl fmt::Debug for Token {

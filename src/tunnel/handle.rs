@@ -48,6 +48,8 @@ pub struct Handle {
     pub opened: Instant,
     bytes_in: AtomicU64,
     bytes_out: AtomicU64,
+    frames_in: AtomicU64,
+    frames_out: AtomicU64,
     /// Milliseconds from `opened` to the last byte.
     last_activity: AtomicU64,
     /// 0, or one more than the discriminant of the reason to end it, or [`CUT`].
@@ -64,6 +66,8 @@ impl Handle {
             opened: Instant::now(),
             bytes_in: AtomicU64::new(0),
             bytes_out: AtomicU64::new(0),
+            frames_in: AtomicU64::new(0),
+            frames_out: AtomicU64::new(0),
             last_activity: AtomicU64::new(0),
             order: AtomicU8::new(0),
             last_words: OnceLock::new(),
@@ -74,6 +78,11 @@ impl Handle {
     /// Bytes from the client, and bytes to it.
     pub fn bytes(&self) -> (u64, u64) {
         (self.bytes_in.load(Relaxed), self.bytes_out.load(Relaxed))
+    }
+
+    /// Whole frames from the client, and to it.
+    pub fn frames(&self) -> (u64, u64) {
+        (self.frames_in.load(Relaxed), self.frames_out.load(Relaxed))
     }
 
     /// How long nothing has moved in either direction.
@@ -138,9 +147,12 @@ impl Handle {
         CloseReason::ALL.get(usize::from(place)).copied()
     }
 
-    pub(super) fn moved(&self, bytes_in: u64, bytes_out: u64, now: Moment) {
-        self.bytes_in.store(bytes_in, Relaxed);
-        self.bytes_out.store(bytes_out, Relaxed);
+    /// Tells how many bytes and whole frames have passed, from the client and to it.
+    pub(super) fn moved(&self, bytes: (u64, u64), frames: (u64, u64), now: Moment) {
+        self.bytes_in.store(bytes.0, Relaxed);
+        self.bytes_out.store(bytes.1, Relaxed);
+        self.frames_in.store(frames.0, Relaxed);
+        self.frames_out.store(frames.1, Relaxed);
         let millis = now.duration_since(self.opened.into_std()).as_millis();
         self.last_activity
             .store(u64::try_from(millis).unwrap_or(u64::MAX), Relaxed);

@@ -70,6 +70,11 @@ impl Tunnels {
         }
     }
 
+    /// How many were ever opened.
+    pub fn opened(&self) -> u64 {
+        self.opened.load(Relaxed)
+    }
+
     /// All that are open now.
     pub fn list(&self) -> Vec<Arc<Handle>> {
         self.list_where(|_| true)

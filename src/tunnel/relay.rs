@@ -285,7 +285,8 @@ impl Future for Relay {
         let passed = (relay.inward.passed(), relay.outward.passed());
         if passed != passed_before {
             relay.active = now;
-            relay.handle.moved(passed.0, passed.1, now);
+            let frames = [&relay.inward, &relay.outward].map(|flow| flow.follower().frames());
+            relay.handle.moved(passed, frames.into(), now);
         }
         has_more |= relay.look_at_clocks(now);
         if relay.inward.is_over() && relay.outward.is_over() {

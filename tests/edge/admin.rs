@@ -401,7 +401,6 @@ async fn every_error_is_json_and_the_document_has_every_path() {
     let target = Target::named("a").await;
     let edge = Edge::forwarding_to(&[target.address]).await;
     for (method, path, expected) in [
-        ("GET", "/", 404),
         ("GET", "/api/v1/nothing", 404),
         ("PUT", "/api/v1/status", 405),
         ("OPTIONS", "/api/v1/tunnels", 405),
@@ -420,7 +419,9 @@ async fn every_error_is_json_and_the_document_has_every_path() {
     for (path, method) in [
         ("/api/v1/status", "get"),
         ("/api/v1/tunnels", "get"),
+        ("/api/v1/events", "get"),
         ("/api/v1/tunnels", "delete"),
+        ("/api/v1/tunnels/{id}", "get"),
         ("/api/v1/tunnels/{id}", "delete"),
         ("/api/v1/targetgroups/{name}/targets/{target}", "patch"),
         ("/api/v1/reload", "post"),

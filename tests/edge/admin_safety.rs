@@ -45,7 +45,7 @@ async fn a_page_whose_name_leads_here_gets_nothing() {
         ("192.0.2.1".to_owned(), 421),
         (String::new(), 400),
     ] {
-        for path in [STATUS, "/metrics"] {
+        for path in [STATUS, "/metrics", "/"] {
             let answer = ask_at(edge.admin, "GET", path, &[("Host", &host)], "");
             assert_eq!(status(&answer), expected, "{host}: {answer}");
         }
@@ -89,7 +89,9 @@ async fn with_a_token_nothing_but_the_probes_is_for_everybody() {
     for path in ["/livez", "/readyz"] {
         assert_eq!(status(&edge.admin_page(path)), 200);
     }
-    for path in ["/metrics", STATUS, "/api/v1/openapi.json", "/"] {
+    // The page itself holds no data.
+    assert_eq!(status(&edge.admin_page("/")), 200);
+    for path in ["/metrics", STATUS, "/api/v1/openapi.json", "/api/v1/events"] {
         let answer = edge.admin_page(path);
         assert_eq!(status(&answer), 401, "{path}");
         assert!(
@@ -128,7 +130,9 @@ async fn where_nothing_can_be_changed_everything_can_be_read() {
         assert_eq!(status, 403, "{method} {path}");
         assert!(answer["error"].as_str().unwrap().contains("readOnly"));
     }
-    assert_eq!(get(&edge, STATUS)["drain"]["state"], "serving");
+    let shown = get(&edge, STATUS);
+    assert_eq!(shown["drain"]["state"], "serving");
+    assert_eq!(shown["readOnly"], true);
     let (status, told) = ask(&edge, "POST", "/api/v1/explain", &[], "{\"path\": \"/\"}");
     assert_eq!((status, &told["matched"]), (200, &json!("all")));
 }

@@ -12,6 +12,7 @@ mod harness;
 mod access_log;
 mod admin;
 mod admin_commands;
+mod admin_page;
 mod admin_safety;
 mod answers;
 mod balance;

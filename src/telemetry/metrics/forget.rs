@@ -3,17 +3,21 @@
 use std::iter;
 
 use super::counters::STATUSES;
-use super::{CloseReason, FAILED, Metrics, PASSED, RESOLVED, RefusalReason};
+use super::{CloseReason, FAILED, Metrics, PASSED, RESOLVED, RefusalReason, Totals};
 
 impl Metrics {
     /// Drops the children of rules, groups and targets that left the configuration, once their last exchange is over.
     pub fn forget(&self) {
-        self.rules.sweep(|labels| self.forget_rule(labels));
+        let mut gone = self.gone();
+        self.rules
+            .sweep(|labels| self.forget_rule(labels, &mut gone));
         self.http_rules
             .sweep(|labels| self.forget_http_rule(labels));
         self.closes.sweep(|[rule, group]| {
             for reason in CloseReason::ALL {
                 let labels = [rule, group, reason.as_str()];
+                let child = self.tunnels_closed.with_label_values(&labels);
+                gone.closed[reason as usize] += child.get();
                 // One that is not there needs no removing, here and below.
                 self.tunnels_closed.remove_label_values(&labels).ok();
             }
@@ -36,12 +40,14 @@ impl Metrics {
         });
     }
 
-    fn forget_rule(&self, labels: [&str; 1]) {
+    fn forget_rule(&self, labels: [&str; 1], gone: &mut Totals) {
         self.request_seconds.remove_label_values(&labels).ok();
         self.handshake_seconds.remove_label_values(&labels).ok();
         self.tunnel_seconds.remove_label_values(&labels).ok();
         self.connections_active.remove_label_values(&labels).ok();
         let [rule] = labels;
+        gone.bytes_in += self.bytes.with_label_values(&[rule, "in"]).get();
+        gone.bytes_out += self.bytes.with_label_values(&[rule, "out"]).get();
         for direction in ["in", "out"] {
             self.bytes.remove_label_values(&[rule, direction]).ok();
         }

@@ -9,6 +9,7 @@ mod families;
 mod forget;
 mod kept;
 mod open;
+mod totals;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, OnceLock};
@@ -30,6 +31,7 @@ use counters::{CODES, TargetTunnels};
 use families::Families;
 use kept::Kept;
 pub use open::Open;
+pub use totals::Totals;
 
 const REQUEST_SECONDS: &[f64] = &[
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
@@ -67,6 +69,8 @@ pub struct Metrics {
     old_generation_tunnels: IntGauge,
     /// What other processes have open, to be shown with what this one has.
     elsewhere: Mutex<Vec<Open>>,
+    /// What was counted by children that were dropped.
+    gone: Mutex<Totals>,
     /// 1 from the beginning of a drain.
     pub draining: IntGauge,
     /// Seconds to a drain's deadline.
@@ -192,6 +196,7 @@ impl Metrics {
                 "Seconds to the deadline of a drain.",
             )?,
             elsewhere: Mutex::default(),
+            gone: Mutex::default(),
             rules: Kept::default(),
             http_rules: Kept::default(),
             closes: Kept::default(),

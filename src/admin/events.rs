@@ -1,0 +1,265 @@
+//! `GET /api/v1/events`: the figures of the status page, each second, as server-sent events.
+//!
+//! They are made once for all who look, and only while somebody does. Whoever reads slowly misses some; nothing is kept
+//! for them.
+
+use std::cell::RefCell;
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{Extension, State};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::Response;
+use bytes::Bytes;
+use futures_util::stream;
+use serde::Serialize;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::interval;
+use tokio_util::sync::CancellationToken;
+use utoipa::ToSchema;
+
+use super::View;
+use super::denial::{Denial, Error};
+use super::status::Status;
+use crate::config::file::Token;
+use crate::telemetry::CloseReason;
+use crate::tunnel::{Handle, Tunnels};
+
+/// How many may look at a time.
+const MOST_STREAMS: usize = 16;
+const EVERY: Duration = Duration::from_secs(1);
+/// The ages that tunnels are sorted by, in seconds.
+const AGES: [u64; 6] = [10, 60, 600, 3600, 21_600, 86_400];
+
+/// What the status page shows.
+#[derive(Serialize, ToSchema)]
+struct Figures {
+    status: Status,
+    traffic: Traffic,
+}
+
+/// What was counted since the process began, and the ages of what is open.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct Traffic {
+    /// Tunnels opened.
+    opened: u64,
+    /// Tunnels closed, by reason.
+    closed: Vec<Closed>,
+    /// From clients: of exchanges that are over, and of open tunnels.
+    bytes_in: u64,
+    /// To clients, likewise.
+    bytes_out: u64,
+    /// How old the open tunnels are, the youngest first.
+    ages: Vec<Ages>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct Closed {
+    /// A `closeReason` of the access log.
+    reason: &'static str,
+    tunnels: u64,
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct Ages {
+    /// Younger than this, and not in the entry before; absent in the last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    below_seconds: Option<u64>,
+    tunnels: usize,
+}
+
+/// All who look.
+pub(super) struct Audience {
+    room: Arc<Semaphore>,
+    /// The last event.
+    event: watch::Sender<Bytes>,
+    /// Whether somebody makes events.
+    is_served: Mutex<bool>,
+}
+
+/// Someone who looks.
+struct Viewer {
+    view: View,
+    event: watch::Receiver<Bytes>,
+    closing: CancellationToken,
+    /// What was valid when they came.
+    token: Option<Token>,
+    _place: OwnedSemaphorePermit,
+}
+
+/// The figures of the status page, at once and then each second, until the process closes the stream.
+#[utoipa::path(
+    get,
+    path = "/api/v1/events",
+    responses(
+        (status = 200, description = "Each event's data.", body = Figures, content_type = "text/event-stream"),
+        (status = 503, description = "Sixteen streams are open.", body = Error),
+    ),
+)]
+pub(super) async fn events(
+    State(view): State<View>,
+    Extension(closing): Extension<CancellationToken>,
+) -> Result<Response, Denial> {
+    let audience = &view.admin.audience;
+    let place = Arc::clone(&audience.room).try_acquire_owned();
+    let full = |_| {
+        let message = format!("{MOST_STREAMS} streams are open: no more at a time");
+        Denial::new(StatusCode::SERVICE_UNAVAILABLE, message)
+    };
+    let viewer = Viewer {
+        _place: place.map_err(full)?,
+        event: audience.join(&view),
+        closing,
+        token: view.file().admin.token.clone(),
+        view,
+    };
+    let events = stream::unfold(viewer, async |mut viewer| {
+        let event = viewer.next().await?;
+        Some((Ok::<_, Infallible>(event), viewer))
+    });
+    let mut answer = Response::new(Body::from_stream(events));
+    let headers = answer.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(answer)
+}
+
+impl Viewer {
+    /// The next event; `None` when there is none for them any more.
+    async fn next(&mut self) -> Option<Bytes> {
+        let changed = self.closing.run_until_cancelled(self.event.changed());
+        changed.await?.ok()?;
+        let is_known = self.view.file().admin.token == self.token;
+        is_known.then(|| self.event.borrow_and_update().clone())
+    }
+}
+
+impl Audience {
+    pub(super) fn new() -> Self {
+        Audience {
+            room: Arc::new(Semaphore::new(MOST_STREAMS)),
+            event: watch::Sender::default(),
+            is_served: Mutex::default(),
+        }
+    }
+
+    /// One more looks; the first has the events made.
+    fn join(&self, view: &View) -> watch::Receiver<Bytes> {
+        let mut is_served = self.is_served();
+        let mut event = self.event.subscribe();
+        if *is_served {
+            event.mark_changed();
+        } else {
+            *is_served = true;
+            tokio::spawn(serve(Arc::clone(view)));
+        }
+        event
+    }
+
+    /// Whether anybody looks. If nobody does, the next to come has the events made again.
+    fn is_there(&self) -> bool {
+        let mut is_served = self.is_served();
+        *is_served = self.event.receiver_count() > 0;
+        *is_served
+    }
+
+    fn is_served(&self) -> MutexGuard<'_, bool> {
+        let is_served = self.is_served.lock();
+        is_served.unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn serve(view: View) {
+    let mut seconds = interval(EVERY);
+    loop {
+        seconds.tick().await;
+        if !view.admin.audience.is_there() {
+            return;
+        }
+        match serde_json::to_string(&Figures::of(&view)) {
+            Ok(json) => {
+                let event = Bytes::from(format!("data: {json}\n\n"));
+                view.admin.audience.event.send_replace(event);
+            }
+            Err(error) => log::error!("admin: no figures: {error}"),
+        }
+    }
+}
+
+impl Figures {
+    fn of(view: &View) -> Self {
+        Figures {
+            status: Status::of(view),
+            traffic: Traffic::of(view),
+        }
+    }
+}
+
+impl Traffic {
+    fn of(view: &View) -> Self {
+        let totals = view.metrics.totals();
+        let open = Sums::of(&view.drain.tunnels);
+        let closed = |reason: CloseReason| Closed {
+            reason: reason.as_str(),
+            tunnels: totals.closed[reason as usize],
+        };
+        let bounds = AGES.into_iter().map(Some).chain([None]);
+        let ages = bounds.zip(open.ages).map(|(below_seconds, tunnels)| Ages {
+            below_seconds,
+            tunnels,
+        });
+        Traffic {
+            opened: view.drain.tunnels.opened(),
+            closed: CloseReason::ALL.into_iter().map(closed).collect(),
+            bytes_in: totals.bytes_in + open.bytes_in,
+            bytes_out: totals.bytes_out + open.bytes_out,
+            ages: ages.collect(),
+        }
+    }
+}
+
+/// What is known of all open tunnels together.
+#[derive(Default)]
+struct Sums {
+    bytes_in: u64,
+    bytes_out: u64,
+    ages: [usize; AGES.len() + 1],
+}
+
+impl Sums {
+    fn of(tunnels: &Tunnels) -> Self {
+        let open = RefCell::new(Sums::default());
+        // Looking at each, and wanting none, copies nothing.
+        let look = |tunnel: &Handle| {
+            let mut open = open.borrow_mut();
+            let (bytes_in, bytes_out) = tunnel.bytes();
+            open.bytes_in += bytes_in;
+            open.bytes_out += bytes_out;
+            open.ages[place_of(tunnel.opened.elapsed())] += 1;
+            false
+        };
+        tunnels.for_each(look, |_| {});
+        open.into_inner()
+    }
+}
+
+fn place_of(age: Duration) -> usize {
+    AGES.partition_point(|bound| *bound <= age.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_age_belongs_to_the_first_bound_above_it() {
+        for (seconds, place) in [(0, 0), (9, 0), (10, 1), (3599, 3), (3600, 4), (86_400, 6)] {
+            assert_eq!(place_of(Duration::from_secs(seconds)), place, "{seconds}");
+        }
+    }
+}

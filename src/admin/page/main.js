@@ -1,0 +1,58 @@
+// Starts the page: what comes is shown as long as somebody may look.
+
+let latest;
+
+function showFigures(figures) {
+  latest = figures;
+  // What nobody sees is shown when they look again.
+  if (document.hidden) return;
+  const { status } = figures;
+  if (status.readOnly !== isReadOnly) {
+    isReadOnly = status.readOnly;
+    // Rows have their buttons or not.
+    keep(byId("tunnel-rows"), [], () => undefined);
+  }
+  showOverview(figures);
+  showGroups(status);
+  showRules(status);
+  loadTunnels();
+}
+
+function askReload() {
+  confirmFirst({
+    title: "Reload the configuration",
+    text: `The configuration is read again and applied; if anything is wrong with it nothing changes. ` +
+      `No tunnel is touched, but those of targets that are gone from it. What was set by hand ends.`,
+    verb: "Reload",
+    danger: false,
+    run: async () => {
+      await ask("POST", "api/v1/reload");
+      return "The configuration is applied";
+    },
+  });
+}
+
+function askDrain() {
+  const { tunnels, drain } = latest.status;
+  confirmFirst({
+    title: "Drain and end Culvert",
+    text: `Nothing new is accepted, ${plural(tunnels, "tunnel")} and ${plural(drain.open, "client")} in all are told to go, and the ` +
+      `process ends, at server.drain.deadline at the latest. This cannot be taken back.`,
+    verb: "Drain and end",
+    run: async () => {
+      await ask("POST", "api/v1/drain");
+      return "The drain has begun";
+    },
+  });
+}
+
+write(byId("place"), location.host);
+startDialogs();
+startTargets();
+startRules();
+startTunnels();
+byId("reload").addEventListener("click", askReload);
+byId("drain").addEventListener("click", askDrain);
+document.addEventListener("visibilitychange", () => latest && showFigures(latest));
+setInterval(showLink, 1000);
+follow(showFigures, showLost);

@@ -1,0 +1,81 @@
+// Forwarding rules with their listeners, and their HTTP rules with how many requests met them.
+
+const ruleStep = 8;
+const httpRuleStep = 12;
+let shownRules = ruleStep;
+let rulesStatus;
+
+function showRules(status) {
+  rulesStatus = status;
+  const wanted = byId("rules-filter").value.trim().toLowerCase();
+  const matches = rule => ({
+    rule,
+    httpRules: `${rule.name} ${rule.listen}`.toLowerCase().includes(wanted)
+      ? rule.httpRules
+      : rule.httpRules.filter(({ name, targetGroup }) => `${name} ${targetGroup ?? ""}`.toLowerCase().includes(wanted)),
+  });
+  const found = status.forwardingRules.map(matches).filter(({ rule, httpRules }) => httpRules.length > 0 || rule.name.toLowerCase().includes(wanted));
+  const shown = cap(byId("rules-more"), found, shownRules, ruleStep, "rule");
+  const listeners = new Map(status.listeners.map(listener => [listener.forwardingRule, listener]));
+  const withListener = shown.map(entry => ({ ...entry, listener: listeners.get(entry.rule.name) }));
+  keep(byId("rules"), withListener, ({ rule }) => rule.name, makeRule, updateRule);
+  show(byId("rules-none"), found.length === 0);
+  write(byId("rules-none"), wanted ? "No rule has this in its name." : "There are no forwarding rules.");
+}
+
+function makeRule({ rule }) {
+  const article = make("article", { class: "card flush" });
+  const more = make("button", { type: "button", class: "more", onclick: () => {
+    article.shown += httpRuleStep;
+    showRules(rulesStatus);
+  } });
+  const columns = make("tr", {}, heading("HTTP rule"), heading("Type"), heading("Target group"), heading("Hits"));
+  const table = make("table", {},
+    make("caption", {}, make("span", { class: "hidden" }, `HTTP rules of ${rule.name}`)),
+    make("thead", {}, columns), make("tbody"));
+  const about = make("p", { class: "muted" });
+  article.append(make("div", { class: "head" }, make("h3", {}, rule.name), about), table, more);
+  return Object.assign(article, { shown: httpRuleStep, more, about, body: table.querySelector("tbody") });
+}
+
+function updateRule(article, { rule, httpRules, listener }) {
+  const listens = listener
+    ? `● ${listener.address}, ${listener.tls ? "TLS" : "no TLS"}, ${plural(listener.connections, "connection")}`
+    : `○ ${rule.listen}, closed`;
+  write(article.about, listens);
+  const most = rule.httpRules.reduce((most, { hits }) => Math.max(most, hits), rule.unmatched);
+  const shown = cap(article.more, httpRules, article.shown, httpRuleStep, "HTTP rule");
+  const rows = shown.map(({ name, type, targetGroup, hits }) => ({ key: `rule ${name}`, name, type, targetGroup, hits, most }));
+  rows.push({ key: "none", name: "none matched", type: "404", hits: rule.unmatched, most });
+  keep(article.body, rows, ({ key }) => key, makeHttpRule, updateHttpRule);
+}
+
+function makeHttpRule({ key, name }) {
+  const row = make("tr");
+  const hits = make("span", { class: "figure" });
+  const parts = { type: cell("Type"), group: cell("Target group"), hits, bar: makeBar() };
+  const measure = cell("Hits", "measure");
+  measure.append(hits, parts.bar);
+  const title = make("th", { scope: "row", role: "rowheader", class: key === "none" ? "muted" : null }, name);
+  row.append(title, parts.type, parts.group, measure);
+  row.parts = parts;
+  return row;
+}
+
+function updateHttpRule(row, { type, targetGroup, hits, most }) {
+  write(row.parts.type, type);
+  write(row.parts.group, targetGroup ?? "–");
+  write(row.parts.hits, count(hits));
+  setBar(row.parts.bar, hits, most);
+}
+
+function startRules() {
+  byId("rules-filter").addEventListener("input", () => {
+    shownRules = ruleStep;
+    if (rulesStatus) showRules(rulesStatus);
+  });
+  byId("rules-more").addEventListener("click", () => {
+    shownRules += ruleStep;
+    showRules(rulesStatus);
+  });
+}

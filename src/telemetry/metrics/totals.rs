@@ -1,0 +1,76 @@
+//! What was counted in all, whatever its labels: sums over whole families, with what left them again.
+
+use std::sync::{MutexGuard, PoisonError};
+
+use prometheus::IntCounterVec;
+use prometheus::core::Collector as _;
+
+use super::{CloseReason, Metrics};
+
+/// What was counted since the process began.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Totals {
+    /// Tunnels closed, by the discriminant of the reason.
+    pub closed: [u64; CloseReason::ALL.len()],
+    /// Bytes of exchanges that are over, from clients.
+    pub bytes_in: u64,
+    /// Bytes of exchanges that are over, to clients.
+    pub bytes_out: u64,
+}
+
+impl Metrics {
+    /// What was counted in all.
+    pub fn totals(&self) -> Totals {
+        let gone = self.gone();
+        let mut totals = gone.clone();
+        for reason in CloseReason::ALL {
+            totals.closed[reason as usize] += sum(&self.tunnels_closed, "reason", reason.as_str());
+        }
+        totals.bytes_in += sum(&self.bytes, "direction", "in");
+        totals.bytes_out += sum(&self.bytes, "direction", "out");
+        totals
+    }
+
+    /// What the children had counted that were dropped.
+    pub(super) fn gone(&self) -> MutexGuard<'_, Totals> {
+        self.gone.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The sum of those children whose label has this value.
+fn sum(family: &IntCounterVec, label: &str, value: &str) -> u64 {
+    let families = family.collect();
+    let children = families.iter().flat_map(|family| family.get_metric());
+    let meant = children.filter(|child| {
+        let mut labels = child.get_label().iter();
+        labels.any(|found| found.name() == label && found.value() == value)
+    });
+    meant
+        .map(|child| child.get_counter().get_value() as u64)
+        .sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_counted_stays_in_the_totals_when_its_rule_is_gone() {
+        let metrics = Metrics::new().unwrap();
+        let tunnels = [metrics.tunnels("edge", "a", [].into_iter())];
+        let more = metrics.tunnels("edge", "b", [].into_iter());
+        let rule = metrics.forwarding_rule("edge");
+        tunnels[0].closes.close(CloseReason::Killed);
+        more.closes.close(CloseReason::Killed);
+        rule.bytes_in.inc_by(5);
+        rule.bytes_out.inc_by(7);
+        let before = metrics.totals();
+        assert_eq!(before.closed[CloseReason::Killed as usize], 2);
+        assert_eq!((before.bytes_in, before.bytes_out), (5, 7));
+        drop((tunnels, rule));
+        metrics.forget();
+        assert_eq!(metrics.totals(), before);
+        more.closes.close(CloseReason::Drained);
+        assert_eq!(metrics.totals().closed.iter().sum::<u64>(), 3);
+    }
+}
