@@ -56,6 +56,9 @@ pub enum Command {
     /// Show what the running process serves with, and how it fares
     Status(Reached),
 
+    /// Show groups, targets, tunnels per second and why they end, each second anew, in a terminal
+    Top(Reached),
+
     /// List the open tunnels, the oldest first
     Tunnels(Tunnels),
 

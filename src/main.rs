@@ -59,6 +59,9 @@ fn run(arguments: &Arguments) -> Result<(), String> {
 
 /// Prints an answer, unless whoever reads it has gone.
 fn print(answer: &str) -> Result<(), String> {
+    if answer.is_empty() {
+        return Ok(());
+    }
     let printed = writeln!(std::io::stdout(), "{answer}");
     match printed {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.to_string()),

@@ -1,15 +1,15 @@
 //! One request to the admin address of a running process, and its answer.
 
 use std::fs;
-use std::future::Future;
 use std::net::SocketAddr;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
-use http::{Request, StatusCode};
+use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
-use hyper::body::Bytes;
+use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
@@ -24,6 +24,9 @@ use crate::config::file::AdminAddress;
 
 /// How long an answer may take. A reload is what takes longest.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How much of a stream is kept until an event of it is whole.
+const MOST_OF_AN_EVENT: usize = 64 << 20;
 
 /// Where a process is heard, and what it wants to be told.
 pub(super) struct Client {
@@ -65,11 +68,47 @@ impl Client {
             .enable_all()
             .build()
             .map_err(|error| format!("culvert: {error}"))?;
-        let (status, answer) = runtime.block_on(async {
-            let answer = timeout(PATIENCE, self.exchange(method, path, body)).await;
+        runtime.block_on(async {
+            let answer = async { self.whole(self.exchange(method, path, body).await?).await };
+            let answer = timeout(PATIENCE, answer).await;
             answer.unwrap_or_else(|_| Err(format!("{self}: no answer within {PATIENCE:?}")))
-        })?;
-        let answer: Value = serde_json::from_slice(&answer)
+        })
+    }
+
+    /// Shows each event of a stream, until there are no more or `show` breaks off. Errors: nobody is there, or it is refused.
+    pub(super) async fn events(
+        &self,
+        path: &str,
+        mut show: impl FnMut(Value) -> ControlFlow<()>,
+    ) -> Result<(), String> {
+        let answer = timeout(PATIENCE, self.exchange("GET", path, None)).await;
+        let answer = answer.map_err(|_| format!("{self}: no answer within {PATIENCE:?}"))??;
+        if !answer.status().is_success() {
+            return self.whole(answer).await.map(drop);
+        }
+        let mut body = answer.into_body();
+        let mut stream = Vec::new();
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|error| format!("{self}: {error}"))?;
+            stream.extend_from_slice(frame.data_ref().map_or(&[], |data| data));
+            while let Some(event) = next_event(&mut stream) {
+                if show(event).is_break() {
+                    return Ok(());
+                }
+            }
+            if stream.len() > MOST_OF_AN_EVENT {
+                return Err(format!("{self}: an event without an end"));
+            }
+        }
+        Ok(())
+    }
+
+    /// The JSON of an answer.
+    async fn whole(&self, answer: Response<Incoming>) -> Result<Value, String> {
+        let status = answer.status();
+        let body = answer.into_body().collect().await;
+        let body = body.map_err(|error| format!("{self}: {error}"))?.to_bytes();
+        let answer: Value = serde_json::from_slice(&body)
             .map_err(|_| format!("{self}: {status}, and no JSON: this is not Culvert"))?;
         match status.is_success() {
             true => Ok(answer),
@@ -94,7 +133,7 @@ impl Client {
         method: &str,
         path: &str,
         body: Option<&Value>,
-    ) -> Result<(StatusCode, Bytes), String> {
+    ) -> Result<Response<Incoming>, String> {
         let request = self
             .request(method, path, body)
             .map_err(|error| error.to_string())?;
@@ -135,21 +174,17 @@ impl Client {
         request.body(Full::new(body.into()))
     }
 
-    fn send<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    async fn send<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         &self,
         stream: S,
         request: Request<Full<Bytes>>,
-    ) -> impl Future<Output = Result<(StatusCode, Bytes), String>> {
-        let exchange = async move {
-            let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-            // What goes wrong with it is an error of the request as well.
-            tokio::spawn(async move { connection.await.ok() });
-            let answer = sender.send_request(request).await?;
-            let status = answer.status();
-            let body = answer.into_body().collect().await?;
-            Ok::<_, hyper::Error>((status, body.to_bytes()))
-        };
-        async move { exchange.await.map_err(|error| format!("{self}: {error}")) }
+    ) -> Result<Response<Incoming>, String> {
+        let failed = |error| format!("{self}: {error}");
+        let shaken = http1::handshake(TokioIo::new(stream)).await;
+        let (mut sender, connection) = shaken.map_err(failed)?;
+        // What goes wrong with it is an error of the request as well.
+        tokio::spawn(async move { connection.await.ok() });
+        sender.send_request(request).await.map_err(failed)
     }
 }
 
@@ -158,6 +193,20 @@ impl std::fmt::Display for Client {
         match &self.address {
             Address::Tcp(address) => write!(f, "http://{address}"),
             Address::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// Takes the next event that is whole out of a stream: the JSON in its data. Others than such are passed over.
+fn next_event(stream: &mut Vec<u8>) -> Option<Value> {
+    loop {
+        let end = memchr::memmem::find(stream, b"\n\n")?;
+        let event: Vec<u8> = stream.drain(..end + 2).collect();
+        let mut lines = event.split(|byte| *byte == b'\n');
+        let data = lines.find_map(|line| line.strip_prefix(b"data: "));
+        let data = data.and_then(|data| serde_json::from_slice(data).ok());
+        if data.is_some() {
+            return data;
         }
     }
 }
@@ -197,6 +246,16 @@ fn token(path: &Path) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn events_are_taken_out_of_a_stream_once_they_are_whole() {
+        let mut stream = b": hello\n\nevent: a\ndata: {\"b\":1}\n\ndata: 2\n".to_vec();
+        assert_eq!(next_event(&mut stream), Some(serde_json::json!({"b": 1})));
+        assert_eq!(next_event(&mut stream), None);
+        stream.push(b'\n');
+        assert_eq!(next_event(&mut stream), Some(2.into()));
+        assert_eq!((next_event(&mut stream), stream), (None, Vec::new()));
+    }
 
     #[test]
     fn an_admin_address_is_a_url_or_a_path() {

@@ -6,6 +6,7 @@ mod client;
 mod explain;
 mod status;
 mod table;
+mod top;
 mod tunnels;
 
 use std::path::Path;
@@ -28,6 +29,7 @@ pub fn run(command: &Command, conf: &Path) -> Option<Result<String, String>> {
             "/api/v1/reload",
             "culvert: the configuration is applied",
         ),
+        Command::Top(reached) => top::run(reached, conf).map(|()| String::new()),
         Command::Explain(asked) => explain::explain(asked, conf),
         Command::Demo | Command::Upgrade { .. } | Command::Launch { .. } => return None,
     })

@@ -26,7 +26,8 @@ pub(super) fn show(status: &Value) -> String {
     parts.join("\n\n")
 }
 
-fn state(status: &Value) -> String {
+/// Whether it serves or drains.
+pub(super) fn state(status: &Value) -> String {
     let left = status.pointer("/drain/secondsLeft").and_then(Value::as_u64);
     let left = left.map_or_else(String::new, |left| format!(" ({left} s left)"));
     format!("{}{left}", text(status, "/drain/state"))
@@ -116,7 +117,7 @@ fn targets(status: &Value) -> String {
 }
 
 /// With the name that it comes from.
-fn address(target: &Value) -> String {
+pub(super) fn address(target: &Value) -> String {
     let address = text(target, "/address");
     match target["host"].as_str() {
         Some(host) => format!("{address} ({host})"),
@@ -124,7 +125,8 @@ fn address(target: &Value) -> String {
     }
 }
 
-fn state_of_target(target: &Value) -> String {
+/// What is to be said of a target.
+pub(super) fn state_of_target(target: &Value) -> String {
     let is = |key: &str| target[key].as_bool() == Some(true);
     let health = if is("healthy") {
         "healthy"

@@ -14,8 +14,8 @@ impl Table {
 
     /// One more row.
     pub(super) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
-        let tame = |cell: String| cell.replace(|c: char| c.is_control(), "\u{FFFD}");
-        self.rows.push(cells.into_iter().map(tame).collect());
+        let cells = cells.into_iter().map(|cell| tame(&cell));
+        self.rows.push(cells.collect());
     }
 
     /// The lines, the last without an end.
@@ -35,6 +35,11 @@ impl Table {
         let lines: Vec<String> = self.rows.iter().map(line).collect();
         lines.join("\n")
     }
+}
+
+/// A text that cannot steer the terminal.
+pub(super) fn tame(text: &str) -> String {
+    text.replace(|c: char| c.is_control(), "\u{FFFD}")
 }
 
 /// A number of bytes, short.

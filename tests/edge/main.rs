@@ -55,5 +55,6 @@ mod target_tls;
 mod targets;
 mod timeouts;
 mod tls;
+mod top;
 mod tunnels;
 mod upgrade;

@@ -1,0 +1,166 @@
+//! `culvert top` in a terminal: a real pseudo-terminal, read by a terminal emulator.
+
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::os::fd::OwnedFd;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+
+use rustix::fs::{Mode, OFlags, open};
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{Winsize, tcsetwinsize};
+use serde_json::Value;
+
+use crate::harness::{Edge, Target, eventually};
+
+const ROWS: u16 = 20;
+const COLUMNS: u16 = 100;
+
+fn emulator() -> vt100::Parser {
+    vt100::Parser::new(ROWS.try_into().unwrap(), COLUMNS.try_into().unwrap(), 0)
+}
+
+/// `culvert top` in a terminal. Dropping it kills it.
+struct Top {
+    process: Child,
+    keys: File,
+    screen: Arc<Mutex<vt100::Parser>>,
+}
+
+impl Top {
+    fn of(edge: &Edge) -> Top {
+        let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        grantpt(&terminal).unwrap();
+        unlockpt(&terminal).unwrap();
+        let size = Winsize {
+            ws_row: ROWS,
+            ws_col: COLUMNS,
+            ws_xpixel: 0,
+            ws_ypixel: 0,
+        };
+        tcsetwinsize(&terminal, size).unwrap();
+        let name = ptsname(&terminal, Vec::new()).unwrap();
+        let side =
+            || -> OwnedFd { open(&name, OFlags::RDWR | OFlags::NOCTTY, Mode::empty()).unwrap() };
+        let process = Command::new(env!("CARGO_BIN_EXE_culvert"))
+            .args(["-c", edge.file().to_str().unwrap(), "top"])
+            .stdin(Stdio::from(side()))
+            .stdout(Stdio::from(side()))
+            .stderr(Stdio::from(side()))
+            .spawn()
+            .unwrap();
+        let screen = Arc::new(Mutex::new(emulator()));
+        let (mut output, shown) = (
+            File::from(terminal.try_clone().unwrap()),
+            Arc::clone(&screen),
+        );
+        std::thread::spawn(move || {
+            let mut bytes = [0; 4096];
+            while let Ok(count @ 1..) = output.read(&mut bytes) {
+                shown.lock().unwrap().process(&bytes[..count]);
+            }
+        });
+        Top {
+            process,
+            keys: File::from(terminal),
+            screen,
+        }
+    }
+
+    fn press(&mut self, keys: &str) {
+        self.keys.write_all(keys.as_bytes()).unwrap();
+    }
+
+    fn text(&self) -> String {
+        self.screen.lock().unwrap().screen().contents()
+    }
+
+    async fn shows(&self, words: &[&str]) {
+        let what = format!("{words:?} on the screen");
+        let is_there = || {
+            let text = self.text();
+            words.iter().all(|word| text.contains(word)).then_some(())
+        };
+        eventually(&what, is_there).await;
+    }
+
+    async fn ends(&mut self) -> ExitStatus {
+        eventually("top ends", || self.process.try_wait().unwrap()).await
+    }
+}
+
+impl Drop for Top {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("--- on the screen:\n{}", self.text());
+        }
+        self.process.kill().ok();
+        self.process.wait().ok();
+    }
+}
+
+#[tokio::test]
+async fn the_screen_follows_tunnels_and_heeds_keys_and_leaves_the_terminal_as_it_was() {
+    let (first, second) = (Target::echo().await, Target::echo().await);
+    let edge = Edge::forwarding_to(&[first.address, second.address]).await;
+    let mut tunnels = edge.tunnels(3).await;
+    let mut top = Top::of(&edge);
+
+    let address = first.address.to_string();
+    top.shows(&["serving", "3 tunnels", &address, "healthy", "q quit"])
+        .await;
+    tunnels.pop().unwrap().leave(1000).await;
+    top.shows(&["2 tunnels", "client_closed"]).await;
+    top.press("g");
+    top.shows(&["2 targets", "2 of 2 healthy"]).await;
+    top.press("/none\r");
+    top.shows(&["filter: none"]).await;
+    assert!(!top.text().contains("2 targets"));
+    assert!(top.screen.lock().unwrap().screen().alternate_screen());
+    top.press("q");
+
+    assert!(top.ends().await.success());
+    let screen = top.screen.lock().unwrap();
+    assert!(!screen.screen().alternate_screen() && !screen.screen().hide_cursor());
+}
+
+#[tokio::test]
+async fn a_process_that_goes_is_missed_and_said() {
+    let target = Target::echo().await;
+    let edge = Edge::forwarding_to(&[target.address]).await;
+    let mut top = Top::of(&edge);
+    top.shows(&["0 tunnels"]).await;
+    edge.terminate().await;
+    top.shows(&["no running process"]).await;
+    top.press("\x03");
+    assert!(top.ends().await.success());
+}
+
+#[tokio::test]
+async fn without_a_terminal_it_says_so_and_json_needs_none() {
+    let target = Target::echo().await;
+    let edge = Edge::forwarding_to(&[target.address]).await;
+    let command = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_culvert"));
+        command.args(["-c", edge.file().to_str().unwrap(), "top"]);
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    };
+    let refused = command().output().unwrap();
+    assert_eq!(refused.status.code(), Some(1));
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert!(said.contains("needs a terminal"), "{said}");
+
+    let mut figures = command().arg("--json").spawn().unwrap();
+    let mut line = String::new();
+    let output = figures.stdout.take().unwrap();
+    std::io::BufRead::read_line(&mut std::io::BufReader::new(output), &mut line).unwrap();
+    figures.kill().unwrap();
+    figures.wait().unwrap();
+    let line: Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(line["status"]["tunnels"], 0);
+    assert_eq!(line["traffic"]["opened"], 0);
+}
