@@ -211,7 +211,8 @@ pub(super) mod tests {
 
     fn press(screen: &mut Screen, keys: &[KeyCode]) -> bool {
         let press = |key: &KeyCode| screen.press(KeyEvent::from(*key)).is_break();
-        keys.iter().map(press).fold(false, |any, ends| any || ends)
+        let ends: Vec<bool> = keys.iter().map(press).collect();
+        ends.contains(&true)
     }
 
     fn shown(screen: &Screen) -> Vec<(String, f64)> {
