@@ -21,9 +21,13 @@ pub fn most_connections() -> usize {
 /// Whether an error of Pingora's comes of this process or machine having run out of something, which is nobody else's fault.
 pub fn is_shortage(error: &pingora::Error) -> bool {
     let cause = error.root_cause().downcast_ref::<io::Error>();
-    let cause = cause.and_then(Errno::from_io_error);
-    cause.is_some_and(|cause| {
-        [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM].contains(&cause)
+    cause.is_some_and(is_short)
+}
+
+/// The same of an error of the system's.
+pub fn is_short(error: &io::Error) -> bool {
+    Errno::from_io_error(error).is_some_and(|error| {
+        [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM].contains(&error)
     })
 }
 

@@ -4,6 +4,7 @@
 //! nothing has changed. Tunnels are left alone, but for those whose target is gone or is to be emptied: they are evicted, slowly.
 
 mod decision;
+mod emptying;
 mod names;
 mod renewal;
 mod sockets;
@@ -19,14 +20,14 @@ use crate::config::file::{self, File};
 use crate::config::problem::{Problem, Problems};
 use crate::config::secret_key::SecretKey;
 use crate::config::{self, Loaded};
-use crate::drain::{Drain, Eviction, Evictions, Gauges, TargetId};
+use crate::drain::{Drain, Evictions, Gauges, TargetId};
 use crate::limits;
 use crate::listener::{ForwardingRule, Listeners, Plan, Sockets, TargetGroups, Tickets};
 use crate::names::Names;
 use crate::target_group::{Fleet, Overrides, TargetGroup};
 use crate::telemetry::access_log::{AccessLog, Output};
 use crate::telemetry::metrics::Metrics;
-use crate::telemetry::{CloseReason, Format, Redaction, Style};
+use crate::telemetry::{Format, Redaction, Style};
 use crate::upgrade::Generations;
 use sockets::NewSockets;
 
@@ -54,6 +55,8 @@ pub struct Running {
     names: Names,
     /// The target groups with the addresses of their names, without the overrides.
     groups: Mutex<Arc<Vec<file::TargetGroup>>>,
+    /// Those of unhealthy targets.
+    unhealthy: Evictions,
     file: Mutex<Arc<File>>,
     /// What is wrong with files on disk, and was told.
     faults: Mutex<Vec<String>>,
@@ -92,13 +95,14 @@ pub struct Reload {
 }
 
 impl Running {
-    /// Builds all that a configuration asks for; some sockets and keys may be there already. Errors: every socket and file that cannot
-    /// be had.
+    /// Builds all that a configuration asks for; some sockets and keys may be there already, and some targets known to be
+    /// unhealthy. Errors: every socket and file that cannot be had.
     pub fn build(
         path: Option<&Path>,
         file: File,
         sockets: &mut Sockets,
         secrets: Secrets,
+        unhealthy: Vec<TargetId>,
     ) -> Result<Self, Vec<Problem>> {
         let one = |problem| vec![problem];
         let metrics = Metrics::new().map_err(|error| one(problem("", error)))?;
@@ -129,6 +133,7 @@ impl Running {
             listeners: Arc::new(listeners),
             admin: Admin::new(address, socket),
             evictions: Evictions::new(Arc::clone(&drain.tunnels)),
+            unhealthy: Evictions::new(Arc::clone(&drain.tunnels)),
             drain,
             log,
             metrics,
@@ -143,6 +148,7 @@ impl Running {
             last_reload: Mutex::default(),
             started: Instant::now(),
         };
+        running.fleet.inherit(unhealthy);
         let file = running.file();
         running.apply(&file, &running.target_groups(), new.listeners)?;
         running.metrics.configured();
@@ -215,6 +221,7 @@ impl Running {
         self.admin.close();
         self.fleet.forget();
         self.names.wake();
+        self.unhealthy.evict(HashMap::new());
     }
 
     /// Reads the configuration again and applies it, or says in the diagnostics, and in the error, why not.
@@ -294,6 +301,7 @@ impl Running {
 
     fn keep(&self, file: File) {
         *lock(&self.file) = Arc::new(file);
+        self.fleet.reconsider();
     }
 
     /// Puts the rules and the target groups of a configuration in place.
@@ -328,34 +336,6 @@ impl Running {
         self.metrics.forget();
         Ok(())
     }
-
-    /// Empties the targets that are gone, and those whose maintenance asks for it.
-    fn evict(&self, file: &File, before: &[file::TargetGroup], now: &[file::TargetGroup]) {
-        let deadline = file.server.drain.deadline;
-        let mut wanted: HashMap<TargetId, Eviction> =
-            self.evictions.removed().into_iter().collect();
-        for (group, target) in targets(before) {
-            let removal = Eviction {
-                reason: CloseReason::TargetRemoved,
-                delay: group.deregistration_delay,
-                window: group.deregistration_delay.min(deadline),
-            };
-            wanted.entry(id(group, target)).or_insert(removal);
-        }
-        for (group, target) in targets(now) {
-            let id = id(group, target);
-            wanted.remove(&id);
-            if target.maintenance_enabled && target.maintenance_drain {
-                let emptying = Eviction {
-                    reason: CloseReason::Drained,
-                    delay: Duration::ZERO,
-                    window: deadline,
-                };
-                wanted.insert(id, emptying);
-            }
-        }
-        self.evictions.evict(wanted);
-    }
 }
 
 fn targets(
@@ -363,10 +343,6 @@ fn targets(
 ) -> impl Iterator<Item = (&file::TargetGroup, &file::Target)> {
     let groups = groups.iter();
     groups.flat_map(|group| group.targets.iter().map(move |target| (group, target)))
-}
-
-fn id(group: &file::TargetGroup, target: &file::Target) -> TargetId {
-    (group.name.clone(), target.address)
 }
 
 fn path_of(forwarding_rule: usize) -> String {

@@ -13,9 +13,9 @@ use pingora::services::background::{BackgroundService, background_service};
 use crate::config::file::{self, File};
 use crate::config::problem::Problems;
 use crate::drain;
-use crate::listener::{Serve, Sockets};
+use crate::listener::Serve;
 use crate::proxy::Proxy;
-use crate::running::{Running, Secrets};
+use crate::running::Running;
 use crate::signals::{self, Signals};
 use crate::steward::Steward;
 use crate::upgrade::{Inherited, InheritedDoor, Predecessor};
@@ -68,11 +68,14 @@ fn build(
     file: File,
     inherited: Option<Inherited>,
 ) -> Result<(Arc<Running>, Option<InheritedDoor>), String> {
-    let (mut sockets, secrets, door) = match inherited {
-        Some(inherited) => (inherited.sockets, inherited.secrets, inherited.door),
-        None => (Sockets::default(), Secrets::default(), None),
-    };
-    let running = Running::build(path, file, &mut sockets, secrets).map_err(|problems| {
+    let Inherited {
+        mut sockets,
+        secrets,
+        unhealthy,
+        door,
+    } = inherited.unwrap_or_default();
+    let running = Running::build(path, file, &mut sockets, secrets, unhealthy);
+    let running = running.map_err(|problems| {
         let file = name.to_owned();
         Problems { file, problems }.to_string()
     })?;
@@ -112,7 +115,8 @@ fn conf(server: &file::Server) -> ServerConf {
     }
 }
 
-/// What target groups need beside requests, on a thread of its own: health checks, and that load evens out.
+/// What target groups need beside requests, on a thread of its own: health checks with what follows from them, and that load
+/// evens out.
 struct Upkeep(Arc<Running>);
 
 #[async_trait]
@@ -121,6 +125,7 @@ impl BackgroundService for Upkeep {
         let groups = || self.0.snapshot().groups;
         tokio::join!(
             self.0.fleet.check_health(),
+            self.0.evict_unhealthy(),
             drain::even_out(&self.0.drain, groups),
         );
     }

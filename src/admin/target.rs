@@ -16,7 +16,7 @@ use super::socket::Peer;
 use super::status::OpenTunnels;
 use crate::config::file;
 use crate::running::Running;
-use crate::target_group::{Change, Override, TargetGroup};
+use crate::target_group::{Change, Override, TargetGroup, TargetStatus};
 
 const MOST_WEIGHT: u16 = 256;
 
@@ -29,8 +29,8 @@ pub(super) struct Target {
     /// The name that the address comes from.
     #[serde(skip_serializing_if = "Option::is_none")]
     host: Option<String>,
-    /// What its health checks say; true without them.
-    healthy: bool,
+    #[serde(flatten)]
+    status: Option<TargetStatus>,
     health_check: HealthCheck,
     /// Whether it takes nothing new.
     maintenance: bool,
@@ -179,14 +179,14 @@ impl Target {
     ) -> Self {
         let built = group.and_then(|group| {
             let mut all = group.targets();
-            let built = all.find(|built| built.address == target.address)?;
-            Some((group, built))
+            all.find(|built| built.address == target.address)
         });
-        let checks = built.map(|(_, built)| &built.metrics);
+        let checks = built.map(|built| &built.metrics);
         Target {
             address: target.address.to_string(),
             host: target.host.as_deref().map(str::to_owned),
-            healthy: built.is_some_and(|(group, built)| group.is_healthy(built)),
+            status: built
+                .map(|built| TargetStatus::of(built, usize::try_from(open_tunnels).unwrap_or(0))),
             health_check: HealthCheck {
                 enabled: target.health_check_enabled,
                 passed: checks.map_or(0, |checks| checks.checks_passed.get()),

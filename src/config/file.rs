@@ -4,6 +4,7 @@
 //! YAML, and every room builds its runtime type from them. Names are those of the file, in snake case.
 
 mod changes;
+mod health;
 mod limits;
 mod names;
 mod origin;
@@ -22,6 +23,9 @@ use rustls::pki_types::{CertificateDer, DnsName};
 use rustls::sign::CertifiedKey;
 
 pub use self::changes::{Changes, HeaderChanges, Headers, NewPath, Rewrite};
+pub use self::health::{
+    Check, Expected, HealthCheck, HttpCheck, OnUnhealthy, OutlierDetection, WebSocketCheck,
+};
 pub use self::limits::{Bounds, Rate, Rates};
 pub use self::names::{NamedTarget, Resolver};
 pub use self::origin::AllowedOrigin;
@@ -513,6 +517,15 @@ pub struct TargetGroup {
 
     /// `stickiness`. Default: none.
     pub stickiness: Option<Stickiness>,
+
+    /// `slowStart`: over how long a target that comes back gets its share of requests. Default: 0, at once.
+    pub slow_start: Duration,
+    /// `failOpen`: where no target is healthy all get requests. Default: false.
+    pub fail_open: bool,
+    /// `onUnhealthy`. Default: keep.
+    pub on_unhealthy: OnUnhealthy,
+    /// `outlierDetection`. Default: none.
+    pub outlier_detection: Option<OutlierDetection>,
 }
 
 /// `rebalance`: how tunnels are ended so that load evens out.
@@ -636,6 +649,9 @@ pub struct Target {
     pub max_connections: Option<usize>,
     /// `host`: the name that its address comes from.
     pub host: Option<Arc<str>>,
+
+    /// `healthCheckPort`: where its checks go. Default: the group's `port`, or its own.
+    pub health_check_port: Option<u16>,
 }
 
 /// Which header of the PROXY protocol a connection to a target begins with.
@@ -647,20 +663,4 @@ pub enum ProxyProtocol {
     V2,
     /// `v2ssl`: the binary one, with what is known of the client's TLS.
     V2Ssl,
-}
-
-/// `healthCheck`: whether a TCP connection to the target can be opened.
-#[derive(Debug, Clone)]
-pub struct HealthCheck {
-    /// `checkTimeout`: for one check. Default: 2 s.
-    pub check_timeout: Duration,
-    /// `checkInterval`: from the end of one check to the next. Default: 2 s.
-    pub check_interval: Duration,
-    /// `retries`: how often a request whose connection fails or breaks is tried again, on another target each time. 0 to
-    /// 65535. Default: 3.
-    pub retries: u16,
-    /// `healthyThreshold`: passed checks in a row until healthy. 1 to 100. Default: 1.
-    pub healthy_threshold: usize,
-    /// `unhealthyThreshold`: failed checks in a row until unhealthy. 1 to 100. Default: 3.
-    pub unhealthy_threshold: usize,
 }

@@ -94,6 +94,24 @@ impl<'a> Node<'a> {
         Some(entries.iter().enumerate().map(node).collect())
     }
 
+    /// The values of a mapping whose keys are names of the file's own, with these.
+    pub(super) fn named_entries(&self) -> Option<Vec<(&'a str, Node<'a>)>> {
+        let Value::Object(entries) = self.value else {
+            return self.wrong("a mapping");
+        };
+        let node = |(name, value): (&'a String, &'a Value)| {
+            let path = format!("{}[{}]", self.path, quoted(name));
+            let findings = self.findings;
+            let node = Node {
+                value,
+                path,
+                findings,
+            };
+            (name.as_str(), node)
+        };
+        Some(entries.iter().map(node).collect())
+    }
+
     /// A list, each entry read by `read`: all of them, even when one has problems.
     pub(super) fn each<T>(&self, read: impl FnMut(Node<'a>) -> Option<T>) -> Option<Vec<T>> {
         let entries: Vec<Option<T>> = self.entries()?.into_iter().map(read).collect();

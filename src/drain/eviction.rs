@@ -3,7 +3,6 @@
 //! Each is a task for one target. The next configuration may call it off; what it has not ended by then stays open.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -11,15 +10,13 @@ use tokio::task::AbortHandle;
 use tokio::time::sleep;
 
 use super::pace::{Pace, end_tunnels};
+pub use crate::target_group::TargetId;
 use crate::telemetry::CloseReason;
 use crate::tunnel::{Handle, Tunnels};
 
 /// How often to look whether a target has tunnels still, and how often in a row it has none before that is believed.
 const LOOK: Duration = Duration::from_secs(1);
 const LOOKS: u32 = 5;
-
-/// A target, by its group and its address.
-pub type TargetId = (String, SocketAddr);
 
 /// How a target is emptied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

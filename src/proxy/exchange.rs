@@ -261,6 +261,7 @@ impl Exchange {
             let is_sound = status != 101 && self.heralds <= MOST_HERALDS;
             return Ok(is_sound.then_some(()).ok_or(Refusal::TARGET_FAILED)?);
         }
+        self.judge_target(status >= 500);
         self.keep_client(answer)?;
         self.ledger.record.status = Some(status);
         self.ledger.record.bytes.response_header = headers::wire_size(answer);
@@ -325,6 +326,7 @@ impl Exchange {
             false => Refusal::of(error).map(|refusal| self.whose_fault(refusal)),
         };
         self.ledger.record.error = Some(self.explain(error, refusal));
+        self.judge_refusal(refusal);
         let sent = session.response_written();
         let has_answer =
             sent.is_some_and(|sent| !sent.status.is_informational() || sent.status == 101);

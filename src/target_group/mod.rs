@@ -1,16 +1,20 @@
 //! A target group: its targets, and which of them the next request goes to.
 //!
-//! Pingora's `LoadBalancer` holds the targets, checks them and proposes them by the group's algorithm; this room decides which
-//! proposal is fit. A target that is unhealthy, full, in maintenance or of weight 0 gets nothing new, and a request is sent to
-//! each target once. Only the configuration's `file` is known here.
+//! Pingora's `LoadBalancer` holds the targets and proposes them by the group's algorithm; this room decides which proposal is
+//! fit. A target that is unhealthy, ejected, full, in maintenance or of weight 0 gets nothing new, and a request is sent to
+//! each target once. Health is found out by a `monitor` for each group. Only the configuration's `file` is known here.
 
 mod asker;
+mod health;
 mod health_check;
+mod monitor;
+mod outliers;
 mod overrides;
 mod selection;
 mod sources;
 mod standing;
 mod state;
+mod status;
 mod stickiness;
 mod target;
 mod tls;
@@ -26,17 +30,18 @@ use pingora::lb::discovery::Static;
 use pingora::lb::{Backend, Backends, LoadBalancer};
 use prometheus::IntCounter;
 
-use crate::config::file::{self, Algorithm, HashKey};
+use crate::config::file::{self, Algorithm, HashKey, OutlierDetection};
 use crate::config::secret_key::SecretKey;
 use crate::telemetry::metrics::Metrics;
 pub use asker::{Asker, Unavailable};
-use health_check::Settings;
+use monitor::{Monitor, Settings};
 pub use overrides::{Change, Override, Overrides};
 use selection::{Key, Noise, Plan, Selection, Shares};
 pub use sources::Sources;
-pub use standing::Fleet;
 use standing::Standing;
+pub use standing::{Fleet, TargetId};
 pub use state::Held;
+pub use status::{Ejected, LastCheck, TargetStatus};
 use stickiness::Cookies;
 use target::Protocol;
 pub use target::Target;
@@ -67,6 +72,8 @@ pub struct TargetGroup {
     balancer: LoadBalancer<Selection>,
     substitutes: AtomicU64,
     noise: Noise,
+    monitor: Arc<Monitor>,
+    outlier_detection: Option<OutlierDetection>,
 }
 
 impl TargetGroup {
@@ -84,9 +91,9 @@ impl TargetGroup {
             .iter()
             .map(|target| target.backend.clone())
             .collect();
-        standing.configure(Settings::new(group, Arc::clone(&targets)));
-        let backends =
-            Backends::new_with_health_registry(Static::new(backends), Arc::clone(&standing.health));
+        let monitor = Arc::clone(&standing.monitor);
+        monitor.configure(Settings::new(group, Arc::clone(&targets)));
+        let backends = Backends::new(Static::new(backends));
         let plan = Plan::of(group, &targets);
         let noise = Noise::new(!plan.seed);
         let balancer = LoadBalancer::from_backends_with_config(backends, Some(plan));
@@ -96,10 +103,6 @@ impl TargetGroup {
                 "target group {}: its targets could not be taken over",
                 group.name
             );
-        }
-        for target in targets.iter() {
-            let is_healthy = balancer.backends().ready(&target.backend);
-            target.metrics.healthy.set(is_healthy.into());
         }
         TargetGroup {
             name: group.name.as_str().into(),
@@ -115,6 +118,8 @@ impl TargetGroup {
             balancer,
             substitutes: AtomicU64::new(0),
             noise,
+            monitor,
+            outlier_detection: group.outlier_detection.clone(),
         }
     }
 
@@ -125,7 +130,7 @@ impl TargetGroup {
 
     /// Those that take requests now.
     pub fn takers(&self) -> impl Iterator<Item = &Arc<Target>> {
-        let takes = |target: &&Arc<Target>| target.is_fit(&[]) && self.is_healthy(target);
+        let takes = |target: &&Arc<Target>| target.is_fit(&[]);
         self.targets.iter().filter(takes)
     }
 
@@ -171,7 +176,7 @@ impl TargetGroup {
     fn stay(&self, asker: &Asker<'_>, take: &dyn Fn(&Target) -> bool) -> Option<&Arc<Target>> {
         let target = self.targets.get(asker.sticky?)?;
         let is_fit = !target.is_in_maintenance && !asker.tried.contains(&target.address);
-        (is_fit && self.is_healthy(target) && take(target)).then_some(target)
+        (is_fit && target.is_available() && take(target)).then_some(target)
     }
 
     fn propose(
@@ -189,9 +194,7 @@ impl TargetGroup {
             let is_ready = !is_by_turns || self.gets_its_turn(target);
             is_ready && target.is_fit(asker.tried) && take(target)
         };
-        let fit = |backend: &Backend, is_healthy: bool| {
-            is_healthy && find(&self.targets, backend).is_some_and(takes)
-        };
+        let fit = |backend: &Backend, _| find(&self.targets, backend).is_some_and(takes);
         let proposed = self.balancer.select_with(&key.to_bytes(), most, fit)?;
         find(&self.targets, &proposed)
     }
@@ -224,7 +227,7 @@ impl TargetGroup {
 
     /// Those that would take this request, were they not full.
     fn fit(&self, asker: &Asker<'_>) -> impl Iterator<Item = &Arc<Target>> {
-        let is_fit = |target: &&Arc<Target>| target.is_fit(asker.tried) && self.is_healthy(target);
+        let is_fit = |target: &&Arc<Target>| target.is_fit(asker.tried);
         self.targets.iter().filter(is_fit)
     }
 
@@ -233,11 +236,6 @@ impl TargetGroup {
             Some(_) => Unavailable::Full,
             None => Unavailable::None,
         }
-    }
-
-    /// What the last health checks say.
-    pub fn is_healthy(&self, target: &Target) -> bool {
-        self.balancer.backends().ready(&target.backend)
     }
 }
 
@@ -249,12 +247,14 @@ fn targets(
 ) -> Arc<[Arc<Target>]> {
     let mut targets: Vec<&file::Target> = group.targets.iter().collect();
     targets.sort_by_key(|target| target.address);
-    let states = standing
-        .states
-        .of(targets.iter().map(|target| target.address));
+    let addresses = targets.iter().map(|target| target.address);
+    let states = standing.states(addresses, group.slow_start);
     let build = |(place, (target, state)): (usize, (&&file::Target, _))| {
         let metrics = metrics.target(&group.name, target.address);
-        Arc::new(Target::build(target, place, protocol, state, metrics))
+        let is_open = &standing.monitor.is_open;
+        Arc::new(Target::build(
+            target, place, protocol, state, metrics, is_open,
+        ))
     };
     targets.iter().zip(states).enumerate().map(build).collect()
 }
@@ -296,6 +296,8 @@ pub(super) mod tests {
 
             max_connections: None,
             host: None,
+
+            health_check_port: None,
         };
         file::TargetGroup {
             name: "chat".into(),
@@ -311,6 +313,8 @@ pub(super) mod tests {
                 retries: 3,
                 healthy_threshold: 1,
                 unhealthy_threshold: 3,
+                port: None,
+                check: file::Check::Tcp,
             },
             connect_timeout: Duration::from_secs(5),
             response_timeout: Duration::from_secs(60),
@@ -318,6 +322,11 @@ pub(super) mod tests {
             rebalance: None,
 
             stickiness: None,
+
+            slow_start: Duration::ZERO,
+            fail_open: false,
+            on_unhealthy: file::OnUnhealthy::Keep,
+            outlier_detection: None,
         }
     }
 
@@ -389,6 +398,34 @@ pub(super) mod tests {
             shares[pick(&group, &[address(2)]).unwrap().place] += 1;
         }
         assert_eq!(shares, [300, 600, 0]);
+    }
+
+    #[test]
+    fn a_target_that_starts_slowly_gets_its_part_of_its_share() {
+        let group = group(&[(1, false), (1, false)]);
+        let health = &group.targets[1].state.health;
+        health.start_slowly(std::time::Instant::now(), Duration::from_secs(3600));
+        let shares = shares(&group, 1100);
+        // A part of 0.1 in 1.1, give or take four times the standard deviation.
+        assert!((60..=140).contains(&shares[&1]), "{shares:?}");
+        health.start_slowly(std::time::Instant::now(), Duration::ZERO);
+        assert_eq!(self::shares(&group, 100), HashMap::from([(0, 50), (1, 50)]));
+    }
+
+    #[test]
+    fn where_no_target_is_healthy_none_is_picked_or_all_are() {
+        let group = group(&[(1, false), (1, false), (0, false)]);
+        let thresholds = health::Thresholds {
+            healthy: 1,
+            unhealthy: 1,
+        };
+        for (place, picked) in [(0, Some(address(1))), (1, None)] {
+            let health = &group.targets[place].state.health;
+            health.enter(Err(String::new()), thresholds);
+            assert_eq!(pick(&group, &[]).map(|target| target.address), picked);
+        }
+        group.monitor.is_open.store(true, Relaxed);
+        assert_eq!(shares(&group, 100), HashMap::from([(0, 50), (1, 50)]));
     }
 
     #[test]

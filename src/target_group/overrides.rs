@@ -124,6 +124,8 @@ mod tests {
 
             max_connections: None,
             host: None,
+
+            health_check_port: None,
         };
         if let Some(decided) = overrides.of("g", address) {
             decided.apply_to(&mut target);

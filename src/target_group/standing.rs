@@ -1,26 +1,23 @@
-//! What of a target group outlives a configuration: the health of its targets, and the task that checks it.
+//! What of a target group outlives a configuration: the states of its targets, and the monitor of their health.
 
-use std::collections::{BTreeMap, HashMap};
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
-use pingora::lb::{Backend, HealthRegistry};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::{AbortHandle, JoinSet};
-use tokio::time::{Instant, sleep_until, timeout};
 
 use super::TargetGroup;
-use super::health_check::{Probe, Settings};
-use super::state::States;
+use super::monitor::Monitor;
+use super::state::{State, States};
 use super::target::Protocol;
 use crate::config::file;
 use crate::config::secret_key::SecretKey;
 use crate::telemetry::metrics::{Metrics, Open};
 
-/// How soon another interval applies.
-const LOOK: Duration = Duration::from_secs(1);
+/// A target, by its group and its address.
+pub type TargetId = (String, SocketAddr);
 
 /// All target groups of the process.
 pub struct Fleet {
@@ -28,15 +25,17 @@ pub struct Fleet {
     /// Of sticky cookies, where the configuration has none.
     own_key: SecretKey,
     standings: watch::Sender<BTreeMap<String, Arc<Standing>>>,
+    /// Unhealthy targets of the process before.
+    inherited: Mutex<HashSet<TargetId>>,
+    turned: Arc<Notify>,
 }
 
 /// A target group beyond its present configuration.
 pub(super) struct Standing {
-    /// The health of its targets, by their address: a target that gets another weight is still the same.
-    pub(super) health: Arc<HealthRegistry>,
-    /// What they carry.
+    /// What its targets carry, and can do.
     pub(super) states: States,
-    probe: Probe,
+    pub(super) monitor: Arc<Monitor>,
+    inherited: HashSet<SocketAddr>,
 }
 
 impl Fleet {
@@ -46,7 +45,34 @@ impl Fleet {
             metrics,
             own_key,
             standings: watch::Sender::default(),
+            inherited: Mutex::default(),
+            turned: Arc::default(),
         }
+    }
+
+    /// These targets count as unhealthy in the first configuration, until their checks pass; all others as healthy.
+    pub fn inherit(&self, unhealthy: Vec<TargetId>) {
+        self.lock_inherited().extend(unhealthy);
+    }
+
+    /// The targets that do not pass their health checks.
+    pub fn unhealthy(&self) -> Vec<TargetId> {
+        self.collect(Monitor::unhealthy)
+    }
+
+    /// Those of them whose tunnels are to be closed.
+    pub fn to_be_emptied(&self) -> Vec<TargetId> {
+        self.collect(Monitor::to_be_emptied)
+    }
+
+    fn collect(&self, some: impl Fn(&Monitor) -> Vec<SocketAddr>) -> Vec<TargetId> {
+        let standings = self.standings.borrow();
+        let of_group = |(group, standing): (&String, &Arc<Standing>)| {
+            let group = group.clone();
+            let addresses = some(&standing.monitor).into_iter();
+            addresses.map(move |address| (group.clone(), address))
+        };
+        standings.iter().flat_map(of_group).collect()
     }
 
     /// The key of its own, for the process that succeeds this one.
@@ -69,11 +95,20 @@ impl Fleet {
             keys => keys,
         };
         let before = self.standings.borrow().clone();
+        let inherited = std::mem::take(&mut *self.lock_inherited());
         let mut standings = BTreeMap::new();
         let mut built = Vec::new();
         for (group, protocol) in groups.iter().zip(&protocols) {
             let known = before.get(&group.name).cloned();
-            let standing = known.unwrap_or_else(|| Arc::new(Standing::new(&group.name)));
+            let standing = known.unwrap_or_else(|| {
+                let unhealthy = inherited.iter().filter(|(name, _)| *name == group.name);
+                let unhealthy = unhealthy.map(|(_, address)| *address).collect();
+                Arc::new(Standing::begin(
+                    &group.name,
+                    unhealthy,
+                    Arc::clone(&self.turned),
+                ))
+            });
             built.push(Arc::new(TargetGroup::build(
                 group,
                 protocol,
@@ -104,9 +139,24 @@ impl Fleet {
         }
     }
 
+    fn lock_inherited(&self) -> MutexGuard<'_, HashSet<TargetId>> {
+        let inherited = self.inherited.lock();
+        inherited.unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Knows of no target any more.
     pub fn forget(&self) {
         self.standings.send_replace(BTreeMap::new());
+    }
+
+    /// What follows from the health of targets may be something else now.
+    pub fn reconsider(&self) {
+        self.turned.notify_one();
+    }
+
+    /// Returns when the health of a target, or what follows from it, may have changed since the last time.
+    pub async fn health_turned(&self) {
+        self.turned.notified().await;
     }
 
     /// Checks the health of all targets, for ever.
@@ -128,7 +178,7 @@ impl Fleet {
                     .iter()
                     .any(|(known, _)| Arc::ptr_eq(known, &standing))
                 {
-                    let task = tasks.spawn(Arc::clone(&standing).check_health());
+                    let task = tasks.spawn(Arc::clone(&standing.monitor).watch());
                     checked.push((standing, task));
                 }
             }
@@ -141,37 +191,34 @@ impl Fleet {
 }
 
 impl Standing {
+    #[cfg(test)]
     pub(super) fn new(name: &str) -> Self {
-        let probe = Probe::new(name);
-        let health = HealthRegistry::with_equivalence(address_key);
-        health.set_health_check(Box::new(probe.clone()));
+        Standing::begin(name, HashSet::new(), Arc::default())
+    }
+
+    fn begin(name: &str, inherited: HashSet<SocketAddr>, turned: Arc<Notify>) -> Self {
         Standing {
-            health: Arc::new(health),
             states: States::default(),
-            probe,
+            monitor: Arc::new(Monitor::new(name, turned)),
+            inherited,
         }
     }
 
-    /// How targets are checked from now on.
-    pub(super) fn configure(&self, settings: Settings) {
-        self.probe.configure(settings);
-    }
-
-    async fn check_health(self: Arc<Self>) {
-        loop {
-            self.health.run_health_check(true).await;
-            let checked = Instant::now();
-            while checked.elapsed() < self.probe.interval() {
-                let next = sleep_until(checked + self.probe.interval());
-                // Other settings may ask for another interval.
-                timeout(LOOK, next).await.ok();
+    /// The states of these targets. One that joins a group that serves starts slowly.
+    pub(super) fn states(
+        &self,
+        addresses: impl Iterator<Item = SocketAddr>,
+        slow_start: Duration,
+    ) -> Vec<Arc<State>> {
+        let joins = self.monitor.is_configured();
+        let begin = |address| {
+            let is_unhealthy = !joins && self.inherited.contains(&address);
+            let state = State::new(!is_unhealthy);
+            if joins {
+                state.health.start_slowly(Instant::now(), slow_start);
             }
-        }
+            state
+        };
+        self.states.of(addresses, begin)
     }
-}
-
-fn address_key(backend: &Backend) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    backend.addr.hash(&mut hasher);
-    hasher.finish()
 }

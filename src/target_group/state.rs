@@ -1,4 +1,5 @@
-//! What of a target outlives a configuration: how much it carries now, here and for old generations of the process.
+//! What of a target outlives a configuration: its health, and how much it carries now, here and for old generations of the
+//! process.
 //!
 //! A reload that keeps a target's address keeps its state. Whoever holds a target for a request or a tunnel keeps it, too.
 
@@ -6,13 +7,16 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Instant;
+
+use super::health::Health;
 
 /// A target beyond the present configuration.
-#[derive(Default)]
 pub(super) struct State {
     load: AtomicUsize,
     /// What old generations of the process have it carry.
     elsewhere: AtomicUsize,
+    pub(super) health: Health,
 }
 
 /// A request or a tunnel that its target carries for as long as this is kept.
@@ -23,10 +27,29 @@ pub struct Held(Arc<State>);
 pub(super) struct States(Mutex<HashMap<SocketAddr, Weak<State>>>);
 
 impl State {
+    /// That of a target of which no more is known.
+    pub(super) fn new(is_healthy: bool) -> Self {
+        State {
+            load: AtomicUsize::new(0),
+            elsewhere: AtomicUsize::new(0),
+            health: Health::new(is_healthy),
+        }
+    }
+
+    /// The share of its weight that counts now, above 0 and up to 1.
+    pub(super) fn weight_factor(&self) -> f64 {
+        self.health.weight_factor(Instant::now)
+    }
+
     /// How many tunnels and requests it carries, here and for old generations of the process.
     pub(super) fn load(&self) -> usize {
         let elsewhere = self.elsewhere.load(Relaxed);
         self.load.load(Relaxed).saturating_add(elsewhere)
+    }
+
+    /// Of that, what it carries for this process.
+    pub(super) fn load_here(&self) -> usize {
+        self.load.load(Relaxed)
     }
 
     /// Has it carry one more, if that is not more than `most`.
@@ -35,11 +58,6 @@ impl State {
         let one_more = |load| (load < here).then_some(load + 1);
         let held = self.load.fetch_update(Relaxed, Relaxed, one_more);
         held.is_ok().then(|| Held(Arc::clone(self)))
-    }
-
-    /// The part of its share that it gets.
-    pub(super) fn weight_factor(&self) -> f64 {
-        1.0
     }
 }
 
@@ -61,12 +79,16 @@ impl States {
         }
     }
 
-    /// The state of a target: that which is known, or a new one. Those that nobody has any more are forgotten.
-    pub(super) fn of(&self, addresses: impl Iterator<Item = SocketAddr>) -> Vec<Arc<State>> {
+    /// The state of a target: that which is known, or one that begins. Those that nobody has any more are forgotten.
+    pub(super) fn of(
+        &self,
+        addresses: impl Iterator<Item = SocketAddr>,
+        begin: impl Fn(SocketAddr) -> State,
+    ) -> Vec<Arc<State>> {
         let mut states = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let known = |states: &mut HashMap<SocketAddr, Weak<State>>, address| {
             let state = states.get(&address).and_then(Weak::upgrade);
-            let state = state.unwrap_or_default();
+            let state = state.unwrap_or_else(|| Arc::new(begin(address)));
             states.insert(address, Arc::downgrade(&state));
             state
         };
@@ -86,22 +108,26 @@ mod tests {
     fn a_target_that_stays_keeps_what_it_carries_and_one_that_is_gone_is_forgotten() {
         let address = |port| SocketAddr::from(([192, 0, 2, 1], port));
         let states = States::default();
-        let before = states.of([address(1), address(2)].into_iter());
+        let begin = |_| State::new(true);
+        let before = states.of([address(1), address(2)].into_iter(), begin);
         let held = (before[0].hold(2), before[0].hold(2));
         assert!(before[0].hold(2).is_none());
         drop(before);
-        let now = states.of([address(3), address(1)].into_iter());
+        let now = states.of([address(3), address(1)].into_iter(), begin);
         let loads: Vec<_> = now.iter().map(|state| state.load()).collect();
         assert_eq!(loads, [0, 2]);
         drop(held);
         assert_eq!(now[1].load(), 0);
         assert_eq!(states.0.lock().unwrap().len(), 2);
     }
+
     #[test]
     fn what_old_generations_carry_counts_until_they_say_something_else() {
         let address = SocketAddr::from(([192, 0, 2, 1], 1));
         let states = States::default();
-        let state = states.of([address].into_iter()).remove(0);
+        let state = states
+            .of([address].into_iter(), |_| State::new(true))
+            .remove(0);
         let _held = state.hold(usize::MAX).unwrap();
         states.count_elsewhere(&HashMap::from([(address, 4)]));
         assert_eq!(state.load(), 5);

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use pingora::lb::{Backend, Extensions};
 use pingora::prelude::HttpPeer;
@@ -59,6 +60,10 @@ pub struct Target {
     pub(super) state: Arc<State>,
     most: usize,
     pub(super) is_in_maintenance: bool,
+    /// Where it is checked, if not where the group says.
+    pub(super) check_port: Option<u16>,
+    /// Whether it gets requests though it is not healthy.
+    is_open: Arc<AtomicBool>,
     /// Whether probes decide on its health; it counts as healthy without them.
     pub(super) is_probed: bool,
     /// The same target in the library's words; one in maintenance has no weight.
@@ -72,6 +77,7 @@ impl Target {
         protocol: &Protocol,
         state: Arc<State>,
         metrics: Arc<TargetMetrics>,
+        is_open: &Arc<AtomicBool>,
     ) -> Self {
         let trust = protocol.trust.as_ref();
         Target {
@@ -86,6 +92,8 @@ impl Target {
             most: target.max_connections.unwrap_or(usize::MAX),
             is_in_maintenance: target.maintenance_enabled,
             metrics,
+            check_port: target.health_check_port,
+            is_open: Arc::clone(is_open),
             is_probed: target.health_check_enabled,
             backend: Backend {
                 addr: PeerAddress::Inet(target.address),
@@ -152,8 +160,13 @@ impl Target {
         self.backend.weight as u64
     }
 
-    /// Whether it may take a request that was sent to `tried` before. Health is another question, and so is whether it is full.
+    /// Whether it may take a request that was sent to `tried` before. Whether it is full is another question.
     pub(super) fn is_fit(&self, tried: &[SocketAddr]) -> bool {
-        self.weight() > 0 && !tried.contains(&self.address)
+        self.weight() > 0 && self.is_available() && !tried.contains(&self.address)
+    }
+
+    /// Whether its health lets it take requests: its checks pass, and it is not ejected; or all get some, for none does.
+    pub(super) fn is_available(&self) -> bool {
+        self.state.health.is_available() || self.is_open.load(Relaxed)
     }
 }

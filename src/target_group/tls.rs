@@ -79,6 +79,14 @@ impl Tls {
         connector.connect(self.name.clone(), socket).await
     }
 
+    /// The host that it is asked for, if it is.
+    pub(super) fn host(&self) -> Option<&str> {
+        match self.name {
+            ServerName::DnsName(_) => Some(&self.text),
+            _ => None,
+        }
+    }
+
     /// Has Pingora shake hands. Without a name it would verify nothing.
     pub(super) fn require(&self, peer: &mut HttpPeer) {
         peer.scheme = Scheme::HTTPS;

@@ -26,6 +26,8 @@ pub enum CloseReason {
     TargetRemoved,
     /// A tunnel that was ended so that load evens out.
     Rebalanced,
+    /// A tunnel whose target failed its health checks.
+    TargetUnhealthy,
     /// A tunnel that an operator ended.
     Killed,
     /// The process ended, or its part for this exchange did.
@@ -34,7 +36,7 @@ pub enum CloseReason {
 
 impl CloseReason {
     /// All of them, in the order of their discriminants.
-    pub const ALL: [CloseReason; 13] = [
+    pub const ALL: [CloseReason; 14] = [
         CloseReason::Completed,
         CloseReason::ClientClosed,
         CloseReason::TargetClosed,
@@ -46,6 +48,7 @@ impl CloseReason {
         CloseReason::Drained,
         CloseReason::TargetRemoved,
         CloseReason::Rebalanced,
+        CloseReason::TargetUnhealthy,
         CloseReason::Killed,
         CloseReason::ProcessExit,
     ];
@@ -64,19 +67,21 @@ impl CloseReason {
             CloseReason::Drained => "drained",
             CloseReason::TargetRemoved => "target_removed",
             CloseReason::Rebalanced => "rebalanced",
+            CloseReason::TargetUnhealthy => "target_unhealthy",
             CloseReason::Killed => "killed",
             CloseReason::ProcessExit => "process_exit",
         }
     }
 
-    /// The code of the Close frame with which we end a tunnel for this reason (RFC 6455 section 7.4.1).
+    /// The code of the Close frame with which we end a tunnel for this reason (RFC 6455 section 7.4.1, and the
+    /// registry of section 11.7).
     pub fn close_code(self) -> u16 {
         const GOING_AWAY: u16 = 1001;
         const POLICY_VIOLATION: u16 = 1008;
         const SERVICE_RESTART: u16 = 1012;
         match self {
             CloseReason::Killed => POLICY_VIOLATION,
-            CloseReason::Rebalanced => SERVICE_RESTART,
+            CloseReason::Rebalanced | CloseReason::TargetUnhealthy => SERVICE_RESTART,
             CloseReason::Completed
             | CloseReason::ClientClosed
             | CloseReason::TargetClosed

@@ -342,6 +342,7 @@ impl Door {
         successor.send(&Message::TicketKeys(self.running.tickets.own()))?;
         let key = self.running.fleet.own_key();
         successor.send(&Message::StickinessKey(key))?;
+        successor.send(&Message::Unhealthy(self.running.fleet.unhealthy()))?;
         successor.send(&Message::AllSockets)
     }
 }

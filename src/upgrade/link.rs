@@ -19,6 +19,7 @@ use zeroize::Zeroizing;
 
 use crate::config::secret_key::SecretKey;
 use crate::listener::OwnKey;
+use crate::target_group::TargetId;
 use crate::telemetry::metrics::Open;
 
 /// The longest line that is read.
@@ -41,6 +42,8 @@ pub(super) enum Message {
     TicketKeys(Vec<OwnKey>),
     /// It gives the key of its sticky cookies.
     StickinessKey(SecretKey),
+    /// It gives the targets that do not pass their health checks.
+    Unhealthy(Vec<TargetId>),
     /// It has given all.
     AllSockets,
     /// The new process is ready to accept.

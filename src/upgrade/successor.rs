@@ -11,6 +11,7 @@ use super::link::{Link, Message, Role};
 use crate::config::file::File;
 use crate::listener::{Sockets, Tickets};
 use crate::running::Secrets;
+use crate::target_group::TargetId;
 
 /// The process that we take over from.
 pub struct Predecessor {
@@ -18,12 +19,15 @@ pub struct Predecessor {
     path: PathBuf,
 }
 
-/// What it gave us.
+/// What it gave us; nothing where there is none.
+#[derive(Default)]
 pub struct Inherited {
     /// The sockets of the listeners and of the admin address.
     pub sockets: Sockets,
     /// Its secrets, so that its clients can resume their sessions here, and stay with their targets.
     pub secrets: Secrets,
+    /// The targets that do not pass their health checks.
+    pub unhealthy: Vec<TargetId>,
     /// The way to it, for those who come next.
     pub door: Option<InheritedDoor>,
 }
@@ -58,32 +62,30 @@ impl Predecessor {
 
     fn sockets(&mut self) -> io::Result<Inherited> {
         self.link.send(&Message::TakeOver)?;
-        let mut sockets = Sockets::default();
-        let mut door = None;
-        let mut secrets = Secrets::default();
+        let mut inherited = Inherited::default();
         loop {
             match self.link.receive()? {
                 Message::Socket(Role::Listener(address) | Role::Admin(address)) => {
-                    sockets.inherit(address, self.link.socket()?.into());
+                    inherited
+                        .sockets
+                        .inherit(address, self.link.socket()?.into());
                 }
                 Message::Socket(Role::AdminAt(path)) => {
-                    sockets.inherit_unix(path, self.link.socket()?.into());
+                    inherited
+                        .sockets
+                        .inherit_unix(path, self.link.socket()?.into());
                 }
                 Message::Socket(Role::Upgrade) => {
-                    door = Some((self.path.clone(), self.link.socket()?));
+                    inherited.door = Some((self.path.clone(), self.link.socket()?));
                 }
-                Message::TicketKeys(keys) => secrets.tickets = Tickets::inherited(keys),
-                Message::StickinessKey(key) => secrets.stickiness = Some(key),
-                Message::AllSockets => break,
+                Message::TicketKeys(keys) => inherited.secrets.tickets = Tickets::inherited(keys),
+                Message::StickinessKey(key) => inherited.secrets.stickiness = Some(key),
+                Message::Unhealthy(targets) => inherited.unhealthy = targets,
+                Message::AllSockets => return Ok(inherited),
                 Message::GiveUp(reason) => return Err(io::Error::other(reason)),
                 other => return Err(io::Error::other(format!("unexpected {other:?}"))),
             }
         }
-        Ok(Inherited {
-            sockets,
-            secrets,
-            door,
-        })
     }
 
     /// Says that we end, and why.

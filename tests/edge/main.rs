@@ -23,6 +23,7 @@ mod drain;
 mod grafana;
 mod hand_over;
 mod handshake;
+mod health;
 mod http;
 mod http2;
 mod http2_limits;

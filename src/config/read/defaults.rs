@@ -1,11 +1,14 @@
 //! What holds where the file says nothing. `conf/culvert.yaml` documents these values; a test compares the two.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::thread;
 use std::time::Duration;
 
+use http::Method;
+
 use super::super::file::{
-    AdminAddress, ClientCertificateMode, HttpVersion, LogFormat, SameSite, TlsVersion,
+    AdminAddress, ClientCertificateMode, HttpVersion, LogFormat, OnUnhealthy, SameSite, TlsVersion,
 };
 
 pub(super) const ADMIN_MODE: u32 = 0o660;
@@ -50,6 +53,20 @@ pub(super) const CHECK_INTERVAL: Duration = Duration::from_secs(2);
 pub(super) const RETRIES: u16 = 3;
 pub(super) const HEALTHY_THRESHOLD: usize = 1;
 pub(super) const UNHEALTHY_THRESHOLD: usize = 3;
+pub(super) const CHECK_PATH: &str = "/";
+pub(super) const CHECK_METHOD: Method = Method::GET;
+pub(super) const CHECK_STATUS: RangeInclusive<u16> = 200..=399;
+pub(super) const CHECK_REGEX: bool = false;
+pub(super) const CHECK_NEGATE: bool = false;
+pub(super) const CHECK_PING: bool = false;
+
+pub(super) const SLOW_START: Duration = Duration::ZERO;
+pub(super) const FAIL_OPEN: bool = false;
+pub(super) const ON_UNHEALTHY: OnUnhealthy = OnUnhealthy::Keep;
+pub(super) const CONSECUTIVE_FAILURES: u32 = 5;
+pub(super) const BASE_EJECTION_TIME: Duration = Duration::from_secs(30);
+pub(super) const MAX_EJECTION_TIME: Duration = Duration::from_secs(300);
+pub(super) const MAX_EJECTED_PERCENT: usize = 50;
 
 pub(super) fn admin_listen() -> AdminAddress {
     AdminAddress::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, 9900)))

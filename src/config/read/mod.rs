@@ -16,8 +16,10 @@ mod defaults;
 mod expression;
 mod forwarding_rule;
 mod handshake;
+mod health_check;
 mod http_rule;
 mod limits;
+mod outlier_detection;
 mod pem;
 mod rebalance;
 mod secret_keys;
@@ -75,6 +77,7 @@ pub(super) fn file(top: &Node) -> Option<File> {
     warn_of_unused_certificates(&file, &mapping);
     warn_of_unused_groups(&file, &mapping);
     balance::warn_of_cookies(&file, &mapping);
+    health_check::warn_of_websockets(&file, &mapping);
     Some(file)
 }
 
@@ -218,7 +221,9 @@ mod tests {
             target_group::KEYS,
             balance::HASH_KEY_KEYS,
             target_group::TARGET_KEYS,
-            target_group::HEALTH_CHECK_KEYS,
+            health_check::KEYS,
+            health_check::HTTP_KEYS,
+            outlier_detection::KEYS,
         ];
         for key in known.concat() {
             assert!(found.contains(key), "{key}");

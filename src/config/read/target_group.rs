@@ -7,11 +7,11 @@ use std::sync::Arc;
 use rustls::pki_types::DnsName;
 
 use super::super::file::{
-    HealthCheck, HttpVersion, NamedTarget, ProxyProtocol, Target, TargetGroup,
+    HttpVersion, NamedTarget, OnUnhealthy, ProxyProtocol, Target, TargetGroup,
 };
 use super::super::tree::{Mapping, Node};
 use super::super::unique::Unique;
-use super::{balance, defaults, rebalance, target_tls};
+use super::{balance, defaults, health_check, outlier_detection, rebalance, target_tls};
 
 pub(super) const KEYS: &[&str] = &[
     "name",
@@ -31,6 +31,10 @@ pub(super) const KEYS: &[&str] = &[
     "rebalance",
     "stickiness",
     "sourceAddresses",
+    "slowStart",
+    "failOpen",
+    "onUnhealthy",
+    "outlierDetection",
 ];
 
 pub(super) const TARGET_KEYS: &[&str] = &[
@@ -43,14 +47,7 @@ pub(super) const TARGET_KEYS: &[&str] = &[
     "proxyProtocol",
     "maxConnections",
     "host",
-];
-
-pub(super) const HEALTH_CHECK_KEYS: &[&str] = &[
-    "checkTimeout",
-    "checkInterval",
-    "retries",
-    "healthyThreshold",
-    "unhealthyThreshold",
+    "healthCheckPort",
 ];
 
 const HTTP_VERSIONS: &[(&str, HttpVersion)] =
@@ -62,6 +59,9 @@ const PROXY_PROTOCOLS: &[(&str, Option<ProxyProtocol>)] = &[
     ("v2", Some(ProxyProtocol::V2)),
     ("v2ssl", Some(ProxyProtocol::V2Ssl)),
 ];
+
+const ON_UNHEALTHY: &[(&str, OnUnhealthy)] =
+    &[("keep", OnUnhealthy::Keep), ("close", OnUnhealthy::Close)];
 
 /// How many targets a group may have.
 const MOST_TARGETS: usize = 65535;
@@ -75,11 +75,7 @@ pub(super) fn read(node: Node, names: &mut Unique<String>) -> Option<TargetGroup
         node.choice(HTTP_VERSIONS, &[])
     });
     let targets = targets(&mapping);
-    let health_check = health_check(&mapping);
-    mapping.forbidden(
-        "httpHealthCheck",
-        "HTTP health checks are not supported yet",
-    );
+    let health_check = health_check::read(&mapping);
     let connect_timeout = mapping.or("connectTimeout", defaults::CONNECT_TIMEOUT, Node::duration);
     let response_timeout = mapping.or(
         "responseTimeout",
@@ -96,6 +92,15 @@ pub(super) fn read(node: Node, names: &mut Unique<String>) -> Option<TargetGroup
     });
     let is_sticky = stickiness.as_ref().is_some_and(Option::is_some);
     let rebalance = rebalance::read(&mapping, algorithm.as_ref(), is_sticky);
+    let slow_start = mapping.or("slowStart", defaults::SLOW_START, Node::delay);
+    let fail_open = mapping.or("failOpen", defaults::FAIL_OPEN, Node::boolean);
+    let on_unhealthy = mapping.or("onUnhealthy", defaults::ON_UNHEALTHY, |node| {
+        node.choice(ON_UNHEALTHY, &[])
+    });
+    // A name may have any number of addresses.
+    let all = targets.as_ref().filter(|(_, named)| named.is_empty());
+    let count = all.map(|(targets, _)| targets.len());
+    let outlier_detection = outlier_detection::read(&mapping, count);
     let source_addresses = source_addresses(&mapping);
     let targets = targets?;
     Some(TargetGroup {
@@ -110,9 +115,13 @@ pub(super) fn read(node: Node, names: &mut Unique<String>) -> Option<TargetGroup
         connect_timeout: connect_timeout?,
         response_timeout: response_timeout?,
         deregistration_delay: deregistration_delay?,
-
         rebalance: rebalance?,
         stickiness: stickiness?,
+
+        slow_start: slow_start?,
+        fail_open: fail_open?,
+        on_unhealthy: on_unhealthy?,
+        outlier_detection: outlier_detection?,
     })
 }
 
@@ -200,6 +209,7 @@ fn target(node: Node, places: &mut Unique<Endpoint>) -> Option<Target> {
         node.choice(PROXY_PROTOCOLS, &[])
     });
     let max_connections = mapping.or("maxConnections", None, |node| node.connections().map(Some));
+    let health_check_port = mapping.or("healthCheckPort", None, |node| node.port().map(Some));
     let (ip, host) = match place? {
         Place::Ip(ip) => (ip, None),
         Place::Host(host) => (Ipv4Addr::UNSPECIFIED.into(), Some(host)),
@@ -214,6 +224,8 @@ fn target(node: Node, places: &mut Unique<Endpoint>) -> Option<Target> {
 
         max_connections: max_connections?,
         host,
+
+        health_check_port: health_check_port?,
     })
 }
 
@@ -257,30 +269,4 @@ fn host(node: &Node) -> Option<Arc<str>> {
         Ok(_) if !text.starts_with('*') => Some(text.into()),
         _ => node.wrong("a DNS name"),
     }
-}
-
-fn health_check(group: &Mapping) -> Option<HealthCheck> {
-    let mapping = group.section("healthCheck", HEALTH_CHECK_KEYS)?;
-    let check_timeout = mapping.or("checkTimeout", defaults::CHECK_TIMEOUT, Node::duration);
-    let check_interval = mapping.or("checkInterval", defaults::CHECK_INTERVAL, Node::duration);
-    let retries = mapping.or("retries", defaults::RETRIES, |node| {
-        node.integer(0..=u16::MAX)
-    });
-    let healthy = mapping.or("healthyThreshold", defaults::HEALTHY_THRESHOLD, threshold);
-    let unhealthy = mapping.or(
-        "unhealthyThreshold",
-        defaults::UNHEALTHY_THRESHOLD,
-        threshold,
-    );
-    Some(HealthCheck {
-        check_timeout: check_timeout?,
-        check_interval: check_interval?,
-        retries: retries?,
-        healthy_threshold: healthy?,
-        unhealthy_threshold: unhealthy?,
-    })
-}
-
-fn threshold(node: &Node) -> Option<usize> {
-    node.integer(1..=100)
 }

@@ -14,7 +14,7 @@ use crate::proxy::announcement::{self, Announcer};
 use crate::proxy::refusal::Refusal;
 use crate::proxy::tls_failure;
 use crate::target_group::{Asker, Target};
-use crate::telemetry::RequestLine;
+use crate::telemetry::{RefusalReason, RequestLine};
 use crate::tunnel::{Dialler, Phase};
 
 /// How long an idle connection to a target is kept for the next request.
@@ -128,8 +128,31 @@ impl Exchange {
             self.connect_failure = Some(words);
         }
         target.metrics.connect_errors.inc();
+        route.group.failed(&target);
         self.tried.push(target.address);
         self.tried.len() <= route.group.retries && !self.is_too_late()
+    }
+
+    /// Tells the target group whether the target has failed the request.
+    pub(super) fn judge_target(&self, has_failed: bool) {
+        if let (Some(target), Some(route)) = (&self.target, &self.ledger.route) {
+            match has_failed {
+                true => route.group.failed(target),
+                false => route.group.succeeded(target),
+            }
+        }
+    }
+
+    /// The same where there is no answer of the target's to pass on.
+    pub(super) fn judge_refusal(&self, refusal: Option<Refusal>) {
+        let reason = refusal.map(|refusal| refusal.reason);
+        let is_its_fault = matches!(
+            reason,
+            Some(RefusalReason::TargetFailed | RefusalReason::TargetTimeout)
+        );
+        if is_its_fault && self.ledger.record.status.is_none() {
+            self.judge_target(true);
+        }
     }
 
     /// Notes that there is a connection to the target.

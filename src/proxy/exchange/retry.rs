@@ -79,6 +79,7 @@ impl Exchange {
         self.tried.push(target.address);
         let is_left = self.tried.len() <= route.group.retries;
         if is_left {
+            route.group.failed(target);
             self.broken = Some(self.explain(error, None));
         }
         is_left

@@ -150,6 +150,10 @@ pub struct TargetMetrics {
     pub checks_failed: IntCounter,
     /// Connects for a request that failed.
     pub connect_errors: IntCounter,
+    /// 1 while the target is ejected.
+    pub ejected: IntGauge,
+    /// Times that it was.
+    pub ejections: IntCounter,
 }
 
 /// The counters of the look-ups of a name.

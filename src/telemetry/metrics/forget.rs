@@ -67,6 +67,8 @@ impl Metrics {
     fn forget_target(&self, labels: [&str; 2]) {
         self.target_healthy.remove_label_values(&labels).ok();
         self.target_connect_errors.remove_label_values(&labels).ok();
+        self.target_ejected.remove_label_values(&labels).ok();
+        self.target_ejections.remove_label_values(&labels).ok();
         let [group, target] = labels;
         for result in [PASSED, FAILED] {
             let labels = [group, target, result];
@@ -100,7 +102,7 @@ mod tests {
         assert_eq!(named("http_rule=\"hello\""), 1);
         drop(http_rule);
         assert_eq!(named("http_rule=\"hello\""), 0);
-        assert_eq!(named("target=\"192.0.2.1:80\""), 6);
+        assert_eq!(named("target=\"192.0.2.1:80\""), 8);
         drop((target, tunnels));
         assert_eq!(named("target=\"192.0.2.1:80\""), 2);
         assert_eq!(named("reason=\"killed\""), 0);

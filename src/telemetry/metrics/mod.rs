@@ -62,6 +62,8 @@ pub struct Metrics {
     target_connect_errors: IntCounterVec,
     target_resolutions: IntCounterVec,
     source_ports_exhausted: IntCounterVec,
+    target_ejected: IntGaugeVec,
+    target_ejections: IntCounterVec,
     certificate_not_after: IntGaugeVec,
     config_last_reload: IntGauge,
     reloads: [IntCounter; 2],
@@ -171,6 +173,16 @@ impl Metrics {
                 "source_ports_exhausted_total",
                 "Connections to targets that failed because no port was left to leave from.",
                 &["target_group"],
+            )?,
+            target_ejected: families.gauge(
+                "target_ejected",
+                "1 while the target gets nothing new because requests to it failed.",
+                target,
+            )?,
+            target_ejections: families.counter(
+                "target_ejections_total",
+                "Times that the target was ejected because requests to it failed.",
+                target,
             )?,
             certificate_not_after: families.gauge(
                 "certificate_not_after_timestamp_seconds",
@@ -322,6 +334,8 @@ impl Metrics {
             checks_passed: check(PASSED),
             checks_failed: check(FAILED),
             connect_errors: self.target_connect_errors.with_label_values(&labels),
+            ejected: self.target_ejected.with_label_values(&labels),
+            ejections: self.target_ejections.with_label_values(&labels),
         })
     }
 }

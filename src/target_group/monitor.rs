@@ -1,0 +1,334 @@
+//! Watches over the health of a group's targets: checks each by a clock of its own, brings back those that were ejected, and
+//! says what has changed.
+//!
+//! It outlives configurations; what it goes by is replaced with each.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Notify, Semaphore, watch};
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::sleep_until;
+
+use super::Target;
+use super::health::Thresholds;
+use super::health_check::{Failure, HealthCheck};
+use crate::config::file::{self, OnUnhealthy, OutlierDetection};
+
+/// How many targets of a group are checked at the same time.
+const AT_A_TIME: usize = 64;
+/// By what fraction an interval is longer or shorter.
+const JITTER: f64 = 0.1;
+
+/// Watches over the targets of a group.
+pub(super) struct Monitor {
+    group: Arc<str>,
+    settings: watch::Sender<Arc<Settings>>,
+    /// Whether all targets get requests because none is healthy.
+    pub(super) is_open: Arc<AtomicBool>,
+    /// Told when a target's health turns, or what follows from it.
+    turned: Arc<Notify>,
+    room: Semaphore,
+    /// Held while it is decided what depends on several targets.
+    deciding: Mutex<()>,
+}
+
+/// What a monitor goes by.
+pub(super) struct Settings {
+    /// In the order of their addresses.
+    targets: Arc<[Arc<Target>]>,
+    /// `None` before the first configuration.
+    check: Option<HealthCheck>,
+    interval: Duration,
+    thresholds: Thresholds,
+    slow_start: Duration,
+    fail_open: bool,
+    on_unhealthy: OnUnhealthy,
+}
+
+impl Settings {
+    pub(super) fn new(group: &file::TargetGroup, targets: Arc<[Arc<Target>]>) -> Self {
+        let check = &group.health_check;
+        Settings {
+            targets,
+            check: Some(HealthCheck::new(check)),
+            interval: check.check_interval,
+            thresholds: Thresholds {
+                healthy: check.healthy_threshold,
+                unhealthy: check.unhealthy_threshold,
+            },
+            slow_start: group.slow_start,
+            fail_open: group.fail_open,
+            on_unhealthy: group.on_unhealthy,
+        }
+    }
+
+    fn none() -> Self {
+        Settings {
+            targets: Arc::default(),
+            check: None,
+            interval: Duration::from_secs(1),
+            thresholds: Thresholds {
+                healthy: 1,
+                unhealthy: 1,
+            },
+            slow_start: Duration::ZERO,
+            fail_open: false,
+            on_unhealthy: OnUnhealthy::Keep,
+        }
+    }
+
+    fn target(&self, address: SocketAddr) -> Option<&Arc<Target>> {
+        let place = |target: &Arc<Target>| target.address;
+        let place = self.targets.binary_search_by_key(&address, place).ok()?;
+        self.targets.get(place)
+    }
+}
+
+impl Monitor {
+    /// One that watches over nothing yet.
+    pub(super) fn new(group: &str, turned: Arc<Notify>) -> Self {
+        Monitor {
+            group: group.into(),
+            settings: watch::Sender::new(Arc::new(Settings::none())),
+            is_open: Arc::default(),
+            turned,
+            room: Semaphore::new(AT_A_TIME),
+            deciding: Mutex::default(),
+        }
+    }
+
+    /// What it goes by from now on.
+    pub(super) fn configure(&self, settings: Settings) {
+        let settings = Arc::new(settings);
+        // First, so that no check of before is entered any more where there are none now.
+        self.settings.send_replace(Arc::clone(&settings));
+        for target in settings.targets.iter() {
+            let health = &target.state.health;
+            if !target.is_probed {
+                health.trust();
+            }
+            target.metrics.healthy.set(health.is_healthy().into());
+            target.metrics.ejected.set(health.is_ejected().into());
+        }
+        self.decide_on_opening();
+    }
+
+    /// Whether there was a configuration before.
+    pub(super) fn is_configured(&self) -> bool {
+        self.settings.borrow().check.is_some()
+    }
+
+    /// The targets that do not pass their checks.
+    pub(super) fn unhealthy(&self) -> Vec<SocketAddr> {
+        let settings = self.settings.borrow();
+        let targets = settings.targets.iter();
+        let unhealthy = targets.filter(|target| !target.state.health.is_healthy());
+        unhealthy.map(|target| target.address).collect()
+    }
+
+    /// Those of them whose tunnels are to be closed.
+    pub(super) fn to_be_emptied(&self) -> Vec<SocketAddr> {
+        let is_wanted = self.settings.borrow().on_unhealthy == OnUnhealthy::Close
+            && !self.is_open.load(Relaxed);
+        match is_wanted {
+            true => self.unhealthy(),
+            false => Vec::new(),
+        }
+    }
+
+    /// Watches, for ever.
+    pub(super) async fn watch(self: Arc<Self>) {
+        let mut changes = self.settings.subscribe();
+        let mut tasks = JoinSet::new();
+        let mut watched: HashMap<SocketAddr, AbortHandle> = HashMap::new();
+        loop {
+            let settings = Arc::clone(&changes.borrow_and_update());
+            watched.retain(|address, task| {
+                let stays = settings.target(*address).is_some();
+                if !stays {
+                    task.abort();
+                }
+                stays
+            });
+            for target in settings.targets.iter() {
+                watched.entry(target.address).or_insert_with_key(|address| {
+                    let watching = Arc::clone(&self).watch_target(*address);
+                    tasks.spawn(watching)
+                });
+            }
+            drop(settings);
+            while tasks.try_join_next().is_some() {}
+            if changes.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    async fn watch_target(self: Arc<Self>, address: SocketAddr) {
+        tokio::join!(self.check_target(address), self.readmit_target(address));
+    }
+
+    async fn check_target(&self, address: SocketAddr) {
+        let mut changes = self.settings.subscribe();
+        loop {
+            let settings = Arc::clone(&changes.borrow_and_update());
+            if let (Some(target), Some(check)) = (settings.target(address), &settings.check)
+                && target.is_probed
+            {
+                let place = self.room.acquire().await;
+                // Boxed, so that its size is only there while it runs.
+                let result = Box::pin(check.run(target)).await;
+                drop(place);
+                self.enter(&settings, target, result);
+            }
+            drop(settings);
+            wait(&mut changes).await;
+        }
+    }
+
+    fn enter(&self, settings: &Settings, target: &Target, result: Result<(), Failure>) {
+        let result = match result {
+            Ok(()) => Ok(()),
+            // Nothing is known of the target: it stays what it is.
+            Err(Failure::Shortage) => return,
+            Err(Failure::Because(reason)) => Err(reason),
+        };
+        let (metrics, health) = (&target.metrics, &target.state.health);
+        let present = self.settings.borrow();
+        let target_now = present.target(target.address);
+        if !target_now.is_some_and(|target| target.is_probed) {
+            return;
+        }
+        match result {
+            Ok(()) => metrics.checks_passed.inc(),
+            Err(_) => metrics.checks_failed.inc(),
+        }
+        let turned = health.enter(result.clone(), settings.thresholds);
+        metrics.healthy.set(health.is_healthy().into());
+        drop(present);
+        let Some(count) = turned else { return };
+        let (group, address) = (&self.group, target.address);
+        let checks = if count == 1 { "check" } else { "checks" };
+        match result {
+            Ok(()) => {
+                health.start_slowly(Instant::now(), settings.slow_start);
+                log::info!(
+                    "target group {group}: target {address} is healthy: {count} {checks} passed"
+                );
+            }
+            Err(reason) => log::warn!(
+                "target group {group}: target {address} is unhealthy: {count} {checks} failed, the last: {reason}"
+            ),
+        }
+        self.decide_on_opening();
+        self.turned.notify_one();
+    }
+
+    /// Ejects a target that has failed requests, unless too many are.
+    pub(super) fn eject(&self, target: &Target, detection: &OutlierDetection) {
+        let deciding = self.decide();
+        let settings = Arc::clone(&self.settings.borrow());
+        let is_ejected = |target: &&Arc<Target>| target.state.health.is_ejected();
+        let ejected = settings.targets.iter().filter(is_ejected).count();
+        let most = settings.targets.len() * detection.max_ejected_percent / 100;
+        if ejected >= most || settings.target(target.address).is_none() {
+            return;
+        }
+        let Some(time) = target.state.health.eject(Instant::now(), detection) else {
+            return;
+        };
+        drop(deciding);
+        target.metrics.ejections.inc();
+        target.metrics.ejected.set(1);
+        log::warn!(
+            "target group {}: target {} is ejected for {time:?}: {} requests failed in a row",
+            self.group,
+            target.address,
+            detection.consecutive_failures
+        );
+        self.decide_on_opening();
+    }
+
+    async fn readmit_target(&self, address: SocketAddr) {
+        let state = |settings: &Arc<Settings>| {
+            let target = settings.target(address)?;
+            Some(Arc::clone(&target.state))
+        };
+        let mut changes = self.settings.subscribe();
+        loop {
+            let found = state(&changes.borrow_and_update());
+            let Some(state) = found else {
+                // It is about to end.
+                changes.changed().await.ok();
+                continue;
+            };
+            state.health.ejection_over().await;
+            let settings = Arc::clone(&self.settings.borrow());
+            let now = Instant::now();
+            state.health.start_slowly(now, settings.slow_start);
+            state.health.readmit(now);
+            if let Some(target) = settings.target(address) {
+                target.metrics.ejected.set(0);
+            }
+            log::info!(
+                "target group {}: target {address} is no longer ejected",
+                self.group
+            );
+            self.decide_on_opening();
+        }
+    }
+
+    /// Whether all targets get requests, because of those that should get some none is healthy.
+    fn decide_on_opening(&self) {
+        let _deciding = self.decide();
+        let settings = Arc::clone(&self.settings.borrow());
+        let mut wanted = settings.targets.iter().filter(|target| target.weight() > 0);
+        let is_open = settings.fail_open
+            && wanted.clone().next().is_some()
+            && wanted.all(|target| !target.state.health.is_available());
+        if self.is_open.swap(is_open, Relaxed) == is_open {
+            return;
+        }
+        self.turned.notify_one();
+        match is_open {
+            true => log::warn!(
+                "target group {}: no target is healthy: all get requests",
+                self.group
+            ),
+            false => log::info!(
+                "target group {}: only healthy targets get requests",
+                self.group
+            ),
+        }
+    }
+
+    fn decide(&self) -> MutexGuard<'_, ()> {
+        self.deciding.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Waits for the next check. Other settings may ask for another interval meanwhile.
+async fn wait(changes: &mut watch::Receiver<Arc<Settings>>) {
+    let began = Instant::now();
+    let jitter = 1.0 + JITTER * (2.0 * chance() - 1.0);
+    loop {
+        let interval = changes.borrow_and_update().interval;
+        let next = began + interval.mul_f64(jitter);
+        tokio::select! {
+            () = sleep_until(next.into()) => return,
+            changed = changes.changed() => if changed.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// A random number from 0 to 1.
+fn chance() -> f64 {
+    let [first, second, ..] = *uuid::Uuid::new_v4().as_bytes();
+    f64::from(u16::from_ne_bytes([first, second])) / f64::from(u16::MAX)
+}
