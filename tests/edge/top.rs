@@ -43,7 +43,7 @@ impl Top {
         let side =
             || -> OwnedFd { open(&name, OFlags::RDWR | OFlags::NOCTTY, Mode::empty()).unwrap() };
         let process = Command::new(env!("CARGO_BIN_EXE_culvert"))
-            .args(["-c", edge.file().to_str().unwrap(), "top"])
+            .args(["top", "--admin", &format!("http://{}", edge.admin)])
             .stdin(Stdio::from(side()))
             .stdout(Stdio::from(side()))
             .stderr(Stdio::from(side()))
