@@ -90,7 +90,8 @@ async fn the_page_may_run_nothing_but_its_own_script_and_be_shown_in_no_other() 
     assert_eq!(header(head, "X-Content-Type-Options"), Some("nosniff"));
 }
 
-#[tokio::test]
+// The target goes on while the test waits for figures.
+#[tokio::test(flavor = "multi_thread")]
 async fn figures_come_each_second_with_what_was_counted() {
     let target = Target::mirror().await;
     let edge = Edge::forwarding_to(&[target.address]).await;
