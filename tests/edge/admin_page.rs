@@ -115,7 +115,7 @@ async fn figures_come_each_second_with_what_was_counted() {
     assert_eq!(closed(&open, "killed"), 0);
 
     assert_eq!(
-        send(&edge, "DELETE", &format!("{TUNNELS}?minAge=0s")).0,
+        send(&edge, "DELETE", &format!("{TUNNELS}?client=127.0.0.1")).0,
         202
     );
     let after = events.until(|figures| closed(figures, "killed") == 1);
