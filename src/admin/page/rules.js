@@ -12,7 +12,7 @@ function showRules(status) {
     rule,
     httpRules: `${rule.name} ${rule.listen}`.toLowerCase().includes(wanted)
       ? rule.httpRules
-      : rule.httpRules.filter(({ name, targetGroup }) => `${name} ${targetGroup ?? ""}`.toLowerCase().includes(wanted)),
+      : rule.httpRules.filter(httpRule => `${httpRule.name} ${groupsOf(httpRule)}`.toLowerCase().includes(wanted)),
   });
   const found = status.forwardingRules.map(matches).filter(({ rule, httpRules }) => httpRules.length > 0 || rule.name.toLowerCase().includes(wanted));
   const shown = cap(byId("rules-more"), found, shownRules, ruleStep, "rule");
@@ -45,8 +45,8 @@ function updateRule(article, { rule, httpRules, listener }) {
   write(article.about, listens);
   const most = rule.httpRules.reduce((most, { hits }) => Math.max(most, hits), rule.unmatched);
   const shown = cap(article.more, httpRules, article.shown, httpRuleStep, "HTTP rule");
-  const rows = shown.map(({ name, type, targetGroup, hits }) => ({ key: `rule ${name}`, name, type, targetGroup, hits, most }));
-  rows.push({ key: "none", name: "none matched", type: "404", hits: rule.unmatched, most });
+  const rows = shown.map(httpRule => ({ ...httpRule, key: `rule ${httpRule.name}`, group: groupsOf(httpRule), most }));
+  rows.push({ key: "none", name: "none matched", type: "404", group: "", hits: rule.unmatched, most });
   keep(article.body, rows, ({ key }) => key, makeHttpRule, updateHttpRule);
 }
 
@@ -62,9 +62,14 @@ function makeHttpRule({ key, name }) {
   return row;
 }
 
-function updateHttpRule(row, { type, targetGroup, hits, most }) {
+// Several share what comes, by their weights.
+function groupsOf({ targetGroup, targetGroups = [] }) {
+  return targetGroup ?? targetGroups.map(({ name, weight }) => `${name} (${weight})`).join(", ");
+}
+
+function updateHttpRule(row, { type, group, hits, most }) {
   write(row.parts.type, type);
-  write(row.parts.group, targetGroup ?? "–");
+  write(row.parts.group, group || "–");
   write(row.parts.hits, count(hits));
   setBar(row.parts.bar, hits, most);
 }

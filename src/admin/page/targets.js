@@ -28,7 +28,7 @@ function showGroups(status) {
     group,
     targets: group.name.toLowerCase().includes(wanted)
       ? group.targets
-      : group.targets.filter(({ address }) => address.includes(wanted)),
+      : group.targets.filter(({ address, host = "" }) => `${address} ${host}`.toLowerCase().includes(wanted)),
   });
   const found = status.targetGroups.map(matches).filter(({ targets }) => targets.length > 0);
   const shown = cap(byId("groups-more"), found, shownGroups, groupStep, "group");
@@ -65,7 +65,7 @@ function updateGroup(article, { group, targets }) {
   keep(article.body, keyed, ({ target }) => target.address, makeTarget, updateTarget);
 }
 
-function makeTarget({ group, target: { address } }) {
+function makeTarget({ group, target: { address, host } }) {
   const row = make("tr");
   const search = () => searchFor({ targetGroup: group, target: address });
   const tunnels = make("button", { type: "button", class: "link", onclick: search });
@@ -75,7 +75,8 @@ function makeTarget({ group, target: { address } }) {
   };
   const open = cell("Tunnels", "measure");
   open.append(tunnels, parts.bar);
-  row.append(make("th", { scope: "row", role: "rowheader", class: "address" }, address), parts.state, open, parts.weight, parts.checks, parts.actions);
+  row.append(make("th", { scope: "row", role: "rowheader", class: "address" }, address,
+    host && make("div", { class: "muted small" }, host)), parts.state, open, parts.weight, parts.checks, parts.actions);
   row.parts = parts;
   return row;
 }
