@@ -16,9 +16,10 @@ let groupsStatus;
 function standing(target) {
   if (target.drain) return "draining";
   if (target.maintenance) return "maintenance";
-  if (!target.healthy) return target.ejectedUntil ? "ejected" : "unhealthy";
+  if (!target.healthy) return "unhealthy";
+  if (target.ejected) return "ejected";
   if (target.weight === 0) return "weight 0";
-  return target.state ?? "healthy";
+  return "healthy";
 }
 
 function showGroups(status) {
@@ -97,18 +98,13 @@ function showStanding(place, target) {
   const word = standing(target);
   const [sign, look] = standings[word] ?? ["●", "muted"];
   const more = [
-    target.ejectedUntil && `until ${localTime(target.ejectedUntil)}`,
-    target.slowStart && `slow start ${slowStartText(target.slowStart)}`,
+    target.ejected && `until ${localTime(target.ejected.until)}`,
+    target.slowStarting && `slow start at ${count(100 * target.slowStarting)} %`,
     target.override && "by hand",
   ];
   const text = [`${sign}\u00a0${word}`, ...more.filter(Boolean)].join(", ");
   write(place, text);
   setClass(place, `words ${look}`);
-}
-
-// A share of the weight, from 0 to 1, or a text.
-function slowStartText(share) {
-  return typeof share === "number" ? `at ${count(100 * share)} %` : typeof share === "string" ? share : "";
 }
 
 function checksText({ healthCheck, lastCheck }) {
