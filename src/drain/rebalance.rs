@@ -4,6 +4,9 @@
 //! more tunnels are closed than the others had too many when it came: where clients stay away, or come back elsewhere, that
 //! is the end of it.
 
+#[cfg(test)]
+mod simulation;
+
 use std::cmp::{Ordering, Reverse};
 use std::collections::{BinaryHeap, HashMap, HashSet};
 use std::net::SocketAddr;
@@ -20,7 +23,7 @@ use crate::telemetry::CloseReason;
 use crate::tunnel::{Handle, Tunnels};
 
 const STEP: Duration = Duration::from_secs(1);
-/// By what part of its share a target may be above it.
+/// By what part of its share a target may be above it, or below.
 const TOLERANCE: f64 = 0.01;
 /// How many steps pass until tunnels are looked for again where none could be ended.
 const REST: u32 = 10;
@@ -173,6 +176,17 @@ impl Scale {
     fn fullness(&self) -> f64 {
         self.load as f64 / self.weight
     }
+
+    /// How many tunnels it has above its share.
+    fn above(&self, even: f64) -> usize {
+        (self.load as f64 - even * self.weight).max(0.0) as usize
+    }
+
+    /// Whether it has about its share.
+    fn is_near(&self, even: f64) -> bool {
+        let share = even * self.weight;
+        (self.load as f64 - share).abs() <= (share * TOLERANCE).max(1.0)
+    }
 }
 
 /// The load of each target if it were even.
@@ -185,24 +199,20 @@ fn fullness_of_all(scales: &[Scale]) -> f64 {
 /// How many tunnels are above the shares of their targets.
 fn surplus(scales: &[Scale]) -> usize {
     let even = fullness_of_all(scales);
-    let above = |scale: &Scale| allowance(scale, even).0;
-    scales.iter().map(above).sum()
-}
-
-/// How many tunnels a target has above its share, and above what is tolerated.
-fn allowance(scale: &Scale, even: f64) -> (usize, usize) {
-    let share = even * scale.weight;
-    let above = |limit: f64| (scale.load as f64 - limit).max(0.0) as usize;
-    (above(share), above(share * (1.0 + TOLERANCE)))
+    scales.iter().map(|scale| scale.above(even)).sum()
 }
 
 /// How many tunnels each target is to give, `most` in all: always from the fullest, and none that would bring one below its share.
+/// None where all are even enough.
 fn shed(scales: &[Scale], most: usize) -> Vec<usize> {
     let even = fullness_of_all(scales);
     let mut counts = vec![0; scales.len()];
+    if scales.iter().all(|scale| scale.is_near(even)) {
+        return counts;
+    }
     let fullest = |(place, scale): (usize, &Scale)| {
-        let (above, beyond) = allowance(scale, even);
-        (beyond > 0).then_some(Fullest(*scale, place, above))
+        let above = scale.above(even);
+        (above > 0).then_some(Fullest(*scale, place, above))
     };
     let mut heap: BinaryHeap<Fullest> = scales.iter().enumerate().filter_map(fullest).collect();
     for _ in 0..most {
@@ -347,8 +357,15 @@ mod tests {
                 200,
                 &[150, 50, 0],
             ),
-            // Below what is tolerated.
+            // Within what is tolerated.
             (&[(1005, 1.0), (995, 1.0)], 10, 5, &[0, 0]),
+            // None is far above, but one is far below.
+            (
+                &[(101, 1.0), (101, 1.0), (101, 1.0), (97, 1.0)],
+                10,
+                3,
+                &[1, 1, 1, 0],
+            ),
             (&[(2, 1.0), (1, 1.0)], 10, 0, &[0, 0]),
             (&[(10, 1.0), (0, 0.0)], 10, 0, &[0, 0]),
             (&[(0, 1.0), (0, 1.0)], 10, 0, &[0, 0]),

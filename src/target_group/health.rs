@@ -4,9 +4,10 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until};
 
 use crate::config::file::OutlierDetection;
 
@@ -166,7 +167,7 @@ impl Health {
             let mut changed = std::pin::pin!(self.has_changed.notified());
             changed.as_mut().enable();
             match self.ejection() {
-                Some((until, _)) => return tokio::time::sleep_until(until.into()).await,
+                Some((until, _)) => return sleep_until(until).await,
                 None => changed.await,
             }
         }

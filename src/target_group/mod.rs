@@ -268,9 +268,11 @@ fn find<'a>(targets: &'a [Arc<Target>], backend: &Backend) -> Option<&'a Arc<Tar
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use std::collections::HashMap;
     use std::net::SocketAddr;
+
+    use tokio::time::Instant;
 
     use super::*;
 
@@ -285,7 +287,7 @@ pub(super) mod tests {
     }
 
     /// What a file says of a group with targets of these weights.
-    pub(super) fn described(algorithm: Algorithm, weights: &[u16]) -> file::TargetGroup {
+    pub(crate) fn described(algorithm: Algorithm, weights: &[u16]) -> file::TargetGroup {
         let target = |(place, weight): (usize, &u16)| file::Target {
             address: address(place),
             weight: *weight,
@@ -342,7 +344,7 @@ pub(super) mod tests {
         TargetGroup::build(group, &protocol, standing, &keys, &metrics)
     }
 
-    pub(super) fn address(place: usize) -> SocketAddr {
+    pub(crate) fn address(place: usize) -> SocketAddr {
         SocketAddr::from(([192, 0, 2, 1], 8000 + u16::try_from(place).unwrap()))
     }
 
@@ -404,11 +406,11 @@ pub(super) mod tests {
     fn a_target_that_starts_slowly_gets_its_part_of_its_share() {
         let group = group(&[(1, false), (1, false)]);
         let health = &group.targets[1].state.health;
-        health.start_slowly(std::time::Instant::now(), Duration::from_secs(3600));
+        health.start_slowly(Instant::now(), Duration::from_secs(3600));
         let shares = shares(&group, 1100);
         // A part of 0.1 in 1.1, give or take four times the standard deviation.
         assert!((60..=140).contains(&shares[&1]), "{shares:?}");
-        health.start_slowly(std::time::Instant::now(), Duration::ZERO);
+        health.start_slowly(Instant::now(), Duration::ZERO);
         assert_eq!(self::shares(&group, 100), HashMap::from([(0, 50), (1, 50)]));
     }
 

@@ -7,11 +7,11 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::{AbortHandle, JoinSet};
-use tokio::time::sleep_until;
+use tokio::time::{Instant, sleep_until};
 
 use super::Target;
 use super::health::Thresholds;
@@ -190,6 +190,16 @@ impl Monitor {
         }
     }
 
+    /// As if a check had found this.
+    #[cfg(test)]
+    pub(super) fn find(&self, address: SocketAddr, has_passed: bool) {
+        let settings = Arc::clone(&self.settings.borrow());
+        let why = || Failure::Because("a test".to_owned());
+        let result = has_passed.then_some(()).ok_or_else(why);
+        let target = settings.target(address).expect("a target of the group");
+        self.enter(&settings, target, result);
+    }
+
     fn enter(&self, settings: &Settings, target: &Target, result: Result<(), Failure>) {
         let result = match result {
             Ok(()) => Ok(()),
@@ -319,7 +329,7 @@ async fn wait(changes: &mut watch::Receiver<Arc<Settings>>) {
         let interval = changes.borrow_and_update().interval;
         let next = began + interval.mul_f64(jitter);
         tokio::select! {
-            () = sleep_until(next.into()) => return,
+            () = sleep_until(next) => return,
             changed = changes.changed() => if changed.is_err() {
                 return;
             }

@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::Instant;
 
 use super::TargetGroup;
 use super::monitor::Monitor;
@@ -73,6 +74,13 @@ impl Fleet {
             addresses.map(move |address| (group.clone(), address))
         };
         standings.iter().flat_map(of_group).collect()
+    }
+
+    /// As if a check of this target had found this.
+    #[cfg(test)]
+    pub(crate) fn find(&self, group: &str, target: SocketAddr, has_passed: bool) {
+        let standings = self.standings.borrow();
+        standings[group].monitor.find(target, has_passed);
     }
 
     /// The key of its own, for the process that succeeds this one.

@@ -1,8 +1,9 @@
 //! What is known of a target now, for operators.
 
-use std::time::{Instant, SystemTime};
+use std::time::SystemTime;
 
 use serde::Serialize;
+use tokio::time::Instant;
 use utoipa::ToSchema;
 
 use super::Target;

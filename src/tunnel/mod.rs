@@ -134,6 +134,33 @@ impl Drop for Entry {
     }
 }
 
+/// A tunnel that is listed, and that nobody relays.
+#[cfg(test)]
+pub(crate) struct Listed {
+    handle: Arc<Handle>,
+    _entry: Entry,
+}
+
+#[cfg(test)]
+impl Listed {
+    /// Lists it.
+    pub(crate) fn open(tunnels: &Arc<Tunnels>, identity: Identity) -> Self {
+        let handle = Arc::new(Handle::new(identity));
+        let _entry = Entry::add(tunnels, &handle);
+        Listed { handle, _entry }
+    }
+
+    /// Why it is to end.
+    pub(crate) fn order(&self) -> Option<crate::telemetry::CloseReason> {
+        self.handle.order()
+    }
+
+    /// Which it is.
+    pub(crate) fn identity(&self) -> &Identity {
+        &self.handle.identity
+    }
+}
+
 /// All that a tunnel needs to be opened, but its sockets.
 pub struct Opening {
     /// Where it will be listed.
