@@ -3,25 +3,27 @@
 //! Nothing here knows how the words were written or what they do later; `config::read` makes these values from
 //! YAML, and every room builds its runtime type from them. Names are those of the file, in snake case.
 
+mod balance;
 mod changes;
 mod health;
 mod limits;
 mod names;
 mod origin;
+mod target_group;
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use http::HeaderName;
 use ipnet::IpNet;
 use regex::bytes::Regex;
 use rustls::RootCertStore;
-use rustls::pki_types::{CertificateDer, DnsName};
+use rustls::pki_types::CertificateDer;
 use rustls::sign::CertifiedKey;
 
+pub use self::balance::{Algorithm, HashKey, Rebalance, SameSite, Stickiness, StickyCookie};
 pub use self::changes::{Changes, HeaderChanges, Headers, NewPath, Rewrite};
 pub use self::health::{
     Check, Expected, HealthCheck, HttpCheck, OnUnhealthy, OutlierDetection, WebSocketCheck,
@@ -29,6 +31,7 @@ pub use self::health::{
 pub use self::limits::{Bounds, Rate, Rates};
 pub use self::names::{NamedTarget, Resolver};
 pub use self::origin::AllowedOrigin;
+pub use self::target_group::{HttpVersion, ProxyProtocol, Target, TargetGroup, TargetTls};
 use super::secret_key::SecretKey;
 
 /// A whole file. Every target group and certificate that a rule names exists, and all names are unique. Durations are from 1 ms to 30
@@ -484,183 +487,4 @@ impl Subject {
         matches!(self, Subject::Header(key, _)
             if key.eq_ignore_ascii_case("connection") || key.eq_ignore_ascii_case("upgrade"))
     }
-}
-
-/// An entry of `targetGroups`.
-#[derive(Debug, Clone)]
-pub struct TargetGroup {
-    /// `name`: unique among the target groups.
-    pub name: String,
-    /// `algorithm`
-    pub algorithm: Algorithm,
-    /// `protocol` and what goes with HTTPS; `None` is HTTP.
-    pub tls: Option<TargetTls>,
-    /// `protocolVersion`: for plain requests. Default: HTTP1.
-    pub http_version: HttpVersion,
-    /// `targets`, each address once; those with a `host` come to them from `named`.
-    pub targets: Vec<Target>,
-    /// `targets` with a `host`: each host and port once.
-    pub named: Vec<NamedTarget>,
-    /// `sourceAddresses`: addresses of this machine, each once. Default: as the system decides.
-    pub source_addresses: Vec<IpAddr>,
-    /// `healthCheck`
-    pub health_check: HealthCheck,
-    /// `connectTimeout`: for one connection to a target, with its TLS. Default: 5 s.
-    pub connect_timeout: Duration,
-    /// `responseTimeout`: how long a target may be silent before and within its answer. Default: 60 s.
-    pub response_timeout: Duration,
-    /// `deregistrationDelay`: how long the tunnels of a target that left the file are left alone. Default: 300 s.
-    pub deregistration_delay: Duration,
-
-    /// `rebalance`: whether load is evened out when a target joins. Default: no.
-    pub rebalance: Option<Rebalance>,
-
-    /// `stickiness`. Default: none.
-    pub stickiness: Option<Stickiness>,
-
-    /// `slowStart`: over how long a target that comes back gets its share of requests. Default: 0, at once.
-    pub slow_start: Duration,
-    /// `failOpen`: where no target is healthy all get requests. Default: false.
-    pub fail_open: bool,
-    /// `onUnhealthy`. Default: keep.
-    pub on_unhealthy: OnUnhealthy,
-    /// `outlierDetection`. Default: none.
-    pub outlier_detection: Option<OutlierDetection>,
-}
-
-/// `rebalance`: how tunnels are ended so that load evens out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rebalance {
-    /// `rate`: how many a second at most, 1 to 10000.
-    pub rate: u16,
-    /// `minAge`: younger tunnels are left alone. Default: 60 s.
-    pub min_age: Duration,
-}
-
-/// `stickiness`: what keeps a client with its target.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Stickiness {
-    /// `COOKIE`: one of ours, that names the target.
-    Cookie(StickyCookie),
-    /// `APPLICATION_COOKIE`: the hash of the first cookie of this name.
-    ApplicationCookie(String),
-}
-
-/// A cookie of ours.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StickyCookie {
-    /// `name`: a token. Default: culvert.
-    pub name: String,
-    /// `duration`: at least 1 s. Default: as long as the browser runs.
-    pub duration: Option<Duration>,
-    /// `sameSite`. Default: Lax.
-    pub same_site: SameSite,
-}
-
-/// From where a cookie comes along (RFC 6265bis section 5.6.7).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SameSite {
-    /// `Lax`: pages of the same site, and links to it.
-    Lax,
-    /// `Strict`: pages of the same site.
-    Strict,
-    /// `None`: all pages; only over TLS.
-    None,
-}
-
-/// How the next target is chosen.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Algorithm {
-    /// `ROUND_ROBIN`: in turn, in proportion to the weights.
-    RoundRobin,
-    /// `LEAST_CONNECTION`: the one that carries the least, in proportion to its weight.
-    LeastConnection,
-    /// `RANDOM`: by chance, in proportion to the weights.
-    Random,
-    /// `SOURCE_IP`: by a hash of the client's address.
-    SourceIp,
-    /// `HASH`: by a hash of what `hashKey` says.
-    Hash(HashKey),
-}
-
-impl Algorithm {
-    /// Its word.
-    pub fn as_str(&self) -> &'static str {
-        match self {
-            Algorithm::RoundRobin => "ROUND_ROBIN",
-            Algorithm::LeastConnection => "LEAST_CONNECTION",
-            Algorithm::Random => "RANDOM",
-            Algorithm::SourceIp => "SOURCE_IP",
-            Algorithm::Hash(_) => "HASH",
-        }
-    }
-}
-
-/// `hashKey`: what of a request is hashed. Where it has none, its client's address is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum HashKey {
-    /// `HEADER`: the first of that name.
-    Header(HeaderName),
-    /// `COOKIE`: the first of that name.
-    Cookie(String),
-    /// `QUERY`: the first parameter of that name in the query.
-    Query(String),
-}
-
-/// TLS towards the targets of a group.
-#[derive(Debug, Clone)]
-pub struct TargetTls {
-    /// `serverName`: whom the certificates must be for, and who is asked for (SNI). Default: each target's own address.
-    pub server_name: Option<DnsName<'static>>,
-    /// `caFile`: the certificates in it, at least one. Default: those that the system trusts.
-    pub authorities: Option<Vec<CertificateDer<'static>>>,
-    /// The same, or the system's, to verify with. Not empty.
-    pub roots: Arc<RootCertStore>,
-    /// `verifyCertificate`. Default: true.
-    pub verify_certificate: bool,
-}
-
-/// The version of HTTP in which targets are asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum HttpVersion {
-    /// `HTTP1`: HTTP/1.1.
-    Http1,
-    /// `HTTP2`: HTTP/2; over TLS only where the target offers it (ALPN).
-    Http2,
-}
-
-/// An entry of `targets`.
-#[derive(Debug, Clone)]
-pub struct Target {
-    /// `ip` and `port`
-    pub address: SocketAddr,
-    /// `weight`: 0 to 256; 0 takes nothing new. Default: 1.
-    pub weight: u16,
-    /// `healthCheckEnabled`: without it the target counts as healthy. Default: true.
-    pub health_check_enabled: bool,
-    /// `maintenanceEnabled`: takes nothing new. Default: false.
-    pub maintenance_enabled: bool,
-    /// `maintenanceDrain`: in maintenance its tunnels are ended, too. Default: false.
-    pub maintenance_drain: bool,
-    /// `proxyProtocol`: how connections to it begin. Default: without a header.
-    pub proxy_protocol: Option<ProxyProtocol>,
-
-    /// `maxConnections`: how many tunnels and requests it may carry at a time. Default: no limit.
-    pub max_connections: Option<usize>,
-    /// `host`: the name that its address comes from.
-    pub host: Option<Arc<str>>,
-
-    /// `healthCheckPort`: where its checks go. Default: the group's `port`, or its own.
-    pub health_check_port: Option<u16>,
-}
-
-/// Which header of the PROXY protocol a connection to a target begins with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ProxyProtocol {
-    /// `v1`: the line of text.
-    V1,
-    /// `v2`: the binary one.
-    V2,
-    /// `v2ssl`: the binary one, with what is known of the client's TLS.
-    V2Ssl,
 }

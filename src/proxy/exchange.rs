@@ -5,15 +5,15 @@
 
 mod admission;
 mod attempt;
+mod end;
 mod retry;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::header::{CONTENT_LENGTH, REFERER, SET_COOKIE, USER_AGENT};
-use http::{Method, Version};
-use pingora::Error;
+use http::Version;
+use http::header::{REFERER, SET_COOKIE, USER_AGENT};
 use pingora::http::ResponseHeader;
 use pingora::prelude::Session;
 use uuid::Uuid;
@@ -24,8 +24,8 @@ use super::{forwarded, headers, http2};
 use crate::listener::{Connection, ForwardingRule, Route};
 use crate::rules::{Request, Rule};
 use crate::target_group::{Asker, Target};
-use crate::telemetry::{Client, ClientCertificate, CloseReason, RequestLine};
-use crate::tunnel::{ClientEnd, Ending, Identity, Opening, Phase};
+use crate::telemetry::{Client, ClientCertificate, RequestLine};
+use crate::tunnel::{Identity, Opening, Phase};
 
 /// How many heads of 1xx a target may send before its answer's.
 const MOST_HERALDS: usize = 100;
@@ -313,135 +313,6 @@ impl Exchange {
             client_keepalive: self.connection.keepalive,
             on_end: Box::new(move |ending| ledger.end(ending)),
         });
-    }
-
-    /// The refusal behind an error, noted; `None` where there is nobody to answer.
-    pub(super) fn refuse(&mut self, error: &Error, session: &Session) -> Option<Refusal> {
-        if self.is_only_rest_missing(error, session) {
-            return None;
-        }
-        let has_expired = self.connection.wire.client_end() == ClientEnd::HandshakeExpired;
-        let refusal = match has_expired || self.is_too_late() {
-            true => Some(Refusal::TARGET_TIMEOUT),
-            false => Refusal::of(error).map(|refusal| self.whose_fault(refusal)),
-        };
-        self.ledger.record.error = Some(self.explain(error, refusal));
-        self.judge_refusal(refusal);
-        let sent = session.response_written();
-        let has_answer =
-            sent.is_some_and(|sent| !sent.status.is_informational() || sent.status == 101);
-        let refusal = refusal.filter(|_| !has_answer);
-        self.ledger.record.refusal = refusal.map(|refusal| refusal.reason);
-        refusal
-    }
-
-    /// A target waits for as long as the request's body does not come: in HTTP/2 nobody else notices that.
-    fn whose_fault(&self, refusal: Refusal) -> Refusal {
-        let waits_for_body = self.connection.is_http2() && self.connection.wire.body_left() > 0;
-        match refusal {
-            Refusal::TARGET_TIMEOUT if waits_for_body => Refusal::CLIENT_TIMEOUT,
-            refusal => refusal,
-        }
-    }
-
-    /// The error for the reader of the log: where, what, and the system's word for it.
-    fn explain(&self, error: &Error, refusal: Option<Refusal>) -> String {
-        let cause = error.root_cause();
-        let is_untold = refusal == Some(Refusal::NO_TARGET);
-        if let Some(words) = self.connect_failure.as_ref().filter(|_| is_untold) {
-            return words.clone();
-        }
-        let is_broken = refusal == Some(Refusal::TARGET_FAILED) && cause.is::<Refusal>();
-        if let Some(words) = self
-            .broken
-            .as_ref()
-            .filter(|_| is_broken && self.target.is_none())
-        {
-            return words.clone();
-        }
-        if let Some(refusal) = cause.downcast_ref::<Refusal>() {
-            return refusal.detail.to_owned();
-        }
-        if let Some(late @ (Refusal::TARGET_TIMEOUT | Refusal::CLIENT_TIMEOUT)) = refusal {
-            return late.detail.to_owned();
-        }
-        let place = match (error.esource(), self.ledger.record.target) {
-            (pingora::ErrorSource::Upstream, Some(target)) => format!("target {target}"),
-            (source, _) => source.as_str().to_owned(),
-        };
-        match cause.downcast_ref::<std::io::Error>() {
-            Some(cause) => format!("{place}: {}: {cause}", error.etype().as_str()),
-            None => format!("{place}: {}", error.etype().as_str()),
-        }
-    }
-
-    /// The exchange is over, and Pingora tells how. A tunnel's goes on, unless nobody has fetched it.
-    pub(super) fn close(&mut self, session: &Session, error: Option<&Error>) {
-        let error = error.filter(|error| !self.is_only_rest_missing(error, session));
-        let reason = self.close_reason(error);
-        if let Some(opening) = self.connection.wire.part() {
-            let error = self.ledger.record.error.take();
-            (opening.on_end)(Ending::unopened(reason, error));
-        }
-        let sent = session.response_written();
-        let record = &mut self.ledger.record;
-        record.status = sent.map(|sent| sent.status.as_u16());
-        record.bytes.response_header = sent.map_or(0, headers::wire_size);
-        record.bytes.request_body = session.body_bytes_read() as u64;
-        record.bytes.response_body = session.body_bytes_sent() as u64;
-        self.ledger.write(reason);
-    }
-
-    /// Whether the error is that the rest of a request did not come that was answered before its end: the client has all of
-    /// the answer.
-    fn is_only_rest_missing(&self, error: &Error, session: &Session) -> bool {
-        use pingora::ErrorType::{ConnectionClosed, ReadError, ReadTimedout};
-        let is_missing = *error.esource() == pingora::ErrorSource::Downstream
-            && matches!(error.etype(), ConnectionClosed | ReadError | ReadTimedout);
-        let Some(sent) = session.response_written().filter(|_| is_missing) else {
-            return false;
-        };
-        let is_final = !sent.status.is_informational();
-        let is_bodiless = session.req_header().method == Method::HEAD
-            || matches!(sent.status.as_u16(), 204 | 304)
-            || headers::text(&sent.headers, &CONTENT_LENGTH).as_deref() == Some("0");
-        is_final && (is_bodiless || self.is_answered)
-    }
-
-    /// Reads what is left of the request, for at most `clientTimeout`: closing on it would break the connection before the
-    /// client has read its answer (RFC 9112 section 9.6).
-    pub(super) async fn drain_request(&self, session: &mut Session, error: Option<&Error>) {
-        // In HTTP/2 nothing breaks but the stream.
-        let is_plain =
-            self.connection.wire.phase() == Phase::Exchange && !self.connection.is_http2();
-        let client_failed =
-            error.is_some_and(|error| *error.esource() == pingora::ErrorSource::Downstream);
-        if is_plain && !client_failed {
-            session.as_downstream_mut().drain_request_body().await.ok();
-        }
-    }
-
-    fn close_reason(&self, error: Option<&Error>) -> CloseReason {
-        if self.ledger.record.refusal.is_some() {
-            return CloseReason::Refused;
-        }
-        let Some(error) = error else {
-            return CloseReason::Completed;
-        };
-        match (error.esource(), self.connection.wire.client_end()) {
-            (pingora::ErrorSource::Upstream, _) => CloseReason::TargetError,
-            (_, ClientEnd::Closed) => CloseReason::ClientClosed,
-            (_, _) if self.has_been_cancelled(error) => CloseReason::ClientClosed,
-            (_, _) => CloseReason::ClientError,
-        }
-    }
-
-    /// Whether a client of HTTP/2 has lost interest: it has reset the stream, or is gone with the connection.
-    fn has_been_cancelled(&self, error: &Error) -> bool {
-        let carrier = self.connection.carrier();
-        let is_closed =
-            carrier.is_some_and(|carrier| carrier.wire.client_end() == ClientEnd::Closed);
-        is_closed || carrier.is_some() && http2::is_reset(error)
     }
 }
 

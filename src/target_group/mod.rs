@@ -10,6 +10,7 @@ mod health_check;
 mod monitor;
 mod outliers;
 mod overrides;
+mod pick;
 mod selection;
 mod sources;
 mod standing;
@@ -20,9 +21,8 @@ mod target;
 mod tls;
 mod unverified;
 
-use std::cell::Cell;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
@@ -36,7 +36,7 @@ use crate::telemetry::metrics::Metrics;
 pub use asker::{Asker, Unavailable};
 use monitor::{Monitor, Settings};
 pub use overrides::{Change, Override, Overrides};
-use selection::{Key, Noise, Plan, Selection, Shares};
+use selection::{Noise, Plan, Selection};
 pub use sources::Sources;
 use standing::Standing;
 pub use standing::{Fleet, TargetId};
@@ -46,9 +46,6 @@ use stickiness::Cookies;
 use target::Protocol;
 pub use target::Target;
 pub use tls::Tls;
-
-/// How many turns are looked at for one request, before the targets are.
-const MOST_TURNS: usize = 64;
 
 /// A target group as requests see it.
 pub struct TargetGroup {
@@ -133,110 +130,6 @@ impl TargetGroup {
         let takes = |target: &&Arc<Target>| target.is_fit(&[]);
         self.targets.iter().filter(takes)
     }
-
-    /// The target for a request, which carries it from now on. Only the first try moves the turn: were the next request's target the
-    /// one that has just failed, that one would get more than its share.
-    pub fn pick(&self, asker: &Asker<'_>) -> Result<(Arc<Target>, Held), Unavailable> {
-        let key = match asker.tried {
-            [] => Key::Take,
-            _ => Key::Retry,
-        };
-        let held = Cell::new(None);
-        let take = |target: &Target| {
-            let hold = target.hold();
-            let is_held = hold.is_some();
-            held.set(hold);
-            is_held
-        };
-        let target = self.choose(asker, key, &take).cloned();
-        target.zip(held.take()).ok_or_else(|| self.why_none(asker))
-    }
-
-    /// The target that such a request would get, were it picked now. It moves no turn.
-    pub fn foresee(&self, asker: &Asker<'_>) -> Result<Arc<Target>, Unavailable> {
-        let target = self.choose(asker, Key::Look, &|target| !target.is_full());
-        target.cloned().ok_or_else(|| self.why_none(asker))
-    }
-
-    /// The first that may be taken: by what the asker has, or by the algorithm.
-    fn choose(
-        &self,
-        asker: &Asker<'_>,
-        key: Key,
-        take: &dyn Fn(&Target) -> bool,
-    ) -> Option<&Arc<Target>> {
-        let staying = || self.stay(asker, take);
-        let proposed = || self.propose(asker, asker.hash.map_or(key, Key::Hash), take);
-        staying()
-            .or_else(proposed)
-            .or_else(|| self.substitute(asker, key, take))
-    }
-
-    /// The target that the asker comes back to; one of weight 0 is for just those.
-    fn stay(&self, asker: &Asker<'_>, take: &dyn Fn(&Target) -> bool) -> Option<&Arc<Target>> {
-        let target = self.targets.get(asker.sticky?)?;
-        let is_fit = !target.is_in_maintenance && !asker.tried.contains(&target.address);
-        (is_fit && target.is_available() && take(target)).then_some(target)
-    }
-
-    fn propose(
-        &self,
-        asker: &Asker<'_>,
-        key: Key,
-        take: &dyn Fn(&Target) -> bool,
-    ) -> Option<&Arc<Target>> {
-        let is_by_turns = match (key, &self.algorithm) {
-            (Key::Hash(_), _) | (_, Algorithm::LeastConnection) => false,
-            (Key::Take | Key::Retry | Key::Look, _) => true,
-        };
-        let most = if is_by_turns { MOST_TURNS } else { usize::MAX };
-        let takes = |target: &Arc<Target>| {
-            let is_ready = !is_by_turns || self.gets_its_turn(target);
-            is_ready && target.is_fit(asker.tried) && take(target)
-        };
-        let fit = |backend: &Backend, _| find(&self.targets, backend).is_some_and(takes);
-        let proposed = self.balancer.select_with(&key.to_bytes(), most, fit)?;
-        find(&self.targets, &proposed)
-    }
-
-    /// Leaves out turns of a target that is not to have all of its share yet.
-    fn gets_its_turn(&self, target: &Target) -> bool {
-        let factor = target.state.weight_factor();
-        factor >= 1.0 || self.noise.chance() < factor
-    }
-
-    /// Takes the turn of targets that are not fit: one that is, in proportion to the weights. For where so many proposals were not
-    /// fit that it is quicker to look for those that are.
-    fn substitute(
-        &self,
-        asker: &Asker<'_>,
-        key: Key,
-        take: &dyn Fn(&Target) -> bool,
-    ) -> Option<&Arc<Target>> {
-        let fit: Vec<&Arc<Target>> = self.fit(asker).filter(|it| !it.is_full()).collect();
-        let shares = Shares::new(fit.iter().map(|target| target.weight()));
-        let turn = match key {
-            Key::Look => self.substitutes.load(Relaxed),
-            Key::Take | Key::Retry | Key::Hash(_) => self.substitutes.fetch_add(1, Relaxed),
-        };
-        let (before, from) = fit.split_at(shares.whose_turn(turn)?);
-        // The one whose turn it is may have become full just now.
-        let mut in_order = from.iter().chain(before);
-        in_order.find(|target| take(target)).copied()
-    }
-
-    /// Those that would take this request, were they not full.
-    fn fit(&self, asker: &Asker<'_>) -> impl Iterator<Item = &Arc<Target>> {
-        let is_fit = |target: &&Arc<Target>| target.is_fit(asker.tried);
-        self.targets.iter().filter(is_fit)
-    }
-
-    fn why_none(&self, asker: &Asker<'_>) -> Unavailable {
-        match self.fit(asker).next() {
-            Some(_) => Unavailable::Full,
-            None => Unavailable::None,
-        }
-    }
 }
 
 fn targets(
@@ -271,6 +164,7 @@ fn find<'a>(targets: &'a [Arc<Target>], backend: &Backend) -> Option<&'a Arc<Tar
 pub(crate) mod tests {
     use std::collections::HashMap;
     use std::net::SocketAddr;
+    use std::sync::atomic::Ordering::Relaxed;
 
     use tokio::time::Instant;
 

@@ -1,0 +1,107 @@
+//! An entry of `targetGroups`: the targets, how they are spoken to, and how they share what is new.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::RootCertStore;
+use rustls::pki_types::{CertificateDer, DnsName};
+
+use super::{
+    Algorithm, HealthCheck, NamedTarget, OnUnhealthy, OutlierDetection, Rebalance, Stickiness,
+};
+
+/// An entry of `targetGroups`.
+#[derive(Debug, Clone)]
+pub struct TargetGroup {
+    /// `name`: unique among the target groups.
+    pub name: String,
+    /// `algorithm`
+    pub algorithm: Algorithm,
+    /// `protocol` and what goes with HTTPS; `None` is HTTP.
+    pub tls: Option<TargetTls>,
+    /// `protocolVersion`: for plain requests. Default: HTTP1.
+    pub http_version: HttpVersion,
+    /// `targets`, each address once; those with a `host` come to them from `named`.
+    pub targets: Vec<Target>,
+    /// `targets` with a `host`: each host and port once.
+    pub named: Vec<NamedTarget>,
+    /// `sourceAddresses`: addresses of this machine, each once. Default: as the system decides.
+    pub source_addresses: Vec<IpAddr>,
+    /// `healthCheck`
+    pub health_check: HealthCheck,
+    /// `connectTimeout`: for one connection to a target, with its TLS. Default: 5 s.
+    pub connect_timeout: Duration,
+    /// `responseTimeout`: how long a target may be silent before and within its answer. Default: 60 s.
+    pub response_timeout: Duration,
+    /// `deregistrationDelay`: how long the tunnels of a target that left the file are left alone. Default: 300 s.
+    pub deregistration_delay: Duration,
+    /// `rebalance`: whether load is evened out when a target joins. Default: no.
+    pub rebalance: Option<Rebalance>,
+    /// `stickiness`. Default: none.
+    pub stickiness: Option<Stickiness>,
+    /// `slowStart`: over how long a target that comes back gets its share of requests. Default: 0, at once.
+    pub slow_start: Duration,
+    /// `failOpen`: where no target is healthy all get requests. Default: false.
+    pub fail_open: bool,
+    /// `onUnhealthy`. Default: keep.
+    pub on_unhealthy: OnUnhealthy,
+    /// `outlierDetection`. Default: none.
+    pub outlier_detection: Option<OutlierDetection>,
+}
+
+/// TLS towards the targets of a group.
+#[derive(Debug, Clone)]
+pub struct TargetTls {
+    /// `serverName`: whom the certificates must be for, and who is asked for (SNI). Default: each target's own address.
+    pub server_name: Option<DnsName<'static>>,
+    /// `caFile`: the certificates in it, at least one. Default: those that the system trusts.
+    pub authorities: Option<Vec<CertificateDer<'static>>>,
+    /// The same, or the system's, to verify with. Not empty.
+    pub roots: Arc<RootCertStore>,
+    /// `verifyCertificate`. Default: true.
+    pub verify_certificate: bool,
+}
+
+/// The version of HTTP in which targets are asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HttpVersion {
+    /// `HTTP1`: HTTP/1.1.
+    Http1,
+    /// `HTTP2`: HTTP/2; over TLS only where the target offers it (ALPN).
+    Http2,
+}
+
+/// An entry of `targets`.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// `ip` and `port`
+    pub address: SocketAddr,
+    /// `weight`: 0 to 256; 0 takes nothing new. Default: 1.
+    pub weight: u16,
+    /// `healthCheckEnabled`: without it the target counts as healthy. Default: true.
+    pub health_check_enabled: bool,
+    /// `maintenanceEnabled`: takes nothing new. Default: false.
+    pub maintenance_enabled: bool,
+    /// `maintenanceDrain`: in maintenance its tunnels are ended, too. Default: false.
+    pub maintenance_drain: bool,
+    /// `proxyProtocol`: how connections to it begin. Default: without a header.
+    pub proxy_protocol: Option<ProxyProtocol>,
+    /// `maxConnections`: how many tunnels and requests it may carry at a time. Default: no limit.
+    pub max_connections: Option<usize>,
+    /// `host`: the name that its address comes from.
+    pub host: Option<Arc<str>>,
+    /// `healthCheckPort`: where its checks go. Default: the group's `port`, or its own.
+    pub health_check_port: Option<u16>,
+}
+
+/// Which header of the PROXY protocol a connection to a target begins with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProxyProtocol {
+    /// `v1`: the line of text.
+    V1,
+    /// `v2`: the binary one.
+    V2,
+    /// `v2ssl`: the binary one, with what is known of the client's TLS.
+    V2Ssl,
+}
