@@ -50,8 +50,8 @@ struct Rebalance {
 /// What is known of one group.
 #[derive(Default)]
 struct Balance {
-    /// Those that took requests when they were last looked at.
-    takers: HashSet<SocketAddr>,
+    /// Those that took requests when they were last looked at, and how often each had come back.
+    takers: HashSet<(SocketAddr, u32)>,
     /// How many tunnels may still be ended.
     budget: usize,
     ended: usize,
@@ -92,7 +92,7 @@ impl Rebalance {
 impl Balance {
     fn of(group: &TargetGroup) -> Self {
         Balance {
-            takers: group.takers().map(|target| target.address).collect(),
+            takers: group.takers().map(seen).collect(),
             ..Balance::default()
         }
     }
@@ -131,7 +131,7 @@ impl Balance {
 
     /// Notes who takes requests now, and by how much the fullest are above their shares.
     fn look(&mut self, group: &TargetGroup, takers: &[&Arc<Target>], surplus: usize) {
-        let now: HashSet<SocketAddr> = takers.iter().map(|target| target.address).collect();
+        let now: HashSet<(SocketAddr, u32)> = takers.iter().copied().map(seen).collect();
         let is_new = now.difference(&self.takers).next().is_some();
         self.takers = now;
         let had = self.budget;
@@ -147,6 +147,11 @@ impl Balance {
             log::info!("target group {name}: {ended} tunnels were ended to even out the load");
         }
     }
+}
+
+/// A target as it is known again. One that was gone only for a moment is new, too.
+fn seen(target: &Arc<Target>) -> (SocketAddr, u32) {
+    (target.address, target.returns())
 }
 
 /// What a target carries, and what it should carry of all in proportion to the others.

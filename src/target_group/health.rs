@@ -18,6 +18,8 @@ const LEAST_FACTOR: f64 = 0.1;
 pub(super) struct Health {
     is_healthy: AtomicBool,
     is_ejected: AtomicBool,
+    /// How often it has come back.
+    returns: AtomicU32,
     /// Requests that failed in a row.
     failures: AtomicU32,
     born: Instant,
@@ -61,6 +63,7 @@ impl Health {
         Health {
             is_healthy: is_healthy.into(),
             is_ejected: false.into(),
+            returns: 0.into(),
             failures: 0.into(),
             born: Instant::now(),
             slow_since: 0.into(),
@@ -82,6 +85,11 @@ impl Health {
 
     pub(super) fn is_ejected(&self) -> bool {
         self.is_ejected.load(Relaxed)
+    }
+
+    /// How often it has come back, healthy again or from an ejection.
+    pub(super) fn returns(&self) -> u32 {
+        self.returns.load(Relaxed)
     }
 
     /// Nobody checks it: it counts as healthy.
@@ -115,6 +123,7 @@ impl Health {
             return None;
         }
         self.is_healthy.store(has_passed, Relaxed);
+        self.returns.fetch_add(has_passed.into(), Relaxed);
         Some(std::mem::take(&mut record.contrary))
     }
 
@@ -180,6 +189,7 @@ impl Health {
         record.returned = Some(now);
         self.failures.store(0, Relaxed);
         self.is_ejected.store(false, Relaxed);
+        self.returns.fetch_add(1, Relaxed);
     }
 
     /// Its share grows from a tenth to all of its weight, over this time.

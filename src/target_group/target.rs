@@ -140,6 +140,11 @@ impl Target {
         self.state.load()
     }
 
+    /// How often it has come back, healthy again or from an ejection.
+    pub fn returns(&self) -> u32 {
+        self.state.health.returns()
+    }
+
     /// The weight that the balance goes by now: that of the configuration, or less while it starts slowly.
     pub fn effective_weight(&self) -> f64 {
         self.weight() as f64 * self.state.weight_factor()

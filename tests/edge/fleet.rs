@@ -1,0 +1,117 @@
+//! A group of real processes, one of which is killed and started again while clients hold on.
+
+use std::net::SocketAddr;
+use std::process::Stdio;
+
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::Child;
+use tokio::task::JoinSet;
+
+use crate::harness::edge::{body_of, forwarding_to};
+use crate::harness::{Connection, Edge, eventually, soon};
+use crate::messages::python;
+
+const CLIENTS: usize = 30;
+const CLOSE: u8 = 8;
+
+/// A target in a process of its own, on this port or, if that is 0, on a free one.
+async fn target(port: u16) -> (Child, SocketAddr) {
+    let mut target = python("target.py")
+        .arg(port.to_string())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(target.stdout.take().unwrap()).lines();
+    let address = soon("the target's address", lines.next_line()).await;
+    let address = address.unwrap().expect("an address").parse().unwrap();
+    (target, address)
+}
+
+/// Has a tunnel open, and opens another whenever it ends.
+async fn hold_on(edge: SocketAddr) {
+    loop {
+        let (mut tunnel, _) = Connection::tunnel(edge, "/").await;
+        while let Some((opcode, _)) = tunnel.frame().await {
+            if opcode == CLOSE {
+                tunnel.leave(1000).await;
+            }
+        }
+    }
+}
+
+/// The status API's words on the targets, by address.
+fn targets(edge: &Edge) -> Vec<Value> {
+    let status = body_of(&edge.admin_page("/api/v1/status"));
+    status["targetGroups"][0]["targets"]
+        .as_array()
+        .unwrap()
+        .clone()
+}
+
+fn has(target: &Value, address: SocketAddr) -> bool {
+    target["address"] == address.to_string()
+}
+
+/// Waits until all clients have tunnels, about as many to each of these targets, and none to others. How many the first has.
+async fn carry(edge: &Edge, carriers: &[SocketAddr]) -> usize {
+    let share = CLIENTS / carriers.len();
+    let what = format!("about {share} tunnels to each of {carriers:?}");
+    eventually(&what, || {
+        let all = targets(edge);
+        let open = |address: &SocketAddr| {
+            let target = all.iter().find(|target| has(target, *address))?;
+            target["openTunnels"].as_u64()
+        };
+        let open: Vec<u64> = carriers.iter().filter_map(open).collect();
+        // Two that are picked for at the same moment may not see each other.
+        let is_about = |open: &u64| open.abs_diff(share as u64) <= 2;
+        let is_all = open.iter().sum::<u64>() == CLIENTS as u64;
+        (is_all && open.iter().all(is_about)).then_some(open[0] as usize)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_target_that_is_killed_and_started_again_gets_its_share_back() {
+    let (mut first, one) = target(0).await;
+    let (_second, two) = target(0).await;
+    let (_third, three) = target(0).await;
+    let configuration = forwarding_to(&[one, two, three]).replace(
+        "algorithm: ROUND_ROBIN",
+        "algorithm: LEAST_CONNECTION\n    rebalance: {rate: 10000, minAge: 0}",
+    );
+    let websocket = "healthCheck: {type: WEBSOCKET, ping: true, ";
+    let edge = Edge::start(&configuration.replace("healthCheck: {", websocket)).await;
+    let mut clients = JoinSet::new();
+    for _ in 0..CLIENTS {
+        clients.spawn(hold_on(edge.address));
+    }
+    let carried = carry(&edge, &[one, two, three]).await;
+
+    first.kill().await.unwrap();
+    carry(&edge, &[two, three]).await;
+    let why = eventually("it is unhealthy", || {
+        let all = targets(&edge);
+        let dead = all.iter().find(|target| has(target, one)).unwrap();
+        (dead["healthy"] == false).then(|| dead["lastCheck"]["reason"].clone())
+    })
+    .await;
+    assert!(why.as_str().unwrap().contains("refused"), "{why}");
+
+    let (_again, _) = target(one.port()).await;
+    let carried_again = carry(&edge, &[one, two, three]).await;
+    let rebalanced = || {
+        let lines = edge.log();
+        let with = |reason: &str| {
+            lines
+                .iter()
+                .filter(|line| line["closeReason"] == reason)
+                .count()
+        };
+        assert_eq!(with("target_error") + with("target_closed"), carried);
+        assert_eq!(with("rebalanced") + carried, lines.len(), "{lines:#?}");
+        (with("rebalanced") >= carried_again).then_some(())
+    };
+    eventually("the lines of those that were rebalanced", rebalanced).await;
+}
