@@ -129,7 +129,7 @@ $(CULVERT_BROWSER_MODULES)/ready: tests/browser/package.json tests/browser/packa
 	@$(call need,npm,--no-install-recommends npm)
 	mkdir -p $(@D)
 	cp $^ $(@D)
-	npm ci --prefix $(@D) --include=dev --ignore-scripts --silent --no-audit --no-fund
+	npm ci --prefix $(@D) --include=dev --ignore-scripts --no-audit --no-fund --loglevel=error
 	touch $@
 
 clean:

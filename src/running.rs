@@ -9,8 +9,8 @@ mod names;
 mod renewal;
 mod sockets;
 
-use std::collections::HashMap;
-use std::net::{SocketAddr, TcpListener};
+use std::collections::{BTreeMap, HashMap};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -52,7 +52,8 @@ pub struct Running {
     /// What seals session tickets.
     pub tickets: Tickets,
     evictions: Evictions,
-    names: Names,
+    /// The names of targets.
+    pub names: Names,
     /// The target groups with the addresses of their names, without the overrides.
     groups: Mutex<Arc<Vec<file::TargetGroup>>>,
     /// Those of unhealthy targets.
@@ -85,6 +86,15 @@ pub struct Secrets {
     pub stickiness: Option<SecretKey>,
 }
 
+/// What a process has found out, for the one that succeeds it.
+#[derive(Default)]
+pub struct Knowledge {
+    /// The targets that do not pass their health checks.
+    pub unhealthy: Vec<TargetId>,
+    /// What the names of targets resolve to.
+    pub addresses: BTreeMap<String, Vec<IpAddr>>,
+}
+
 /// How a reload ended.
 #[derive(Debug, Clone)]
 pub struct Reload {
@@ -95,19 +105,19 @@ pub struct Reload {
 }
 
 impl Running {
-    /// Builds all that a configuration asks for; some sockets and keys may be there already, and some targets known to be
-    /// unhealthy. Errors: every socket and file that cannot be had.
+    /// Builds all that a configuration asks for; some sockets and keys may be there already, and something be known. Errors: every socket and file that cannot be had.
     pub fn build(
         path: Option<&Path>,
         file: File,
         sockets: &mut Sockets,
         secrets: Secrets,
-        unhealthy: Vec<TargetId>,
+        knowledge: Knowledge,
     ) -> Result<Self, Vec<Problem>> {
         let one = |problem| vec![problem];
         let metrics = Metrics::new().map_err(|error| one(problem("", error)))?;
         let metrics = Arc::new(metrics);
         let names = Names::new(Arc::clone(&metrics));
+        names.inherit(knowledge.addresses, &file);
         names.learn(&file);
         let groups = names.expand(&file.target_groups);
         let new = NewSockets::listen(&file, None, sockets);
@@ -148,7 +158,7 @@ impl Running {
             last_reload: Mutex::default(),
             started: Instant::now(),
         };
-        running.fleet.inherit(unhealthy);
+        running.fleet.inherit(knowledge.unhealthy);
         let file = running.file();
         running.apply(&file, &running.target_groups(), new.listeners)?;
         running.metrics.configured();

@@ -71,10 +71,10 @@ fn build(
     let Inherited {
         mut sockets,
         secrets,
-        unhealthy,
+        knowledge,
         door,
     } = inherited.unwrap_or_default();
-    let running = Running::build(path, file, &mut sockets, secrets, unhealthy);
+    let running = Running::build(path, file, &mut sockets, secrets, knowledge);
     let running = running.map_err(|problems| {
         let file = name.to_owned();
         Problems { file, problems }.to_string()

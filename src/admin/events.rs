@@ -17,7 +17,7 @@ use bytes::Bytes;
 use futures_util::stream;
 use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio::time::interval;
+use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use utoipa::ToSchema;
 
@@ -176,6 +176,7 @@ impl Audience {
 
 async fn serve(view: View) {
     let mut seconds = interval(EVERY);
+    seconds.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         seconds.tick().await;
         if !view.admin.audience.is_there() {

@@ -12,7 +12,7 @@ use axum::body::{Body, to_bytes};
 use axum::extract::{Extension, Request, State};
 use axum::http::header::{AUTHORIZATION, CONTENT_LENGTH, HOST, ORIGIN};
 use axum::http::uri::Authority;
-use axum::http::{HeaderMap, Method, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use subtle::ConstantTimeEq as _;
@@ -70,6 +70,9 @@ fn admit(admin: &file::Admin, peer: Peer, request: &Request) -> Result<(), Denia
     {
         check_token(token, headers)?;
     }
+    if path != PAGE {
+        check_site(headers)?;
+    }
     let method = request.method();
     if method == Method::GET || method == Method::HEAD {
         return Ok(());
@@ -81,6 +84,20 @@ fn admit(admin: &file::Admin, peer: Peer, request: &Request) -> Result<(), Denia
             "admin.readOnly is true: nothing can be changed here",
         )),
         false => Ok(()),
+    }
+}
+
+/// Pages of other sites get nothing, not even a stream that they cannot read: browsers say whose page asks (Fetch Metadata).
+fn check_site(headers: &HeaderMap) -> Result<(), Denial> {
+    let value = |name| headers.get(name).map(HeaderValue::as_bytes);
+    // Whoever follows a link may see what is there.
+    let is_followed = value("sec-fetch-dest") == Some(b"document");
+    match value("sec-fetch-site") {
+        Some(b"cross-site" | b"same-site") if !is_followed => Err(Denial::new(
+            StatusCode::FORBIDDEN,
+            "a page of another site cannot ask here",
+        )),
+        _ => Ok(()),
     }
 }
 

@@ -33,6 +33,8 @@ pub(super) struct Status {
     configuration: Configuration,
     /// Open tunnels of this process.
     tunnels: usize,
+    /// Open tunnels of old processes, as far as they have told.
+    old_generation_tunnels: i64,
     /// What is listened on now: nothing, once a drain has closed it.
     listeners: Vec<Listener>,
     /// As written.
@@ -150,6 +152,7 @@ impl Status {
             drain: Progress::of(&view.drain),
             configuration: Configuration::of(view),
             tunnels: view.drain.tunnels.count(),
+            old_generation_tunnels: view.metrics.old_generation_tunnels(),
             listeners: view.listeners.rules().iter().map(Listener::of).collect(),
             forwarding_rules: snapshot.rules.iter().map(Rule::of).collect(),
             target_groups: groups(view, &snapshot),

@@ -177,10 +177,7 @@ impl Target {
         decided: Option<Override>,
         open_tunnels: i64,
     ) -> Self {
-        let built = group.and_then(|group| {
-            let mut all = group.targets();
-            all.find(|built| built.address == target.address)
-        });
+        let built = group.and_then(|group| group.target(target.address));
         let checks = built.map(|built| &built.metrics);
         Target {
             address: target.address.to_string(),

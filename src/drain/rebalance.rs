@@ -92,7 +92,7 @@ impl Rebalance {
 impl Balance {
     fn of(group: &TargetGroup) -> Self {
         Balance {
-            takers: group.takers().map(seen).collect(),
+            takers: takers(group).map(seen).collect(),
             ..Balance::default()
         }
     }
@@ -103,9 +103,10 @@ impl Balance {
         settings: file::Rebalance,
         tunnels: &Tunnels,
     ) -> Vec<Arc<Handle>> {
-        let takers: Vec<&Arc<Target>> = group.takers().collect();
+        let takers: Vec<&Arc<Target>> = takers(group).collect();
         let full: Vec<Scale> = takers.iter().map(|target| Scale::full(target)).collect();
-        self.look(group, &takers, surplus(&full));
+        let room = room(&takers, &full);
+        self.look(group, &takers, surplus(&full).min(room));
         if self.budget == 0 {
             return Vec::new();
         }
@@ -149,6 +150,19 @@ impl Balance {
     }
 }
 
+/// Those that take requests, and of which it is known that they can.
+fn takers(group: &TargetGroup) -> impl Iterator<Item = &Arc<Target>> {
+    group.takers().filter(|target| target.is_proven())
+}
+
+/// For how many tunnels there is room on targets that are below their shares.
+fn room(takers: &[&Arc<Target>], scales: &[Scale]) -> usize {
+    let even = fullness_of_all(scales);
+    let of_one = |(target, scale): (&&Arc<Target>, &Scale)| target.room().min(scale.below(even));
+    let rooms = takers.iter().zip(scales).map(of_one);
+    rooms.fold(0, usize::saturating_add)
+}
+
 /// A target as it is known again. One that was gone only for a moment is new, too.
 fn seen(target: &Arc<Target>) -> (SocketAddr, u32) {
     (target.address, target.returns())
@@ -185,6 +199,11 @@ impl Scale {
     /// How many tunnels it has above its share.
     fn above(&self, even: f64) -> usize {
         (self.load as f64 - even * self.weight).max(0.0) as usize
+    }
+
+    /// How many tunnels it lacks; a part of one counts.
+    fn below(&self, even: f64) -> usize {
+        (even * self.weight - self.load as f64).max(0.0).ceil() as usize
     }
 
     /// Whether it has about its share.

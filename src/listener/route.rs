@@ -45,12 +45,19 @@ impl Routes {
         }
     }
 
-    /// One in proportion to the weights, by a number from 0 up to, but not, 1. `None` where all weights are 0.
-    pub fn by_chance(&self, chance: f64) -> Option<&Arc<Route>> {
-        let total: f64 = self.iter().map(|(_, weight)| f64::from(weight)).sum();
+    /// One of the wanted in proportion to the weights, by a number from 0 up to, but not, 1. `None` where all their weights are 0.
+    pub fn by_chance(
+        &self,
+        chance: f64,
+        is_wanted: impl Fn(&Route) -> bool,
+    ) -> Option<&Arc<Route>> {
+        let weighted = || {
+            self.iter()
+                .filter(|(route, weight)| *weight > 0 && is_wanted(route))
+        };
+        let total: f64 = weighted().map(|(_, weight)| f64::from(weight)).sum();
         let mut left = chance * total;
-        let mut weighted = self.iter().filter(|(_, weight)| *weight > 0);
-        let found = weighted.find(|(_, weight)| {
+        let found = weighted().find(|(_, weight)| {
             left -= f64::from(*weight);
             left < 0.0
         });

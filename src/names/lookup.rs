@@ -49,14 +49,13 @@ pub(super) async fn look_up(
         return Ok(answer);
     }
     let resolver = resolver(settings).map_err(|error| error.to_string())?;
-    let asking = async {
-        let [v4, v6] = FAMILIES.map(|family| ask(&resolver, &name, family));
-        tokio::join!(v4, v6)
-    };
-    match timeout(settings.timeout, asking).await {
-        Ok((v4, v6)) => combined(v4, v6, last),
-        Err(_) => Err("no answer in time".to_owned()),
-    }
+    // A name server may answer for one family and not for the other.
+    let [v4, v6] = FAMILIES.map(|family| {
+        let asking = timeout(settings.timeout, ask(&resolver, &name, family));
+        async { asking.await.unwrap_or(Err(NetError::Timeout)) }
+    });
+    let (v4, v6) = tokio::join!(v4, v6);
+    combined(v4, v6, last)
 }
 
 fn in_hosts(name: &Name) -> Option<Answer> {
@@ -94,8 +93,18 @@ fn config(settings: &file::Resolver) -> ResolverConfig {
     ResolverConfig::from_parts(None, Vec::new(), servers)
 }
 
+/// The name as it stands, and by the search list only where it has no records for certain: of several failures that list tells
+/// the last.
 async fn ask(resolver: &TokioResolver, name: &Name, family: RecordType) -> Family {
-    match resolver.lookup(name.clone(), family).await {
+    let mut absolute = name.clone();
+    absolute.set_fqdn(true);
+    let found = match resolver.lookup(absolute, family).await {
+        Err(error) if error.is_no_records_found() && !name.is_fqdn() => {
+            resolver.lookup(name.clone(), family).await
+        }
+        found => found,
+    };
+    match found {
         Ok(lookup) => Ok((addresses(&lookup).collect(), ttl(&lookup))),
         Err(error) if error.is_no_records_found() => Ok((Vec::new(), Duration::MAX)),
         Err(error) => Err(error),

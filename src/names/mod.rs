@@ -57,6 +57,25 @@ impl Names {
         }
     }
 
+    /// What each name resolves to, for the process that succeeds this one.
+    pub fn addresses(&self) -> BTreeMap<String, Vec<IpAddr>> {
+        let known = self.known();
+        let found = known.iter().map(|(host, known)| (host, &known.addresses));
+        found
+            .map(|(host, addresses)| (host.clone(), addresses.clone()))
+            .collect()
+    }
+
+    /// Takes what the process before knew of the names in this configuration, as long as nothing better is known.
+    pub fn inherit(&self, mut addresses: BTreeMap<String, Vec<IpAddr>>, file: &File) {
+        let mut known = self.known();
+        for (_, named) in named(file) {
+            if let Some(addresses) = addresses.remove(&*named.host) {
+                known.entry(named.host.to_string()).or_default().addresses = addresses;
+            }
+        }
+    }
+
     /// Resolves the names in a configuration that were never asked for, for as long as the resolver may take; this blocks.
     pub fn learn(&self, file: &File) {
         self.count_for(file);

@@ -8,14 +8,21 @@ use crate::rules::Request;
 use crate::target_group::{Asker, TargetGroup};
 use crate::tunnel::chance;
 
-/// The way of a request: to the group that its cookie leads to, otherwise by chance. `None` where every weight is 0.
+/// The way of a request: to the group that its cookie leads to, otherwise by chance. Groups that serve nobody are left out while
+/// another serves. `None` where every weight is 0.
 pub(super) fn route<'a>(routes: &'a Routes, request: &Request<'_>) -> Option<&'a Arc<Route>> {
     if let Some(only) = routes.only() {
         return Some(only);
     }
     let mut all = routes.iter().map(|(route, _)| route);
-    let told = all.find(|route| told(&route.group, request).is_some());
-    told.or_else(|| routes.by_chance(chance()))
+    let is_told = |route: &&Arc<Route>| {
+        let place = told(&route.group, request);
+        place.is_some() && route.group.serves(place)
+    };
+    let chance = chance();
+    all.find(is_told)
+        .or_else(|| routes.by_chance(chance, |route| route.group.serves(None)))
+        .or_else(|| routes.by_chance(chance, |_| true))
 }
 
 /// Who asks this group for a target with this request.

@@ -18,6 +18,8 @@ const LEAST_FACTOR: f64 = 0.1;
 pub(super) struct Health {
     is_healthy: AtomicBool,
     is_ejected: AtomicBool,
+    /// It has joined a group that serves, and no check has said anything of it yet.
+    is_unproven: AtomicBool,
     /// How often it has come back.
     returns: AtomicU32,
     /// Requests that failed in a row.
@@ -63,6 +65,7 @@ impl Health {
         Health {
             is_healthy: is_healthy.into(),
             is_ejected: false.into(),
+            is_unproven: false.into(),
             returns: 0.into(),
             failures: 0.into(),
             born: Instant::now(),
@@ -87,6 +90,16 @@ impl Health {
         self.is_ejected.load(Relaxed)
     }
 
+    /// Its first check decides by itself.
+    pub(super) fn has_to_prove(&self) {
+        self.is_unproven.store(true, Relaxed);
+    }
+
+    /// Whether something is known of it, or was never asked for.
+    pub(super) fn is_proven(&self) -> bool {
+        !self.is_unproven.load(Relaxed)
+    }
+
     /// How often it has come back, healthy again or from an ejection.
     pub(super) fn returns(&self) -> u32 {
         self.returns.load(Relaxed)
@@ -97,6 +110,7 @@ impl Health {
         let mut record = self.lock();
         record.contrary = 0;
         record.last_check = None;
+        self.is_unproven.store(false, Relaxed);
         self.is_healthy.store(true, Relaxed);
     }
 
@@ -110,6 +124,7 @@ impl Health {
         let has_passed = result.is_ok();
         let at = SystemTime::now();
         record.last_check = Some(Checked { at, result });
+        let is_first = self.is_unproven.swap(false, Relaxed);
         if has_passed == self.is_healthy() {
             record.contrary = 0;
             return None;
@@ -117,6 +132,7 @@ impl Health {
         record.contrary += 1;
         let threshold = match has_passed {
             true => thresholds.healthy,
+            false if is_first => 1,
             false => thresholds.unhealthy,
         };
         if record.contrary < threshold {
@@ -260,6 +276,21 @@ mod tests {
             assert_eq!(health.enter(result, thresholds), turned, "{place}");
             assert_eq!(health.is_available(), is_healthy, "{place}");
         }
+    }
+
+    #[test]
+    fn the_first_check_of_one_that_joins_decides() {
+        let thresholds = Thresholds {
+            healthy: 1,
+            unhealthy: 3,
+        };
+        let health = Health::new(true);
+        health.has_to_prove();
+        assert!(!health.is_proven());
+        assert_eq!(health.enter(failed(), thresholds), Some(1));
+        assert!(health.is_proven() && !health.is_available());
+        assert_eq!(health.enter(Ok(()), thresholds), Some(1));
+        assert_eq!(health.enter(failed(), thresholds), None);
     }
 
     fn detection() -> OutlierDetection {

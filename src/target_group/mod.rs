@@ -21,6 +21,7 @@ mod target;
 mod tls;
 mod unverified;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -92,7 +93,8 @@ impl TargetGroup {
         monitor.configure(Settings::new(group, Arc::clone(&targets)));
         let backends = Backends::new(Static::new(backends));
         let plan = Plan::of(group, &targets);
-        let noise = Noise::new(!plan.seed);
+        let seed = plan.seed;
+        let noise = Noise::new(!seed);
         let balancer = LoadBalancer::from_backends_with_config(backends, Some(plan));
         let updated = balancer.update().now_or_never();
         if updated.is_none_or(|updated| updated.is_err()) {
@@ -113,7 +115,7 @@ impl TargetGroup {
             ports_exhausted: metrics.source_ports_exhausted(&group.name),
             targets,
             balancer,
-            substitutes: AtomicU64::new(0),
+            substitutes: AtomicU64::new(seed >> 1),
             noise,
             monitor,
             outlier_detection: group.outlier_detection.clone(),
@@ -123,6 +125,13 @@ impl TargetGroup {
     /// All targets, in the order of their addresses.
     pub fn targets(&self) -> impl Iterator<Item = &Arc<Target>> {
         self.targets.iter()
+    }
+
+    /// The target with this address.
+    pub fn target(&self, address: SocketAddr) -> Option<&Arc<Target>> {
+        let place = |target: &Arc<Target>| target.address;
+        let place = self.targets.binary_search_by_key(&address, place).ok()?;
+        self.targets.get(place)
     }
 
     /// Those that take requests now.
@@ -163,7 +172,6 @@ fn find<'a>(targets: &'a [Arc<Target>], backend: &Backend) -> Option<&'a Arc<Tar
 #[cfg(test)]
 pub(crate) mod tests {
     use std::collections::HashMap;
-    use std::net::SocketAddr;
     use std::sync::atomic::Ordering::Relaxed;
 
     use tokio::time::Instant;

@@ -217,6 +217,10 @@ impl Monitor {
             Ok(()) => metrics.checks_passed.inc(),
             Err(_) => metrics.checks_failed.inc(),
         }
+        if result.is_ok() && !health.is_healthy() {
+            // Before anybody picks it.
+            health.start_slowly(Instant::now(), settings.slow_start);
+        }
         let turned = health.enter(result.clone(), settings.thresholds);
         metrics.healthy.set(health.is_healthy().into());
         drop(present);
@@ -224,12 +228,9 @@ impl Monitor {
         let (group, address) = (&self.group, target.address);
         let checks = if count == 1 { "check" } else { "checks" };
         match result {
-            Ok(()) => {
-                health.start_slowly(Instant::now(), settings.slow_start);
-                log::info!(
-                    "target group {group}: target {address} is healthy: {count} {checks} passed"
-                );
-            }
+            Ok(()) => log::info!(
+                "target group {group}: target {address} is healthy: {count} {checks} passed"
+            ),
             Err(reason) => log::warn!(
                 "target group {group}: target {address} is unhealthy: {count} {checks} failed, the last: {reason}"
             ),
@@ -242,10 +243,10 @@ impl Monitor {
     pub(super) fn eject(&self, target: &Target, detection: &OutlierDetection) {
         let deciding = self.decide();
         let settings = Arc::clone(&self.settings.borrow());
-        let is_ejected = |target: &&Arc<Target>| target.state.health.is_ejected();
-        let ejected = settings.targets.iter().filter(is_ejected).count();
+        let is_out = |target: &&Arc<Target>| !target.state.health.is_available();
+        let out = settings.targets.iter().filter(is_out).count();
         let most = settings.targets.len() * detection.max_ejected_percent / 100;
-        if ejected >= most || settings.target(target.address).is_none() {
+        if out >= most || settings.target(target.address).is_none() {
             return;
         }
         let Some(time) = target.state.health.eject(Instant::now(), detection) else {

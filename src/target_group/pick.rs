@@ -52,6 +52,13 @@ impl TargetGroup {
             .or_else(|| self.substitute(asker, key, take))
     }
 
+    /// Whether a request can be sent to a target: to the one of this place, which a cookie tells, or to any.
+    pub fn serves(&self, told: Option<usize>) -> bool {
+        let target = told.and_then(|place| self.targets.get(place));
+        let keeps = target.is_some_and(|target| !target.is_in_maintenance && target.is_available());
+        keeps || self.takers().next().is_some()
+    }
+
     /// The target that the asker comes back to; one of weight 0 is for just those.
     fn stay(&self, asker: &Asker<'_>, take: &dyn Fn(&Target) -> bool) -> Option<&Arc<Target>> {
         let target = self.targets.get(asker.sticky?)?;

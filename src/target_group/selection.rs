@@ -108,8 +108,9 @@ impl BackendSelection for Selection {
             rendezvous: Rendezvous::new(&targets),
             targets,
             algorithm: plan.algorithm.clone(),
-            turns: AtomicU64::new(0),
-            retries: AtomicU64::new(0),
+            // Anywhere: configurations may follow each other, and nodes start together.
+            turns: AtomicU64::new(plan.seed >> 1),
+            retries: AtomicU64::new(plan.seed >> 1),
             noise: Noise::new(plan.seed),
         }
     }

@@ -224,6 +224,7 @@ impl Standing {
             let state = State::new(!is_unhealthy);
             if joins {
                 state.health.start_slowly(Instant::now(), slow_start);
+                state.health.has_to_prove();
             }
             state
         };

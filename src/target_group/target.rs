@@ -140,6 +140,16 @@ impl Target {
         self.state.load()
     }
 
+    /// Whether a check has said something of it, unless it was there from the start or is not checked.
+    pub fn is_proven(&self) -> bool {
+        self.state.health.is_proven()
+    }
+
+    /// How many more tunnels and requests it may carry.
+    pub fn room(&self) -> usize {
+        self.most.saturating_sub(self.load())
+    }
+
     /// How often it has come back, healthy again or from an ejection.
     pub fn returns(&self) -> u32 {
         self.state.health.returns()

@@ -29,10 +29,7 @@ impl Line {
         self.name(name);
         match self.format {
             Format::Text if is_plain(value) => self.bytes.extend_from_slice(value.as_bytes()),
-            Format::Text => text::push_string(&mut self.bytes, value),
-            Format::Json => {
-                serde_json::to_writer(&mut self.bytes, value).expect("a string into memory");
-            }
+            Format::Text | Format::Json => text::push_string(&mut self.bytes, value),
         }
     }
 

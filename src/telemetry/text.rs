@@ -60,6 +60,12 @@ pub(super) fn push_address(text: &mut Vec<u8>, address: SocketAddr) {
 /// lets stand.
 pub(super) fn push_string(text: &mut Vec<u8>, value: &str) {
     text.push(b'"');
+    let is_itself = |byte: &u8| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\');
+    if value.as_bytes().iter().all(is_itself) {
+        text.extend_from_slice(value.as_bytes());
+        text.push(b'"');
+        return;
+    }
     for character in value.chars() {
         match character {
             '"' | '\\' => text.extend([b'\\', character as u8]),

@@ -343,6 +343,7 @@ impl Door {
         let key = self.running.fleet.own_key();
         successor.send(&Message::StickinessKey(key))?;
         successor.send(&Message::Unhealthy(self.running.fleet.unhealthy()))?;
+        successor.send(&Message::Names(self.running.names.addresses()))?;
         successor.send(&Message::AllSockets)
     }
 }

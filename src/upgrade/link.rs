@@ -1,10 +1,10 @@
 //! What two processes say to each other over `server.upgradeSocket`: one JSON object a line, and a socket beside those lines
 //! that speak of one.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
@@ -44,6 +44,8 @@ pub(super) enum Message {
     StickinessKey(SecretKey),
     /// It gives the targets that do not pass their health checks.
     Unhealthy(Vec<TargetId>),
+    /// It gives what the names of targets resolve to.
+    Names(BTreeMap<String, Vec<IpAddr>>),
     /// It has given all.
     AllSockets,
     /// The new process is ready to accept.

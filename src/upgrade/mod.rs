@@ -6,7 +6,7 @@
 //! the running process                               the new one (-u)
 //! checks the binary and its file, starts it   ──▶
 //!                                             ◀──   TakeOver: it has read its configuration
-//! Socket …, keys, Unhealthy, AllSockets       ──▶   builds what serves
+//! Socket …, keys, Unhealthy, Names, AllSockets ─▶   builds what serves
 //!                                             ◀──   Ready
 //! stops accepting; Over                       ──▶   replaces the pid file
 //!                                             ◀──   Settled

@@ -10,8 +10,7 @@ use super::launch::SOCKET_VARIABLE;
 use super::link::{Link, Message, Role};
 use crate::config::file::File;
 use crate::listener::{Sockets, Tickets};
-use crate::running::Secrets;
-use crate::target_group::TargetId;
+use crate::running::{Knowledge, Secrets};
 
 /// The process that we take over from.
 pub struct Predecessor {
@@ -26,8 +25,8 @@ pub struct Inherited {
     pub sockets: Sockets,
     /// Its secrets, so that its clients can resume their sessions here, and stay with their targets.
     pub secrets: Secrets,
-    /// The targets that do not pass their health checks.
-    pub unhealthy: Vec<TargetId>,
+    /// What it has found out.
+    pub knowledge: Knowledge,
     /// The way to it, for those who come next.
     pub door: Option<InheritedDoor>,
 }
@@ -80,7 +79,8 @@ impl Predecessor {
                 }
                 Message::TicketKeys(keys) => inherited.secrets.tickets = Tickets::inherited(keys),
                 Message::StickinessKey(key) => inherited.secrets.stickiness = Some(key),
-                Message::Unhealthy(targets) => inherited.unhealthy = targets,
+                Message::Unhealthy(targets) => inherited.knowledge.unhealthy = targets,
+                Message::Names(names) => inherited.knowledge.addresses = names,
                 Message::AllSockets => return Ok(inherited),
                 Message::GiveUp(reason) => return Err(io::Error::other(reason)),
                 other => return Err(io::Error::other(format!("unexpected {other:?}"))),

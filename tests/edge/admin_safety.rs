@@ -81,6 +81,23 @@ async fn a_page_of_another_origin_changes_nothing() {
 }
 
 #[tokio::test]
+async fn a_page_of_another_site_gets_nothing_and_whoever_follows_a_link_does() {
+    let edge = Edge::start(&with_admin("")).await;
+    for (path, site, destination, expected) in [
+        (STATUS, "cross-site", "empty", 403),
+        ("/api/v1/events", "same-site", "iframe", 403),
+        (STATUS, "same-origin", "empty", 200),
+        (STATUS, "none", "document", 200),
+        ("/metrics", "cross-site", "document", 200),
+        ("/", "cross-site", "document", 200),
+    ] {
+        let headers = [("Sec-Fetch-Site", site), ("Sec-Fetch-Dest", destination)];
+        let answer = ask_at(edge.admin, "GET", path, &headers, "");
+        assert_eq!(status(&answer), expected, "{path} {site}: {answer}");
+    }
+}
+
+#[tokio::test]
 async fn with_a_token_nothing_but_the_probes_is_for_everybody() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("token");

@@ -183,6 +183,30 @@ async fn a_name_that_does_not_resolve_at_the_start_keeps_nobody_waiting() {
 }
 
 #[tokio::test]
+async fn a_name_server_that_is_silent_about_ipv6_is_heard_about_ipv4() {
+    let (_targets, port) = targets([(1, "one"), (2, "two")]).await;
+    let dns = Dns::start(Records::Only4(vec![ip(1)]), 1).await;
+    let edge = Edge::start(&configuration(HOST, port, &asking(&dns))).await;
+    becomes(&edge, port, &[1]).await;
+    dns.change(Records::Only4(vec![ip(2)]));
+    becomes(&edge, port, &[2]).await;
+}
+
+#[tokio::test]
+async fn a_new_process_knows_the_addresses_though_the_name_cannot_be_resolved_any_more() {
+    let (_targets, port) = targets([(1, "one")]).await;
+    let dns = Dns::start(addresses(&[1]), 1).await;
+    let upgradable = "server: {pidFile: FOLDER/culvert.pid, upgradeSocket: FOLDER/upgrade.sock, ";
+    let configuration = configuration(HOST, port, &asking(&dns)).replace("server: {", upgradable);
+    let edge = Edge::start(&configuration).await;
+    becomes(&edge, port, &[1]).await;
+    dns.change(Records::Silence);
+    let successor = edge.hand_over().await;
+    assert_eq!(answers(&edge).await, ["one", "one"]);
+    drop(successor);
+}
+
+#[tokio::test]
 async fn what_an_operator_decided_about_a_target_outlives_other_addresses() {
     let (_targets, port) = targets([(1, "one"), (2, "two"), (3, "three")]).await;
     let dns = Dns::start(addresses(&[1, 2]), 1).await;

@@ -75,6 +75,29 @@ async fn the_surplus_of_the_fullest_is_sent_to_a_target_that_joins() {
 }
 
 #[tokio::test]
+async fn no_more_are_closed_than_there_is_room_for() {
+    let (first, second) = (Target::named("a").await, Target::named("b").await);
+    let settings = "{rate: 10000, minAge: 0}";
+    let edge = Edge::start(&balanced(&[first.address], settings)).await;
+    let mut clients = JoinSet::new();
+    for _ in 0..30 {
+        clients.spawn(come_back(edge.address));
+    }
+    carry(&edge, &[&first], 30.0).await;
+    let entry = format!("port: {}}}", second.address.port());
+    let small = format!("port: {}, maxConnections: 4}}", second.address.port());
+    let both = balanced(&[first.address, second.address], settings);
+
+    edge.reload(&both.replace(&entry, &small)).await;
+
+    carry(&edge, &[&second], 4.0).await;
+    carry(&edge, &[&first], 26.0).await;
+    for line in edge.log_lines(4).await {
+        assert_eq!(line["closeReason"], "rebalanced");
+    }
+}
+
+#[tokio::test]
 async fn tunnels_that_are_too_young_are_left_alone_and_so_are_all_without_rebalance() {
     let (first, second) = (Target::named("a").await, Target::named("b").await);
     let young = "{rate: 10000, minAge: 1h}";

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use serde_json::Value;
 
+use crate::harness::admin;
 use crate::harness::client::header;
 use crate::harness::edge::body_of;
 use crate::harness::{Edge, Target};
@@ -109,6 +110,33 @@ async fn a_client_with_a_cookie_of_one_of_the_groups_stays_there_even_at_weight_
     assert_eq!(ask(&edge, &canary).await.0, "canary");
     let answer = edge.get("/").await;
     assert_eq!(answer.text(), "503 no target is available\n");
+}
+
+#[tokio::test]
+async fn a_group_that_serves_nobody_is_left_out_while_another_serves() {
+    let targets = two().await;
+    let sticky = "stickiness: {type: COOKIE}";
+    let edge = Edge::start(&groups([1, 1], sticky, &targets)).await;
+    let mut canary = None;
+    while canary.is_none() {
+        let (who, cookie) = ask(&edge, "a=b").await;
+        canary = cookie.filter(|_| who == "canary");
+    }
+    let maintenance = |is_on: bool| {
+        let path = format!("/api/v1/targetgroups/canary/targets/{}", targets[1].address);
+        let body = format!("{{\"maintenance\": {is_on}}}");
+        assert_eq!(admin::ask(&edge, "PATCH", &path, &[], &body).0, 200);
+    };
+    maintenance(true);
+    for _ in 0..20 {
+        assert_eq!(ask(&edge, "a=b").await.0, "stable");
+    }
+    let canary = canary.unwrap();
+    let (who, cookie) = ask(&edge, &canary).await;
+    assert_eq!(who, "stable");
+    assert!(cookie.is_some());
+    maintenance(false);
+    assert_eq!(ask(&edge, &canary).await.0, "canary");
 }
 
 #[tokio::test]

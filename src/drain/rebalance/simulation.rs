@@ -143,6 +143,7 @@ impl World {
             Joins => {
                 self.present.insert(target);
                 self.reload();
+                self.checks_find(target, true);
             }
             Leaves => {
                 self.present.remove(&target);

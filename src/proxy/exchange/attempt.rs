@@ -121,14 +121,17 @@ impl Exchange {
         if is_shortage(error) {
             return false;
         }
-        if is_out_of_ports(error) {
+        let is_ours = is_out_of_ports(error);
+        if is_ours {
             route.group.ports_exhausted.inc();
             let address = target.address;
             let words = format!("no source port is left for {address}: add sourceAddresses");
             self.connect_failure = Some(words);
         }
         target.metrics.connect_errors.inc();
-        route.group.failed(&target);
+        if !is_ours {
+            route.group.failed(&target);
+        }
         self.tried.push(target.address);
         self.tried.len() <= route.group.retries && !self.is_too_late()
     }

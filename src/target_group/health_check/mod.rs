@@ -10,6 +10,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use rustix::io::Errno;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -44,7 +45,8 @@ impl Failure {
 
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
-        if limits::is_short(&error) {
+        let is_out_of_ports = Errno::from_io_error(&error) == Some(Errno::ADDRNOTAVAIL);
+        if is_out_of_ports || limits::is_short(&error) {
             return Failure::Shortage;
         }
         match error.kind() {
@@ -144,9 +146,10 @@ mod tests {
     }
 
     #[test]
-    fn want_of_files_is_not_the_targets_fault() {
+    fn want_of_files_or_ports_is_not_the_targets_fault() {
         let failure = |errno: rustix::io::Errno| Failure::from(io::Error::from(errno));
         assert_eq!(failure(rustix::io::Errno::MFILE), Failure::Shortage);
+        assert_eq!(failure(rustix::io::Errno::ADDRNOTAVAIL), Failure::Shortage);
         let refused = Failure::Because("connection refused".to_owned());
         assert_eq!(failure(rustix::io::Errno::CONNREFUSED), refused);
     }

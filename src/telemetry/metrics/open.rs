@@ -75,6 +75,11 @@ impl Metrics {
             .collect()
     }
 
+    /// How many tunnels old processes have open, as far as they have told.
+    pub fn old_generation_tunnels(&self) -> i64 {
+        self.old_generation_tunnels.get()
+    }
+
     /// Shows how many old processes there are, and their tunnels.
     pub fn show_generations(&self, processes: usize, open: Vec<Open>) {
         self.old_generations

@@ -1,5 +1,6 @@
 //! What was counted in all, whatever its labels: sums over whole families, with what left them again.
 
+use std::collections::HashMap;
 use std::sync::{MutexGuard, PoisonError};
 
 use prometheus::IntCounterVec;
@@ -23,11 +24,13 @@ impl Metrics {
     pub fn totals(&self) -> Totals {
         let gone = self.gone();
         let mut totals = gone.clone();
+        let closed = sums(&self.tunnels_closed, "reason");
         for reason in CloseReason::ALL {
-            totals.closed[reason as usize] += sum(&self.tunnels_closed, "reason", reason.as_str());
+            totals.closed[reason as usize] += closed.get(reason.as_str()).copied().unwrap_or(0);
         }
-        totals.bytes_in += sum(&self.bytes, "direction", "in");
-        totals.bytes_out += sum(&self.bytes, "direction", "out");
+        let bytes = sums(&self.bytes, "direction");
+        totals.bytes_in += bytes.get("in").copied().unwrap_or(0);
+        totals.bytes_out += bytes.get("out").copied().unwrap_or(0);
         totals
     }
 
@@ -37,17 +40,16 @@ impl Metrics {
     }
 }
 
-/// The sum of those children whose label has this value.
-fn sum(family: &IntCounterVec, label: &str, value: &str) -> u64 {
+/// The sums of a family's children, by the value of this label.
+fn sums(family: &IntCounterVec, label: &str) -> HashMap<String, u64> {
+    let mut sums = HashMap::new();
     let families = family.collect();
-    let children = families.iter().flat_map(|family| family.get_metric());
-    let meant = children.filter(|child| {
-        let mut labels = child.get_label().iter();
-        labels.any(|found| found.name() == label && found.value() == value)
-    });
-    meant
-        .map(|child| child.get_counter().get_value() as u64)
-        .sum()
+    for child in families.iter().flat_map(|family| family.get_metric()) {
+        let found = child.get_label().iter().find(|found| found.name() == label);
+        let value = found.map_or_else(String::new, |found| found.value().to_owned());
+        *sums.entry(value).or_default() += child.get_counter().get_value() as u64;
+    }
+    sums
 }
 
 #[cfg(test)]

@@ -15,6 +15,8 @@ const LONGEST: usize = 512;
 pub enum Records {
     /// The name has these addresses.
     Addresses(Vec<IpAddr>),
+    /// The name has these addresses of IPv4; whoever asks for others is not answered.
+    Only4(Vec<IpAddr>),
     /// The name does not exist.
     NoName,
     /// The server cannot tell.
@@ -125,6 +127,8 @@ fn answer(query: &[u8], records: &Records, ttl: u32) -> Option<Vec<u8>> {
     let question = &query[HEAD..end + 5];
     let (code, addresses) = match records {
         Records::Addresses(addresses) => (0, addresses.as_slice()),
+        Records::Only4(_) if kind != 1 => return None,
+        Records::Only4(addresses) => (0, addresses.as_slice()),
         Records::NoName => (3, [].as_slice()),
         Records::Failure => (2, [].as_slice()),
         Records::Silence => return None,
