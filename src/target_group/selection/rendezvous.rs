@@ -52,7 +52,7 @@ impl Rendezvous {
 impl Class {
     fn first(&self, key: u64) -> Option<Rank> {
         let mut first: Option<(u64, usize)> = None;
-        // By hand: comparing pairs takes longer than drawing. Of equal draws the first counts.
+        // Of equal draws the first counts.
         for (target, place) in &self.members {
             let draw = mix(target ^ key);
             if first.is_none_or(|(most, _)| draw > most) {
