@@ -9,7 +9,7 @@ use std::time::Duration;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
-use hyper::body::{Bytes, Incoming};
+use hyper::body::{Body, Bytes, Incoming};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
@@ -24,6 +24,9 @@ use crate::config::file::AdminAddress;
 
 /// How long an answer may take. A reload is what takes longest.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long a stream may say nothing: its figures come each second.
+const SILENCE: Duration = Duration::from_secs(5);
 
 /// How much of a stream is kept until an event of it is whole.
 const MOST_OF_AN_EVENT: usize = 64 << 20;
@@ -75,20 +78,32 @@ impl Client {
         })
     }
 
-    /// Shows each event of a stream, until there are no more or `show` breaks off. Errors: nobody is there, or it is refused.
+    /// Shows each event of a stream, until there are no more or `show` breaks off. Errors: nobody is there, or nobody any
+    /// more, or it is refused.
     pub(super) async fn events(
         &self,
         path: &str,
-        mut show: impl FnMut(Value) -> ControlFlow<()>,
+        show: impl FnMut(Value) -> ControlFlow<()>,
     ) -> Result<(), String> {
         let answer = timeout(PATIENCE, self.exchange("GET", path, None)).await;
         let answer = answer.map_err(|_| format!("{self}: no answer within {PATIENCE:?}"))??;
         if !answer.status().is_success() {
             return self.whole(answer).await.map(drop);
         }
-        let mut body = answer.into_body();
+        self.each_event(answer.into_body(), show).await
+    }
+
+    async fn each_event<B>(
+        &self,
+        mut body: B,
+        mut show: impl FnMut(Value) -> ControlFlow<()>,
+    ) -> Result<(), String>
+    where
+        B: Body<Data = Bytes, Error: std::fmt::Display> + Unpin,
+    {
+        let silent = |_| format!("{self}: no figures for {} s", SILENCE.as_secs());
         let mut stream = Vec::new();
-        while let Some(frame) = body.frame().await {
+        while let Some(frame) = timeout(SILENCE, body.frame()).await.map_err(silent)? {
             let frame = frame.map_err(|error| format!("{self}: {error}"))?;
             stream.extend_from_slice(frame.data_ref().map_or(&[], |data| data));
             while let Some(event) = next_event(&mut stream) {
@@ -245,7 +260,34 @@ fn token(path: &Path) -> Result<String, String> {
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
+
+    use futures_util::{StreamExt as _, stream};
+    use http_body_util::StreamBody;
+    use hyper::body::Frame;
+    use tokio::time::Instant;
+
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_that_falls_silent_is_an_error_after_five_seconds() {
+        let client = Client {
+            address: Address::Tcp("edge:80".to_owned()),
+            token: None,
+        };
+        let event = Frame::data(Bytes::from_static(b"data: 1\n\n"));
+        let events = stream::iter([Ok::<_, Infallible>(event)]);
+        let body = StreamBody::new(events.chain(stream::pending()));
+        let (began, mut seen) = (Instant::now(), Vec::new());
+        let show = |event| {
+            seen.push(event);
+            ControlFlow::Continue(())
+        };
+        let over = client.each_event(body, show).await;
+        let why = "http://edge:80: no figures for 5 s".to_owned();
+        assert_eq!((over, seen), (Err(why), vec![Value::from(1)]));
+        assert_eq!(began.elapsed(), SILENCE);
+    }
 
     #[test]
     fn events_are_taken_out_of_a_stream_once_they_are_whole() {

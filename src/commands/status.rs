@@ -9,12 +9,12 @@ use super::{list, text};
 pub(super) fn show(status: &Value) -> String {
     let up = age(status["uptimeSeconds"].as_f64().unwrap_or(0.0) as u64);
     let head = format!(
-        "culvert {}, process {}, up {up}, {}, {} open, {} tunnels",
+        "culvert {}, process {}, up {up}, {}, {} open, {}",
         text(status, "/version"),
         text(status, "/pid"),
         state(status),
         text(status, "/drain/open"),
-        text(status, "/tunnels"),
+        open_tunnels(status),
     );
     let parts = [
         head,
@@ -24,6 +24,16 @@ pub(super) fn show(status: &Value) -> String {
         targets(status),
     ];
     parts.join("\n\n")
+}
+
+/// How many tunnels are open, here and in the processes that have handed over.
+pub(super) fn open_tunnels(status: &Value) -> String {
+    let number = |key: &str| status[key].as_u64().unwrap_or(0);
+    let here = format!("{} tunnels", number("tunnels"));
+    match number("oldGenerationTunnels") {
+        0 => here,
+        old => format!("{here} + {old} in old processes"),
+    }
 }
 
 /// Whether it serves or drains.
@@ -127,20 +137,96 @@ pub(super) fn address(target: &Value) -> String {
 
 /// What is to be said of a target.
 pub(super) fn state_of_target(target: &Value) -> String {
-    let is = |key: &str| target[key].as_bool() == Some(true);
-    let health = if is("healthy") {
-        "healthy"
-    } else {
-        "unhealthy"
-    };
-    let mut words = vec![health];
-    match (is("drain"), is("maintenance")) {
-        (true, _) => words.push("draining"),
-        (false, true) => words.push("maintenance"),
-        (false, false) => {}
+    let is = |key: &str| target[key] == true;
+    let has = |key: &str| !target[key].is_null();
+    let words = [
+        (is("healthy"), "healthy"),
+        (!is("healthy"), "unhealthy"),
+        (has("ejected"), "ejected"),
+        (has("slowStarting"), "starting slowly"),
+        (is("drain"), "draining"),
+        (is("maintenance") && !is("drain"), "maintenance"),
+    ];
+    let said = words
+        .into_iter()
+        .filter_map(|(is, word)| is.then_some(word));
+    let said = said.collect::<Vec<_>>().join(", ");
+    match has("override") {
+        true => said + " (override)",
+        false => said,
     }
-    if target.get("override").is_some() {
-        words.push("(override)");
+}
+
+/// Whether a target gets anything new.
+pub(super) fn is_in_use(target: &Value) -> bool {
+    let is = |key: &str| target[key] == true;
+    let is_left_out = is("maintenance") || is("drain") || !target["ejected"].is_null();
+    let weight = target["weight"].as_u64().unwrap_or(0);
+    is("healthy") && !is_left_out && weight > 0
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_target_is_in_use_or_it_is_said_why_not() {
+        for (more, state, is_used) in [
+            (json!({}), "healthy", true),
+            (json!({"healthy": false}), "unhealthy", false),
+            (
+                json!({"ejected": {"until": "", "count": 2}}),
+                "healthy, ejected",
+                false,
+            ),
+            (
+                json!({"slowStarting": 0.25}),
+                "healthy, starting slowly",
+                true,
+            ),
+            (
+                json!({"maintenance": true, "drain": true}),
+                "healthy, draining",
+                false,
+            ),
+            (
+                json!({"maintenance": true, "override": {"maintenance": true}}),
+                "healthy, maintenance (override)",
+                false,
+            ),
+            (json!({"weight": 0}), "healthy", false),
+            (
+                json!({"override": {"weight": 1}}),
+                "healthy (override)",
+                true,
+            ),
+        ] {
+            let mut target =
+                json!({"healthy": true, "maintenance": false, "drain": false, "weight": 1});
+            let more = more.as_object().unwrap().clone();
+            target.as_object_mut().unwrap().extend(more);
+            let found = (state_of_target(&target), is_in_use(&target));
+            assert_eq!(found, (state.to_owned(), is_used), "{target}");
+        }
     }
-    words.join(" ")
+
+    #[test]
+    fn tunnels_of_old_processes_are_said_where_there_are_any() {
+        let head = |status: Value| show(&status).lines().next().unwrap().to_owned();
+        let status = json!({"tunnels": 2, "oldGenerationTunnels": 5});
+        let words = ", 2 tunnels + 5 in old processes";
+        assert!(head(status.clone()).ends_with(words), "{}", head(status));
+        for status in [
+            json!({"tunnels": 2, "oldGenerationTunnels": 0}),
+            json!({"tunnels": 2}),
+        ] {
+            assert!(
+                head(status.clone()).ends_with(", 2 tunnels"),
+                "{}",
+                head(status)
+            );
+        }
+    }
 }

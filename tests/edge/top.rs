@@ -8,16 +8,45 @@ use std::sync::{Arc, Mutex};
 
 use rustix::fs::{Mode, OFlags, open};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-use rustix::termios::{Winsize, tcsetwinsize};
+use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
 use serde_json::Value;
 
-use crate::harness::{Edge, Target, eventually};
+use crate::harness::edge::forwarding_to;
+use crate::harness::{Edge, Process, Target, eventually};
 
 const ROWS: u16 = 20;
 const COLUMNS: u16 = 100;
 
 fn emulator() -> vt100::Parser {
     vt100::Parser::new(ROWS.try_into().unwrap(), COLUMNS.try_into().unwrap(), 0)
+}
+
+fn terminal() -> OwnedFd {
+    // One that top inherits would never hang up.
+    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+    let terminal = openpt(flags).unwrap();
+    grantpt(&terminal).unwrap();
+    unlockpt(&terminal).unwrap();
+    let size = Winsize {
+        ws_row: ROWS,
+        ws_col: COLUMNS,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    };
+    tcsetwinsize(&terminal, size).unwrap();
+    terminal
+}
+
+fn start(edge: &Edge, terminal: &OwnedFd) -> Child {
+    let name = ptsname(terminal, Vec::new()).unwrap();
+    let side = || -> OwnedFd { open(&name, OFlags::RDWR | OFlags::NOCTTY, Mode::empty()).unwrap() };
+    Command::new(env!("CARGO_BIN_EXE_culvert"))
+        .args(["top", "--admin", &format!("http://{}", edge.admin)])
+        .stdin(Stdio::from(side()))
+        .stdout(Stdio::from(side()))
+        .stderr(Stdio::from(side()))
+        .spawn()
+        .unwrap()
 }
 
 /// `culvert top` in a terminal. Dropping it kills it.
@@ -29,26 +58,8 @@ struct Top {
 
 impl Top {
     fn of(edge: &Edge) -> Top {
-        let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-        grantpt(&terminal).unwrap();
-        unlockpt(&terminal).unwrap();
-        let size = Winsize {
-            ws_row: ROWS,
-            ws_col: COLUMNS,
-            ws_xpixel: 0,
-            ws_ypixel: 0,
-        };
-        tcsetwinsize(&terminal, size).unwrap();
-        let name = ptsname(&terminal, Vec::new()).unwrap();
-        let side =
-            || -> OwnedFd { open(&name, OFlags::RDWR | OFlags::NOCTTY, Mode::empty()).unwrap() };
-        let process = Command::new(env!("CARGO_BIN_EXE_culvert"))
-            .args(["top", "--admin", &format!("http://{}", edge.admin)])
-            .stdin(Stdio::from(side()))
-            .stdout(Stdio::from(side()))
-            .stderr(Stdio::from(side()))
-            .spawn()
-            .unwrap();
+        let terminal = terminal();
+        let process = start(edge, &terminal);
         let screen = Arc::new(Mutex::new(emulator()));
         let (mut output, shown) = (
             File::from(terminal.try_clone().unwrap()),
@@ -84,6 +95,15 @@ impl Top {
         eventually(&what, is_there).await;
     }
 
+    /// Whether the terminal is as it is between commands.
+    fn is_left(&self) -> bool {
+        let screen = self.screen.lock().unwrap();
+        let screen = screen.screen();
+        let modes = tcgetattr(&self.keys).unwrap().local_modes;
+        let is_cooked = modes.contains(LocalModes::ICANON | LocalModes::ECHO);
+        is_cooked && !screen.alternate_screen() && !screen.hide_cursor()
+    }
+
     async fn ends(&mut self) -> ExitStatus {
         eventually("top ends", || self.process.try_wait().unwrap()).await
     }
@@ -112,16 +132,50 @@ async fn the_screen_follows_tunnels_and_heeds_keys_and_leaves_the_terminal_as_it
     tunnels.pop().unwrap().leave(1000).await;
     top.shows(&["2 tunnels", "client_closed"]).await;
     top.press("g");
-    top.shows(&["2 targets", "2 of 2 healthy"]).await;
+    top.shows(&["2 targets", "2 of 2 in use"]).await;
     top.press("/none\r");
     top.shows(&["filter: none"]).await;
     assert!(!top.text().contains("2 targets"));
-    assert!(top.screen.lock().unwrap().screen().alternate_screen());
+    assert!(!top.is_left());
     top.press("q");
 
     assert!(top.ends().await.success());
-    let screen = top.screen.lock().unwrap();
-    assert!(!screen.screen().alternate_screen() && !screen.screen().hide_cursor());
+    eventually("the terminal is left", || top.is_left().then_some(())).await;
+}
+
+#[tokio::test]
+async fn a_signal_ends_it_and_leaves_the_terminal_as_it_was() {
+    let target = Target::echo().await;
+    let edge = Edge::forwarding_to(&[target.address]).await;
+    for signal in ["TERM", "INT", "HUP"] {
+        let mut top = Top::of(&edge);
+        top.shows(&["serving"]).await;
+        Process::signal_to(top.process.id(), signal);
+        assert!(top.ends().await.success(), "{signal}");
+        eventually("the terminal is left", || top.is_left().then_some(())).await;
+    }
+}
+
+#[tokio::test]
+async fn a_terminal_that_hangs_up_ends_it_without_a_fault() {
+    let target = Target::echo().await;
+    let edge = Edge::forwarding_to(&[target.address]).await;
+    for signal in [Some("HUP"), None] {
+        let terminal = terminal();
+        let mut process = start(&edge, &terminal);
+        let (mut output, mut screen) = (File::from(terminal), emulator());
+        while !screen.screen().contents().contains("serving") {
+            let mut bytes = [0; 4096];
+            let count = output.read(&mut bytes).unwrap();
+            screen.process(&bytes[..count]);
+        }
+        drop(output);
+        if let Some(signal) = signal {
+            Process::signal_to(process.id(), signal);
+        }
+        let ended = eventually("top ends", || process.try_wait().unwrap()).await;
+        assert!(ended.success(), "{signal:?}: {ended}");
+    }
 }
 
 #[tokio::test]
@@ -134,6 +188,32 @@ async fn a_process_that_goes_is_missed_and_said() {
     top.shows(&["no running process"]).await;
     top.press("\x03");
     assert!(top.ends().await.success());
+}
+
+#[tokio::test]
+async fn tunnels_of_an_old_process_are_said_by_the_new_one() {
+    let target = Target::echo().await;
+    let server = "server: {pidFile: FOLDER/culvert.pid, upgradeSocket: FOLDER/upgrade.sock}\n";
+    let rules = forwarding_to(&[target.address]);
+    let edge = Edge::start(&format!("{server}{rules}")).await;
+    let _tunnels = edge.tunnels(2).await;
+    let top = Top::of(&edge);
+    top.shows(&["2 tunnels"]).await;
+    let _successor = edge.hand_over().await;
+    top.shows(&["0 tunnels + 2 in old processes"]).await;
+}
+
+#[tokio::test]
+async fn a_process_that_hangs_is_said_and_shown_again_once_it_goes_on() {
+    let target = Target::echo().await;
+    let edge = Edge::forwarding_to(&[target.address]).await;
+    let top = Top::of(&edge);
+    top.shows(&["0.0/s opened"]).await;
+    edge.signal("STOP");
+    top.shows(&["no figures for 5 s", "–/s opened"]).await;
+    edge.signal("CONT");
+    top.shows(&["0.0/s opened"]).await;
+    assert!(!top.text().contains("no figures"));
 }
 
 #[tokio::test]

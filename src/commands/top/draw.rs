@@ -7,10 +7,10 @@ use ratatui::text::{Line as Text, Span};
 use ratatui::widgets::{Cell, Paragraph, Row, Table};
 
 use super::super::table::{age, bytes, tame};
+use super::columns::{SPACING, Widths, cells, cut, width};
 use super::figures::Figures;
 use super::screen::{Column, Line, Screen};
 
-const BAR: usize = 20;
 /// How many reasons have a row at most.
 const REASONS: usize = 6;
 const KEYS: &str = "q quit  ←→ sort  r reverse  ↑↓ scroll  g groups  / filter";
@@ -40,13 +40,13 @@ fn head_lines(screen: &Screen) -> Vec<Text<'static>> {
             .unwrap_or_else(|| "waiting …".to_owned());
         return vec![Text::from(tame(&waiting))];
     };
-    let title = format!("{}, up {}", tame(&now.title), age(now.up_seconds));
+    let up = age(now.up_seconds as u64);
+    let title = format!("{}, up {up}, {}", tame(&now.title), now.tunnels);
     let rate = |number: fn(&Figures) -> u64| screen.rate(number);
     let count = |rate: Option<f64>| rate.map_or("–".to_owned(), |rate| format!("{rate:.1}"));
     let flow = |rate: Option<f64>| rate.map_or("–".to_owned(), |rate| bytes(rate.max(0.0) as u64));
     let figures = format!(
-        "{} tunnels, {}/s opened, {}/s closed, {}/s in, {}/s out",
-        now.tunnels,
+        "{}/s opened, {}/s closed, {}/s in, {}/s out",
         count(rate(|now| now.opened)),
         count(rate(Figures::all_closed)),
         flow(rate(|now| now.bytes_in)),
@@ -63,31 +63,19 @@ fn head_lines(screen: &Screen) -> Vec<Text<'static>> {
 fn draw_rows(frame: &mut Frame, area: Rect, screen: &Screen) {
     let lines = screen.lines();
     let most = lines.iter().map(|line| line.row.tunnels).max().unwrap_or(0);
+    let all: Vec<_> = lines.iter().map(cells).collect();
+    let widths = Widths::of(&all, area.width);
     let shown = usize::from(area.height.saturating_sub(1));
     let above = screen.above.min(lines.len().saturating_sub(shown));
-    let rows = lines.iter().skip(above).take(shown);
-    let rows = rows.map(|line| row(line, most));
-    let longest = |text: fn(&Line) -> &str, least: u16| {
-        let longest = lines.iter().map(|line| text(line).chars().count()).max();
-        let longest = u16::try_from(longest.unwrap_or(0)).unwrap_or(u16::MAX);
-        Constraint::Length(longest.clamp(least, 40))
-    };
-    let widths = [
-        longest(|line| &line.row.group, 6),
-        longest(|line| &line.row.target, 7),
-        longest(|line| &line.row.state, 6),
-        Constraint::Length(7),
-        Constraint::Length(8),
-        Constraint::Length(10),
-        Constraint::Fill(1),
-    ];
-    let table = Table::new(rows, widths)
-        .header(heads(screen))
-        .column_spacing(2);
+    let rows = lines.iter().zip(all).skip(above).take(shown);
+    let rows = rows.map(|(line, cells)| row(line, cells, &widths, most));
+    let table = Table::new(rows, widths.all())
+        .header(heads(screen, &widths))
+        .column_spacing(SPACING);
     frame.render_widget(table, area);
 }
 
-fn heads(screen: &Screen) -> Row<'static> {
+fn heads(screen: &Screen, widths: &Widths) -> Row<'static> {
     let head = |column: Column| {
         let is_it = column == screen.sorted_by;
         let mark = if is_it { "*" } else { "" };
@@ -96,28 +84,33 @@ fn heads(screen: &Screen) -> Row<'static> {
         } else {
             Modifier::DIM
         };
-        Cell::from(format!("{}{mark}", column.name())).style(Style::new().add_modifier(style))
+        let name = format!("{}{mark}", column.name());
+        cell(column, name, widths).style(Style::new().add_modifier(style))
     };
     Row::new(Column::ALL.map(head))
 }
 
-fn row(line: &Line, most: u64) -> Row<'static> {
-    let row = &line.row;
-    let filled = (row.tunnels * BAR as u64).checked_div(most).unwrap_or(0) as usize;
-    let style = match row.is_well {
+fn row(line: &Line, cells: [String; 6], widths: &Widths, most: u64) -> Row<'static> {
+    let style = match line.row.is_well {
         true => Style::new(),
         false => Style::new().red(),
     };
-    let cells = [
-        tame(&row.group),
-        tame(&row.target),
-        tame(&row.state),
-        format!("{:>6}", row.weight),
-        format!("{:>7}", row.tunnels),
-        format!("{:>+10.1}", line.change),
-        "█".repeat(filled),
-    ];
-    Row::new(cells).style(style)
+    let cells = Column::ALL.into_iter().zip(cells);
+    let cells = cells.map(|(column, text)| cell(column, text, widths));
+    let bar = widths.bar(line.row.tunnels, most).into();
+    Row::new(cells.chain([bar])).style(style)
+}
+
+/// A text is cut where it must be; a number is to the right, and whole.
+fn cell(column: Column, text: String, widths: &Widths) -> Cell<'static> {
+    match column.is_number() {
+        true => number(text),
+        false => cut(text, widths.of_column(column)).into(),
+    }
+}
+
+fn number(text: String) -> Cell<'static> {
+    Cell::from(Text::from(text).right_aligned())
 }
 
 /// Why tunnels have ended: the reasons, the most frequent first.
@@ -140,14 +133,26 @@ fn reasons(screen: &Screen) -> Vec<(String, u64, Option<f64>)> {
 }
 
 fn draw_reasons(frame: &mut Frame, area: Rect, reasons: Vec<(String, u64, Option<f64>)>) {
-    let head = Row::new(["CLOSED", "TUNNELS", "PER SECOND"]).dim();
-    let row = |(reason, tunnels, rate): (String, u64, Option<f64>)| {
-        let rate = rate.map_or(String::new(), |rate| format!("{rate:>10.1}"));
-        Row::new([reason, format!("{tunnels:>7}"), rate])
+    let texts = |(reason, tunnels, rate): (String, u64, Option<f64>)| {
+        let rate = rate.map_or("–".to_owned(), |rate| format!("{rate:.1}"));
+        [reason, tunnels.to_string(), rate]
     };
-    let widths = [20, 8, 10].map(Constraint::Length);
-    let table = Table::new(reasons.into_iter().map(row), widths).header(head);
-    frame.render_widget(table.column_spacing(2), area);
+    let head = ["CLOSED", "TUNNELS", "PER SECOND"].map(str::to_owned);
+    let rows: Vec<[String; 3]> = reasons.into_iter().map(texts).collect();
+    let widest = |column: usize| {
+        let cells = rows.iter().chain([&head]).map(|row| width(&row[column]));
+        cells.max().unwrap_or(0)
+    };
+    let [tunnels, rate] = [widest(1).max(8), widest(2)];
+    let numbers = tunnels.saturating_add(rate).saturating_add(2 * SPACING);
+    let reason = area.width.saturating_sub(numbers).min(20);
+    let row = |[name, tunnels, rate]: [String; 3]| {
+        Row::new([cut(name, reason).into(), number(tunnels), number(rate)])
+    };
+    let head = row(head.clone()).dim();
+    let widths = [reason, tunnels, rate].map(Constraint::Length);
+    let table = Table::new(rows.into_iter().map(row), widths).header(head);
+    frame.render_widget(table.column_spacing(SPACING), area);
 }
 
 fn last_line(screen: &Screen) -> Text<'static> {
@@ -163,7 +168,9 @@ fn last_line(screen: &Screen) -> Text<'static> {
 mod tests {
     use ratatui::Terminal;
     use ratatui::backend::TestBackend;
+    use serde_json::json;
 
+    use super::super::figures::tests::event;
     use super::super::screen::tests::screen;
     use super::*;
 
@@ -184,20 +191,50 @@ mod tests {
     fn the_screen_has_a_head_the_rows_the_reasons_and_the_keys() {
         let lines = shown(&screen(), 100, 12);
         let expected = [
-            "culvert 9.9.9, serving, up 1h 1m",
-            "12 tunnels, 10.0/s opened, 4.0/s closed, 0 B/s in, 0 B/s out",
+            "culvert 9.9.9, serving, up 1h 1m, 12 tunnels",
+            "10.0/s opened, 4.0/s closed, 0 B/s in, 0 B/s out",
             "",
-            "GROUP   TARGET       STATE      WEIGHT   TUNNELS*  PER SECOND",
-            "chat    10.0.0.1:80  healthy         1         7         +6.0  ████████████████████",
-            "game    10.0.0.3:80  healthy         1         3         +0.0  ████████",
-            "chat    10.0.0.2:80  unhealthy       1         2         +0.0  █████",
+            "GROUP   TARGET       STATE       WEIGHT  TUNNELS*   CHANGE/S",
+            "chat    10.0.0.1:80  healthy          1         7       +6.0  ████████████████████",
+            "game    10.0.0.3:80  healthy          1         3       +0.0  ████████",
+            "chat    10.0.0.2:80  unhealthy        1         2       +0.0  █████",
             "",
             "",
-            "CLOSED                TUNNELS   PER SECOND",
-            "client_closed               8          4.0",
+            "CLOSED                 TUNNELS  PER SECOND",
+            "client_closed                8         4.0",
             KEYS,
         ];
         assert_eq!(lines, expected);
+    }
+
+    #[test]
+    fn eighty_columns_show_every_digit() {
+        let figures = |up_seconds, tunnels: u64, closed: u64| {
+            let mut event = event(up_seconds, [7, 20, closed]);
+            let target = &mut event["status"]["targetGroups"][0]["targets"][0];
+            target["host"] = "a".repeat(40).into();
+            target["override"] = json!({"weight": 256});
+            target["weight"] = 256.into();
+            target["openTunnels"] = tunnels.into();
+            event["status"]["oldGenerationTunnels"] = 34_567.into();
+            Figures::of(&event)
+        };
+        let mut screen = Screen::default();
+        screen.take(figures(3661.0, 7, 8));
+        screen.take(figures(3662.0, 1_234_567, 9_876_543_210));
+        let lines = shown(&screen, 80, 12);
+        let expected = [
+            "culvert 9.9.9, serving, up 1h 1m, 12 tunnels + 34567 in old processes",
+            "0.0/s opened, 9876543202.0/s closed, 0 B/s in, 0 B/s out",
+            "",
+            "GROUP   TARGET                 STATE                WEIGHT  TUNNELS*    CHANGE/S",
+            "chat    10.0.0.1:80 (aaaaaaa…  healthy (override)      256   1234567  +1234560.0",
+            "game    10.0.0.3:80            healthy                   1         3        +0.0",
+            "chat    10.0.0.2:80            unhealthy                 1         2        +0.0",
+        ];
+        assert_eq!(lines[..7], expected);
+        let closed = "client_closed         9876543210  9876543202.0";
+        assert_eq!(lines[10], closed);
     }
 
     #[test]

@@ -1,20 +1,20 @@
 //! The figures of one second, out of an event of the admin API; and what has changed from one to the next.
 
-use std::time::Instant;
-
 use serde_json::Value;
 
-use super::super::status::{address, state, state_of_target};
+use super::super::status::{address, is_in_use, open_tunnels, state, state_of_target};
 use super::super::{list, text};
 
 /// What is known of the process at a moment.
 #[derive(Debug, Clone)]
 pub(super) struct Figures {
-    pub(super) at: Instant,
+    /// Of the process that they are about.
+    pid: u64,
     /// `culvert 0.1.0, serving`
     pub(super) title: String,
-    pub(super) up_seconds: u64,
-    pub(super) tunnels: u64,
+    pub(super) up_seconds: f64,
+    /// `12 tunnels`
+    pub(super) tunnels: String,
     pub(super) opened: u64,
     pub(super) bytes_in: u64,
     pub(super) bytes_out: u64,
@@ -27,9 +27,10 @@ pub(super) struct Figures {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Row {
     pub(super) group: String,
-    /// Its address; of a group how many of its targets are healthy.
+    /// Its address; of a group how many targets it has.
     pub(super) target: String,
     pub(super) state: String,
+    /// Whether it gets anything new; of a group whether all of its targets do.
     pub(super) is_well: bool,
     pub(super) weight: u64,
     pub(super) tunnels: u64,
@@ -37,7 +38,7 @@ pub(super) struct Row {
 
 impl Figures {
     /// Those of an event.
-    pub(super) fn of(event: &Value, at: Instant) -> Self {
+    pub(super) fn of(event: &Value) -> Self {
         let number = |pointer: &str| event.pointer(pointer).and_then(Value::as_u64).unwrap_or(0);
         let status = &event["status"];
         let reason = |closed: &Value| {
@@ -46,10 +47,10 @@ impl Figures {
         };
         let groups = list(status, "/targetGroups").iter();
         Figures {
-            at,
+            pid: number("/status/pid"),
             title: format!("culvert {}, {}", text(status, "/version"), state(status)),
-            up_seconds: status["uptimeSeconds"].as_f64().unwrap_or(0.0) as u64,
-            tunnels: number("/status/tunnels"),
+            up_seconds: status["uptimeSeconds"].as_f64().unwrap_or(0.0),
+            tunnels: open_tunnels(status),
             opened: number("/traffic/opened"),
             bytes_in: number("/traffic/bytesIn"),
             bytes_out: number("/traffic/bytesOut"),
@@ -60,38 +61,35 @@ impl Figures {
 
     /// How many tunnels have closed, for whatever reason.
     pub(super) fn all_closed(&self) -> u64 {
-        self.closed.iter().map(|(_, tunnels)| tunnels).sum()
+        sum(self.closed.iter().map(|(_, tunnels)| *tunnels))
     }
 
     /// One row for each group, in the order of the configuration.
     pub(super) fn groups(&self) -> Vec<Row> {
-        let mut groups: Vec<(Row, usize, usize)> = Vec::new();
-        for target in &self.targets {
-            let known = groups
-                .iter()
-                .position(|(row, ..)| row.group == target.group);
-            let place = known.unwrap_or_else(|| {
-                let group = target.group.clone();
-                let row = Row {
-                    group,
-                    ..Row::default()
-                };
-                groups.push((row, 0, 0));
-                groups.len() - 1
-            });
-            let (row, well, all) = &mut groups[place];
-            row.weight += target.weight;
-            row.tunnels += target.tunnels;
-            *well += usize::from(target.is_well);
-            *all += 1;
+        let groups = self.targets.chunk_by(|a, b| a.group == b.group);
+        groups.map(Row::of_group).collect()
+    }
+
+    /// How many seconds the process was older than in other figures; `None` where those are of another process.
+    pub(super) fn seconds_since(&self, before: &Figures) -> Option<f64> {
+        // A pid may be had again, as in a container.
+        let seconds = self.up_seconds - before.up_seconds;
+        (self.pid == before.pid && seconds > 0.0).then_some(seconds)
+    }
+}
+
+impl Row {
+    fn of_group(targets: &[Row]) -> Row {
+        let all = targets.len();
+        let used = targets.iter().filter(|target| target.is_well).count();
+        Row {
+            group: targets[0].group.clone(),
+            target: format!("{all} target{}", if all == 1 { "" } else { "s" }),
+            state: format!("{used} of {all} in use"),
+            is_well: used == all,
+            weight: sum(targets.iter().map(|target| target.weight)),
+            tunnels: sum(targets.iter().map(|target| target.tunnels)),
         }
-        let row = |(mut row, well, all): (Row, usize, usize)| {
-            row.target = format!("{all} target{}", if all == 1 { "" } else { "s" });
-            row.state = format!("{well} of {all} healthy");
-            row.is_well = well == all;
-            row
-        };
-        groups.into_iter().map(row).collect()
     }
 }
 
@@ -100,33 +98,33 @@ fn rows(group: &Value) -> impl Iterator<Item = Row> {
         group: text(group, "/name"),
         target: address(target),
         state: state_of_target(target),
-        is_well: target["healthy"].as_bool() == Some(true),
+        is_well: is_in_use(target),
         weight: target["weight"].as_u64().unwrap_or(0),
         tunnels: target["openTunnels"].as_u64().unwrap_or(0),
     })
 }
 
-/// How much a number grew each second between two moments.
-pub(super) fn rate(before: &Figures, now: &Figures, number: impl Fn(&Figures) -> u64) -> f64 {
-    let seconds = now.at.duration_since(before.at).as_secs_f64();
-    let grown = number(now) as f64 - number(before) as f64;
-    if seconds > 0.0 { grown / seconds } else { 0.0 }
+/// Of what another process says, which may be too much.
+fn sum(numbers: impl Iterator<Item = u64>) -> u64 {
+    numbers.fold(0, u64::saturating_add)
 }
 
 #[cfg(test)]
 pub(super) mod tests {
-    use std::time::Duration;
-
     use serde_json::json;
 
     use super::*;
 
-    /// Two groups; `tunnels` are those of the first target, all that were opened, and those that were closed.
-    pub(in crate::commands::top) fn event(tunnels: u64, opened: u64, closed: u64) -> Value {
+    /// Two groups, of a process this old; `tunnels` are those of the first target, all that were opened, and those that
+    /// were closed.
+    pub(in crate::commands::top) fn event(
+        up_seconds: f64,
+        [tunnels, opened, closed]: [u64; 3],
+    ) -> Value {
         let target = |address: &str, healthy: bool, tunnels: u64| json!({"address": address, "healthy": healthy, "weight": 1, "openTunnels": tunnels});
         json!({
             "status": {
-                "version": "9.9.9", "uptimeSeconds": 3661.5, "tunnels": tunnels + 5, "drain": {"state": "serving"},
+                "version": "9.9.9", "pid": 7, "uptimeSeconds": up_seconds, "tunnels": tunnels + 5, "drain": {"state": "serving"},
                 "targetGroups": [
                     {"name": "chat", "targets": [target("10.0.0.1:80", true, tunnels), target("10.0.0.2:80", false, 2)]},
                     {"name": "game", "targets": [target("10.0.0.3:80", true, 3)]},
@@ -141,9 +139,9 @@ pub(super) mod tests {
 
     #[test]
     fn an_event_becomes_rows_and_sums() {
-        let figures = Figures::of(&event(7, 20, 8), Instant::now());
+        let figures = Figures::of(&event(3661.5, [7, 20, 8]));
         assert_eq!(figures.title, "culvert 9.9.9, serving");
-        assert_eq!((figures.tunnels, figures.all_closed()), (12, 8));
+        assert_eq!((&*figures.tunnels, figures.all_closed()), ("12 tunnels", 8));
         let rows: Vec<_> = figures
             .targets
             .iter()
@@ -154,25 +152,30 @@ pub(super) mod tests {
             [("10.0.0.1:80", 7), ("10.0.0.2:80", 2), ("10.0.0.3:80", 3)]
         );
         let groups = figures.groups();
-        assert_eq!(
-            (groups[0].tunnels, &*groups[0].state),
-            (9, "1 of 2 healthy")
-        );
+        assert_eq!((groups[0].tunnels, &*groups[0].state), (9, "1 of 2 in use"));
         assert_eq!((groups[1].tunnels, groups[1].is_well), (3, true));
     }
 
     #[test]
-    fn what_is_not_there_is_nothing() {
-        let figures = Figures::of(&json!([]), Instant::now());
-        assert_eq!((figures.tunnels, figures.targets.len()), (0, 0));
+    fn what_is_not_there_is_nothing_and_what_is_too_much_is_no_fault() {
+        let figures = Figures::of(&json!([]));
+        assert_eq!((&*figures.tunnels, figures.targets.len()), ("0 tunnels", 0));
+        let most = json!({"healthy": true, "weight": u64::MAX, "openTunnels": u64::MAX});
+        let groups = json!([{"name": "a", "targets": [most, most]}]);
+        let figures = Figures::of(&json!({"status": {"targetGroups": groups}}));
+        assert_eq!(figures.groups()[0].tunnels, u64::MAX);
     }
 
     #[test]
-    fn rates_are_by_the_second() {
-        let began = Instant::now();
-        let before = Figures::of(&event(1, 10, 0), began);
-        let now = Figures::of(&event(1, 25, 0), began + Duration::from_millis(500));
-        assert_eq!(rate(&before, &now, |figures| figures.opened), 30.0);
-        assert_eq!(rate(&before, &before, |figures| figures.opened), 0.0);
+    fn time_goes_by_what_the_same_process_says() {
+        let figures = |up_seconds, pid: u64| {
+            let mut event = event(up_seconds, [0, 0, 0]);
+            event["status"]["pid"] = pid.into();
+            Figures::of(&event)
+        };
+        let (before, now) = (figures(10.0, 1), figures(10.5, 1));
+        assert_eq!(now.seconds_since(&before), Some(0.5));
+        assert_eq!(before.seconds_since(&now), None, "begun anew");
+        assert_eq!(figures(10.5, 2).seconds_since(&before), None);
     }
 }

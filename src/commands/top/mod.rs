@@ -2,18 +2,22 @@
 //!
 //! One task reads the figures and finds the process again when it is gone, one thread reads the keys; both tell the screen.
 
+mod columns;
 mod draw;
 mod figures;
 mod screen;
 
 use std::io::{self, IsTerminal as _, Write as _};
+use std::mem::ManuallyDrop;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ratatui::DefaultTerminal;
+use ratatui::crossterm::cursor::Show;
 use ratatui::crossterm::event::{self, Event, KeyEvent, KeyEventKind};
+use ratatui::crossterm::execute;
 use serde_json::Value;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
@@ -53,11 +57,19 @@ pub(super) fn run(reached: &Reached, conf: &Path) -> Result<(), String> {
             "culvert top: needs a terminal; --json does not, nor does culvert status".into(),
         );
     }
-    let mut terminal =
-        ratatui::try_init().map_err(|error| format!("culvert top: the terminal: {error}"))?;
-    let shown = runtime.block_on(show(client, &mut terminal));
-    ratatui::restore();
-    shown.map_err(|error| format!("culvert top: {error}"))
+    let shown = runtime.block_on(show(client));
+    give_back();
+    match io::stdout().is_terminal() {
+        true => shown.map_err(|error| format!("culvert top: {error}")),
+        // It has hung up: nobody can be told.
+        false => Ok(()),
+    }
+}
+
+/// Leaves the terminal as it was, even if it was made ready only in part.
+fn give_back() {
+    execute!(io::stdout(), Show).ok();
+    ratatui::try_restore().ok();
 }
 
 /// Prints a line for each event, for as long as somebody reads them.
@@ -68,20 +80,26 @@ fn print(figures: Value) -> ControlFlow<()> {
     }
 }
 
-async fn show(client: Client, terminal: &mut DefaultTerminal) -> io::Result<()> {
+async fn show(client: Client) -> io::Result<()> {
+    // Before the terminal is another: no signal may leave it so.
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hang_up = signal(SignalKind::hangup())?;
+    // Its drop would panic where it cannot write any more.
+    let mut terminal = ratatui::try_init()
+        .map(ManuallyDrop::new)
+        .map_err(|error| io::Error::other(format!("the terminal: {error}")))?;
     let (tell, mut news) = channel(16);
-    let mut terminated = signal(SignalKind::terminate())?;
     let keys = tell.clone();
     // It ends with the process: nobody can wake it.
     thread::spawn(move || read_keys(&keys));
-    let reading = async {
-        tokio::select! {
-            () = follow(&client, tell) => Ok(()),
-            shown = draw_all(&mut news, terminal) => shown,
-            _ = terminated.recv() => Ok(()),
-        }
-    };
-    reading.await
+    tokio::select! {
+        () = follow(&client, tell) => Ok(()),
+        shown = draw_all(&mut news, &mut terminal) => shown,
+        _ = terminate.recv() => Ok(()),
+        _ = interrupt.recv() => Ok(()),
+        _ = hang_up.recv() => Ok(()),
+    }
 }
 
 async fn draw_all(news: &mut Receiver<News>, terminal: &mut DefaultTerminal) -> io::Result<()> {
@@ -102,7 +120,7 @@ async fn draw_all(news: &mut Receiver<News>, terminal: &mut DefaultTerminal) -> 
 async fn follow(client: &Client, tell: Sender<News>) {
     loop {
         let show = |event: Value| {
-            let figures = Figures::of(&event, Instant::now());
+            let figures = Figures::of(&event);
             // One that the screen has no time for is left out.
             tell.try_send(News::Figures(figures)).ok();
             ControlFlow::Continue(())

@@ -1,11 +1,12 @@
 //! What the screen shows of the figures, and what keys change of that.
 
 use std::cmp::Ordering;
+use std::collections::HashMap;
 use std::ops::ControlFlow;
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
-use super::figures::{Figures, Row, rate};
+use super::figures::{Figures, Row};
 
 /// By what the rows are sorted.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -37,28 +38,29 @@ impl Column {
             Column::State => "STATE",
             Column::Weight => "WEIGHT",
             Column::Tunnels => "TUNNELS",
-            Column::Change => "PER SECOND",
+            Column::Change => "CHANGE/S",
         }
     }
 
-    /// Whether the largest come first.
-    fn is_falling(self) -> bool {
+    /// Whether it has numbers; the largest come first.
+    pub(super) fn is_number(self) -> bool {
         matches!(self, Column::Weight | Column::Tunnels | Column::Change)
     }
 }
 
-/// A row, and by how much its tunnels grow each second.
+/// A row, and by how much its tunnels grow each second, as far as that is known.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Line {
     pub(super) row: Row,
-    pub(super) change: f64,
+    pub(super) change: Option<f64>,
 }
 
 /// What is shown.
 #[derive(Default)]
 pub(super) struct Screen {
     pub(super) now: Option<Figures>,
-    pub(super) before: Option<Figures>,
+    /// Those of the second before.
+    before: Option<Figures>,
     /// Why the figures are old.
     pub(super) lost: Option<String>,
     pub(super) sorted_by: Column,
@@ -73,51 +75,64 @@ pub(super) struct Screen {
 impl Screen {
     /// New figures.
     pub(super) fn take(&mut self, figures: Figures) {
+        let last = self.now.replace(figures);
+        // What was counted before a gap says nothing about a second.
+        self.before = last.filter(|_| self.lost.is_none());
         self.lost = None;
-        self.before = self.now.replace(figures);
     }
 
     /// There are none any more.
     pub(super) fn lose(&mut self, why: String) {
         self.lost = Some(why);
-        // What was counted before the next says nothing about a second.
         self.before = None;
     }
 
     /// By how much a number grows each second, as far as that is known.
     pub(super) fn rate(&self, number: impl Fn(&Figures) -> u64) -> Option<f64> {
         let (before, now) = self.before.as_ref().zip(self.now.as_ref())?;
-        Some(rate(before, now, number))
+        let seconds = now.seconds_since(before)?;
+        Some((number(now) as f64 - number(before) as f64) / seconds)
     }
 
     /// The rows to show, in their order.
     pub(super) fn lines(&self) -> Vec<Line> {
-        let rows = |figures: &Figures| match self.shows_groups {
-            true => figures.groups(),
-            false => figures.targets.clone(),
-        };
-        let now = self.now.as_ref().map(rows).unwrap_or_default();
-        let before = self.before.as_ref().map(rows).unwrap_or_default();
-        let span = self.before.as_ref().zip(self.now.as_ref());
-        let span = span.map_or(0.0, |(before, now)| (now.at - before.at).as_secs_f64());
+        let now = self.now.as_ref().map(|now| self.rows(now));
+        let changes = self.changes();
         let line = |row: Row| {
-            let same = |other: &&Row| other.group == row.group && other.target == row.target;
-            let had = before
-                .iter()
-                .find(same)
-                .map_or(row.tunnels, |had| had.tunnels);
-            let grown = row.tunnels as f64 - had as f64;
-            let change = if span > 0.0 { grown / span } else { 0.0 };
+            let change = changes(&row);
             Line { row, change }
         };
-        let is_wanted = |line: &Line| {
-            let row = &line.row;
+        let is_wanted = |row: &Row| {
             let texts = [&row.group, &row.target, &row.state];
             texts.iter().any(|text| text.contains(&self.filter))
         };
-        let mut lines: Vec<Line> = now.into_iter().map(line).filter(is_wanted).collect();
+        let wanted = now.into_iter().flatten().filter(is_wanted);
+        let mut lines: Vec<Line> = wanted.map(line).collect();
         lines.sort_by(|a, b| self.compare(a, b));
         lines
+    }
+
+    fn rows(&self, figures: &Figures) -> Vec<Row> {
+        match self.shows_groups {
+            true => figures.groups(),
+            false => figures.targets.clone(),
+        }
+    }
+
+    /// By how much the tunnels of a row grow each second.
+    fn changes(&self) -> impl Fn(&Row) -> Option<f64> {
+        let span = self.before.as_ref().zip(self.now.as_ref());
+        let seconds = span.and_then(|(before, now)| now.seconds_since(before));
+        let before = self.before.as_ref().map(|before| self.rows(before));
+        let had = before.into_iter().flatten();
+        let had: HashMap<_, _> = had
+            .map(|row| ((row.group, row.target), row.tunnels))
+            .collect();
+        move |row| {
+            let key = (row.group.clone(), row.target.clone());
+            let had = *had.get(&key)?;
+            Some((row.tunnels as f64 - had as f64) / seconds?)
+        }
     }
 
     fn compare(&self, a: &Line, b: &Line) -> Ordering {
@@ -127,9 +142,12 @@ impl Screen {
             Column::State => a.row.state.cmp(&b.row.state),
             Column::Weight => a.row.weight.cmp(&b.row.weight),
             Column::Tunnels => a.row.tunnels.cmp(&b.row.tunnels),
-            Column::Change => a.change.total_cmp(&b.change),
+            Column::Change => {
+                let [a, b] = [a, b].map(|line| line.change.unwrap_or(0.0));
+                a.total_cmp(&b)
+            }
         };
-        match self.sorted_by.is_falling() != self.is_reversed {
+        match self.sorted_by.is_number() != self.is_reversed {
             true => order.reverse(),
             false => order,
         }
@@ -195,17 +213,14 @@ impl Screen {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use std::time::{Duration, Instant};
-
     use super::super::figures::tests::event;
     use super::*;
 
     /// After two events, a second apart.
     pub(in crate::commands::top) fn screen() -> Screen {
-        let (began, mut screen) = (Instant::now(), Screen::default());
-        screen.take(Figures::of(&event(1, 10, 4), began));
-        let now = began + Duration::from_secs(1);
-        screen.take(Figures::of(&event(7, 20, 8), now));
+        let mut screen = Screen::default();
+        screen.take(Figures::of(&event(3660.5, [1, 10, 4])));
+        screen.take(Figures::of(&event(3661.5, [7, 20, 8])));
         screen
     }
 
@@ -215,7 +230,7 @@ pub(super) mod tests {
         ends.contains(&true)
     }
 
-    fn shown(screen: &Screen) -> Vec<(String, f64)> {
+    fn shown(screen: &Screen) -> Vec<(String, Option<f64>)> {
         let lines = screen.lines().into_iter();
         lines.map(|line| (line.row.target, line.change)).collect()
     }
@@ -237,7 +252,7 @@ pub(super) mod tests {
         assert_eq!(targets(&screen), reversed);
         press(&mut screen, &[KeyCode::Right]);
         assert_eq!(screen.sorted_by, Column::Change);
-        assert_eq!(shown(&screen)[0], ("10.0.0.1:80".to_owned(), 6.0));
+        assert_eq!(shown(&screen)[0], ("10.0.0.1:80".to_owned(), Some(6.0)));
         press(&mut screen, &[KeyCode::Left; 4]);
         assert_eq!(screen.sorted_by, Column::Target);
         assert_eq!(
@@ -252,7 +267,10 @@ pub(super) mod tests {
         press(&mut screen, &[KeyCode::Char('g')]);
         assert_eq!(
             shown(&screen),
-            [("2 targets".to_owned(), 6.0), ("1 target".to_owned(), 0.0)]
+            [
+                ("2 targets".to_owned(), Some(6.0)),
+                ("1 target".to_owned(), Some(0.0))
+            ]
         );
         press(&mut screen, &[KeyCode::Char('g'), KeyCode::Char('/')]);
         press(
@@ -287,11 +305,20 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn without_two_seconds_in_a_row_there_are_no_rates() {
+    fn only_two_figures_in_a_row_of_one_process_give_rates() {
+        let opened = |screen: &Screen| screen.rate(|figures| figures.opened);
         let mut screen = screen();
-        assert_eq!(screen.rate(|figures| figures.opened), Some(10.0));
+        assert_eq!(opened(&screen), Some(10.0));
         screen.lose("gone".into());
-        assert_eq!(screen.rate(|figures| figures.opened), None);
-        assert_eq!(shown(&screen)[0].1, 0.0);
+        assert_eq!((opened(&screen), shown(&screen)[0].1), (None, None));
+        screen.take(Figures::of(&event(3671.5, [9, 30, 8])));
+        assert_eq!((opened(&screen), shown(&screen)[0].1), (None, None));
+        screen.take(Figures::of(&event(3672.0, [8, 31, 8])));
+        let rates = (opened(&screen), shown(&screen)[0].1);
+        assert_eq!(rates, (Some(2.0), Some(-2.0)));
+        let mut of_another = event(3673.0, [0, 0, 0]);
+        of_another["status"]["pid"] = 8.into();
+        screen.take(Figures::of(&of_another));
+        assert_eq!((opened(&screen), shown(&screen)[0].1), (None, None));
     }
 }
