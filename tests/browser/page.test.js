@@ -89,7 +89,10 @@ test("all tunnels that match are ended, and no other", async scene => {
   const ends = away.map(closed);
   await confirm(page, "End them", /3 tunnels \(targetGroup b\)/);
   assert.deepEqual(await Promise.all(ends), [1008, 1008, 1008]);
-  await page.getByText("3 tunnels ended").waitFor({ state: "attached" });
+  const said = page.locator("#said").getByText("3 tunnels ended");
+  await said.waitFor();
+  // It is there to be read, too.
+  assert.ok((await said.boundingBox()).height > 10);
   assert.equal(stays.readyState, 1);
   await page.getByRole("button", { name: "Clear" }).click();
   await seen(page, tunnelRows(page), 1);
@@ -127,13 +130,32 @@ test("a search finds tunnels by client, block, rule, group, target and id, and t
 
 test("more tunnels than a page has are on the next ones", async scene => {
   const { edge, page } = await start(scene);
-  await Promise.all(Array.from({ length: 30 }, () => edge.client()));
-  await page.getByText("1 to 25 of 30").waitFor();
-  await page.getByRole("button", { name: "Next" }).click();
-  await page.getByText("26 to 30 of 30").waitFor();
+  const open = length => Promise.all(Array.from({ length }, () => edge.client()));
+  await open(25);
+  const last = await open(5);
+  const place = text => page.locator("#pages-place").getByText(text, { exact: true }).waitFor();
+  const next = page.getByRole("button", { name: "Next" });
+  await place("25 of 30, page 1");
+  await next.click();
+  await place("5 of 30, page 2");
   await seen(page, tunnelRows(page), 5);
   await page.getByRole("button", { name: "Back", exact: true }).click();
-  await page.getByText("1 to 25 of 30").waitFor();
+  await place("25 of 30, page 1");
+  await next.click();
+  await place("5 of 30, page 2");
+  for (const socket of last) socket.close(1000);
+  await place("25 of 25, page 1");
+  assert.equal(await page.locator("#tunnels-none").isVisible(), false);
+});
+
+test("tunnels of old processes are told beside those of this one", async scene => {
+  const { edge, page } = await start(scene);
+  const status = { ...(await edge.status()), oldGenerationTunnels: 99_800 };
+  const figures = { status, traffic: { opened: 0, closed: [], bytesIn: 0, bytesOut: 0, ages: [] } };
+  const answer = { contentType: "text/event-stream", body: `data: ${JSON.stringify(figures)}\n\n` };
+  await page.route("**/api/v1/events", route => route.fulfill(answer));
+  await page.reload();
+  await page.locator(".tile").getByText("0 connections, + 99,800 in old processes").waitFor();
 });
 
 test("a target is taken into maintenance, brought back and drained", async scene => {
@@ -163,11 +185,16 @@ test("a reload is asked for, and what is wrong with the configuration is shown",
   await page.getByRole("button", { name: "Reload…" }).click();
   const dialog = await confirm(page, "Reload", /No tunnel is touched/);
   await dialog.getByText("targetGroups[0].algorithm").waitFor();
+  await page.locator("#rejection").getByText("was rejected").waitFor();
+  await page.locator("#rejection li").getByText("targetGroups[0].algorithm").waitFor();
   edge.configure(configuration({ renamed: named.chat }));
   await dialog.getByRole("button", { name: "Reload", exact: true }).click();
   await dialog.waitFor({ state: "hidden" });
   await page.getByRole("heading", { name: "renamed" }).waitFor();
-  await page.getByText(/last reload at .*: applied/).waitFor();
+  await page.getByText(/last reload at \d+:.*: applied/).waitFor();
+  assert.equal(await page.locator("#rejection").isVisible(), false);
+  await page.clock.setFixedTime(Date.now() + 24 * 3600 * 1000);
+  await page.getByText(/last reload at \d+\/\d+\/\d+, .*: applied/).waitFor();
 });
 
 test("a drain shows how far it is, and the page when the process is gone", async scene => {

@@ -1,11 +1,13 @@
 // Questions before anything is changed, and the one for the token. A dialog closes with Escape, and the focus goes back to where
 // it came from.
 
-const question = {};
+let question;
 
 // Asks; `run` does it, and tells what became of it. What the API says against it is shown, and the question stays.
 function confirmFirst({ title, text, verb, danger = true, run }) {
-  Object.assign(question, { run });
+  // None is put in the place of another, under somebody's finger.
+  if (byId("confirm").open) return;
+  question = { title, run };
   write(byId("confirm-title"), title);
   write(byId("confirm-text"), text);
   write(byId("confirm-yes"), verb);
@@ -17,17 +19,18 @@ function confirmFirst({ title, text, verb, danger = true, run }) {
 }
 
 async function carryOut() {
-  const { run } = question;
-  const yes = byId("confirm-yes");
-  yes.disabled = true;
+  const asked = question;
+  const isOpen = () => question === asked && byId("confirm").open;
+  byId("confirm-yes").disabled = true;
   try {
-    const outcome = await run();
-    if (question.run === run) byId("confirm").close();
+    const outcome = await asked.run();
+    if (isOpen()) byId("confirm").close();
     say(outcome);
   } catch (error) {
-    showError(byId("confirm-error"), error);
+    if (isOpen()) showError(byId("confirm-error"), error);
+    else say(`${asked.title}: ${error.message}`, "said bad");
   }
-  yes.disabled = false;
+  if (isOpen()) byId("confirm-yes").disabled = false;
 }
 
 function showError(place, error) {
@@ -57,6 +60,7 @@ function askForToken(why) {
 function startDialogs() {
   byId("confirm-yes").addEventListener("click", carryOut);
   byId("confirm-no").addEventListener("click", () => byId("confirm").close());
-  // Without a token there is nothing to go back to.
+  // Without a token there is nothing to go back to; a browser closes a dialog nonetheless when it is asked twice.
   byId("token").addEventListener("cancel", event => event.preventDefault());
+  byId("token").addEventListener("close", () => tokenAsked && !byId("token").open && byId("token").showModal());
 }

@@ -120,7 +120,8 @@ function setSparkline(svg, values) {
   svg.firstElementChild.setAttribute("points", points.join(" "));
 }
 
-// Tells those who do not see it what has changed.
-function say(text) {
-  write(byId("said"), text);
+// Tells what has come of something; the time tells it from the same said before.
+function say(text, look = "said") {
+  write(byId("said"), `${new Date().toLocaleTimeString()}: ${text}`);
+  setClass(byId("said"), look);
 }

@@ -44,7 +44,9 @@ function bound(seconds) {
   return duration(seconds).replace("1 d", "24 h");
 }
 
+// With the date, unless it is today's.
 function localTime(text) {
   const time = new Date(text);
-  return Number.isNaN(time.getTime()) ? text : time.toLocaleTimeString();
+  if (Number.isNaN(time.getTime())) return text;
+  return time.toDateString() === new Date().toDateString() ? time.toLocaleTimeString() : time.toLocaleString();
 }

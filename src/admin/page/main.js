@@ -2,17 +2,21 @@
 
 let latest;
 
-function showFigures(figures) {
+function receive(figures) {
   latest = figures;
-  // What nobody sees is shown when they look again.
-  if (document.hidden) return;
-  const { status } = figures;
+  arrived(figures);
+  if (!document.hidden) render();
+}
+
+// Shows what came last, be it news or not.
+function render() {
+  const { status } = latest;
   if (status.readOnly !== isReadOnly) {
     isReadOnly = status.readOnly;
     // Rows have their buttons or not.
     keep(byId("tunnel-rows"), [], () => undefined);
   }
-  showOverview(figures);
+  showOverview(latest);
   showGroups(status);
   showRules(status);
   loadTunnels();
@@ -53,6 +57,6 @@ startRules();
 startTunnels();
 byId("reload").addEventListener("click", askReload);
 byId("drain").addEventListener("click", askDrain);
-document.addEventListener("visibilitychange", () => latest && showFigures(latest));
+document.addEventListener("visibilitychange", () => latest && !document.hidden && render());
 setInterval(showLink, 1000);
-follow(showFigures, showLost);
+follow(receive, showLost, showRest);

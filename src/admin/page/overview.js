@@ -10,13 +10,23 @@ const words = {
   draining: ["◐ draining", "badge warn"],
 };
 let before;
+let rate;
 let figuresAt;
 let lostBecause;
+let isConnecting = true;
 
-function showOverview({ status, traffic }) {
+// Takes note of figures that have just come, whether they are shown or not.
+function arrived({ status, traffic }) {
   figuresAt = performance.now();
   if (lostBecause !== undefined) say("Connected again");
   lostBecause = undefined;
+  isConnecting = false;
+  rate = rates(status, traffic);
+  remember(tunnelHistory, status.tunnels);
+  if (rate) remember(bytesHistory, rate.bytesIn + rate.bytesOut);
+}
+
+function showOverview({ status, traffic }) {
   write(byId("version"), status.version);
   showState(status);
   show(byId("read-only"), status.readOnly);
@@ -24,6 +34,7 @@ function showOverview({ status, traffic }) {
   showTiles(status, traffic);
   showCharts(traffic);
   write(byId("configuration"), configurationText(status));
+  showRejection(status.configuration.lastReload);
   showLink();
 }
 
@@ -38,20 +49,25 @@ function showState({ drain }) {
   byId("drain").disabled = drain.state === "draining";
 }
 
-// How much a counter grew in a second, since the figures before. Another process begins anew.
+function closedOf(traffic) {
+  return traffic.closed.reduce((sum, { tunnels }) => sum + tunnels, 0);
+}
+
+// How much a counter grew in a second, since the figures before; not known where those are of another process, or of long ago.
 function rates(status, traffic) {
   const now = {
     pid: status.pid,
     at: status.uptimeSeconds,
     opened: traffic.opened,
-    closed: traffic.closed.reduce((sum, { tunnels }) => sum + tunnels, 0),
+    closed: closedOf(traffic),
     bytesIn: traffic.bytesIn,
     bytesOut: traffic.bytesOut,
   };
   const last = before?.pid === now.pid && before.at < now.at ? before : undefined;
   before = now;
-  const rate = name => (last ? Math.max(0, (now[name] - last[name]) / (now.at - last.at)) : 0);
-  return { opened: rate("opened"), closed: rate("closed"), bytesIn: rate("bytesIn"), bytesOut: rate("bytesOut") };
+  if (!last) return undefined;
+  const growth = name => Math.max(0, (now[name] - last[name]) / (now.at - last.at));
+  return { opened: growth("opened"), closed: growth("closed"), bytesIn: growth("bytesIn"), bytesOut: growth("bytesOut") };
 }
 
 function remember(history, value) {
@@ -60,16 +76,14 @@ function remember(history, value) {
 }
 
 function showTiles(status, traffic) {
-  const rate = rates(status, traffic);
-  remember(tunnelHistory, status.tunnels);
-  remember(bytesHistory, rate.bytesIn + rate.bytesOut);
-  const connections = status.listeners.reduce((sum, listener) => sum + listener.connections, 0);
+  const tunnelRate = name => (rate ? `${perSecond(rate[name])} /s` : "–");
+  const byteRate = name => (rate ? `${bytes(rate[name])}/s` : "–");
   const tiles = [
-    { name: "Tunnels", figure: count(status.tunnels), note: plural(connections, "connection"), history: tunnelHistory },
-    { name: "Opened", figure: `${perSecond(rate.opened)} /s`, note: `${count(traffic.opened)} in all` },
-    { name: "Closed", figure: `${perSecond(rate.closed)} /s`, note: `${count(before.closed)} in all` },
-    { name: "From clients", figure: `${bytes(rate.bytesIn)}/s`, note: `${bytes(traffic.bytesIn)} in all` },
-    { name: "To clients", figure: `${bytes(rate.bytesOut)}/s`, note: `${bytes(traffic.bytesOut)} in all`, history: bytesHistory },
+    { name: "Tunnels", figure: count(status.tunnels), note: besides(status), history: tunnelHistory },
+    { name: "Opened", figure: tunnelRate("opened"), note: `${count(traffic.opened)} in all` },
+    { name: "Closed", figure: tunnelRate("closed"), note: `${count(closedOf(traffic))} in all` },
+    { name: "From clients", figure: byteRate("bytesIn"), note: `${bytes(traffic.bytesIn)} in all` },
+    { name: "To clients", figure: byteRate("bytesOut"), note: `${bytes(traffic.bytesOut)} in all`, history: bytesHistory },
     { name: "Up", figure: duration(status.uptimeSeconds), note: `process ${status.pid}` },
   ];
   keep(byId("tiles"), tiles, tile => tile.name, makeTile, (element, tile) => {
@@ -77,6 +91,11 @@ function showTiles(status, traffic) {
     write(element.querySelector(".note"), tile.note);
     if (tile.history) setSparkline(element.querySelector(".spark"), tile.history);
   });
+}
+
+function besides({ listeners, oldGenerationTunnels }) {
+  const connections = plural(listeners.reduce((sum, listener) => sum + listener.connections, 0), "connection");
+  return oldGenerationTunnels > 0 ? `${connections}, + ${count(oldGenerationTunnels)} in old processes` : connections;
 }
 
 function makeTile(tile) {
@@ -100,14 +119,25 @@ function showCharts({ ages, closed }) {
 
 function configurationText({ configuration, oldGenerations }) {
   const { path, lastReload, overrides } = configuration;
-  const outcome = lastReload?.applied ? "applied" : "rejected";
   const parts = [
     path && `Configuration: ${path}`,
-    lastReload && `last reload at ${localTime(lastReload.time)}: ${outcome}`,
+    lastReload?.applied && `last reload at ${localTime(lastReload.time)}: applied`,
     overrides > 0 && `${plural(overrides, "target")} otherwise than in the file`,
     oldGenerations.length > 0 && `old processes that still hold tunnels: ${oldGenerations.join(", ")}`,
   ];
   return parts.filter(Boolean).join(" · ");
+}
+
+// A reload that was rejected, until another one is applied.
+function showRejection(lastReload) {
+  const place = byId("rejection");
+  const isRejected = lastReload?.applied === false;
+  show(place, isRejected);
+  if (!isRejected) return;
+  const message = `The last reload, at ${localTime(lastReload.time)}, was rejected; nothing has changed.`;
+  if (place.dataset.message === message) return;
+  place.dataset.message = message;
+  showError(place, { message, problems: lastReload.problems });
 }
 
 function showLost(reason) {
@@ -115,15 +145,23 @@ function showLost(reason) {
   showLink();
 }
 
+// No figures come while nobody looks; what they grew by meanwhile is no rate.
+function showRest() {
+  isConnecting = true;
+  before = undefined;
+  showLink();
+}
+
 // Whether figures come, and how old those are that are shown.
 function showLink() {
   const age = figuresAt === undefined ? undefined : performance.now() - figuresAt;
-  const isLost = lostBecause !== undefined || (age ?? 0) > oldFigures;
+  const isLost = lostBecause !== undefined || (!isConnecting && age > oldFigures);
   const old = age === undefined ? "no figures yet" : `figures of ${duration(age / 1000)} ago`;
   const link = byId("link");
-  write(link, isLost ? `▲ connection lost, ${old}` : age === undefined ? "connecting…" : "● live");
-  setClass(link, isLost ? "badge bad" : age === undefined ? "badge" : "badge good");
-  document.body.classList.toggle("stale", isLost);
+  const connecting = age === undefined ? "connecting…" : `connecting…, ${old}`;
+  write(link, isLost ? `▲ connection lost, ${old}` : isConnecting ? connecting : "● live");
+  setClass(link, isLost ? "badge bad" : isConnecting ? "badge" : "badge good");
+  document.body.classList.toggle("stale", isLost || isConnecting);
   const lost = byId("lost");
   show(lost, lostBecause !== undefined);
   write(lost, lostBecause === undefined ? "" : `Connection lost: ${lostBecause}. Trying again.`);

@@ -7,6 +7,8 @@ let cursors = [];
 let nextCursor = null;
 let isReadOnly = true;
 let loading;
+// The one whose dialog is open.
+let watched;
 
 function query(parameters) {
   const text = new URLSearchParams(parameters).toString();
@@ -27,8 +29,12 @@ async function loadTunnels() {
   loading = path;
   try {
     const page = await ask("GET", path);
-    if (loading === path) showTunnels(page);
+    if (loading !== path) return;
     show(byId("search-error"), false);
+    if (page.tunnels.length > 0 || cursors.length === 0) return showTunnels(page);
+    // All that were on this page are over.
+    cursors.pop();
+    loadTunnels();
   } catch (error) {
     // That nobody answers is told elsewhere.
     if (loading === path && error.status !== 0) showSearchError(error);
@@ -41,15 +47,14 @@ function showSearchError(error) {
   write(byId("search-error"), error.message);
   show(byId("search-error"), true);
   showTunnels({ tunnels: [], next: null, total: 0, matching: 0 });
+  show(byId("tunnels-none"), false);
 }
 
 function showTunnels({ tunnels, next, total, matching }) {
   nextCursor = next;
   keep(byId("tunnel-rows"), tunnels, ({ id }) => id, makeTunnel, updateTunnel);
-  const of = matching ?? total;
-  const first = cursors.length * pageSize + 1;
-  const last = first + tunnels.length - 1;
-  const place = tunnels.length > 0 ? `${count(first)} to ${count(last)} of ${count(Math.max(of, last))}` : "";
+  const all = Math.max(matching ?? total, tunnels.length);
+  const place = tunnels.length > 0 ? `${count(tunnels.length)} of ${count(all)}, page ${count(cursors.length + 1)}` : "";
   write(byId("pages-place"), place);
   write(byId("tunnels-caption"), isFiltered() ? "Open tunnels that match, the oldest first" : "Open tunnels, the oldest first");
   write(byId("tunnels-none"), isFiltered() ? "No open tunnel matches." : "No tunnel is open.");
@@ -156,23 +161,38 @@ function openTunnel(id) {
   byId("tunnel-end").onclick = () => askEnd(id);
   dialog.showModal();
   byId("tunnel-close").focus();
-  let last;
-  const look = async () => {
-    try {
-      const tunnel = await ask("GET", `api/v1/tunnels/${encodeURIComponent(id)}`);
-      showFacts(facts, tunnel, last);
-      last = tunnel;
-      write(byId("tunnel-state"), "● open");
-      show(byId("tunnel-end"), !isReadOnly);
-    } catch (error) {
-      if (error.status === 404) clearInterval(watch);
-      if (error.status === 404) show(byId("tunnel-end"), false);
-      write(byId("tunnel-state"), error.status === 404 ? "○ It has ended; these were its last figures." : `▲ ${error.message}`);
-    }
-  };
-  const watch = setInterval(look, 1000);
-  dialog.addEventListener("close", () => clearInterval(watch), { once: true });
-  look();
+  const tunnel = { id, timer: setInterval(() => look(tunnel), 1000) };
+  watched = tunnel;
+  dialog.addEventListener("close", () => clearInterval(tunnel.timer), { once: true });
+  look(tunnel);
+}
+
+// Looks at the tunnel again; what comes after its dialog was closed is not shown in that of another.
+async function look(tunnel) {
+  if (tunnel.isAskedFor || document.hidden) return;
+  tunnel.isAskedFor = true;
+  const isShown = () => watched === tunnel && byId("tunnel").open;
+  try {
+    const now = await ask("GET", `api/v1/tunnels/${encodeURIComponent(tunnel.id)}`);
+    if (isShown()) showTunnel(now, tunnel.last);
+    tunnel.last = now;
+  } catch (error) {
+    if (error.status === 404) clearInterval(tunnel.timer);
+    if (isShown()) showNoTunnel(error);
+  }
+  tunnel.isAskedFor = false;
+}
+
+function showTunnel(tunnel, last) {
+  showFacts(byId("tunnel-facts"), tunnel, last);
+  write(byId("tunnel-state"), "● open");
+  show(byId("tunnel-end"), !isReadOnly);
+}
+
+function showNoTunnel(error) {
+  const isOver = error.status === 404;
+  if (isOver) show(byId("tunnel-end"), false);
+  write(byId("tunnel-state"), isOver ? "○ It has ended; these were its last figures." : `▲ ${error.message}`);
 }
 
 function showFacts(list, tunnel, last) {
@@ -207,6 +227,8 @@ function startTunnels() {
   });
   byId("pages-next").addEventListener("click", () => {
     if (nextCursor !== null) cursors.push(nextCursor);
+    // It leads to the next page once.
+    nextCursor = null;
     loadTunnels();
   });
   byId("tunnel-close").addEventListener("click", () => byId("tunnel").close());

@@ -37,6 +37,14 @@ export async function visit(test, browser, address, { expected = /^$/, ...option
   return page;
 }
 
+// Hides a page as a tab in front of it does, or brings it back: Chromium without a screen hides none.
+export function setHidden(page, isHidden) {
+  return page.evaluate(value => {
+    Object.defineProperty(document, "hidden", { value, configurable: true });
+    document.dispatchEvent(new Event("visibilitychange"));
+  }, isHidden);
+}
+
 // What axe finds wrong with the page as it is.
 export async function violations(page) {
   // The policy lets no script in; the debugger's protocol does.
