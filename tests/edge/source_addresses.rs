@@ -29,7 +29,7 @@ async fn start(target: &Target, keys: &str) -> Edge {
     Edge::start(&forwarding_to(&[target.address]).replace("connectTimeout: 2000", &keys)).await
 }
 
-const SOURCES: &str = "sourceAddresses: [127.0.0.2, 127.0.0.3]";
+const SOURCES: &str = "sourceAddresses: [127.0.0.102, 127.0.0.103]";
 
 #[tokio::test]
 async fn tunnels_leave_from_the_addresses_in_turn() {
@@ -40,9 +40,12 @@ async fn tunnels_leave_from_the_addresses_in_turn() {
         let mut client = edge.connect().await;
         client.send(HANDSHAKE).await;
         client.head().await;
-        seen.push(String::from_utf8(client.exactly(9).await).unwrap());
+        seen.push(String::from_utf8(client.exactly("127.0.0.102".len()).await).unwrap());
     }
-    assert_eq!(seen, ["127.0.0.2", "127.0.0.3", "127.0.0.2", "127.0.0.3"]);
+    assert_eq!(
+        seen,
+        ["127.0.0.102", "127.0.0.103", "127.0.0.102", "127.0.0.103"]
+    );
 }
 
 #[tokio::test]
@@ -60,7 +63,7 @@ async fn plain_requests_leave_from_them_and_their_connections_are_kept() {
     }
     assert!(
         seen.iter()
-            .all(|ip| ["127.0.0.2", "127.0.0.3"].contains(&&**ip)),
+            .all(|ip| ["127.0.0.102", "127.0.0.103"].contains(&&**ip)),
         "{seen:?}"
     );
     // The first may not be back in the pool yet when the second client asks.
@@ -84,7 +87,7 @@ async fn with_a_proxy_protocol_and_without_addresses_of_the_family_connections_a
     .await;
     let port = target.address.port();
     for (sources, expected) in [
-        ("127.0.0.2", "PROXY 127.0.0.2"),
+        ("127.0.0.102", "PROXY 127.0.0.102"),
         ("\"::1\"", "PROXY 127.0.0.1"),
     ] {
         let configuration = forwarding_to(&[target.address])
