@@ -4,6 +4,7 @@
 //! more tunnels are closed than the others had too many when it came: where clients stay away, or come back elsewhere, that
 //! is the end of it.
 
+mod scales;
 #[cfg(test)]
 mod simulation;
 
@@ -15,6 +16,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use self::scales::{Scale, fullness_of_all, shed, surplus};
 use super::Drain;
 use super::pace::end_within;
 use crate::config::file;
@@ -23,8 +25,6 @@ use crate::telemetry::CloseReason;
 use crate::tunnel::{Handle, Tunnels};
 
 const STEP: Duration = Duration::from_secs(1);
-/// By what part of its share a target may be above it, or below.
-const TOLERANCE: f64 = 0.01;
 /// How many steps pass until tunnels are looked for again where none could be ended.
 const REST: u32 = 10;
 
@@ -168,113 +168,6 @@ fn seen(target: &Arc<Target>) -> (SocketAddr, u32) {
     (target.address, target.returns())
 }
 
-/// What a target carries, and what it should carry of all in proportion to the others.
-#[derive(Debug, Clone, Copy)]
-struct Scale {
-    load: usize,
-    weight: f64,
-}
-
-impl Scale {
-    /// By the weight that the target will have in the end.
-    fn full(target: &Target) -> Self {
-        Scale {
-            load: target.load(),
-            weight: target.weight() as f64,
-        }
-    }
-
-    /// By the weight that the balance goes by now.
-    fn now(target: &Target) -> Self {
-        Scale {
-            load: target.load(),
-            weight: target.effective_weight(),
-        }
-    }
-
-    fn fullness(&self) -> f64 {
-        self.load as f64 / self.weight
-    }
-
-    /// How many tunnels it has above its share.
-    fn above(&self, even: f64) -> usize {
-        (self.load as f64 - even * self.weight).max(0.0) as usize
-    }
-
-    /// How many tunnels it lacks; a part of one counts.
-    fn below(&self, even: f64) -> usize {
-        (even * self.weight - self.load as f64).max(0.0).ceil() as usize
-    }
-
-    /// Whether it has about its share.
-    fn is_near(&self, even: f64) -> bool {
-        let share = even * self.weight;
-        (self.load as f64 - share).abs() <= (share * TOLERANCE).max(1.0)
-    }
-}
-
-/// The load of each target if it were even.
-fn fullness_of_all(scales: &[Scale]) -> f64 {
-    let load: usize = scales.iter().map(|scale| scale.load).sum();
-    let weight: f64 = scales.iter().map(|scale| scale.weight).sum();
-    load as f64 / weight
-}
-
-/// How many tunnels are above the shares of their targets.
-fn surplus(scales: &[Scale]) -> usize {
-    let even = fullness_of_all(scales);
-    scales.iter().map(|scale| scale.above(even)).sum()
-}
-
-/// How many tunnels each target is to give, `most` in all: always from the fullest, and none that would bring one below its share.
-/// None where all are even enough.
-fn shed(scales: &[Scale], most: usize) -> Vec<usize> {
-    let even = fullness_of_all(scales);
-    let mut counts = vec![0; scales.len()];
-    if scales.iter().all(|scale| scale.is_near(even)) {
-        return counts;
-    }
-    let fullest = |(place, scale): (usize, &Scale)| {
-        let above = scale.above(even);
-        (above > 0).then_some(Fullest(*scale, place, above))
-    };
-    let mut heap: BinaryHeap<Fullest> = scales.iter().enumerate().filter_map(fullest).collect();
-    for _ in 0..most {
-        let Some(Fullest(mut scale, place, above)) = heap.pop() else {
-            break;
-        };
-        counts[place] += 1;
-        scale.load -= 1;
-        if above > 1 {
-            heap.push(Fullest(scale, place, above - 1));
-        }
-    }
-    counts
-}
-
-/// A target in the order of fullness, its place, and how much it may give.
-struct Fullest(Scale, usize, usize);
-
-impl Ord for Fullest {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.0.fullness().total_cmp(&other.0.fullness())
-    }
-}
-
-impl PartialOrd for Fullest {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for Fullest {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-
-impl Eq for Fullest {}
-
 /// The tunnels of a group's targets, in the order of the targets.
 struct Found {
     /// How many have been told to end, and have not yet.
@@ -351,54 +244,3 @@ impl PartialEq for Idle {
 }
 
 impl Eq for Idle {}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn scales(of: &[(usize, f64)]) -> Vec<Scale> {
-        of.iter()
-            .map(|&(load, weight)| Scale { load, weight })
-            .collect()
-    }
-
-    #[test]
-    fn the_fullest_give_what_is_above_their_shares_and_no_more() {
-        for (loads, most, above, expected) in [
-            (
-                &[(100, 1.0), (100, 1.0), (0, 1.0)][..],
-                1000,
-                66,
-                &[33, 33, 0][..],
-            ),
-            (&[(100, 1.0), (100, 1.0), (0, 1.0)], 10, 66, &[5, 5, 0]),
-            (&[(100, 1.0), (60, 1.0), (20, 1.0)], 30, 40, &[30, 0, 0]),
-            (&[(100, 1.0), (90, 1.0), (20, 1.0)], 30, 50, &[20, 10, 0]),
-            (&[(300, 3.0), (100, 1.0)], 10, 0, &[0, 0]),
-            (
-                &[(300, 3.0), (100, 1.0), (0, 4.0)],
-                1000,
-                200,
-                &[150, 50, 0],
-            ),
-            // Within what is tolerated.
-            (&[(1005, 1.0), (995, 1.0)], 10, 5, &[0, 0]),
-            // None is far above, but one is far below.
-            (
-                &[(101, 1.0), (101, 1.0), (101, 1.0), (97, 1.0)],
-                10,
-                3,
-                &[1, 1, 1, 0],
-            ),
-            (&[(2, 1.0), (1, 1.0)], 10, 0, &[0, 0]),
-            (&[(10, 1.0), (0, 0.0)], 10, 0, &[0, 0]),
-            (&[(0, 1.0), (0, 1.0)], 10, 0, &[0, 0]),
-            (&[], 10, 0, &[]),
-        ] {
-            let scales = scales(loads);
-            assert_eq!(surplus(&scales), above, "{loads:?}");
-            let counts = shed(&scales, most);
-            assert_eq!(counts, expected, "{loads:?}, at most {most}");
-        }
-    }
-}
