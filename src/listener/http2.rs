@@ -27,7 +27,7 @@ use tokio_util::task::TaskTracker;
 
 use super::{Connection, ForwardingRule};
 use crate::telemetry::{CloseReason, RefusalReason};
-use crate::tunnel::{ClientEnd, ClientStream, Http2Stream};
+use crate::tunnel::{ClientEnd, ClientStream, Framing, Http2Stream};
 
 /// What a client of HTTP/2 sends first (RFC 9113 section 3.4).
 pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -81,7 +81,7 @@ async fn shake_hands_and_serve<A: HttpServerApp + Send + Sync + 'static>(
     let wire = &connection.wire;
     wire.await_head(limit);
     wire.begin_exchange();
-    wire.expect_body(None);
+    wire.expect_body(Framing::UntilClose);
     let tap = connection.tap(stream, early);
     let shaken = tokio::select! {
         shaken = handshake(Box::new(tap), Some(options(&rule))) => shaken.ok(),
