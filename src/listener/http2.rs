@@ -25,9 +25,10 @@ use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 use tokio_util::task::TaskTracker;
 
+use super::http2_session::Http2Session;
 use super::{Connection, ForwardingRule};
 use crate::telemetry::{CloseReason, RefusalReason};
-use crate::tunnel::{ClientEnd, ClientStream, Framing, Http2Stream};
+use crate::tunnel::{ClientEnd, ClientStream, Demand, Framing, Http2Stream};
 
 /// What a client of HTTP/2 sends first (RFC 9113 section 3.4).
 pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -37,7 +38,7 @@ pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const CONNECTION_WINDOW: u32 = 1 << 20;
 const SMALL_FRAMES: usize = 2 << 20;
 /// What one stream may have waiting to be sent, in bytes.
-const SEND_BUFFER: usize = 32 << 10;
+const SEND_BUFFER: usize = 16 << 10;
 /// How many malformed requests a connection may send.
 const MOST_MALFORMED: usize = 32;
 /// How long the last word to a client may take.
@@ -242,7 +243,14 @@ async fn answer<A: HttpServerApp + Send + Sync + 'static>(
 ) {
     match Kind::of(session.req_header()) {
         Kind::Plain => {
-            let session = ServerSession::new_http2(session);
+            let rule = stream.rule.load();
+            let demand = Demand {
+                limit: stream.patience(&rule),
+                rate: rule.bounds.minimum_rate,
+            };
+            drop(rule);
+            let session = Http2Session::new(session, Arc::clone(&stream.wire), demand);
+            let session = ServerSession::new_custom(Box::new(session));
             app.process_new_http(session, shutdown).await;
         }
         Kind::WebSocket => {

@@ -97,15 +97,16 @@ impl Exchange {
     /// Notes what the client asks, and sets the clocks that Pingora keeps.
     pub(super) fn read_head(&mut self, session: &mut Session) {
         let limit = Some(self.connection.patience(&self.rule));
-        // Where the client's tap sees the body it has a clock of its own, which does not run while nobody wants to read.
-        session.set_read_timeout(limit.filter(|_| self.connection.is_http2()));
+        // What the client's body comes from has a clock of its own, which does not run while nobody wants to read.
+        session.set_read_timeout(None);
         session.set_write_timeout(limit);
         session.set_total_drain_timeout(limit);
         if self.connection.is_leaving() {
             session.set_keepalive(None);
         }
         self.ledger.record.tracking_id = Uuid::new_v4().simple().to_string();
-        if session.is_http2() {
+        let is_stream = is_stream(session);
+        if is_stream {
             http2::suit_http_1_1(session.req_header_mut());
         }
         self.ledger.record.bytes.request_header = match session.as_downstream().as_http1() {
@@ -115,7 +116,7 @@ impl Exchange {
         // A client of HTTP/1.0 does not know them (RFC 9110 section 15.2).
         let is_old = session.req_header().version == Version::HTTP_10;
         session.set_ignore_info_resp(is_old);
-        let body = match session.is_http2() {
+        let body = match is_stream {
             true => http2::body_length(session),
             false => headers::body_length(&session.req_header().headers),
         };
@@ -201,7 +202,7 @@ impl Exchange {
 
     /// Whether it is a WebSocket's handshake in HTTP/2, though it looks like one in HTTP/1.1.
     pub(super) fn is_handshake_in_http2(&self, session: &Session) -> bool {
-        self.connection.is_http2() && !session.is_http2()
+        self.connection.is_http2() && !is_stream(session)
     }
 
     /// What is known of the client's certificate, where it is asked for one.
@@ -360,6 +361,11 @@ impl Exchange {
             on_end: Box::new(move |ending| ledger.end(ending)),
         });
     }
+}
+
+/// Whether it is a plain request on a stream of HTTP/2.
+fn is_stream(session: &Session) -> bool {
+    session.as_downstream().as_custom().is_some()
 }
 
 impl Drop for Exchange {

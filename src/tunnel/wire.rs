@@ -181,7 +181,8 @@ impl Wire {
         self.body_left() == Framing::Length(0)
     }
 
-    pub(super) fn body_read(&self, bytes: usize) {
+    /// So many bytes of the body have come.
+    pub fn body_read(&self, bytes: usize) {
         if let Framing::Length(left) = self.body_left() {
             self.expect_body(Framing::Length(left.saturating_sub(bytes as u64)));
         }
@@ -308,7 +309,7 @@ impl Wire {
     }
 
     /// Notes the first end only.
-    pub(super) fn ended(&self, end: ClientEnd) {
+    pub fn ended(&self, end: ClientEnd) {
         let open = ClientEnd::Open as u8;
         self.end
             .compare_exchange(open, end as u8, Relaxed, Relaxed)
