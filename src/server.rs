@@ -89,7 +89,10 @@ fn run(steward: Steward) {
     let pool: Arc<Pool> = Arc::default();
     let mut pingora = Pingora::new_with_opt_and_conf(None, conf);
     pingora.bootstrap();
-    let mut proxy = HttpProxy::new(Proxy::new(Arc::clone(&pool)), Arc::clone(&pingora.configuration));
+    let mut proxy = HttpProxy::new(
+        Proxy::new(Arc::clone(&pool)),
+        Arc::clone(&pingora.configuration),
+    );
     proxy.handle_init_modules();
     let proxy = Arc::new(proxy);
     pingora.add_service(background_service("targets", Upkeep(Arc::clone(&running))));

@@ -35,10 +35,10 @@ pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// What all streams of a connection may have sent that nobody has taken yet, in bytes, and what h2 may spend on small frames among
 /// that.
-const CONNECTION_WINDOW: u32 = 1 << 20;
+const CONNECTION_WINDOW: u32 = 512 << 10;
 const SMALL_FRAMES: usize = 2 << 20;
 /// What one stream may have waiting to be sent, in bytes.
-const SEND_BUFFER: usize = 16 << 10;
+const SEND_BUFFER: usize = 8 << 10;
 /// How many malformed requests a connection may send.
 const MOST_MALFORMED: usize = 32;
 /// How long the last word to a client may take.
@@ -251,15 +251,13 @@ async fn answer<A: HttpServerApp + Send + Sync + 'static>(
             drop(rule);
             let session = Http2Session::new(session, Arc::clone(&stream.wire), demand);
             let session = ServerSession::new_custom(Box::new(session));
-            app.process_new_http(session, shutdown).await;
+            Box::pin(app.process_new_http(session, shutdown)).await;
         }
         Kind::WebSocket => {
             let carrier = stream.carrier().unwrap_or(stream);
             let websocket = Http2Stream::new(Box::new(session), Arc::clone(&carrier.wire));
             let websocket = ClientStream::Http2(Box::new(websocket));
-            stream
-                .serve_http1(websocket, Vec::new(), app, shutdown)
-                .await;
+            Box::pin(stream.serve_http1(websocket, Vec::new(), app, shutdown)).await;
         }
         Kind::Connect => refuse_connect(stream, &mut session),
     }

@@ -15,7 +15,9 @@ use bytes::{Bytes, BytesMut};
 use futures_util::Stream;
 use h2::{Reason, SendStream};
 use http::HeaderMap;
-use pingora::ErrorType::{H2Error, InternalError, ReadError, ReadTimedout, WriteError, WriteTimedout};
+use pingora::ErrorType::{
+    H2Error, InternalError, ReadError, ReadTimedout, WriteError, WriteTimedout,
+};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::Digest;
 use pingora::protocols::http::HttpTask;
@@ -29,7 +31,7 @@ use tokio::time::timeout;
 use crate::tunnel::{ClientEnd, Demand, Framing, Pace, Wire};
 
 /// How much of a body may be on its way to a target that does not take it, in bytes; more waits in the stream's window.
-const WINDOW: usize = 16 << 10;
+const WINDOW: usize = 4 << 10;
 /// How much of a body is kept for another try.
 const KEPT: usize = 64 << 10;
 
@@ -44,6 +46,8 @@ pub(super) struct Http2Session {
     read_pace: Pace,
     write_pace: Pace,
     sent: usize,
+    /// Read, and not yet shown.
+    unread: Bytes,
     /// What was read of the body; `None` where nobody asks for it, or it is too much.
     kept: Option<BytesMut>,
     is_kept_cut: bool,
@@ -70,6 +74,7 @@ impl Http2Session {
             read_pace: Pace::default(),
             write_pace: Pace::default(),
             sent: 0,
+            unread: Bytes::new(),
             kept: None,
             is_kept_cut: false,
             timeouts: Timeouts::default(),
@@ -78,8 +83,13 @@ impl Http2Session {
 
     fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>>> {
         loop {
-            if self.wire.upload.poll_room(cx, WINDOW).is_pending() {
+            let Poll::Ready(room) = self.wire.upload.poll_room(cx, WINDOW) else {
                 return self.poll_reset(cx).map(Err);
+            };
+            if !self.unread.is_empty() {
+                let part = self.unread.split_to(room.min(self.unread.len()));
+                self.note(&part);
+                return Poll::Ready(Ok(Some(part)));
             }
             let read = self.inner.poll_read_body_bytes(cx);
             if read.is_pending() {
@@ -91,16 +101,12 @@ impl Http2Session {
                 self.wire.expect_body(Framing::Length(0));
                 return Poll::Ready(Ok(None));
             };
-            let part = part.or_err(ReadError, "reading a stream's body")?;
-            if !part.is_empty() {
-                self.note(&part);
-                return Poll::Ready(Ok(Some(part)));
-            }
+            self.unread = part.or_err(ReadError, "reading a stream's body")?;
+            self.read_pace.moved(self.unread.len());
         }
     }
 
     fn note(&mut self, part: &Bytes) {
-        self.read_pace.moved(part.len());
         self.wire.upload.give(part.len());
         self.wire.body_read(part.len());
         if let Some(kept) = &mut self.kept {
@@ -170,6 +176,11 @@ impl Http2Session {
         }
     }
 
+    /// Whether there is nothing more of the body.
+    fn is_read(&self) -> bool {
+        self.unread.is_empty() && self.inner.is_body_done()
+    }
+
     fn end(&mut self) -> Result<()> {
         if std::mem::replace(&mut self.is_over, true) {
             return Ok(());
@@ -221,14 +232,13 @@ impl Http2Session {
 
     async fn drain(&mut self) -> Result<()> {
         self.wire.upload.unmeter();
-        while !self.inner.is_body_done() && self.read_body_bytes().await?.is_some() {}
+        while !self.is_read() && self.read_body_bytes().await?.is_some() {}
         Ok(())
     }
 }
 
 fn is_reset(reason: Reason) -> Box<Error> {
-    let context = format!("the client gave the stream up: {reason}");
-    Error::because(H2Error, context, h2::Error::from(reason))
+    Error::explain(H2Error, format!("the client gave the stream up: {reason}"))
 }
 
 #[async_trait]
@@ -328,7 +338,7 @@ impl Session for Http2Session {
     }
 
     fn is_body_done(&mut self) -> bool {
-        self.inner.is_body_done()
+        self.is_read()
     }
 
     async fn finish(&mut self) -> Result<()> {
@@ -340,7 +350,7 @@ impl Session for Http2Session {
     }
 
     async fn read_body_or_idle(&mut self, no_body_expected: bool) -> Result<Option<Bytes>> {
-        if !no_body_expected && !self.inner.is_body_done() {
+        if !no_body_expected && !self.is_read() {
             return self.read_body_bytes().await;
         }
         Err(poll_fn(|cx| self.poll_reset(cx)).await)

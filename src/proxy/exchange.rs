@@ -12,8 +12,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::{StatusCode, Version};
 use http::header::{REFERER, SET_COOKIE, USER_AGENT};
+use http::{StatusCode, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::prelude::Session;
 use uuid::Uuid;
@@ -94,13 +94,12 @@ impl Exchange {
         }
     }
 
-    /// Notes what the client asks, and sets the clocks that Pingora keeps.
+    /// Notes what the client asks, and sets the clock that Pingora keeps.
     pub(super) fn read_head(&mut self, session: &mut Session) {
-        let limit = Some(self.connection.patience(&self.rule));
-        // What the client's body comes from has a clock of its own, which does not run while nobody wants to read.
+        // The client's streams have clocks of their own, which run only while the client is waited for.
         session.set_read_timeout(None);
-        session.set_write_timeout(limit);
-        session.set_total_drain_timeout(limit);
+        session.set_write_timeout(None);
+        session.set_total_drain_timeout(Some(self.connection.patience(&self.rule)));
         if self.connection.is_leaving() {
             session.set_keepalive(None);
         }
@@ -313,9 +312,13 @@ impl Exchange {
         self.ledger.record.bytes.response_header = headers::wire_size(answer);
         if is_upgrade {
             self.open_tunnel();
-        } else if self.connection.is_leaving() || !self.connection.wire.is_body_over() {
-            // Where the rest of a request that is answered already ends is not certain.
+        } else if self.connection.is_leaving() {
             session.set_keepalive(None);
+        }
+        if !is_upgrade && !self.connection.wire.is_body_over() {
+            // Where the rest of a request that is answered already ends is not certain; nobody may be left who takes it.
+            session.set_keepalive(None);
+            self.connection.wire.upload.unmeter();
         }
         Ok(())
     }

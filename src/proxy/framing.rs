@@ -150,7 +150,10 @@ mod tests {
 
     #[test]
     fn equal_lengths_become_one() {
-        for headers in [&[("content-length", "5"), ("content-length", "5")][..], &[("content-length", "5, 5")]] {
+        for headers in [
+            &[("content-length", "5"), ("content-length", "5")][..],
+            &[("content-length", "5, 5")],
+        ] {
             let mut answer = answer(200, Version::HTTP_11, headers);
             of_answer(&Method::GET, &mut answer).unwrap();
             let lines: Vec<_> = answer.headers.get_all(CONTENT_LENGTH).iter().collect();
@@ -163,7 +166,10 @@ mod tests {
         let headers = [("content-length", "5")];
         for (method, status) in [(Method::HEAD, 200), (Method::GET, 204), (Method::GET, 304)] {
             let mut answer = answer(status, Version::HTTP_11, &headers);
-            assert_eq!(of_answer(&method, &mut answer).ok(), Some(Framing::Length(0)));
+            assert_eq!(
+                of_answer(&method, &mut answer).ok(),
+                Some(Framing::Length(0))
+            );
         }
     }
 

@@ -223,7 +223,10 @@ impl ProxyHttp for Proxy {
         is_end: bool,
         exchange: &mut Exchange,
     ) -> Result<Option<Duration>> {
-        exchange.pass_body(part.as_ref().map_or(0, Bytes::len), session.body_bytes_sent());
+        exchange.pass_body(
+            part.as_ref().map_or(0, Bytes::len),
+            session.body_bytes_sent(),
+        );
         if is_end {
             exchange.answer_ended();
         }

@@ -4,16 +4,21 @@
 //! room for, and none while there is no room: the bytes stay in the sockets, and the sender waits. Where the other side takes all
 //! at once, there is always room.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::task::{Context, Poll};
 
 use futures_util::task::AtomicWaker;
+
+/// How many parts of a request's body may wait: Pingora looks away from a client when it has four.
+const MOST_PARTS: usize = 3;
 
 /// The body of a request.
 #[derive(Debug, Default)]
 pub struct Upload {
     given: AtomicU64,
     taken: AtomicU64,
+    /// How many reads have given since all was taken.
+    parts: AtomicUsize,
     is_unmetered: AtomicBool,
     reader: AtomicWaker,
 }
@@ -40,6 +45,7 @@ impl Upload {
     /// So much was read from the client.
     pub fn give(&self, payload: usize) {
         self.given.fetch_add(payload as u64, Relaxed);
+        self.parts.fetch_add(1, Relaxed);
     }
 
     /// So much went to the target.
@@ -55,11 +61,20 @@ impl Upload {
         if self.is_unmetered.load(Relaxed) {
             return Poll::Ready(most);
         }
-        let waiting = || {
-            let given = self.given.load(Relaxed);
-            given.saturating_sub(self.taken.load(Relaxed))
-        };
-        poll_room(&self.reader, cx, most, waiting)
+        poll_room(&self.reader, cx, most, || self.waiting())
+    }
+
+    /// What was given and not taken; more than there is room for where it is in too many parts.
+    fn waiting(&self) -> u64 {
+        let given = self.given.load(Relaxed);
+        let waiting = given.saturating_sub(self.taken.load(Relaxed));
+        if waiting == 0 {
+            self.parts.store(0, Relaxed);
+        }
+        match self.parts.load(Relaxed) < MOST_PARTS {
+            true => waiting,
+            false => u64::MAX,
+        }
     }
 }
 
@@ -167,7 +182,11 @@ mod tests {
         assert_eq!(room(), None);
         upload.take(10);
         assert_eq!(room(), Some(10));
-        upload.give(50);
+        for _ in 0..MOST_PARTS {
+            assert!(room().is_some());
+            upload.give(1);
+        }
+        assert_eq!(room(), None, "too many parts");
         upload.unmeter();
         assert_eq!(room(), Some(10));
     }

@@ -90,7 +90,8 @@ impl Body {
         };
         match self {
             Body::Length(left) => {
-                let count = usize::try_from(*left).map_or(bytes.len(), |left| left.min(bytes.len()));
+                let count =
+                    usize::try_from(*left).map_or(bytes.len(), |left| left.min(bytes.len()));
                 *left -= count as u64;
                 Ok(all(count))
             }
@@ -219,7 +220,10 @@ mod tests {
         let (text, _) = rechunked(&["5", "\r\n", "hel", "lo\r", "\n0\r\nA: b\r\n", "\r\n"]);
         assert_eq!(text, "0003\r\nhel\r\n0002\r\nlo\r\n0\r\n\r\n");
         let (text, rest) = rechunked(&["1\r\nx\r\n0\r\n\r\nGET /"]);
-        assert_eq!((text.as_str(), &*rest), ("0001\r\nx\r\n0\r\n\r\n", &b"GET /"[..]));
+        assert_eq!(
+            (text.as_str(), &*rest),
+            ("0001\r\nx\r\n0\r\n\r\n", &b"GET /"[..])
+        );
         assert_eq!(size_line(0xA0F5), *b"a0f5\r\n");
     }
 }

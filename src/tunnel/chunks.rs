@@ -186,7 +186,11 @@ impl Extension {
     /// Where a byte leads; `None` is the CR at the end of the line.
     fn step(self, byte: u8, is_bare: bool) -> Result<Option<Self>, Malformed> {
         let is_blank = matches!(byte, b' ' | b'\t');
-        let ends = is_bare || matches!(self, Extension::Name | Extension::Token | Extension::ValueEnd);
+        let ends = is_bare
+            || matches!(
+                self,
+                Extension::Name | Extension::Token | Extension::ValueEnd
+            );
         match (self, byte) {
             (_, b'\r') if ends => Ok(None),
             (Extension::Quoted, b'"') => Ok(Some(Extension::ValueEnd)),
@@ -268,9 +272,17 @@ mod tests {
         for (text, payload, rest) in [
             ("0\r\n\r\n", "", ""),
             ("5\r\nhello\r\n0\r\n\r\n", "hello", ""),
-            ("005\r\nhello\r\nA\r\n0123456789\r\n00\r\n\r\nGET", "hello0123456789", "GET"),
+            (
+                "005\r\nhello\r\nA\r\n0123456789\r\n00\r\n\r\nGET",
+                "hello0123456789",
+                "GET",
+            ),
             ("5;a\r\nhello\r\n0;b=c\r\n\r\n", "hello", ""),
-            ("5 ; a = \"x;\\\"\ty\" ;b\r\nhello\r\n0\r\n\r\n", "hello", ""),
+            (
+                "5 ; a = \"x;\\\"\ty\" ;b\r\nhello\r\n0\r\n\r\n",
+                "hello",
+                "",
+            ),
             ("1\r\na\r\n0\r\nX-A: b\r\nX-C:\r\n\r\n1\r\n", "a", "1\r\n"),
         ] {
             let whole = text.len() - rest.len();
@@ -285,12 +297,44 @@ mod tests {
     #[test]
     fn what_parsers_disagree_about_is_malformed() {
         for text in [
-            "\r\n", ";a\r\n", "g\r\n", "-1\r\n", "0x5\r\n", " 5\r\n", "5 \r\n", "5\t\r\n", "5;\r\n", "5; \r\n",
-            "5;a \r\n", "5;a=\r\n", "5;a= \r\n", "5;a=\"b\r\n", "5;a=\"b\"c\r\n", "5;a;\r\n", "5;a\rb\r\n",
-            "5;a\0\r\n", "5;a\nb\r\n", "5;a=\x01\r\n", "5;a=\"\x7f\"\r\n", "5\n", "5\r\r\n", "5 a\r\n", "5,5\r\n",
-            "5\r\nhello0\r\n", "5\r\nhello\n", "5\r\nhello\r0", "2\r\nhello\r\n",
-            "0\r\n\n", "0\r\ngarbage\r\n", "0\r\n: b\r\n", "0\r\na : b\r\n", "0\r\na: b\n", "0\r\na: \0\r\n", "0\r\n a: b\r\n",
-            "8000000000000000\r\n", "10000000000000000\r\n",
+            "\r\n",
+            ";a\r\n",
+            "g\r\n",
+            "-1\r\n",
+            "0x5\r\n",
+            " 5\r\n",
+            "5 \r\n",
+            "5\t\r\n",
+            "5;\r\n",
+            "5; \r\n",
+            "5;a \r\n",
+            "5;a=\r\n",
+            "5;a= \r\n",
+            "5;a=\"b\r\n",
+            "5;a=\"b\"c\r\n",
+            "5;a;\r\n",
+            "5;a\rb\r\n",
+            "5;a\0\r\n",
+            "5;a\nb\r\n",
+            "5;a=\x01\r\n",
+            "5;a=\"\x7f\"\r\n",
+            "5\n",
+            "5\r\r\n",
+            "5 a\r\n",
+            "5,5\r\n",
+            "5\r\nhello0\r\n",
+            "5\r\nhello\n",
+            "5\r\nhello\r0",
+            "2\r\nhello\r\n",
+            "0\r\n\n",
+            "0\r\ngarbage\r\n",
+            "0\r\n: b\r\n",
+            "0\r\na : b\r\n",
+            "0\r\na: b\n",
+            "0\r\na: \0\r\n",
+            "0\r\n a: b\r\n",
+            "8000000000000000\r\n",
+            "10000000000000000\r\n",
         ] {
             assert_eq!(read(text.as_bytes(), &[]), None, "{text:?}");
             for cut in 0..=text.len() {
@@ -304,7 +348,8 @@ mod tests {
         let line = |length: usize| format!("5;{}\r\n", "a".repeat(length)).into_bytes();
         assert!(read(&line(LONGEST_LINE - 4), &[]).is_some());
         assert_eq!(read(&line(LONGEST_LINE), &[]), None);
-        let trailers = |length: usize| format!("0\r\na:{}\r\n\r\n", "b".repeat(length)).into_bytes();
+        let trailers =
+            |length: usize| format!("0\r\na:{}\r\n\r\n", "b".repeat(length)).into_bytes();
         assert!(read(&trailers(LONGEST_TRAILERS - 10), &[]).is_some());
         assert_eq!(read(&trailers(LONGEST_TRAILERS), &[]), None);
     }

@@ -28,6 +28,8 @@ pub struct Dialler {
     pub pool: Option<(Arc<Pool>, u64)>,
     /// How long a connect, with its TLS, may take; that of a handshake no longer than it has left.
     pub limit: Duration,
+    /// How long the target may be silent while something is awaited from it.
+    pub silence: Duration,
     /// What the target hears before all else.
     pub header: Vec<u8>,
     /// The target.
@@ -58,7 +60,7 @@ impl Connect for Dialler {
             Some(stream) => stream,
             None => within(limit, open_stream(address, &self.header, &self.target)).await?,
         };
-        let tap = TargetTap::new(stream, self.pool.clone(), self.purpose);
+        let tap = TargetTap::new(stream, self.pool.clone(), self.purpose, self.silence);
         Ok(VirtualSocketStream::new(Box::new(tap)).into())
     }
 }

@@ -54,7 +54,7 @@ pub use pool::Pool;
 use relay::{End, Relay, Rules};
 pub use tap::{LAST_CHANCE, Tap};
 pub use target_stream::TargetStream;
-pub use target_tap::Purpose;
+pub use target_tap::{Late, Purpose};
 pub use wire::{ClientEnd, Phase, WIRE, Wire};
 
 const SHARDS: usize = 64;

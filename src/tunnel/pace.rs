@@ -98,7 +98,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_client_that_does_nothing_is_late_at_the_limit() {
         assert_eq!(late_after(20, 0, 1).await, 10);
-        assert_eq!(late_after(3, 5_000, 10).await, 40, "ten seconds after its last");
+        assert_eq!(
+            late_after(3, 5_000, 10).await,
+            40,
+            "ten seconds after its last"
+        );
     }
 
     #[tokio::test(start_paused = true)]

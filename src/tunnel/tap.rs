@@ -8,13 +8,16 @@
 
 mod stream;
 
+use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, BufWriter, ReadBuf};
+use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
@@ -31,6 +34,10 @@ use crate::config::file::Bounds;
 const WRITE_BUFFER: usize = 1460;
 /// How long a connection that has not said anything yet may stay once a drain has begun.
 pub const LAST_CHANCE: Duration = Duration::from_secs(1);
+/// How much is read at a time of a head.
+const PIECE: usize = 2048;
+/// How often it is looked whether a client is still there that nothing is read from.
+const LOOK: Duration = Duration::from_millis(500);
 /// How much of a body may be on its way to a target that does not take it, in bytes.
 const WINDOW: usize = 16 << 10;
 /// How long a client that was refused may go on sending: closing on it would take its answer from it (RFC 9112 section 9.6).
@@ -45,6 +52,8 @@ pub struct Tap {
     draining: CancellationToken,
     head: HeadEnd,
     request_head: RequestHead,
+    /// How much of what was read belongs to a head that has come.
+    head_left: usize,
     bounds: Bounds,
     /// What the client sends is of no interest any more.
     is_refused: bool,
@@ -59,6 +68,8 @@ pub struct Tap {
     leaves: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
     /// The body of the exchange with this number, if it is chunked.
     chunks: (u64, Chunks),
+    /// When it is looked next whether the client is still there.
+    look: Option<Pin<Box<Sleep>>>,
     /// How fast the client sends its body, and takes what is written to it.
     read_pace: Pace,
     write_pace: Pace,
@@ -89,6 +100,7 @@ impl Tap {
             draining,
             head: HeadEnd::default(),
             request_head: RequestHead::default(),
+            head_left: 0,
             bounds,
             is_refused: false,
             answer: None,
@@ -97,6 +109,7 @@ impl Tap {
             clock: None,
             leaves: None,
             chunks: (0, Chunks::default()),
+            look: None,
             read_pace: Pace::default(),
             write_pace: Pace::default(),
         }
@@ -130,54 +143,97 @@ impl Tap {
         Poll::Ready(result.map(|()| count))
     }
 
-    /// Takes back what was read beyond this many bytes of the last `count`.
-    fn keep_beyond(&mut self, shown: usize, count: usize, buf: &mut ReadBuf<'_>) {
-        let end = buf.filled().len() - (count - shown);
-        let beyond = &buf.filled()[end..];
-        if !beyond.is_empty() {
-            self.early = [beyond, &self.early].concat();
+    /// Waits for a whole head; whether one has come. A client whose head must not go on has been told.
+    pub async fn has_head(&mut self) -> bool {
+        (self.head, self.request_head) = (HeadEnd::default(), RequestHead::default());
+        let has_come = poll_fn(|cx| self.poll_whole_head(cx)).await;
+        if self.is_refused {
+            poll_fn(|cx| self.poll_linger(cx)).await;
         }
-        buf.set_filled(end);
-        self.wire.count_read(shown);
+        has_come
     }
 
-    fn poll_head(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if self.is_refused {
-            return self.poll_linger(cx);
-        }
-        let is_silent = self.wire.head_read() == 0;
-        if let Poll::Ready(count) = self.poll_stream(cx, buf, usize::MAX) {
-            let count = count?;
+    fn poll_whole_head(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        let mut fresh = self.early.len();
+        loop {
+            if let Some(has_come) = self.look_for_head(cx, fresh) {
+                return Poll::Ready(has_come);
+            }
+            let is_silent = self.early.is_empty();
+            fresh = match self.poll_more(cx) {
+                Poll::Ready(0) => {
+                    self.wire.count_read(self.early.len());
+                    return Poll::Ready(false);
+                }
+                Poll::Ready(count) => count,
+                Poll::Pending => return self.poll_late_head(cx, is_silent).map(|()| false),
+            };
             if is_silent {
                 (self.clock, self.leaves) = (None, None);
             }
-            let read = &buf.filled()[buf.filled().len() - count..];
-            let end = self.head.find(read);
-            let shown = end.unwrap_or(count);
-            let whole = end.is_some();
-            let fault = self.request_head.take(&read[..shown], whole, self.bounds);
-            self.keep_beyond(shown, count, buf);
-            let Some(fault) = fault else {
-                return Poll::Ready(Ok(()));
-            };
-            buf.set_filled(buf.filled().len() - shown);
-            self.refuse_head(cx, fault);
-            return self.poll_linger(cx);
         }
+    }
+
+    /// Looks at the bytes that have come last; tells whether a head has come, as soon as that is certain.
+    fn look_for_head(&mut self, cx: &mut Context<'_>, fresh: usize) -> Option<bool> {
+        let start = self.early.len() - fresh;
+        let end = self.head.find(&self.early[start..]);
+        let shown = end.map_or(self.early.len(), |end| start + end);
+        let read = &self.early[start..shown];
+        if let Some(fault) = self.request_head.take(read, end.is_some(), self.bounds) {
+            self.wire.count_read(shown);
+            self.refuse_head(cx, fault);
+            return Some(false);
+        }
+        self.head_left = shown;
+        end.map(|_| true)
+    }
+
+    /// Reads what there is, and keeps it; nothing is the end.
+    fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<usize> {
+        let Some(stream) = &mut self.stream else {
+            return Poll::Ready(0);
+        };
+        let mut piece = [0; PIECE];
+        let mut buf = ReadBuf::new(&mut piece);
+        let read = ready!(Pin::new(stream).poll_read(cx, &mut buf));
+        if buf.filled().is_empty() {
+            self.wire.ended(match read {
+                Ok(()) => ClientEnd::Closed,
+                Err(_) => ClientEnd::Broken,
+            });
+        }
+        self.early.extend_from_slice(buf.filled());
+        Poll::Ready(buf.filled().len())
+    }
+
+    /// Ready when nothing more is waited for, and the client has been told, if it has begun.
+    fn poll_late_head(&mut self, cx: &mut Context<'_>, is_silent: bool) -> Poll<()> {
         let mut limit = self.wire.client_limit();
         if is_silent && self.poll_leaving(cx).is_ready() {
             if self.wire.exchanges() > 0 {
-                return Poll::Ready(Ok(()));
+                return Poll::Ready(());
             }
             limit = limit.min(LAST_CHANCE);
         }
         ready!(self.poll_clock(cx, limit));
+        self.wire.count_read(self.early.len());
         self.refuse_head(cx, ClientEnd::HeadExpired);
+        Poll::Ready(())
+    }
+
+    /// Shows the head that has come, and nothing of what comes after it.
+    fn poll_head(&mut self, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let shown = self.head_left.min(buf.remaining());
+        buf.put_slice(&self.early[..shown]);
+        self.early.drain(..shown);
+        self.head_left -= shown;
+        self.wire.count_read(shown);
         Poll::Ready(Ok(()))
     }
 
     /// Reads what the client still sends, for a while.
-    fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let mut ignored = [0; 4096];
         while self.poll_clock(cx, LINGER).is_pending() {
             let Some(stream) = &mut self.stream else {
@@ -189,7 +245,7 @@ impl Tap {
                 break;
             }
         }
-        Poll::Ready(Ok(()))
+        Poll::Ready(())
     }
 
     fn poll_exchange(
@@ -217,7 +273,10 @@ impl Tap {
             self.wire.count_read(count);
             return Poll::Ready(Ok(()));
         }
-        let room = ready!(self.wire.upload.poll_room(cx, WINDOW));
+        let Poll::Ready(room) = self.wire.upload.poll_room(cx, WINDOW) else {
+            return self.poll_gone(cx, left).map(Err);
+        };
+        self.look = None;
         let read = match left {
             Framing::Length(left) => {
                 let most = usize::try_from(left).map_or(room, |left| left.min(room));
@@ -273,6 +332,25 @@ impl Tap {
             }
             if buf.filled().len() > before {
                 return Poll::Ready(Ok(payload));
+            }
+        }
+    }
+
+    /// While nothing is read, looks now and then whether the client has gone in the middle of its request. One that has sent all of
+    /// it may have ended its side.
+    fn poll_gone(&mut self, cx: &mut Context<'_>, left: Framing) -> Poll<io::Error> {
+        loop {
+            let look = self.look.get_or_insert_with(|| Box::pin(sleep(LOOK)));
+            ready!(look.as_mut().poll(cx));
+            self.look = None;
+            let socket = self
+                .stream
+                .as_ref()
+                .and_then(|stream| stream.get_ref().socket());
+            let end = socket.map_or(ClientEnd::Open, |socket| end_of(socket, left));
+            if end != ClientEnd::Open {
+                self.wire.ended(end);
+                return Poll::Ready(io::ErrorKind::ConnectionReset.into());
             }
         }
     }
@@ -407,6 +485,27 @@ impl Tap {
     }
 }
 
+/// How the client's side has ended, as the system knows: of what it has sent, less is waiting than its request still lacks.
+fn end_of(socket: &TcpStream, left: Framing) -> ClientEnd {
+    let mut events = [PollFd::new(socket, PollFlags::RDHUP)];
+    if !matches!(poll(&mut events, Some(&Timespec::default())), Ok(1..)) {
+        return ClientEnd::Open;
+    }
+    let found = events[0].revents();
+    if found.intersects(PollFlags::ERR | PollFlags::HUP) {
+        return ClientEnd::Broken;
+    }
+    let waiting = rustix::io::ioctl_fionread(socket).unwrap_or(u64::MAX);
+    let is_whole = match left {
+        Framing::Length(left) => waiting >= left,
+        Framing::Chunked | Framing::UntilClose => waiting > 0,
+    };
+    match found.contains(PollFlags::RDHUP) && !is_whole {
+        true => ClientEnd::Closed,
+        false => ClientEnd::Open,
+    }
+}
+
 /// Polls a clock that is never further away than `limit`.
 fn poll_within(mut clock: Pin<&mut Sleep>, limit: Duration, cx: &mut Context<'_>) -> Poll<()> {
     let latest = Instant::now() + limit;
@@ -427,7 +526,7 @@ impl AsyncRead for Tap {
             return Poll::Ready(Ok(()));
         }
         match tap.wire.phase() {
-            Phase::Head => tap.poll_head(cx, buf),
+            Phase::Head => tap.poll_head(buf),
             Phase::Exchange => tap.poll_exchange(cx, buf),
             Phase::Handshake => tap.poll_withheld(cx),
             Phase::Tunnel => tap.poll_tunnel(cx),

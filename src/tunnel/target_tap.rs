@@ -10,10 +10,12 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::{Buf as _, BytesMut};
 use pingora::protocols::l4::virt::{VirtualSockOpt, VirtualSocket};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
+use tokio::time::{Sleep, sleep};
 
 use super::body::{Body, CHUNK_OVERHEAD, Chunk, LONGEST_CHUNK};
 use super::chunks::{Chunks, Malformed};
@@ -24,7 +26,7 @@ use super::{Pool, TargetStream};
 
 /// How much of an answer may be on its way to a client that does not take it, in bytes: over HTTP/1.1, over HTTP/2.
 const WINDOW: usize = 32 << 10;
-const STREAM_WINDOW: usize = 8 << 10;
+const STREAM_WINDOW: usize = 4 << 10;
 /// The pieces of a chunk leave together, up to this size.
 const TOGETHER: usize = 64 << 10;
 
@@ -39,6 +41,18 @@ pub enum Purpose {
     Stream,
 }
 
+/// The target was silent for too long.
+#[derive(Debug)]
+pub struct Late;
+
+impl fmt::Display for Late {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the target was silent for too long")
+    }
+}
+
+impl std::error::Error for Late {}
+
 /// A target's connection, tapped.
 pub(super) struct TargetTap {
     /// `None` once it has gone to the wire, or to the pool.
@@ -51,6 +65,9 @@ pub(super) struct TargetTap {
     /// Read, but not to be shown to Pingora yet.
     early: Vec<u8>,
     purpose: Purpose,
+    /// How long the target may be silent, and the clock of its present silence.
+    silence: Duration,
+    late: Option<Pin<Box<Sleep>>>,
 }
 
 /// How far the request has come that is being sent.
@@ -75,6 +92,7 @@ impl TargetTap {
         stream: TargetStream,
         pool: Option<(Arc<Pool>, u64)>,
         purpose: Purpose,
+        silence: Duration,
     ) -> Self {
         TargetTap {
             stream: Some(stream),
@@ -84,6 +102,8 @@ impl TargetTap {
             unsent: BytesMut::new(),
             early: Vec::new(),
             purpose,
+            silence,
+            late: None,
         }
     }
 
@@ -105,8 +125,15 @@ impl TargetTap {
         };
         let before = buf.filled().len();
         let mut limited = stream.take(most as u64);
-        ready!(Pin::new(&mut limited).poll_read(cx, buf))?;
-        Poll::Ready(Ok(buf.filled().len() - before))
+        if let Poll::Ready(read) = Pin::new(&mut limited).poll_read(cx, buf) {
+            self.late = None;
+            return Poll::Ready(read.map(|()| buf.filled().len() - before));
+        }
+        let late = self
+            .late
+            .get_or_insert_with(|| Box::pin(sleep(self.silence)));
+        ready!(late.as_mut().poll(cx));
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, Late)))
     }
 
     /// Shows heads, and nothing of what comes after the last.
@@ -160,7 +187,11 @@ impl TargetTap {
             Purpose::Stream => STREAM_WINDOW,
         };
         let room = with_wire(|wire| wire.download.poll_room(cx, window));
-        let room = ready!(room.unwrap_or(Poll::Ready(window)));
+        let Poll::Ready(room) = room.unwrap_or(Poll::Ready(window)) else {
+            // It is the client that is slow.
+            self.late = None;
+            return Poll::Pending;
+        };
         let shown = match body {
             Body::Chunked(chunks) => ready!(self.poll_chunks(cx, buf, chunks, room))?,
             body => ready!(self.poll_plain(cx, buf, body, room))?,
@@ -267,7 +298,8 @@ impl Request {
                     return Ok(0);
                 };
                 let framing = with_wire(|wire| wire.sent_framing()).flatten();
-                let framing = framing.ok_or_else(|| io::Error::other("a request without a framing"))?;
+                let framing =
+                    framing.ok_or_else(|| io::Error::other("a request without a framing"))?;
                 *self = Request::Body(framing.into());
                 &bytes[end..]
             }
@@ -277,7 +309,9 @@ impl Request {
         };
         let taken = body.count(rest).map_err(invalid)?;
         match taken.bytes < rest.len() {
-            true => Err(io::Error::other("more than the request was about to be sent")),
+            true => Err(io::Error::other(
+                "more than the request was about to be sent",
+            )),
             false => Ok(taken.payload),
         }
     }

@@ -1,10 +1,10 @@
 //! What the tap and the exchange of one connection tell each other. Both run in one task; the atomics are there because
 //! Pingora wants its streams to be `Sync`.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::task::AtomicWaker;

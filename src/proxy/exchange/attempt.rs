@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use pingora::{BError, Error, ErrorType};
 use pingora::connectors::l4::Connect;
 use pingora::prelude::HttpPeer;
 use pingora::upstreams::peer::Peer as _;
+use pingora::{BError, Error, ErrorType};
 
 use super::Exchange;
 use crate::limits::{is_out_of_ports, is_shortage};
@@ -115,10 +115,13 @@ impl Exchange {
         let is_shared = header.is_empty() && purpose != Purpose::Handshake;
         let pool = is_shared.then(|| (Arc::clone(pool), peer.reuse_hash()));
         let target = Arc::clone(target);
+        // The target's tap has the clock: it does not run while the client is what is slow.
+        let silence = peer.options.read_timeout.take().unwrap_or(Duration::MAX);
         connect_with(
             Dialler {
                 pool,
                 limit,
+                silence,
                 header,
                 target,
                 purpose,

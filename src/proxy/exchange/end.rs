@@ -12,7 +12,8 @@ use crate::telemetry::CloseReason;
 use crate::tunnel::{ClientEnd, Ending, Phase};
 
 /// What is wrong with a client that does not take its answer.
-const ANSWER_LATE: &str = "the client took less of its answer than minimumRate within clientTimeout";
+const ANSWER_LATE: &str =
+    "the client took less of its answer than minimumRate within clientTimeout";
 
 impl Exchange {
     /// The refusal behind an error, noted; `None` where there is nobody to answer.

@@ -10,6 +10,7 @@ use pingora::{BError, Error, ErrorSource, ErrorType};
 
 use super::Exchange;
 use super::attempt::CHOSE_HTTP1;
+use crate::tunnel::Late;
 
 /// How many kept connections may turn out to be dead before the target counts as broken.
 const MOST_STALE: usize = 8;
@@ -48,6 +49,9 @@ impl Exchange {
         is_reused: bool,
     ) -> BError {
         let is_reused = is_reused || self.connection.wire.is_target_kept();
+        if is_late(&error) {
+            error.etype = ErrorType::ReadTimedout;
+        }
         let request = Broken {
             method: &session.req_header().method,
             has_body: self.has_body,
@@ -127,6 +131,13 @@ impl Broken<'_> {
         retry.decide_reuse(self.is_reused);
         retry.retry()
     }
+}
+
+/// Whether it is the target's tap that has waited for long enough.
+fn is_late(error: &Error) -> bool {
+    let cause = error.root_cause().downcast_ref::<std::io::Error>();
+    let cause = cause.and_then(std::io::Error::get_ref);
+    cause.is_some_and(|cause| cause.is::<Late>())
 }
 
 /// Pingora says so in words only.

@@ -82,6 +82,12 @@ impl Http2 {
         soon("an answer", answered(sent)).await.unwrap()
     }
 
+    /// Sends a request without a body, and reads no more than the head of its answer.
+    pub async fn open(&mut self, request: Request<()>) -> (Stream, Response<()>) {
+        let sent = self.requests.send_request(request, true).unwrap();
+        soon("an answer", answered(sent)).await.unwrap()
+    }
+
     /// Sends a request with this body.
     pub async fn ask(&mut self, request: Request<()>, body: &str) -> Reply {
         let (answer, mut sender) = self
@@ -170,6 +176,17 @@ impl Stream {
     /// Resets it.
     pub fn reset(&mut self, reason: Reason) {
         self.sender.send_reset(reason);
+    }
+
+    /// What is left of it, or how it was broken off.
+    pub async fn into_result(mut self) -> Result<Vec<u8>, h2::Error> {
+        let mut all = Vec::new();
+        while let Some(piece) = soon("the rest", self.receiver.data()).await {
+            let piece = piece?;
+            self.receiver.flow_control().release_capacity(piece.len())?;
+            all.extend_from_slice(&piece);
+        }
+        Ok(all)
     }
 
     /// What is left of it; a reset is an end, too.

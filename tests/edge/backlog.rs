@@ -1,0 +1,237 @@
+//! A side that does not read: how much of a body stands between a client and its target, and how long it may.
+
+use std::time::Duration;
+
+use http::Request;
+use tokio::time::{Instant, interval, sleep, timeout};
+
+use crate::harness::http2::{Http2, get};
+use crate::harness::{Connection, Edge, Target, edge, eventually, soon};
+
+const COUNT: usize = 60;
+const LARGE: usize = 2 << 20;
+
+/// How much memory the process has once it needs no more for a while.
+async fn settled(edge: &Edge) -> usize {
+    let mut ticks = interval(Duration::from_millis(100));
+    let mut last = Vec::new();
+    let settling = async {
+        loop {
+            ticks.tick().await;
+            last.push(edge.resident_memory());
+            let recent = last.iter().rev().take(8);
+            let (least, most) = (recent.clone().min(), recent.max());
+            if last.len() > 8 && most.unwrap() - least.unwrap() < 64 << 10 {
+                return *last.last().unwrap();
+            }
+        }
+    };
+    soon("the memory settles", settling).await
+}
+
+/// An edge that lets nobody go, for targets that answer with much.
+async fn patient(target: &Target) -> Edge {
+    let configuration = edge::forwarding_to(&[target.address])
+        .replace("LISTEN_PORT", "LISTEN_PORT\n    h2c: true")
+        .replace("clientTimeout: 2000", "clientTimeout: 60000")
+        .replace("responseTimeout: 2000", "responseTimeout: 60000");
+    Edge::start(&configuration).await
+}
+
+async fn large_answers(size: usize) -> Target {
+    let body = "x".repeat(size);
+    let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n{body}");
+    Target::replying(move |_, _| answer.clone()).await
+}
+
+/// A target that takes the head of a request, and nothing after it.
+async fn taking_nothing() -> Target {
+    Target::scripted(async |mut connection: Connection| {
+        connection.head().await;
+        std::future::pending::<()>().await;
+    })
+    .await
+}
+
+/// What one of `COUNT` costs, in bytes, beyond what the first has cost.
+fn each(before: usize, after: usize) -> usize {
+    after.saturating_sub(before) / COUNT
+}
+
+#[tokio::test]
+async fn a_connection_whose_client_takes_no_answer_costs_less_than_128_kb() {
+    let target = large_answers(LARGE).await;
+    let edge = patient(&target).await;
+    let ask = async || {
+        let mut client = edge.connect().await;
+        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        client
+    };
+    let _first = ask().await;
+    let before = settled(&edge).await;
+    let mut clients = Vec::new();
+    for _ in 0..COUNT {
+        clients.push(ask().await);
+    }
+    eventually("all are asked for", || {
+        (target.heads().len() > COUNT).then_some(())
+    })
+    .await;
+    let each = each(before, settled(&edge).await);
+    assert!(each < 128 << 10, "{each} bytes");
+}
+
+#[tokio::test]
+async fn a_stream_whose_client_takes_no_answer_costs_less_than_64_kb() {
+    let target = large_answers(LARGE).await;
+    let edge = patient(&target).await;
+    let mut client = Http2::connect(edge.address).await;
+    let mut streams = vec![client.open(get("/")).await];
+    let before = settled(&edge).await;
+    for _ in 0..COUNT {
+        streams.push(client.open(get("/")).await);
+    }
+    let each = each(before, settled(&edge).await);
+    assert!(each < 64 << 10, "{each} bytes");
+}
+
+#[tokio::test]
+async fn a_connection_whose_target_takes_no_body_costs_less_than_128_kb() {
+    let target = taking_nothing().await;
+    let edge = patient(&target).await;
+    let upload = async || {
+        let mut client = edge.connect().await;
+        client
+            .send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000000\r\n\r\n")
+            .await;
+        tokio::spawn(async move {
+            client.send(vec![b'x'; 100_000_000]).await;
+        })
+    };
+    let first = upload().await;
+    let before = settled(&edge).await;
+    let mut uploads = vec![first];
+    for _ in 0..COUNT {
+        uploads.push(upload().await);
+    }
+    eventually("all have come", || {
+        (target.heads().len() > COUNT).then_some(())
+    })
+    .await;
+    let each = each(before, settled(&edge).await);
+    uploads.iter().for_each(tokio::task::JoinHandle::abort);
+    assert!(each < 128 << 10, "{each} bytes");
+}
+
+#[tokio::test]
+async fn a_stream_whose_target_takes_no_body_costs_less_than_64_kb() {
+    let target = taking_nothing().await;
+    let edge = patient(&target).await;
+    let mut client = Http2::connect(edge.address).await;
+    let mut upload = || {
+        let request = Request::post("http://a.example/").body(()).unwrap();
+        let (answer, mut sender) = client.send(request);
+        sender.send_data(vec![b'x'; 8 << 20].into(), false).unwrap();
+        (answer, sender)
+    };
+    let _first = upload();
+    let before = settled(&edge).await;
+    let _others: Vec<_> = (0..COUNT).map(|_| upload()).collect();
+    eventually("all have come", || {
+        (target.heads().len() > COUNT).then_some(())
+    })
+    .await;
+    let each = each(before, settled(&edge).await);
+    assert!(each < 64 << 10, "{each} bytes");
+}
+
+#[tokio::test]
+async fn a_client_that_is_gone_ends_its_upload_whatever_the_target_does() {
+    let target = taking_nothing().await;
+    let edge = patient(&target).await;
+    for framing in ["Content-Length: 100000000", "Transfer-Encoding: chunked"] {
+        let lines = edge.log().len();
+        let mut client = edge.connect().await;
+        let head = format!("POST / HTTP/1.1\r\nHost: a\r\n{framing}\r\n\r\n");
+        client.send(head).await;
+        let part = format!("{:x}\r\n{}\r\n", LARGE, "x".repeat(LARGE)).into_bytes();
+        // As much as anybody takes.
+        let half = Duration::from_millis(500);
+        while timeout(half, client.send(&part)).await.is_ok() {}
+        client.reset();
+        let gone = Instant::now();
+        let line = eventually("it is logged", || edge.log().get(lines).cloned()).await;
+        assert!(gone.elapsed() < Duration::from_secs(3));
+        let reason = line["closeReason"].as_str().unwrap();
+        assert!(reason.starts_with("client_"), "{framing}: {line}");
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_is_reset_ends_its_upload_whatever_the_target_does() {
+    let target = taking_nothing().await;
+    let edge = patient(&target).await;
+    let mut client = Http2::connect(edge.address).await;
+    let request = Request::post("http://a.example/").body(()).unwrap();
+    let (_answer, mut sender) = client.send(request);
+    sender
+        .send_data(vec![b'x'; 32 << 20].into(), false)
+        .unwrap();
+    settled(&edge).await;
+    sender.send_reset(h2::Reason::CANCEL);
+    let line = soon("it is logged", edge.log_line()).await;
+    assert_eq!(line["closeReason"], "client_closed");
+}
+
+#[tokio::test]
+async fn a_client_that_takes_a_byte_now_and_then_is_let_go() {
+    let target = large_answers(32 << 20).await;
+    let configuration = edge::forwarding_to(&[target.address])
+        .replace("clientTimeout: 2000", "clientTimeout: 1000");
+    let edge = Edge::start(&configuration).await;
+    let mut client = edge.connect().await;
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    let began = Instant::now();
+    let trickling = async {
+        loop {
+            client.exactly(1).await;
+            sleep(Duration::from_millis(50)).await;
+            if !edge.log().is_empty() {
+                return;
+            }
+        }
+    };
+    soon("the client is let go", trickling).await;
+    let line = edge.log_line().await;
+    assert!(began.elapsed() > Duration::from_secs(1));
+    assert_eq!(line["closeReason"], "client_error");
+    let error = line["error"].as_str().unwrap();
+    assert!(error.contains("minimumRate"), "{error}");
+}
+
+#[tokio::test]
+async fn a_client_that_sends_a_byte_now_and_then_is_answered_with_408() {
+    let target = Target::showing().await;
+    let configuration = edge::forwarding_to(&[target.address])
+        .replace("clientTimeout: 2000", "clientTimeout: 1000");
+    let edge = Edge::start(&configuration).await;
+    for framing in ["Content-Length: 1000", "Transfer-Encoding: chunked"] {
+        let mut client = edge.connect().await;
+        let head = format!("POST / HTTP/1.1\r\nHost: a\r\n{framing}\r\n\r\n");
+        client.send(head).await;
+        let (stream, _) = client.into_parts();
+        let (reader, mut writer) = tokio::io::split(stream);
+        let trickle = tokio::spawn(async move {
+            loop {
+                let sent = tokio::io::AsyncWriteExt::write_all(&mut writer, b"1\r\nx\r\n").await;
+                if sent.is_err() {
+                    return;
+                }
+                sleep(Duration::from_millis(50)).await;
+            }
+        });
+        let mut client = Connection::over(tokio::io::join(reader, tokio::io::sink()));
+        assert_eq!(client.answer().await.status, 408, "{framing}");
+        trickle.abort();
+    }
+}
