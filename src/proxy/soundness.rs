@@ -2,7 +2,7 @@
 //! requests, one hides a request from the other: so it is refused, though Pingora would make something of it.
 
 use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
-use http::{HeaderMap, HeaderName, Method, Version};
+use http::{HeaderMap, Method, Version};
 use pingora::http::RequestHeader;
 
 use super::headers;
@@ -130,28 +130,6 @@ fn is_port(port: &[u8]) -> bool {
     digits.is_empty() || (number.is_some() && digits.iter().all(u8::is_ascii_digit))
 }
 
-/// Whether some targets take this header for one that frames the request, or that we set: they read `_` as `-`.
-pub(super) fn is_disguised(name: &HeaderName) -> bool {
-    const MEANT: [&str; 10] = [
-        "content-length",
-        "transfer-encoding",
-        "forwarded",
-        "x-forwarded-for",
-        "x-forwarded-host",
-        "x-forwarded-port",
-        "x-forwarded-prefix",
-        "x-forwarded-proto",
-        "x-forwarded-server",
-        "x-request-id",
-    ];
-    let name = name.as_str().as_bytes();
-    let is_meant = |meant: &str| {
-        let is_same = |(byte, meant): (&u8, u8)| *byte == meant || (*byte == b'_' && meant == b'-');
-        meant.len() == name.len() && name.iter().zip(meant.bytes()).all(is_same)
-    };
-    memchr::memchr(b'_', name).is_some() && MEANT.into_iter().any(is_meant)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -192,19 +170,6 @@ mod tests {
             "a\\b",
         ] {
             assert!(!is_host(host.as_bytes()), "{host}");
-        }
-    }
-
-    #[test]
-    fn a_disguise_has_an_underscore() {
-        for (name, is) in [
-            ("x_forwarded_for", true),
-            ("x-forwarded_for", true),
-            ("transfer_encoding", true),
-            ("x-forwarded-for", false),
-            ("x_real_ip", false),
-        ] {
-            assert_eq!(is_disguised(&HeaderName::from_static(name)), is, "{name}");
         }
     }
 }

@@ -25,6 +25,7 @@ mod grafana;
 mod hand_over;
 mod handshake;
 mod health;
+mod hearsay;
 mod http;
 mod http2;
 mod http2_limits;

@@ -21,6 +21,7 @@ pub(super) const KEYS: &[&str] = &[
     "clientTimeout",
     "proxyProtocol",
     "trustedProxies",
+    "underscoresInHeaders",
     "maxConnections",
     "maxConnectionsPerClient",
     "maxRequestsPerSecond",
@@ -94,6 +95,8 @@ pub(super) fn read(
     let proxy_protocol = mapping.section("proxyProtocol", PROXY_PROTOCOL_KEYS);
     let proxy_protocol_from = proxy_protocol.and_then(|section| networks(&section, "from"));
     let trusted_proxies = networks(&mapping, "trustedProxies");
+    let underscores = defaults::UNDERSCORES_IN_HEADERS;
+    let underscores_in_headers = mapping.or("underscoresInHeaders", underscores, Node::boolean);
     let limit = |key| mapping.or(key, None, |node: &Node| node.connections().map(Some));
     let max_connections = limit("maxConnections");
     let max_connections_per_client = limit("maxConnectionsPerClient");
@@ -110,6 +113,7 @@ pub(super) fn read(
         client_timeout: client_timeout?,
         proxy_protocol_from: proxy_protocol_from?,
         trusted_proxies: trusted_proxies?,
+        underscores_in_headers: underscores_in_headers?,
         max_connections: max_connections?,
         max_connections_per_client: max_connections_per_client?,
         rates: rates?,
