@@ -261,8 +261,7 @@ impl Exchange {
             let is_sound = status != 101 && self.heralds <= MOST_HERALDS;
             return Ok(is_sound.then_some(()).ok_or(Refusal::TARGET_FAILED)?);
         }
-        let is_not_upgraded = self.is_handshake && (200..300).contains(&status);
-        self.judge_target(status >= 500 || is_not_upgraded);
+        self.judge_answer(status);
         self.keep_client(answer)?;
         self.ledger.record.status = Some(status);
         self.ledger.record.bytes.response_header = headers::wire_size(answer);

@@ -16,6 +16,7 @@ mod admin_page;
 mod admin_safety;
 mod answers;
 mod balance;
+mod blame;
 mod changes;
 mod client_certificates;
 mod command_line;
