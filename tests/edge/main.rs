@@ -31,6 +31,7 @@ mod http;
 mod http2;
 mod http2_limits;
 mod limits;
+mod long_heads;
 mod messages;
 mod metrics;
 mod names;
