@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use ipnet::IpNet;
 
-use super::super::file::{Action, ForwardingRule, HttpRule, Tunnel};
+use super::super::file::{Action, ForwardingRule, HttpRule, Subject, Tunnel};
 use super::super::tree::{Mapping, Node};
 use super::super::unique::Unique;
 use super::super::words::quoted;
@@ -105,6 +105,9 @@ pub(super) fn read(
     let tunnel = tunnel::read(&mapping, &Tunnel::default());
     let outer = tunnel.clone().unwrap_or_default();
     let http_rules = http_rules(&mapping, &named.target_groups, &outer);
+    if let (Some(rules), Some(false)) = (&http_rules, underscores_in_headers) {
+        warn_of_dropped_headers(rules, &mapping);
+    }
     protocol?;
     Some(ForwardingRule {
         name: name?,
@@ -176,5 +179,23 @@ fn warn_of_unreachable_rules(rules: &[HttpRule], list: &Node) {
     );
     for (_, node) in in_order {
         node.warning(reason.as_str());
+    }
+}
+
+/// Notes the conditions on headers that are dropped before any condition sees them.
+fn warn_of_dropped_headers(rules: &[HttpRule], mapping: &Mapping) {
+    let list = mapping.get("httpRules");
+    let nodes = list.as_ref().and_then(Node::entries);
+    for (rule, node) in rules.iter().zip(nodes.into_iter().flatten()) {
+        for condition in &rule.conditions {
+            if let Subject::Header(name, _) = &condition.subject
+                && name.contains('_')
+            {
+                let name = quoted(name);
+                node.warning(format!(
+                    "the header {name} is dropped: see underscoresInHeaders"
+                ));
+            }
+        }
     }
 }
