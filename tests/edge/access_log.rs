@@ -272,6 +272,13 @@ async fn a_log_that_nobody_reads_loses_lines_and_counts_them_and_no_tunnel() {
     let long = format!("x{}x", "\t".repeat(2_040));
     let fields = format!("User-Agent: {long}\r\nReferer: {long}\r\n");
     a_tunnel_survives_a_log_that_loses(&edge, &fields, LINES).await;
+    let all = LINES as f64 + 1.0;
+    let are_over = || {
+        let plain = r#"requests_total{code="200",forwarding_rule="edge",http_rule="rest"}"#;
+        let tunnel = r#"requests_total{code="101",forwarding_rule="edge",http_rule="ws"}"#;
+        (edge.metric(plain) + edge.metric(tunnel) == all).then_some(())
+    };
+    eventually("all exchanges are over", are_over).await;
     let lost = edge.metric("access_log_dropped_total");
     assert!(lost > 0.0);
     drop(unread);
