@@ -148,12 +148,12 @@ pub(super) async fn explain(
         serde_json::from_slice(&body).map_err(|error| Denial::bad(error.to_string()))?;
     let rules = view.snapshot().rules;
     let rule = sample.rule(&rules)?;
-    let head = sample.head()?;
+    let mut head = sample.head()?;
     let peer = Client {
         ip: sample.client_ip.to_canonical(),
         port: None,
     };
-    let foresight = Foresight::of(rule, &head, sample.path.as_bytes(), peer);
+    let foresight = Foresight::of(rule, &mut head, sample.path.as_bytes(), peer);
     Ok(Json(Explanation::of(rule, &foresight)))
 }
 

@@ -232,6 +232,8 @@ pub struct ForwardingRule {
     pub proxy_protocol_from: Vec<IpNet>,
     /// `trustedProxies`: whose word on where a request comes from is taken. Default: nobody's.
     pub trusted_proxies: Vec<IpNet>,
+    /// `underscoresInHeaders`: whether headers with an underscore in their name pass. Default: false.
+    pub underscores_in_headers: bool,
     /// `maxConnections`: how many connections may be open at a time. Default: as many as the process may have.
     pub max_connections: Option<usize>,
     /// `maxConnectionsPerClient`: how many of them may be of one client; an IPv6 client is its /64. Default: no limit.

@@ -22,6 +22,9 @@ use super::subject::subject;
 use crate::config::file::{ClientCertificateMode, ClientCertificates};
 use crate::telemetry::ClientCertificate;
 
+/// How many bytes of certificates a client may show. They stay in memory for as long as its connection is open.
+const MOST_SHOWN: usize = 16 << 10;
+
 /// What a rule asks of clients.
 pub(super) struct Clients {
     verifier: Arc<dyn ClientCertVerifier>,
@@ -56,7 +59,8 @@ impl Clients {
         self.audience.clone()
     }
 
-    /// What to say of a client whose handshake is over. An error where a valid certificate is required and there is none.
+    /// What to say of a client whose handshake is over. An error where a valid certificate is required and there is none, and where
+    /// too much is shown.
     pub(super) fn judge(&self, connection: &ServerConnection) -> Result<ClientCertificate, Error> {
         let shown = connection.peer_certificates().unwrap_or_default();
         let Some((first, others)) = shown.split_first() else {
@@ -65,6 +69,9 @@ impl Clients {
                 false => Ok(ClientCertificate::NONE),
             };
         };
+        if shown.iter().map(|one| one.len()).sum::<usize>() > MOST_SHOWN {
+            return Err(Error::General("too large certificates".to_owned()));
+        }
         let is_new = connection.handshake_kind() != Some(HandshakeKind::Resumed);
         let verified = match self.is_required && is_new {
             true => Ok(()),

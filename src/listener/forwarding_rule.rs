@@ -26,6 +26,8 @@ pub struct ForwardingRule {
     pub proxied: Networks,
     /// Whose word on where a request comes from is taken.
     pub trusted: Networks,
+    /// Whether headers with an underscore in their name pass.
+    pub underscores_in_headers: bool,
     /// How many connections may be open at a time.
     pub max_connections: Option<usize>,
     /// How many of them may be of one client.
@@ -72,6 +74,7 @@ impl ForwardingRule {
             client_timeout: rule.client_timeout,
             proxied: rule.proxy_protocol_from.as_slice().into(),
             trusted: rule.trusted_proxies.as_slice().into(),
+            underscores_in_headers: rule.underscores_in_headers,
             max_connections: rule.max_connections,
             max_connections_per_client: rule.max_connections_per_client,
             rates: Rates::new(&rule.rates),

@@ -1,18 +1,20 @@
 //! What the operator changes on the way to the target and back. It comes last: whatever a header said before, the operator wins.
 
-use http::StatusCode;
 use http::header::HOST;
+use http::{HeaderMap, HeaderName, StatusCode};
 use pingora::Result;
 use pingora::http::{RequestHeader, ResponseHeader};
 
+use super::hearsay;
 use super::refusal::Refusal;
+use crate::config::file::HeaderChanges;
 use crate::listener::Route;
 
 /// Changes the headers, the host and the path of a request to a target.
 pub(super) fn of_request(route: &Route, request: &mut RequestHeader) -> Result<()> {
     let changes = &route.headers.request;
-    for name in &changes.remove {
-        request.remove_header(name);
+    for name in replaced(&request.headers, changes) {
+        request.remove_header(&name);
     }
     for (name, value) in &changes.set {
         request.insert_header(name, value)?;
@@ -29,6 +31,16 @@ pub(super) fn of_request(route: &Route, request: &mut RequestHeader) -> Result<(
         rewritten.map_err(|_| Refusal::TARGET_TOO_LONG)?;
     }
     Ok(())
+}
+
+/// What a target may take for a header that is removed or set, and that header itself.
+fn replaced(headers: &HeaderMap, changes: &HeaderChanges) -> Vec<HeaderName> {
+    let is_replaced = |name: &&HeaderName| {
+        let set = changes.set.iter().map(|(ours, _)| ours);
+        let mut all = changes.remove.iter().chain(set);
+        all.any(|ours| hearsay::read_alike(ours.as_str(), name.as_str()))
+    };
+    headers.keys().filter(is_replaced).cloned().collect()
 }
 
 /// Changes the headers of a target's answer, but not of what precedes it (1xx).

@@ -24,7 +24,7 @@ use super::{forwarded, framing, headers, http2};
 use crate::listener::{Connection, ForwardingRule, Route};
 use crate::rules::{Request, Rule};
 use crate::target_group::{Asker, Target};
-use crate::telemetry::{Client, ClientCertificate, RequestLine};
+use crate::telemetry::{Client, ClientCertificate, RequestLine, cut};
 use crate::tunnel::{Framing, Identity, Opening, Phase};
 
 /// How many heads of 1xx a target may send before its answer's.
@@ -140,14 +140,12 @@ impl Exchange {
                 (false, true) => "HTTP/1.0",
                 (false, false) => "HTTP/1.1",
             },
-            method: head.method.as_str().to_owned(),
-            host: String::from_utf8_lossy(request.host()).into_owned(),
-            uri: redaction
-                .redact(&String::from_utf8_lossy(head.raw_path()))
-                .into(),
-            user_agent: headers::text(&head.headers, &USER_AGENT),
+            method: cut(head.method.as_str().to_owned()),
+            host: cut(String::from_utf8_lossy(request.host()).into_owned()),
+            uri: cut(redaction.redact(&String::from_utf8_lossy(head.raw_path()))).into(),
+            user_agent: headers::text(&head.headers, &USER_AGENT).map(cut),
             referer: headers::text(&head.headers, &REFERER)
-                .map(|referer| redaction.redact(&referer)),
+                .map(|referer| cut(redaction.redact(&referer))),
         });
     }
 
@@ -305,8 +303,7 @@ impl Exchange {
             let is_sound = status != 101 && self.heralds <= MOST_HERALDS;
             return Ok(is_sound.then_some(()).ok_or(Refusal::TARGET_FAILED)?);
         }
-        let is_not_upgraded = self.is_handshake && (200..300).contains(&status);
-        self.judge_target(status >= 500 || is_not_upgraded);
+        self.judge_answer(status);
         self.keep_client(answer)?;
         self.ledger.record.status = Some(status);
         self.ledger.record.bytes.response_header = headers::wire_size(answer);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use http::request::Parts;
 
 use super::refusal::Refusal;
-use super::{choice, forwarded, handshake};
+use super::{choice, forwarded, handshake, hearsay};
 use crate::listener::{ForwardingRule, Routes};
 use crate::rules::{Action, Request, Response, Rule};
 use crate::telemetry::Client;
@@ -33,10 +33,15 @@ impl<'a> Foresight<'a> {
     /// What would become of a request for `target` with this head, from this peer. The limits of clients are not looked at.
     pub fn of(
         forwarding_rule: &'a ForwardingRule,
-        head: &'a Parts,
+        head: &'a mut Parts,
         target: &'a [u8],
         peer: Client,
     ) -> Self {
+        let is_from_proxy = forwarding_rule.trusted.contain(peer.ip);
+        for name in hearsay::dropped(&head.headers, forwarding_rule, is_from_proxy) {
+            head.headers.remove(name);
+        }
+        let head = &*head;
         let client = forwarded::client(&head.headers, peer, &forwarding_rule.trusted);
         let request = Request::new(head.method.as_str(), target, &head.headers, client.ip);
         let rule = forwarding_rule.rules.find(&request);

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use http::header::{HeaderMap, HeaderName, HeaderValue};
+use http::header::{FORWARDED, HeaderMap, HeaderName, HeaderValue};
 
 use crate::listener::Networks;
 use crate::telemetry::Client;
@@ -49,10 +49,26 @@ fn parse(hop: &[u8]) -> Option<Client> {
 
 /// The header's lines with one more address at the end.
 pub(super) fn extended(headers: &HeaderMap, address: Vec<u8>) -> Vec<u8> {
-    let lines = headers.get_all(X_FORWARDED_FOR).into_iter();
+    with_last(headers, &X_FORWARDED_FOR, address)
+}
+
+/// The same for the standard's header, `Forwarded` (RFC 7239 section 4).
+pub(super) fn extended_forwarded(headers: &HeaderMap, address: IpAddr) -> Vec<u8> {
+    let element = match address {
+        IpAddr::V4(ip) => format!("for={ip}"),
+        IpAddr::V6(ip) => format!("for=\"[{ip}]\""),
+    };
+    with_last(headers, &FORWARDED, element.into())
+}
+
+fn with_last(headers: &HeaderMap, name: &HeaderName, last: Vec<u8>) -> Vec<u8> {
+    let lines = headers.get_all(name).into_iter();
     let mut all: Vec<&[u8]> = lines.map(HeaderValue::as_bytes).collect();
+    if all.is_empty() {
+        return last;
+    }
     all.retain(|line| !line.trim_ascii().is_empty());
-    all.push(&address);
+    all.push(&last);
     all.join(b", ".as_slice())
 }
 

@@ -10,13 +10,12 @@ use http::{HeaderMap, Method, Version};
 use super::refusal::Refusal;
 use crate::telemetry::RefusalReason;
 
-/// Whether the request is a WebSocket handshake. Any other `Upgrade`, and one in an HTTP/1.0 request (RFC 9110
-/// section 7.8), is ignored.
+/// Whether the request is a WebSocket handshake. Any other `Upgrade`, one that offers something besides, and one in an HTTP/1.0
+/// request (RFC 9110 section 7.8) is ignored.
 ///
 /// Errors: a handshake that is not valid.
 pub(super) fn is_handshake(request: &Parts) -> Result<bool, Refusal> {
-    let wanted = has_token(&request.headers, &UPGRADE, "websocket");
-    if !wanted || request.version != Version::HTTP_11 {
+    if !wants_websocket(&request.headers) || request.version != Version::HTTP_11 {
         return Ok(false);
     }
     if let Some(detail) = fault(request) {
@@ -30,6 +29,15 @@ pub(super) fn is_handshake(request: &Parts) -> Result<bool, Refusal> {
         return Err(Refusal::WEBSOCKET_VERSION);
     }
     Ok(true)
+}
+
+/// Whether `Upgrade` is `websocket` and nothing else: what a target would be asked for.
+fn wants_websocket(headers: &HeaderMap) -> bool {
+    let mut lines = headers.get_all(UPGRADE).iter();
+    let (Some(protocol), None) = (lines.next(), lines.next()) else {
+        return false;
+    };
+    protocol.as_bytes().eq_ignore_ascii_case(b"websocket")
 }
 
 /// What is wrong with a handshake, its version aside.
@@ -120,7 +128,11 @@ mod tests {
     #[test]
     fn valid_handshakes_are_told_from_plain_requests() {
         assert_eq!(status(&[]), Ok(true));
-        assert_eq!(status(&[("Upgrade", "h2c, WebSocket")]), Ok(true));
+        assert_eq!(status(&[("Upgrade", "WebSocket")]), Ok(true));
+        assert_eq!(status(&[("Upgrade", "h2c, websocket")]), Ok(false));
+        assert_eq!(status(&[("Upgrade", "websocket, foo")]), Ok(false));
+        let twice = [("Upgrade", "websocket"), ("Upgrade", "foo")];
+        assert_eq!(status(&twice), Ok(false));
         assert_eq!(status(&[("Connection", "UPGRADE")]), Ok(true));
         assert_eq!(status(&[("Content-Length", "0")]), Ok(true));
         assert_eq!(status(&[("Upgrade", "h2c")]), Ok(false));

@@ -1,7 +1,7 @@
 //! What the target is told about the client, and the client by the target, in headers; and how long heads are on the wire.
 //!
-//! What a client itself says of where it comes from is not trusted: it is replaced or removed. A trusted proxy's word is kept, and
-//! its own address added.
+//! What a client itself says of where it comes from is not here any more (`hearsay`). A trusted proxy's word is kept, and its own
+//! address added.
 
 use http::HeaderMap;
 use http::header::{
@@ -14,18 +14,11 @@ use pingora::prelude::Session;
 
 use super::Exchange;
 use super::forwarded::{self, X_FORWARDED_FOR};
-use super::soundness;
 use crate::telemetry::{ClientCertificate, ip_text};
 
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-const UNTRUSTED: [HeaderName; 4] = [
-    FORWARDED,
-    HeaderName::from_static("x-forwarded-port"),
-    HeaderName::from_static("x-forwarded-server"),
-    HeaderName::from_static("x-forwarded-prefix"),
-];
 const OF_A_CONNECTION: [HeaderName; 2] = [
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy-connection"),
@@ -43,12 +36,8 @@ pub(super) fn tell_certificate(
     certificate: Option<&ClientCertificate>,
     request: &mut RequestHeader,
 ) -> Result<()> {
-    let forged = request
-        .headers
-        .keys()
-        .filter(|name| is_of_certificate(name));
-    for name in forged.cloned().collect::<Vec<_>>() {
-        request.remove_header(&name);
+    for name in &X_CLIENT_CERTIFICATE {
+        request.remove_header(name);
     }
     let Some(certificate) = certificate else {
         return Ok(());
@@ -66,31 +55,17 @@ pub(super) fn tell_certificate(
     Ok(())
 }
 
-/// Many programs take an underscore in a header's name for a dash.
-fn is_of_certificate(name: &HeaderName) -> bool {
-    let is_same = |(ours, theirs): (u8, u8)| ours == theirs || (ours == b'-' && theirs == b'_');
-    X_CLIENT_CERTIFICATE.iter().any(|ours| {
-        let (ours, theirs) = (ours.as_str(), name.as_str());
-        ours.len() == theirs.len() && ours.bytes().zip(theirs.bytes()).all(is_same)
-    })
-}
-
 /// Sets `X-Forwarded-For`, `-Proto` and `-Host` and `X-Request-Id` on the request that goes to the target.
 pub(super) fn tell_target(exchange: &Exchange, request: &mut RequestHeader) -> Result<()> {
-    for name in &UNTRUSTED {
-        request.remove_header(name);
-    }
-    remove_disguised(request);
     // Again: a client may have named them in Connection, and Pingora has removed them then.
     tell_certificate(exchange.client_certificate(), request)?;
     let peer = ip_text(exchange.peer_ip());
-    if exchange.is_from_proxy() {
-        let all = forwarded::extended(&request.headers, peer);
-        request.insert_header(X_FORWARDED_FOR, all)?;
-    } else {
-        request.insert_header(X_FORWARDED_FOR, peer)?;
-        request.remove_header(&X_FORWARDED_PROTO);
+    if request.headers.contains_key(FORWARDED) {
+        let all = forwarded::extended_forwarded(&request.headers, exchange.peer_ip());
+        request.insert_header(FORWARDED, all)?;
     }
+    let all = forwarded::extended(&request.headers, peer);
+    request.insert_header(X_FORWARDED_FOR, all)?;
     if !request.headers.contains_key(&X_FORWARDED_PROTO) {
         request.insert_header(X_FORWARDED_PROTO, exchange.scheme())?;
     }
@@ -100,18 +75,6 @@ pub(super) fn tell_target(exchange: &Exchange, request: &mut RequestHeader) -> R
         None => _ = request.remove_header(&X_FORWARDED_HOST),
     }
     Ok(())
-}
-
-/// Removes what the target might take for a header that we set, or that frames the request.
-fn remove_disguised(request: &mut RequestHeader) {
-    let names = request
-        .headers
-        .keys()
-        .filter(|name| soundness::is_disguised(name));
-    let names: Vec<HeaderName> = names.cloned().collect();
-    for name in &names {
-        request.remove_header(name);
-    }
 }
 
 /// Removes what concerns the target's connection alone (RFC 9110 section 7.6.1). What frames the body stays.

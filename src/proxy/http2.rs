@@ -52,6 +52,14 @@ pub(super) fn is_reset(error: &Error) -> bool {
     }
 }
 
+/// Whether an error is that the target finds fault with what it was asked: that may be the client's doing.
+pub(super) fn is_complaint(error: &Error) -> bool {
+    let cause = error.root_cause().downcast_ref::<h2::Error>();
+    cause.is_some_and(|cause| {
+        cause.is_remote() && cause.reason() == Some(h2::Reason::PROTOCOL_ERROR)
+    })
+}
+
 /// Whether the target's answer to a WebSocket's handshake can be told to a client of HTTP/2.
 ///
 /// Errors: a 101 that does not fit to the handshake (RFC 6455 section 4.1), and another success, which would mean there that a

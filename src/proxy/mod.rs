@@ -11,6 +11,7 @@ mod forwarded;
 mod framing;
 mod handshake;
 mod headers;
+mod hearsay;
 mod http2;
 mod ledger;
 mod refusal;
@@ -65,8 +66,10 @@ impl ProxyHttp for Proxy {
     async fn request_filter(&self, session: &mut Session, exchange: &mut Exchange) -> Result<bool> {
         exchange.read_head(session);
         exchange.admit(session.req_header())?;
-        headers::tell_certificate(exchange.client_certificate(), session.req_header_mut())?;
         let forwarding_rule = exchange.rule();
+        let is_from_proxy = exchange.is_from_proxy();
+        hearsay::disregard(session.req_header_mut(), &forwarding_rule, is_from_proxy)?;
+        headers::tell_certificate(exchange.client_certificate(), session.req_header_mut())?;
         let head = session.req_header();
         let client_ip = exchange.client_ip();
         let request = Request::new(

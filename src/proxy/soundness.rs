@@ -1,8 +1,8 @@
 //! Whether a request is what it seems to be to everybody on its way. Where two readers could take a head for different
 //! requests, one hides a request from the other: so it is refused, though Pingora would make something of it.
 
-use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
-use http::{HeaderMap, HeaderName, Method, Version};
+use http::header::{CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING};
+use http::{HeaderMap, Method, Version};
 use pingora::http::RequestHeader;
 
 use super::headers;
@@ -11,6 +11,8 @@ use crate::config::file::Bounds;
 
 /// More than this overflows in some readers.
 const LONGEST_BODY: u64 = i64::MAX as u64;
+/// The smallest bound that a target in use has for a head, or reads of it at once.
+const ORDINARY_SIZE: usize = 4096;
 
 /// Looks at a head that Pingora has parsed.
 ///
@@ -130,26 +132,24 @@ fn is_port(port: &[u8]) -> bool {
     digits.is_empty() || (number.is_some() && digits.iter().all(u8::is_ascii_digit))
 }
 
-/// Whether some targets take this header for one that frames the request, or that we set: they read `_` as `-`.
-pub(super) fn is_disguised(name: &HeaderName) -> bool {
-    const MEANT: [&str; 10] = [
-        "content-length",
-        "transfer-encoding",
-        "forwarded",
-        "x-forwarded-for",
-        "x-forwarded-host",
-        "x-forwarded-port",
-        "x-forwarded-prefix",
-        "x-forwarded-proto",
-        "x-forwarded-server",
-        "x-request-id",
+/// Whether every target knows what to make of this head. One that does not may end the connection without an answer.
+pub(super) fn is_ordinary(head: &RequestHeader) -> bool {
+    const METHODS: [Method; 7] = [
+        Method::GET,
+        Method::HEAD,
+        Method::POST,
+        Method::PUT,
+        Method::DELETE,
+        Method::OPTIONS,
+        Method::PATCH,
     ];
-    let name = name.as_str().as_bytes();
-    let is_meant = |meant: &str| {
-        let is_same = |(byte, meant): (&u8, u8)| *byte == meant || (*byte == b'_' && meant == b'-');
-        meant.len() == name.len() && name.iter().zip(meant.bytes()).all(is_same)
-    };
-    memchr::memchr(b'_', name).is_some() && MEANT.into_iter().any(is_meant)
+    let target = head.raw_path();
+    METHODS.contains(&head.method)
+        && target.starts_with(b"/")
+        && target.iter().all(u8::is_ascii_graphic)
+        && size(head) <= ORDINARY_SIZE
+        && !head.headers.contains_key(EXPECT)
+        && head.headers.values().all(|value| value.to_str().is_ok())
 }
 
 #[cfg(test)]
@@ -196,15 +196,23 @@ mod tests {
     }
 
     #[test]
-    fn a_disguise_has_an_underscore() {
-        for (name, is) in [
-            ("x_forwarded_for", true),
-            ("x-forwarded_for", true),
-            ("transfer_encoding", true),
-            ("x-forwarded-for", false),
-            ("x_real_ip", false),
+    fn what_some_targets_do_not_understand_is_not_ordinary() {
+        let is = |method: &str, path: &[u8], name: &'static str, value: &[u8]| {
+            let mut head = RequestHeader::build(method, path, None).unwrap();
+            head.insert_header(name, value).unwrap();
+            is_ordinary(&head)
+        };
+        assert!(is("GET", b"/a?b=c", "x-a", b"b"));
+        for (method, path, name, value) in [
+            ("FOO", b"/".as_slice(), "x-a", b"b".as_slice()),
+            ("TRACE", b"/", "x-a", b"b"),
+            ("GET", b"http://a/", "x-a", b"b"),
+            ("GET", b"/\xFF", "x-a", b"b"),
+            ("GET", b"/", "x-a", b"\xFF"),
+            ("GET", b"/", "x-a", &[b'b'; 5000]),
+            ("GET", b"/", "expect", b"100-continue"),
         ] {
-            assert_eq!(is_disguised(&HeaderName::from_static(name)), is, "{name}");
+            assert!(!is(method, path, name, value), "{method} {path:?} {name}");
         }
     }
 }

@@ -5,6 +5,7 @@
 //! same in the code, the log and the labels of the metrics.
 
 pub mod access_log;
+mod cut;
 mod line;
 pub mod metrics;
 mod reasons;
@@ -16,6 +17,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+pub use cut::cut;
 use line::Line;
 pub use reasons::{CloseReason, RefusalReason};
 pub use redact::Redaction;
@@ -83,7 +85,7 @@ pub struct Record {
     pub error: Option<String>,
 }
 
-/// The parts of the request's head that the log repeats.
+/// The parts of the request's head that the log repeats. The client chose them: each is [`cut`].
 #[derive(Debug)]
 pub struct RequestLine {
     /// `HTTP/1.1`

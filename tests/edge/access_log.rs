@@ -239,11 +239,11 @@ async fn lines_of_text_have_the_same_fields() {
 }
 
 /// Opens a tunnel, has plain requests leave lines that are lost, and shows that the tunnel noticed nothing.
-async fn a_tunnel_survives_a_log_that_loses(edge: &Edge, path: &str, requests: usize) {
+async fn a_tunnel_survives_a_log_that_loses(edge: &Edge, fields: &str, requests: usize) {
     let (mut tunnel, _) = edge.tunnel().await;
     let mut client = edge.connect().await;
     for _ in 0..requests {
-        let head = format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n");
+        let head = format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
         client.send(head).await;
         assert_eq!(client.answer().await.status, 200);
     }
@@ -255,7 +255,7 @@ async fn a_tunnel_survives_a_log_that_loses(edge: &Edge, path: &str, requests: u
 async fn a_full_disk_loses_lines_and_counts_them_and_no_tunnel() {
     let target = Target::echo().await;
     let edge = Edge::start(&with_access_log(&target, "path: /dev/full")).await;
-    a_tunnel_survives_a_log_that_loses(&edge, "/", 10).await;
+    a_tunnel_survives_a_log_that_loses(&edge, "", 10).await;
     let lost = || (edge.metric("access_log_dropped_total") == 11.0).then_some(());
     eventually("all lines are counted", lost).await;
     let said = edge.diagnostics();
@@ -264,12 +264,21 @@ async fn a_full_disk_loses_lines_and_counts_them_and_no_tunnel() {
 
 #[tokio::test]
 async fn a_log_that_nobody_reads_loses_lines_and_counts_them_and_no_tunnel() {
-    const LINES: usize = 1200;
+    const LINES: usize = 3200;
     let target = Target::echo().await;
     let edge = Edge::start(&with_access_log(&target, "")).await;
     let unread = edge.stop_reading();
-    let path = format!("/{}", "x".repeat(62_000));
-    a_tunnel_survives_a_log_that_loses(&edge, &path, LINES).await;
+    // Each tab is six bytes in the log.
+    let long = format!("x{}x", "\t".repeat(2_040));
+    let fields = format!("User-Agent: {long}\r\nReferer: {long}\r\n");
+    a_tunnel_survives_a_log_that_loses(&edge, &fields, LINES).await;
+    let all = LINES as f64 + 1.0;
+    let are_over = || {
+        let plain = r#"requests_total{code="200",forwarding_rule="edge",http_rule="rest"}"#;
+        let tunnel = r#"requests_total{code="101",forwarding_rule="edge",http_rule="ws"}"#;
+        (edge.metric(plain) + edge.metric(tunnel) == all).then_some(())
+    };
+    eventually("all exchanges are over", are_over).await;
     let lost = edge.metric("access_log_dropped_total");
     assert!(lost > 0.0);
     drop(unread);

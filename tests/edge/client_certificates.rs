@@ -117,6 +117,30 @@ async fn who_has_no_valid_certificate_fails_the_handshake_where_one_is_required(
 }
 
 #[tokio::test]
+async fn certificates_that_would_fill_the_memory_fail_the_handshake_in_either_mode() {
+    let (authority, target) = (authority(), Target::showing().await);
+    let hosts: Vec<String> = (0..400)
+        .map(|place| format!("{place}.{}.example", "a".repeat(50)))
+        .collect();
+    let hosts: Vec<&str> = hosts.iter().map(String::as_str).collect();
+    for (name, count) in [("large", 400), ("small", 100)] {
+        let key = KeyPair::generate().unwrap();
+        authority.issue_for(name, &hosts[..count], &key, 1000);
+    }
+    for mode in ["require", "optional"] {
+        let edge = start(&authority, mode, &target).await;
+        for version in VERSIONS {
+            let said = said_to(&edge, &authority, Some("small"), &[version]).await;
+            assert!(said.contains("verify: success"), "{said}");
+            let said = said_to(&edge, &authority, Some("large"), &[version]).await;
+            assert!(!said.contains("http/1.1"), "{said}");
+        }
+        let are_counted = || (edge.metric(FAILED) == 2.0).then_some(());
+        eventually("they are counted", are_counted).await;
+    }
+}
+
+#[tokio::test]
 async fn where_it_is_optional_everybody_is_let_in_and_the_target_is_told() {
     let (authority, target) = (authority(), Target::showing().await);
     let stranger = self::authority();

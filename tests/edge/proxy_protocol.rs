@@ -281,7 +281,8 @@ async fn a_trusted_proxy_tells_where_a_request_comes_from() {
     assert_eq!(shown.to_lowercase().matches("x-forwarded-for").count(), 1);
     assert_eq!(header(shown, "x-forwarded-proto"), Some("https"));
     assert_eq!(header(shown, "x-forwarded-host"), Some("a"));
-    assert_eq!(header(shown, "forwarded"), None);
+    let all = "for=203.0.113.1, for=127.0.0.1";
+    assert_eq!(header(shown, "forwarded"), Some(all));
     let line = edge.log_line().await;
     assert_eq!(line["clientIp"], "192.0.2.1");
     assert_eq!(line.get("clientPort"), None);

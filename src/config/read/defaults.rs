@@ -18,6 +18,7 @@ pub(super) const SAMPLE: f64 = 1.0;
 pub(super) const OPEN_RECORDS: bool = false;
 
 pub(super) const CLIENT_TIMEOUT: Duration = Duration::from_secs(50);
+pub(super) const UNDERSCORES_IN_HEADERS: bool = false;
 
 pub(super) const MIN_TLS_VERSION: TlsVersion = TlsVersion::V1_2;
 pub(super) const STRICT_SNI: bool = false;

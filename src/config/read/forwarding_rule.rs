@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use ipnet::IpNet;
 
-use super::super::file::{Action, ForwardingRule, HttpRule, Tunnel};
+use super::super::file::{Action, ForwardingRule, HttpRule, Subject, Tunnel};
 use super::super::tree::{Mapping, Node};
 use super::super::unique::Unique;
 use super::super::words::quoted;
@@ -21,6 +21,7 @@ pub(super) const KEYS: &[&str] = &[
     "clientTimeout",
     "proxyProtocol",
     "trustedProxies",
+    "underscoresInHeaders",
     "maxConnections",
     "maxConnectionsPerClient",
     "maxRequestsPerSecond",
@@ -95,6 +96,8 @@ pub(super) fn read(
     let proxy_protocol = mapping.section("proxyProtocol", PROXY_PROTOCOL_KEYS);
     let proxy_protocol_from = proxy_protocol.and_then(|section| networks(&section, "from"));
     let trusted_proxies = networks(&mapping, "trustedProxies");
+    let underscores = defaults::UNDERSCORES_IN_HEADERS;
+    let underscores_in_headers = mapping.or("underscoresInHeaders", underscores, Node::boolean);
     let limit = |key| mapping.or(key, None, |node: &Node| node.connections().map(Some));
     let max_connections = limit("maxConnections");
     let max_connections_per_client = limit("maxConnectionsPerClient");
@@ -103,6 +106,9 @@ pub(super) fn read(
     let tunnel = tunnel::read(&mapping, &Tunnel::default());
     let outer = tunnel.clone().unwrap_or_default();
     let http_rules = http_rules(&mapping, &named.target_groups, &outer);
+    if let (Some(rules), Some(false)) = (&http_rules, underscores_in_headers) {
+        warn_of_dropped_headers(rules, &mapping);
+    }
     protocol?;
     Some(ForwardingRule {
         name: name?,
@@ -111,6 +117,7 @@ pub(super) fn read(
         client_timeout: client_timeout?,
         proxy_protocol_from: proxy_protocol_from?,
         trusted_proxies: trusted_proxies?,
+        underscores_in_headers: underscores_in_headers?,
         max_connections: max_connections?,
         max_connections_per_client: max_connections_per_client?,
         rates: rates?,
@@ -173,5 +180,23 @@ fn warn_of_unreachable_rules(rules: &[HttpRule], list: &Node) {
     );
     for (_, node) in in_order {
         node.warning(reason.as_str());
+    }
+}
+
+/// Notes the conditions on headers that are dropped before any condition sees them.
+fn warn_of_dropped_headers(rules: &[HttpRule], mapping: &Mapping) {
+    let list = mapping.get("httpRules");
+    let nodes = list.as_ref().and_then(Node::entries);
+    for (rule, node) in rules.iter().zip(nodes.into_iter().flatten()) {
+        for condition in &rule.conditions {
+            if let Subject::Header(name, _) = &condition.subject
+                && name.contains('_')
+            {
+                let name = quoted(name);
+                node.warning(format!(
+                    "the header {name} is dropped: see underscoresInHeaders"
+                ));
+            }
+        }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use pingora::connectors::l4::Connect;
+use pingora::http::RequestHeader;
 use pingora::prelude::HttpPeer;
 use pingora::upstreams::peer::Peer as _;
 use pingora::{BError, Error, ErrorType};
@@ -13,7 +14,7 @@ use super::Exchange;
 use crate::limits::{is_out_of_ports, is_shortage};
 use crate::proxy::announcement;
 use crate::proxy::refusal::Refusal;
-use crate::proxy::tls_failure;
+use crate::proxy::{http2, soundness, tls_failure};
 use crate::target_group::{Asker, Target};
 use crate::telemetry::{RefusalReason, RequestLine};
 use crate::tunnel::{Dialler, Phase, Pool, Purpose, SharedDialler};
@@ -170,7 +171,7 @@ impl Exchange {
     }
 
     /// Tells the target group whether the target has failed the request.
-    pub(super) fn judge_target(&self, has_failed: bool) {
+    fn judge_target(&self, has_failed: bool) {
         if let (Some(target), Some(route)) = (&self.target, &self.ledger.route) {
             match has_failed {
                 true => route.group.failed(target),
@@ -179,16 +180,48 @@ impl Exchange {
         }
     }
 
+    /// The same by the status of its answer, which says nothing of the target where the client may have caused it: a handshake that
+    /// leads where there are no WebSockets, a method that nobody knows, a body that does not come.
+    pub(super) fn judge_answer(&self, status: u16) {
+        let is_clients = match status {
+            200..=299 => self.is_handshake,
+            501 | 505 => true,
+            500.. => !self.has_come(),
+            _ => false,
+        };
+        if !is_clients {
+            self.judge_target(status >= 500);
+        }
+    }
+
     /// The same where there is no answer of the target's to pass on.
-    pub(super) fn judge_refusal(&self, refusal: Option<Refusal>) {
-        let reason = refusal.map(|refusal| refusal.reason);
-        let is_its_fault = matches!(
-            reason,
-            Some(RefusalReason::TargetFailed | RefusalReason::TargetTimeout)
-        );
-        if is_its_fault && self.ledger.record.status.is_none() {
+    pub(super) fn judge_refusal(
+        &self,
+        refusal: Option<Refusal>,
+        error: &Error,
+        head: &RequestHeader,
+    ) {
+        let has_failed = match refusal {
+            Some(Refusal::NOT_UPGRADED) | None => false,
+            Some(refusal) => match refusal.reason {
+                RefusalReason::TargetTimeout => self.has_come(),
+                RefusalReason::TargetFailed => self.is_targets_fault(error, head),
+                _ => false,
+            },
+        };
+        if has_failed && self.ledger.record.status.is_none() {
             self.judge_target(true);
         }
+    }
+
+    /// Whether a connection has broken for no reason that the client may have given.
+    pub(super) fn is_targets_fault(&self, error: &Error, head: &RequestHeader) -> bool {
+        self.has_come() && soundness::is_ordinary(head) && !http2::is_complaint(error)
+    }
+
+    /// Whether all of the request has come.
+    fn has_come(&self) -> bool {
+        self.connection.wire.is_body_over()
     }
 
     /// Notes that there is a connection to the target.

@@ -29,7 +29,7 @@ impl Exchange {
             _ => Refusal::of(error).map(|refusal| self.whose_fault(refusal)),
         };
         self.ledger.record.error = Some(self.explain(error, refusal));
-        self.judge_refusal(refusal);
+        self.judge_refusal(refusal, error, session.req_header());
         let sent = session.response_written();
         let has_answer =
             sent.is_some_and(|sent| !sent.status.is_informational() || sent.status == 101);

@@ -5,6 +5,7 @@
 
 use http::Method;
 use pingora::ErrorType::{ConnectionClosed, H2Downgrade, InvalidH2, ReadError, WriteError};
+use pingora::http::RequestHeader;
 use pingora::prelude::Session;
 use pingora::{BError, Error, ErrorSource, ErrorType};
 
@@ -71,7 +72,7 @@ impl Exchange {
                 self.again = self.target.take();
                 true
             }
-            Next::Same | Next::Other => self.give_up_target(&error),
+            Next::Same | Next::Other => self.give_up_target(&error, session.req_header()),
             Next::Nowhere => false,
         };
         error.set_retry(is_retried);
@@ -79,14 +80,16 @@ impl Exchange {
     }
 
     /// Whether there is a try left on another target.
-    fn give_up_target(&mut self, error: &Error) -> bool {
+    fn give_up_target(&mut self, error: &Error, head: &RequestHeader) -> bool {
         let (Some(target), Some(route)) = (&self.target, &self.ledger.route) else {
             return false;
         };
         self.tried.push(target.address);
         let is_left = self.tried.len() <= route.group.retries;
         if is_left {
-            route.group.failed(target);
+            if self.is_targets_fault(error, head) {
+                route.group.failed(target);
+            }
             self.broken = Some(self.explain(error, None));
         }
         is_left
