@@ -5,6 +5,7 @@
 //! tell nothing but that, and are for everybody.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -20,6 +21,7 @@ use tokio::time::timeout;
 
 use super::View;
 use super::denial::Denial;
+use super::room::Guest;
 use super::socket::Peer;
 use crate::config::file::{self, AdminAddress, Token};
 
@@ -29,6 +31,8 @@ const BODY: Duration = Duration::from_secs(10);
 const PROBES: [&str; 2] = ["/livez", "/readyz"];
 /// It holds no data, and a browser sends no token for it.
 const PAGE: &str = "/";
+/// Nobody hears it: the connection is closed.
+const GAVE_WAY: &str = "the connection gave way to another";
 /// It changes nothing.
 const EXPLAIN: &str = "/api/v1/explain";
 
@@ -36,6 +40,7 @@ const EXPLAIN: &str = "/api/v1/explain";
 pub(super) async fn guard(
     State(view): State<View>,
     Extension(peer): Extension<Peer>,
+    Extension(guest): Extension<Arc<Guest>>,
     request: Request,
     next: Next,
 ) -> Response {
@@ -49,7 +54,8 @@ pub(super) async fn guard(
         return denial.into_response();
     }
     match with_body(request).await {
-        Ok(request) => next.run(request).await,
+        Ok(request) if guest.waits() => next.run(request).await,
+        Ok(_) => Denial::new(StatusCode::SERVICE_UNAVAILABLE, GAVE_WAY).into_response(),
         Err(denial) => denial.into_response(),
     }
 }

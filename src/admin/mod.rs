@@ -17,6 +17,7 @@ mod guard;
 mod orders;
 mod page;
 mod query;
+mod room;
 mod routes;
 mod serve;
 mod socket;
@@ -32,15 +33,16 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use tokio::runtime::Handle;
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::file::AdminAddress;
 use crate::running::Running;
 use crate::signals::{Asked, Order};
 use events::Audience;
+use room::Room;
 pub use routes::document;
-use serve::{MOST_CONNECTIONS, serve};
+use serve::serve;
 pub use socket::Socket;
 
 /// What the pages show.
@@ -55,7 +57,7 @@ pub struct Admin {
     is_ours: AtomicBool,
     /// A drain was asked for.
     is_draining: AtomicBool,
-    room: Arc<Semaphore>,
+    room: Arc<Room>,
     audience: Audience,
     door: Mutex<Door>,
 }
@@ -76,7 +78,7 @@ impl Admin {
             held: AtomicBool::new(false),
             is_ours: AtomicBool::new(true),
             is_draining: AtomicBool::new(false),
-            room: Arc::new(Semaphore::new(MOST_CONNECTIONS)),
+            room: Arc::new(Room::new()),
             audience: Audience::new(),
             door: Mutex::new(Door {
                 address,

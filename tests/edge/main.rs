@@ -13,6 +13,7 @@ mod access_log;
 mod admin;
 mod admin_commands;
 mod admin_page;
+mod admin_places;
 mod admin_safety;
 mod answers;
 mod balance;
