@@ -47,7 +47,8 @@ fn run(arguments: &Arguments) -> Result<(), String> {
     }
     if let Some(Command::Upgrade { binary, socket }) = &arguments.command {
         let socket = socket.as_ref().or(file.server.upgrade_socket.as_ref());
-        let done = upgrade::ask(socket, &arguments.conf, binary.as_deref())?;
+        let timeout = file.server.upgrade.timeout;
+        let done = upgrade::ask(socket, &arguments.conf, binary.as_deref(), timeout)?;
         println!("{done}");
         return Ok(());
     }

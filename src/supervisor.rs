@@ -11,6 +11,8 @@ use sd_notify::NotifyState;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
+use crate::reserve;
+
 /// Another process is the service's main one.
 static SUCCEEDED: AtomicBool = AtomicBool::new(false);
 
@@ -72,7 +74,7 @@ fn tell(news: &[NotifyState<'_>]) {
     if SUCCEEDED.load(SeqCst) {
         return;
     }
-    if let Err(error) = sd_notify::notify(news) {
+    if let Err(error) = reserve::with(1, || sd_notify::notify(news)) {
         log::warn!("the service manager cannot be told {news:?}: {error}");
     }
 }

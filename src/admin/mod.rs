@@ -29,6 +29,7 @@ use std::fs::{self, Permissions};
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
@@ -37,6 +38,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::file::AdminAddress;
+use crate::reserve;
 use crate::running::Running;
 use crate::signals::{Asked, Order};
 use events::Audience;
@@ -162,7 +164,7 @@ impl Admin {
         let mut door = self.lock();
         door.socket = None;
         if let AdminAddress::Unix(path) = &door.address
-            && UnixStream::connect(path).is_err()
+            && is_deserted(path)
         {
             remove(&door.address);
         }
@@ -207,6 +209,12 @@ impl Door {
         let gone = || io::Error::other("the socket was given up");
         self.socket.as_ref().ok_or_else(gone)?.copy()
     }
+}
+
+/// Whether nobody listens at a path, as far as can be found out.
+fn is_deserted(path: &Path) -> bool {
+    let met = reserve::with(1, || UnixStream::connect(path));
+    met.is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
 }
 
 fn remove(address: &AdminAddress) {

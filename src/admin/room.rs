@@ -10,6 +10,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use crate::reserve;
+
 /// How many connections may be open. For one more another goes.
 pub(super) const MOST_CONNECTIONS: usize = 64;
 /// How long one that is sent away may take to go, before another is.
@@ -116,6 +118,8 @@ impl Drop for Place {
     fn drop(&mut self) {
         let mut guests = self.room.guests();
         guests.retain(|guest| !Arc::ptr_eq(guest, &self.guest));
+        drop(guests);
+        reserve::refill();
     }
 }
 

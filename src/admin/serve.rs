@@ -1,6 +1,5 @@
 //! The connections of the admin address: few, and none of them for long without a request, or in the way of one.
 
-use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -19,13 +18,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::room::{Guest, Place, Room};
 use super::socket::{Listening, Peer, Stream, accept};
+use crate::listener::{REST, Shortage, is_passing};
 
 /// How long a request's head may take, and a connection be idle.
 const HEAD: Duration = Duration::from_secs(10);
 /// How large a head may be.
 const LARGEST_HEAD: usize = 16 << 10;
-/// How long to rest when the process has run out of something.
-const REST: Duration = Duration::from_millis(100);
+/// What it is called in the diagnostics.
+const NAME: &str = "admin.listen";
 
 /// Accepts and serves until it is told to close; what has begun is completed then.
 pub(super) async fn serve(
@@ -34,17 +34,21 @@ pub(super) async fn serve(
     closing: CancellationToken,
     router: Router,
 ) {
+    let mut shortage = Shortage::default();
     while let Some(accepted) = closing.run_until_cancelled(accept(&socket)).await {
         match accepted {
             Ok((stream, peer)) => {
+                shortage.end(NAME);
                 let place = room.enter().await;
                 let serving = serve_one(stream, peer, place, closing.clone(), router.clone());
                 tokio::spawn(serving);
             }
-            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+            Err(error) if is_passing(&error) => {}
             Err(error) => {
-                log::error!("the admin address cannot accept: {error}");
-                sleep(REST).await;
+                shortage.note(NAME, &error);
+                // Its file is of use to the next, if that is what is missing.
+                room.make_way();
+                closing.run_until_cancelled(sleep(REST)).await;
             }
         }
     }

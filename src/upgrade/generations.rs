@@ -12,6 +12,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::link::{Link, Message};
 use super::on_thread;
+use crate::reserve;
 use crate::target_group::Fleet;
 use crate::telemetry::metrics::{Metrics, Open};
 
@@ -156,7 +157,8 @@ pub async fn report_for_ever(socket: PathBuf, metrics: Arc<Metrics>) {
     loop {
         let (socket, open) = (socket.clone(), metrics.open_tunnels());
         let report = move || -> io::Result<()> {
-            let link = Link::new(UnixStream::connect(socket)?);
+            let stream = reserve::with(1, || UnixStream::connect(&socket))?;
+            let link = Link::new(stream);
             link.patience(Some(EVERY))?;
             link.send(&Message::StillOpen(open))
         };

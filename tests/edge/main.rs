@@ -21,6 +21,7 @@ mod changes;
 mod client_certificates;
 mod command_line;
 mod drain;
+mod files_in_reserve;
 mod fleet;
 mod grafana;
 mod hand_over;
