@@ -141,7 +141,7 @@ impl Exchange {
                 .into(),
             user_agent: headers::text(&head.headers, &USER_AGENT),
             referer: headers::text(&head.headers, &REFERER)
-                .map(|referer| redaction.redact(&referer)),
+                .map(|referer| redaction.redact(&referer).into_owned()),
         });
     }
 

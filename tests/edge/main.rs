@@ -41,6 +41,7 @@ mod proxy_protocol;
 mod public_node;
 mod rates;
 mod rebalance;
+mod redaction;
 mod relay;
 mod reload;
 mod renewal;
