@@ -12,6 +12,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
 use crate::reserve;
+use crate::telemetry::diagnostics::OUTSIDE;
 
 /// Another process is the service's main one.
 static SUCCEEDED: AtomicBool = AtomicBool::new(false);
@@ -75,7 +76,7 @@ fn tell(news: &[NotifyState<'_>]) {
         return;
     }
     if let Err(error) = reserve::with(1, || sd_notify::notify(news)) {
-        log::warn!("the service manager cannot be told {news:?}: {error}");
+        log::warn!(target: OUTSIDE, "the service manager cannot be told {news:?}: {error}");
     }
 }
 

@@ -6,8 +6,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
 use axum::extract::{Extension, Request, State};
@@ -24,6 +23,7 @@ use super::denial::Denial;
 use super::room::Guest;
 use super::socket::Peer;
 use crate::config::file::{self, AdminAddress, Token};
+use crate::telemetry::diagnostics::OUTSIDE;
 
 /// How large a request's body may be, and how long it may take.
 const LARGEST_BODY: usize = 64 << 10;
@@ -47,10 +47,8 @@ pub(super) async fn guard(
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let admin = &view.file().admin;
     if let Err(denial) = admit(admin, peer, &request) {
-        warn_sometimes(|| {
-            let why = &denial.body.error;
-            format!("admin: {peer}: {method} {path:?} is refused: {why}")
-        });
+        let why = &denial.body.error;
+        log::warn!(target: OUTSIDE, "admin: {peer}: {method} {path:?} is refused: {why}");
         return denial.into_response();
     }
     match with_body(request).await {
@@ -196,16 +194,6 @@ async fn with_body(request: Request) -> Result<Request, Denial> {
     let bytes = timeout(BODY, to_bytes(body, LARGEST_BODY)).await;
     let bytes = bytes.map_err(|_| late())?.map_err(|_| too_large())?;
     Ok(Request::from_parts(parts, Body::from(bytes)))
-}
-
-/// One line a second at most: whoever is refused may come again and again.
-fn warn_sometimes(line: impl FnOnce() -> String) {
-    static LAST: AtomicU64 = AtomicU64::new(0);
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    let now = now.map_or(0, |now| now.as_secs());
-    if LAST.swap(now, Relaxed) != now {
-        log::warn!("{}", line());
-    }
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use tokio_tungstenite::accept_async;
 
 use crate::config;
 use crate::server;
+use crate::telemetry::diagnostics::OUTSIDE;
 
 const CONFIGURATION: &str = include_str!("demo.yaml");
 const PAGE: &str = include_str!("chat.html");
@@ -66,7 +67,7 @@ async fn serve(socket: TcpListener) {
     loop {
         match socket.accept().await {
             Ok((stream, _)) => _ = tokio::spawn(echo(stream)),
-            Err(error) => log::warn!("demo target: {error}"),
+            Err(error) => log::warn!(target: OUTSIDE, "demo target: {error}"),
         }
     }
 }

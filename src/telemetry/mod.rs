@@ -5,6 +5,7 @@
 //! same in the code, the log and the labels of the metrics.
 
 pub mod access_log;
+pub mod diagnostics;
 mod line;
 pub mod metrics;
 mod reasons;

@@ -29,6 +29,7 @@ use crate::listener::{REST, Shortage, bind_unix, is_passing};
 use crate::reserve;
 use crate::running::Running;
 use crate::supervisor;
+use crate::telemetry::diagnostics::OUTSIDE;
 
 /// How long the other end may take for a line that it has at hand.
 const AT_HAND: Duration = Duration::from_secs(5);
@@ -146,7 +147,7 @@ impl Door {
 
     fn let_in(self: &Arc<Self>, stream: UnixStream) {
         let Ok(place) = Arc::clone(&self.room).try_acquire_owned() else {
-            return log::warn!("{NAME}: too many at once");
+            return log::warn!(target: OUTSIDE, "{NAME}: too many at once");
         };
         let door = Arc::clone(self);
         tokio::spawn(on_thread(move || {
@@ -212,7 +213,7 @@ impl Door {
 
     fn hear(&self, stream: UnixStream) {
         if let Err(error) = self.hear_one(stream) {
-            log::warn!("server.upgradeSocket: {error}");
+            log::warn!(target: OUTSIDE, "{NAME}: {error}");
         }
     }
 

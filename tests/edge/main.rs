@@ -20,6 +20,7 @@ mod balance;
 mod changes;
 mod client_certificates;
 mod command_line;
+mod diagnostics;
 mod drain;
 mod files_in_reserve;
 mod fleet;
