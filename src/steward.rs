@@ -173,7 +173,7 @@ impl Steward {
                         Ok(()) => End::None,
                         Err(reason) => {
                             log::error!("the running process goes on: {reason}");
-                            End::Within(self.stop().await)
+                            End::Within(self.close().await)
                         }
                     }
                 }
@@ -368,9 +368,21 @@ impl Steward {
         self.running.generations.reopen_logs();
     }
 
-    async fn stop(&self) -> Duration {
+    /// Closes all that is open here.
+    async fn close(&self) -> Duration {
         self.running.drain.stop(CloseReason::ProcessExit).await;
         LAST_LINES
+    }
+
+    /// The same, and has the old generations exit, too: whoever waits for the service's end waits for this process.
+    async fn stop(&self) -> Duration {
+        let generations = &self.running.generations;
+        generations.stop();
+        let patience = self.close().await;
+        if timeout(LAST_LINES, generations.gone()).await.is_err() {
+            log::warn!("old processes have yet to exit");
+        }
+        patience
     }
 
     /// Drains, and has the old generations drain, too.

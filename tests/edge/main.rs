@@ -35,6 +35,7 @@ mod limits;
 mod messages;
 mod metrics;
 mod names;
+mod old_processes;
 mod open_files;
 mod operations;
 mod origins;
