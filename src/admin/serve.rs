@@ -24,6 +24,8 @@ use crate::listener::{REST, Shortage, is_passing};
 const HEAD: Duration = Duration::from_secs(10);
 /// How large a head may be.
 const LARGEST_HEAD: usize = 16 << 10;
+/// How long one that gives way may take to go.
+const GOING: Duration = Duration::from_millis(5);
 /// What it is called in the diagnostics.
 const NAME: &str = "admin.listen";
 
@@ -47,8 +49,8 @@ pub(super) async fn serve(
             Err(error) => {
                 shortage.note(NAME, &error);
                 // Its file is of use to the next, if that is what is missing.
-                room.make_way();
-                closing.run_until_cancelled(sleep(REST)).await;
+                let rest = if room.make_way() { GOING } else { REST };
+                closing.run_until_cancelled(sleep(rest)).await;
             }
         }
     }

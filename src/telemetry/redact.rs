@@ -110,7 +110,7 @@ impl Iterator for Secrets<'_> {
             self.at += length;
             let secret = match mark {
                 Mark::Equals => self.value(place, length > 1),
-                Mark::Authority => self.user(),
+                Mark::Authority => self.user(length > 3),
                 Mark::Separator | Mark::Query | Mark::Blank => {
                     self.has_query |= matches!(mark, Mark::Query);
                     self.has_query &= !matches!(mark, Mark::Blank);
@@ -136,6 +136,7 @@ impl Secrets<'_> {
             b'?' | b'#' => (Mark::Query, 1),
             b'=' => (Mark::Equals, 1),
             b':' if rest.starts_with(b"://") => (Mark::Authority, 3),
+            b'%' if is_authority(rest) => (Mark::Authority, 9),
             b'%' => match rest.get(1..3)? {
                 b"26" | [b'3', b'b' | b'B'] => (Mark::Separator, 3),
                 b"23" | [b'3', b'f' | b'F'] => (Mark::Query, 3),
@@ -166,13 +167,28 @@ impl Secrets<'_> {
     }
 
     /// The user, with the password, of the host that begins here.
-    fn user(&self) -> Option<Range<usize>> {
-        let rest = &self.text[self.at..];
-        let is_end = |byte: &u8| matches!(byte, b'/' | b'?' | b'#') || is_blank(*byte);
-        let authority = &rest[..rest.iter().position(is_end).unwrap_or(rest.len())];
-        let length = authority.iter().rposition(|byte| *byte == b'@')?;
-        Some(self.at..self.at + length)
+    fn user(&self, is_encoded: bool) -> Option<Range<usize>> {
+        let mut user = None;
+        for (place, byte) in self.text.iter().enumerate().skip(self.at) {
+            let code = self.text[place..].get(1..3).unwrap_or_default();
+            match (byte, code) {
+                (b'@', _) => user = Some(place),
+                (b'/' | b'?' | b'#', _) => break,
+                (b'%', b"40") if is_encoded => user = Some(place),
+                (b'%', b"2F" | b"2f" | b"3F" | b"3f" | b"23" | b"26") if is_encoded => break,
+                (b'&', _) if is_encoded => break,
+                (byte, _) if is_blank(*byte) => break,
+                _ => {}
+            }
+        }
+        user.map(|end| self.at..end)
     }
+}
+
+/// Whether it begins with `://`, percent-encoded.
+fn is_authority(text: &[u8]) -> bool {
+    let begins = text.get(..9);
+    begins.is_some_and(|text| text.eq_ignore_ascii_case(b"%3A%2F%2F"))
 }
 
 /// What is in no address.
@@ -220,6 +236,10 @@ mod tests {
             ("http://me:word@e/a@b", "http://<redacted>@e/a@b"),
             ("http://a@b@e:1?x=y@z", "http://<redacted>@e:1?x=y@z"),
             (
+                "/go?to=wss%3a%2F%2Fme%3Aword%40e%2f%40&b=@",
+                "/go?to=wss%3a%2F%2F<redacted>%40e%2f%40&b=@",
+            ),
+            (
                 "/go?to=ws://me@e&token=1",
                 "/go?to=ws://<redacted>@e&token=<redacted>",
             ),
@@ -265,7 +285,15 @@ mod tests {
 
     #[test]
     fn the_time_that_it_takes_grows_with_the_length_alone() {
-        for part in ["://", "://a@", "?token=", "&a_A_", ";%3D%26", "A"] {
+        for part in [
+            "://",
+            "://a@",
+            "%3A%2F%2F@",
+            "?token=",
+            "&a_A_",
+            ";%3D%26",
+            "A",
+        ] {
             let long = part.repeat(200_000);
             let began = std::time::Instant::now();
             let redacted = Redaction::with(["otp"]).redact(&long).len();

@@ -10,7 +10,7 @@ use crate::harness::{Connection, Edge, Target};
 const SECRET: &str = "S3CR3T";
 
 /// What people send: in each the word above is a secret.
-const ADDRESSES: [&str; 12] = [
+const ADDRESSES: [&str; 13] = [
     "/chat?auth_token=S3CR3T&room=1",
     "/chat?sessionToken=S3CR3T",
     "/chat?jwt_token=S3CR3T",
@@ -23,6 +23,7 @@ const ADDRESSES: [&str; 12] = [
     "/chat;jsessionid=S3CR3T?room=1",
     "/chat?to=wss%3A%2F%2Fe%2F%3Ftoken%3DS3CR3T",
     "/chat?to=wss://me:S3CR3T@e/",
+    "/chat?to=wss%3A%2F%2Fme%3AS3CR3T%40e",
 ];
 
 async fn start(target: &Target) -> Edge {
