@@ -34,6 +34,8 @@ pub(super) struct Place {
 pub(super) struct Guest {
     /// What it does, and since when.
     does: Mutex<(Stage, Instant)>,
+    /// It has sent a request.
+    asked: CancellationToken,
     leave: CancellationToken,
 }
 
@@ -78,6 +80,7 @@ impl Room {
     fn give(self: &Arc<Self>, permit: OwnedSemaphorePermit) -> Place {
         let guest = Arc::new(Guest {
             does: Mutex::new((Stage::Asking, Instant::now())),
+            asked: CancellationToken::new(),
             leave: CancellationToken::new(),
         });
         self.guests().push(Arc::clone(&guest));
@@ -146,6 +149,11 @@ impl Guest {
         self.turns(Stage::Asking);
     }
 
+    /// Returns when it has sent a request, or was given this long to.
+    pub(super) async fn asks(&self, patience: Duration) {
+        timeout(patience, self.asked.cancelled()).await.ok();
+    }
+
     /// Returns when it is to go.
     pub(super) async fn leaves(&self) {
         self.leave.cancelled().await;
@@ -154,6 +162,7 @@ impl Guest {
     fn turns(&self, stage: Stage) -> bool {
         let mut does = self.does();
         let is_there = does.0 != Stage::Leaving;
+        self.asked.cancel();
         if is_there {
             *does = (stage, Instant::now());
         }

@@ -22,6 +22,8 @@ use crate::listener::{REST, Shortage, is_passing};
 
 /// How long a request's head may take, and a connection be idle.
 const HEAD: Duration = Duration::from_secs(10);
+/// How long whoever has asked for nothing yet may take for it when the address closes.
+const FIRST: Duration = Duration::from_secs(2);
 /// How large a head may be.
 const LARGEST_HEAD: usize = 16 << 10;
 /// How long one that gives way may take to go.
@@ -79,17 +81,23 @@ async fn serve_one(
         .max_buf_size(LARGEST_HEAD)
         .serve_connection(TokioIo::new(stream), answer);
     let mut connection = std::pin::pin!(connection);
+    let guest = &place.guest;
+    let is_to_close = async {
+        closing.cancelled().await;
+        // It may have come a moment ago, and would get no answer.
+        guest.asks(FIRST).await;
+    };
     let served = async {
         tokio::select! {
             served = connection.as_mut() => served,
-            () = closing.cancelled() => {
+            () = is_to_close => {
                 connection.as_mut().graceful_shutdown();
                 connection.await
             }
         }
     };
     tokio::select! {
-        () = place.guest.leaves() => log::debug!("admin: {peer}: gives way to another"),
+        () = guest.leaves() => log::debug!("admin: {peer}: gives way to another"),
         served = served => if let Err(error) = served {
             log::debug!("admin: {peer}: {error}");
         }

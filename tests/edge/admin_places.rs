@@ -76,11 +76,13 @@ async fn a_connection_that_asks_nothing_gives_way_to_a_new_one_the_longest_silen
 #[tokio::test]
 async fn a_thousand_connections_that_keep_coming_keep_nobody_out() {
     let edge = start().await;
+    let began = Instant::now();
     let mut silent = Vec::new();
     for _ in 0..20 {
         silent.extend(connect(&edge, 50, ""));
         assert_eq!(get(&edge, "/api/v1/status")["pid"], edge.id());
     }
+    assert!(began.elapsed() < 3 * IDLE, "{:?}", began.elapsed());
     let open = || (silent.len() - closed(&mut silent) <= PLACES).then_some(());
     eventually("most are closed", open).await;
 }
@@ -95,10 +97,12 @@ async fn streams_of_events_leave_places_to_others_and_are_not_closed_for_them() 
         stream.read_exact(&mut [0; 12]).unwrap();
         stream.set_nonblocking(true).unwrap();
     }
+    let began = Instant::now();
     let _silent = connect(&edge, PLACES, "");
     for _ in 0..10 {
         assert_eq!(status(&edge.admin_page("/livez")), 200);
     }
+    assert!(began.elapsed() < IDLE, "{:?}", began.elapsed());
     assert_eq!(PLACES - closed(&mut streams), STREAMS);
 }
 

@@ -22,10 +22,7 @@ impl Upgraded {
 accessLog: {path: FOLDER/access.log}\n";
         let old = Edge::start(&format!("{server}{}", forwarding_to(&[target.address]))).await;
         let (tunnel, _) = old.tunnel().await;
-        let mut upgrade = Command::new(env!("CARGO_BIN_EXE_culvert"));
-        upgrade.arg("-c").arg(old.file()).arg("upgrade");
-        let output = soon("the upgrade", upgrade.kill_on_drop(true).output()).await;
-        assert!(output.unwrap().status.success());
+        upgrade(&old).await;
         let is_known = || (old.metric("old_generations") == 1.0).then_some(());
         eventually("the new one knows the old one", is_known).await;
         Upgraded {
@@ -52,6 +49,27 @@ accessLog: {path: FOLDER/access.log}\n";
             .collect();
         ends.concat()
     }
+}
+
+async fn upgrade(edge: &Edge) {
+    let mut upgrade = Command::new(env!("CARGO_BIN_EXE_culvert"));
+    upgrade.arg("-c").arg(edge.file()).arg("upgrade");
+    let output = soon("the upgrade", upgrade.kill_on_drop(true).output()).await;
+    assert!(output.unwrap().status.success());
+}
+
+#[tokio::test]
+async fn who_has_come_to_the_admin_address_of_an_old_process_is_answered() {
+    let target = Target::named("target").await;
+    let server = "server: {upgradeSocket: FOLDER/upgrade.sock}\n";
+    let old = Edge::start(&format!("{server}{}", forwarding_to(&[target.address]))).await;
+    let _tunnel = old.tunnel().await;
+    let mut visitor = Connection::open(old.admin).await;
+    upgrade(&old).await;
+    visitor
+        .send("GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        .await;
+    assert_eq!(visitor.answer_to_end().await.status, 200);
 }
 
 #[tokio::test]
