@@ -20,6 +20,7 @@
 //! - Every exchange leaves one record, when it is over and whatever ends it: the exchange owns its record, and
 //!   dropping the exchange writes it.
 //! - Nothing that comes from the network, from a file or from an operator panics the process.
+//! - What an operator needs opens its files by way of `reserve`, which has some when clients have taken all others.
 
 pub mod admin;
 pub mod cli;
@@ -32,6 +33,7 @@ pub mod limits;
 pub mod listener;
 pub mod names;
 pub mod proxy;
+pub mod reserve;
 pub mod rules;
 pub mod running;
 pub mod server;

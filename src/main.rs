@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use culvert::cli::{Arguments, Command};
 use culvert::config::{self, Loaded};
+use culvert::telemetry::diagnostics;
 use culvert::{commands, daemon, demo, server, upgrade};
 
 #[global_allocator]
@@ -13,8 +14,11 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    start_diagnostics();
-    match run(&arguments) {
+    // The access log alone goes to standard output.
+    diagnostics::start();
+    let done = run(&arguments);
+    log::logger().flush();
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(messages) => {
             eprintln!("{messages}");
@@ -47,7 +51,8 @@ fn run(arguments: &Arguments) -> Result<(), String> {
     }
     if let Some(Command::Upgrade { binary, socket }) = &arguments.command {
         let socket = socket.as_ref().or(file.server.upgrade_socket.as_ref());
-        let done = upgrade::ask(socket, &arguments.conf, binary.as_deref())?;
+        let timeout = file.server.upgrade.timeout;
+        let done = upgrade::ask(socket, &arguments.conf, binary.as_deref(), timeout)?;
         println!("{done}");
         return Ok(());
     }
@@ -67,17 +72,4 @@ fn print(answer: &str) -> Result<(), String> {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.to_string()),
         _ => Ok(()),
     }
-}
-
-/// Diagnostics go to standard error, the access log alone to standard output. What Pingora says of single exchanges is in
-/// their records.
-fn start_diagnostics() {
-    let filter =
-        env_logger::Env::default().default_filter_or("warn,culvert=info,pingora_proxy=off");
-    env_logger::Builder::from_env(filter)
-        .format(|out, record| {
-            let time = humantime::format_rfc3339_millis(std::time::SystemTime::now());
-            writeln!(out, "{time} {} {}", record.level(), record.args())
-        })
-        .init();
 }

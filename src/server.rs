@@ -20,7 +20,7 @@ use crate::signals::{self, Signals};
 use crate::steward::Steward;
 use crate::tunnel::Pool;
 use crate::upgrade::{Inherited, InheritedDoor, Predecessor};
-use crate::{daemon, limits};
+use crate::{daemon, limits, reserve};
 
 /// Serves a configuration until a signal ends it; instead of the process that runs now, if `succeeds`. Errors, for the
 /// operator: every socket and file that cannot be had.
@@ -29,6 +29,7 @@ pub fn serve(path: Option<&Path>, file: File, succeeds: bool) -> Result<(), Stri
         daemon::detach();
     }
     limits::raise_open_files();
+    reserve::begin();
     let name = path.map_or("demo".to_owned(), |path| path.display().to_string());
     let named = |problem: String| format!("{name}: {problem}");
     let mut predecessor = succeeds

@@ -7,6 +7,8 @@
 //! | SIGHUP | reload the configuration |
 //! | SIGQUIT | hand over to the process that waits for it |
 //! | SIGUSR1 | open the access log's file anew |
+//!
+//! SIGTERM, SIGINT and SIGUSR1 are passed on to old processes, which hold tunnels of before an upgrade.
 
 use std::io;
 

@@ -16,6 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{sleep, timeout};
 
 use crate::daemon;
+use crate::reserve;
 use crate::running::Running;
 use crate::signals::{Order, Outcome, Signals};
 use crate::supervisor;
@@ -27,6 +28,8 @@ use crate::watch::Watch;
 
 /// How long the access log's last lines may take.
 const LAST_LINES: Duration = Duration::from_secs(10);
+/// How many files are open at once while a configuration is read. Listeners that are new need one more each.
+const FILES_OF_A_CONFIGURATION: usize = 8;
 /// By when, after its deadline, a drain is over with all that follows.
 const LATEST: Duration = Duration::from_millis(1900);
 const SHORTEST: Duration = Duration::from_millis(200);
@@ -123,7 +126,7 @@ impl Steward {
 
     fn put_pid_file(&self) -> Result<(), String> {
         let file = lock(&self.pid_file);
-        let put = file.as_ref().map_or(Ok(()), PidFile::put);
+        let put = reserve::with(1, || file.as_ref().map_or(Ok(()), PidFile::put));
         put.map_err(|error: io::Error| format!("server.pidFile: {error}"))
     }
 }
@@ -160,6 +163,7 @@ impl Steward {
                     self.hand_over(successor, Some(outcome), &mut signals).await
                 }
                 Some(()) = changes.recv() => {
+                    let _lent = reserve::lend(FILES_OF_A_CONFIGURATION);
                     self.running.renew();
                     End::None
                 }
@@ -169,7 +173,7 @@ impl Steward {
                         Ok(()) => End::None,
                         Err(reason) => {
                             log::error!("the running process goes on: {reason}");
-                            End::Within(self.stop().await)
+                            End::Within(self.close().await)
                         }
                     }
                 }
@@ -201,8 +205,10 @@ impl Steward {
 
     fn reload(&self, asked: Option<Outcome>) {
         supervisor::reloading();
+        let lent = reserve::lend(FILES_OF_A_CONFIGURATION);
         // What is wrong is in the diagnostics, too.
         let outcome = self.running.reload();
+        drop(lent);
         self.watch.look();
         supervisor::ready();
         if let Some(asked) = asked {
@@ -362,9 +368,21 @@ impl Steward {
         self.running.generations.reopen_logs();
     }
 
-    async fn stop(&self) -> Duration {
+    /// Closes all that is open here.
+    async fn close(&self) -> Duration {
         self.running.drain.stop(CloseReason::ProcessExit).await;
         LAST_LINES
+    }
+
+    /// The same, and has the old generations exit, too: whoever waits for the service's end waits for this process.
+    async fn stop(&self) -> Duration {
+        let generations = &self.running.generations;
+        generations.stop();
+        let patience = self.close().await;
+        if timeout(LAST_LINES, generations.gone()).await.is_err() {
+            log::warn!("old processes have yet to exit");
+        }
+        patience
     }
 
     /// Drains, and has the old generations drain, too.

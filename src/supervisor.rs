@@ -11,6 +11,9 @@ use sd_notify::NotifyState;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
+use crate::reserve;
+use crate::telemetry::diagnostics::OUTSIDE;
+
 /// Another process is the service's main one.
 static SUCCEEDED: AtomicBool = AtomicBool::new(false);
 
@@ -72,8 +75,8 @@ fn tell(news: &[NotifyState<'_>]) {
     if SUCCEEDED.load(SeqCst) {
         return;
     }
-    if let Err(error) = sd_notify::notify(news) {
-        log::warn!("the service manager cannot be told {news:?}: {error}");
+    if let Err(error) = reserve::with(1, || sd_notify::notify(news)) {
+        log::warn!(target: OUTSIDE, "the service manager cannot be told {news:?}: {error}");
     }
 }
 

@@ -17,19 +17,24 @@ use bytes::Bytes;
 use futures_util::stream;
 use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 use utoipa::ToSchema;
 
 use super::View;
 use super::denial::{Denial, Error};
+use super::room::Guest;
 use super::status::Status;
 use crate::config::file::Token;
 use crate::telemetry::CloseReason;
 use crate::tunnel::{Handle, Tunnels};
 
-/// How many may look at a time.
+/// How many may look at a time: few enough to leave most places of the admin address to others.
 const MOST_STREAMS: usize = 16;
+/// Whoever has taken no event for so long gives way to another.
+const LATE: Duration = Duration::from_secs(10);
+/// How long that may take.
+const GOING: Duration = Duration::from_secs(1);
 const EVERY: Duration = Duration::from_secs(1);
 /// The ages that tunnels are sorted by, in seconds.
 const AGES: [u64; 6] = [10, 60, 600, 3600, 21_600, 86_400];
@@ -89,6 +94,7 @@ struct Viewer {
     closing: CancellationToken,
     /// What was valid when they came.
     token: Option<Token>,
+    guest: Arc<Guest>,
     _place: OwnedSemaphorePermit,
 }
 
@@ -98,21 +104,23 @@ struct Viewer {
     path = "/api/v1/events",
     responses(
         (status = 200, description = "Each event's data.", body = Figures, content_type = "text/event-stream"),
-        (status = 503, description = "Sixteen streams are open.", body = Error),
+        (status = 503, description = "Sixteen streams are open, and are read.", body = Error),
     ),
 )]
 pub(super) async fn events(
     State(view): State<View>,
     Extension(closing): Extension<CancellationToken>,
+    Extension(guest): Extension<Arc<Guest>>,
 ) -> Result<Response, Denial> {
     let audience = &view.admin.audience;
-    let place = Arc::clone(&audience.room).try_acquire_owned();
-    let full = |_| {
+    let place = place(&view).await.ok_or_else(|| {
         let message = format!("{MOST_STREAMS} streams are open: no more at a time");
         Denial::new(StatusCode::SERVICE_UNAVAILABLE, message)
-    };
+    })?;
+    guest.watches();
     let viewer = Viewer {
-        _place: place.map_err(full)?,
+        _place: place,
+        guest,
         event: audience.join(&view),
         closing,
         token: view.file().admin.token.clone(),
@@ -129,9 +137,22 @@ pub(super) async fn events(
     Ok(answer)
 }
 
+/// A place for one more: if none is free, that of a viewer who takes nothing.
+async fn place(view: &View) -> Option<OwnedSemaphorePermit> {
+    let room = || Arc::clone(&view.admin.audience.room);
+    if let Ok(place) = room().try_acquire_owned() {
+        return Some(place);
+    }
+    if !view.admin.room.clear_watchers(LATE) {
+        return None;
+    }
+    timeout(GOING, room().acquire_owned()).await.ok()?.ok()
+}
+
 impl Viewer {
-    /// The next event; `None` when there is none for them any more.
+    /// The next event; `None` when there is none for them any more. It is asked for when they have taken the one before.
     async fn next(&mut self) -> Option<Bytes> {
+        self.guest.watches();
         let changed = self.closing.run_until_cancelled(self.event.changed());
         changed.await?.ok()?;
         let is_known = self.view.file().admin.token == self.token;

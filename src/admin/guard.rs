@@ -5,8 +5,8 @@
 //! tell nothing but that, and are for everybody.
 
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
 use axum::extract::{Extension, Request, State};
@@ -20,8 +20,10 @@ use tokio::time::timeout;
 
 use super::View;
 use super::denial::Denial;
+use super::room::Guest;
 use super::socket::Peer;
 use crate::config::file::{self, AdminAddress, Token};
+use crate::telemetry::diagnostics::OUTSIDE;
 
 /// How large a request's body may be, and how long it may take.
 const LARGEST_BODY: usize = 64 << 10;
@@ -29,6 +31,8 @@ const BODY: Duration = Duration::from_secs(10);
 const PROBES: [&str; 2] = ["/livez", "/readyz"];
 /// It holds no data, and a browser sends no token for it.
 const PAGE: &str = "/";
+/// Nobody hears it: the connection is closed.
+const GAVE_WAY: &str = "the connection gave way to another";
 /// It changes nothing.
 const EXPLAIN: &str = "/api/v1/explain";
 
@@ -36,20 +40,20 @@ const EXPLAIN: &str = "/api/v1/explain";
 pub(super) async fn guard(
     State(view): State<View>,
     Extension(peer): Extension<Peer>,
+    Extension(guest): Extension<Arc<Guest>>,
     request: Request,
     next: Next,
 ) -> Response {
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let admin = &view.file().admin;
     if let Err(denial) = admit(admin, peer, &request) {
-        warn_sometimes(|| {
-            let why = &denial.body.error;
-            format!("admin: {peer}: {method} {path:?} is refused: {why}")
-        });
+        let why = &denial.body.error;
+        log::warn!(target: OUTSIDE, "admin: {peer}: {method} {path:?} is refused: {why}");
         return denial.into_response();
     }
     match with_body(request).await {
-        Ok(request) => next.run(request).await,
+        Ok(request) if guest.waits() => next.run(request).await,
+        Ok(_) => Denial::new(StatusCode::SERVICE_UNAVAILABLE, GAVE_WAY).into_response(),
         Err(denial) => denial.into_response(),
     }
 }
@@ -190,16 +194,6 @@ async fn with_body(request: Request) -> Result<Request, Denial> {
     let bytes = timeout(BODY, to_bytes(body, LARGEST_BODY)).await;
     let bytes = bytes.map_err(|_| late())?.map_err(|_| too_large())?;
     Ok(Request::from_parts(parts, Body::from(bytes)))
-}
-
-/// One line a second at most: whoever is refused may come again and again.
-fn warn_sometimes(line: impl FnOnce() -> String) {
-    static LAST: AtomicU64 = AtomicU64::new(0);
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    let now = now.map_or(0, |now| now.as_secs());
-    if LAST.swap(now, Relaxed) != now {
-        log::warn!("{}", line());
-    }
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ mod guard;
 mod orders;
 mod page;
 mod query;
+mod room;
 mod routes;
 mod serve;
 mod socket;
@@ -28,19 +29,22 @@ use std::fs::{self, Permissions};
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use tokio::runtime::Handle;
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::file::AdminAddress;
+use crate::reserve;
 use crate::running::Running;
 use crate::signals::{Asked, Order};
 use events::Audience;
+use room::Room;
 pub use routes::document;
-use serve::{MOST_CONNECTIONS, serve};
+use serve::serve;
 pub use socket::Socket;
 
 /// What the pages show.
@@ -55,7 +59,7 @@ pub struct Admin {
     is_ours: AtomicBool,
     /// A drain was asked for.
     is_draining: AtomicBool,
-    room: Arc<Semaphore>,
+    room: Arc<Room>,
     audience: Audience,
     door: Mutex<Door>,
 }
@@ -76,7 +80,7 @@ impl Admin {
             held: AtomicBool::new(false),
             is_ours: AtomicBool::new(true),
             is_draining: AtomicBool::new(false),
-            room: Arc::new(Semaphore::new(MOST_CONNECTIONS)),
+            room: Arc::new(Room::new()),
             audience: Audience::new(),
             door: Mutex::new(Door {
                 address,
@@ -160,7 +164,7 @@ impl Admin {
         let mut door = self.lock();
         door.socket = None;
         if let AdminAddress::Unix(path) = &door.address
-            && UnixStream::connect(path).is_err()
+            && is_deserted(path)
         {
             remove(&door.address);
         }
@@ -205,6 +209,12 @@ impl Door {
         let gone = || io::Error::other("the socket was given up");
         self.socket.as_ref().ok_or_else(gone)?.copy()
     }
+}
+
+/// Whether nobody listens at a path, as far as can be found out.
+fn is_deserted(path: &Path) -> bool {
+    let met = reserve::with(1, || UnixStream::connect(path));
+    met.is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
 }
 
 fn remove(address: &AdminAddress) {

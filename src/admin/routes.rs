@@ -16,6 +16,10 @@ use utoipa_axum::routes;
 use super::denial::Denial;
 use super::guard::guard;
 use super::{View, events, explain, orders, page, status, target, tunnels};
+use crate::reserve;
+
+/// How many files are open at once while metrics are gathered.
+const FILES_OF_METRICS: usize = 6;
 
 /// The API of Culvert's admin address. Every error is `{"error": "…"}`. Where `admin.tokenFile` is set, requests need
 /// `Authorization: Bearer TOKEN`.
@@ -65,6 +69,8 @@ async fn openapi() -> Json<&'static Document> {
 }
 
 async fn metrics(State(view): State<View>) -> Response {
+    // What the system tells of this process is in files.
+    let _lent = reserve::lend(FILES_OF_METRICS);
     match view.metrics.text() {
         Ok(text) => ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response(),
         Err(error) => {

@@ -1,69 +1,79 @@
-//! The connections of the admin address: few, and none of them for long without a request.
+//! The connections of the admin address: few, and none of them for long without a request, or in the way of one.
 
-use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
-use hyper::Request;
-use hyper::body::Incoming;
+use axum::body::{Body, Bytes, HttpBody};
+use hyper::body::{Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
 use hyper::service::{Service as _, service_fn};
+use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::sync::Semaphore;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
+use super::room::{Guest, Place, Room};
 use super::socket::{Listening, Peer, Stream, accept};
+use crate::listener::{REST, Shortage, is_passing};
 
-/// How many connections may be open. One more waits.
-pub(super) const MOST_CONNECTIONS: usize = 64;
 /// How long a request's head may take, and a connection be idle.
 const HEAD: Duration = Duration::from_secs(10);
+/// How long whoever has asked for nothing yet may take for it when the address closes.
+const FIRST: Duration = Duration::from_secs(2);
 /// How large a head may be.
 const LARGEST_HEAD: usize = 16 << 10;
-/// How long to rest when the process has run out of something.
-const REST: Duration = Duration::from_millis(100);
+/// How long one that gives way may take to go.
+const GOING: Duration = Duration::from_millis(5);
+/// What it is called in the diagnostics.
+const NAME: &str = "admin.listen";
 
 /// Accepts and serves until it is told to close; what has begun is completed then.
 pub(super) async fn serve(
     socket: Listening,
-    room: Arc<Semaphore>,
+    room: Arc<Room>,
     closing: CancellationToken,
     router: Router,
 ) {
-    let next = async || {
-        // The room is never closed.
-        let place = Arc::clone(&room).acquire_owned().await.ok();
-        (place, accept(&socket).await)
-    };
-    while let Some((place, accepted)) = closing.run_until_cancelled(next()).await {
+    let mut shortage = Shortage::default();
+    while let Some(accepted) = closing.run_until_cancelled(accept(&socket)).await {
         match accepted {
             Ok((stream, peer)) => {
-                let serving = serve_one(stream, peer, closing.clone(), router.clone());
-                tokio::spawn(async move {
-                    serving.await;
-                    drop(place);
-                });
+                shortage.end(NAME);
+                let place = room.enter().await;
+                let serving = serve_one(stream, peer, place, closing.clone(), router.clone());
+                tokio::spawn(serving);
             }
-            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+            Err(error) if is_passing(&error) => {}
             Err(error) => {
-                log::error!("the admin address cannot accept: {error}");
-                sleep(REST).await;
+                shortage.note(NAME, &error);
+                // Its file is of use to the next, if that is what is missing.
+                let rest = if room.make_way() { GOING } else { REST };
+                closing.run_until_cancelled(sleep(rest)).await;
             }
         }
     }
 }
 
-async fn serve_one(stream: Stream, peer: Peer, closing: CancellationToken, router: Router) {
+async fn serve_one(
+    stream: Stream,
+    peer: Peer,
+    place: Place,
+    closing: CancellationToken,
+    router: Router,
+) {
     let service = TowerToHyperService::new(router);
-    let told = closing.clone();
+    let (told, guest) = (closing.clone(), Arc::clone(&place.guest));
     let answer = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(peer);
         // What has no end of its own ends with it.
         request.extensions_mut().insert(told.clone());
-        service.call(request)
+        request.extensions_mut().insert(Arc::clone(&guest));
+        let (answer, guest) = (service.call(request), Arc::clone(&guest));
+        async move { answer.await.map(|answer| watched(answer, guest)) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -71,14 +81,63 @@ async fn serve_one(stream: Stream, peer: Peer, closing: CancellationToken, route
         .max_buf_size(LARGEST_HEAD)
         .serve_connection(TokioIo::new(stream), answer);
     let mut connection = std::pin::pin!(connection);
-    let served = tokio::select! {
-        served = connection.as_mut() => served,
-        () = closing.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+    let guest = &place.guest;
+    let is_to_close = async {
+        closing.cancelled().await;
+        // It may have come a moment ago, and would get no answer.
+        guest.asks(FIRST).await;
+    };
+    let served = async {
+        tokio::select! {
+            served = connection.as_mut() => served,
+            () = is_to_close => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
         }
     };
-    if let Err(error) = served {
-        log::debug!("admin: {peer}: {error}");
+    tokio::select! {
+        () = guest.leaves() => log::debug!("admin: {peer}: gives way to another"),
+        served = served => if let Err(error) = served {
+            log::debug!("admin: {peer}: {error}");
+        }
+    }
+}
+
+/// The same answer; while it is taken, and once it is, its guest says so.
+fn watched(answer: Response<Body>, guest: Arc<Guest>) -> Response<Body> {
+    guest.is_answered();
+    answer.map(|body| Body::new(Taken { body, guest }))
+}
+
+/// The body of an answer, which tells when nobody needs it any more.
+struct Taken {
+    body: Body,
+    guest: Arc<Guest>,
+}
+
+impl HttpBody for Taken {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.get_mut().body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        self.guest.is_served();
     }
 }

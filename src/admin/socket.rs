@@ -6,9 +6,13 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::task::unconstrained;
 use tokio_util::either::Either;
 
+use crate::limits::is_short;
+use crate::reserve;
 use crate::tunnel::probe_when_silent;
 
 /// After this silence the system probes a client; one that takes nothing for twice as long is gone.
@@ -44,9 +48,11 @@ impl fmt::Display for Peer {
 impl Socket {
     /// Another handle of the same socket.
     pub fn copy(&self) -> io::Result<Socket> {
-        Ok(match self {
-            Socket::Tcp(socket) => Socket::Tcp(socket.try_clone()?),
-            Socket::Unix(socket) => Socket::Unix(socket.try_clone()?),
+        reserve::with(1, || {
+            Ok(match self {
+                Socket::Tcp(socket) => Socket::Tcp(socket.try_clone()?),
+                Socket::Unix(socket) => Socket::Unix(socket.try_clone()?),
+            })
         })
     }
 
@@ -73,8 +79,18 @@ pub(super) type Listening = Either<TcpListener, UnixListener>;
 /// A connection.
 pub(super) type Stream = Either<TcpStream, UnixStream>;
 
-/// The next connection.
+/// The next connection; where no files are left, with one in reserve.
 pub(super) async fn accept(socket: &Listening) -> io::Result<(Stream, Peer)> {
+    match accept_one(socket).await {
+        Err(error) if is_short(&error) => reserve::with(1, || {
+            let accepted = unconstrained(accept_one(socket)).now_or_never();
+            accepted.unwrap_or_else(|| Err(io::ErrorKind::Interrupted.into()))
+        }),
+        accepted => accepted,
+    }
+}
+
+async fn accept_one(socket: &Listening) -> io::Result<(Stream, Peer)> {
     match socket {
         Either::Left(socket) => {
             let (stream, peer) = socket.accept().await?;

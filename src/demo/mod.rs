@@ -8,13 +8,17 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::sleep;
 use tokio_tungstenite::accept_async;
 
 use crate::config;
+use crate::listener::{REST, Shortage, is_passing};
 use crate::server;
 
 const CONFIGURATION: &str = include_str!("demo.yaml");
 const PAGE: &str = include_str!("chat.html");
+/// What the targets are called in the diagnostics.
+const NAME: &str = "demo target";
 const TARGETS: [&str; 2] = ["{{first target}}", "{{second target}}"];
 const INSTRUCTIONS: &str = r#"
   Open   http://127.0.0.1:8080/            a chat page; what you write comes back through the tunnel
@@ -63,10 +67,18 @@ fn start_targets() -> io::Result<Vec<u16>> {
 }
 
 async fn serve(socket: TcpListener) {
+    let mut shortage = Shortage::default();
     loop {
         match socket.accept().await {
-            Ok((stream, _)) => _ = tokio::spawn(echo(stream)),
-            Err(error) => log::warn!("demo target: {error}"),
+            Ok((stream, _)) => {
+                shortage.end(NAME);
+                tokio::spawn(echo(stream));
+            }
+            Err(error) if is_passing(&error) => {}
+            Err(error) => {
+                shortage.note(NAME, &error);
+                sleep(REST).await;
+            }
         }
     }
 }

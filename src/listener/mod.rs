@@ -31,7 +31,6 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use socket2::SockRef;
@@ -40,6 +39,7 @@ use tokio::runtime::{Builder, Handle};
 use tokio_util::sync::CancellationToken;
 
 use crate::drain::Drain;
+use crate::reserve;
 use crate::supervisor;
 use crate::telemetry::access_log::AccessLog;
 use crate::tunnel::probe_when_silent;
@@ -52,13 +52,10 @@ pub use networks::Networks;
 use proxy_protocol::canonical;
 pub use rates::Rates;
 pub use route::{Route, Routes};
-use shortage::Shortage;
+pub use shortage::{REST, Shortage};
 pub use sockets::{Sockets, bind_unix};
 pub use tickets::{OwnKey, Tickets};
 pub use tls::Tls;
-
-/// How long a listener rests when the process or the machine has run out of something.
-const REST: Duration = Duration::from_millis(100);
 
 /// What serves a connection that was accepted: it starts a task.
 pub type Serve = Box<dyn Fn(TcpStream, Arrival) + Send + Sync>;
@@ -186,13 +183,25 @@ impl Listeners {
         }
     }
 
-    /// Copies of all sockets, for another process.
-    pub fn sockets(&self) -> io::Result<Vec<(SocketAddr, std::net::TcpListener)>> {
-        let open = self.lock();
-        let copy = |(address, listener): (&SocketAddr, &Listener)| {
-            Ok((*address, listener.socket.try_clone()?))
-        };
-        open.iter().map(copy).collect()
+    /// Gives away a copy of each socket, for another process: one at a time, so that few files are needed.
+    pub fn give_sockets(
+        &self,
+        give: impl Fn(SocketAddr, std::net::TcpListener) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let addresses: Vec<SocketAddr> = self.lock().keys().copied().collect();
+        for address in addresses {
+            let copy = || {
+                let open = self.lock();
+                let listener = open.get(&address);
+                listener
+                    .map(|listener| listener.socket.try_clone())
+                    .transpose()
+            };
+            if let Some(socket) = reserve::with(1, copy)? {
+                give(address, socket)?;
+            }
+        }
+        Ok(())
     }
 
     /// The forwarding rules that are in force, in the order of their addresses.
@@ -247,7 +256,7 @@ impl Listeners {
             closing: listener.closing.clone(),
             listeners: Arc::clone(self),
         };
-        match listener.socket.try_clone() {
+        match reserve::with(1, || listener.socket.try_clone()) {
             // The end of the process waits for what it has yet to accept.
             Ok(socket) => {
                 let accepting = entrance.accept(socket);
@@ -273,7 +282,12 @@ impl Entrance {
             Err(error) => return log::error!("{}: cannot be accepted on: {error}", self.address()),
         };
         let mut shortage = Shortage::default();
-        while let Some(accepted) = self.closing.run_until_cancelled(socket.accept()).await {
+        // What is kept back for the operator comes first.
+        let next = async || {
+            reserve::check()?;
+            socket.accept().await
+        };
+        while let Some(accepted) = self.closing.run_until_cancelled(next()).await {
             match accepted {
                 Ok((stream, client)) => {
                     shortage.end(self.address());
@@ -340,7 +354,7 @@ impl Entrance {
 }
 
 /// Whether it only concerns a client that is gone again.
-fn is_passing(error: &io::Error) -> bool {
+pub fn is_passing(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted

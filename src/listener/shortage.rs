@@ -1,16 +1,19 @@
 //! A time in which nothing can be accepted, because the process or the machine has run out of open files, say. It is spoken of
 //! at its beginning, once in a while, and at its end.
 
+use std::fmt::Display;
 use std::io;
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 /// How long nothing more is said.
 const SILENCE: Duration = Duration::from_secs(10);
 
+/// How long whoever accepts rests when the process or the machine has run out of something.
+pub const REST: Duration = Duration::from_millis(100);
+
 /// The present shortage at one address, if there is one.
 #[derive(Debug, Default)]
-pub(super) struct Shortage(Option<Since>);
+pub struct Shortage(Option<Since>);
 
 #[derive(Debug)]
 struct Since {
@@ -20,7 +23,7 @@ struct Since {
 
 impl Shortage {
     /// Nothing could be accepted.
-    pub(super) fn note(&mut self, address: SocketAddr, error: &io::Error) {
+    pub fn note(&mut self, address: impl Display, error: &io::Error) {
         let now = Instant::now();
         if self.is_to_be_told(now) {
             log::error!(
@@ -43,7 +46,7 @@ impl Shortage {
     }
 
     /// Something could.
-    pub(super) fn end(&mut self, address: SocketAddr) {
+    pub fn end(&mut self, address: impl Display) {
         if let Some(since) = self.0.take() {
             let took = since.began.elapsed().as_secs_f64();
             log::info!("{address}: accepts again, after {took:.1} s");

@@ -140,8 +140,8 @@ impl Exchange {
                 (false, true) => "HTTP/1.0",
                 (false, false) => "HTTP/1.1",
             },
-            method: cut(head.method.as_str().to_owned()),
-            host: cut(String::from_utf8_lossy(request.host()).into_owned()),
+            method: cut(head.method.as_str()),
+            host: cut(String::from_utf8_lossy(request.host())),
             uri: cut(redaction.redact(&String::from_utf8_lossy(head.raw_path()))).into(),
             user_agent: headers::text(&head.headers, &USER_AGENT).map(cut),
             referer: headers::text(&head.headers, &REFERER)

@@ -17,6 +17,7 @@ use arc_swap::{ArcSwap, Guard};
 use prometheus::IntCounter;
 
 use super::Style;
+use crate::reserve;
 
 const QUEUED_LINES: usize = 65_536;
 const QUEUED_BYTES: usize = 64 << 20;
@@ -279,7 +280,7 @@ impl Writer {
                 self.output = output;
                 Ok(())
             }
-            None => self.output.reopen(),
+            None => reserve::with(1, || self.output.reopen()),
         };
         match reopened {
             Ok(()) => self.torn = false,

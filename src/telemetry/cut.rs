@@ -1,19 +1,23 @@
 //! How much of a string that a client chose is kept for the log: a tunnel keeps it for as long as it is open.
 
+use std::borrow::Cow;
+
 /// How many bytes are kept.
 const MOST: usize = 2048;
 
 /// The first 2,048 bytes of a string, and how many are left out. It takes no more memory than that needs.
-pub fn cut(mut text: String) -> String {
-    if text.len() > MOST {
-        let is_boundary = |end: &usize| text.is_char_boundary(*end);
-        let end = (0..=MOST).rev().find(is_boundary).unwrap_or(0);
-        let left_out = text.len() - end;
-        text.truncate(end);
-        text.push_str(&format!("…[+{left_out} bytes]"));
+pub fn cut<'a>(text: impl Into<Cow<'a, str>>) -> String {
+    let text = text.into();
+    if text.len() <= MOST {
+        let mut text = text.into_owned();
+        text.shrink_to_fit();
+        return text;
     }
-    text.shrink_to_fit();
-    text
+    let is_boundary = |end: &usize| text.is_char_boundary(*end);
+    let end = (0..=MOST).rev().find(is_boundary).unwrap_or(0);
+    let mut kept = format!("{}…[+{} bytes]", &text[..end], text.len() - end);
+    kept.shrink_to_fit();
+    kept
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 
 pub mod access_log;
 mod cut;
+pub mod diagnostics;
 mod line;
 pub mod metrics;
 mod reasons;

@@ -11,9 +11,11 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt as _;
 use rustix::process::Signal;
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::task::unconstrained;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -22,13 +24,18 @@ use super::launch::{Launched, check};
 use super::link::{Link, Message, Role};
 use super::on_thread;
 use crate::config::file::AdminAddress;
-use crate::listener::bind_unix;
+use crate::limits::is_short;
+use crate::listener::{REST, Shortage, bind_unix, is_passing};
+use crate::reserve;
 use crate::running::Running;
 use crate::supervisor;
+use crate::telemetry::diagnostics::OUTSIDE;
 
 /// How long the other end may take for a line that it has at hand.
 const AT_HAND: Duration = Duration::from_secs(5);
 const LOOK: Duration = Duration::from_millis(20);
+/// What it is called in the diagnostics.
+const NAME: &str = "server.upgradeSocket";
 /// How many may be heard at once.
 const MOST_VISITORS: usize = 32;
 
@@ -122,24 +129,32 @@ impl Door {
             Ok(listener) => listener,
             Err(error) => return log::error!("server.upgradeSocket: {error}"),
         };
-        while let Some(visitor) = closing.run_until_cancelled(listener.accept()).await {
-            let visitor = visitor.and_then(|(stream, _)| stream.into_std());
-            let (door, place) = (
-                Arc::clone(&self),
-                Arc::clone(&self.room).try_acquire_owned(),
-            );
-            match (visitor, place) {
-                (Ok(stream), Ok(place)) => drop(tokio::spawn(on_thread(move || {
-                    door.hear(stream);
-                    drop(place);
-                }))),
-                (Ok(_), Err(_)) => log::warn!("server.upgradeSocket: too many at once"),
-                (Err(error), _) => {
-                    log::error!("server.upgradeSocket: {error}");
-                    tokio::time::sleep(LOOK).await;
+        let mut shortage = Shortage::default();
+        while let Some(visitor) = closing.run_until_cancelled(accept(&listener)).await {
+            match visitor {
+                Ok(stream) => {
+                    shortage.end(NAME);
+                    self.let_in(stream);
+                }
+                Err(error) if is_passing(&error) => {}
+                Err(error) => {
+                    shortage.note(NAME, &error);
+                    closing.run_until_cancelled(tokio::time::sleep(REST)).await;
                 }
             }
         }
+    }
+
+    fn let_in(self: &Arc<Self>, stream: UnixStream) {
+        let Ok(place) = Arc::clone(&self.room).try_acquire_owned() else {
+            return log::warn!(target: OUTSIDE, "{NAME}: too many at once");
+        };
+        let door = Arc::clone(self);
+        tokio::spawn(on_thread(move || {
+            door.hear(stream);
+            drop(place);
+            reserve::refill();
+        }));
     }
 
     /// Stops hearing; whoever shares the socket hears.
@@ -186,7 +201,9 @@ impl Door {
 
     fn socket(&self) -> io::Result<UnixListener> {
         let gone = || io::Error::other("the socket is another process's");
-        lock(&self.socket).as_ref().ok_or_else(gone)?.try_clone()
+        reserve::with(1, || {
+            lock(&self.socket).as_ref().ok_or_else(gone)?.try_clone()
+        })
     }
 
     /// The new process that waits, if it is still there.
@@ -196,7 +213,7 @@ impl Door {
 
     fn hear(&self, stream: UnixStream) {
         if let Err(error) = self.hear_one(stream) {
-            log::warn!("server.upgradeSocket: {error}");
+            log::warn!(target: OUTSIDE, "{NAME}: {error}");
         }
     }
 
@@ -328,9 +345,9 @@ impl Door {
     }
 
     fn send_sockets(&self, successor: &Link) -> io::Result<()> {
-        for (address, socket) in self.running.listeners.sockets()? {
-            successor.send_socket(Role::Listener(address), socket.as_fd())?;
-        }
+        self.running.listeners.give_sockets(|address, socket| {
+            successor.send_socket(Role::Listener(address), socket.as_fd())
+        })?;
         let admin = &self.running.admin;
         let (address, socket) = admin.socket()?;
         let role = match address {
@@ -367,6 +384,18 @@ fn settle(successor: &mut Link) -> io::Result<Option<PathBuf>> {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The next visitor; where no files are left, with one in reserve.
+async fn accept(listener: &tokio::net::UnixListener) -> io::Result<UnixStream> {
+    let accepted = match listener.accept().await {
+        Err(error) if is_short(&error) => reserve::with(1, || {
+            let accepted = unconstrained(listener.accept()).now_or_never();
+            accepted.unwrap_or_else(|| Err(io::ErrorKind::Interrupted.into()))
+        }),
+        accepted => accepted,
+    };
+    accepted?.0.into_std()
 }
 
 /// Only our own user and root may connect.

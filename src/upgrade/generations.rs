@@ -1,7 +1,7 @@
 //! Old generations: processes that have handed over, and still hold tunnels. They report every second; one that is silent is
 //! gone.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::io;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
@@ -12,6 +12,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::link::{Link, Message};
 use super::on_thread;
+use crate::reserve;
 use crate::target_group::Fleet;
 use crate::telemetry::metrics::{Metrics, Open};
 
@@ -30,8 +31,10 @@ pub struct Generations {
 #[derive(Default)]
 struct Known {
     reports: HashMap<u32, Report>,
-    /// Those that were told to drain. A second time would be an order to exit.
-    told: Option<HashSet<u32>>,
+    /// What all of them are to do: SIGTERM or SIGINT.
+    order: Option<Signal>,
+    /// What each was told last. A second SIGTERM would be an order to exit.
+    told: HashMap<u32, Signal>,
 }
 
 struct Report {
@@ -93,7 +96,14 @@ impl Generations {
     /// Has all of them drain, too, and those that report from now on.
     pub fn drain(&self) {
         let mut known = self.lock();
-        known.told.get_or_insert_default();
+        known.order.get_or_insert(Signal::TERM);
+        self.changed(&mut known);
+    }
+
+    /// Has all of them exit now, and those that report from now on.
+    pub fn stop(&self) {
+        let mut known = self.lock();
+        known.order = Some(Signal::INT);
         self.changed(&mut known);
     }
 
@@ -119,12 +129,17 @@ impl Generations {
         }
     }
 
-    /// Shows what is known, and tells those to drain that have not been told yet.
+    /// Shows what is known, and gives the order to those that do not have it yet.
     fn changed(&self, known: &mut Known) {
-        let Known { reports, told } = known;
-        if let Some(told) = told {
-            for pid in reports.keys().filter(|pid| told.insert(**pid)) {
-                tell(*pid, Signal::TERM);
+        let Known {
+            reports,
+            order,
+            told,
+        } = known;
+        if let Some(order) = *order {
+            let mut has_it = |pid: &u32| told.insert(*pid, order) == Some(order);
+            for pid in reports.keys().copied().filter(|pid| !has_it(pid)) {
+                tell(pid, order);
             }
         }
         let open = reports.values().flat_map(|report| report.open.clone());
@@ -156,7 +171,8 @@ pub async fn report_for_ever(socket: PathBuf, metrics: Arc<Metrics>) {
     loop {
         let (socket, open) = (socket.clone(), metrics.open_tunnels());
         let report = move || -> io::Result<()> {
-            let link = Link::new(UnixStream::connect(socket)?);
+            let stream = reserve::with(1, || UnixStream::connect(&socket))?;
+            let link = Link::new(stream);
             link.patience(Some(EVERY))?;
             link.send(&Message::StillOpen(open))
         };

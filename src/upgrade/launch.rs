@@ -16,9 +16,12 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::daemon;
+use crate::reserve;
 
 const LAST_WORDS: Duration = Duration::from_secs(1);
 const LOOK: Duration = Duration::from_millis(20);
+/// How many files a program that is started needs here at once.
+const FILES_OF_A_START: usize = 8;
 
 /// Where the new process finds the running one, whatever its own configuration says.
 pub(super) const SOCKET_VARIABLE: &str = "CULVERT_UPGRADE_SOCKET";
@@ -26,13 +29,14 @@ pub(super) const SOCKET_VARIABLE: &str = "CULVERT_UPGRADE_SOCKET";
 /// Has the binary check the configuration. The error is what it said.
 pub(super) fn check(binary: &Path, conf: &Path, limit: Duration) -> Result<(), String> {
     let name = binary.display();
-    let mut child = Command::new(binary)
+    let mut command = Command::new(binary);
+    command
         .args(["-t", "-c"])
         .arg(conf)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
+        .stderr(Stdio::piped());
+    let mut child = reserve::with(FILES_OF_A_START, || command.spawn())
         .map_err(|error| format!("{name}: cannot be started: {error}"))?;
     let stderr = child.stderr.take();
     let (sender, said) = mpsc::channel();
@@ -80,8 +84,9 @@ pub(super) struct Launched {
 impl Launched {
     /// Starts `binary -c conf -u`, which will look for us at `socket`.
     pub(super) fn start(binary: &Path, conf: &Path, socket: &Path) -> io::Result<Self> {
-        let (life, theirs) = UnixStream::pair()?;
-        let status = Command::new(daemon::OURSELVES)
+        let (life, theirs) = reserve::with(2, UnixStream::pair)?;
+        let mut command = Command::new(daemon::OURSELVES);
+        command
             .arg("launch")
             .arg(binary)
             .arg("-c")
@@ -89,8 +94,11 @@ impl Launched {
             .arg("-u")
             .env(SOCKET_VARIABLE, socket)
             .env_remove(daemon::VARIABLE)
-            .stdin(OwnedFd::from(theirs))
-            .status()?;
+            .stdin(OwnedFd::from(theirs));
+        let launching = reserve::with(FILES_OF_A_START, || command.spawn());
+        // Its end of the stream is the only one.
+        drop(command);
+        let status = launching?.wait()?;
         if !status.success() {
             let why = format!("{}: cannot be started: {status}", binary.display());
             return Err(io::Error::other(why));

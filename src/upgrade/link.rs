@@ -19,6 +19,7 @@ use zeroize::Zeroizing;
 
 use crate::config::secret_key::SecretKey;
 use crate::listener::OwnKey;
+use crate::reserve;
 use crate::target_group::TargetId;
 use crate::telemetry::metrics::Open;
 
@@ -98,7 +99,7 @@ impl Link {
 
     /// Something to end the link with, from another thread.
     pub fn cutter(&self) -> io::Result<UnixStream> {
-        self.stream.try_clone()
+        reserve::with(1, || self.stream.try_clone())
     }
 
     /// How long to wait for the other end in each step; `None` for ever.

@@ -24,9 +24,11 @@ mod pid_file;
 mod successor;
 
 use std::env;
+use std::io;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::thread;
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
@@ -54,9 +56,18 @@ pub async fn on_thread<T: Send + 'static>(
         .map_err(|_| "internal error: a panic".to_owned())
 }
 
-/// `culvert upgrade`: asks the running process at `socket` to hand over to `binary`, and waits until that serves. The error is for the
-/// operator.
-pub fn ask(socket: Option<&PathBuf>, conf: &Path, binary: Option<&Path>) -> Result<String, String> {
+/// How many steps an upgrade has that the running process waits for: the check, the start, `Ready`, `Settled`. One more is for
+/// all else.
+const STEPS: u32 = 5;
+
+/// `culvert upgrade`: asks the running process at `socket` to hand over to `binary`, and waits until that serves. `timeout` is that of
+/// a step. The error is for the operator.
+pub fn ask(
+    socket: Option<&PathBuf>,
+    conf: &Path,
+    binary: Option<&Path>,
+    timeout: Duration,
+) -> Result<String, String> {
     let socket = socket.ok_or("server.upgradeSocket: is not set, so there is no upgrade")?;
     let binary = match binary {
         Some(binary) => binary.to_owned(),
@@ -69,10 +80,18 @@ pub fn ask(socket: Option<&PathBuf>, conf: &Path, binary: Option<&Path>) -> Resu
         binary: absolute(&binary)?,
         conf: absolute(conf)?,
     };
-    let at = |error: std::io::Error| format!("{}: {error}", socket.display());
+    let patience = timeout * STEPS;
+    let at = |error: io::Error| match error.kind() {
+        io::ErrorKind::WouldBlock => format!(
+            "{}: no answer within {patience:?}; what becomes of the upgrade is in the running process's diagnostics",
+            socket.display()
+        ),
+        _ => format!("{}: {error}", socket.display()),
+    };
     let stream = UnixStream::connect(socket)
         .map_err(|error| format!("{}: no running process: {error}", socket.display()))?;
     let mut link = Link::new(stream);
+    link.patience(Some(patience)).map_err(at)?;
     link.send(&request).map_err(at)?;
     match link.receive().map_err(at)? {
         Message::Upgraded(Ok(pid)) => Ok(format!("culvert: process {pid} serves")),

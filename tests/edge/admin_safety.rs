@@ -172,36 +172,6 @@ async fn large_bodies_are_refused_and_large_heads_too() {
 }
 
 #[tokio::test]
-async fn silent_connections_are_few_and_do_not_stay() {
-    let edge = Edge::start(&with_admin("")).await;
-    let connect = || TcpStream::connect(edge.admin).unwrap();
-    let mut silent: Vec<TcpStream> = (0..64).map(|_| connect()).collect();
-    let mut waiting = connect();
-    let request = format!(
-        "GET /livez HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n",
-        edge.admin
-    );
-    waiting.write_all(request.as_bytes()).unwrap();
-    waiting.set_nonblocking(true).unwrap();
-    let mut answer = [0; 512];
-    assert!(
-        waiting.read(&mut answer).is_err(),
-        "answered beyond the limit"
-    );
-
-    let read = || waiting.read(&mut answer).ok().filter(|count| *count > 0);
-    eventually("a place is free", read).await;
-
-    for stream in &mut silent {
-        assert_eq!(
-            stream.read(&mut [0; 8]).unwrap_or(0),
-            0,
-            "it was told something"
-        );
-    }
-}
-
-#[tokio::test]
 async fn a_unix_socket_has_its_mode_and_goes_with_the_process() {
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("admin.sock");

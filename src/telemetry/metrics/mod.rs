@@ -22,7 +22,7 @@ use prometheus::{
     TextEncoder,
 };
 
-use super::{CloseReason, RefusalReason};
+use super::{CloseReason, RefusalReason, diagnostics};
 pub use counters::{
     Active, ActiveTunnel, CloseCounters, CodeCounters, ResolutionMetrics, RuleMetrics,
     TargetMetrics, TunnelMetrics,
@@ -104,6 +104,10 @@ impl Metrics {
         )?;
         let reloads = ["applied", "rejected"].map(|result| reloads.with_label_values(&[result]));
         registry.register(Box::new(ProcessCollector::for_self()))?;
+        diagnostics::count_with(families.one_counter(
+            "diagnostics_suppressed_total",
+            "Lines on standard error that were left out because there were too many of their kind.",
+        )?);
         let rule = ["forwarding_rule"].as_slice();
         let tunnel = ["forwarding_rule", "target_group", "target"].as_slice();
         let target = ["target_group", "target"].as_slice();

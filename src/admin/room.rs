@@ -1,0 +1,221 @@
+//! The places of the admin address: few. When all are taken, a connection that asks for nothing gives way to a new one.
+//!
+//! One with whose request something is being done keeps its place, and so does a stream of events: there are fewer of those
+//! than places, so all others together always have some.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use crate::reserve;
+
+/// How many connections may be open. For one more another goes.
+pub(super) const MOST_CONNECTIONS: usize = 64;
+/// How long one that is sent away may take to go, before another is.
+const GOING: Duration = Duration::from_millis(50);
+
+/// All places.
+pub(super) struct Room {
+    places: Arc<Semaphore>,
+    guests: Mutex<Vec<Arc<Guest>>>,
+}
+
+/// A place, for as long as it is kept.
+pub(super) struct Place {
+    pub(super) guest: Arc<Guest>,
+    room: Arc<Room>,
+    _permit: OwnedSemaphorePermit,
+}
+
+/// A connection that has a place.
+pub(super) struct Guest {
+    /// What it does, and since when.
+    does: Mutex<(Stage, Instant)>,
+    /// It has sent a request.
+    asked: CancellationToken,
+    leave: CancellationToken,
+}
+
+/// What a connection does. The first two can be sent away, in this order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Stage {
+    /// Nothing, or it has yet to send the rest of a request.
+    Asking,
+    /// It has yet to take the rest of an answer.
+    Taking,
+    /// Its request is whole, and has no answer yet.
+    Waiting,
+    /// It follows a stream of events; it took one then.
+    Watching,
+    /// It was sent away.
+    Leaving,
+}
+
+impl Room {
+    /// With all places free.
+    pub(super) fn new() -> Self {
+        Room {
+            places: Arc::new(Semaphore::new(MOST_CONNECTIONS)),
+            guests: Mutex::default(),
+        }
+    }
+
+    /// A place for a new connection; if all are taken, that of another, which goes.
+    pub(super) async fn enter(self: &Arc<Self>) -> Place {
+        loop {
+            let places = Arc::clone(&self.places);
+            if self.places.available_permits() == 0 {
+                self.make_way();
+            }
+            // They are never closed.
+            if let Ok(Ok(permit)) = timeout(GOING, places.acquire_owned()).await {
+                return self.give(permit);
+            }
+        }
+    }
+
+    fn give(self: &Arc<Self>, permit: OwnedSemaphorePermit) -> Place {
+        let guest = Arc::new(Guest {
+            does: Mutex::new((Stage::Asking, Instant::now())),
+            asked: CancellationToken::new(),
+            leave: CancellationToken::new(),
+        });
+        self.guests().push(Arc::clone(&guest));
+        Place {
+            guest,
+            room: Arc::clone(self),
+            _permit: permit,
+        }
+    }
+
+    /// Sends away whoever has asked for nothing, or not taken their answer, for the longest time. False if there is nobody.
+    pub(super) fn make_way(&self) -> bool {
+        self.send_away(|stage, _| stage <= Stage::Taking)
+    }
+
+    /// Sends away whoever has taken no event for the longest time, if that is longer than this.
+    pub(super) fn clear_watchers(&self, patience: Duration) -> bool {
+        self.send_away(|stage, since| stage == Stage::Watching && since.elapsed() > patience)
+    }
+
+    fn send_away(&self, may_go: impl Fn(Stage, Instant) -> bool) -> bool {
+        let guests = self.guests();
+        let candidates = guests.iter().filter_map(|guest| {
+            let (stage, since) = *guest.does();
+            may_go(stage, since).then_some(((stage, since), guest))
+        });
+        let longest = candidates.min_by_key(|(does, _)| *does);
+        // It may do something else by now.
+        longest.is_some_and(|(_, guest)| guest.leave_if(&may_go))
+    }
+
+    fn guests(&self) -> MutexGuard<'_, Vec<Arc<Guest>>> {
+        self.guests.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut guests = self.room.guests();
+        guests.retain(|guest| !Arc::ptr_eq(guest, &self.guest));
+        drop(guests);
+        reserve::refill();
+    }
+}
+
+impl Guest {
+    /// Its request is whole. False if it was sent away before: nothing is to be done then.
+    pub(super) fn waits(&self) -> bool {
+        self.turns(Stage::Waiting)
+    }
+
+    /// It takes an event.
+    pub(super) fn watches(&self) {
+        self.turns(Stage::Watching);
+    }
+
+    /// There is an answer for it; a stream of events has no end.
+    pub(super) fn is_answered(&self) {
+        if self.does().0 != Stage::Watching {
+            self.turns(Stage::Taking);
+        }
+    }
+
+    /// It has its answer.
+    pub(super) fn is_served(&self) {
+        self.turns(Stage::Asking);
+    }
+
+    /// Returns when it has sent a request, or was given this long to.
+    pub(super) async fn asks(&self, patience: Duration) {
+        timeout(patience, self.asked.cancelled()).await.ok();
+    }
+
+    /// Returns when it is to go.
+    pub(super) async fn leaves(&self) {
+        self.leave.cancelled().await;
+    }
+
+    fn turns(&self, stage: Stage) -> bool {
+        let mut does = self.does();
+        let is_there = does.0 != Stage::Leaving;
+        self.asked.cancel();
+        if is_there {
+            *does = (stage, Instant::now());
+        }
+        is_there
+    }
+
+    fn leave_if(&self, may_go: impl Fn(Stage, Instant) -> bool) -> bool {
+        let mut does = self.does();
+        let goes = may_go(does.0, does.1);
+        if goes {
+            does.0 = Stage::Leaving;
+            self.leave.cancel();
+        }
+        goes
+    }
+
+    fn does(&self) -> MutexGuard<'_, (Stage, Instant)> {
+        self.does.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn whoever_has_asked_for_nothing_the_longest_gives_way() {
+        let room = Arc::new(Room::new());
+        let mut places = Vec::new();
+        for _ in 0..MOST_CONNECTIONS {
+            places.push(room.enter().await);
+        }
+        assert!(places[0].guest.waits());
+        places[1].guest.is_answered();
+        places[2].guest.is_served();
+        let is_gone = |place: &Place| place.guest.does().0 == Stage::Leaving;
+        for next in (3..MOST_CONNECTIONS).chain([2, 1]) {
+            assert!(!is_gone(&places[next]));
+            assert!(room.make_way());
+            assert!(is_gone(&places[next]), "{next}");
+        }
+        assert!(!room.make_way(), "its request is whole");
+        assert!(!places[1].guest.waits(), "it was sent away");
+    }
+
+    #[tokio::test]
+    async fn a_stream_gives_way_to_streams_alone_and_only_if_it_takes_nothing() {
+        let room = Arc::new(Room::new());
+        let place = room.enter().await;
+        place.guest.watches();
+        place.guest.is_answered();
+        assert!(!room.make_way());
+        assert!(!room.clear_watchers(Duration::from_secs(60)));
+        assert!(room.clear_watchers(Duration::ZERO));
+    }
+}
