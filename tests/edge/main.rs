@@ -35,6 +35,7 @@ mod names;
 mod open_files;
 mod operations;
 mod origins;
+mod ports;
 mod proxy_protocol;
 mod public_node;
 mod rates;

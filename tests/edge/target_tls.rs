@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 
 use crate::harness::client::{CLOSE, GOING_AWAY, HANDSHAKE};
 use crate::harness::edge::{body_of, forwarding_to};
+use crate::harness::ports::free_address;
 use crate::harness::process::run;
 use crate::harness::target::{ok, switching_protocols};
 use crate::harness::tls::Answering;
@@ -107,6 +108,7 @@ async fn pythons_websockets_is_a_target_in_tls() {
     authority.issue("one", &[HOST]);
     let files = ["one.crt", "one.key"].map(|name| authority.file(name));
     let mut target = python("target.py");
+    target.arg(free_address().port().to_string());
     let mut target = target.args(files).stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(target.stdout.take().unwrap()).lines();
     let address = soon("the target's address", lines.next_line()).await;

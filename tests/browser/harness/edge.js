@@ -3,12 +3,12 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 
 import { WebSocket, WebSocketServer } from "./modules.js";
+import { freePort } from "./ports.js";
 
 const patience = 20_000;
 const again = 25;
@@ -24,18 +24,9 @@ export async function eventually(what, look) {
   }
 }
 
-export async function freePort() {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address();
-  server.close();
-  await once(server, "close");
-  return port;
-}
-
 // A target that sends every message back.
 export async function echoTarget(test) {
-  const server = new WebSocketServer({ port: 0, host: "127.0.0.1" });
+  const server = new WebSocketServer({ port: await freePort(), host: "127.0.0.1" });
   await once(server, "listening");
   server.on("connection", socket => {
     socket.on("message", (data, isBinary) => socket.send(data, { binary: isBinary }));

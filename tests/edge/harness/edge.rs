@@ -1,7 +1,7 @@
 //! A running Culvert: the real binary on free ports, its log lines as they come, its metrics, its signals.
 
 use std::io::{Read as _, Write as _};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 
@@ -13,6 +13,7 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::handshake::client::{Request, Response};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
 
+pub use super::ports::free_addresses;
 use super::process::Unread;
 use super::target::any_size;
 use super::{Answer, Connection, PATIENCE, Process, eventually, soon};
@@ -38,13 +39,9 @@ impl Edge {
     /// Starts Culvert with a configuration in which `LISTEN_PORT` and `ADMIN_PORT` stand for free ports, and `FOLDER` for
     /// its folder; waits until it is ready. The admin address is added where the configuration has none.
     pub async fn start(configuration: &str) -> Edge {
-        for _ in 0..10 {
-            let edge = Edge::spawn(configuration);
-            if let Some(edge) = edge.become_ready().await {
-                return edge;
-            }
-        }
-        panic!("no free ports in ten tries");
+        let mut edge = Edge::spawn(configuration);
+        edge.become_ready().await;
+        edge
     }
 
     /// Starts Culvert with one rule that forwards everything to these targets, with a `clientTimeout` of 2 s and a
@@ -66,23 +63,16 @@ impl Edge {
         }
     }
 
-    /// `None` when the ports were taken by somebody else meanwhile.
-    async fn become_ready(mut self) -> Option<Edge> {
-        let mut is_ready = false;
-        eventually("the process gets ready or ends", || {
-            let ended = !self.process.is_running();
-            is_ready = !ended
-                && get_now(self.admin, "/readyz").is_some_and(|answer| answer.contains(" 200 "));
-            (ended || is_ready).then_some(())
-        })
-        .await;
-        if is_ready {
-            return Some(self);
+    async fn become_ready(&mut self) {
+        let is_ready = eventually("the process gets ready or ends", || {
+            let answer = get_now(self.admin, "/readyz");
+            let is_ready = answer.is_some_and(|answer| answer.contains(" 200 "));
+            (is_ready || !self.process.is_running()).then_some(is_ready)
+        });
+        if !is_ready.await {
+            self.process.ended().await;
+            panic!("the process ended before it was ready");
         }
-        self.process.ended().await;
-        let said = self.diagnostics();
-        assert!(said.contains("in use"), "the process ended:\n{said}");
-        None
     }
 
     /// Its configuration.
@@ -424,10 +414,4 @@ fn request_now(address: SocketAddr, method: &str, path: &str) -> Option<String> 
     let mut answer = String::new();
     stream.read_to_string(&mut answer).ok()?;
     Some(answer).filter(|answer| !answer.is_empty())
-}
-
-/// Addresses of this machine that were free a moment ago.
-pub fn free_addresses<const COUNT: usize>() -> [SocketAddr; COUNT] {
-    let sockets = [(); COUNT].map(|()| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap());
-    sockets.map(|socket| socket.local_addr().unwrap())
 }

@@ -12,6 +12,7 @@ mod load;
 pub mod manager;
 mod nginx;
 mod noise;
+pub mod ports;
 pub mod process;
 pub mod prometheus;
 pub mod target;
