@@ -20,6 +20,7 @@ mod changes;
 mod client_certificates;
 mod command_line;
 mod drain;
+mod failures;
 mod fleet;
 mod grafana;
 mod hand_over;

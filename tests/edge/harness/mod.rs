@@ -15,6 +15,7 @@ mod noise;
 pub mod ports;
 pub mod process;
 pub mod prometheus;
+pub mod report;
 pub mod target;
 pub mod tls;
 

@@ -9,7 +9,10 @@ use std::thread::JoinHandle;
 use rustix::param::clock_ticks_per_second;
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 
-use super::eventually;
+use super::{eventually, report};
+
+/// How many lines of each of its outputs are shown of a test that failed.
+const SHOWN: usize = 20;
 
 /// A running process. Dropping it kills it.
 pub struct Process {
@@ -32,6 +35,7 @@ impl Process {
 
     /// Starts Culvert with these additions to the environment, and these arguments.
     pub fn start_in(environment: &[(&str, &str)], arguments: &[&str]) -> Process {
+        report::keep_short();
         let mut child = Command::new(env!("CARGO_BIN_EXE_culvert"))
             .args(arguments)
             .envs(environment.iter().copied())
@@ -141,10 +145,12 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!(
-                "--- culvert said:\n{}--- and on standard output:\n{:#?}",
-                self.diagnostics(),
-                self.lines()
+            let (said, lines) = (self.diagnostics(), self.lines());
+            report::print("culvert said", said.lines(), SHOWN);
+            report::print(
+                "and on standard output",
+                lines.iter().map(String::as_str),
+                SHOWN,
             );
         }
         self.child.kill().ok();
@@ -154,6 +160,7 @@ impl Drop for Process {
 
 /// Runs Culvert to its end, with these arguments and in this folder; for what is said before anything is served.
 pub fn run(arguments: &[&str], folder: &Path) -> std::process::Output {
+    report::keep_short();
     Command::new(env!("CARGO_BIN_EXE_culvert"))
         .args(arguments)
         .current_dir(folder)
