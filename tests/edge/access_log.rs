@@ -86,10 +86,11 @@ async fn a_tunnel_leaves_its_line_after_its_close_with_its_true_duration() {
         duration <= longest && duration + 50.0 >= open.as_secs_f64() * 1000.0,
         "{duration} of {longest}"
     );
-    assert_eq!(
-        edge.metric("tunnel_duration_seconds_count{forwarding_rule=\"edge\"}"),
-        1.0
-    );
+    edge.metric_becomes(
+        "tunnel_duration_seconds_count{forwarding_rule=\"edge\"}",
+        1.0,
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -185,7 +186,7 @@ async fn what_goes_well_may_be_sampled_and_a_reload_changes_that() {
     assert_eq!(lines[0]["httpStatusCode"], 410);
     assert_eq!(lines[1]["upgrade"], "websocket");
     let counted = r#"requests_total{code="200",forwarding_rule="edge",http_rule="rest"}"#;
-    assert_eq!(edge.metric(counted), 10.0);
+    edge.metric_becomes(counted, 10.0).await;
     edge.reload(&with_access_log(&target, "sample: 1")).await;
     edge.get("/").await;
     assert_eq!(edge.log_lines(3).await[2]["httpStatusCode"], 200);
@@ -258,7 +259,7 @@ async fn a_full_disk_loses_lines_and_counts_them_and_no_tunnel() {
     a_tunnel_survives_a_log_that_loses(&edge, "/", 10).await;
     let lost = || (edge.metric("access_log_dropped_total") == 11.0).then_some(());
     eventually("all lines are counted", lost).await;
-    let said = edge.diagnostics();
+    let said = edge.says("lines are being lost").await;
     assert_eq!(said.matches("lines are being lost").count(), 1, "{said}");
 }
 

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use tokio_tungstenite::connect_async;
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::harness::edge::get_now;
+use crate::harness::edge::{get_now, lines_of};
 use crate::harness::ports::{Claim, claim, free_address, free_addresses};
 use crate::harness::process::run;
 use crate::harness::target::refusing;
@@ -202,8 +202,9 @@ async fn in_the_background_the_command_ends_when_the_process_serves() {
         served.pid().is_none().then_some(())
     })
     .await;
-    let log = std::fs::read_to_string(served.0.path().join("access.log")).unwrap();
-    assert_eq!(log.lines().count(), 1, "{log}");
+    let log = served.0.path().join("access.log");
+    let is_whole = || (lines_of(&log).len() == 1).then_some(());
+    eventually("the line of its request", is_whole).await;
 }
 
 #[test]
@@ -359,7 +360,7 @@ async fn the_demo_serves_a_page_and_the_chat_it_talks_to() {
         "ws://127.0.0.1:8080/chat",
         "http://127.0.0.1:9900/metrics",
     ] {
-        assert!(process.diagnostics().contains(word), "{word}");
+        process.says(word).await;
     }
     let ready = get_now(admin, "/readyz").unwrap();
     assert!(ready.starts_with("HTTP/1.1 200 OK\r\n"), "{ready}");

@@ -16,7 +16,7 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_conf
 pub use super::ports::free_addresses;
 use super::process::Unread;
 use super::target::any_size;
-use super::{Answer, Connection, PATIENCE, Process, eventually, soon};
+use super::{Answer, Connection, PATIENCE, Process, eventually, eventually_or, soon};
 
 /// A WebSocket client's end.
 pub type WebSocket = WebSocketStream<MaybeTlsStream<tokio::net::TcpStream>>;
@@ -132,6 +132,12 @@ impl Edge {
         text.ok()?.trim().parse().ok()
     }
 
+    /// Waits until the file names this process.
+    pub async fn pid_file_names(&self, pid: u32) {
+        let names_it = || (self.pid_in_file() == Some(pid)).then_some(());
+        eventually(&format!("the file names {pid}"), names_it).await;
+    }
+
     /// All processes that run with its configuration: itself, unless it has ended, and what took or may take over from it.
     pub fn processes(&self) -> Vec<u32> {
         let folder = self.folder.path().to_str().unwrap().as_bytes();
@@ -175,6 +181,18 @@ impl Edge {
             .lines()
             .find_map(|line| line.strip_prefix(&format!("culvert_{name} ")));
         line.map_or(0.0, |value| value.parse().unwrap())
+    }
+
+    /// Waits until a metric, given as for [`Edge::metric`], has this value.
+    pub async fn metric_becomes(&self, name: &str, expected: f64) {
+        let mut last = 0.0;
+        eventually_or(&format!("{name} becomes {expected}"), || {
+            last = self.metric(name);
+            (last == expected)
+                .then_some(())
+                .ok_or_else(|| format!("it is {last}"))
+        })
+        .await;
     }
 
     /// Opens a TCP connection.
@@ -254,8 +272,19 @@ impl Edge {
     /// Waits for this many lines of the access log; more are an error.
     pub async fn log_lines(&self, count: usize) -> Vec<Value> {
         let what = format!("{count} lines in the access log");
-        let lines = eventually(&what, || Some(self.log()).filter(|log| log.len() >= count)).await;
-        assert_eq!(lines.len(), count, "{lines:#?}");
+        eventually_or(&what, || match self.process.count_lines() {
+            enough if enough >= count => Ok(()),
+            fewer => Err(format!("there are {fewer}")),
+        })
+        .await;
+        let lines = self.log();
+        let listed = || {
+            lines
+                .iter()
+                .map(|line| format!("{line}\n"))
+                .collect::<String>()
+        };
+        assert_eq!(lines.len(), count, "lines in the access log:\n{}", listed());
         lines
     }
 
@@ -276,6 +305,11 @@ impl Edge {
     /// What it said on standard error so far.
     pub fn diagnostics(&self) -> String {
         self.process.diagnostics()
+    }
+
+    /// Waits until it has said this on standard error; returns all that it said so far.
+    pub async fn says(&self, words: &str) -> String {
+        self.process.says(words).await
     }
 
     /// Sends a signal, by its name without SIG.

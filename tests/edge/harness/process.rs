@@ -66,6 +66,11 @@ impl Process {
         self.lines.lock().unwrap().clone()
     }
 
+    /// How many lines there are on standard output so far.
+    pub fn count_lines(&self) -> usize {
+        self.lines.lock().unwrap().len()
+    }
+
     /// Stops reading standard output, until what is returned is dropped.
     pub fn stop_reading(&self) -> Unread<'_> {
         Unread {
@@ -77,6 +82,12 @@ impl Process {
     pub fn diagnostics(&self) -> String {
         let lines = self.diagnostics.lock().unwrap();
         lines.iter().map(|line| format!("{line}\n")).collect()
+    }
+
+    /// Waits until it has said this on standard error; returns all that it said so far.
+    pub async fn says(&self, words: &str) -> String {
+        let said = || Some(self.diagnostics()).filter(|said| said.contains(words));
+        eventually(&format!("culvert says {words:?}"), said).await
     }
 
     /// Sends a signal, by its name without SIG.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use socket2::{Domain, Socket, Type};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
@@ -17,6 +17,9 @@ use tokio_tungstenite::{WebSocketStream, accept_async_with_config};
 use super::client::header;
 use super::ports::free_address;
 use super::{Connection, eventually};
+
+/// How many connections may wait until a target has time for them.
+const BACKLOG: u32 = 4096;
 
 /// A target. Dropping it closes its listener and breaks off its scripts.
 pub struct Target {
@@ -195,10 +198,18 @@ impl Drop for Target {
 
 /// Listens at an address, once whoever had it before has gone: a target that is dropped needs a moment for that.
 async fn listen(address: SocketAddr) -> TcpListener {
-    let bind = || std::net::TcpListener::bind(address).ok();
-    let socket = eventually(&format!("{address} is free"), bind).await;
-    socket.set_nonblocking(true).unwrap();
-    TcpListener::from_std(socket).unwrap()
+    let listen = || {
+        let socket = match address {
+            SocketAddr::V4(_) => TcpSocket::new_v4().unwrap(),
+            SocketAddr::V6(_) => TcpSocket::new_v6().unwrap(),
+        };
+        socket.set_reuseaddr(true).unwrap();
+        socket
+            .bind(address)
+            .and_then(|()| socket.listen(BACKLOG))
+            .ok()
+    };
+    eventually(&format!("{address} is free"), listen).await
 }
 
 /// Tungstenite's settings, without a bound on messages and frames.
