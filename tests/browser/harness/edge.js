@@ -67,7 +67,7 @@ export class Edge {
     createInterface({ input: this.process.stdout }).on("line", line => this.log.push(JSON.parse(line)));
     createInterface({ input: this.process.stderr }).on("line", line => errors.push(line));
     await eventually("the edge is ready", async () => {
-      if (this.process.exitCode !== null) throw new Error(errors.join("\n"));
+      if (this.process.exitCode !== null) throw new Error(errors.slice(-20).join("\n"));
       const answer = await fetch(`${this.admin}/readyz`).catch(() => undefined);
       return answer?.ok;
     });
@@ -87,6 +87,14 @@ export class Edge {
     socket.on("error", () => {});
     await once(socket, "open");
     return socket;
+  }
+
+  // The open tunnels, once there are this many.
+  tunnels(count) {
+    return eventually(`${count} tunnels are listed`, async () => {
+      const { tunnels } = await (await fetch(`${this.admin}/api/v1/tunnels`)).json();
+      return tunnels.length === count && tunnels;
+    });
   }
 
   // The line of the access log of which this is true.

@@ -264,6 +264,11 @@ impl Edge {
         self.process.lines().iter().map(parse).collect()
     }
 
+    /// How many lines of the access log there are so far.
+    pub fn count_lines(&self) -> usize {
+        self.process.count_lines()
+    }
+
     /// Stops reading its standard output, until what is returned is dropped.
     pub fn stop_reading(&self) -> Unread<'_> {
         self.process.stop_reading()

@@ -21,7 +21,7 @@ thread_local! {
 /// From now on messages of tests that fail are cut to what can be read.
 pub fn keep_short() {
     static ONCE: Once = Once::new();
-    ONCE.call_once(|| std::panic::set_hook(Box::new(|info| say(info))));
+    ONCE.call_once(|| std::panic::set_hook(Box::new(say)));
 }
 
 fn say(info: &PanicHookInfo<'_>) {
