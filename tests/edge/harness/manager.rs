@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use super::{eventually, report};
 
 /// How many lines of what it said are shown of a test that failed.
-const SHOWN: usize = 20;
+const SHOWN: usize = 15;
 
 const SYSTEMD: &str = "/usr/lib/systemd/systemd";
 /// What becomes the manager. It wants to find a machine that systemd has booted, what it covers forbidden files with, and its

@@ -12,7 +12,7 @@ use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 use super::{eventually, report};
 
 /// How many lines of each of its outputs are shown of a test that failed.
-const SHOWN: usize = 20;
+const SHOWN: usize = 15;
 
 /// A running process. Dropping it kills it.
 pub struct Process {

@@ -1,21 +1,30 @@
-//! What a failing test prints: at most [`MOST`] lines, none of them endless. What is in the middle is left out, and counted.
+//! What a failing test prints: at most a hundred lines, none of them endless. What is in the middle is left out, and counted.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::cell::Cell;
 use std::panic::PanicHookInfo;
 use std::sync::Once;
 
-/// How many lines a test prints in all, and how many of them are its message, and the places in our files that led there.
-const MOST: usize = 100;
-const MESSAGE: usize = 40;
-const PLACES: usize = 10;
+/// How many lines the thread of a test prints, and any other, of which a test has two.
+const MOST: usize = 70;
+const MOST_OF_OTHERS: usize = 15;
+/// How many of them are its message, and the places in our files that led there.
+const MESSAGE: usize = 30;
+const PLACES: usize = 8;
 /// How many characters of a line are shown, of its start and of its end.
 const START: usize = 500;
 const END: usize = 200;
 
 thread_local! {
-    /// How many lines this test may still print: every test has a thread of its own.
-    static LEFT: Cell<usize> = const { Cell::new(MOST) };
+    /// How many lines this thread may still print.
+    static LEFT: Cell<usize> = Cell::new(most());
+}
+
+/// Every test has a thread of its own, which has its path for a name.
+fn most() -> usize {
+    let thread = std::thread::current();
+    let is_a_tests = thread.name().is_some_and(|name| name.contains("::"));
+    if is_a_tests { MOST } else { MOST_OF_OTHERS }
 }
 
 /// From now on messages of tests that fail are cut to what can be read.
