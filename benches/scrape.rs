@@ -16,6 +16,16 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::sleep;
 
+#[path = "../tests/edge/harness/ports.rs"]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    reason = "the tests need more of it than the bench"
+)]
+mod ports;
+
+use ports::free_address;
+
 const TARGETS: usize = 1_000;
 const TUNNELS: usize = 5_000;
 const SCRAPES: usize = 100;
@@ -78,7 +88,7 @@ struct Culvert {
 
 impl Culvert {
     async fn start(targets: &[SocketAddr], folder: &Path) -> io::Result<Culvert> {
-        let [address, admin] = [free_address().await?, free_address().await?];
+        let [address, admin] = [free_address(), free_address()];
         let file = folder.join("culvert.yaml");
         let log = folder.join("access.log");
         let mut text = format!(
@@ -195,12 +205,6 @@ async fn get(address: SocketAddr, path: &str) -> io::Result<String> {
     let mut page = String::new();
     stream.read_to_string(&mut page).await?;
     Ok(page)
-}
-
-async fn free_address() -> io::Result<SocketAddr> {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-        .await?
-        .local_addr()
 }
 
 fn sum_of(start: &str, page: &str) -> f64 {

@@ -6,6 +6,13 @@
 mod client;
 mod load;
 mod measure;
+#[path = "../../tests/edge/harness/ports.rs"]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    reason = "the tests need more of it than the bench"
+)]
+mod ports;
 mod protocol;
 mod proxies;
 mod report;

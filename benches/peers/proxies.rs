@@ -5,7 +5,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::thread::sleep;
@@ -16,6 +16,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use crate::measure;
+use crate::ports::free_addresses;
 use crate::protocol;
 use crate::stream::Address;
 use crate::tls::Tls;
@@ -120,22 +121,14 @@ impl Proxy {
         tls: &Tls,
         is_logged: bool,
     ) -> io::Result<Proxy> {
-        let mut tries = 0;
-        loop {
-            tries += 1;
-            let mut proxy = Proxy::spawn(kind, target, tls, is_logged)?;
-            match proxy.become_ready() {
-                // The ports may have been taken by somebody else meanwhile.
-                Err(error) if tries == 3 => return Err(error),
-                Err(_) => {}
-                Ok(()) => return Ok(proxy),
-            }
-        }
+        let mut proxy = Proxy::spawn(kind, target, tls, is_logged)?;
+        proxy.become_ready()?;
+        Ok(proxy)
     }
 
     fn spawn(kind: Kind, target: SocketAddr, tls: &Tls, is_logged: bool) -> io::Result<Proxy> {
         let folder = tempfile::tempdir()?;
-        let [plain, encrypted, admin] = free_addresses()?;
+        let [plain, encrypted, admin] = free_addresses();
         let (logged, unlogged) = kind.without_log();
         let template = match is_logged {
             true => kind.configuration().to_owned(),
@@ -258,15 +251,4 @@ fn eventually(mut happens: impl FnMut() -> bool) -> bool {
         sleep(Duration::from_millis(20));
     }
     false
-}
-
-fn free_addresses<const COUNT: usize>() -> io::Result<[SocketAddr; COUNT]> {
-    let mut addresses = [SocketAddr::from((Ipv4Addr::LOCALHOST, 0)); COUNT];
-    let mut sockets = Vec::new();
-    for address in &mut addresses {
-        let socket = TcpListener::bind(*address)?;
-        *address = socket.local_addr()?;
-        sockets.push(socket);
-    }
-    Ok(addresses)
 }

@@ -58,7 +58,7 @@ test("looking away and back does not make old figures new", async scene => {
   const before = await curve();
   await setHidden(page, true);
   await setHidden(page, false);
-  assert.match(await page.locator("#link").innerText(), /connection lost, figures of/);
+  await page.locator("#link").getByText(/connection lost, figures of/).waitFor();
   assert.equal(await page.locator("#lost").isVisible(), true);
   assert.equal(await curve(), before);
 });
@@ -107,7 +107,7 @@ test("an order that is not answered is an error in the end", async scene => {
 test("an answer that comes after its question was closed is told, and goes into no other question", async scene => {
   const { edge, page } = await start(scene, { expected: /500/ });
   await edge.client();
-  const [{ id }] = (await (await fetch(`${edge.admin}/api/v1/tunnels`)).json()).tunnels;
+  const [{ id }] = await edge.tunnels(1);
   const { reached, letGo } = await hold(page, "DELETE", `/api/v1/tunnels/${id}`, 500, { error: "something is wrong" });
   await page.locator("#tunnel-rows").getByRole("button", { name: "End…" }).click();
   await page.getByRole("button", { name: "End it" }).click();
@@ -123,10 +123,13 @@ test("an answer that comes after its question was closed is told, and goes into 
 
 test("what is told late of one tunnel does not go into the details of another", async scene => {
   const { edge, page } = await start(scene, { expected: /404/ });
-  for (const path of ["/first", "/second"]) await edge.client(path);
-  const [first, second] = (await (await fetch(`${edge.admin}/api/v1/tunnels`)).json()).tunnels;
+  await edge.client("/first");
+  const [first] = await edge.tunnels(1);
+  await edge.client("/second");
+  const [, second] = await edge.tunnels(2);
   const { reached, letGo } = await hold(page, "GET", `/api/v1/tunnels/${first.id}`, 404, { error: "no such tunnel" });
   const details = page.getByRole("button", { name: /details of tunnel/ });
+  await eventually("both are shown", async () => (await details.count()) === 2);
   await details.first().click();
   await reached;
   await page.locator("#tunnel-close").click();

@@ -105,22 +105,25 @@ test("a thousand targets and a hundred rules do not make it slow", async scene =
   const page = await visit(scene, browser, `${edge.admin}/`);
   await page.getByRole("heading", { name: "group 7" }).waitFor();
   assert.equal(await page.getByRole("heading", { name: "group 8" }).count(), 0);
-  const rows = () => page.locator("#groups tbody tr").count();
-  assert.equal(await rows(), 8 * 20);
+  const rows = count => eventually(`${count} rows`, async () => (await page.locator("#groups tbody tr").count()) === count);
+  await rows(8 * 20);
   await page.getByRole("button", { name: "Show 20 more of 50 targets" }).first().click();
-  assert.equal(await rows(), 9 * 20);
+  await rows(9 * 20);
   await page.getByLabel("Filter target groups and targets").fill("group 19");
   await page.getByRole("heading", { name: "group 19" }).waitFor();
-  assert.equal(await rows(), 20);
+  await rows(20);
   await page.getByRole("button", { name: /^Show 12 more of 100 HTTP rules/ }).click();
-  // The longest that the page was busy for with figures, of some.
+  // How long the page was busy for with figures, each time at the longest; the middle one of some, as others use the machine, too.
   const busy = await page.evaluate(() => new Promise(resolve => {
-    const tasks = [];
+    const times = [];
+    let tasks = [];
     new PerformanceObserver(list => tasks.push(...list.getEntries())).observe({ entryTypes: ["longtask"] });
     const watch = new MutationObserver(() => {
-      if (document.querySelector(".spark polyline").points.length < 6) return;
+      times.push(Math.max(0, ...tasks.map(task => task.duration)));
+      tasks = [];
+      if (times.length < 7) return;
       watch.disconnect();
-      resolve(Math.max(0, ...tasks.map(task => task.duration)));
+      resolve(times.sort((a, b) => a - b)[3]);
     });
     watch.observe(document.querySelector(".spark polyline"), { attributes: true });
   }));

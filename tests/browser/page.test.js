@@ -104,7 +104,7 @@ test("a search finds tunnels by client, block, rule, group, target and id, and t
   await edge.client("/0", { "X-Forwarded-For": "192.0.2.7" });
   await edge.client("/1", { "X-Forwarded-For": "198.51.100.9" });
   await seen(page, tunnelRows(page), 2);
-  const id = (await (await fetch(`${edge.admin}/api/v1/tunnels`)).json()).tunnels[1].id;
+  const [, { id }] = await edge.tunnels(2);
   const search = async (label, value) => {
     await page.getByRole("button", { name: "Clear" }).click();
     await seen(page, tunnelRows(page), 2);
@@ -192,7 +192,7 @@ test("a reload is asked for, and what is wrong with the configuration is shown",
   await dialog.waitFor({ state: "hidden" });
   await page.getByRole("heading", { name: "renamed" }).waitFor();
   await page.getByText(/last reload at \d+:.*: applied/).waitFor();
-  assert.equal(await page.locator("#rejection").isVisible(), false);
+  await page.locator("#rejection").waitFor({ state: "hidden" });
   await page.clock.setFixedTime(Date.now() + 24 * 3600 * 1000);
   await page.getByText(/last reload at \d+\/\d+\/\d+, .*: applied/).waitFor();
 });

@@ -67,7 +67,7 @@ test("a lost connection is shown with the age of the figures, and the page comes
   await page.locator("#link").getByText(/connection lost, figures of [1-9]\d* s ago/).waitFor();
   await edge.run(["-c", edge.file]);
   await page.locator("#link").getByText("live").waitFor();
-  assert.equal(await page.locator("#lost").isVisible(), false);
+  await page.locator("#lost").waitFor({ state: "hidden" });
   await page.locator(".tile", { hasText: "Up" }).getByText(`process ${edge.process.pid}`).waitFor();
 });
 

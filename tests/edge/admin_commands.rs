@@ -89,7 +89,8 @@ async fn tunnels_are_listed_and_killed() {
         (8, b"\x0f\xa0a b&c".to_vec())
     );
     tunnels[1].leave(4000).await;
-    edge.log_line().await;
+    let are_two = || (get(&edge, "/api/v1/tunnels")["total"] == 2).then_some(());
+    eventually("it is gone", are_two).await;
     let (code, text) = culvert(&edge, &kill);
     assert_eq!(
         (code, text.as_str()),

@@ -207,7 +207,7 @@ async fn a_full_target_is_passed_over_and_when_all_are_full_the_answer_is_503() 
     let seconds: u32 = answer.header("retry-after").unwrap().parse().unwrap();
     assert!((5..=15).contains(&seconds));
     let refusals = "refusals_total{forwarding_rule=\"edge\",reason=\"target_max_connections\"}";
-    assert_eq!(edge.metric(refusals), 1.0);
+    edge.metric_becomes(refusals, 1.0).await;
 
     drop(tunnels.pop());
     let active = || (0..2).map(|place| edge.tunnels_active(targets[place].address));
@@ -227,7 +227,7 @@ async fn targets_that_cannot_be_had_are_no_full_ones() {
         assert_eq!((answer.status, answer.header("retry-after")), (503, None));
     }
     let refusals = "refusals_total{forwarding_rule=\"edge\",reason=\"no_target\"}";
-    assert_eq!(edge.metric(refusals), 2.0);
+    edge.metric_becomes(refusals, 2.0).await;
 }
 
 #[tokio::test]

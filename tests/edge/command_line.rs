@@ -10,7 +10,8 @@ use tempfile::TempDir;
 use tokio_tungstenite::connect_async;
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::harness::edge::{free_addresses, get_now};
+use crate::harness::edge::{get_now, lines_of};
+use crate::harness::ports::{Claim, claim, free_address, free_addresses};
 use crate::harness::process::run;
 use crate::harness::target::refusing;
 use crate::harness::{Edge, Process, Target, eventually, soon};
@@ -201,8 +202,9 @@ async fn in_the_background_the_command_ends_when_the_process_serves() {
         served.pid().is_none().then_some(())
     })
     .await;
-    let log = std::fs::read_to_string(served.0.path().join("access.log")).unwrap();
-    assert_eq!(log.lines().count(), 1, "{log}");
+    let log = served.0.path().join("access.log");
+    let is_whole = || (lines_of(&log).len() == 1).then_some(());
+    eventually("the line of its request", is_whole).await;
 }
 
 #[test]
@@ -212,7 +214,7 @@ fn in_the_background_a_process_that_cannot_serve_is_a_failure_of_the_command() {
         "edge.yaml: accessLog.path: is required with -d, which gives standard output up\n";
     check(&folder, &["-d", "-c", "edge.yaml"], 1, "", message);
 
-    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = TcpListener::bind(free_address()).unwrap();
     let [admin] = free_addresses();
     let folder = with_file(&format!(
         "{}admin: {{listen: {admin}}}\naccessLog: {{path: access.log}}\n",
@@ -243,7 +245,7 @@ fn an_unknown_argument_is_refused() {
 
 #[tokio::test]
 async fn an_address_in_use_is_named_and_nothing_is_half_started() {
-    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = TcpListener::bind(free_address()).unwrap();
     let taken = (taken.local_addr().unwrap(), taken);
     let [free, admin] = free_addresses();
     let rules = [("first", free), ("second", taken.0)].map(|(name, address)| rule(name, address));
@@ -274,7 +276,7 @@ async fn an_address_in_use_is_named_and_nothing_is_half_started() {
 
 #[test]
 fn everything_that_cannot_be_had_is_reported_at_once() {
-    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = TcpListener::bind(free_address()).unwrap();
     let admin = taken.local_addr().unwrap();
     // Nobody has an address for documentation (RFC 5737).
     let rule = rule("r", "192.0.2.1:8080".parse().unwrap());
@@ -345,7 +347,7 @@ async fn nothing_but_the_access_log_is_on_standard_output() {
 
 #[tokio::test]
 async fn the_demo_serves_a_page_and_the_chat_it_talks_to() {
-    let mut process = start_demo().await;
+    let (mut process, _ports) = start_demo().await;
     let [edge, admin] = DEMO;
     let page = get_now(edge, "/").unwrap();
     assert!(
@@ -358,7 +360,7 @@ async fn the_demo_serves_a_page_and_the_chat_it_talks_to() {
         "ws://127.0.0.1:8080/chat",
         "http://127.0.0.1:9900/metrics",
     ] {
-        assert!(process.diagnostics().contains(word), "{word}");
+        process.says(word).await;
     }
     let ready = get_now(admin, "/readyz").unwrap();
     assert!(ready.starts_with("HTTP/1.1 200 OK\r\n"), "{ready}");
@@ -391,31 +393,24 @@ const DEMO: [SocketAddr; 2] = [
     SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9900),
 ];
 
-/// Starts the demo as soon as nobody else on the machine has its ports, and waits until it is ready.
-async fn start_demo() -> Process {
-    loop {
-        eventually("the demo's ports are free", || {
-            let sockets = DEMO.map(TcpListener::bind);
-            sockets.iter().all(Result::is_ok).then_some(())
-        })
-        .await;
-        let mut process = Process::start(&["demo"]);
-        eventually("the demo gets ready or ends", || {
-            let is_ready = || get_now(DEMO[1], "/readyz")?.contains(" 200 ").then_some(());
-            if process.is_running() {
-                is_ready()
-            } else {
-                Some(())
-            }
-        })
-        .await;
-        if process.is_running() {
-            return process;
-        }
-        process.ended().await;
-        let said = process.diagnostics();
-        assert!(said.contains("in use"), "{said}");
-    }
+/// Starts the demo as soon as nobody else on the machine has its ports, and waits until it is ready; nobody gets them meanwhile.
+async fn start_demo() -> (Process, Vec<Claim>) {
+    let claims = eventually("the demo's ports are free", || {
+        let claims = DEMO.map(|address| claim(address.port()));
+        let are_free = DEMO.map(TcpListener::bind).iter().all(Result::is_ok);
+        claims
+            .into_iter()
+            .collect::<Option<Vec<_>>>()
+            .filter(|_| are_free)
+    })
+    .await;
+    let mut process = Process::start(&["demo"]);
+    eventually("the demo gets ready", || {
+        assert!(process.is_running());
+        get_now(DEMO[1], "/readyz").filter(|page| page.contains(" 200 "))
+    })
+    .await;
+    (process, claims)
 }
 
 /// Checks how the program ends and all that it says.

@@ -18,6 +18,8 @@ use crate::harness::{Connection, Edge, Noise, Target, eventually, soon};
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 /// A deadline in whose first seconds no tunnel is due, but perhaps one.
 const LONG: &str = "{deadline: 1h}";
+/// By how much a busy machine may be late with all that is to happen at a moment.
+const LATENESS: Duration = Duration::from_secs(2);
 
 /// A Culvert in front of this target, with these settings of `server.drain`, in which only the drain ends anything.
 async fn edge(drain: &str, target: &Target) -> Edge {
@@ -71,11 +73,12 @@ async fn tunnels_are_sent_away_evenly_over_the_first_three_quarters_of_the_deadl
 
     let moments = sent_away(clients, began).await;
 
-    for quarter in 0..4 {
-        let [from, to] = [0, 1].map(|add| Duration::from_millis(1500) * (quarter + add));
-        let in_it = moments.iter().filter(|moment| (from..to).contains(*moment));
-        // 15, if neither the jitter nor the machine gets in between.
-        assert!((7..=23).contains(&in_it.count()), "{moments:?}");
+    let before = |end| moments.iter().filter(|moment| **moment < end).count();
+    for quarter in 1..=4 {
+        // But for the jitter; none is early, and a busy machine is late.
+        let (due, end) = (15 * quarter, Duration::from_millis(1500) * quarter as u32);
+        assert!(before(end) <= due + 8, "{moments:?}");
+        assert!(before(end + LATENESS) >= due - 8, "{moments:?}");
     }
     assert!(moments[59] < Duration::from_secs(8), "{moments:?}");
     let (status, lines) = edge.ended().await;
@@ -161,14 +164,14 @@ async fn the_rate_lowers_the_pace_until_the_deadline_sends_the_rest_away_at_once
 
     let moments = sent_away(clients, began).await;
 
-    let early = moments
-        .iter()
-        .filter(|moment| **moment < Duration::from_secs(3));
+    let before = |end| moments.iter().filter(|moment| **moment < end).count();
+    let early = Duration::from_secs(3);
     // 12 at this rate; 26 without it.
-    assert!((6..=18).contains(&early.count()), "{moments:?}");
+    assert!(before(early) <= 18, "{moments:?}");
+    assert!(before(early + LATENESS) >= 6, "{moments:?}");
     // At this rate these would take more than two seconds.
     let rest = moments[39] - moments[29];
-    assert!(rest < Duration::from_secs(1), "{moments:?}");
+    assert!(rest < Duration::from_secs(2), "{moments:?}");
     assert!(moments[39] < Duration::from_secs(10), "{moments:?}");
     let (status, lines) = edge.ended().await;
     assert_eq!(status.code(), Some(0));
@@ -291,17 +294,18 @@ async fn a_drain_tells_how_far_it_is() {
     // One may have been sent away by then, but hardly two.
     let status = eventually("four are closed", || {
         let status = edge.drain_status();
-        let closed = status["closed"].as_u64().unwrap();
-        assert_eq!(status["open"].as_u64().unwrap() + closed, 10, "{status}");
-        (closed >= 4).then_some(status)
+        let [open, closed] = ["open", "closed"].map(|key| status[key].as_u64().unwrap());
+        (closed >= 4 && open + closed == 10).then_some(status)
     })
     .await;
     assert_eq!(status["state"], "draining");
     assert!(status["closed"].as_u64().unwrap() <= 5, "{status}");
     let left = status["secondsLeft"].as_f64().unwrap();
     assert!((3500.0..=3600.0).contains(&left), "{status}");
-    assert_eq!(edge.metric("draining"), 1.0);
-    assert!((5.0..=6.0).contains(&edge.tunnels_active(target.address)));
+    edge.metric_becomes("draining", 1.0).await;
+    let active = || Some(edge.tunnels_active(target.address));
+    let is_right = |active: &f64| (5.0..=6.0).contains(active);
+    eventually("the metric agrees", || active().filter(is_right)).await;
     let since = edge.diagnostics().len();
     eventually("three lines, one every second", || {
         let said = edge.diagnostics().split_off(since);

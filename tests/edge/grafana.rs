@@ -13,7 +13,7 @@ use crate::harness::client::HI;
 use crate::harness::edge::free_addresses;
 use crate::harness::prometheus::{grafana, promtool};
 use crate::harness::target::refusing;
-use crate::harness::{Authority, Connection, Edge, Prometheus, Target, eventually};
+use crate::harness::{Authority, Connection, Edge, Prometheus, Target, eventually, eventually_or};
 
 const README: &str = include_str!("../../README.md");
 const HOST: &str = "a.example";
@@ -109,12 +109,13 @@ async fn a_real_prometheus_has_data_for_every_panel_and_every_alert() {
             assert!(prometheus.query(&expression).is_empty(), "{alert}: {why}");
         }
     }
-    let alerts = prometheus.alerts();
-    let is_evaluated = |(health, _): &(String, String)| health == "ok";
-    assert!(
-        !alerts.is_empty() && alerts.iter().all(is_evaluated),
-        "{alerts:?}"
-    );
+    eventually_or("each alert is evaluated", || {
+        let alerts = prometheus.alerts();
+        let is_evaluated = |(health, _): &(String, String)| health == "ok";
+        let are_all = !alerts.is_empty() && alerts.iter().all(is_evaluated);
+        are_all.then_some(()).ok_or_else(|| format!("{alerts:?}"))
+    })
+    .await;
     assert!(prometheus.query("culvert_nothing").is_empty());
 }
 

@@ -3,6 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
+
 use crate::harness::client::{HANDSHAKE, status};
 use crate::harness::edge::forwarding_to;
 use crate::harness::{Answer, Connection, Edge, Target, eventually, soon};
@@ -21,10 +23,10 @@ fn with(keys: &str, target: SocketAddr) -> String {
     forwarding_to(&[target]).replace("    clientTimeout: 2000\n", &more)
 }
 
-fn refusals(edge: &Edge, reason: &str) -> f64 {
-    edge.metric(&format!(
-        "refusals_total{{forwarding_rule=\"edge\",reason=\"{reason}\"}}"
-    ))
+/// Waits until this many are counted as refused for this reason.
+async fn refused(edge: &Edge, reason: &str, count: f64) {
+    let metric = format!("refusals_total{{forwarding_rule=\"edge\",reason=\"{reason}\"}}");
+    edge.metric_becomes(&metric, count).await;
 }
 
 /// A tunnel of the client with this last byte.
@@ -71,7 +73,7 @@ async fn a_connection_beyond_the_rules_limit_is_told_to_come_back_later() {
     assert_eq!(line["requestUri"], "/beyond");
     assert_eq!(line["error"], "too many connections to this address");
     assert_eq!(line.get("httpRule"), None);
-    assert_eq!(refusals(&edge, "max_connections"), 1.0);
+    refused(&edge, "max_connections", 1.0).await;
 
     drop(first);
     open(&edge, 1).await;
@@ -108,7 +110,7 @@ async fn the_process_has_a_limit_over_all_rules() {
 
     assert_refused(&ask(&edge, 1).await, "too many connections");
 
-    assert_eq!(refusals(&edge, "server_max_connections"), 1.0);
+    refused(&edge, "server_max_connections", 1.0).await;
     edge.reload(&limited.replace("maxConnections: 2", "maxConnections: 3"))
         .await;
     assert_eq!(ask(&edge, 1).await.text(), "target");
@@ -130,7 +132,7 @@ async fn a_client_has_a_limit_of_its_own() {
         (&line["clientIp"], &line["error"]),
         (&"127.0.0.2".into(), &detail.into())
     );
-    assert_eq!(refusals(&edge, "max_connections_per_client"), 1.0);
+    refused(&edge, "max_connections_per_client", 1.0).await;
     drop(first);
     open(&edge, 1).await;
     assert_eq!(ask(&edge, 2).await.text(), "target");
@@ -191,7 +193,7 @@ async fn one_that_says_nothing_has_a_second_and_leaves_no_line() {
     let line = edge.log_line().await;
     assert_eq!(line["closeReason"], "refused");
     assert_eq!(line["error"], "too many connections to this address");
-    assert_eq!(refusals(&edge, "max_connections"), 2.0);
+    refused(&edge, "max_connections", 2.0).await;
 }
 
 #[tokio::test]
@@ -208,7 +210,7 @@ async fn a_flood_beyond_the_limit_is_closed_at_once() {
     for mut connection in flood {
         assert_eq!(connection.to_end().await, b"");
     }
-    assert_eq!(refusals(&edge, "max_connections"), 400.0);
+    refused(&edge, "max_connections", 400.0).await;
     tunnel.say_hi().await;
     open(&edge, 1).await;
     assert_refused(&ask(&edge, 1).await, "too many connections to this address");
@@ -253,7 +255,7 @@ async fn a_client_that_asks_too_often_is_told_to_come_back_later_on_the_same_con
     );
     assert!(answers.len() > 5);
     assert_eq!(ask(&edge, 2).await.status, 200);
-    assert_eq!(refusals(&edge, "max_requests_per_second_per_client"), 1.0);
+    refused(&edge, "max_requests_per_second_per_client", 1.0).await;
 
     soon("it is served again", async {
         loop {
@@ -264,11 +266,9 @@ async fn a_client_that_asks_too_often_is_told_to_come_back_later_on_the_same_con
         }
     })
     .await;
-    let log = edge.log();
-    let refused = log
-        .iter()
-        .find(|line| line["httpStatusCode"] == 429)
-        .unwrap();
+    let is_refused = |line: &Value| line["httpStatusCode"] == 429;
+    let line = || edge.log().into_iter().find(is_refused);
+    let refused = eventually("its line", line).await;
     assert_eq!(refused["closeReason"], "refused");
     assert_eq!(refused["error"], "too many requests from this client");
 }

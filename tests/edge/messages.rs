@@ -17,6 +17,7 @@ use tokio_tungstenite::tungstenite::{Bytes, Message};
 use tokio_tungstenite::{WebSocketStream, accept_hdr_async};
 
 use crate::harness::client::{HANDSHAKE, header};
+use crate::harness::ports::free_address;
 use crate::harness::target::switching_protocols;
 use crate::harness::{Connection, Edge, Noise, Target, soon};
 
@@ -268,7 +269,9 @@ pub fn python(script: &str) -> Command {
 
 #[tokio::test]
 async fn pythons_websockets_talks_to_pythons_websockets() {
-    let mut target = python("target.py").stdout(Stdio::piped()).spawn().unwrap();
+    let mut target = python("target.py");
+    target.arg(free_address().port().to_string());
+    let mut target = target.stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(target.stdout.take().unwrap()).lines();
     let address = soon("the target's address", lines.next_line()).await;
     let address = address.unwrap().expect("an address").parse().unwrap();

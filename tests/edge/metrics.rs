@@ -55,7 +55,7 @@ async fn rules_and_groups_that_a_reload_removes_are_counted_until_their_last_tun
         "tunnels_active{{forwarding_rule=\"edge\",target=\"{}\",target_group=\"group\"}}",
         target.address
     );
-    assert_eq!(edge.metric(&active), 1.0);
+    edge.metric_becomes(&active, 1.0).await;
     drop(client);
     edge.log_lines(2).await;
     eventually("nothing is shown of the rule", || {
@@ -69,13 +69,12 @@ async fn rules_and_groups_that_a_reload_removes_are_counted_until_their_last_tun
     .await;
     assert!(!lines_with(&edge, "target_group=\"set\"").is_empty());
     let client = Connection::tunnel(edge.address, "/again").await;
-    assert_eq!(
-        edge.metric(
-            &active
-                .replace("edge", "other")
-                .replace("\"group\"", "\"set\"")
-        ),
-        1.0
-    );
+    edge.metric_becomes(
+        &active
+            .replace("edge", "other")
+            .replace("\"group\"", "\"set\""),
+        1.0,
+    )
+    .await;
     drop(client);
 }

@@ -78,7 +78,7 @@ async fn every_metric_of_the_contract_is_there_from_the_start() {
         );
     }
     let version = concat!("build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"}");
-    assert_eq!(edge.metric(version), 1.0);
+    edge.metric_becomes(version, 1.0).await;
     assert!(edge.metric("config_last_reload_timestamp_seconds") > 1.7e9);
     let (healthy, process) = (
         format!("culvert_target_healthy{{{of_target}}} "),
@@ -103,11 +103,12 @@ async fn requests_and_bytes_are_counted() {
     edge.log_lines(3).await;
 
     let all = "requests_total{code=\"200\",forwarding_rule=\"edge\",http_rule=\"all\"}";
-    assert_eq!(edge.metric(all), 3.0);
-    assert_eq!(
-        edge.metric("request_duration_seconds_count{forwarding_rule=\"edge\"}"),
-        3.0
-    );
+    edge.metric_becomes(all, 3.0).await;
+    edge.metric_becomes(
+        "request_duration_seconds_count{forwarding_rule=\"edge\"}",
+        3.0,
+    )
+    .await;
     let bytes = ["in", "out"].map(|direction| {
         edge.metric(&format!(
             "bytes_total{{direction=\"{direction}\",forwarding_rule=\"edge\"}}"
@@ -169,7 +170,7 @@ async fn after_a_rename_sigusr1_begins_a_new_file_and_no_line_is_lost() {
         (0..5)
             .map(old)
             .chain([path.clone()])
-            .map(|path| lines(&path).len())
+            .map(|path| lines_of(&path).len())
     };
     eventually("all lines", || {
         (count().sum::<usize>() >= 1100).then_some(())
@@ -291,7 +292,7 @@ async fn a_drain_closes_idle_connections_and_listeners_while_the_admin_address_a
     .await;
     assert!(edge.admin_page("/readyz").ends_with("draining\n"));
     assert!(edge.admin_page("/livez").contains(" 200 "));
-    assert_eq!(edge.metric("draining"), 1.0);
+    edge.metric_becomes("draining", 1.0).await;
     soon("new connections are refused", async {
         while TcpStream::connect(edge.address).await.is_ok() {}
     })

@@ -172,7 +172,7 @@ async fn a_connection_without_a_valid_header_is_closed_counted_and_logged() {
         assert_eq!(line.get("httpStatusCode"), None);
         assert!(line["requestHeaderBytes"].as_u64().unwrap() <= bytes.len() as u64);
     }
-    assert_eq!(edge.metric(REFUSALS), table.len() as f64);
+    edge.metric_becomes(REFUSALS, table.len() as f64).await;
     assert_eq!(target.connections(), 0);
 }
 
@@ -212,7 +212,7 @@ async fn a_header_has_the_client_timeout() {
         (&line["error"], &line["closeReason"]),
         (&error.into(), &"refused".into())
     );
-    assert_eq!(edge.metric(REFUSALS), 2.0);
+    edge.metric_becomes(REFUSALS, 2.0).await;
 }
 
 #[tokio::test]
@@ -445,10 +445,7 @@ async fn an_ipv4_client_of_a_listener_for_both_families_is_an_ipv4_client() {
     }
     edge.reload(&both.replace("v6only: false", "v6only: true"))
         .await;
-    assert!(
-        edge.diagnostics()
-            .contains("forwardingRules[0].v6only stays as it is")
-    );
+    edge.says("forwardingRules[0].v6only stays as it is").await;
 }
 
 /// The configuration with TLS, and a certificate for a.example, on its forwarding rule.

@@ -65,13 +65,13 @@ async fn the_surplus_of_the_fullest_is_sent_to_a_target_that_joins() {
         assert_eq!(line["closeReason"], "rebalanced");
         assert_eq!(line["closeCode"], RESTART);
     }
-    let is_over = || {
-        let said = edge.diagnostics();
-        let words = "20 tunnels were ended to even out the load";
-        said.contains(words).then_some(())
-    };
-    eventually("it is over", is_over).await;
-    assert_eq!(edge.metric(r#"tunnels_closed_total{forwarding_rule="edge",reason="rebalanced",target_group="group"}"#), 20.0);
+    edge.says("20 tunnels were ended to even out the load")
+        .await;
+    edge.metric_becomes(
+        r#"tunnels_closed_total{forwarding_rule="edge",reason="rebalanced",target_group="group"}"#,
+        20.0,
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -105,11 +105,7 @@ async fn tunnels_that_are_too_young_are_left_alone_and_so_are_all_without_rebala
     let mut clients = edge.tunnels(10).await;
     let both = [first.address, second.address];
     edge.reload(&balanced(&both, young)).await;
-    let is_seen = || {
-        let said = edge.diagnostics();
-        said.contains("up to 5 tunnels are ended").then_some(())
-    };
-    eventually("the newcomer is seen", is_seen).await;
+    edge.says("up to 5 tunnels are ended").await;
     edge.reload(&balanced(&both, "null")).await;
     clients.extend(edge.tunnels(10).await);
     carry(&edge, &[&first, &second], 10.0).await;

@@ -1,8 +1,11 @@
 //! What the relay does with a tunnel: it carries half-close over, follows the frames, keeps the clocks, and ends a tunnel with
 //! a Close frame that fits into the stream.
 
+use std::time::{Duration, Instant};
+
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::time::interval;
 
 use crate::harness::client::HANDSHAKE;
 use crate::harness::edge::{body_of, forwarding_to};
@@ -135,7 +138,7 @@ async fn an_idle_tunnel_is_closed_with_1001_on_both_sides_and_logged_as_idle_tim
     assert_eq!(reason(&line), ("idle_timeout", Some(1001)));
     assert_eq!(line["framesOut"], 2, "its own, and its answer to ours");
     assert!(line["durationMs"].as_f64().unwrap() >= 200.0);
-    assert_eq!(edge.metric(r#"tunnels_closed_total{forwarding_rule="edge",reason="idle_timeout",target_group="group"}"#), 1.0);
+    edge.metric_becomes(r#"tunnels_closed_total{forwarding_rule="edge",reason="idle_timeout",target_group="group"}"#, 1.0).await;
 }
 
 #[tokio::test]
@@ -172,7 +175,12 @@ async fn a_tunnel_that_an_operator_kills_is_closed_with_1008_on_both_sides() {
     let line = edge.log_line().await;
     assert_eq!(reason(&line), ("killed", Some(1008)));
     assert_eq!(line["trackingId"], ours["id"]);
-    assert!(edge.admin_request("DELETE", &path).contains(" 404 "));
+    let is_gone = || {
+        edge.admin_request("DELETE", &path)
+            .contains(" 404 ")
+            .then_some(())
+    };
+    eventually("it is not listed any more", is_gone).await;
     drop(other);
 }
 
@@ -181,10 +189,10 @@ async fn bytes_in_either_direction_keep_a_tunnel_from_being_idle() {
     let target = listening().await;
     let edge = edge_with("{idleTimeout: 1000, closeTimeout: 100}", &target).await;
     let mut client = open(&edge).await;
-    let began = std::time::Instant::now();
-    while began.elapsed().as_millis() < 2500 {
+    let (began, mut pace) = (Instant::now(), interval(Duration::from_millis(100)));
+    while began.elapsed() < Duration::from_millis(2500) {
+        pace.tick().await;
         client.send(HI_MASKED).await;
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     }
     assert!(edge.log().is_empty());
     client.exactly(4).await;
@@ -200,10 +208,11 @@ async fn a_tunnel_that_lived_for_long_enough_is_closed_however_busy_it_is() {
     )
     .await;
     let mut client = open(&edge).await;
-    while edge.log().is_empty() {
+    let is_busy = || {
         client.stream.try_write(&HI_MASKED).ok();
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
+        (!edge.log().is_empty()).then_some(())
+    };
+    eventually("it is over", is_busy).await;
     let heard = client.to_end().await;
     assert!(
         heard.ends_with(&GOING_AWAY),

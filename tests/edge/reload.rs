@@ -122,8 +122,7 @@ async fn a_bad_file_changes_nothing_and_all_its_problems_are_told() {
         let is_rejected = || (edge.metric(REJECTED) == rejected).then_some(());
         eventually("it is rejected", is_rejected).await;
         for problem in problems {
-            let is_told = || edge.diagnostics().contains(problem).then_some(());
-            eventually(problem, is_told).await;
+            edge.says(problem).await;
         }
         assert_eq!(edge.get("/").await.text(), "first");
     }
@@ -371,7 +370,8 @@ async fn the_admin_address_moves() {
         get_now(moved, "/readyz").filter(|answer| answer.contains(" 200 "))
     })
     .await;
-    assert!(std::net::TcpStream::connect(before).is_err());
+    let is_closed = || std::net::TcpStream::connect(before).err();
+    eventually("the old one is closed", is_closed).await;
     edge.admin = moved;
     // It moves before all else of the configuration is in place.
     let applied = || edge.metric("config_reloads_total{result=\"applied\"}") == 1.0;
@@ -443,7 +443,7 @@ async fn an_address_comes_and_goes_without_a_refusal_on_the_others() {
     let two = one.replace("name: edge", "name: renamed");
     let two = two.replace("forwardingRules:\n", &other);
     let edge = Edge::start(&one).await;
-    // Nobody else is there: the other tests listen on 127.0.0.1.
+    // The port is ours on every address.
     let host = IpAddr::from(Ipv4Addr::new(127, 0, 0, 2));
     let added = SocketAddr::new(host, edge.address.port());
     let load = Load::on(edge.address);

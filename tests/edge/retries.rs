@@ -202,7 +202,8 @@ async fn a_handshake_is_tried_on_another_target_until_a_byte_of_an_answer_has_co
                 (Some(101), None)
             );
             let opener = "tunnels_opened_total{forwarding_rule=\"edge\",target=\"TARGET\",target_group=\"group\"}";
-            assert_eq!(edge.metric(&opener.replace("TARGET", opened)), 1.0);
+            edge.metric_becomes(&opener.replace("TARGET", opened), 1.0)
+                .await;
         }
     }
 }

@@ -506,7 +506,7 @@ async fn a_request_that_no_rule_matches_gets_a_404_with_a_short_body() {
         assert_eq!(line.get("httpRule"), None);
     }
     let refusals = "refusals_total{forwarding_rule=\"edge\",reason=\"no_matching_rule\"}";
-    assert_eq!(edge.metric(refusals), 3.0);
+    edge.metric_becomes(refusals, 3.0).await;
 }
 
 #[tokio::test]

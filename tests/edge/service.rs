@@ -209,14 +209,14 @@ async fn an_upgraded_process_is_the_services_main_one_and_the_end_reaches_both()
 
     service.upgrade();
 
-    let new = service.property("MainPID");
-    assert_ne!(new, old);
-    assert_eq!(service.property("ActiveState"), "active");
-    assert!(
-        service
-            .page("/api/v1/status")
-            .contains(&format!("\"pid\":{new}"))
-    );
+    let new = eventually("the manager has another main process", || {
+        let main = service.property("MainPID");
+        (main != old && service.property("ActiveState") == "active").then_some(main)
+    })
+    .await;
+    let pid = format!("\"pid\":{new}");
+    let serves = || service.page("/api/v1/status").contains(&pid).then_some(());
+    eventually("it serves", serves).await;
     let parent = fs::read_to_string(format!("/proc/{new}/stat")).unwrap();
     let parent = parent
         .rsplit(") ")
@@ -243,10 +243,8 @@ async fn an_upgraded_process_is_the_services_main_one_and_the_end_reaches_both()
     service.manager.does(&["stop", UNIT]);
     assert_eq!(service.property("Result"), "success");
     for pid in [&old, &new, &service.property("MainPID")] {
-        assert!(
-            pid == "0" || !Path::new("/proc").join(pid).exists(),
-            "{pid}"
-        );
+        let is_gone = || (pid == "0" || !Path::new("/proc").join(pid).exists()).then_some(());
+        eventually(&format!("{pid} is gone"), is_gone).await;
     }
 }
 

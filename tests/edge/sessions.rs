@@ -104,7 +104,8 @@ async fn a_session_from_before_an_upgrade_is_resumed_after_it() {
         eventually("the new process is ready", is_ready).await;
         assert!(sessions.resume(&edge).await);
     }
-    assert_ne!(edge.pid_in_file(), Some(edge.id()));
+    let is_other = || edge.pid_in_file().filter(|pid| *pid != edge.id());
+    eventually("the file names another process", is_other).await;
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use std::process::{Output, Stdio};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
+use crate::harness::ports::free_address;
 use crate::harness::{Edge, soon};
 
 const CLIENTS: usize = 8;
@@ -33,7 +34,8 @@ fn node(script: &str) -> Command {
 /// A server of this name, and where it listens.
 async fn server(name: &str) -> (Child, SocketAddr) {
     let mut server = node("server.js");
-    let mut server = server.arg(name).stdout(Stdio::piped()).spawn().unwrap();
+    let server = server.args([name, &free_address().port().to_string()]);
+    let mut server = server.stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(server.stdout.take().unwrap()).lines();
     let address = soon("the server's address", lines.next_line()).await;
     let address = address.unwrap().expect("an address").parse().unwrap();

@@ -256,10 +256,7 @@ async fn without_a_key_file_cookies_outlive_a_reload_and_an_upgrade() {
     let server = "upgradeSocket: FOLDER/upgrade.sock, pidFile: FOLDER/culvert.pid";
     let configuration = group(server, COOKIE, &both(&targets, ["", ""]));
     let edge = Edge::start(&configuration).await;
-    assert!(
-        edge.diagnostics()
-            .contains("without server.stickinessKeyFile")
-    );
+    edge.says("without server.stickinessKeyFile").await;
     let one = client_of(&edge, "one").await;
     edge.reload(&configuration).await;
     stays(&edge, &one, "one").await;

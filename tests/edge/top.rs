@@ -12,7 +12,7 @@ use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
 use serde_json::Value;
 
 use crate::harness::edge::forwarding_to;
-use crate::harness::{Edge, Process, Target, eventually};
+use crate::harness::{Edge, Process, Target, eventually, report};
 
 const ROWS: u16 = 20;
 const COLUMNS: u16 = 100;
@@ -95,6 +95,11 @@ impl Top {
         eventually(&what, is_there).await;
     }
 
+    async fn hides(&self, words: &str) {
+        let what = format!("no {words:?} on the screen");
+        eventually(&what, || (!self.text().contains(words)).then_some(())).await;
+    }
+
     /// Whether the terminal is as it is between commands.
     fn is_left(&self) -> bool {
         let screen = self.screen.lock().unwrap();
@@ -112,7 +117,7 @@ impl Top {
 impl Drop for Top {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("--- on the screen:\n{}", self.text());
+            report::print("on the screen", self.text().lines(), ROWS.into());
         }
         self.process.kill().ok();
         self.process.wait().ok();
@@ -135,7 +140,7 @@ async fn the_screen_follows_tunnels_and_heeds_keys_and_leaves_the_terminal_as_it
     top.shows(&["2 targets", "2 of 2 in use"]).await;
     top.press("/none\r");
     top.shows(&["filter: none"]).await;
-    assert!(!top.text().contains("2 targets"));
+    top.hides("2 targets").await;
     assert!(!top.is_left());
     top.press("q");
 
@@ -213,7 +218,7 @@ async fn a_process_that_hangs_is_said_and_shown_again_once_it_goes_on() {
     top.shows(&["no figures for 5 s", "–/s opened"]).await;
     edge.signal("CONT");
     top.shows(&["0.0/s opened"]).await;
-    assert!(!top.text().contains("no figures"));
+    top.hides("no figures").await;
 }
 
 #[tokio::test]

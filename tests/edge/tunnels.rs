@@ -315,7 +315,7 @@ async fn on_sigterm_nothing_new_is_taken_and_open_tunnels_live_to_their_end() {
         (refused.kind() == ErrorKind::ConnectionRefused).then_some(())
     })
     .await;
-    assert_eq!(edge.metric("draining"), 1.0);
+    edge.metric_becomes("draining", 1.0).await;
     for client in &mut clients {
         say_hello(client).await;
     }
@@ -385,7 +385,7 @@ async fn tunnels_are_counted() {
         ))
     };
     let handshakes = "handshake_duration_seconds_count{forwarding_rule=\"edge\"}";
-    assert_eq!(edge.metric(handshakes), 3.0);
+    edge.metric_becomes(handshakes, 3.0).await;
     assert_eq!(opened_and_active(), (3.0, 3.0));
     assert_eq!(closed("client_closed"), 0.0);
     clients.pop();
@@ -396,7 +396,7 @@ async fn tunnels_are_counted() {
     edge.log_lines(2).await;
     assert_eq!(opened_and_active(), (3.0, 1.0));
     assert_eq!(closed("client_error"), 1.0);
-    assert_eq!(edge.metric(handshakes), 3.0);
+    edge.metric_becomes(handshakes, 3.0).await;
 }
 
 #[tokio::test]

@@ -3,12 +3,12 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 
 import { WebSocket, WebSocketServer } from "./modules.js";
+import { freePort } from "./ports.js";
 
 const patience = 20_000;
 const again = 25;
@@ -24,18 +24,9 @@ export async function eventually(what, look) {
   }
 }
 
-export async function freePort() {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address();
-  server.close();
-  await once(server, "close");
-  return port;
-}
-
 // A target that sends every message back.
 export async function echoTarget(test) {
-  const server = new WebSocketServer({ port: 0, host: "127.0.0.1" });
+  const server = new WebSocketServer({ port: await freePort(), host: "127.0.0.1" });
   await once(server, "listening");
   server.on("connection", socket => {
     socket.on("message", (data, isBinary) => socket.send(data, { binary: isBinary }));
@@ -76,7 +67,7 @@ export class Edge {
     createInterface({ input: this.process.stdout }).on("line", line => this.log.push(JSON.parse(line)));
     createInterface({ input: this.process.stderr }).on("line", line => errors.push(line));
     await eventually("the edge is ready", async () => {
-      if (this.process.exitCode !== null) throw new Error(errors.join("\n"));
+      if (this.process.exitCode !== null) throw new Error(errors.slice(-20).join("\n"));
       const answer = await fetch(`${this.admin}/readyz`).catch(() => undefined);
       return answer?.ok;
     });
@@ -96,6 +87,14 @@ export class Edge {
     socket.on("error", () => {});
     await once(socket, "open");
     return socket;
+  }
+
+  // The open tunnels, once there are this many.
+  tunnels(count) {
+    return eventually(`${count} tunnels are listed`, async () => {
+      const { tunnels } = await (await fetch(`${this.admin}/api/v1/tunnels`)).json();
+      return tunnels.length === count && tunnels;
+    });
   }
 
   // The line of the access log of which this is true.

@@ -1,11 +1,13 @@
 //! A DNS server on a free port, whose answers a test changes: over UDP, and over TCP where they are too long for that.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::task::JoinHandle;
+
+use super::ports::free_address;
 
 /// The longest message over UDP.
 const LONGEST: usize = 512;
@@ -78,16 +80,11 @@ impl Drop for Dns {
     }
 }
 
-/// Both on the same free port.
+/// Both on the same port.
 async fn sockets() -> (TcpListener, UdpSocket) {
-    for _ in 0..10 {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-        let address = listener.local_addr().unwrap();
-        if let Ok(socket) = UdpSocket::bind(address).await {
-            return (listener, socket);
-        }
-    }
-    panic!("no free port in ten tries");
+    let address = free_address();
+    let listener = TcpListener::bind(address).await.unwrap();
+    (listener, UdpSocket::bind(address).await.unwrap())
 }
 
 /// RFC 1035 section 4.2.2: each message has its length before it.

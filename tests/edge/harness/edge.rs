@@ -1,7 +1,7 @@
 //! A running Culvert: the real binary on free ports, its log lines as they come, its metrics, its signals.
 
 use std::io::{Read as _, Write as _};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 
@@ -13,9 +13,10 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::handshake::client::{Request, Response};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
 
+pub use super::ports::free_addresses;
 use super::process::Unread;
 use super::target::any_size;
-use super::{Answer, Connection, PATIENCE, Process, eventually, soon};
+use super::{Answer, Connection, PATIENCE, Process, eventually, eventually_or, soon};
 
 /// A WebSocket client's end.
 pub type WebSocket = WebSocketStream<MaybeTlsStream<tokio::net::TcpStream>>;
@@ -38,13 +39,9 @@ impl Edge {
     /// Starts Culvert with a configuration in which `LISTEN_PORT` and `ADMIN_PORT` stand for free ports, and `FOLDER` for
     /// its folder; waits until it is ready. The admin address is added where the configuration has none.
     pub async fn start(configuration: &str) -> Edge {
-        for _ in 0..10 {
-            let edge = Edge::spawn(configuration);
-            if let Some(edge) = edge.become_ready().await {
-                return edge;
-            }
-        }
-        panic!("no free ports in ten tries");
+        let mut edge = Edge::spawn(configuration);
+        edge.become_ready().await;
+        edge
     }
 
     /// Starts Culvert with one rule that forwards everything to these targets, with a `clientTimeout` of 2 s and a
@@ -66,23 +63,16 @@ impl Edge {
         }
     }
 
-    /// `None` when the ports were taken by somebody else meanwhile.
-    async fn become_ready(mut self) -> Option<Edge> {
-        let mut is_ready = false;
-        eventually("the process gets ready or ends", || {
-            let ended = !self.process.is_running();
-            is_ready = !ended
-                && get_now(self.admin, "/readyz").is_some_and(|answer| answer.contains(" 200 "));
-            (ended || is_ready).then_some(())
-        })
-        .await;
-        if is_ready {
-            return Some(self);
+    async fn become_ready(&mut self) {
+        let is_ready = eventually("the process gets ready or ends", || {
+            let answer = get_now(self.admin, "/readyz");
+            let is_ready = answer.is_some_and(|answer| answer.contains(" 200 "));
+            (is_ready || !self.process.is_running()).then_some(is_ready)
+        });
+        if !is_ready.await {
+            self.process.ended().await;
+            panic!("the process ended before it was ready");
         }
-        self.process.ended().await;
-        let said = self.diagnostics();
-        assert!(said.contains("in use"), "the process ended:\n{said}");
-        None
     }
 
     /// Its configuration.
@@ -142,6 +132,12 @@ impl Edge {
         text.ok()?.trim().parse().ok()
     }
 
+    /// Waits until the file names this process.
+    pub async fn pid_file_names(&self, pid: u32) {
+        let names_it = || (self.pid_in_file() == Some(pid)).then_some(());
+        eventually(&format!("the file names {pid}"), names_it).await;
+    }
+
     /// All processes that run with its configuration: itself, unless it has ended, and what took or may take over from it.
     pub fn processes(&self) -> Vec<u32> {
         let folder = self.folder.path().to_str().unwrap().as_bytes();
@@ -185,6 +181,18 @@ impl Edge {
             .lines()
             .find_map(|line| line.strip_prefix(&format!("culvert_{name} ")));
         line.map_or(0.0, |value| value.parse().unwrap())
+    }
+
+    /// Waits until a metric, given as for [`Edge::metric`], has this value.
+    pub async fn metric_becomes(&self, name: &str, expected: f64) {
+        let mut last = 0.0;
+        eventually_or(&format!("{name} becomes {expected}"), || {
+            last = self.metric(name);
+            (last == expected)
+                .then_some(())
+                .ok_or_else(|| format!("it is {last}"))
+        })
+        .await;
     }
 
     /// Opens a TCP connection.
@@ -256,6 +264,11 @@ impl Edge {
         self.process.lines().iter().map(parse).collect()
     }
 
+    /// How many lines of the access log there are so far.
+    pub fn count_lines(&self) -> usize {
+        self.process.count_lines()
+    }
+
     /// Stops reading its standard output, until what is returned is dropped.
     pub fn stop_reading(&self) -> Unread<'_> {
         self.process.stop_reading()
@@ -264,8 +277,19 @@ impl Edge {
     /// Waits for this many lines of the access log; more are an error.
     pub async fn log_lines(&self, count: usize) -> Vec<Value> {
         let what = format!("{count} lines in the access log");
-        let lines = eventually(&what, || Some(self.log()).filter(|log| log.len() >= count)).await;
-        assert_eq!(lines.len(), count, "{lines:#?}");
+        eventually_or(&what, || match self.process.count_lines() {
+            enough if enough >= count => Ok(()),
+            fewer => Err(format!("there are {fewer}")),
+        })
+        .await;
+        let lines = self.log();
+        let listed = || {
+            lines
+                .iter()
+                .map(|line| format!("{line}\n"))
+                .collect::<String>()
+        };
+        assert_eq!(lines.len(), count, "lines in the access log:\n{}", listed());
         lines
     }
 
@@ -286,6 +310,11 @@ impl Edge {
     /// What it said on standard error so far.
     pub fn diagnostics(&self) -> String {
         self.process.diagnostics()
+    }
+
+    /// Waits until it has said this on standard error; returns all that it said so far.
+    pub async fn says(&self, words: &str) -> String {
+        self.process.says(words).await
     }
 
     /// Sends a signal, by its name without SIG.
@@ -424,10 +453,4 @@ fn request_now(address: SocketAddr, method: &str, path: &str) -> Option<String> 
     let mut answer = String::new();
     stream.read_to_string(&mut answer).ok()?;
     Some(answer).filter(|answer| !answer.is_empty())
-}
-
-/// Addresses of this machine that were free a moment ago.
-pub fn free_addresses<const COUNT: usize>() -> [SocketAddr; COUNT] {
-    let sockets = [(); COUNT].map(|()| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap());
-    sockets.map(|socket| socket.local_addr().unwrap())
 }

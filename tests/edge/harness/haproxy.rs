@@ -5,8 +5,8 @@ use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
 
-use super::edge::free_addresses;
 use super::eventually;
+use super::ports::free_address;
 
 const DEFAULTS: &str = "defaults
   timeout connect 10s
@@ -42,14 +42,9 @@ impl Haproxy {
     }
 
     async fn start(configuration: &str) -> Haproxy {
-        for _ in 0..10 {
-            let [address] = free_addresses();
-            let mut haproxy = Haproxy::spawn(configuration, address);
-            if haproxy.listens().await {
-                return haproxy;
-            }
-        }
-        panic!("no free port in ten tries");
+        let mut haproxy = Haproxy::spawn(configuration, free_address());
+        haproxy.listens().await;
+        haproxy
     }
 
     fn spawn(configuration: &str, address: SocketAddr) -> Haproxy {
@@ -72,14 +67,13 @@ impl Haproxy {
         }
     }
 
-    /// Whether it listens, once that is clear.
-    async fn listens(&mut self) -> bool {
-        eventually("HAProxy listens or ends", || {
-            let has_ended = self.child.try_wait().unwrap().is_some();
-            let listens = !has_ended && TcpStream::connect(self.address).is_ok();
-            (has_ended || listens).then_some(listens)
+    async fn listens(&mut self) {
+        eventually("HAProxy listens", || {
+            let ended = self.child.try_wait().unwrap();
+            assert_eq!(ended, None, "HAProxy ended");
+            TcpStream::connect(self.address).ok()
         })
-        .await
+        .await;
     }
 }
 

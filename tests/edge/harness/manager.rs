@@ -12,7 +12,10 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use super::eventually;
+use super::{eventually, report};
+
+/// How many lines of what it said are shown of a test that failed.
+const SHOWN: usize = 15;
 
 const SYSTEMD: &str = "/usr/lib/systemd/systemd";
 /// What becomes the manager. It wants to find a machine that systemd has booted, what it covers forbidden files with, and its
@@ -135,7 +138,7 @@ impl Manager {
 impl Drop for Manager {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("--- the manager said:\n{}", self.said());
+            report::print("the manager said", self.said().lines(), SHOWN);
         }
         let all: Vec<_> = self.cgroups.iter().flat_map(|tree| members(tree)).collect();
         Command::new("kill").arg("-KILL").args(all).status().ok();

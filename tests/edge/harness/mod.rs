@@ -12,8 +12,10 @@ mod load;
 pub mod manager;
 mod nginx;
 mod noise;
+pub mod ports;
 pub mod process;
 pub mod prometheus;
+pub mod report;
 pub mod target;
 pub mod tls;
 
@@ -38,13 +40,18 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Waits until `check` returns something.
 pub async fn eventually<T>(what: &str, mut check: impl FnMut() -> Option<T>) -> T {
+    eventually_or(what, || check().ok_or_else(String::new)).await
+}
+
+/// Waits until `check` returns something, and no longer what is wrong.
+pub async fn eventually_or<T>(what: &str, mut check: impl FnMut() -> Result<T, String>) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {
-        if let Some(value) = check() {
-            return value;
+        match check() {
+            Ok(value) => return value,
+            Err(_) if Instant::now() < deadline => sleep(Duration::from_millis(5)).await,
+            Err(wrong) => panic!("did not happen: {what} {wrong}"),
         }
-        assert!(Instant::now() < deadline, "did not happen: {what}");
-        sleep(Duration::from_millis(5)).await;
     }
 }
 

@@ -9,7 +9,10 @@ use std::thread::JoinHandle;
 use rustix::param::clock_ticks_per_second;
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 
-use super::eventually;
+use super::{eventually, report};
+
+/// How many lines of each of its outputs are shown of a test that failed.
+const SHOWN: usize = 15;
 
 /// A running process. Dropping it kills it.
 pub struct Process {
@@ -32,6 +35,7 @@ impl Process {
 
     /// Starts Culvert with these additions to the environment, and these arguments.
     pub fn start_in(environment: &[(&str, &str)], arguments: &[&str]) -> Process {
+        report::keep_short();
         let mut child = Command::new(env!("CARGO_BIN_EXE_culvert"))
             .args(arguments)
             .envs(environment.iter().copied())
@@ -62,6 +66,11 @@ impl Process {
         self.lines.lock().unwrap().clone()
     }
 
+    /// How many lines there are on standard output so far.
+    pub fn count_lines(&self) -> usize {
+        self.lines.lock().unwrap().len()
+    }
+
     /// Stops reading standard output, until what is returned is dropped.
     pub fn stop_reading(&self) -> Unread<'_> {
         Unread {
@@ -73,6 +82,12 @@ impl Process {
     pub fn diagnostics(&self) -> String {
         let lines = self.diagnostics.lock().unwrap();
         lines.iter().map(|line| format!("{line}\n")).collect()
+    }
+
+    /// Waits until it has said this on standard error; returns all that it said so far.
+    pub async fn says(&self, words: &str) -> String {
+        let said = || Some(self.diagnostics()).filter(|said| said.contains(words));
+        eventually(&format!("culvert says {words:?}"), said).await
     }
 
     /// Sends a signal, by its name without SIG.
@@ -141,10 +156,12 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!(
-                "--- culvert said:\n{}--- and on standard output:\n{:#?}",
-                self.diagnostics(),
-                self.lines()
+            let (said, lines) = (self.diagnostics(), self.lines());
+            report::print("culvert said", said.lines(), SHOWN);
+            report::print(
+                "and on standard output",
+                lines.iter().map(String::as_str),
+                SHOWN,
             );
         }
         self.child.kill().ok();
@@ -154,6 +171,7 @@ impl Drop for Process {
 
 /// Runs Culvert to its end, with these arguments and in this folder; for what is said before anything is served.
 pub fn run(arguments: &[&str], folder: &Path) -> std::process::Output {
+    report::keep_short();
     Command::new(env!("CARGO_BIN_EXE_culvert"))
         .args(arguments)
         .current_dir(folder)

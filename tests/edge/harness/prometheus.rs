@@ -8,7 +8,8 @@ use std::process::{Child, Command, Stdio};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::edge::{body_of, free_addresses};
+use super::edge::body_of;
+use super::ports::free_address;
 use super::{Edge, PATIENCE, eventually};
 
 /// A running Prometheus. Dropping it kills the process.
@@ -21,17 +22,13 @@ pub struct Prometheus {
 impl Prometheus {
     /// One that scrapes a Culvert twice a second, as the job `culvert`, and evaluates our alerts as often. It has done so once.
     pub async fn scraping(edge: &Edge) -> Prometheus {
-        for _ in 0..10 {
-            let mut prometheus = Prometheus::spawn(edge.admin);
-            if prometheus.scrapes().await {
-                return prometheus;
-            }
-        }
-        panic!("no free port in ten tries");
+        let mut prometheus = Prometheus::spawn(edge.admin);
+        prometheus.scrapes().await;
+        prometheus
     }
 
     fn spawn(admin: SocketAddr) -> Prometheus {
-        let [address] = free_addresses();
+        let address = free_address();
         let folder = tempfile::tempdir().unwrap();
         let alerts = grafana("alerts.yaml");
         let configuration = format!(
@@ -58,18 +55,14 @@ scrape_configs:
         }
     }
 
-    /// Whether it has scraped, once that is clear; if not, it has ended.
-    async fn scrapes(&mut self) -> bool {
-        eventually("Prometheus has scraped or ended", || {
-            let has_ended = self.child.try_wait().unwrap().is_some();
-            let is_ready = || {
-                let answer = self.get("/-/ready");
-                answer.is_some_and(|answer| answer.contains(" 200 "))
-            };
-            let scrapes = !has_ended && is_ready() && !self.query("up == 1").is_empty();
-            (has_ended || scrapes).then_some(scrapes)
+    async fn scrapes(&mut self) {
+        eventually("Prometheus has scraped", || {
+            let ended = self.child.try_wait().unwrap();
+            assert_eq!(ended, None, "Prometheus ended");
+            let is_ready = self.get("/-/ready")?.contains(" 200 ");
+            (is_ready && !self.query("up == 1").is_empty()).then_some(())
         })
-        .await
+        .await;
     }
 
     /// The numbers that an expression gives now, but for those that are none.

@@ -1,6 +1,6 @@
 //! The target's end: a script for every connection that arrives.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
@@ -8,14 +8,18 @@ use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use socket2::{Domain, Socket, Type};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::{WebSocketStream, accept_async_with_config};
 
-use super::Connection;
 use super::client::header;
+use super::ports::free_address;
+use super::{Connection, eventually};
+
+/// How many connections may wait until a target has time for them.
+const BACKLOG: u32 = 4096;
 
 /// A target. Dropping it closes its listener and breaks off its scripts.
 pub struct Target {
@@ -33,7 +37,7 @@ impl Target {
         F: Future<Output = ()> + Send + 'static,
         S: Fn(Connection) -> F + Send + Sync + 'static,
     {
-        Target::scripted_at(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), script).await
+        Target::scripted_at(free_address(), script).await
     }
 
     /// The same at a given address: for a target that comes back.
@@ -42,7 +46,7 @@ impl Target {
         F: Future<Output = ()> + Send + 'static,
         S: Fn(Connection) -> F + Send + Sync + 'static,
     {
-        let socket = TcpListener::bind(address).await.unwrap();
+        let socket = listen(address).await;
         let address = socket.local_addr().unwrap();
         let connections = Arc::<AtomicUsize>::default();
         let heads = Arc::<Mutex<Vec<String>>>::default();
@@ -154,7 +158,7 @@ impl Target {
     /// A target that says who it is, in the bodies of its answers and as `X-Target` in the heads of its 101s. In tunnels it
     /// sends messages of at most 125 bytes back, and answers a Close.
     pub async fn named(name: &'static str) -> Target {
-        Target::named_at(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), name).await
+        Target::named_at(free_address(), name).await
     }
 
     /// The same at a given address.
@@ -190,6 +194,22 @@ impl Drop for Target {
     fn drop(&mut self) {
         self.task.abort();
     }
+}
+
+/// Listens at an address, once whoever had it before has gone: a target that is dropped needs a moment for that.
+async fn listen(address: SocketAddr) -> TcpListener {
+    let listen = || {
+        let socket = match address {
+            SocketAddr::V4(_) => TcpSocket::new_v4().unwrap(),
+            SocketAddr::V6(_) => TcpSocket::new_v6().unwrap(),
+        };
+        socket.set_reuseaddr(true).unwrap();
+        socket
+            .bind(address)
+            .and_then(|()| socket.listen(BACKLOG))
+            .ok()
+    };
+    eventually(&format!("{address} is free"), listen).await
 }
 
 /// Tungstenite's settings, without a bound on messages and frames.
@@ -256,10 +276,9 @@ pub fn unresponsive() -> SocketAddr {
 /// An address that stays taken for as long as the test runs, so that nobody else begins to listen there.
 fn taken(prepare: impl FnOnce(&Socket)) -> SocketAddr {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    let free = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    socket.bind(&free.into()).unwrap();
+    let address = free_address();
+    socket.bind(&address.into()).unwrap();
     prepare(&socket);
-    let address = socket.local_addr().unwrap().as_socket().unwrap();
     std::mem::forget(socket);
     address
 }

@@ -1,11 +1,12 @@
-// A Socket.IO server on a free port, which it says on standard output. It says its name, the first argument, to whoever asks.
+// A Socket.IO server that says its name, the first argument, to whoever asks. It says on standard output where it listens: on the port that
+// is the second.
 
 const { createServer } = require("node:http");
 const { Server } = require("socket.io");
 
-const name = process.argv[2];
+const [name, port] = process.argv.slice(2);
 const http = createServer();
 const io = new Server(http);
 
 io.on("connection", (socket) => socket.on("who", (answer) => answer(name)));
-http.listen(0, "127.0.0.1", () => console.log(`127.0.0.1:${http.address().port}`));
+http.listen(port, "127.0.0.1", () => console.log(`127.0.0.1:${http.address().port}`));

@@ -1,5 +1,5 @@
-"""A target that sends every message back, in TLS if the arguments are the files of a certificate and its key, or on the port that
-is the only argument. Says its address on standard output."""
+"""A target that sends every message back, on the port that is the first argument, and in TLS if the files of a certificate and its
+key are the others. Says its address on standard output, once it listens."""
 
 import asyncio
 import logging
@@ -14,16 +14,14 @@ async def echo(socket, *_):
         await socket.send(message)
 
 
-async def main(*arguments):
+async def main(port, *files):
     # Health checks connect and say nothing.
     logging.getLogger("websockets").setLevel(logging.CRITICAL)
-    tls, port = None, 0
-    if len(arguments) == 1:
-        port = int(arguments[0])
-    elif arguments:
+    tls = None
+    if files:
         tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        tls.load_cert_chain(*arguments)
-    async with websockets.serve(echo, "127.0.0.1", port, max_size=None, ssl=tls) as server:
+        tls.load_cert_chain(*files)
+    async with websockets.serve(echo, "127.0.0.1", int(port), max_size=None, ssl=tls) as server:
         host, port = server.sockets[0].getsockname()
         print(f"{host}:{port}", flush=True)
         await asyncio.Future()
