@@ -4,6 +4,8 @@
 //! (RFC 8441) takes the road of an HTTP/1.1 handshake, and its tunnel is relayed like all others. What a client may have in the
 //! works is bounded here: one that breaks the protocol, or opens and resets streams faster than they end, is sent away.
 
+mod farewell;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,12 +24,15 @@ use pingora::protocols::{Digest, Stream};
 use pingora::server::ShutdownWatch;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
-use tokio::time::{sleep, timeout};
+use tokio::time::{sleep, sleep_until, timeout};
 use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
+use super::limits::{Purpose, Seats};
 use super::{Connection, ForwardingRule};
 use crate::telemetry::{CloseReason, RefusalReason};
 use crate::tunnel::{ClientEnd, ClientStream, Http2Stream};
+use farewell::Farewell;
 
 /// What a client of HTTP/2 sends first (RFC 9113 section 3.4).
 pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -40,6 +45,8 @@ const SMALL_FRAMES: usize = 2 << 20;
 const SEND_BUFFER: usize = 32 << 10;
 /// How many malformed requests a connection may send.
 const MOST_MALFORMED: usize = 32;
+/// How long a stream waits for a place before it is looked again, each time.
+const PAUSES_MILLIS: [u64; 4] = [2, 8, 30, 60];
 /// How long the last word to a client may take.
 const LAST_WORD: Duration = Duration::from_secs(1);
 
@@ -95,6 +102,7 @@ async fn shake_hands_and_serve<A: HttpServerApp + Send + Sync + 'static>(
         app,
         shutdown,
         streams,
+        own: Arc::default(),
     };
     match shaken {
         Some(client) => front.serve(client).await,
@@ -126,6 +134,8 @@ struct Front<'a, A> {
     shutdown: &'a ShutdownWatch,
     /// Those that are open, tunnels too.
     streams: TaskTracker,
+    /// The connection's own place, which one of them has.
+    own: Arc<Seats>,
 }
 
 impl<A: HttpServerApp + Send + Sync + 'static> Front<'_, A> {
@@ -133,19 +143,35 @@ impl<A: HttpServerApp + Send + Sync + 'static> Front<'_, A> {
     async fn serve(&self, mut client: Connected) {
         let digest = Arc::new(Digest::default());
         let mut malformed = 0;
-        let mut is_leaving = false;
+        let mut farewell = None::<Farewell>;
         loop {
             let accepted = tokio::select! {
                 biased;
-                () = self.leaving(), if !is_leaving => {
+                () = self.leaving(), if farewell.is_none() => {
                     client.graceful_shutdown();
-                    is_leaving = true;
+                    farewell = Some(Farewell::now(self.connection.patience(&self.rule)));
                     continue;
+                }
+                () = self.looked(farewell.as_ref()), if farewell.is_some() => {
+                    let written = self.connection.wire.written();
+                    let is_taking = client.has_streams()
+                        && farewell.as_mut().is_some_and(|farewell| farewell.waits(written));
+                    if is_taking {
+                        continue;
+                    }
+                    return end(client, Reason::NO_ERROR).await;
                 }
                 accepted = HttpSession::from_h2_conn(&mut client, Arc::clone(&digest)) => accepted,
             };
             match accepted {
-                Ok(Some(H2Accept::Session(session))) => self.begin(session),
+                Ok(Some(H2Accept::Session(session))) => match &mut farewell {
+                    Some(farewell) if farewell.is_over() => self.turn_away(session, farewell),
+                    Some(farewell) => {
+                        farewell.end = None;
+                        self.begin(session);
+                    }
+                    None => self.begin(session),
+                },
                 Ok(Some(H2Accept::Rejected)) => {
                     malformed += 1;
                     self.record(RefusalReason::BadRequest, "malformed request");
@@ -153,14 +179,18 @@ impl<A: HttpServerApp + Send + Sync + 'static> Front<'_, A> {
                 Ok(None) => return,
                 Err(error) => return self.note(&error),
             }
-            if let Some(excess) = self.excess(malformed) {
+            if let Some(excess) = self.excess(malformed, farewell.as_ref()) {
                 self.blame(excess);
-                client.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
-                timeout(LAST_WORD, std::future::poll_fn(|cx| client.poll_closed(cx)))
-                    .await
-                    .ok();
-                return;
+                return end(client, Reason::ENHANCE_YOUR_CALM).await;
             }
+        }
+    }
+
+    /// Returns when it is to be looked whether a client that was told to go has taken all: once nothing is served any more.
+    async fn looked(&self, farewell: Option<&Farewell>) {
+        self.streams.wait().await;
+        if let Some(farewell) = farewell {
+            sleep_until(farewell.next_look).await;
         }
     }
 
@@ -179,19 +209,35 @@ impl<A: HttpServerApp + Send + Sync + 'static> Front<'_, A> {
     }
 
     /// What the client has too much of.
-    fn excess(&self, malformed: usize) -> Option<&'static str> {
+    fn excess(&self, malformed: usize, farewell: Option<&Farewell>) -> Option<&'static str> {
         // A stream that the client resets makes room for the next, but what was begun for it takes a moment to end.
         let most = 2 * self.rule.max_concurrent_streams as usize;
         if self.streams.len() > most {
             return Some("streams are opened and reset too fast");
         }
+        // Not more can have been on their way.
+        let late = farewell.map_or(0, |farewell| farewell.late);
+        if late > self.rule.max_concurrent_streams as usize {
+            return Some("streams are opened after GOAWAY");
+        }
         (malformed >= MOST_MALFORMED).then_some("too many malformed requests")
     }
 
+    /// It may be tried again, elsewhere (RFC 9113 section 8.7).
+    fn turn_away(&self, mut session: HttpSession, farewell: &mut Farewell) {
+        farewell.late += 1;
+        session.shutdown_with_reason(Reason::REFUSED_STREAM);
+        self.blame("a stream came after GOAWAY");
+    }
+
     fn begin(&self, session: HttpSession) {
-        let stream = self.connection.stream(self.streams.token());
+        let seating = Seating {
+            carrier: Arc::clone(self.connection),
+            own: Arc::clone(&self.own),
+            token: self.streams.token(),
+        };
         let (app, shutdown) = (Arc::clone(self.app), self.shutdown.clone());
-        let serving = serve_stream(stream, session, app, shutdown);
+        let serving = serve_stream(seating, session, app, shutdown);
         self.connection.drain.connections.spawn(serving);
     }
 
@@ -221,14 +267,46 @@ impl<A: HttpServerApp + Send + Sync + 'static> Front<'_, A> {
     }
 }
 
+/// Ends a connection, whatever is open on it, and waits a moment for that to be heard.
+async fn end(mut client: Connected, reason: Reason) {
+    client.abrupt_shutdown(reason);
+    timeout(LAST_WORD, std::future::poll_fn(|cx| client.poll_closed(cx)))
+        .await
+        .ok();
+}
+
+/// What it takes to make a stream a connection of its own.
+struct Seating {
+    carrier: Arc<Connection>,
+    own: Arc<Seats>,
+    token: TaskTrackerToken,
+}
+
+impl Seating {
+    /// Waits a moment where there is no place: one whose answer has just been sent is about to be free.
+    async fn seat(self, purpose: Purpose) -> Arc<Connection> {
+        let mut place = self.carrier.admit_stream(purpose, &self.own);
+        for pause in PAUSES_MILLIS {
+            if place.is_ok() || self.carrier.limit().is_some() {
+                break;
+            }
+            sleep(Duration::from_millis(pause)).await;
+            place = self.carrier.admit_stream(purpose, &self.own);
+        }
+        self.carrier.stream(self.token, place)
+    }
+}
+
 /// Its type is forgotten, too.
 fn serve_stream<A: HttpServerApp + Send + Sync + 'static>(
-    stream: Arc<Connection>,
+    seating: Seating,
     session: HttpSession,
     app: Arc<A>,
     shutdown: ShutdownWatch,
 ) -> BoxFuture<'static, ()> {
     Box::pin(async move {
+        let purpose = Kind::of(session.req_header()).purpose();
+        let stream = seating.seat(purpose).await;
         let serving = answer(&stream, session, &app, &shutdown);
         stream.until_stopped(serving).await;
     })
@@ -274,6 +352,13 @@ impl Kind {
         match request.extensions.get::<Protocol>() {
             Some(protocol) if protocol.as_str() == "websocket" => Kind::WebSocket,
             Some(_) | None => Kind::Connect,
+        }
+    }
+
+    fn purpose(&self) -> Purpose {
+        match self {
+            Kind::WebSocket => Purpose::Tunnel,
+            Kind::Plain | Kind::Connect => Purpose::Plain,
         }
     }
 }
