@@ -28,6 +28,7 @@ mod health;
 mod http;
 mod http2;
 mod http2_ends;
+mod http2_fields;
 mod http2_files;
 mod http2_limits;
 mod http2_places;

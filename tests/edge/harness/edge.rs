@@ -38,7 +38,7 @@ impl Edge {
     /// Starts Culvert with a configuration in which `LISTEN_PORT` and `ADMIN_PORT` stand for free ports, and `FOLDER` for
     /// its folder; waits until it is ready. The admin address is added where the configuration has none.
     pub async fn start(configuration: &str) -> Edge {
-        Edge::start_by(configuration, |arguments| Process::start(arguments)).await
+        Edge::start_by(configuration, Process::start).await
     }
 
     /// The same where no more than so many files may be open.
