@@ -118,7 +118,7 @@ async fn streams_that_come_long_after_goaway_are_refused_and_may_be_tried_elsewh
                 connection.to_end().await;
                 return;
             }
-            connection.send(ok("hello")).await;
+            connection.send(ok("")).await;
         }
     })
     .await;

@@ -28,6 +28,8 @@ struct Code {
     below: [u64; LONGEST + 1],
     /// By their codes.
     octets: [u8; 256],
+    /// For what codes of up to 8 bits begin with, their octet and length.
+    short: [(u8, u8); 256],
 }
 
 impl Code {
@@ -37,6 +39,7 @@ impl Code {
             start: [0; LONGEST + 1],
             below: [0; LONGEST + 1],
             octets: [0; 256],
+            short: [(0, 0); 256],
         };
         let (mut next, mut place, mut length) = (0_u32, 0, SHORTEST);
         while length <= LONGEST {
@@ -45,6 +48,9 @@ impl Code {
             while octet < 256 {
                 if LENGTHS[octet] as usize == length {
                     code.octets[place] = octet as u8;
+                    if length <= 8 {
+                        code.note_short(octet as u8, next, length);
+                    }
                     place += 1;
                     next += 1;
                 }
@@ -57,8 +63,20 @@ impl Code {
         code
     }
 
+    const fn note_short(&mut self, octet: u8, code: u32, length: usize) {
+        let mut beginning = (code as usize) << (8 - length);
+        let end = (code as usize + 1) << (8 - length);
+        while beginning < end {
+            self.short[beginning] = (octet, length as u8);
+            beginning += 1;
+        }
+    }
+
     /// The octet whose code these bits begin with, and its length. `None` for the end of a string.
     fn octet(&self, bits: u32) -> Option<(u8, usize)> {
+        if let (octet, length @ 1..) = self.short[(bits >> 24) as usize] {
+            return Some((octet, length.into()));
+        }
         let length = (SHORTEST..=LONGEST).find(|length| u64::from(bits) < self.below[*length])?;
         let above = (bits >> (32 - length)) - self.first[length];
         Some((self.octets[self.start[length] + above as usize], length))
