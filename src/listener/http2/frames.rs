@@ -41,7 +41,8 @@ pub(super) struct Frames {
     passing: usize,
     /// What is held back: the beginning of a frame's head, or of a block.
     held: Vec<u8>,
-    /// How much of that is whole frames of a block.
+    /// How much of that is done with, and how much after it is whole frames of a block.
+    done: usize,
     whole: usize,
     /// What h2 is to read next.
     ready: Vec<u8>,
@@ -118,6 +119,7 @@ impl Frames {
             most_block,
             passing: preface,
             held: Vec::new(),
+            done: 0,
             whole: 0,
             ready: Vec::new(),
             latest: 0,
@@ -144,32 +146,36 @@ impl Frames {
             }
         }
         self.held.extend_from_slice(&bytes[passed..]);
-        while !self.held.is_empty() && !self.is_lost && self.advance() {}
+        while self.done < self.held.len() && self.advance() {}
+        self.held.drain(..std::mem::take(&mut self.done));
+        if self.held.is_empty() {
+            self.held = Vec::new();
+        }
         passed
     }
 
     /// Goes on with what is held. Whether there is more to do.
     fn advance(&mut self) -> bool {
-        let Some(head) = Head::of(&self.held[self.whole..]) else {
+        let next = self.done + self.whole;
+        let Some(head) = Head::of(&self.held[next..]) else {
             return self.bound();
         };
-        let is_in_block = self.whole > 0;
-        let expected = if is_in_block { CONTINUATION } else { HEADERS };
-        if head.kind != expected {
-            let is_of_block = matches!(head.kind, HEADERS | CONTINUATION | PUSH_PROMISE);
-            return match is_in_block || is_of_block {
-                true => self.lose(),
-                false => self.pass(HEAD + head.length),
-            };
+        let is_of_block = matches!(head.kind, HEADERS | CONTINUATION | PUSH_PROMISE);
+        if self.whole == 0 && !is_of_block {
+            return self.pass(HEAD + head.length);
         }
-        if head.length > MOST_FRAME {
+        let expected = if self.whole > 0 {
+            CONTINUATION
+        } else {
+            HEADERS
+        };
+        if head.kind != expected || head.length > MOST_FRAME {
             return self.lose();
         }
-        let end = self.whole + HEAD + head.length;
-        if self.held.len() < end {
+        if self.held.len() - next < HEAD + head.length {
             return self.bound();
         }
-        self.whole = end;
+        self.whole += HEAD + head.length;
         match head.has(END_HEADERS) {
             true => self.examine(),
             false => true,
@@ -178,27 +184,31 @@ impl Frames {
 
     /// A block that is too large is h2's to refuse.
     fn bound(&mut self) -> bool {
-        self.held.len() > self.most_block && self.lose()
+        self.held.len() - self.done > self.most_block && self.lose()
     }
 
     fn lose(&mut self) -> bool {
         self.is_lost = true;
-        self.ready.append(&mut self.held);
+        self.ready.extend_from_slice(&self.held[self.done..]);
+        self.done = self.held.len();
         false
     }
 
     /// Lets a frame pass that has nothing to do with fields.
     fn pass(&mut self, length: usize) -> bool {
-        let count = length.min(self.held.len());
-        self.ready.extend(self.held.drain(..count));
+        let held = &self.held[self.done..];
+        let count = length.min(held.len());
+        self.ready.extend_from_slice(&held[..count]);
+        self.done += count;
         self.passing = length - count;
         self.passing == 0
     }
 
     /// Looks at a whole block. Even streams are not for clients to begin (RFC 9113 section 5.1.1).
     fn examine(&mut self) -> bool {
-        let whole = std::mem::take(&mut self.whole);
-        let block = block_of(&self.held[..whole]).filter(|(head, _)| head.stream % 2 == 1);
+        let end = self.done + std::mem::take(&mut self.whole);
+        let frames = &self.held[self.done..end];
+        let block = block_of(frames).filter(|(head, _)| head.stream % 2 == 1);
         let Some((head, block)) = block else {
             return self.lose();
         };
@@ -206,16 +216,13 @@ impl Frames {
         self.latest = self.latest.max(head.stream);
         match self.fields.read(&block, is_trailers) {
             Block::Unreadable => return self.lose(),
-            Block::Sound if self.ready.is_empty() && self.held.len() == whole => {
-                std::mem::swap(&mut self.ready, &mut self.held);
-            }
-            Block::Sound => self.ready.extend(self.held.drain(..whole)),
+            Block::Sound => self.ready.extend_from_slice(frames),
             Block::Malformed(fault, instead) => {
                 self.faults.note(fault);
                 put_block(head, &instead, &mut self.ready);
-                self.held.drain(..whole);
             }
         }
+        self.done = end;
         true
     }
 
@@ -241,9 +248,6 @@ impl Frames {
             return Poll::Ready(Ok(Some(())));
         }
         let passed = self.follow(read);
-        if self.held.is_empty() {
-            self.held = Vec::new();
-        }
         buf.set_filled(before + passed);
         Poll::Ready(Ok((passed > 0).then_some(())))
     }
