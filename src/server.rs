@@ -18,6 +18,7 @@ use crate::proxy::Proxy;
 use crate::running::{self, Running};
 use crate::signals::{self, Signals};
 use crate::steward::Steward;
+use crate::tunnel::Pool;
 use crate::upgrade::{Inherited, InheritedDoor, Predecessor};
 use crate::{daemon, limits};
 
@@ -84,13 +85,19 @@ fn build(
 
 fn run(steward: Steward) {
     let running = Arc::clone(&steward.running);
-    let conf = conf(&running.file());
+    let file = running.file();
+    let conf = conf(&file);
+    let pool = Arc::new(Pool::holding(running::shares(&file).idle));
     let mut pingora = Pingora::new_with_opt_and_conf(None, conf);
     pingora.bootstrap();
-    let mut proxy = HttpProxy::new(Proxy, Arc::clone(&pingora.configuration));
+    let mut proxy = HttpProxy::new(
+        Proxy::new(Arc::clone(&pool)),
+        Arc::clone(&pingora.configuration),
+    );
     proxy.handle_init_modules();
     let proxy = Arc::new(proxy);
     pingora.add_service(background_service("targets", Upkeep(Arc::clone(&running))));
+    pingora.add_service(background_service("idle connections", Sweeping(pool)));
     pingora.add_service(background_service(
         "names of targets",
         NamesOfTargets(Arc::clone(&running)),
@@ -129,6 +136,16 @@ impl BackgroundService for Upkeep {
             self.0.evict_unhealthy(),
             drain::even_out(&self.0.drain, groups),
         );
+    }
+}
+
+/// What lets connections to targets go that nobody uses any more.
+struct Sweeping(Arc<Pool>);
+
+#[async_trait]
+impl BackgroundService for Sweeping {
+    async fn start(&self, _: ShutdownWatch) {
+        self.0.sweep().await;
     }
 }
 

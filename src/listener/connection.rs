@@ -25,7 +25,7 @@ use crate::drain::Drain;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::Active;
 use crate::telemetry::{CloseReason, Record, RefusalReason, TlsSession};
-use crate::tunnel::{ClientStream, Tap, Wire};
+use crate::tunnel::{ClientStream, Tap, WIRE, Wire};
 
 tokio::task_local! {
     /// The connection that the running task serves.
@@ -230,7 +230,7 @@ impl Connection {
         tokio::select! {
             biased;
             () = self.drain.stopped() => {}
-            () = CONNECTION.scope(Arc::clone(self), serving) => {}
+            () = WIRE.scope(Arc::clone(&self.wire), CONNECTION.scope(Arc::clone(self), serving)) => {}
         }
     }
 

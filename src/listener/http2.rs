@@ -31,7 +31,7 @@ use tokio_util::task::TaskTracker;
 use super::limits::Seats;
 use super::{Connection, ForwardingRule};
 use crate::telemetry::{CloseReason, RefusalReason};
-use crate::tunnel::{ClientEnd, ClientStream};
+use crate::tunnel::{ClientEnd, ClientStream, Framing};
 use farewell::Farewell;
 use frames::{Faults, Frames};
 use one_stream::{Seating, serve_stream};
@@ -44,7 +44,7 @@ pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const CONNECTION_WINDOW: u32 = 1 << 20;
 const SMALL_FRAMES: usize = 2 << 20;
 /// What one stream may have waiting to be sent, in bytes.
-const SEND_BUFFER: usize = 32 << 10;
+const SEND_BUFFER: usize = 16 << 10;
 /// How many malformed requests a connection may send.
 const MOST_MALFORMED: usize = 32;
 /// How long the last word to a client may take.
@@ -88,7 +88,7 @@ async fn shake_hands_and_serve<A: HttpServerApp + Send + Sync + 'static>(
     let wire = &connection.wire;
     wire.await_head(limit);
     wire.begin_exchange();
-    wire.expect_body(None);
+    wire.expect_body(Framing::UntilClose);
     let tap = connection.tap(stream, early);
     let (frames, faults) = Frames::new(tap, PREFACE.len(), most_header_bytes(&rule));
     let shaken = tokio::select! {

@@ -11,6 +11,7 @@ mod client_certificates;
 mod connection;
 mod forwarding_rule;
 mod http2;
+mod http2_session;
 mod limit;
 mod limits;
 mod networks;

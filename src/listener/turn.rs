@@ -103,7 +103,14 @@ fn end_without_exchange(
             None,
             "broken before the request's head was complete",
         ),
-        (None, ClientEnd::Open | ClientEnd::HandshakeExpired) => (
+        (
+            None,
+            ClientEnd::Open
+            | ClientEnd::HandshakeExpired
+            | ClientEnd::BodyMalformed
+            | ClientEnd::BodyLate
+            | ClientEnd::AnswerLate,
+        ) => (
             connection.drain.reason(),
             None,
             "ended before the request's head was complete",

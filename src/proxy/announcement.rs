@@ -3,22 +3,12 @@
 //!
 //! A connection that begins with one is its client's, and carries nothing for any other.
 
-use std::fmt;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
-use std::time::Duration;
 
-use async_trait::async_trait;
-use pingora::Result;
-use pingora::connectors::l4::Connect;
-use pingora::protocols::l4::socket::SocketAddr as PeerAddress;
-use pingora::protocols::l4::stream::Stream;
 use ppp::{v1, v2};
 
 use crate::config::file::ProxyProtocol;
-use crate::target_group::Sources;
 use crate::telemetry::{Client, TlsSession};
-use crate::tunnel::dial;
 
 /// `PP2_CLIENT_SSL`: the client came over TLS.
 const OVER_TLS: u8 = 1;
@@ -92,38 +82,6 @@ fn in_ipv6(address: SocketAddr) -> SocketAddr {
     match address.ip() {
         IpAddr::V4(ip) => SocketAddr::new(ip.to_ipv6_mapped().into(), address.port()),
         IpAddr::V6(_) => address,
-    }
-}
-
-/// Connects to a target, from where its group says, and announces the client.
-pub(super) struct Announcer {
-    header: Vec<u8>,
-    limit: Duration,
-    sources: Arc<Sources>,
-}
-
-impl Announcer {
-    /// A connect may take `limit`. The header may be empty.
-    pub(super) fn new(header: Vec<u8>, limit: Duration, sources: &Arc<Sources>) -> Self {
-        Announcer {
-            header,
-            limit,
-            sources: Arc::clone(sources),
-        }
-    }
-}
-
-impl fmt::Debug for Announcer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Announcer")
-    }
-}
-
-#[async_trait]
-impl Connect for Announcer {
-    async fn connect(&self, address: &PeerAddress) -> Result<Stream> {
-        let connecting = dial(address, self.limit, &self.header, &self.sources);
-        Ok(connecting.await?.into())
     }
 }
 

@@ -12,20 +12,20 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::Version;
+use http::{StatusCode, Version};
 use http::header::{REFERER, SET_COOKIE, USER_AGENT};
-use pingora::http::ResponseHeader;
+use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::prelude::Session;
 use uuid::Uuid;
 
 use super::ledger::Ledger;
 use super::refusal::Refusal;
-use super::{forwarded, headers, http2};
+use super::{forwarded, framing, headers, http2};
 use crate::listener::{Connection, ForwardingRule, Route};
 use crate::rules::{Request, Rule};
 use crate::target_group::{Asker, Target};
 use crate::telemetry::{Client, ClientCertificate, RequestLine};
-use crate::tunnel::{Identity, Opening, Phase};
+use crate::tunnel::{Framing, Identity, Opening, Phase};
 
 /// How many heads of 1xx a target may send before its answer's.
 const MOST_HERALDS: usize = 100;
@@ -52,6 +52,8 @@ pub struct Exchange {
     broken: Option<String>,
     /// Why the target that was tried last could not be connected to, where we have words for it.
     connect_failure: Option<String>,
+    /// The target may choose HTTP/2 on the present connection.
+    is_http2_offered: bool,
     picked_at: Option<Instant>,
     asked_at: Option<Instant>,
     /// The answer's body has come to its end.
@@ -85,6 +87,7 @@ impl Exchange {
             stale: 0,
             broken: None,
             connect_failure: None,
+            is_http2_offered: false,
             picked_at: None,
             asked_at: None,
             is_answered: false,
@@ -94,14 +97,16 @@ impl Exchange {
     /// Notes what the client asks, and sets the clocks that Pingora keeps.
     pub(super) fn read_head(&mut self, session: &mut Session) {
         let limit = Some(self.connection.patience(&self.rule));
-        session.set_read_timeout(limit);
+        // What the client's body comes from has a clock of its own, which does not run while nobody wants to read.
+        session.set_read_timeout(None);
         session.set_write_timeout(limit);
         session.set_total_drain_timeout(limit);
         if self.connection.is_leaving() {
             session.set_keepalive(None);
         }
         self.ledger.record.tracking_id = Uuid::new_v4().simple().to_string();
-        if session.is_http2() {
+        let is_stream = is_stream(session);
+        if is_stream {
             http2::suit_http_1_1(session.req_header_mut());
         }
         self.ledger.record.bytes.request_header = match session.as_downstream().as_http1() {
@@ -111,12 +116,14 @@ impl Exchange {
         // A client of HTTP/1.0 does not know them (RFC 9110 section 15.2).
         let is_old = session.req_header().version == Version::HTTP_10;
         session.set_ignore_info_resp(is_old);
-        let body = match session.is_http2() {
+        let body = match is_stream {
             true => http2::body_length(session),
             false => headers::body_length(&session.req_header().headers),
         };
         self.has_body = body != Some(0);
-        self.connection.wire.expect_body(body);
+        self.connection
+            .wire
+            .expect_body(body.map_or(Framing::Chunked, Framing::Length));
         let head = session.req_header();
         self.ledger.record.client =
             forwarded::client(&head.headers, self.peer(), &self.rule.trusted);
@@ -147,7 +154,7 @@ impl Exchange {
 
     /// Notes that the request's body has come to its end: what comes now belongs to the next request.
     pub(super) fn request_ended(&self) {
-        self.connection.wire.expect_body(Some(0));
+        self.connection.wire.expect_body(Framing::Length(0));
     }
 
     /// Notes that the answer's body has come to its end.
@@ -195,7 +202,7 @@ impl Exchange {
 
     /// Whether it is a WebSocket's handshake in HTTP/2, though it looks like one in HTTP/1.1.
     pub(super) fn is_handshake_in_http2(&self, session: &Session) -> bool {
-        self.connection.is_http2() && !session.is_http2()
+        self.connection.is_http2() && !is_stream(session)
     }
 
     /// What is known of the client's certificate, where it is asked for one.
@@ -237,6 +244,44 @@ impl Exchange {
         self.ledger.route.as_deref()
     }
 
+    /// Notes how the request is framed that is about to be sent. A target that chose HTTP/1.1 where it was offered HTTP/2 is asked
+    /// again, on a connection of ours.
+    pub(super) fn send_request(
+        &mut self,
+        session: &mut Session,
+        request: &RequestHeader,
+    ) -> pingora::Result<()> {
+        let has_body = !session.as_downstream_mut().is_body_empty();
+        let framing = framing::of_request(request, has_body);
+        self.connection.wire.send_request(framing);
+        if request.version == Version::HTTP_11 && self.is_http2_offered {
+            return Err(self.ask_in_http1());
+        }
+        Ok(())
+    }
+
+    /// Notes how the target's answer is framed.
+    ///
+    /// Errors: its end is not certain.
+    pub(super) fn expect_answer(
+        &self,
+        session: &Session,
+        answer: &mut ResponseHeader,
+    ) -> Result<(), Refusal> {
+        if answer.status.is_informational() && answer.status != StatusCode::SWITCHING_PROTOCOLS {
+            return Ok(());
+        }
+        let framing = framing::of_answer(&session.req_header().method, answer)?;
+        let keeps_target = framing::keeps_connection(answer);
+        self.connection.wire.expect_answer(framing, keeps_target);
+        Ok(())
+    }
+
+    /// So much of the answer's body goes to the client, who has had so much already.
+    pub(super) fn pass_body(&self, bytes: usize, sent: usize) {
+        self.connection.wire.download.pass(bytes, sent);
+    }
+
     /// Notes the head of the target's answer, of which there may be several: 1xx before the last.
     ///
     /// Errors: one that cannot be told to a client of HTTP/2, and more of them than any target would mean.
@@ -268,7 +313,8 @@ impl Exchange {
         self.ledger.record.bytes.response_header = headers::wire_size(answer);
         if is_upgrade {
             self.open_tunnel();
-        } else if self.connection.is_leaving() {
+        } else if self.connection.is_leaving() || !self.connection.wire.is_body_over() {
+            // Where the rest of a request that is answered already ends is not certain.
             session.set_keepalive(None);
         }
         Ok(())
@@ -315,6 +361,11 @@ impl Exchange {
             on_end: Box::new(move |ending| ledger.end(ending)),
         });
     }
+}
+
+/// Whether it is a plain request on a stream of HTTP/2.
+fn is_stream(session: &Session) -> bool {
+    session.as_downstream().as_custom().is_some()
 }
 
 impl Drop for Exchange {

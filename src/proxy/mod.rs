@@ -8,6 +8,7 @@ mod choice;
 mod exchange;
 mod foresight;
 mod forwarded;
+mod framing;
 mod handshake;
 mod headers;
 mod http2;
@@ -33,12 +34,23 @@ use pingora::{BError, Error, Result};
 
 use crate::listener::{CONNECTION, Connection};
 use crate::rules::{Action, Request, Response};
+use crate::tunnel::Pool;
 pub use exchange::Exchange;
 pub use foresight::Foresight;
 pub use refusal::Refusal;
 
-/// The proxy. It has no state: what a request needs comes with its connection.
-pub struct Proxy;
+/// The proxy. What a request needs comes with its connection; what is its own are the connections to targets that wait.
+#[derive(Debug, Default)]
+pub struct Proxy {
+    pool: Arc<Pool>,
+}
+
+impl Proxy {
+    /// One that keeps connections in this pool.
+    pub fn new(pool: Arc<Pool>) -> Self {
+        Proxy { pool }
+    }
+}
 
 #[async_trait]
 impl ProxyHttp for Proxy {
@@ -101,6 +113,7 @@ impl ProxyHttp for Proxy {
         }
     }
 
+    /// A part without bytes is none: at the end Pingora would write it as a last chunk, and another after it.
     async fn request_body_filter(
         &self,
         _: &mut Session,
@@ -108,6 +121,9 @@ impl ProxyHttp for Proxy {
         is_end: bool,
         exchange: &mut Exchange,
     ) -> Result<()> {
+        if is_end {
+            part.take_if(|part| part.is_empty());
+        }
         exchange.take_body(part.as_ref().map_or(0, Bytes::len))?;
         if is_end {
             exchange.request_ended();
@@ -120,7 +136,7 @@ impl ProxyHttp for Proxy {
         _: &mut Session,
         exchange: &mut Exchange,
     ) -> Result<Box<HttpPeer>> {
-        Ok(exchange.pick()?)
+        Ok(exchange.pick(&self.pool)?)
     }
 
     fn fail_to_connect(
@@ -161,15 +177,15 @@ impl ProxyHttp for Proxy {
 
     async fn upstream_request_filter(
         &self,
-        _: &mut Session,
+        session: &mut Session,
         request: &mut RequestHeader,
         exchange: &mut Exchange,
     ) -> Result<()> {
         headers::tell_target(exchange, request)?;
-        match exchange.route() {
-            Some(route) => changes::of_request(route, request),
-            None => Ok(()),
+        if let Some(route) = exchange.route() {
+            changes::of_request(route, request)?;
         }
+        exchange.send_request(session, request)
     }
 
     async fn upstream_response_filter(
@@ -178,6 +194,7 @@ impl ProxyHttp for Proxy {
         answer: &mut ResponseHeader,
         exchange: &mut Exchange,
     ) -> Result<()> {
+        exchange.expect_answer(session, answer)?;
         headers::forget_connection(answer);
         if let Some(route) = exchange.route() {
             changes::of_answer(route, answer)?;
@@ -201,11 +218,12 @@ impl ProxyHttp for Proxy {
 
     fn response_body_filter(
         &self,
-        _: &mut Session,
-        _: &mut Option<Bytes>,
+        session: &mut Session,
+        part: &mut Option<Bytes>,
         is_end: bool,
         exchange: &mut Exchange,
     ) -> Result<Option<Duration>> {
+        exchange.pass_body(part.as_ref().map_or(0, Bytes::len), session.body_bytes_sent());
         if is_end {
             exchange.answer_ended();
         }

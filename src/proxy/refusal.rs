@@ -94,6 +94,13 @@ impl Refusal {
         reason: RefusalReason::TargetFailed,
         detail: "the target broke off or sent garbage",
     };
+    /// A target's answer whose end is not certain.
+    pub const TARGET_FRAMING: Refusal = Refusal {
+        reason: RefusalReason::TargetFailed,
+        detail: "the framing of the target's answer contradicts itself",
+    };
+    /// A body whose end is not certain.
+    pub const MALFORMED_BODY: Refusal = Refusal::bad_request("malformed chunks");
     /// The client did not send the rest of its request.
     pub const CLIENT_TIMEOUT: Refusal = Refusal {
         reason: RefusalReason::ClientTimeout,

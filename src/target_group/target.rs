@@ -2,7 +2,8 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
 
 use pingora::lb::{Backend, Extensions};
 use pingora::prelude::HttpPeer;
@@ -18,7 +19,9 @@ use crate::telemetry::metrics::TargetMetrics;
 /// How many requests one connection of HTTP/2 carries at a time.
 const STREAMS: usize = 64;
 /// How much of an answer waits for a slow client. All streams of a connection may be as slow without stopping the others.
-const STREAM_WINDOW: u32 = 256 << 10;
+const STREAM_WINDOW: u32 = 64 << 10;
+/// For how long a target is not offered HTTP/2 that has chosen HTTP/1.1.
+const HTTP1_ONLY: Duration = Duration::from_secs(600);
 
 /// How the targets of a group are spoken to.
 pub(super) struct Protocol {
@@ -57,6 +60,9 @@ pub struct Target {
     /// What is counted of it.
     pub metrics: Arc<TargetMetrics>,
     http_version: HttpVersion,
+    /// Until when it has HTTP/1.1 only, in milliseconds since it was built.
+    http1_until: AtomicU64,
+    since: Instant,
     pub(super) state: Arc<State>,
     most: usize,
     pub(super) is_in_maintenance: bool,
@@ -87,6 +93,8 @@ impl Target {
             proxy_protocol: target.proxy_protocol,
             tls: trust.map(|trust| Tls::build(trust, target)),
             http_version: protocol.http_version,
+            http1_until: AtomicU64::new(0),
+            since: Instant::now(),
             sources: Arc::clone(&protocol.sources),
             state,
             most: target.max_connections.unwrap_or(usize::MAX),
@@ -107,16 +115,21 @@ impl Target {
         }
     }
 
-    /// Whom Pingora connects to for a plain request. One that `is_old`, of HTTP/1.0, may lack the host that HTTP/2 wants, and
-    /// its answer would be chunked, which its client does not know: it goes in HTTP/1.1.
+    /// Whom Pingora connects to for a plain request, in HTTP/2 if the target may speak it. In HTTP/1.1 the TLS is below what
+    /// Pingora sees. A request that `is_old`, of HTTP/1.0, may lack the host that HTTP/2 wants, and its answer would be chunked,
+    /// which its client does not know: it goes in HTTP/1.1.
     pub fn peer(&self, is_old: bool) -> HttpPeer {
         let mut peer = HttpPeer::new(self.address, false, String::new());
-        if let Some(tls) = &self.tls {
-            tls.require(&mut peer);
+        let alpn = self.offer(is_old);
+        let is_shared = alpn.get_max_http_version() == 2;
+        match &self.tls {
+            Some(tls) if is_shared => tls.require(&mut peer),
+            Some(tls) => tls.tell_apart(&mut peer),
+            None => {}
         }
         let options = &mut peer.options;
-        options.alpn = self.offer(is_old);
-        if options.alpn.get_max_http_version() == 2 {
+        options.alpn = alpn;
+        if is_shared {
             options.max_h2_streams = STREAMS;
             options.h2_stream_window_size = Some(STREAM_WINDOW);
             options.h2_connection_window_size = Some(STREAM_WINDOW * STREAMS as u32);
@@ -128,11 +141,23 @@ impl Target {
     fn offer(&self, is_old: bool) -> ALPN {
         let is_shared = self.proxy_protocol.is_none();
         match (self.http_version, &self.tls) {
-            _ if is_old => ALPN::H1,
+            _ if is_old || self.has_only_http1() => ALPN::H1,
             (HttpVersion::Http2, None) => ALPN::H2,
             (HttpVersion::Http2, Some(_)) if is_shared => ALPN::H2H1,
             (HttpVersion::Http2 | HttpVersion::Http1, _) => ALPN::H1,
         }
+    }
+
+    /// Notes that it chose HTTP/1.1 where it was offered HTTP/2: for a while it is not offered that.
+    pub fn chose_http1(&self) {
+        let until = self.since.elapsed() + HTTP1_ONLY;
+        let until = u64::try_from(until.as_millis()).unwrap_or(u64::MAX);
+        self.http1_until.store(until, Relaxed);
+    }
+
+    fn has_only_http1(&self) -> bool {
+        let until = self.http1_until.load(Relaxed);
+        until > 0 && self.since.elapsed().as_millis() < u128::from(until)
     }
 
     /// How many tunnels and requests it carries.

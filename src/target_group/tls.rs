@@ -87,6 +87,12 @@ impl Tls {
         }
     }
 
+    /// Keeps connections apart that rest on other settings, where Pingora shakes no hands.
+    pub(super) fn tell_apart(&self, peer: &mut HttpPeer) {
+        peer.sni.clone_from(&self.text);
+        peer.group_key = self.trust.key;
+    }
+
     /// Has Pingora shake hands. Without a name it would verify nothing.
     pub(super) fn require(&self, peer: &mut HttpPeer) {
         peer.scheme = Scheme::HTTPS;

@@ -73,6 +73,18 @@ impl Default for Answer {
 impl Answer {
     /// Takes the next bytes of the answer; tells how many of them belong to heads if a 101 ends among them.
     pub(super) fn end_of_101(&mut self, bytes: &[u8]) -> Option<usize> {
+        let end = self.end_of_last(bytes)?;
+        self.is_101().then_some(end)
+    }
+
+    /// Whether the present head is a 101's, as far as it has come.
+    pub(super) fn is_101(&self) -> bool {
+        self.start.get(9..START) == Some(b"101")
+    }
+
+    /// Takes the next bytes of the answer; tells how many of them belong to heads if the last one ends among them: any but a 1xx,
+    /// or a 101.
+    pub(super) fn end_of_last(&mut self, bytes: &[u8]) -> Option<usize> {
         let mut passed = 0;
         while !self.is_last && passed < bytes.len() {
             let rest = &bytes[passed..];
@@ -82,9 +94,11 @@ impl Answer {
             self.start.extend_from_slice(&head[..missing]);
             passed += end?;
             match self.start.get(9..START) {
-                Some(b"101") => return Some(passed),
-                Some([b'1', ..]) => self.start.clear(),
-                _ => self.is_last = true,
+                Some([b'1', rest @ ..]) if *rest != *b"01" => self.start.clear(),
+                _ => {
+                    self.is_last = true;
+                    return Some(passed);
+                }
             }
         }
         None

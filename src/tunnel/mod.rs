@@ -5,8 +5,12 @@
 //! Pingora's hands, and they give their sockets to a [`relay`](self). From there a tunnel is one small task. Its
 //! [`Handle`] is what others know of it and reach it by; [`Tunnels`] holds all of them.
 
+mod backlog;
+mod body;
+mod chunks;
 mod client_stream;
 mod clocks;
+mod dial;
 mod ending;
 mod flow;
 mod frames;
@@ -16,6 +20,8 @@ mod http2_heads;
 mod http2_stream;
 mod limits;
 mod listing;
+mod pace;
+mod pool;
 mod relay;
 mod request_head;
 mod tap;
@@ -33,19 +39,23 @@ use std::time::Duration;
 use socket2::{SockRef, TcpKeepalive};
 use tokio_util::task::TaskTracker;
 
+pub use body::Framing;
 pub use client_stream::ClientStream;
 pub use clocks::Clocks;
+pub use dial::{Dialler, SharedDialler};
 pub use ending::{Ending, OnEnd};
 pub use handle::{Farewell, Handle, Identity};
 pub use http2_heads::joined_cookies;
 pub use http2_stream::Http2Stream;
 pub use limits::Limits;
 pub use listing::Page;
+pub use pace::{Demand, Pace};
+pub use pool::Pool;
 use relay::{End, Relay, Rules};
 pub use tap::{LAST_CHANCE, Tap};
 pub use target_stream::TargetStream;
-pub use target_tap::{Dialler, dial};
-pub use wire::{ClientEnd, Phase, Wire};
+pub use target_tap::Purpose;
+pub use wire::{ClientEnd, Phase, WIRE, Wire};
 
 const SHARDS: usize = 64;
 

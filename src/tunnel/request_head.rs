@@ -84,7 +84,13 @@ pub(super) fn answer(end: ClientEnd) -> &'static [u8] {
         ClientEnd::HeadTooLarge | ClientEnd::TooManyHeaders => {
             b"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
         }
-        ClientEnd::Open | ClientEnd::Closed | ClientEnd::Broken | ClientEnd::HandshakeExpired => b"",
+        ClientEnd::Open
+        | ClientEnd::Closed
+        | ClientEnd::Broken
+        | ClientEnd::HandshakeExpired
+        | ClientEnd::BodyMalformed
+        | ClientEnd::BodyLate
+        | ClientEnd::AnswerLate => b"",
     }
 }
 
@@ -96,6 +102,7 @@ mod tests {
         header_bytes: 60,
         headers: 2,
         body_bytes: None,
+        minimum_rate: 0,
     };
 
     fn fault_of(text: &str, cut: usize) -> Option<ClientEnd> {

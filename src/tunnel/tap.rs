@@ -14,14 +14,16 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, BufWriter, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, BufWriter, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
+use super::body::{CHUNK_OVERHEAD, Chunk, LONGEST_CHUNK};
+use super::chunks::Chunks;
 use super::heads::{Answer, HeadEnd};
 use super::relay::End;
 use super::request_head::{RequestHead, answer};
-use super::{ClientEnd, ClientStream, Phase, Wire};
+use super::{ClientEnd, ClientStream, Demand, Framing, Pace, Phase, Wire};
 use crate::config::file::Bounds;
 
 /// Lets a head and a short body leave together. Whoever waits for the client sends it first: Pingora does not, within a body
@@ -29,6 +31,8 @@ use crate::config::file::Bounds;
 const WRITE_BUFFER: usize = 1460;
 /// How long a connection that has not said anything yet may stay once a drain has begun.
 pub const LAST_CHANCE: Duration = Duration::from_secs(1);
+/// How much of a body may be on its way to a target that does not take it, in bytes.
+const WINDOW: usize = 16 << 10;
 /// How long a client that was refused may go on sending: closing on it would take its answer from it (RFC 9112 section 9.6).
 const LINGER: Duration = Duration::from_secs(1);
 
@@ -53,8 +57,11 @@ pub struct Tap {
     /// Made when there is something to wait for.
     clock: Option<Clock>,
     leaves: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
-    /// Runs while the client takes nothing of what is written to it.
-    write_clock: Option<Pin<Box<Sleep>>>,
+    /// The body of the exchange with this number, if it is chunked.
+    chunks: (u64, Chunks),
+    /// How fast the client sends its body, and takes what is written to it.
+    read_pace: Pace,
+    write_pace: Pace,
 }
 
 /// The clock of one phase of one request.
@@ -89,18 +96,21 @@ impl Tap {
             early,
             clock: None,
             leaves: None,
-            write_clock: None,
+            chunks: (0, Chunks::default()),
+            read_pace: Pace::default(),
+            write_pace: Pace::default(),
         }
     }
 
-    /// Reads what is there already, or from the socket. Nothing read is the end.
+    /// Reads what is there already, or from the socket, at most so much. Nothing read is the end.
     fn poll_stream(
         &mut self,
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
+        most: usize,
     ) -> Poll<io::Result<usize>> {
         if !self.early.is_empty() {
-            let count = self.early.len().min(buf.remaining());
+            let count = self.early.len().min(most).min(buf.remaining());
             let rest = self.early.split_off(count);
             buf.put_slice(&std::mem::replace(&mut self.early, rest));
             return Poll::Ready(Ok(count));
@@ -109,7 +119,8 @@ impl Tap {
             return Poll::Ready(Ok(0));
         };
         let before = buf.filled().len();
-        let result = ready!(Pin::new(stream).poll_read(cx, buf));
+        let mut limited = stream.take(most as u64);
+        let result = ready!(Pin::new(&mut limited).poll_read(cx, buf));
         let count = buf.filled().len() - before;
         match &result {
             Ok(()) if count == 0 => self.wire.ended(ClientEnd::Closed),
@@ -135,7 +146,7 @@ impl Tap {
             return self.poll_linger(cx);
         }
         let is_silent = self.wire.head_read() == 0;
-        if let Poll::Ready(count) = self.poll_stream(cx, buf) {
+        if let Poll::Ready(count) = self.poll_stream(cx, buf, usize::MAX) {
             let count = count?;
             if is_silent {
                 (self.clock, self.leaves) = (None, None);
@@ -195,16 +206,82 @@ impl Tap {
         }
     }
 
+    /// Shows a part of the body, as much as there is room for on the way to the target.
     fn poll_body(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let left = usize::try_from(self.wire.body_left()).unwrap_or(usize::MAX);
-        if left == 0 {
+        let left = self.wire.body_left();
+        if left == Framing::Length(0) {
             return self.poll_end(cx);
         }
-        let count = ready!(self.poll_stream(cx, buf))?;
-        let shown = count.min(left);
-        self.keep_beyond(shown, count, buf);
-        self.wire.body_read(shown);
+        if left == Framing::UntilClose {
+            let count = ready!(self.poll_stream(cx, buf, usize::MAX))?;
+            self.wire.count_read(count);
+            return Poll::Ready(Ok(()));
+        }
+        let room = ready!(self.wire.upload.poll_room(cx, WINDOW));
+        let read = match left {
+            Framing::Length(left) => {
+                let most = usize::try_from(left).map_or(room, |left| left.min(room));
+                self.poll_stream(cx, buf, most)
+            }
+            Framing::Chunked | Framing::UntilClose => self.poll_chunks(cx, buf, room),
+        };
+        if read.is_pending() {
+            ready!(self.read_pace.poll_late(cx, self.demand()));
+            self.wire.ended(ClientEnd::BodyLate);
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        let payload = ready!(read)?;
+        self.read_pace.moved(payload);
+        self.wire.count_read(payload);
+        self.wire.upload.give(payload);
+        self.wire.body_read(payload);
         Poll::Ready(Ok(()))
+    }
+
+    /// Shows a part of a chunked body, in a chunk of ours.
+    fn poll_chunks(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+        room: usize,
+    ) -> Poll<io::Result<usize>> {
+        let fits = buf.remaining().saturating_sub(CHUNK_OVERHEAD);
+        let most = room.min(fits).min(LONGEST_CHUNK);
+        if most == 0 {
+            return Poll::Ready(Err(io::ErrorKind::InvalidInput.into()));
+        }
+        if self.chunks.0 != self.wire.exchanges() {
+            self.chunks = (self.wire.exchanges(), Chunks::default());
+        }
+        let before = buf.filled().len();
+        loop {
+            let chunk = Chunk::begin(buf);
+            let read = self.poll_stream(cx, buf, most);
+            if !matches!(read, Poll::Ready(Ok(1..))) {
+                chunk.give_up(buf);
+                return read;
+            }
+            let chunk = chunk.end(&mut self.chunks.1, buf);
+            let (payload, beyond) = chunk.inspect_err(|_| {
+                self.wire.ended(ClientEnd::BodyMalformed);
+            })?;
+            if !beyond.is_empty() {
+                self.early = [&*beyond, &self.early].concat();
+            }
+            if self.chunks.1.is_over() {
+                self.wire.expect_body(Framing::Length(0));
+            }
+            if buf.filled().len() > before {
+                return Poll::Ready(Ok(payload));
+            }
+        }
+    }
+
+    fn demand(&self) -> Demand {
+        Demand {
+            limit: self.wire.client_limit(),
+            rate: self.bounds.minimum_rate,
+        }
     }
 
     /// Watches for the client's end where nothing is expected from it. What it sends belongs to the next request.
@@ -214,7 +291,7 @@ impl Tap {
         }
         let mut early = [0; 512];
         let mut buf = ReadBuf::new(&mut early);
-        match ready!(self.poll_stream(cx, &mut buf))? {
+        match ready!(self.poll_stream(cx, &mut buf, usize::MAX))? {
             0 => Poll::Ready(Ok(())),
             _ => {
                 self.early = buf.filled().to_vec();
@@ -256,17 +333,15 @@ impl Tap {
         &mut self,
         cx: &mut Context<'_>,
         write: Poll<io::Result<T>>,
+        count: impl FnOnce(&T) -> usize,
     ) -> Poll<io::Result<T>> {
-        if write.is_ready() {
-            self.write_clock = None;
-            return write;
+        self.wire.download.stick(write.is_pending());
+        if let Poll::Ready(write) = write {
+            self.write_pace.moved(write.as_ref().map_or(0, count));
+            return Poll::Ready(write);
         }
-        let limit = self.wire.client_limit();
-        let clock = self
-            .write_clock
-            .get_or_insert_with(|| Box::pin(sleep(limit)));
-        ready!(clock.as_mut().poll(cx));
-        self.wire.ended(ClientEnd::Broken);
+        ready!(self.write_pace.poll_late(cx, self.demand()));
+        self.wire.ended(ClientEnd::AnswerLate);
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 
@@ -371,7 +446,7 @@ impl AsyncWrite for Tap {
             return Poll::Ready(Ok(bytes.len()));
         };
         let written = Pin::new(stream).poll_write(cx, bytes);
-        let written = ready!(tap.bound(cx, written));
+        let written = ready!(tap.bound(cx, written, |count| *count));
         match &written {
             Ok(count) => {
                 tap.wire.count_written(&bytes[..*count]);
@@ -388,7 +463,7 @@ impl AsyncWrite for Tap {
             return Poll::Ready(Ok(()));
         };
         let flushed = Pin::new(stream).poll_flush(cx);
-        let flushed = ready!(tap.bound(cx, flushed));
+        let flushed = ready!(tap.bound(cx, flushed, |()| 0));
         match flushed {
             Ok(()) if tap.is_101_written => tap.hand_over(cx),
             Ok(()) => {}
@@ -403,6 +478,6 @@ impl AsyncWrite for Tap {
             return Poll::Ready(Ok(()));
         };
         let shut_down = Pin::new(stream).poll_shutdown(cx);
-        tap.bound(cx, shut_down)
+        tap.bound(cx, shut_down, |()| 0)
     }
 }

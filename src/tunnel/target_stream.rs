@@ -2,8 +2,9 @@
 
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
+use rustix::net::{RecvFlags, recv};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
@@ -28,6 +29,22 @@ impl TargetStream {
         }
     }
 
+    /// Whether the target has neither said anything nor closed. What it says in TLS may be no word to us: a ticket for another
+    /// session.
+    pub(super) fn is_silent(&mut self) -> bool {
+        match (is_socket_silent(self.socket()), &mut *self) {
+            (Ok(true), TargetStream::Plain(_)) => true,
+            (Ok(true), TargetStream::Tls(stream)) => stream.get_ref().1.wants_read(),
+            (Ok(false), TargetStream::Tls(stream)) => {
+                let mut cx = Context::from_waker(Waker::noop());
+                let mut byte = [0];
+                let mut buf = ReadBuf::new(&mut byte);
+                Pin::new(stream).poll_read(&mut cx, &mut buf).is_pending()
+            }
+            (Ok(false) | Err(_), _) => false,
+        }
+    }
+
     /// Tells a target in TLS that nothing more comes, as far as that goes without waiting. To others the end of the connection
     /// says the same.
     pub(super) fn say_goodbye(&mut self, cx: &mut Context<'_>) {
@@ -36,6 +53,16 @@ impl TargetStream {
         {
             log::debug!("the end of a target's TLS: {error}");
         }
+    }
+}
+
+/// Whether there is nothing to read; the system is asked, for the runtime may not know yet. Errors: the end.
+fn is_socket_silent(socket: &TcpStream) -> io::Result<bool> {
+    match recv(socket, &mut [0u8], RecvFlags::PEEK | RecvFlags::DONTWAIT) {
+        Ok((0, _)) => Err(io::ErrorKind::UnexpectedEof.into()),
+        Ok(_) => Ok(false),
+        Err(rustix::io::Errno::AGAIN) => Ok(true),
+        Err(error) => Err(error.into()),
     }
 }
 

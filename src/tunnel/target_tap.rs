@@ -1,150 +1,309 @@
-//! The target's side of a handshake: dials, with TLS where the target has it, and stands around the stream until the 101.
+//! The target's tap: a target's connection of HTTP/1.1 as Pingora sees it, for one request and its answer.
 //!
-//! It shows Pingora one head after the other, and nothing of what follows a 101: that head's last byte takes the socket to the
-//! wire, where the tap of the client's side fetches it. After any other answer the stream is as it would be without it.
+//! What leaves is a whole request and not a byte more. What comes is cut into heads and a body, chunked ones in chunks of ours, and
+//! of the body only as much as the client takes; what follows a 101 is not shown. Pingora is told that each connection is new and
+//! ends with its answer: when it lets one go whose request and answer are over, the socket goes to the [`Pool`], and else it is
+//! closed.
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
-use async_trait::async_trait;
-use pingora::connectors::l4::Connect;
-use pingora::protocols::l4::socket::SocketAddr as PeerAddress;
-use pingora::protocols::l4::stream::Stream;
-use pingora::protocols::l4::virt::{VirtualSockOpt, VirtualSocket, VirtualSocketStream};
-use pingora::{Error, ErrorType, OrErr as _, Result};
-use socket2::SockRef;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
-use tokio::net::{TcpSocket, TcpStream};
-use tokio::time::timeout;
+use bytes::{Buf as _, BytesMut};
+use pingora::protocols::l4::virt::{VirtualSockOpt, VirtualSocket};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 
-use super::heads::Answer;
+use super::body::{Body, CHUNK_OVERHEAD, Chunk, LONGEST_CHUNK};
+use super::chunks::{Chunks, Malformed};
+use super::heads::{Answer, HeadEnd};
 use super::relay::End;
-use super::{TargetStream, Wire};
-use crate::target_group::{Sources, Target, Tls};
+use super::wire::with_wire;
+use super::{Pool, TargetStream};
 
-/// Connects to the target of a handshake.
-pub struct Dialler {
-    wire: Arc<Wire>,
-    limit: Duration,
-    header: Vec<u8>,
-    target: Arc<Target>,
+/// How much of an answer may be on its way to a client that does not take it, in bytes: over HTTP/1.1, over HTTP/2.
+const WINDOW: usize = 32 << 10;
+const STREAM_WINDOW: usize = 8 << 10;
+/// The pieces of a chunk leave together, up to this size.
+const TOGETHER: usize = 64 << 10;
+
+/// What a connection to a target is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// A WebSocket's handshake: with a 101 the socket goes to the wire, where the tap of the client's side fetches it.
+    Handshake,
+    /// A plain request.
+    Request,
+    /// A plain request over HTTP/2, where one connection has many answers under way.
+    Stream,
 }
 
-impl Dialler {
-    /// For the handshake on this connection; a connect, with its TLS, may take `limit`, and what the handshake has left. `header`
-    /// is what the target hears before all else.
-    pub fn new(wire: Arc<Wire>, limit: Duration, header: Vec<u8>, target: Arc<Target>) -> Self {
-        Dialler {
-            wire,
-            limit,
-            header,
-            target,
-        }
-    }
-
-    async fn open(&self, address: &PeerAddress) -> Result<TargetStream> {
-        let socket = open(address, &self.header, &self.target.sources).await?;
-        match &self.target.tls {
-            None => Ok(TargetStream::Plain(socket)),
-            Some(tls) => shake_hands(tls, socket).await,
-        }
-    }
-}
-
-impl fmt::Debug for Dialler {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Dialler")
-    }
-}
-
-#[async_trait]
-impl Connect for Dialler {
-    async fn connect(&self, address: &PeerAddress) -> Result<Stream> {
-        let limit = self.limit.min(self.wire.handshake_left());
-        let stream = within(limit, self.open(address)).await?;
-        let tap = TargetTap::new(stream, Arc::clone(&self.wire));
-        Ok(VirtualSocketStream::new(Box::new(tap)).into())
-    }
-}
-
-/// Connects to a target within `limit`, and sends it these bytes before all else.
-pub async fn dial(
-    address: &PeerAddress,
-    limit: Duration,
-    header: &[u8],
-    sources: &Sources,
-) -> Result<TcpStream> {
-    within(limit, open(address, header, sources)).await
-}
-
-async fn within<T>(limit: Duration, connecting: impl Future<Output = Result<T>>) -> Result<T> {
-    timeout(limit, connecting)
-        .await
-        .or_err(ErrorType::ConnectTimedout, "connecting")?
-}
-
-async fn open(address: &PeerAddress, header: &[u8], sources: &Sources) -> Result<TcpStream> {
-    let address = address.as_inet();
-    let address = *address.ok_or_else(|| Error::new_up(ErrorType::ConnectError))?;
-    let failed = |error: io::Error| Error::because(type_of(&error), "connecting", error);
-    let mut stream = match sources.serve(address) {
-        true => sources.connect(address).await?,
-        false => connect(address).await.map_err(failed)?,
-    };
-    stream.write_all(header).await.map_err(failed)?;
-    Ok(stream)
-}
-
-/// Boxed, so that plain connections do not pay for its size.
-async fn shake_hands(tls: &Tls, socket: TcpStream) -> Result<TargetStream> {
-    let stream = Box::pin(tls.connect(socket)).await;
-    let stream = stream.or_err(ErrorType::TLSHandshakeFailure, "TLS handshake")?;
-    Ok(TargetStream::Tls(Box::new(stream)))
-}
-
-async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
-    let socket = match address {
-        SocketAddr::V4(_) => TcpSocket::new_v4(),
-        SocketAddr::V6(_) => TcpSocket::new_v6(),
-    }?;
-    // The request follows at once. Its packet carries the ACK of the target's SYN, which would be one of its own otherwise, and
-    // wake the target for nothing.
-    SockRef::from(&socket).set_tcp_quickack(false)?;
-    socket.connect(address).await
-}
-
-fn type_of(error: &io::Error) -> ErrorType {
-    match error.kind() {
-        io::ErrorKind::ConnectionRefused => ErrorType::ConnectRefused,
-        io::ErrorKind::TimedOut => ErrorType::ConnectTimedout,
-        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => {
-            ErrorType::ConnectNoRoute
-        }
-        _ => ErrorType::ConnectError,
-    }
-}
-
-/// A target's stream, tapped.
-#[derive(Debug)]
-struct TargetTap {
-    /// `None` once it waits on the wire, or was handed over.
+/// A target's connection, tapped.
+pub(super) struct TargetTap {
+    /// `None` once it has gone to the wire, or to the pool.
     stream: Option<TargetStream>,
-    wire: Arc<Wire>,
-    answer: Answer,
+    pool: Option<(Arc<Pool>, u64)>,
+    request: Request,
+    answer: Progress,
+    /// Written by Pingora, and on its way.
+    unsent: BytesMut,
+    /// Read, but not to be shown to Pingora yet.
+    early: Vec<u8>,
+    purpose: Purpose,
+}
+
+/// How far the request has come that is being sent.
+#[derive(Debug, Clone, Copy)]
+enum Request {
+    Head(HeadEnd),
+    Body(Body),
+}
+
+/// How far its answer has come.
+#[derive(Debug)]
+enum Progress {
+    Heads(Answer),
+    /// The last head was shown; what follows depends on it.
+    Told,
+    Body(Body),
 }
 
 impl TargetTap {
-    fn new(stream: TargetStream, wire: Arc<Wire>) -> Self {
+    /// A connection that has nothing under way. It may go to the pool afterwards, under this key.
+    pub(super) fn new(
+        stream: TargetStream,
+        pool: Option<(Arc<Pool>, u64)>,
+        purpose: Purpose,
+    ) -> Self {
         TargetTap {
             stream: Some(stream),
-            wire,
-            answer: Answer::default(),
+            pool,
+            request: Request::Head(HeadEnd::default()),
+            answer: Progress::Heads(Answer::default()),
+            unsent: BytesMut::new(),
+            early: Vec::new(),
+            purpose,
         }
+    }
+
+    /// Reads what is there already, or from the socket, at most so much. Nothing read is the end.
+    fn poll_stream(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+        most: usize,
+    ) -> Poll<io::Result<usize>> {
+        if !self.early.is_empty() {
+            let count = self.early.len().min(most).min(buf.remaining());
+            buf.put_slice(&self.early[..count]);
+            self.early.drain(..count);
+            return Poll::Ready(Ok(count));
+        }
+        let Some(stream) = &mut self.stream else {
+            return Poll::Ready(Ok(0));
+        };
+        let before = buf.filled().len();
+        let mut limited = stream.take(most as u64);
+        ready!(Pin::new(&mut limited).poll_read(cx, buf))?;
+        Poll::Ready(Ok(buf.filled().len() - before))
+    }
+
+    /// Shows heads, and nothing of what comes after the last.
+    fn poll_heads(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        ready!(self.poll_stream(cx, buf, usize::MAX))?;
+        let Progress::Heads(answer) = &mut self.answer else {
+            return Poll::Ready(Ok(()));
+        };
+        if let Some(count) = answer.end_of_last(&buf.filled()[before..]) {
+            let beyond = &buf.filled()[before + count..];
+            if !beyond.is_empty() {
+                self.early = [beyond, &self.early].concat();
+            }
+            buf.set_filled(before + count);
+            self.end_heads();
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// The last head was shown. After a 101 to a handshake nothing more is.
+    fn end_heads(&mut self) {
+        let is_101 = matches!(&self.answer, Progress::Heads(answer) if answer.is_101());
+        self.answer = Progress::Told;
+        if is_101
+            && self.purpose == Purpose::Handshake
+            && let Some(stream) = self.stream.take()
+        {
+            let early = std::mem::take(&mut self.early);
+            with_wire(|wire| wire.bring_target(End { stream, early }));
+        }
+    }
+
+    /// Shows a part of the body, as much as there is room for. Beyond the body there is nothing.
+    fn poll_body(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if matches!(self.answer, Progress::Told) {
+            let framing = with_wire(|wire| wire.poll_answer_framing(cx));
+            let Some(framing) = framing else {
+                return Poll::Ready(Ok(()));
+            };
+            self.answer = Progress::Body(ready!(framing).into());
+        }
+        let Progress::Body(body) = self.answer else {
+            return Poll::Ready(Ok(()));
+        };
+        if body.is_over() {
+            return Poll::Ready(Ok(()));
+        }
+        let window = match self.purpose {
+            Purpose::Handshake | Purpose::Request => WINDOW,
+            Purpose::Stream => STREAM_WINDOW,
+        };
+        let room = with_wire(|wire| wire.download.poll_room(cx, window));
+        let room = ready!(room.unwrap_or(Poll::Ready(window)));
+        let shown = match body {
+            Body::Chunked(chunks) => ready!(self.poll_chunks(cx, buf, chunks, room))?,
+            body => ready!(self.poll_plain(cx, buf, body, room))?,
+        };
+        with_wire(|wire| wire.download.give(shown));
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_plain(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+        mut body: Body,
+        room: usize,
+    ) -> Poll<io::Result<usize>> {
+        let most = match body {
+            Body::Length(left) => usize::try_from(left).map_or(room, |left| left.min(room)),
+            Body::Chunked(_) | Body::UntilClose => room,
+        };
+        let before = buf.filled().len();
+        let count = ready!(self.poll_stream(cx, buf, most))?;
+        body.count(&buf.filled()[before..]).map_err(invalid)?;
+        self.answer = Progress::Body(body);
+        Poll::Ready(Ok(count))
+    }
+
+    fn poll_chunks(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+        mut chunks: Chunks,
+        room: usize,
+    ) -> Poll<io::Result<usize>> {
+        let fits = buf.remaining().saturating_sub(CHUNK_OVERHEAD);
+        let most = room.min(fits).min(LONGEST_CHUNK);
+        if most == 0 {
+            return Poll::Ready(Err(io::ErrorKind::InvalidInput.into()));
+        }
+        let before = buf.filled().len();
+        loop {
+            let chunk = Chunk::begin(buf);
+            let read = self.poll_stream(cx, buf, most);
+            if !matches!(read, Poll::Ready(Ok(1..))) {
+                chunk.give_up(buf);
+                return read;
+            }
+            let (payload, beyond) = chunk.end(&mut chunks, buf)?;
+            if !beyond.is_empty() {
+                self.early = [&*beyond, &self.early].concat();
+            }
+            self.answer = Progress::Body(Body::Chunked(chunks));
+            if buf.filled().len() > before {
+                return Poll::Ready(Ok(payload));
+            }
+        }
+    }
+
+    /// Whether what is written next is a piece of a chunk, and may wait for the others.
+    fn is_gathering(&self, bytes: &[u8]) -> bool {
+        let is_chunked = matches!(self.request, Request::Body(Body::Chunked(_)));
+        is_chunked && self.unsent.len() + bytes.len() <= TOGETHER
+    }
+
+    fn poll_unsent(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Some(stream) = &mut self.stream else {
+            return Poll::Ready(Ok(()));
+        };
+        while !self.unsent.is_empty() {
+            let count = ready!(Pin::new(&mut *stream).poll_write(cx, &self.unsent))?;
+            if count == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.unsent.advance(count);
+        }
+        self.unsent = BytesMut::new();
+        Poll::Ready(Ok(()))
+    }
+
+    /// Whether another request may follow.
+    fn is_clean(&self) -> bool {
+        let is_over = match self.answer {
+            Progress::Heads(_) => false,
+            Progress::Told => {
+                let framing = with_wire(|wire| wire.answer_framing()).flatten();
+                framing.is_some_and(|framing| Body::from(framing).is_over())
+            }
+            Progress::Body(body) => body.is_over(),
+        };
+        let is_sent = matches!(self.request, Request::Body(body) if body.is_over());
+        let keeps = with_wire(|wire| wire.keeps_target()).unwrap_or(false);
+        is_over && is_sent && keeps && self.early.is_empty() && self.unsent.is_empty()
+    }
+}
+
+impl Request {
+    /// Takes note of what is sent, and tells how much payload is in it.
+    ///
+    /// Errors: it is more than the request.
+    fn follow(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let rest = match self {
+            Request::Body(_) => bytes,
+            Request::Head(head) => {
+                let Some(end) = head.find(bytes) else {
+                    return Ok(0);
+                };
+                let framing = with_wire(|wire| wire.sent_framing()).flatten();
+                let framing = framing.ok_or_else(|| io::Error::other("a request without a framing"))?;
+                *self = Request::Body(framing.into());
+                &bytes[end..]
+            }
+        };
+        let Request::Body(body) = self else {
+            return Ok(0);
+        };
+        let taken = body.count(rest).map_err(invalid)?;
+        match taken.bytes < rest.len() {
+            true => Err(io::Error::other("more than the request was about to be sent")),
+            false => Ok(taken.payload),
+        }
+    }
+}
+
+fn invalid(why: Malformed) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, why)
+}
+
+impl Drop for TargetTap {
+    fn drop(&mut self) {
+        if !self.is_clean() {
+            return;
+        }
+        if let (Some((pool, key)), Some(stream)) = (self.pool.take(), self.stream.take()) {
+            pool.put(key, stream);
+        }
+    }
+}
+
+impl fmt::Debug for TargetTap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TargetTap")
+            .field("request", &self.request)
+            .field("answer", &self.answer)
+            .finish_non_exhaustive()
     }
 }
 
@@ -155,23 +314,17 @@ impl AsyncRead for TargetTap {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let tap = self.get_mut();
-        let Some(stream) = &mut tap.stream else {
-            return if tap.wire.is_handed_over() {
-                Poll::Ready(Ok(()))
-            } else {
-                Poll::Pending
+        if tap.stream.is_none() {
+            let is_handed_over = with_wire(|wire| wire.is_handed_over()).unwrap_or(true);
+            return match is_handed_over {
+                true => Poll::Ready(Ok(())),
+                false => Poll::Pending,
             };
-        };
-        let before = buf.filled().len();
-        ready!(Pin::new(stream).poll_read(cx, buf))?;
-        if let Some(count) = tap.answer.end_of_101(&buf.filled()[before..]) {
-            let early = buf.filled()[before + count..].to_vec();
-            buf.set_filled(before + count);
-            if let Some(stream) = tap.stream.take() {
-                tap.wire.bring_target(End { stream, early });
-            }
         }
-        Poll::Ready(Ok(()))
+        match tap.answer {
+            Progress::Heads(_) => tap.poll_heads(cx, buf),
+            Progress::Told | Progress::Body(_) => tap.poll_body(cx, buf),
+        }
     }
 }
 
@@ -181,21 +334,47 @@ impl AsyncWrite for TargetTap {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        match &mut self.get_mut().stream {
-            Some(stream) => Pin::new(stream).poll_write(cx, bytes),
-            None => Poll::Ready(Ok(bytes.len())),
+        let tap = self.get_mut();
+        if tap.stream.is_none() {
+            return Poll::Ready(Ok(bytes.len()));
         }
+        let mut after = tap.request;
+        let mut payload = after.follow(bytes)?;
+        let mut count = bytes.len();
+        if tap.is_gathering(bytes) {
+            tap.unsent.extend_from_slice(bytes);
+        } else {
+            ready!(tap.poll_unsent(cx))?;
+            let Some(stream) = &mut tap.stream else {
+                return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+            };
+            count = ready!(Pin::new(stream).poll_write(cx, bytes))?;
+            if count < bytes.len() {
+                after = tap.request;
+                payload = after.follow(&bytes[..count])?;
+            }
+        }
+        tap.request = after;
+        with_wire(|wire| wire.upload.take(payload));
+        Poll::Ready(Ok(count))
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.get_mut().stream {
+        let tap = self.get_mut();
+        ready!(tap.poll_unsent(cx))?;
+        match &mut tap.stream {
             Some(stream) => Pin::new(stream).poll_flush(cx),
             None => Poll::Ready(Ok(())),
         }
     }
 
+    /// Pingora ends each connection after its answer. One that may go on is only let go.
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.get_mut().stream {
+        let tap = self.get_mut();
+        if tap.is_clean() && tap.pool.is_some() {
+            return Poll::Ready(Ok(()));
+        }
+        match &mut tap.stream {
             Some(stream) => Pin::new(stream).poll_shutdown(cx),
             None => Poll::Ready(Ok(())),
         }

@@ -3,10 +3,26 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures_util::task::AtomicWaker;
+
+use super::backlog::{Download, Upload};
+use super::body::{Framing, Told};
 use super::relay::End;
 use super::{Opening, TargetStream};
+
+tokio::task_local! {
+    /// The wire of the connection that the running task serves.
+    pub static WIRE: Arc<Wire>;
+}
+
+/// Tells the wire of the connection that the running task serves, if it serves one.
+pub(super) fn with_wire<T>(tell: impl FnOnce(&Arc<Wire>) -> T) -> Option<T> {
+    WIRE.try_with(tell).ok()
+}
 
 /// How far the connection has come with its present request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +58,12 @@ pub enum ClientEnd {
     TooManyHeaders,
     /// The handshake got no answer in time.
     HandshakeExpired,
+    /// The client's body is not framed as it should be.
+    BodyMalformed,
+    /// The client sends its body too slowly.
+    BodyLate,
+    /// The client takes its answer too slowly.
+    AnswerLate,
 }
 
 /// The notes of one connection.
@@ -59,9 +81,22 @@ pub struct Wire {
     client_limit: AtomicU64,
     /// When the handshake has to be answered, in milliseconds from `began`.
     handshake_end: AtomicU64,
-    body_left: AtomicU64,
+    body: Told,
     handed_over: AtomicBool,
     meeting: Mutex<Meeting>,
+    /// The request's body, from the client to the target.
+    pub upload: Upload,
+    /// The answer's body, from the target to the client.
+    pub download: Download,
+    /// How the request is framed that goes to the target.
+    sent_framing: Told,
+    /// How the target's answer is framed.
+    answer_framing: Told,
+    answer_reader: AtomicWaker,
+    /// The target's connection may carry another request after this answer.
+    keeps_target: AtomicBool,
+    /// The target's connection had carried other requests.
+    is_target_kept: AtomicBool,
 }
 
 /// Where what belongs to a tunnel waits for its other half: the target's socket, from the end of the 101 on, and what to do
@@ -86,9 +121,16 @@ impl Wire {
             began: Instant::now(),
             client_limit: AtomicU64::new(0),
             handshake_end: AtomicU64::new(0),
-            body_left: AtomicU64::new(0),
+            body: Told::default(),
             handed_over: AtomicBool::new(false),
             meeting: Mutex::default(),
+            upload: Upload::default(),
+            download: Download::default(),
+            sent_framing: Told::default(),
+            answer_framing: Told::default(),
+            answer_reader: AtomicWaker::new(),
+            keeps_target: AtomicBool::new(false),
+            is_target_kept: AtomicBool::new(false),
         }
     }
 
@@ -119,26 +161,74 @@ impl Wire {
     /// A head has arrived, and its exchange begins.
     pub fn begin_exchange(&self) {
         self.exchanges.fetch_add(1, Relaxed);
-        self.expect_body(Some(0));
+        self.upload.reset();
+        self.expect_body(Framing::Length(0));
         self.enter(Phase::Exchange);
     }
 
-    /// The request has a body of this length; `None` where only Pingora will know its end.
-    pub fn expect_body(&self, length: Option<u64>) {
-        self.body_left.store(length.unwrap_or(u64::MAX), Relaxed);
+    /// The request has a body that is framed so.
+    pub fn expect_body(&self, framing: Framing) {
+        self.body.tell(Some(framing));
     }
 
-    /// How much of the body is still to come.
-    pub fn body_left(&self) -> u64 {
-        self.body_left.load(Relaxed)
+    /// What is still to come of the body.
+    pub fn body_left(&self) -> Framing {
+        self.body.get().unwrap_or(Framing::Length(0))
     }
 
-    pub(super) fn body_read(&self, bytes: usize) {
-        let left = self.body_left();
-        if left < u64::MAX {
-            self.body_left
-                .store(left.saturating_sub(bytes as u64), Relaxed);
+    /// Whether all of the body has come.
+    pub fn is_body_over(&self) -> bool {
+        self.body_left() == Framing::Length(0)
+    }
+
+    /// So many bytes of the body have come.
+    pub fn body_read(&self, bytes: usize) {
+        if let Framing::Length(left) = self.body_left() {
+            self.expect_body(Framing::Length(left.saturating_sub(bytes as u64)));
         }
+    }
+
+    /// The request is about to go to a target, with a body that is framed so.
+    pub fn send_request(&self, framing: Framing) {
+        self.sent_framing.tell(Some(framing));
+        self.answer_framing.tell(None);
+        self.keeps_target.store(false, Relaxed);
+        self.download.reset();
+    }
+
+    /// The head of the target's answer has come; its body is framed so. The connection may carry another request if `keeps_target`.
+    pub fn expect_answer(&self, framing: Framing, keeps_target: bool) {
+        self.keeps_target.store(keeps_target, Relaxed);
+        self.answer_framing.tell(Some(framing));
+        self.answer_reader.wake();
+    }
+
+    pub(super) fn sent_framing(&self) -> Option<Framing> {
+        self.sent_framing.get()
+    }
+
+    pub(super) fn answer_framing(&self) -> Option<Framing> {
+        self.answer_framing.get()
+    }
+
+    /// How the answer is framed, once that is known.
+    pub(super) fn poll_answer_framing(&self, cx: &mut Context<'_>) -> Poll<Framing> {
+        self.answer_reader.register(cx.waker());
+        self.answer_framing().map_or(Poll::Pending, Poll::Ready)
+    }
+
+    pub(super) fn keeps_target(&self) -> bool {
+        self.keeps_target.load(Relaxed)
+    }
+
+    /// Notes whether the connection to the target had carried other requests.
+    pub fn connected(&self, is_kept: bool) {
+        self.is_target_kept.store(is_kept, Relaxed);
+    }
+
+    /// Whether the connection to the target had carried other requests.
+    pub fn is_target_kept(&self) -> bool {
+        self.is_target_kept.load(Relaxed)
     }
 
     /// The exchange turns out to be a handshake, which has this long to be answered.
@@ -211,12 +301,15 @@ impl Wire {
             4 => ClientEnd::HeadMalformed,
             5 => ClientEnd::HeadTooLarge,
             6 => ClientEnd::TooManyHeaders,
-            _ => ClientEnd::HandshakeExpired,
+            7 => ClientEnd::HandshakeExpired,
+            8 => ClientEnd::BodyMalformed,
+            9 => ClientEnd::BodyLate,
+            _ => ClientEnd::AnswerLate,
         }
     }
 
     /// Notes the first end only.
-    pub(super) fn ended(&self, end: ClientEnd) {
+    pub fn ended(&self, end: ClientEnd) {
         let open = ClientEnd::Open as u8;
         self.end
             .compare_exchange(open, end as u8, Relaxed, Relaxed)

@@ -29,6 +29,9 @@ pub struct Bounds {
     pub headers: usize,
     /// `maxRequestBodyBytes`: of the body. Default: no limit.
     pub body_bytes: Option<u64>,
+    /// `minimumRate`: how fast its body must come and its answer be taken, in bytes per second of waiting, over `clientTimeout`;
+    /// 0 to 1048576. Default: 500.
+    pub minimum_rate: u64,
 }
 
 impl Default for Bounds {
@@ -37,6 +40,7 @@ impl Default for Bounds {
             header_bytes: 64 * 1024,
             headers: 100,
             body_bytes: None,
+            minimum_rate: 500,
         }
     }
 }

@@ -32,6 +32,7 @@ pub(super) const KEYS: &[&str] = &[
     "maxHeaderBytes",
     "maxHeaders",
     "maxRequestBodyBytes",
+    "minimumRate",
     "serverCertificates",
     "minTlsVersion",
     "strictSni",

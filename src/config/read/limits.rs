@@ -59,9 +59,13 @@ pub(super) fn bounds(mapping: &Mapping) -> Option<Bounds> {
     let body_bytes = mapping.or("maxRequestBodyBytes", default.body_bytes, |node| {
         node.integer(0..=1 << 50).map(Some)
     });
+    let minimum_rate = mapping.or("minimumRate", default.minimum_rate, |node| {
+        node.integer(0..=1 << 20)
+    });
     Some(Bounds {
         header_bytes: header_bytes?,
         headers: headers?,
         body_bytes: body_bytes?,
+        minimum_rate: minimum_rate?,
     })
 }

@@ -15,9 +15,10 @@ use tokio::time::sleep;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::listener::Connection;
+use crate::listener::http2_session::Http2Session;
 use crate::listener::limits::{Purpose, Seats};
 use crate::telemetry::{CloseReason, RefusalReason};
-use crate::tunnel::{ClientStream, Http2Stream};
+use crate::tunnel::{ClientStream, Demand, Http2Stream};
 
 /// How long a stream waits for a place before it is looked again, each time.
 const PAUSES_MILLIS: [u64; 4] = [2, 8, 30, 60];
@@ -67,7 +68,14 @@ async fn answer<A: HttpServerApp + Send + Sync + 'static>(
 ) {
     match Kind::of(session.req_header()) {
         Kind::Plain => {
-            let session = ServerSession::new_http2(session);
+            let rule = stream.rule.load();
+            let demand = Demand {
+                limit: stream.patience(&rule),
+                rate: rule.bounds.minimum_rate,
+            };
+            drop(rule);
+            let session = Http2Session::new(session, Arc::clone(&stream.wire), demand);
+            let session = ServerSession::new_custom(Box::new(session));
             app.process_new_http(session, shutdown).await;
         }
         Kind::WebSocket => {

@@ -4,35 +4,38 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use pingora::Error;
+use pingora::{BError, Error, ErrorType};
 use pingora::connectors::l4::Connect;
 use pingora::prelude::HttpPeer;
+use pingora::upstreams::peer::Peer as _;
 
 use super::Exchange;
 use crate::limits::{is_out_of_ports, is_shortage};
-use crate::proxy::announcement::{self, Announcer};
+use crate::proxy::announcement;
 use crate::proxy::refusal::Refusal;
 use crate::proxy::tls_failure;
 use crate::target_group::{Asker, Target};
 use crate::telemetry::{RefusalReason, RequestLine};
-use crate::tunnel::{Dialler, Phase};
+use crate::tunnel::{Dialler, Phase, Pool, Purpose, SharedDialler};
 
 /// How long an idle connection to a target is kept for the next request.
 const POOLED: Duration = Duration::from_secs(50);
+/// The target was offered HTTP/2, and chose HTTP/1.1.
+pub(super) const CHOSE_HTTP1: &str = "the target chose HTTP/1.1";
 /// By how much the client's clock goes first where both it and the target's run.
 const GRACE: Duration = Duration::from_millis(100);
 
 impl Exchange {
-    /// Picks the target for the next try.
-    pub(in crate::proxy) fn pick(&mut self) -> Result<Box<HttpPeer>, Refusal> {
+    /// Picks the target for the next try. Connections that wait for a request are in the pool.
+    pub(in crate::proxy) fn pick(&mut self, pool: &Arc<Pool>) -> Result<Box<HttpPeer>, Refusal> {
         let target = self.next_target()?;
         let route = self.ledger.route.as_ref().ok_or(Refusal::NO_TARGET)?;
         // What was sent of the body is sent again.
         self.body_left = self.rule.bounds.body_bytes.unwrap_or(u64::MAX);
-        let mut peer = self.peer_of(&target);
+        let mut peer = target.peer(self.is_handshake || self.is_old());
         let answer = route.group.response_timeout;
         // A target that waits for the rest of a body waits for as long as the client may take, and that has a limit too.
-        let is_complete = self.connection.wire.body_left() == 0;
+        let is_complete = self.connection.wire.is_body_over();
         let body = if is_complete {
             Duration::ZERO
         } else {
@@ -45,7 +48,8 @@ impl Exchange {
         peer.options.idle_timeout = Some(POOLED);
         peer.options.write_timeout = Some(answer);
         peer.options.read_timeout = Some(answer.max(body));
-        self.connect(&target, route.group.connect_timeout, &mut peer);
+        self.connect(&target, route.group.connect_timeout, &mut peer, pool);
+        self.is_http2_offered = peer.options.alpn.get_max_http_version() == 2;
         self.ledger.record.target = Some(target.address);
         self.target = Some(target);
         self.picked_at = Some(Instant::now());
@@ -72,37 +76,55 @@ impl Exchange {
         Ok(target)
     }
 
-    /// Whom Pingora connects to for this request.
-    fn peer_of(&self, target: &Target) -> HttpPeer {
+    fn is_old(&self) -> bool {
         let is_old = |line: &RequestLine| line.version == "HTTP/1.0";
-        let is_old = self.ledger.record.request.as_ref().is_some_and(is_old);
-        // The tunnel's TLS is below what Pingora sees.
-        match self.is_handshake {
-            true => HttpPeer::new(target.address, false, String::new()),
-            false => target.peer(is_old),
-        }
+        self.ledger.record.request.as_ref().is_some_and(is_old)
     }
 
     /// Has the connection made as the target and the exchange need it.
-    fn connect(&self, target: &Arc<Target>, limit: Duration, peer: &mut HttpPeer) {
+    fn connect(
+        &self,
+        target: &Arc<Target>,
+        limit: Duration,
+        peer: &mut HttpPeer,
+        pool: &Arc<Pool>,
+    ) {
         let (connection, client) = (&self.connection, self.client());
+        connection.wire.connected(false);
+        if peer.options.alpn.get_max_http_version() == 2 {
+            connection.wire.upload.unmeter();
+            // Such a connection is kept for others.
+            if target.sources.serve(target.address) {
+                let sources = Arc::clone(&target.sources);
+                peer.options.custom_l4 = Some(Arc::new(SharedDialler { limit, sources }));
+            }
+            return;
+        }
+        connection.wire.upload.restart();
         let header = announcement::header(
             target.proxy_protocol,
             client,
             connection.local,
             connection.tls(),
         );
-        if self.is_handshake {
-            let wire = Arc::clone(&self.connection.wire);
-            let dialler = Dialler::new(wire, limit, header, Arc::clone(target));
-            connect_with(dialler, peer);
-        } else if !header.is_empty() {
-            connect_with(Announcer::new(header, limit, &target.sources), peer);
-        } else if target.sources.serve(target.address) {
-            // Such a connection is kept for others.
-            let announcer = Announcer::new(header, limit, &target.sources);
-            peer.options.custom_l4 = Some(Arc::new(announcer));
-        }
+        let purpose = match (self.is_handshake, connection.is_http2()) {
+            (true, _) => Purpose::Handshake,
+            (false, true) => Purpose::Stream,
+            (false, false) => Purpose::Request,
+        };
+        let is_shared = header.is_empty() && purpose != Purpose::Handshake;
+        let pool = is_shared.then(|| (Arc::clone(pool), peer.reuse_hash()));
+        let target = Arc::clone(target);
+        connect_with(
+            Dialler {
+                pool,
+                limit,
+                header,
+                target,
+                purpose,
+            },
+            peer,
+        );
     }
 
     /// Whether a handshake has had its time, and no answer.
@@ -136,6 +158,14 @@ impl Exchange {
         self.tried.len() <= route.group.retries && !self.is_too_late()
     }
 
+    /// The same target is tried again, in HTTP/1.1: what a chunked answer is made of can be seen there.
+    pub(super) fn ask_in_http1(&mut self) -> BError {
+        if let Some(target) = &self.target {
+            target.chose_http1();
+        }
+        Error::new_up(ErrorType::Custom(CHOSE_HTTP1))
+    }
+
     /// Tells the target group whether the target has failed the request.
     pub(super) fn judge_target(&self, has_failed: bool) {
         if let (Some(target), Some(route)) = (&self.target, &self.ledger.route) {
@@ -161,12 +191,13 @@ impl Exchange {
     /// Notes that there is a connection to the target.
     pub(in crate::proxy) fn connected(&mut self, is_reused: bool) {
         let took = self.picked_at.map(|picked| picked.elapsed());
-        self.ledger.record.target_connect = took.filter(|_| !is_reused);
+        let is_kept = is_reused || self.connection.wire.is_target_kept();
+        self.ledger.record.target_connect = took.filter(|_| !is_kept);
         self.asked_at = Some(Instant::now());
     }
 }
 
-/// Has a connection made for this request. It is nobody else's, before and after.
+/// Has a connection made for this request. To Pingora it is nobody else's, before and after.
 fn connect_with(connector: impl Connect + Send + Sync + 'static, peer: &mut HttpPeer) {
     static PEERS: AtomicU64 = AtomicU64::new(1);
     peer.group_key = PEERS.fetch_add(1, Relaxed);

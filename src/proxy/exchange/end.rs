@@ -11,16 +11,21 @@ use crate::proxy::{headers, http2};
 use crate::telemetry::CloseReason;
 use crate::tunnel::{ClientEnd, Ending, Phase};
 
+/// What is wrong with a client that does not take its answer.
+const ANSWER_LATE: &str = "the client took less of its answer than minimumRate within clientTimeout";
+
 impl Exchange {
     /// The refusal behind an error, noted; `None` where there is nobody to answer.
     pub(in crate::proxy) fn refuse(&mut self, error: &Error, session: &Session) -> Option<Refusal> {
         if self.is_only_rest_missing(error, session) {
             return None;
         }
-        let has_expired = self.connection.wire.client_end() == ClientEnd::HandshakeExpired;
-        let refusal = match has_expired || self.is_too_late() {
-            true => Some(Refusal::TARGET_TIMEOUT),
-            false => Refusal::of(error).map(|refusal| self.whose_fault(refusal)),
+        let refusal = match self.connection.wire.client_end() {
+            _ if self.is_too_late() => Some(Refusal::TARGET_TIMEOUT),
+            ClientEnd::HandshakeExpired => Some(Refusal::TARGET_TIMEOUT),
+            ClientEnd::BodyMalformed => Some(Refusal::MALFORMED_BODY),
+            ClientEnd::BodyLate => Some(Refusal::CLIENT_TIMEOUT),
+            _ => Refusal::of(error).map(|refusal| self.whose_fault(refusal)),
         };
         self.ledger.record.error = Some(self.explain(error, refusal));
         self.judge_refusal(refusal);
@@ -34,7 +39,7 @@ impl Exchange {
 
     /// A target waits for as long as the request's body does not come: in HTTP/2 nobody else notices that.
     fn whose_fault(&self, refusal: Refusal) -> Refusal {
-        let waits_for_body = self.connection.is_http2() && self.connection.wire.body_left() > 0;
+        let waits_for_body = self.connection.is_http2() && !self.connection.wire.is_body_over();
         match refusal {
             Refusal::TARGET_TIMEOUT if waits_for_body => Refusal::CLIENT_TIMEOUT,
             refusal => refusal,
@@ -62,6 +67,9 @@ impl Exchange {
         if let Some(late @ (Refusal::TARGET_TIMEOUT | Refusal::CLIENT_TIMEOUT)) = refusal {
             return late.detail.to_owned();
         }
+        if self.connection.wire.client_end() == ClientEnd::AnswerLate {
+            return ANSWER_LATE.to_owned();
+        }
         let place = match (error.esource(), self.ledger.record.target) {
             (pingora::ErrorSource::Upstream, Some(target)) => format!("target {target}"),
             (source, _) => source.as_str().to_owned(),
@@ -76,6 +84,8 @@ impl Exchange {
     pub(in crate::proxy) fn close(&mut self, session: &Session, error: Option<&Error>) {
         let error = error.filter(|error| !self.is_only_rest_missing(error, session));
         let reason = self.close_reason(error);
+        // What is left of the request goes nowhere.
+        self.connection.wire.upload.unmeter();
         if let Some(opening) = self.connection.wire.part() {
             let error = self.ledger.record.error.take();
             (opening.on_end)(Ending::unopened(reason, error));

@@ -6,9 +6,10 @@
 use http::Method;
 use pingora::ErrorType::{ConnectionClosed, H2Downgrade, InvalidH2, ReadError, WriteError};
 use pingora::prelude::Session;
-use pingora::{BError, Error, ErrorSource};
+use pingora::{BError, Error, ErrorSource, ErrorType};
 
 use super::Exchange;
+use super::attempt::CHOSE_HTTP1;
 
 /// How many kept connections may turn out to be dead before the target counts as broken.
 const MOST_STALE: usize = 8;
@@ -46,6 +47,7 @@ impl Exchange {
         mut error: BError,
         is_reused: bool,
     ) -> BError {
+        let is_reused = is_reused || self.connection.wire.is_target_kept();
         let request = Broken {
             method: &session.req_header().method,
             has_body: self.has_body,
@@ -55,6 +57,7 @@ impl Exchange {
         };
         let is_answered = self.ledger.record.target_latency.is_some();
         let next = match is_answered || self.is_too_late() {
+            _ if *error.etype() == ErrorType::Custom(CHOSE_HTTP1) => Next::Same,
             true => Next::Nowhere,
             false => request.next(&error),
         };

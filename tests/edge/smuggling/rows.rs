@@ -115,7 +115,7 @@ pub fn chunked_bodies() -> Vec<(Vec<u8>, Fate)> {
     vec![
         (chunks("2;a=\"b;c\"\r\nhi\r\n0;d\r\n\r\n"), HI),
         (chunks("0002\r\nhi\r\n000\r\n\r\n"), HI),
-        (chunks("2 \r\nhi\r\n0\r\n\r\n"), HI),
+        (chunks("2 ; a = b\r\nhi\r\n0\r\n\r\n"), HI),
         // Trailers are read and dropped, whatever they say.
         (
             chunks("2\r\nhi\r\n0\r\nContent-Length: 5\r\nX-Forwarded-For: 1.2.3.4\r\n\r\n"),
@@ -123,8 +123,18 @@ pub fn chunked_bodies() -> Vec<(Vec<u8>, Fate)> {
         ),
         (
             chunks("2\r\nhi\r\n0\r\nGET /evil HTTP/1.1\r\nHost: a\r\n\r\n"),
-            HI,
+            Refused(400),
         ),
+        (chunks("2\r\nhi\r\n0\r\ngarbage\r\n\r\n"), Refused(400)),
+        (chunks("2\r\nhi\r\n\r\n\r\n"), Refused(400)),
+        (chunks("2\r\nhi\r\n;a\r\n\r\n"), Refused(400)),
+        (chunks("2 \r\nhi\r\n0\r\n\r\n"), Refused(400)),
+        (chunks("2\t\r\nhi\r\n0\r\n\r\n"), Refused(400)),
+        (chunks("2;\r\nhi\r\n0\r\n\r\n"), Refused(400)),
+        (chunks("2;a\0\r\nhi\r\n0\r\n\r\n"), Refused(400)),
+        (chunks("2;a\nb\r\nhi\r\n0\r\n\r\n"), Refused(400)),
+        (chunks("2;a=\x01\r\nhi\r\n0\r\n\r\n"), Refused(400)),
+        (chunks("2\r\nhi\r\n0 \r\n\r\n"), Refused(400)),
         (chunks("zz\r\nhi\r\n0\r\n\r\n"), Refused(400)),
         (
             chunks("fffffffffffffffff2\r\nhi\r\n0\r\n\r\n"),

@@ -1,0 +1,416 @@
+//! A plain request over HTTP/2, as Pingora reads it and answers it.
+//!
+//! Pingora's own session takes what a client sends as fast as it comes, and cannot tell what the client has taken. This one reads
+//! as far as the target takes, tells how the answer goes, and lets a client go that is too slow in either. A DATA frame without
+//! bytes is nothing, wherever it stands (RFC 9113 section 6.1).
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::{Bytes, BytesMut};
+use futures_util::Stream;
+use h2::{Reason, SendStream};
+use http::HeaderMap;
+use pingora::ErrorType::{H2Error, InternalError, ReadError, ReadTimedout, WriteError, WriteTimedout};
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::protocols::Digest;
+use pingora::protocols::http::HttpTask;
+use pingora::protocols::http::custom::CustomMessageWrite;
+use pingora::protocols::http::custom::server::Session;
+use pingora::protocols::http::v2::server::HttpSession;
+use pingora::protocols::l4::socket::SocketAddr;
+use pingora::{Error, OrErr as _, Result};
+use tokio::time::timeout;
+
+use crate::tunnel::{ClientEnd, Demand, Framing, Pace, Wire};
+
+/// How much of a body may be on its way to a target that does not take it, in bytes; more waits in the stream's window.
+const WINDOW: usize = 16 << 10;
+/// How much of a body is kept for another try.
+const KEPT: usize = 64 << 10;
+
+/// One stream.
+pub(super) struct Http2Session {
+    inner: Box<HttpSession>,
+    /// Where the answer's body goes, once its head has gone.
+    writer: Option<SendStream<Bytes>>,
+    is_over: bool,
+    wire: Arc<Wire>,
+    demand: Demand,
+    read_pace: Pace,
+    write_pace: Pace,
+    sent: usize,
+    /// What was read of the body; `None` where nobody asks for it, or it is too much.
+    kept: Option<BytesMut>,
+    is_kept_cut: bool,
+    timeouts: Timeouts,
+}
+
+/// What Pingora sets and asks for.
+#[derive(Default)]
+struct Timeouts {
+    read: Option<Duration>,
+    write: Option<Duration>,
+    drain: Option<Duration>,
+}
+
+impl Http2Session {
+    /// The stream behind this session, on a wire of its own.
+    pub(super) fn new(inner: HttpSession, wire: Arc<Wire>, demand: Demand) -> Self {
+        Http2Session {
+            inner: Box::new(inner),
+            writer: None,
+            is_over: false,
+            wire,
+            demand,
+            read_pace: Pace::default(),
+            write_pace: Pace::default(),
+            sent: 0,
+            kept: None,
+            is_kept_cut: false,
+            timeouts: Timeouts::default(),
+        }
+    }
+
+    fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>>> {
+        loop {
+            if self.wire.upload.poll_room(cx, WINDOW).is_pending() {
+                return self.poll_reset(cx).map(Err);
+            }
+            let read = self.inner.poll_read_body_bytes(cx);
+            if read.is_pending() {
+                ready!(self.read_pace.poll_late(cx, self.demand));
+                self.wire.ended(ClientEnd::BodyLate);
+                return Poll::Ready(Error::e_explain(ReadTimedout, "reading a stream's body"));
+            }
+            let Some(part) = ready!(read) else {
+                self.wire.expect_body(Framing::Length(0));
+                return Poll::Ready(Ok(None));
+            };
+            let part = part.or_err(ReadError, "reading a stream's body")?;
+            if !part.is_empty() {
+                self.note(&part);
+                return Poll::Ready(Ok(Some(part)));
+            }
+        }
+    }
+
+    fn note(&mut self, part: &Bytes) {
+        self.read_pace.moved(part.len());
+        self.wire.upload.give(part.len());
+        self.wire.body_read(part.len());
+        if let Some(kept) = &mut self.kept {
+            match kept.len() + part.len() <= KEPT {
+                true => kept.extend_from_slice(part),
+                false => (self.kept, self.is_kept_cut) = (None, true),
+            }
+        }
+    }
+
+    /// Ready when the client has given the stream up.
+    fn poll_reset(&mut self, cx: &mut Context<'_>) -> Poll<Box<Error>> {
+        let reset = match &mut self.writer {
+            Some(writer) => ready!(writer.poll_reset(cx)),
+            None => {
+                let reset = ready!(Pin::new(&mut self.inner.idle()).poll(cx));
+                return Poll::Ready(match reset {
+                    Ok(reason) => is_reset(reason),
+                    Err(error) => error,
+                });
+            }
+        };
+        Poll::Ready(match reset {
+            Ok(reason) => is_reset(reason),
+            Err(error) => Error::because(H2Error, "the stream's connection", error),
+        })
+    }
+
+    /// Sends what there is room for, in the client's windows and in the send buffer.
+    fn poll_send(&mut self, cx: &mut Context<'_>, data: &mut Bytes, end: bool) -> Poll<Result<()>> {
+        let Some(writer) = &mut self.writer else {
+            return Poll::Ready(Error::e_explain(H2Error, "a body before its head"));
+        };
+        writer.reserve_capacity(data.len());
+        let room = writer.poll_capacity(cx);
+        self.wire.download.stick(room.is_pending());
+        if room.is_pending() {
+            ready!(self.write_pace.poll_late(cx, self.demand));
+            self.wire.ended(ClientEnd::AnswerLate);
+            return Poll::Ready(Error::e_explain(WriteTimedout, "writing a stream's body"));
+        }
+        let Poll::Ready(Some(room)) = room else {
+            return self.poll_reset(cx).map(Err);
+        };
+        let room = room.or_err(H2Error, "waiting for a stream's window")?;
+        let part = data.split_to(room.min(data.len()));
+        let count = part.len();
+        let sent = writer.send_data(part, end && data.is_empty());
+        self.write_pace.moved(count);
+        self.sent += count;
+        Poll::Ready(sent.or_err(WriteError, "writing a stream's body"))
+    }
+
+    async fn send(&mut self, mut data: Bytes, end: bool) -> Result<()> {
+        if self.is_over {
+            return Ok(());
+        }
+        while !data.is_empty() {
+            poll_fn(|cx| self.poll_send(cx, &mut data, end)).await?;
+            if end && data.is_empty() {
+                self.is_over = true;
+            }
+        }
+        match end {
+            true => self.end(),
+            false => Ok(()),
+        }
+    }
+
+    fn end(&mut self) -> Result<()> {
+        if std::mem::replace(&mut self.is_over, true) {
+            return Ok(());
+        }
+        let Some(writer) = &mut self.writer else {
+            return Ok(());
+        };
+        let ended = writer.send_data(Bytes::new(), true);
+        ended.or_err(WriteError, "ending a stream's body")
+    }
+
+    fn send_head(&mut self, head: Box<ResponseHeader>, end: bool) -> Result<()> {
+        self.inner.write_response_header(head, end)?;
+        if self.writer.is_none() {
+            self.writer = self.inner.take_response_body_writer();
+            self.is_over |= end && self.writer.is_some();
+        }
+        Ok(())
+    }
+
+    fn send_trailers(&mut self, trailers: HeaderMap) -> Result<()> {
+        if self.is_over {
+            return Ok(());
+        }
+        let Some(writer) = &mut self.writer else {
+            return Error::e_explain(H2Error, "trailers before a head");
+        };
+        self.is_over = true;
+        let sent = writer.send_trailers(trailers);
+        sent.or_err(WriteError, "writing a stream's trailers")
+    }
+
+    /// Whether the answer ends with this.
+    async fn send_task(&mut self, task: HttpTask) -> Result<bool> {
+        match task {
+            HttpTask::Header(head, end) => self.send_head(head, end).map(|()| end),
+            HttpTask::Body(data, end) => {
+                self.send(data.unwrap_or_default(), end).await?;
+                Ok(end)
+            }
+            HttpTask::Trailer(Some(trailers)) => self.send_trailers(*trailers).map(|()| true),
+            HttpTask::Trailer(None) | HttpTask::Done => Ok(true),
+            HttpTask::Failed(error) => Err(error),
+            HttpTask::UpgradedBody(..) => {
+                Error::e_explain(InternalError, "an upgraded body on a stream of HTTP/2")
+            }
+        }
+    }
+
+    async fn drain(&mut self) -> Result<()> {
+        self.wire.upload.unmeter();
+        while !self.inner.is_body_done() && self.read_body_bytes().await?.is_some() {}
+        Ok(())
+    }
+}
+
+fn is_reset(reason: Reason) -> Box<Error> {
+    let context = format!("the client gave the stream up: {reason}");
+    Error::because(H2Error, context, h2::Error::from(reason))
+}
+
+#[async_trait]
+impl Session for Http2Session {
+    fn req_header(&self) -> &RequestHeader {
+        self.inner.req_header()
+    }
+
+    fn req_header_mut(&mut self) -> &mut RequestHeader {
+        self.inner.req_header_mut()
+    }
+
+    async fn read_body_bytes(&mut self) -> Result<Option<Bytes>> {
+        poll_fn(|cx| self.poll_body(cx)).await
+    }
+
+    async fn drain_request_body(&mut self) -> Result<()> {
+        match self.timeouts.drain {
+            None => self.drain().await,
+            Some(limit) => timeout(limit, self.drain())
+                .await
+                .or_err(ReadTimedout, "draining a stream's body")?,
+        }
+    }
+
+    async fn write_response_header(&mut self, head: Box<ResponseHeader>, end: bool) -> Result<()> {
+        self.send_head(head, end)
+    }
+
+    async fn write_response_header_ref(&mut self, head: &ResponseHeader, end: bool) -> Result<()> {
+        self.send_head(Box::new(head.clone()), end)
+    }
+
+    async fn write_body(&mut self, data: Bytes, end: bool) -> Result<()> {
+        self.send(data, end).await
+    }
+
+    async fn write_trailers(&mut self, trailers: HeaderMap) -> Result<()> {
+        self.send_trailers(trailers)
+    }
+
+    async fn response_duplex_vec(&mut self, tasks: Vec<HttpTask>) -> Result<bool> {
+        let mut is_over = false;
+        for task in tasks {
+            is_over |= self.send_task(task).await.map_err(Error::into_down)?;
+        }
+        if is_over {
+            self.end().map_err(Error::into_down)?;
+        }
+        Ok(is_over)
+    }
+
+    fn set_read_timeout(&mut self, limit: Option<Duration>) {
+        self.timeouts.read = limit;
+    }
+
+    fn get_read_timeout(&self) -> Option<Duration> {
+        self.timeouts.read
+    }
+
+    fn set_write_timeout(&mut self, limit: Option<Duration>) {
+        self.timeouts.write = limit;
+    }
+
+    fn get_write_timeout(&self) -> Option<Duration> {
+        self.timeouts.write
+    }
+
+    fn set_total_drain_timeout(&mut self, limit: Option<Duration>) {
+        self.timeouts.drain = limit;
+    }
+
+    fn get_total_drain_timeout(&self) -> Option<Duration> {
+        self.timeouts.drain
+    }
+
+    fn request_summary(&self) -> String {
+        self.inner.request_summary()
+    }
+
+    fn response_written(&self) -> Option<&ResponseHeader> {
+        self.inner.response_written()
+    }
+
+    async fn shutdown(&mut self, code: u32, _: &str) {
+        if self.is_over {
+            return;
+        }
+        match &mut self.writer {
+            Some(writer) => writer.send_reset(Reason::from(code)),
+            None => self.inner.shutdown_with_reason(Reason::from(code)),
+        }
+    }
+
+    async fn abandon(&mut self, context: &str) {
+        self.shutdown(Reason::INTERNAL_ERROR.into(), context).await;
+    }
+
+    fn is_body_done(&mut self) -> bool {
+        self.inner.is_body_done()
+    }
+
+    async fn finish(&mut self) -> Result<()> {
+        self.end()
+    }
+
+    fn is_body_empty(&mut self) -> bool {
+        self.inner.is_body_empty()
+    }
+
+    async fn read_body_or_idle(&mut self, no_body_expected: bool) -> Result<Option<Bytes>> {
+        if !no_body_expected && !self.inner.is_body_done() {
+            return self.read_body_bytes().await;
+        }
+        Err(poll_fn(|cx| self.poll_reset(cx)).await)
+    }
+
+    fn body_bytes_sent(&self) -> usize {
+        self.sent
+    }
+
+    fn body_bytes_read(&self) -> usize {
+        self.inner.body_bytes_read()
+    }
+
+    fn digest(&self) -> Option<&Digest> {
+        self.inner.digest()
+    }
+
+    fn digest_mut(&mut self) -> Option<&mut Digest> {
+        self.inner.digest_mut()
+    }
+
+    fn client_addr(&self) -> Option<&SocketAddr> {
+        None
+    }
+
+    fn server_addr(&self) -> Option<&SocketAddr> {
+        None
+    }
+
+    fn pseudo_raw_h1_request_header(&self) -> Bytes {
+        self.inner.pseudo_raw_h1_request_header()
+    }
+
+    fn enable_retry_buffering(&mut self) {
+        if !self.is_kept_cut {
+            self.kept.get_or_insert_default();
+        }
+    }
+
+    fn retry_buffer_truncated(&self) -> bool {
+        self.is_kept_cut
+    }
+
+    fn get_retry_buffer(&self) -> Option<Bytes> {
+        let kept = self.kept.as_ref().filter(|kept| !kept.is_empty())?;
+        Some(kept.clone().freeze())
+    }
+
+    async fn finish_custom(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    fn take_custom_message_reader(
+        &mut self,
+    ) -> Option<Box<dyn Stream<Item = Result<Bytes>> + Unpin + Send + Sync + 'static>> {
+        None
+    }
+
+    fn restore_custom_message_reader(
+        &mut self,
+        _: Box<dyn Stream<Item = Result<Bytes>> + Unpin + Send + Sync + 'static>,
+    ) -> Result<()> {
+        Ok(())
+    }
+
+    fn take_custom_message_writer(&mut self) -> Option<Box<dyn CustomMessageWrite>> {
+        None
+    }
+
+    fn restore_custom_message_writer(&mut self, _: Box<dyn CustomMessageWrite>) -> Result<()> {
+        Ok(())
+    }
+}
