@@ -17,7 +17,7 @@ const REFUSED_STREAM: [u8; 4] = [0, 0, 0, 7];
 fn configuration(target: &Target) -> String {
     forwarding_to(&[target.address])
         .replacen("protocol: HTTP", "protocol: HTTP\n    h2c: true", 1)
-        .replace("responseTimeout: 2000", "responseTimeout: 700")
+        .replace("responseTimeout: 2000", "responseTimeout: 50s")
         .replace("clientTimeout: 2000", "clientTimeout: 700")
 }
 
@@ -122,8 +122,7 @@ async fn streams_that_come_long_after_goaway_are_refused_and_may_be_tried_elsewh
         }
     })
     .await;
-    let slow = configuration(&target).replace("responseTimeout: 700", "responseTimeout: 50s");
-    let edge = Edge::start(&slow).await;
+    let edge = Edge::start(&configuration(&target)).await;
     let mut client = Frames::connect(edge.address).await;
     let ask = |number: u32| frame(HEADERS, END_HEADERS | END_STREAM, number, &GET_BLOCK);
     let slow = b"\x82\x86\x04\x05/slow\x01\x01a";
