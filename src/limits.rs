@@ -1,21 +1,61 @@
-//! Limits of the operating system: every connection is an open file, and so is the way to its target.
+//! Limits of the operating system: every connection is an open file, and so is the way to its target. At the limits that come of
+//! that by default the files never run out, whatever clients do.
 
 use std::io;
 
 use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit, setrlimit};
 
-/// The share of the open files that clients' connections may have: each has one, and its way to the target another. What is left
-/// is for everything else.
+/// The share of the open files that clients may have: each place has a connection and a way to a target.
 const FOR_CLIENTS: (u64, u64) = (7, 16);
+/// How many connections at most may stand at a time to be told that there is no place for them.
+pub const MOST_STANDING: usize = 128;
+/// How many connections to targets are kept idle at most by each thread.
+const MOST_IDLE: usize = 1024;
+/// What is open besides: runtimes, logs, sockets for upgrades and for names, files while they are read, and the reserve.
+const BESIDES: u64 = 48 + crate::reserve::FILES as u64;
+/// What the admin address may have.
+const FOR_ADMIN: u64 = 64;
 
-/// How many connections of clients the limit of open files allows.
-pub fn most_connections() -> usize {
-    let (part, whole) = FOR_CLIENTS;
-    let limit = getrlimit(Resource::Nofile).current;
-    let most = limit.map(|limit| (limit / whole).saturating_mul(part).max(1));
-    most.and_then(|most| most.try_into().ok())
-        .unwrap_or(usize::MAX)
+/// How the open files are shared out. A place of a client takes two at most: a connection of HTTP/1.1 and the way to its target,
+/// a connection of HTTP/2 and the way of one of its streams, or one for each further stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shares {
+    /// Places for clients.
+    pub places: usize,
+    /// Connections that stand, to be told that there is no place.
+    pub standing: usize,
+    /// Connections that are kept to targets while nobody needs them, of HTTP/1.1; there may be as many of HTTP/2.
+    pub idle: usize,
+}
+
+impl Shares {
+    /// What the present limit allows, where there are so many targets and listeners.
+    pub fn now(targets: usize, listeners: usize) -> Self {
+        let limit = getrlimit(Resource::Nofile).current;
+        // A check for each target; an upgrade hands a copy of each listener's socket over.
+        let others = BESIDES + FOR_ADMIN + targets as u64 + 2 * listeners as u64;
+        Shares::of(limit.unwrap_or(u64::MAX), others)
+    }
+
+    fn of(limit: u64, others: u64) -> Self {
+        let number = |files: u64| usize::try_from(files).unwrap_or(usize::MAX);
+        let standing = (limit / 64).min(MOST_STANDING as u64);
+        let idle = limit / 32;
+        let taken = standing + 2 * idle + others;
+        let (part, whole) = FOR_CLIENTS;
+        let places = (limit / whole).saturating_mul(part);
+        Shares {
+            places: number(places.min(limit.saturating_sub(taken) / 2).max(1)),
+            standing: number(standing.max(1)),
+            idle: number(idle),
+        }
+    }
+
+    /// How many idle connections each of so many threads is to keep.
+    pub fn idle_of(self, threads: usize) -> usize {
+        (self.idle / threads.max(1)).clamp(1, MOST_IDLE)
+    }
 }
 
 /// Whether an error of Pingora's comes of this process or machine having run out of something, which is nobody else's fault.
@@ -59,5 +99,34 @@ pub fn raise_open_files() {
             "open files: {}, which could not be raised: {error}",
             word(before)
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_is_open_at_a_time_is_less_than_the_limit() {
+        for limit in [256, 400, 1_024, 2_000, 20_000, 1_048_576, u64::MAX / 2] {
+            for others in [130, 180] {
+                let Shares {
+                    places,
+                    standing,
+                    idle,
+                } = Shares::of(limit, others);
+                let most = 2 * places as u64 + standing as u64 + 2 * idle as u64 + others;
+                assert!(most <= limit, "{most} of {limit}");
+            }
+        }
+    }
+
+    #[test]
+    fn clients_have_seven_sixteenths_and_less_where_there_are_few_files() {
+        let places = |limit| Shares::of(limit, 130).places;
+        assert_eq!(places(1_048_576), 458_752);
+        assert_eq!(places(2_000), 857);
+        assert_eq!(places(1_024), 407);
+        assert_eq!(places(64), 1);
     }
 }

@@ -21,7 +21,7 @@ use crate::config::problem::{Problem, Problems};
 use crate::config::secret_key::SecretKey;
 use crate::config::{self, Loaded};
 use crate::drain::{Drain, Evictions, Gauges, TargetId};
-use crate::limits;
+use crate::limits::Shares;
 use crate::listener::{ForwardingRule, Listeners, Plan, Sockets, TargetGroups, Tickets};
 use crate::names::Names;
 use crate::target_group::{Fleet, Overrides, TargetGroup};
@@ -340,7 +340,9 @@ impl Running {
         }
         let rules = plan.iter().map(|(rule, _)| Arc::clone(rule)).collect();
         *lock(&self.snapshot) = Snapshot { rules, groups };
-        self.listeners.limit(most_connections(file));
+        let shares = shares(file);
+        self.listeners
+            .limit(most_connections(file, shares), shares.standing);
         self.listeners.change(plan);
         self.use_files(file);
         self.metrics.forget();
@@ -363,9 +365,17 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// How the open files are shared out where this is the configuration.
+pub fn shares(file: &File) -> Shares {
+    Shares::now(
+        targets(&file.target_groups).count(),
+        file.forwarding_rules.len(),
+    )
+}
+
 /// How many connections may be open. More than the open files allow are as many as the operator wants to try.
-fn most_connections(file: &File) -> usize {
-    let allowed = limits::most_connections();
+fn most_connections(file: &File, shares: Shares) -> usize {
+    let allowed = shares.places;
     let most = file.server.max_connections.unwrap_or(allowed);
     if most > allowed {
         log::warn!(

@@ -10,12 +10,12 @@ use pingora::server::configuration::ServerConf;
 use pingora::server::{RunArgs, Server as Pingora, ShutdownWatch};
 use pingora::services::background::{BackgroundService, background_service};
 
-use crate::config::file::{self, File};
+use crate::config::file::File;
 use crate::config::problem::Problems;
 use crate::drain;
 use crate::listener::Serve;
 use crate::proxy::Proxy;
-use crate::running::Running;
+use crate::running::{self, Running};
 use crate::signals::{self, Signals};
 use crate::steward::Steward;
 use crate::tunnel::Pool;
@@ -86,8 +86,9 @@ fn build(
 
 fn run(steward: Steward) {
     let running = Arc::clone(&steward.running);
-    let conf = conf(&running.file().server);
-    let pool: Arc<Pool> = Arc::default();
+    let file = running.file();
+    let conf = conf(&file);
+    let pool = Arc::new(Pool::holding(running::shares(&file).idle));
     let mut pingora = Pingora::new_with_opt_and_conf(None, conf);
     pingora.bootstrap();
     let mut proxy = HttpProxy::new(
@@ -113,11 +114,12 @@ fn run(steward: Steward) {
 }
 
 /// Pingora's own settings. Its bound on tries must not be lower than the target groups'.
-fn conf(server: &file::Server) -> ServerConf {
+fn conf(file: &File) -> ServerConf {
+    let threads = file.server.threads;
     ServerConf {
-        threads: server.threads,
+        threads,
         max_retries: usize::from(u16::MAX) + 1,
-        upstream_keepalive_pool_size: 1024,
+        upstream_keepalive_pool_size: running::shares(file).idle_of(threads),
         ..ServerConf::default()
     }
 }

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::arrival::{Arrival, Way};
-use super::limits::{Place, TO_ASK};
+use super::limits::{Hall, House, Place, Purpose, Seats, StreamPlace, TO_ASK};
 use super::turn::Turn;
 use super::{ForwardingRule, Limit, Tls, http2, plain_http};
 use crate::drain::Drain;
@@ -63,10 +63,13 @@ enum Presence {
         _client: Arc<()>,
         _open: Active,
         place: Place,
+        house: Arc<House>,
+        hall: Arc<Hall>,
     },
-    /// A stream of HTTP/2 on this connection, which counts them.
+    /// A stream of HTTP/2 on this connection, which counts them; it has a place, too, or is one too many.
     Stream {
         carrier: Arc<Connection>,
+        place: Result<StreamPlace, Limit>,
         _token: TaskTrackerToken,
     },
 }
@@ -88,12 +91,18 @@ impl Connection {
                 _client: arrival.client,
                 _open: arrival.open,
                 place: arrival.place,
+                house: arrival.house,
+                hall: arrival.hall,
             },
         })
     }
 
-    /// A stream of HTTP/2 on it.
-    pub(super) fn stream(self: &Arc<Self>, token: TaskTrackerToken) -> Arc<Self> {
+    /// A stream of HTTP/2 on it, with the place that it has, or what it is one too many for.
+    pub(super) fn stream(
+        self: &Arc<Self>,
+        token: TaskTrackerToken,
+        place: Result<StreamPlace, Limit>,
+    ) -> Arc<Self> {
         Arc::new(Connection {
             client: self.client,
             local: self.local,
@@ -107,9 +116,35 @@ impl Connection {
             closing: self.closing.clone(),
             presence: Presence::Stream {
                 carrier: Arc::clone(self),
+                place,
                 _token: token,
             },
         })
+    }
+
+    /// A place for a stream on it, whose own place is kept in `own`. All are refused where it is itself one too many.
+    pub(super) fn admit_stream(
+        &self,
+        purpose: Purpose,
+        own: &Arc<Seats>,
+    ) -> Result<StreamPlace, Limit> {
+        match &self.presence {
+            Presence::Connection {
+                place: Place::Seat { .. },
+                house,
+                hall,
+                ..
+            } => {
+                let rule = self.rule.load();
+                let client = self.counted.zip(rule.max_connections_per_client);
+                house.admit_stream(hall, own, purpose, rule.max_connections, client)
+            }
+            Presence::Connection {
+                place: Place::Standing { limit, .. },
+                ..
+            } => Err(*limit),
+            Presence::Stream { carrier, .. } => carrier.admit_stream(purpose, own),
+        }
     }
 
     /// The connection that carries it, if it is a stream of HTTP/2.
@@ -129,7 +164,7 @@ impl Connection {
     pub fn limit(&self) -> Option<Limit> {
         match &self.presence {
             Presence::Connection { place, .. } => place.limit(),
-            Presence::Stream { carrier, .. } => carrier.limit(),
+            Presence::Stream { place, .. } => place.as_ref().err().copied(),
         }
     }
 

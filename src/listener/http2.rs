@@ -4,17 +4,20 @@
 //! (RFC 8441) takes the road of an HTTP/1.1 handshake, and its tunnel is relayed like all others. What a client may have in the
 //! works is bounded here: one that breaks the protocol, or opens and resets streams faster than they end, is sent away.
 
+mod farewell;
+mod fields;
+mod frames;
+mod huffman;
+mod one_stream;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use h2::Reason;
-use h2::ext::Protocol;
 use h2::server::Connection as H2Connection;
-use http::Method;
+use http::HeaderValue;
 use pingora::apps::HttpServerApp;
-use pingora::http::{RequestHeader, ResponseHeader};
-use pingora::protocols::http::ServerSession;
 use pingora::protocols::http::v2::server::{
     H2Accept, H2Options, HttpSession, default_h2_options, handshake,
 };
@@ -22,13 +25,16 @@ use pingora::protocols::{Digest, Stream};
 use pingora::server::ShutdownWatch;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
-use tokio::time::{sleep, timeout};
+use tokio::time::{sleep, sleep_until, timeout};
 use tokio_util::task::TaskTracker;
 
-use super::http2_session::Http2Session;
+use super::limits::Seats;
 use super::{Connection, ForwardingRule};
 use crate::telemetry::{CloseReason, RefusalReason};
-use crate::tunnel::{ClientEnd, ClientStream, Demand, Framing, Http2Stream};
+use crate::tunnel::{ClientEnd, ClientStream, Framing};
+use farewell::Farewell;
+use frames::{Faults, Frames};
+use one_stream::{Seating, serve_stream};
 
 /// What a client of HTTP/2 sends first (RFC 9113 section 3.4).
 pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -84,8 +90,9 @@ async fn shake_hands_and_serve<A: HttpServerApp + Send + Sync + 'static>(
     wire.begin_exchange();
     wire.expect_body(Framing::UntilClose);
     let tap = connection.tap(stream, early);
+    let (frames, faults) = Frames::new(tap, PREFACE.len(), most_header_bytes(&rule));
     let shaken = tokio::select! {
-        shaken = handshake(Box::new(tap), Some(options(&rule))) => shaken.ok(),
+        shaken = handshake(Box::new(frames), Some(options(&rule))) => shaken.ok(),
         () = connection.drain.waited_for(limit) => None,
     };
     let streams = TaskTracker::new();
@@ -96,6 +103,8 @@ async fn shake_hands_and_serve<A: HttpServerApp + Send + Sync + 'static>(
         app,
         shutdown,
         streams,
+        own: Arc::default(),
+        faults,
     };
     match shaken {
         Some(client) => front.serve(client).await,
@@ -106,17 +115,20 @@ async fn shake_hands_and_serve<A: HttpServerApp + Send + Sync + 'static>(
 
 fn options(rule: &ForwardingRule) -> H2Options {
     let mut options = default_h2_options();
-    // What the rule does not allow is answered with a line in the log; this only bounds memory. Each header counts 32 bytes more
-    // (RFC 9113 section 6.5.2).
-    let most_bytes = 2 * rule.bounds.header_bytes + 64 * rule.bounds.headers;
     options
-        .max_header_list_size(u32::try_from(most_bytes).unwrap_or(u32::MAX))
+        .max_header_list_size(u32::try_from(most_header_bytes(rule)).unwrap_or(u32::MAX))
         .max_concurrent_streams(rule.max_concurrent_streams)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .data_frame_budget(SMALL_FRAMES)
         .max_send_buffer_size(SEND_BUFFER)
         .enable_connect_protocol();
     options
+}
+
+/// What the rule does not allow is answered with a line in the log; this only bounds memory. Each header counts 32 bytes more
+/// (RFC 9113 section 6.5.2).
+fn most_header_bytes(rule: &ForwardingRule) -> usize {
+    2 * rule.bounds.header_bytes + 64 * rule.bounds.headers
 }
 
 /// Where the streams of one connection come in.
@@ -127,41 +139,112 @@ struct Front<'a, A> {
     shutdown: &'a ShutdownWatch,
     /// Those that are open, tunnels too.
     streams: TaskTracker,
+    /// The connection's own place, which one of them has.
+    own: Arc<Seats>,
+    /// What h2 resets streams for before they are any.
+    faults: Arc<Faults>,
+}
+
+/// How far a connection has come.
+#[derive(Default)]
+struct Course {
+    /// How many malformed requests there were.
+    malformed: usize,
+    /// Once the client was told to go.
+    farewell: Option<Farewell>,
+}
+
+#[expect(clippy::large_enum_variant, reason = "it is taken apart at once")]
+enum Event {
+    /// The client should be told to go.
+    Leave,
+    /// It may have had its time.
+    Look,
+    /// h2 resets streams that are none yet.
+    Faults(Vec<&'static str>),
+    Accepted(pingora::Result<Option<H2Accept>>),
 }
 
 impl<A: HttpServerApp + Send + Sync + 'static> Front<'_, A> {
     /// Ends when the client does, when it has been silent for too long, or some time after it was told to go.
     async fn serve(&self, mut client: Connected) {
+        let mut course = Course::default();
         let digest = Arc::new(Digest::default());
-        let mut malformed = 0;
-        let mut is_leaving = false;
         loop {
-            let accepted = tokio::select! {
-                biased;
-                () = self.leaving(), if !is_leaving => {
+            let is_over = match self.next(&mut client, &digest, &course).await {
+                Event::Leave => {
                     client.graceful_shutdown();
-                    is_leaving = true;
-                    continue;
+                    course.farewell = Some(Farewell::now(self.connection.patience(&self.rule)));
+                    None
                 }
-                accepted = HttpSession::from_h2_conn(&mut client, Arc::clone(&digest)) => accepted,
+                Event::Look => self.look(&client, &mut course),
+                Event::Faults(faults) => {
+                    for fault in faults {
+                        self.record_malformed(&mut course, fault);
+                    }
+                    None
+                }
+                Event::Accepted(Ok(Some(H2Accept::Session(session)))) => {
+                    self.take_in(session, &mut course);
+                    None
+                }
+                Event::Accepted(Ok(Some(H2Accept::Rejected))) => {
+                    self.record_malformed(&mut course, "it is no request");
+                    None
+                }
+                Event::Accepted(Ok(None)) => return,
+                Event::Accepted(Err(error)) => return self.note(&error),
             };
-            match accepted {
-                Ok(Some(H2Accept::Session(session))) => self.begin(session),
-                Ok(Some(H2Accept::Rejected)) => {
-                    malformed += 1;
-                    self.record(RefusalReason::BadRequest, "malformed request");
-                }
-                Ok(None) => return,
-                Err(error) => return self.note(&error),
+            if let Some(reason) = is_over.or_else(|| self.is_excessive(&course)) {
+                return end(client, reason).await;
             }
-            if let Some(excess) = self.excess(malformed) {
-                self.blame(excess);
-                client.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
-                timeout(LAST_WORD, std::future::poll_fn(|cx| client.poll_closed(cx)))
-                    .await
-                    .ok();
-                return;
+        }
+    }
+
+    async fn next(&self, client: &mut Connected, digest: &Arc<Digest>, course: &Course) -> Event {
+        let farewell = course.farewell.as_ref();
+        tokio::select! {
+            biased;
+            () = self.leaving(), if farewell.is_none() => Event::Leave,
+            () = self.looked(farewell), if farewell.is_some() => Event::Look,
+            faults = self.faults.next() => Event::Faults(faults),
+            accepted = HttpSession::from_h2_conn(client, Arc::clone(digest)) => Event::Accepted(accepted),
+        }
+    }
+
+    /// Whether a client that was told to go has had its time.
+    fn look(&self, client: &Connected, course: &mut Course) -> Option<Reason> {
+        let written = self.connection.wire.written();
+        let farewell = course.farewell.as_mut()?;
+        let is_waited_for = client.has_streams() && farewell.waits(written);
+        (!is_waited_for).then_some(Reason::NO_ERROR)
+    }
+
+    fn take_in(&self, mut session: HttpSession, course: &mut Course) {
+        if let Some(farewell) = &mut course.farewell {
+            if farewell.is_over() {
+                return self.turn_away(session, farewell);
             }
+            farewell.end = None;
+        }
+        // Where the frames could not be followed nobody else has looked.
+        if session
+            .req_header()
+            .headers
+            .values()
+            .any(is_framed_by_space)
+        {
+            session.shutdown_with_reason(Reason::PROTOCOL_ERROR);
+            return self.record_malformed(course, "the value of a field is malformed");
+        }
+        self.begin(session);
+    }
+
+    /// Returns when it is to be looked whether a client that was told to go has taken all: once nothing is served any more.
+    async fn looked(&self, farewell: Option<&Farewell>) {
+        self.streams.wait().await;
+        if let Some(farewell) = farewell {
+            sleep_until(farewell.next_look).await;
         }
     }
 
@@ -179,20 +262,37 @@ impl<A: HttpServerApp + Send + Sync + 'static> Front<'_, A> {
         }
     }
 
-    /// What the client has too much of.
-    fn excess(&self, malformed: usize) -> Option<&'static str> {
+    /// Blames a client that has too much of something.
+    fn is_excessive(&self, course: &Course) -> Option<Reason> {
         // A stream that the client resets makes room for the next, but what was begun for it takes a moment to end.
-        let most = 2 * self.rule.max_concurrent_streams as usize;
-        if self.streams.len() > most {
-            return Some("streams are opened and reset too fast");
-        }
-        (malformed >= MOST_MALFORMED).then_some("too many malformed requests")
+        let most = self.rule.max_concurrent_streams as usize;
+        // Not more can have been on their way when it was told to go.
+        let late = course.farewell.as_ref().map_or(0, |farewell| farewell.late);
+        let excess = match () {
+            () if self.streams.len() > 2 * most => "streams are opened and reset too fast",
+            () if late > most => "streams are opened after GOAWAY",
+            () if course.malformed >= MOST_MALFORMED => "too many malformed requests",
+            () => return None,
+        };
+        self.blame(excess);
+        Some(Reason::ENHANCE_YOUR_CALM)
+    }
+
+    /// It may be tried again, elsewhere (RFC 9113 section 8.7).
+    fn turn_away(&self, mut session: HttpSession, farewell: &mut Farewell) {
+        farewell.late += 1;
+        session.shutdown_with_reason(Reason::REFUSED_STREAM);
+        self.blame("a stream came after GOAWAY");
     }
 
     fn begin(&self, session: HttpSession) {
-        let stream = self.connection.stream(self.streams.token());
+        let seating = Seating {
+            carrier: Arc::clone(self.connection),
+            own: Arc::clone(&self.own),
+            token: self.streams.token(),
+        };
         let (app, shutdown) = (Arc::clone(self.app), self.shutdown.clone());
-        let serving = serve_stream(stream, session, app, shutdown);
+        let serving = serve_stream(seating, session, app, shutdown);
         self.connection.drain.connections.spawn(serving);
     }
 
@@ -212,6 +312,14 @@ impl<A: HttpServerApp + Send + Sync + 'static> Front<'_, A> {
         self.record(RefusalReason::Http2, &format!("HTTP/2: {cause}"));
     }
 
+    fn record_malformed(&self, course: &mut Course, fault: &str) {
+        course.malformed += 1;
+        self.record(
+            RefusalReason::BadRequest,
+            &format!("malformed request: {fault}"),
+        );
+    }
+
     /// What no exchange has begun of.
     fn record(&self, refusal: RefusalReason, cause: &str) {
         let mut record = self.connection.record(&self.rule);
@@ -222,102 +330,16 @@ impl<A: HttpServerApp + Send + Sync + 'static> Front<'_, A> {
     }
 }
 
-/// Its type is forgotten, too.
-fn serve_stream<A: HttpServerApp + Send + Sync + 'static>(
-    stream: Arc<Connection>,
-    session: HttpSession,
-    app: Arc<A>,
-    shutdown: ShutdownWatch,
-) -> BoxFuture<'static, ()> {
-    Box::pin(async move {
-        let serving = answer(&stream, session, &app, &shutdown);
-        stream.until_stopped(serving).await;
-    })
+/// Whether a value begins or ends with white space (RFC 9113 section 8.2.1).
+fn is_framed_by_space(value: &HeaderValue) -> bool {
+    let is_space = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
+    is_space(value.as_bytes().first()) || is_space(value.as_bytes().last())
 }
 
-async fn answer<A: HttpServerApp + Send + Sync + 'static>(
-    stream: &Arc<Connection>,
-    mut session: HttpSession,
-    app: &Arc<A>,
-    shutdown: &ShutdownWatch,
-) {
-    match Kind::of(session.req_header()) {
-        Kind::Plain => {
-            let rule = stream.rule.load();
-            let demand = Demand {
-                limit: stream.patience(&rule),
-                rate: rule.bounds.minimum_rate,
-            };
-            drop(rule);
-            let session = Http2Session::new(session, Arc::clone(&stream.wire), demand);
-            let session = ServerSession::new_custom(Box::new(session));
-            Box::pin(app.process_new_http(session, shutdown)).await;
-        }
-        Kind::WebSocket => {
-            let carrier = stream.carrier().unwrap_or(stream);
-            let websocket = Http2Stream::new(Box::new(session), Arc::clone(&carrier.wire));
-            let websocket = ClientStream::Http2(Box::new(websocket));
-            Box::pin(stream.serve_http1(websocket, Vec::new(), app, shutdown)).await;
-        }
-        Kind::Connect => refuse_connect(stream, &mut session),
-    }
-}
-
-/// What a stream asks for.
-#[derive(Debug, PartialEq, Eq)]
-enum Kind {
-    Plain,
-    WebSocket,
-    /// Any other CONNECT.
-    Connect,
-}
-
-impl Kind {
-    fn of(request: &RequestHeader) -> Self {
-        if request.method != Method::CONNECT {
-            return Kind::Plain;
-        }
-        match request.extensions.get::<Protocol>() {
-            Some(protocol) if protocol.as_str() == "websocket" => Kind::WebSocket,
-            Some(_) | None => Kind::Connect,
-        }
-    }
-}
-
-fn refuse_connect(stream: &Connection, session: &mut HttpSession) {
-    let rule = stream.rule.load();
-    let mut record = stream.record(&rule);
-    record.status = Some(405);
-    record.refusal = Some(RefusalReason::ConnectMethod);
-    record.error = Some("CONNECT is not served".to_owned());
-    let answered = ResponseHeader::build(405, None)
-        .and_then(|head| session.write_response_header(Box::new(head), true));
-    if let Err(error) = answered {
-        log::debug!("{}: an answer to CONNECT: {error}", stream.client);
-    }
-    rule.metrics.count(&record, None);
-    stream.write(&record, CloseReason::Refused);
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn kind(method: &str, protocol: Option<&'static str>) -> Kind {
-        let mut request = http::Request::builder()
-            .method(method)
-            .uri("https://example.com/");
-        if let Some(protocol) = protocol {
-            request = request.extension(Protocol::from_static(protocol));
-        }
-        Kind::of(&request.body(()).unwrap().into_parts().0.into())
-    }
-
-    #[test]
-    fn only_the_extended_connect_of_a_websocket_is_one() {
-        assert_eq!(kind("CONNECT", Some("websocket")), Kind::WebSocket);
-        assert_eq!(kind("CONNECT", Some("connect-udp")), Kind::Connect);
-        assert_eq!(kind("CONNECT", None), Kind::Connect);
-        assert_eq!(kind("GET", None), Kind::Plain);
-    }
+/// Ends a connection, whatever is open on it, and waits a moment for that to be heard.
+async fn end(mut client: Connected, reason: Reason) {
+    client.abrupt_shutdown(reason);
+    timeout(LAST_WORD, std::future::poll_fn(|cx| client.poll_closed(cx)))
+        .await
+        .ok();
 }

@@ -1,8 +1,9 @@
 //! How many connections there may be: in the process, at one address, and of one client there.
 //!
 //! A connection has a place for as long as it is open, as a tunnel, too. One for which there is none may stand for a moment,
-//! to be answered; when many stand already it is closed at once. A lock is taken for the clients alone, where they are
-//! counted: when a connection comes and when it goes.
+//! to be answered; when many stand already it is closed at once. A stream of HTTP/2 has a place as well, but for one on each
+//! connection, which that one's own place is for; plain streams have half of the places at most. A lock is taken for the
+//! clients alone, where they are counted: when a connection or a stream comes and when it goes.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -13,16 +14,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::Limit;
+use crate::limits::MOST_STANDING;
 
-/// How many connections may stand at a time, in the process.
-const STANDING: usize = 128;
 /// How long one that stands has for a request's head.
 pub(super) const TO_ASK: Duration = Duration::from_secs(1);
 const SHARDS: usize = 64;
 
 /// Places that are taken.
 #[derive(Debug, Default)]
-struct Seats(AtomicUsize);
+pub(super) struct Seats(AtomicUsize);
 
 /// One of them, for as long as this is kept.
 #[derive(Debug)]
@@ -42,27 +42,66 @@ impl Drop for Seat {
     }
 }
 
+/// What a stream of HTTP/2 is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// A WebSocket.
+    Tunnel,
+    /// A request and its answer.
+    Plain,
+}
+
+impl Purpose {
+    /// How many of these may have a place where there are so many.
+    fn share_of(self, most: usize) -> usize {
+        match self {
+            Purpose::Tunnel => most,
+            Purpose::Plain => most / 2,
+        }
+    }
+}
+
+/// The places that one limit is about: all that are taken, and among them those that plain streams have.
+#[derive(Debug, Default)]
+struct Rows {
+    all: Arc<Seats>,
+    plain: Arc<Seats>,
+}
+
+impl Rows {
+    fn take(&self, purpose: Purpose, most: usize) -> Option<[Option<Seat>; 2]> {
+        let plain = match purpose {
+            Purpose::Tunnel => None,
+            Purpose::Plain => Some(self.plain.take(purpose.share_of(most))?),
+        };
+        Some([Some(self.all.take(most)?), plain])
+    }
+}
+
 /// The places of the process.
 #[derive(Debug)]
 pub(super) struct House {
-    seats: Arc<Seats>,
+    rows: Rows,
     standing: Arc<Seats>,
     most: AtomicUsize,
+    most_standing: AtomicUsize,
 }
 
 impl House {
     /// One without a limit yet.
     pub(super) fn new() -> Self {
         House {
-            seats: Arc::default(),
+            rows: Rows::default(),
             standing: Arc::default(),
             most: AtomicUsize::new(usize::MAX),
+            most_standing: AtomicUsize::new(MOST_STANDING),
         }
     }
 
-    /// From now on so many connections may be open. Those that are open stay.
-    pub(super) fn limit(&self, most: usize) {
+    /// From now on so many connections may be open, and so many stand. Those that are open stay.
+    pub(super) fn limit(&self, most: usize, standing: usize) {
         self.most.store(most, Relaxed);
+        self.most_standing.store(standing, Relaxed);
     }
 
     /// A place for a connection to the address with this hall, where at most `most` may be open.
@@ -70,10 +109,11 @@ impl House {
         let seats = || {
             let most_here = most.unwrap_or(usize::MAX);
             let server = self
-                .seats
+                .rows
+                .all
                 .take(self.most.load(Relaxed))
                 .ok_or(Limit::Server)?;
-            let rule = hall.seats.take(most_here).ok_or(Limit::Rule)?;
+            let rule = hall.rows.all.take(most_here).ok_or(Limit::Rule)?;
             Ok(Place::Seat {
                 seats: [server, rule],
                 _client: None,
@@ -83,7 +123,8 @@ impl House {
     }
 
     fn stand(&self, limit: Limit) -> Result<Place, Limit> {
-        let spot = self.standing.take(STANDING).ok_or(limit)?;
+        let most = self.most_standing.load(Relaxed);
+        let spot = self.standing.take(most).ok_or(limit)?;
         Ok(Place::Standing { limit, _spot: spot })
     }
 
@@ -98,7 +139,7 @@ impl House {
         let Place::Seat { seats, .. } = place else {
             return Ok(place);
         };
-        match hall.clients.take(client, most) {
+        match hall.clients.take(client, Purpose::Tunnel, most) {
             Some(seat) => Ok(Place::Seat {
                 seats,
                 _client: Some(seat),
@@ -106,12 +147,39 @@ impl House {
             None => self.stand(Limit::Client),
         }
     }
+
+    /// A place for a stream: where it is admitted, and where it is refused. `own` is the place that its connection has
+    /// itself; `most` and `client` are what holds at its address: how many may be open there, and of which client how many.
+    pub(super) fn admit_stream(
+        &self,
+        hall: &Hall,
+        own: &Arc<Seats>,
+        purpose: Purpose,
+        most: Option<usize>,
+        client: Option<(IpAddr, usize)>,
+    ) -> Result<StreamPlace, Limit> {
+        if let Some(own) = own.take(1) {
+            return Ok(StreamPlace::Own(own));
+        }
+        let most_here = most.unwrap_or(usize::MAX);
+        let server = self.rows.take(purpose, self.most.load(Relaxed));
+        let server = server.ok_or(Limit::Server)?;
+        let rule = hall.rows.take(purpose, most_here).ok_or(Limit::Rule)?;
+        let client = client
+            .map(|(client, most)| hall.clients.take(client, purpose, most))
+            .map(|seat| seat.ok_or(Limit::Client))
+            .transpose()?;
+        Ok(StreamPlace::Another {
+            _seats: [server, rule],
+            _client: client,
+        })
+    }
 }
 
 /// The places at one address, whatever rule it has.
 #[derive(Debug, Default)]
 pub(super) struct Hall {
-    seats: Arc<Seats>,
+    rows: Rows,
     clients: Arc<Clients>,
 }
 
@@ -137,37 +205,69 @@ impl Place {
     }
 }
 
-/// How many connections each client has.
+/// What a stream takes up, for as long as this is kept.
+#[derive(Debug)]
+pub(super) enum StreamPlace {
+    /// Its connection's own place.
+    Own(#[expect(dead_code, reason = "it is kept, and dropped")] Seat),
+    /// One more.
+    Another {
+        _seats: [[Option<Seat>; 2]; 2],
+        _client: Option<ClientSeat>,
+    },
+}
+
+/// How many places each client has.
 #[derive(Debug)]
 struct Clients {
-    shards: [Mutex<HashMap<IpAddr, usize>>; SHARDS],
+    shards: [Mutex<HashMap<IpAddr, Count>>; SHARDS],
     hasher: RandomState,
 }
 
-/// A connection counted for its client, for as long as this is kept.
+/// The places of one client: all, and among them those of plain streams.
+#[derive(Debug, Default)]
+struct Count {
+    all: usize,
+    plain: usize,
+}
+
+/// A place counted for its client, for as long as this is kept.
 #[derive(Debug)]
 pub(super) struct ClientSeat {
     clients: Arc<Clients>,
     client: IpAddr,
+    purpose: Purpose,
 }
 
 impl Clients {
-    fn take(self: &Arc<Self>, address: IpAddr, most: usize) -> Option<ClientSeat> {
+    fn take(
+        self: &Arc<Self>,
+        address: IpAddr,
+        purpose: Purpose,
+        most: usize,
+    ) -> Option<ClientSeat> {
         let client = network_of(address);
         let mut shard = self.shard(client);
         let count = shard.entry(client).or_default();
-        if *count >= most {
+        let is_plain = purpose == Purpose::Plain;
+        let is_beyond = is_plain && count.plain >= purpose.share_of(most);
+        if count.all >= most || is_beyond {
+            if count.all == 0 {
+                shard.remove(&client);
+            }
             return None;
         }
-        *count += 1;
+        count.all += 1;
+        count.plain += usize::from(is_plain);
         drop(shard);
         Some(ClientSeat {
             clients: Arc::clone(self),
             client,
+            purpose,
         })
     }
 
-    fn shard(&self, client: IpAddr) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
+    fn shard(&self, client: IpAddr) -> MutexGuard<'_, HashMap<IpAddr, Count>> {
         let place = self.hasher.hash_one(client) % SHARDS as u64;
         self.shards[usize::try_from(place).unwrap_or(0)]
             .lock()
@@ -187,8 +287,10 @@ impl Default for Clients {
 impl Drop for ClientSeat {
     fn drop(&mut self) {
         if let Entry::Occupied(mut entry) = self.clients.shard(self.client).entry(self.client) {
-            *entry.get_mut() -= 1;
-            if *entry.get() == 0 {
+            let count = entry.get_mut();
+            count.all -= 1;
+            count.plain -= usize::from(self.purpose == Purpose::Plain);
+            if count.all == 0 {
                 entry.remove();
             }
         }
@@ -215,7 +317,7 @@ mod tests {
     #[test]
     fn a_connection_beyond_a_limit_stands_and_takes_no_seat() {
         let (house, hall, other) = (House::new(), Hall::default(), Hall::default());
-        house.limit(3);
+        house.limit(3, 9);
         let here: Vec<_> = (0..3).map(|_| house.admit(&hall, Some(2))).collect();
         assert_eq!(limits(&here), [None, None, Some(Limit::Rule)]);
         let there: Vec<_> = (0..2).map(|_| house.admit(&other, None)).collect();
@@ -228,8 +330,8 @@ mod tests {
     #[test]
     fn no_more_than_some_stand() {
         let (house, hall) = (House::new(), Hall::default());
-        house.limit(0);
-        let standing: Vec<_> = (0..STANDING).map(|_| house.admit(&hall, None)).collect();
+        house.limit(0, 20);
+        let standing: Vec<_> = (0..20).map(|_| house.admit(&hall, None)).collect();
         assert!(standing.iter().all(Result::is_ok));
         assert_eq!(house.admit(&hall, None).err(), Some(Limit::Server));
     }
@@ -254,5 +356,46 @@ mod tests {
         assert_eq!(limits(&[admit("192.0.2.1")]), [None]);
         let left = hall.clients.shards.iter();
         assert!(left.map(|shard| shard.lock().unwrap().len()).sum::<usize>() == 0);
+    }
+
+    #[test]
+    fn a_connections_own_place_is_for_one_of_its_streams_and_each_other_has_one_more() {
+        let (house, hall, own) = (House::new(), Hall::default(), Arc::default());
+        house.limit(4, 9);
+        let admit = || house.admit_stream(&hall, &own, Purpose::Tunnel, None, None);
+        let carrier = house.admit(&hall, None).unwrap();
+        let mut open: Vec<_> = (0..4).map(|_| admit().unwrap()).collect();
+        assert_eq!(admit().err(), Some(Limit::Server));
+        assert_eq!(
+            house.admit(&hall, None).unwrap().limit(),
+            Some(Limit::Server)
+        );
+        open.remove(0);
+        open.push(admit().unwrap());
+        assert_eq!(admit().err(), Some(Limit::Server));
+        drop((open, carrier));
+        assert_eq!(house.rows.all.0.load(Relaxed), 0);
+    }
+
+    #[test]
+    fn plain_streams_have_half_of_each_limit_at_most_and_tunnels_all() {
+        let client: IpAddr = "192.0.2.1".parse().unwrap();
+        for (server, rule, of_client, beyond) in [
+            (4, None, None, Limit::Server),
+            (99, Some(5), None, Limit::Rule),
+            (99, Some(99), Some((client, 4)), Limit::Client),
+        ] {
+            let (house, hall, own) = (House::new(), Hall::default(), Arc::default());
+            house.limit(server, 9);
+            let admit = |purpose| house.admit_stream(&hall, &own, purpose, rule, of_client);
+            let _own = admit(Purpose::Plain).unwrap();
+            let plain = [admit(Purpose::Plain), admit(Purpose::Plain)];
+            assert!(plain.iter().all(Result::is_ok));
+            assert_eq!(admit(Purpose::Plain).err(), Some(beyond));
+            let tunnels = [admit(Purpose::Tunnel), admit(Purpose::Tunnel)];
+            assert!(tunnels.iter().all(Result::is_ok), "{beyond:?}");
+            drop(plain);
+            assert!(admit(Purpose::Plain).is_ok());
+        }
     }
 }

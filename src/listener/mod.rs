@@ -134,9 +134,9 @@ impl Listeners {
         self.serve.get().is_some()
     }
 
-    /// From now on so many connections may be open in the process. Those that are open stay.
-    pub fn limit(&self, most: usize) {
-        self.house.limit(most);
+    /// From now on so many connections may be open in the process, and so many stand to be refused. Those that are open stay.
+    pub fn limit(&self, most: usize, standing: usize) {
+        self.house.limit(most, standing);
     }
 
     /// Whether there is a listener on this address.

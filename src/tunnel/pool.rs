@@ -14,17 +14,24 @@ use super::TargetStream;
 
 /// How long one waits.
 const LONGEST: Duration = Duration::from_secs(50);
-/// How many wait, in the process.
+/// How many wait at most, in the process.
 const MOST: usize = 1024;
 /// How often those are looked for whose time is up, or whose target has closed them.
 const SWEEP: Duration = Duration::from_secs(1);
 const SHARDS: usize = 16;
 
 /// Where connections wait, by what they lead to.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Pool {
     shards: [Mutex<HashMap<u64, Vec<Waiting>>>; SHARDS],
     count: AtomicUsize,
+    most: usize,
+}
+
+impl Default for Pool {
+    fn default() -> Self {
+        Pool::holding(MOST)
+    }
 }
 
 #[derive(Debug)]
@@ -40,6 +47,15 @@ impl Waiting {
 }
 
 impl Pool {
+    /// One for so many connections, as far as open files allow.
+    pub fn holding(most: usize) -> Self {
+        Pool {
+            shards: Default::default(),
+            count: AtomicUsize::new(0),
+            most: most.min(MOST),
+        }
+    }
+
     /// The connection that has waited for the shortest time.
     pub(super) fn take(&self, key: u64) -> Option<TargetStream> {
         let now = Instant::now();
@@ -54,7 +70,7 @@ impl Pool {
 
     /// Has a connection wait, unless too many do.
     pub(super) fn put(&self, key: u64, stream: TargetStream) {
-        let one_more = |count| (count < MOST).then_some(count + 1);
+        let one_more = |count| (count < self.most).then_some(count + 1);
         if self.count.fetch_update(Relaxed, Relaxed, one_more).is_err() {
             return;
         }

@@ -39,7 +39,17 @@ impl Edge {
     /// Starts Culvert with a configuration in which `LISTEN_PORT` and `ADMIN_PORT` stand for free ports, and `FOLDER` for
     /// its folder; waits until it is ready. The admin address is added where the configuration has none.
     pub async fn start(configuration: &str) -> Edge {
-        let mut edge = Edge::spawn(configuration);
+        Edge::start_by(configuration, Process::start).await
+    }
+
+    /// The same where no more than so many files may be open.
+    pub async fn start_with_files(configuration: &str, most: u64) -> Edge {
+        let start = |arguments: &[&str]| Process::start_with_files(most, arguments);
+        Edge::start_by(configuration, start).await
+    }
+
+    async fn start_by(configuration: &str, start: impl Fn(&[&str]) -> Process) -> Edge {
+        let mut edge = Edge::spawn(configuration, start);
         edge.become_ready().await;
         edge
     }
@@ -50,11 +60,11 @@ impl Edge {
         Edge::start(&forwarding_to(targets)).await
     }
 
-    fn spawn(configuration: &str) -> Edge {
+    fn spawn(configuration: &str, start: impl Fn(&[&str]) -> Process) -> Edge {
         let folder = tempfile::tempdir().unwrap();
         let [address, admin] = free_addresses();
         let path = write_configuration(configuration, &folder, address, admin);
-        let process = Process::start(&["-c", path.to_str().unwrap()]);
+        let process = start(&["-c", path.to_str().unwrap()]);
         Edge {
             address,
             admin,

@@ -281,6 +281,18 @@ impl Frames {
         }
     }
 
+    /// The next frame of one of these kinds: its kind and its payload.
+    pub async fn next_of(&mut self, kinds: &[u8]) -> (u8, Vec<u8>) {
+        loop {
+            let head = self.part(9).await.expect("a frame, not the end");
+            let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
+            let payload = self.part(length).await.expect("a frame, not the end");
+            if kinds.contains(&head[3]) {
+                return (head[3], payload);
+            }
+        }
+    }
+
     async fn part(&mut self, length: usize) -> Option<Vec<u8>> {
         use tokio::io::AsyncReadExt as _;
         let mut part = vec![0; length];

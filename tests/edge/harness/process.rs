@@ -35,10 +35,24 @@ impl Process {
 
     /// Starts Culvert with these additions to the environment, and these arguments.
     pub fn start_in(environment: &[(&str, &str)], arguments: &[&str]) -> Process {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_culvert"));
+        command.args(arguments).envs(environment.iter().copied());
+        Process::of(command)
+    }
+
+    /// Starts Culvert with these arguments where no more than so many files may be open.
+    pub fn start_with_files(most: u64, arguments: &[&str]) -> Process {
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", &format!("ulimit -n {most}; exec \"$0\" \"$@\"")])
+            .arg(env!("CARGO_BIN_EXE_culvert"))
+            .args(arguments);
+        Process::of(command)
+    }
+
+    fn of(mut command: Command) -> Process {
         report::keep_short();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_culvert"))
-            .args(arguments)
-            .envs(environment.iter().copied())
+        let mut child = command
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()

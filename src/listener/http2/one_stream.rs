@@ -1,0 +1,158 @@
+//! One stream of HTTP/2, as a connection of its own: it gets a place, and what it asks for is served.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use h2::ext::Protocol;
+use http::Method;
+use pingora::apps::HttpServerApp;
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::protocols::http::ServerSession;
+use pingora::protocols::http::v2::server::HttpSession;
+use pingora::server::ShutdownWatch;
+use tokio::time::sleep;
+use tokio_util::task::task_tracker::TaskTrackerToken;
+
+use crate::listener::Connection;
+use crate::listener::http2_session::Http2Session;
+use crate::listener::limits::{Purpose, Seats};
+use crate::telemetry::{CloseReason, RefusalReason};
+use crate::tunnel::{ClientStream, Demand, Http2Stream};
+
+/// How long a stream waits for a place before it is looked again, each time.
+const PAUSES_MILLIS: [u64; 4] = [2, 8, 30, 60];
+
+/// What it takes to make a stream a connection of its own.
+pub(super) struct Seating {
+    pub(super) carrier: Arc<Connection>,
+    pub(super) own: Arc<Seats>,
+    pub(super) token: TaskTrackerToken,
+}
+
+impl Seating {
+    /// Waits a moment where there is no place: one whose answer has just been sent is about to be free.
+    async fn seat(self, purpose: Purpose) -> Arc<Connection> {
+        let mut place = self.carrier.admit_stream(purpose, &self.own);
+        for pause in PAUSES_MILLIS {
+            if place.is_ok() || self.carrier.limit().is_some() {
+                break;
+            }
+            sleep(Duration::from_millis(pause)).await;
+            place = self.carrier.admit_stream(purpose, &self.own);
+        }
+        self.carrier.stream(self.token, place)
+    }
+}
+
+/// Serves a stream to its end. Its type is forgotten, too.
+pub(super) fn serve_stream<A: HttpServerApp + Send + Sync + 'static>(
+    seating: Seating,
+    session: HttpSession,
+    app: Arc<A>,
+    shutdown: ShutdownWatch,
+) -> BoxFuture<'static, ()> {
+    Box::pin(async move {
+        let purpose = Kind::of(session.req_header()).purpose();
+        let stream = seating.seat(purpose).await;
+        let serving = answer(&stream, session, &app, &shutdown);
+        stream.until_stopped(serving).await;
+    })
+}
+
+async fn answer<A: HttpServerApp + Send + Sync + 'static>(
+    stream: &Arc<Connection>,
+    mut session: HttpSession,
+    app: &Arc<A>,
+    shutdown: &ShutdownWatch,
+) {
+    match Kind::of(session.req_header()) {
+        Kind::Plain => {
+            let rule = stream.rule.load();
+            let demand = Demand {
+                limit: stream.patience(&rule),
+                rate: rule.bounds.minimum_rate,
+            };
+            drop(rule);
+            let session = Http2Session::new(session, Arc::clone(&stream.wire), demand);
+            let session = ServerSession::new_custom(Box::new(session));
+            Box::pin(app.process_new_http(session, shutdown)).await;
+        }
+        Kind::WebSocket => {
+            let carrier = stream.carrier().unwrap_or(stream);
+            let websocket = Http2Stream::new(Box::new(session), Arc::clone(&carrier.wire));
+            let websocket = ClientStream::Http2(Box::new(websocket));
+            Box::pin(stream.serve_http1(websocket, Vec::new(), app, shutdown)).await;
+        }
+        Kind::Connect => refuse_connect(stream, &mut session),
+    }
+}
+
+/// What a stream asks for.
+#[derive(Debug, PartialEq, Eq)]
+enum Kind {
+    Plain,
+    WebSocket,
+    /// Any other CONNECT.
+    Connect,
+}
+
+impl Kind {
+    fn of(request: &RequestHeader) -> Self {
+        if request.method != Method::CONNECT {
+            return Kind::Plain;
+        }
+        match request.extensions.get::<Protocol>() {
+            Some(protocol) if protocol.as_str().eq_ignore_ascii_case("websocket") => {
+                Kind::WebSocket
+            }
+            Some(_) | None => Kind::Connect,
+        }
+    }
+
+    fn purpose(&self) -> Purpose {
+        match self {
+            Kind::WebSocket => Purpose::Tunnel,
+            Kind::Plain | Kind::Connect => Purpose::Plain,
+        }
+    }
+}
+
+fn refuse_connect(stream: &Connection, session: &mut HttpSession) {
+    let rule = stream.rule.load();
+    let mut record = stream.record(&rule);
+    record.status = Some(405);
+    record.refusal = Some(RefusalReason::ConnectMethod);
+    record.error = Some("CONNECT is not served".to_owned());
+    let answered = ResponseHeader::build(405, None)
+        .and_then(|head| session.write_response_header(Box::new(head), true));
+    if let Err(error) = answered {
+        log::debug!("{}: an answer to CONNECT: {error}", stream.client);
+    }
+    rule.metrics.count(&record, None);
+    stream.write(&record, CloseReason::Refused);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kind(method: &str, protocol: Option<&'static str>) -> Kind {
+        let mut request = http::Request::builder()
+            .method(method)
+            .uri("https://example.com/");
+        if let Some(protocol) = protocol {
+            request = request.extension(Protocol::from_static(protocol));
+        }
+        Kind::of(&request.body(()).unwrap().into_parts().0.into())
+    }
+
+    #[test]
+    fn only_the_extended_connect_of_a_websocket_is_one() {
+        assert_eq!(kind("CONNECT", Some("websocket")), Kind::WebSocket);
+        assert_eq!(kind("CONNECT", Some("WebSocket")), Kind::WebSocket);
+        assert_eq!(kind("CONNECT", Some("connect-udp")), Kind::Connect);
+        assert_eq!(kind("CONNECT", None), Kind::Connect);
+        assert_eq!(kind("GET", None), Kind::Plain);
+    }
+}
