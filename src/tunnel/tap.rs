@@ -418,6 +418,10 @@ impl Tap {
             self.write_pace.moved(write.as_ref().map_or(0, count));
             return Poll::Ready(write);
         }
+        // What carries streams may carry tunnels; each of the others has a clock of its own.
+        if self.wire.body_left() == Framing::UntilClose {
+            return Poll::Pending;
+        }
         ready!(self.write_pace.poll_late(cx, self.demand()));
         self.wire.ended(ClientEnd::AnswerLate);
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
