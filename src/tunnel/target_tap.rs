@@ -423,3 +423,91 @@ impl VirtualSocket for TargetTap {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt as _;
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+    use crate::tunnel::wire::WIRE;
+    use crate::tunnel::{Framing, Wire};
+
+    const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi";
+
+    /// A tap for a request that is framed so, its target's end, and where its connection goes.
+    async fn tap() -> (TargetTap, TcpStream, Arc<Pool>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap());
+        let (stream, target) = tokio::join!(stream, listener.accept());
+        let pool = Arc::new(Pool::holding(8));
+        let stream = TargetStream::Plain(stream.unwrap());
+        let kept = Some((Arc::clone(&pool), 1));
+        let tap = TargetTap::new(stream, kept, Purpose::Request, Duration::from_secs(60));
+        (tap, target.unwrap().0, pool)
+    }
+
+    /// Sends these pieces, whose request is framed so, and reads the target's answer to its end.
+    async fn exchange(framing: Framing, pieces: &[&str], answer: &[u8]) -> (bool, Vec<u8>, bool) {
+        let (mut tap, mut target, pool) = tap().await;
+        let wire = Arc::new(Wire::new());
+        wire.send_request(framing);
+        target.write_all(answer).await.unwrap();
+        let exchange = async {
+            let mut is_sent = true;
+            for piece in pieces {
+                is_sent &= tap.write_all(piece.as_bytes()).await.is_ok();
+                is_sent &= tap.flush().await.is_ok();
+            }
+            let mut head = [0; 128];
+            let count = tap.read(&mut head).await.unwrap();
+            wire.expect_answer(Framing::Length(2), true);
+            let mut body = Vec::new();
+            tap.read_to_end(&mut body).await.unwrap();
+            drop(tap);
+            (is_sent, [&head[..count], &body].concat())
+        };
+        let (is_sent, read) = WIRE.scope(Arc::clone(&wire), exchange).await;
+        (is_sent, read, !pool.is_empty())
+    }
+
+    #[tokio::test]
+    async fn a_connection_is_kept_when_its_request_and_its_answer_are_over() {
+        let head = "POST / HTTP/1.1\r\n\r\n";
+        for (framing, pieces, is_kept) in [
+            (Framing::Length(0), &[head][..], true),
+            (Framing::Length(2), &[head, "ab"], true),
+            (Framing::Length(3), &[head, "ab"], false),
+            (
+                Framing::Chunked,
+                &[head, "2\r\n", "ab", "\r\n", "0\r\n\r\n"],
+                true,
+            ),
+            (Framing::Chunked, &[head, "2\r\nab\r\n"], false),
+        ] {
+            let (is_sent, read, was_kept) = exchange(framing, pieces, ANSWER).await;
+            assert!(is_sent && read == ANSWER, "{pieces:?}");
+            assert_eq!(was_kept, is_kept, "{pieces:?}");
+        }
+        let longer = [ANSWER, b"HTTP/1.1 200 OK\r\n"].concat();
+        let (_, read, was_kept) = exchange(Framing::Length(0), &[head], &longer).await;
+        assert!(
+            read == ANSWER && !was_kept,
+            "what comes after the answer is nobody's"
+        );
+    }
+
+    #[tokio::test]
+    async fn no_more_than_a_request_is_sent() {
+        let head = "POST / HTTP/1.1\r\n\r\n";
+        for (framing, pieces) in [
+            (Framing::Length(2), &[head, "abc"][..]),
+            (Framing::Length(0), &[head, "0\r\n\r\n"]),
+            (Framing::Chunked, &[head, "0\r\n\r\n", "0\r\n\r\n"]),
+            (Framing::Chunked, &[head, "2\r\nabc"]),
+        ] {
+            let (is_sent, ..) = exchange(framing, pieces, ANSWER).await;
+            assert!(!is_sent, "{pieces:?}");
+        }
+    }
+}

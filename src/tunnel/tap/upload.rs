@@ -1,0 +1,176 @@
+//! The body of a request: read as far as the target takes it, and chunks to the letter.
+
+use std::io;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use tokio::io::ReadBuf;
+use tokio::net::TcpStream;
+use tokio::time::sleep;
+
+use super::Tap;
+use crate::tunnel::body::{CHUNK_OVERHEAD, Chunk, LONGEST_CHUNK};
+use crate::tunnel::chunks::Chunks;
+use crate::tunnel::{ClientEnd, Framing};
+
+/// How often it is looked whether a client is still there that nothing is read from.
+const LOOK: Duration = Duration::from_millis(500);
+/// How much of a body may be on its way to a target that does not take it, in bytes.
+const WINDOW: usize = 16 << 10;
+
+impl Tap {
+    /// Shows a part of the body, as much as there is room for on the way to the target.
+    pub(super) fn poll_body(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let left = self.wire.body_left();
+        if left == Framing::Length(0) {
+            return self.poll_end(cx);
+        }
+        if left == Framing::UntilClose {
+            let count = ready!(self.poll_stream(cx, buf, usize::MAX))?;
+            self.wire.count_read(count);
+            return Poll::Ready(Ok(()));
+        }
+        let Poll::Ready(room) = self.wire.upload.poll_room(cx, WINDOW) else {
+            return self.poll_gone(cx, left).map(Err);
+        };
+        self.look = None;
+        let read = match left {
+            Framing::Length(left) => {
+                let most = usize::try_from(left).map_or(room, |left| left.min(room));
+                self.poll_stream(cx, buf, most)
+            }
+            Framing::Chunked | Framing::UntilClose => self.poll_chunks(cx, buf, room),
+        };
+        if read.is_pending() {
+            ready!(self.read_pace.poll_late(cx, self.demand()));
+            self.wire.ended(ClientEnd::BodyLate);
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        let payload = ready!(read)?;
+        self.read_pace.moved(payload);
+        self.wire.count_read(payload);
+        self.wire.upload.give(payload);
+        self.wire.body_read(payload);
+        Poll::Ready(Ok(()))
+    }
+
+    /// Shows a part of a chunked body, in a chunk of ours.
+    fn poll_chunks(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+        room: usize,
+    ) -> Poll<io::Result<usize>> {
+        let fits = buf.remaining().saturating_sub(CHUNK_OVERHEAD);
+        let most = room.min(fits).min(LONGEST_CHUNK);
+        if most == 0 {
+            return Poll::Ready(Err(io::ErrorKind::InvalidInput.into()));
+        }
+        if self.chunks.0 != self.wire.exchanges() {
+            self.chunks = (self.wire.exchanges(), Chunks::default());
+        }
+        let before = buf.filled().len();
+        loop {
+            let chunk = Chunk::begin(buf);
+            let read = self.poll_stream(cx, buf, most);
+            if !matches!(read, Poll::Ready(Ok(1..))) {
+                chunk.give_up(buf);
+                return read;
+            }
+            let chunk = chunk.end(&mut self.chunks.1, buf);
+            let (payload, beyond) = chunk.inspect_err(|_| {
+                self.wire.ended(ClientEnd::BodyMalformed);
+            })?;
+            if !beyond.is_empty() {
+                self.early = [&*beyond, &self.early].concat();
+            }
+            if self.chunks.1.is_over() {
+                self.wire.expect_body(Framing::Length(0));
+            }
+            if buf.filled().len() > before {
+                return Poll::Ready(Ok(payload));
+            }
+        }
+    }
+
+    /// While nothing is read, looks now and then whether the client has gone in the middle of its request. One that has sent all of
+    /// it may have ended its side.
+    fn poll_gone(&mut self, cx: &mut Context<'_>, left: Framing) -> Poll<io::Error> {
+        loop {
+            let look = self.look.get_or_insert_with(|| Box::pin(sleep(LOOK)));
+            ready!(look.as_mut().poll(cx));
+            self.look = None;
+            let socket = self
+                .stream
+                .as_ref()
+                .and_then(|stream| stream.get_ref().socket());
+            let end = socket.map_or(ClientEnd::Open, |socket| end_of(socket, left));
+            if end != ClientEnd::Open {
+                self.wire.ended(end);
+                return Poll::Ready(io::ErrorKind::ConnectionReset.into());
+            }
+        }
+    }
+}
+
+/// How the client's side has ended, as the system knows: of what it has sent, less is waiting than its request still lacks.
+fn end_of(socket: &TcpStream, left: Framing) -> ClientEnd {
+    let mut events = [PollFd::new(socket, PollFlags::RDHUP)];
+    if !matches!(poll(&mut events, Some(&Timespec::default())), Ok(1..)) {
+        return ClientEnd::Open;
+    }
+    let found = events[0].revents();
+    if found.intersects(PollFlags::ERR | PollFlags::HUP) {
+        return ClientEnd::Broken;
+    }
+    let waiting = rustix::io::ioctl_fionread(socket).unwrap_or(u64::MAX);
+    let is_whole = match left {
+        Framing::Length(left) => waiting >= left,
+        Framing::Chunked | Framing::UntilClose => waiting > 0,
+    };
+    match found.contains(PollFlags::RDHUP) && !is_whole {
+        true => ClientEnd::Closed,
+        false => ClientEnd::Open,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use socket2::SockRef;
+    use tokio::io::AsyncWriteExt as _;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_client_has_gone_if_it_has_ended_in_the_middle_of_its_request() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        for (sent, framing, is_reset, expected) in [
+            ("", Framing::Length(2), false, ClientEnd::Closed),
+            ("a", Framing::Length(2), false, ClientEnd::Closed),
+            ("ab", Framing::Length(2), false, ClientEnd::Open),
+            ("", Framing::Chunked, false, ClientEnd::Closed),
+            ("0\r\n\r\n", Framing::Chunked, false, ClientEnd::Open),
+            ("ab", Framing::Length(2), true, ClientEnd::Broken),
+        ] {
+            let client = TcpStream::connect(address);
+            let (client, server) = tokio::join!(client, listener.accept());
+            let (mut client, (server, _)) = (client.unwrap(), server.unwrap());
+            client.write_all(sent.as_bytes()).await.unwrap();
+            assert_eq!(end_of(&server, framing), ClientEnd::Open, "{sent:?}");
+            if is_reset {
+                SockRef::from(&client)
+                    .set_linger(Some(Duration::ZERO))
+                    .unwrap();
+            }
+            drop(client);
+            assert_eq!(end_of(&server, framing), expected, "{sent:?} {framing:?}");
+        }
+    }
+}
