@@ -27,30 +27,15 @@ fn lines_about(edge: &Edge, word: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_target_that_breaks_the_protocol_again_and_again_has_two_lines_in_ten_seconds() {
-    const REQUESTS: usize = 200;
+async fn a_target_that_sends_more_than_its_answer_writes_nothing() {
     let target = talkative().await;
     let edge = Edge::forwarding_to(&[target.address]).await;
-    let began = Instant::now();
-    for _ in 0..REQUESTS {
+    for _ in 0..50 {
         assert_eq!(edge.get("/").await.status, 200);
     }
-    let about = || lines_about(&edge, "Peer sent more data than expected");
-    let first = eventually("the first line", || about().first().cloned()).await;
-    assert!(!first.contains("more like this"), "{first}");
-    if began.elapsed() < Duration::from_secs(10) {
-        assert_eq!(about().len(), 1);
-    }
-
-    let second = eventually("how many there were", || about().get(1).cloned()).await;
-
-    assert!(began.elapsed() > Duration::from_secs(9));
-    let (_, rest) = second.split_once("(and ").unwrap();
-    let (count, rest) = rest.split_once(' ').unwrap();
-    assert_eq!(rest, "more like this in 10 s)");
-    let left_out = edge.metric("diagnostics_suppressed_total");
-    assert_eq!(count.parse::<f64>().unwrap(), left_out);
-    assert!(left_out >= (REQUESTS - 2) as f64, "{left_out}");
+    edge.log_lines(50).await;
+    let said = edge.diagnostics();
+    assert_eq!(said.lines().count(), 1, "{said}");
 }
 
 #[tokio::test]

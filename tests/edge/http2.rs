@@ -569,8 +569,8 @@ async fn a_body_that_stops_halfway_is_answered_with_408() {
         .unwrap();
     let head = soon("an answer", answer).await.unwrap();
     assert_eq!(head.status(), 408);
-    assert_eq!(client.ask(get("/"), "").await.text(), "hello");
     let line = edge.log_line().await;
+    assert_eq!(client.ask(get("/"), "").await.text(), "hello");
     assert_eq!(
         line["error"],
         "the request's body did not arrive within clientTimeout"

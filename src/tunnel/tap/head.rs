@@ -112,6 +112,9 @@ impl Tap {
         buf.put_slice(&self.early[..shown]);
         self.early.drain(..shown);
         self.head_left -= shown;
+        if self.head_left == 0 {
+            self.early.shrink_to_fit();
+        }
         self.wire.count_read(shown);
         Poll::Ready(Ok(()))
     }
