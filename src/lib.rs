@@ -10,7 +10,7 @@
 //! A *forwarding rule* is a listening address with ordered *HTTP rules*; an HTTP rule has *conditions* and an action:
 //! answer itself, or forward to a *target group*, which picks a *target*. One request and all that follows from it is an
 //! *exchange*; an exchange whose connection was upgraded is a *tunnel*. `proxy` holds Pingora's phases, in order, each a
-//! doorway into one room.
+//! doorway into one room. Near the limit of memory `overload` has less and less of all this done, so that tunnels live.
 //!
 //! What holds everywhere:
 //!
@@ -31,6 +31,7 @@ pub mod drain;
 pub mod limits;
 pub mod listener;
 pub mod names;
+pub mod overload;
 pub mod proxy;
 pub mod rules;
 pub mod running;

@@ -12,6 +12,7 @@ use h2::Reason;
 use h2::ext::Protocol;
 use h2::server::Connection as H2Connection;
 use http::Method;
+use http::header::RETRY_AFTER;
 use pingora::apps::HttpServerApp;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::http::ServerSession;
@@ -25,7 +26,8 @@ use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 use tokio_util::task::TaskTracker;
 
-use super::{Connection, ForwardingRule};
+use super::{Connection, ForwardingRule, Limit};
+use crate::proxy::Refusal;
 use crate::telemetry::{CloseReason, RefusalReason};
 use crate::tunnel::{ClientEnd, ClientStream, Http2Stream};
 
@@ -169,7 +171,10 @@ impl<A: HttpServerApp + Send + Sync + 'static> Front<'_, A> {
     async fn leaving(&self) {
         let idle = async {
             self.streams.wait().await;
-            sleep(self.connection.patience(&self.rule)).await;
+            tokio::select! {
+                () = sleep(self.connection.patience(&self.rule)) => {}
+                () = self.connection.idle.cancelled() => {}
+            }
         };
         tokio::select! {
             () = self.connection.drain.began().cancelled() => {}
@@ -188,8 +193,11 @@ impl<A: HttpServerApp + Send + Sync + 'static> Front<'_, A> {
         (malformed >= MOST_MALFORMED).then_some("too many malformed requests")
     }
 
-    fn begin(&self, session: HttpSession) {
+    fn begin(&self, mut session: HttpSession) {
         let stream = self.connection.stream(self.streams.token());
+        if self.connection.refuses() {
+            return refuse(&stream, &mut session, Refusal::beyond(Limit::Memory));
+        }
         let (app, shutdown) = (Arc::clone(self.app), self.shutdown.clone());
         let serving = serve_stream(stream, session, app, shutdown);
         self.connection.drain.connections.spawn(serving);
@@ -253,7 +261,7 @@ async fn answer<A: HttpServerApp + Send + Sync + 'static>(
                 .serve_http1(websocket, Vec::new(), app, shutdown)
                 .await;
         }
-        Kind::Connect => refuse_connect(stream, &mut session),
+        Kind::Connect => refuse(stream, &mut session, Refusal::CONNECT),
     }
 }
 
@@ -278,19 +286,28 @@ impl Kind {
     }
 }
 
-fn refuse_connect(stream: &Connection, session: &mut HttpSession) {
+/// Answers without a body, which would wait for as long as the client likes.
+fn refuse(stream: &Connection, session: &mut HttpSession, refusal: Refusal) {
     let rule = stream.rule.load();
     let mut record = stream.record(&rule);
-    record.status = Some(405);
-    record.refusal = Some(RefusalReason::ConnectMethod);
-    record.error = Some("CONNECT is not served".to_owned());
-    let answered = ResponseHeader::build(405, None)
-        .and_then(|head| session.write_response_header(Box::new(head), true));
+    record.status = Some(refusal.status());
+    record.refusal = Some(refusal.reason);
+    record.error = Some(refusal.detail.to_owned());
+    let answered =
+        head_of(refusal).and_then(|head| session.write_response_header(Box::new(head), true));
     if let Err(error) = answered {
-        log::debug!("{}: an answer to CONNECT: {error}", stream.client);
+        log::debug!("{}: a refusal: {error}", stream.client);
     }
     rule.metrics.count(&record, None);
     stream.write(&record, CloseReason::Refused);
+}
+
+fn head_of(refusal: Refusal) -> pingora::Result<ResponseHeader> {
+    let mut head = ResponseHeader::build(refusal.status(), None)?;
+    if let Some(seconds) = refusal.retry_after() {
+        head.insert_header(RETRY_AFTER, seconds)?;
+    }
+    Ok(head)
 }
 
 #[cfg(test)]

@@ -82,7 +82,8 @@ impl House {
         seats().or_else(|limit| self.stand(limit))
     }
 
-    fn stand(&self, limit: Limit) -> Result<Place, Limit> {
+    /// A place for one that is too many, to be told so.
+    pub(super) fn stand(&self, limit: Limit) -> Result<Place, Limit> {
         let spot = self.standing.take(STANDING).ok_or(limit)?;
         Ok(Place::Standing { limit, _spot: spot })
     }

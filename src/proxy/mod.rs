@@ -109,6 +109,7 @@ impl ProxyHttp for Proxy {
         exchange: &mut Exchange,
     ) -> Result<()> {
         exchange.take_body(part.as_ref().map_or(0, Bytes::len))?;
+        exchange.body_came(is_end);
         if is_end {
             exchange.request_ended();
         }
@@ -202,10 +203,11 @@ impl ProxyHttp for Proxy {
     fn response_body_filter(
         &self,
         _: &mut Session,
-        _: &mut Option<Bytes>,
+        part: &mut Option<Bytes>,
         is_end: bool,
         exchange: &mut Exchange,
     ) -> Result<Option<Duration>> {
+        exchange.body_goes(part.as_ref().map_or(0, Bytes::len));
         if is_end {
             exchange.answer_ended();
         }

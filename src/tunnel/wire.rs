@@ -61,6 +61,7 @@ pub struct Wire {
     handshake_end: AtomicU64,
     body_left: AtomicU64,
     handed_over: AtomicBool,
+    being_reset: AtomicBool,
     meeting: Mutex<Meeting>,
 }
 
@@ -88,6 +89,7 @@ impl Wire {
             handshake_end: AtomicU64::new(0),
             body_left: AtomicU64::new(0),
             handed_over: AtomicBool::new(false),
+            being_reset: AtomicBool::new(false),
             meeting: Mutex::default(),
         }
     }
@@ -189,6 +191,21 @@ impl Wire {
 
     pub(super) fn is_handed_over(&self) -> bool {
         self.handed_over.load(Relaxed)
+    }
+
+    /// Whoever is in the middle of something on it is dropped now, and the client is to see a reset.
+    pub fn begin_reset(&self) {
+        self.being_reset.store(true, Relaxed);
+    }
+
+    /// All that was to be dropped has been.
+    pub fn end_reset(&self) {
+        self.being_reset.store(false, Relaxed);
+    }
+
+    /// Between the two.
+    pub fn is_being_reset(&self) -> bool {
+        self.being_reset.load(Relaxed)
     }
 
     fn meeting(&self) -> MutexGuard<'_, Meeting> {

@@ -35,6 +35,8 @@ mod names;
 mod open_files;
 mod operations;
 mod origins;
+mod overload;
+mod overload_cgroup;
 mod proxy_protocol;
 mod public_node;
 mod rates;

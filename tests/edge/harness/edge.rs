@@ -15,7 +15,7 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_conf
 
 use super::process::Unread;
 use super::target::any_size;
-use super::{Answer, Connection, PATIENCE, Process, eventually, soon};
+use super::{Answer, Cgroup, Connection, PATIENCE, Process, eventually, soon};
 
 /// A WebSocket client's end.
 pub type WebSocket = WebSocketStream<MaybeTlsStream<tokio::net::TcpStream>>;
@@ -38,8 +38,18 @@ impl Edge {
     /// Starts Culvert with a configuration in which `LISTEN_PORT` and `ADMIN_PORT` stand for free ports, and `FOLDER` for
     /// its folder; waits until it is ready. The admin address is added where the configuration has none.
     pub async fn start(configuration: &str) -> Edge {
+        Edge::start_by(configuration, Process::start).await
+    }
+
+    /// The same in a cgroup.
+    pub async fn start_within(cgroup: &Cgroup, configuration: &str) -> Edge {
+        let start = |arguments: &[&str]| Process::start_within(cgroup, arguments);
+        Edge::start_by(configuration, start).await
+    }
+
+    async fn start_by(configuration: &str, start: impl Fn(&[&str]) -> Process) -> Edge {
         for _ in 0..10 {
-            let edge = Edge::spawn(configuration);
+            let edge = Edge::spawn(configuration, &start);
             if let Some(edge) = edge.become_ready().await {
                 return edge;
             }
@@ -53,11 +63,11 @@ impl Edge {
         Edge::start(&forwarding_to(targets)).await
     }
 
-    fn spawn(configuration: &str) -> Edge {
+    fn spawn(configuration: &str, start: impl Fn(&[&str]) -> Process) -> Edge {
         let folder = tempfile::tempdir().unwrap();
         let [address, admin] = free_addresses();
         let path = write_configuration(configuration, &folder, address, admin);
-        let process = Process::start(&["-c", path.to_str().unwrap()]);
+        let process = start(&["-c", path.to_str().unwrap()]);
         Edge {
             address,
             admin,

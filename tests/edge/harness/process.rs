@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 use rustix::param::clock_ticks_per_second;
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 
-use super::eventually;
+use super::{Cgroup, eventually};
 
 /// A running process. Dropping it kills it.
 pub struct Process {
@@ -32,9 +32,20 @@ impl Process {
 
     /// Starts Culvert with these additions to the environment, and these arguments.
     pub fn start_in(environment: &[(&str, &str)], arguments: &[&str]) -> Process {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_culvert"))
-            .args(arguments)
-            .envs(environment.iter().copied())
+        let mut command = Command::new(env!("CARGO_BIN_EXE_culvert"));
+        Process::spawn(command.envs(environment.iter().copied()).args(arguments))
+    }
+
+    /// Starts Culvert with these arguments in a cgroup, in which it is from the beginning.
+    pub fn start_within(cgroup: &Cgroup, arguments: &[&str]) -> Process {
+        let enter = r#"echo $$ > "$0" && exec "$@""#;
+        let mut command = Command::new("sh");
+        command.args(["-c", enter]).arg(cgroup.door());
+        Process::spawn(command.arg(env!("CARGO_BIN_EXE_culvert")).args(arguments))
+    }
+
+    fn spawn(command: &mut Command) -> Process {
+        let mut child = command
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
