@@ -14,7 +14,7 @@
 //!
 //! What holds everywhere:
 //!
-//! - The request path looks nothing up by name, takes no lock of ours and touches no file.
+//! - The request path looks nothing up by name, takes no lock that others wait for, and touches no file.
 //! - A status is chosen in `proxy::refusal` or by an HTTP rule, nowhere else, but for plain HTTP where TLS is spoken
 //!   (`listener::plain_http`).
 //! - Every exchange leaves one record, when it is over and whatever ends it: the exchange owns its record, and

@@ -55,7 +55,7 @@ pub struct Connection {
     /// Cancelled when its listener closes: it should end after the next answer.
     pub(super) closing: CancellationToken,
     /// Cancelled when it should end as soon as it is idle.
-    pub(super) idle: CancellationToken,
+    pub(super) idle: Arc<CancellationToken>,
     pub(super) crowd: Arc<Crowd>,
     waiting: Arc<Waiting>,
     presence: Presence,
@@ -123,7 +123,7 @@ impl Connection {
             keepalive: self.keepalive,
             tls: self.tls.clone(),
             closing: self.closing.clone(),
-            idle: self.idle.clone(),
+            idle: Arc::clone(&self.idle),
             waiting: Arc::new(Waiting::since(self.crowd.now())),
             crowd: Arc::clone(&self.crowd),
             presence: Presence::Stream {
@@ -280,7 +280,7 @@ impl Connection {
     /// Its stream, of which these bytes have been read already.
     pub(super) fn tap(&self, stream: ClientStream, early: Vec<u8>) -> Tap {
         let bounds = self.rule.load().bounds;
-        let leaving = self.idle.clone();
+        let leaving = CancellationToken::clone(&self.idle);
         Tap::after(early, stream, Arc::clone(&self.wire), leaving, bounds)
     }
 

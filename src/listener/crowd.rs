@@ -46,7 +46,7 @@ impl Crowd {
     }
 
     /// What is cancelled when a connection that begins now should go as soon as it is idle.
-    pub(super) fn idle(&self) -> CancellationToken {
+    pub(super) fn idle(&self) -> Arc<CancellationToken> {
         self.overload.idle()
     }
 

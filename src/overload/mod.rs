@@ -108,8 +108,8 @@ impl Overload {
     }
 
     /// What is cancelled when a connection that begins now should go as soon as it is idle.
-    pub fn idle(&self) -> CancellationToken {
-        CancellationToken::clone(&self.idle.load())
+    pub fn idle(&self) -> Arc<CancellationToken> {
+        self.idle.load_full()
     }
 
     /// The memory at the last look.

@@ -1,10 +1,14 @@
 //! What is done, and what is not, while memory is short: a reload with a limit of 1 MiB makes it so, and one without ends it.
 
+use std::io::ErrorKind;
+
+use tokio::io::AsyncReadExt as _;
+
 use crate::harness::admin;
 use crate::harness::client::HANDSHAKE;
 use crate::harness::edge::forwarding_to;
 use crate::harness::http2::{Http2, Stream, get, websocket};
-use crate::harness::{Answer, Connection, Edge, Target, eventually};
+use crate::harness::{Answer, Connection, Edge, Target, eventually, soon};
 
 const GET: &str = "GET /plain HTTP/1.1\r\nHost: a\r\n\r\n";
 
@@ -137,7 +141,7 @@ async fn plain_requests_are_reset_and_logged_as_such() {
     })
     .await;
     let edge = start(&target).await;
-    let (_client, stream, mut connection) = stalled(&edge).await;
+    let (_client, stream, connection) = stalled(&edge).await;
     let mut slow = edge.connect().await;
     slow.send("GET /slow HTTP/1.1\r\n").await;
 
@@ -150,8 +154,11 @@ async fn plain_requests_are_reset_and_logged_as_such() {
     let reset = |line: &&serde_json::Value| line["error"] == "reset, for memory is short";
     assert_eq!(lines.iter().filter(reset).count(), 2);
     assert!(edge.metric("memory_resets_total") >= 3.0);
-    connection.to_end().await;
-    slow.to_end().await;
+    for connection in [connection, slow] {
+        let (mut socket, mut rest) = connection.into_parts();
+        let end = soon("the end", socket.read_to_end(&mut rest)).await;
+        assert_eq!(end.unwrap_err().kind(), ErrorKind::ConnectionReset);
+    }
     Connection::over(stream).to_end().await;
 }
 

@@ -77,7 +77,7 @@ impl Attack {
         let upload = [upload.as_slice(), &vec![b'x'; 2 << 20]].concat();
         let long = [b"GET / HTTP/1.1\r\nX: ".as_slice(), &vec![b'x'; 60_000]].concat();
         vec![
-            attack("streams that take no answer", 16, &streams()),
+            attack("streams that take no answer", 8, &streams()),
             attack("slow heads", 1000, b"GET / HTTP/1.1\r\nHost: a\r\nX: "),
             attack("long heads", 1000, &long),
             attack(
