@@ -17,7 +17,7 @@ use crate::harness::{Cgroup, Connection, Edge, Target, soon};
 const MEMORY: u64 = 256 << 20;
 const TUNNELS: usize = 500;
 /// How long a client that takes nothing goes on trying to send.
-const TRIES: Duration = Duration::from_millis(200);
+const TRIES: Duration = Duration::from_millis(100);
 const AT_A_TIME: usize = 50;
 
 /// A target that answers `/big` with 1 MB, takes nothing of `/upload`, and echoes in tunnels.
@@ -74,7 +74,7 @@ impl Attack {
             bytes: bytes.to_vec(),
         };
         let upload = b"POST /upload HTTP/1.1\r\nHost: a\r\nContent-Length: 100000000\r\n\r\n";
-        let upload = [upload.as_slice(), &vec![b'x'; 2 << 20]].concat();
+        let upload = [upload.as_slice(), &vec![b'x'; 1 << 20]].concat();
         let long = [b"GET / HTTP/1.1\r\nX: ".as_slice(), &vec![b'x'; 60_000]].concat();
         vec![
             attack("streams that take no answer", 8, &streams()),
@@ -85,7 +85,7 @@ impl Attack {
                 1000,
                 b"GET /big HTTP/1.1\r\nHost: a\r\n\r\n",
             ),
-            attack("uploads that no target takes", 1000, &upload),
+            attack("uploads that no target takes", 600, &upload),
         ]
     }
 
