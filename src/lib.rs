@@ -10,11 +10,11 @@
 //! A *forwarding rule* is a listening address with ordered *HTTP rules*; an HTTP rule has *conditions* and an action:
 //! answer itself, or forward to a *target group*, which picks a *target*. One request and all that follows from it is an
 //! *exchange*; an exchange whose connection was upgraded is a *tunnel*. `proxy` holds Pingora's phases, in order, each a
-//! doorway into one room.
+//! doorway into one room. Near the limit of memory `overload` has less and less of all this done, so that tunnels live.
 //!
 //! What holds everywhere:
 //!
-//! - The request path looks nothing up by name, takes no lock of ours and touches no file.
+//! - The request path looks nothing up by name, takes no lock that others wait for, and touches no file.
 //! - A status is chosen in `proxy::refusal` or by an HTTP rule, nowhere else, but for plain HTTP where TLS is spoken
 //!   (`listener::plain_http`).
 //! - Every exchange leaves one record, when it is over and whatever ends it: the exchange owns its record, and
@@ -32,6 +32,7 @@ pub mod drain;
 pub mod limits;
 pub mod listener;
 pub mod names;
+pub mod overload;
 pub mod proxy;
 pub mod reserve;
 pub mod rules;

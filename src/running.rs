@@ -24,6 +24,7 @@ use crate::drain::{Drain, Evictions, Gauges, TargetId};
 use crate::limits::Shares;
 use crate::listener::{ForwardingRule, Listeners, Plan, Sockets, TargetGroups, Tickets};
 use crate::names::Names;
+use crate::overload::Overload;
 use crate::target_group::{Fleet, Overrides, TargetGroup};
 use crate::telemetry::access_log::{AccessLog, Output};
 use crate::telemetry::metrics::Metrics;
@@ -41,6 +42,8 @@ pub struct Running {
     pub admin: Admin,
     /// The end of the process.
     pub drain: Arc<Drain>,
+    /// The guard of the memory.
+    pub overload: Arc<Overload>,
     /// The access log.
     pub log: AccessLog,
     /// What is counted.
@@ -130,8 +133,10 @@ impl Running {
             remaining: metrics.drain_remaining.clone(),
             lost: metrics.access_log_dropped.clone(),
         }));
+        let overload = Arc::new(Overload::new(drain.began(), metrics.memory.clone()));
         let threads = file.server.threads;
-        let listeners = Listeners::new(Arc::clone(&drain), log.clone(), threads)
+        let guard = Arc::clone(&overload);
+        let listeners = Listeners::new(Arc::clone(&drain), log.clone(), threads, guard)
             .map_err(|error| one(problem("server.threads", error)))?;
         let (address, socket) = new.admin.ok_or_else(Vec::new)?;
         let key = secrets.stickiness.or_else(SecretKey::random);
@@ -145,6 +150,7 @@ impl Running {
             evictions: Evictions::new(Arc::clone(&drain.tunnels)),
             unhealthy: Evictions::new(Arc::clone(&drain.tunnels)),
             drain,
+            overload,
             log,
             metrics,
             tickets: secrets.tickets,
@@ -343,6 +349,7 @@ impl Running {
         let shares = shares(file);
         self.listeners
             .limit(most_connections(file, shares), shares.standing);
+        self.overload.limit(file.server.memory.limit);
         self.listeners.change(plan);
         self.use_files(file);
         self.metrics.forget();

@@ -103,6 +103,7 @@ fn run(steward: Steward) {
         "names of targets",
         NamesOfTargets(Arc::clone(&running)),
     ));
+    pingora.add_service(background_service("memory", Guard(Arc::clone(&running))));
     pingora.add_service(background_service("admin", Pages(Arc::clone(&running))));
     pingora.add_service(background_service(
         "listeners",
@@ -157,6 +158,19 @@ struct NamesOfTargets(Arc<Running>);
 impl BackgroundService for NamesOfTargets {
     async fn start(&self, _: ShutdownWatch) {
         self.0.watch_names().await;
+        std::future::pending().await
+    }
+}
+
+/// What looks after the memory, on a thread of its own: it must not wait for those who use it.
+struct Guard(Arc<Running>);
+
+#[async_trait]
+impl BackgroundService for Guard {
+    async fn start(&self, _: ShutdownWatch) {
+        let Guard(running) = self;
+        let reset = |resets| running.listeners.reset(resets);
+        running.overload.watch(reset).await;
         std::future::pending().await
     }
 }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -14,6 +14,7 @@ use super::target::Target;
 use crate::config::file;
 use crate::drain::Drain;
 use crate::listener::{ForwardingRule, Routes};
+use crate::overload::State;
 use crate::rules::{Action, Response};
 use crate::running::{Reload, Running, Snapshot};
 
@@ -30,6 +31,7 @@ pub(super) struct Status {
     /// Whether nothing can be changed here: `admin.readOnly`.
     read_only: bool,
     drain: Progress,
+    memory: Memory,
     configuration: Configuration,
     /// Open tunnels of this process.
     tunnels: usize,
@@ -55,6 +57,18 @@ struct Progress {
     closed: Option<usize>,
     /// To the drain's deadline.
     seconds_left: Option<u64>,
+}
+
+/// The memory at the last look.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct Memory {
+    /// What may be used; 0 where that cannot be found out.
+    limit_bytes: u64,
+    /// What is used of it.
+    used_bytes: u64,
+    /// What is done about it: nothing (`ample`), or `refusing`, `releasing`, `resetting`.
+    level: &'static str,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -136,7 +150,7 @@ struct Group {
 
 /// The process, and what it serves with.
 #[utoipa::path(get, path = "/api/v1/status", responses((status = 200, body = Status)))]
-pub(super) async fn status(State(view): State<View>) -> Json<Status> {
+pub(super) async fn status(extract::State(view): extract::State<View>) -> Json<Status> {
     Json(Status::of(&view))
 }
 
@@ -150,6 +164,7 @@ impl Status {
             old_generations: view.generations.processes(),
             read_only: view.file().admin.read_only,
             drain: Progress::of(&view.drain),
+            memory: Memory::of(view.overload.state()),
             configuration: Configuration::of(view),
             tunnels: view.drain.tunnels.count(),
             old_generation_tunnels: view.metrics.old_generation_tunnels(),
@@ -172,6 +187,16 @@ impl Progress {
             open: drain.open(),
             closed: progress.map(|progress| progress.closed()),
             seconds_left: progress.map(|progress| progress.left().as_secs_f64().ceil() as u64),
+        }
+    }
+}
+
+impl Memory {
+    fn of(state: State) -> Self {
+        Memory {
+            limit_bytes: state.limit,
+            used_bytes: state.used,
+            level: state.level.as_str(),
         }
     }
 }

@@ -18,7 +18,7 @@ pub(super) fn show(status: &Value) -> String {
     );
     let parts = [
         head,
-        configuration(status),
+        format!("{}\n{}", configuration(status), memory(status)),
         listeners(status),
         rules(status),
         targets(status),
@@ -36,11 +36,25 @@ pub(super) fn open_tunnels(status: &Value) -> String {
     }
 }
 
-/// Whether it serves or drains.
+/// Whether it serves or drains, and what it does if its memory is short.
 pub(super) fn state(status: &Value) -> String {
     let left = status.pointer("/drain/secondsLeft").and_then(Value::as_u64);
     let left = left.map_or_else(String::new, |left| format!(" ({left} s left)"));
-    format!("{}{left}", text(status, "/drain/state"))
+    let memory = match status.pointer("/memory/level").and_then(Value::as_str) {
+        None | Some("ample") => String::new(),
+        Some(level) => format!(", short of memory ({level})"),
+    };
+    format!("{}{left}{memory}", text(status, "/drain/state"))
+}
+
+/// What it uses of the memory that it may use.
+fn memory(status: &Value) -> String {
+    let mebibytes = |key: &str| {
+        let bytes = status["memory"][key].as_u64().unwrap_or(0);
+        bytes >> 20
+    };
+    let (used, limit) = (mebibytes("usedBytes"), mebibytes("limitBytes"));
+    format!("memory: {used} of {limit} MiB")
 }
 
 fn configuration(status: &Value) -> String {
@@ -210,6 +224,21 @@ mod tests {
             let found = (state_of_target(&target), is_in_use(&target));
             assert_eq!(found, (state.to_owned(), is_used), "{target}");
         }
+    }
+
+    #[test]
+    fn that_memory_is_short_is_said_with_what_is_done_about_it() {
+        let status = |level: &str, used: u64| {
+            let memory = json!({"usedBytes": used, "limitBytes": 230 << 20, "level": level});
+            show(&json!({"drain": {"state": "serving"}, "memory": memory}))
+        };
+        let (ample, short) = (status("ample", 50 << 20), status("releasing", 220 << 20));
+        assert!(ample.contains("\nmemory: 50 of 230 MiB\n") && !ample.contains("short"));
+        assert!(
+            short.contains(", serving, short of memory (releasing), "),
+            "{short}"
+        );
+        assert!(short.contains("\nmemory: 220 of 230 MiB\n"));
     }
 
     #[test]

@@ -28,7 +28,7 @@ pub use self::changes::{Changes, HeaderChanges, Headers, NewPath, Rewrite};
 pub use self::health::{
     Check, Expected, HealthCheck, HttpCheck, OnUnhealthy, OutlierDetection, WebSocketCheck,
 };
-pub use self::limits::{Bounds, Rate, Rates};
+pub use self::limits::{Bounds, Memory, Rate, Rates};
 pub use self::names::{NamedTarget, Resolver};
 pub use self::origin::AllowedOrigin;
 pub use self::target_group::{HttpVersion, ProxyProtocol, Target, TargetGroup, TargetTls};
@@ -72,6 +72,8 @@ pub struct Server {
     pub stickiness_keys: Vec<SecretKey>,
     /// `maxConnections`: how many connections of clients may be open at a time. Default: what the limit of open files allows.
     pub max_connections: Option<usize>,
+    /// `memory`
+    pub memory: Memory,
 
     /// `resolver`
     pub resolver: Resolver,

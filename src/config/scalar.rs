@@ -78,6 +78,13 @@ impl<'a> Node<'a> {
             .ok()
     }
 
+    /// An amount of memory, in bytes.
+    pub(super) fn memory(&self) -> Option<u64> {
+        units::memory(self.value)
+            .map_err(|reason| self.wrong::<()>(reason.expected()))
+            .ok()
+    }
+
     /// A file's name.
     pub(super) fn path_of_file(&self) -> Option<PathBuf> {
         self.text().map(PathBuf::from)

@@ -13,6 +13,7 @@ use pingora::server::ShutdownWatch;
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
+use super::crowd::Crowd;
 use super::limits::{Hall, House, Place};
 use super::proxy_protocol::{Fault, Header, Proxied, canonical};
 use super::{Connection, ForwardingRule};
@@ -35,6 +36,8 @@ pub struct Arrival {
     pub(super) house: Arc<House>,
     /// The places at the address.
     pub(super) hall: Arc<Hall>,
+    /// Those that may have to go when memory is short.
+    pub(super) crowd: Arc<Crowd>,
     /// Cancelled when its listener closes.
     pub(super) closing: CancellationToken,
     /// The end of the process.

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::arrival::{Arrival, Way};
+use super::crowd::{Crowd, Waiting};
 use super::limits::{Hall, House, Place, Purpose, Seats, StreamPlace, TO_ASK};
 use super::turn::Turn;
 use super::{ForwardingRule, Limit, Tls, http2, plain_http};
@@ -53,6 +54,10 @@ pub struct Connection {
     tls: OnceLock<Arc<TlsSession>>,
     /// Cancelled when its listener closes: it should end after the next answer.
     pub(super) closing: CancellationToken,
+    /// Cancelled when it should end as soon as it is idle.
+    pub(super) idle: Arc<CancellationToken>,
+    pub(super) crowd: Arc<Crowd>,
+    waiting: Arc<Waiting>,
     presence: Presence,
 }
 
@@ -74,8 +79,17 @@ enum Presence {
     },
 }
 
+impl Drop for Presence {
+    fn drop(&mut self) {
+        if let Presence::Stream { carrier, .. } = self {
+            carrier.waiting.put_down();
+        }
+    }
+}
+
 impl Connection {
     pub(super) fn new(arrival: Arrival, way: Way) -> Arc<Self> {
+        let crowd = arrival.crowd;
         Arc::new(Connection {
             client: way.client,
             local: way.local,
@@ -87,6 +101,9 @@ impl Connection {
             log: arrival.log,
             tls: OnceLock::new(),
             closing: arrival.closing,
+            idle: crowd.idle(),
+            waiting: Arc::new(Waiting::since(crowd.now())),
+            crowd,
             presence: Presence::Connection {
                 _client: arrival.client,
                 _open: arrival.open,
@@ -103,6 +120,7 @@ impl Connection {
         token: TaskTrackerToken,
         place: Result<StreamPlace, Limit>,
     ) -> Arc<Self> {
+        self.waiting.carry();
         Arc::new(Connection {
             client: self.client,
             local: self.local,
@@ -114,6 +132,9 @@ impl Connection {
             keepalive: self.keepalive,
             tls: self.tls.clone(),
             closing: self.closing.clone(),
+            idle: Arc::clone(&self.idle),
+            waiting: Arc::new(Waiting::since(self.crowd.now())),
+            crowd: Arc::clone(&self.crowd),
             presence: Presence::Stream {
                 carrier: Arc::clone(self),
                 place,
@@ -185,7 +206,25 @@ impl Connection {
 
     /// Whether it should end after the present request.
     pub fn is_leaving(&self) -> bool {
-        self.closing.is_cancelled() || self.is_http2()
+        self.closing.is_cancelled() || self.idle.is_cancelled() || self.is_http2()
+    }
+
+    /// Whether nothing new is to be asked for here, because memory is short.
+    pub fn refuses(&self) -> bool {
+        self.crowd.refuses()
+    }
+
+    /// Something has happened on it; the client is waited for now, or the target.
+    pub fn waits(&self, for_client: bool) {
+        self.waiting.note(self.crowd.now(), for_client);
+    }
+
+    /// Why an exchange on it ends that is cut off from outside.
+    pub fn cut_off(&self) -> CloseReason {
+        match self.wire.is_being_reset() {
+            true => CloseReason::Memory,
+            false => self.drain.reason(),
+        }
     }
 
     /// What it is encrypted with.
@@ -225,13 +264,28 @@ impl Connection {
         self.until_stopped(serving).await;
     }
 
-    /// Does what the connection is for, or as much of it as there is time for.
+    /// Does what the connection is for, or as much of it as there is time and memory for.
     pub(super) async fn until_stopped(self: &Arc<Self>, serving: impl Future<Output = ()>) {
+        // One that is only here to be told that it is one too many is not, besides, told to go.
+        let mut member = match self.limit() {
+            Some(_) => None,
+            None => Some(self.crowd.enter(&self.waiting)),
+        };
+        let told = async {
+            match &mut member {
+                Some(member) => member.told().await,
+                None => std::future::pending().await,
+            }
+            self.wire.begin_reset();
+        };
         tokio::select! {
             biased;
             () = self.drain.stopped() => {}
+            () = told => {}
             () = WIRE.scope(Arc::clone(&self.wire), CONNECTION.scope(Arc::clone(self), serving)) => {}
         }
+        // What goes on is a tunnel.
+        self.wire.end_reset();
     }
 
     /// Serves request after request of HTTP/1.1, the first of which begins with these bytes.
@@ -265,9 +319,9 @@ impl Connection {
 
     /// Its stream, of which these bytes have been read already.
     pub(super) fn tap(&self, stream: ClientStream, early: Vec<u8>) -> Tap {
-        let draining = self.drain.began().clone();
         let bounds = self.rule.load().bounds;
-        Tap::after(early, stream, Arc::clone(&self.wire), draining, bounds)
+        let leaving = CancellationToken::clone(&self.idle);
+        Tap::after(early, stream, Arc::clone(&self.wire), leaving, bounds)
     }
 
     /// What requests are read from, and what was read of them to see what they are: where the rule has TLS, there is a handshake

@@ -253,7 +253,10 @@ impl<A: HttpServerApp + Send + Sync + 'static> Front<'_, A> {
     async fn leaving(&self) {
         let idle = async {
             self.streams.wait().await;
-            sleep(self.connection.patience(&self.rule)).await;
+            tokio::select! {
+                () = sleep(self.connection.patience(&self.rule)) => {}
+                () = self.connection.idle.cancelled() => {}
+            }
         };
         tokio::select! {
             () = self.connection.drain.began().cancelled() => {}

@@ -23,6 +23,8 @@ pub enum Limit {
     TlsHandshakes,
     /// `maxTlsHandshakesPerSecondPerClient`
     ClientTlsHandshakes,
+    /// `server.memory.limit`
+    Memory,
 }
 
 impl Limit {
@@ -38,6 +40,7 @@ impl Limit {
             Limit::ClientHandshakes => RefusalReason::MaxHandshakesPerSecondPerClient,
             Limit::TlsHandshakes => RefusalReason::MaxTlsHandshakesPerSecond,
             Limit::ClientTlsHandshakes => RefusalReason::MaxTlsHandshakesPerSecondPerClient,
+            Limit::Memory => RefusalReason::Memory,
         }
     }
 
@@ -53,6 +56,7 @@ impl Limit {
             Limit::ClientHandshakes => "too many WebSocket handshakes from this client",
             Limit::TlsHandshakes => "too many TLS handshakes to this address",
             Limit::ClientTlsHandshakes => "too many TLS handshakes from this client",
+            Limit::Memory => "memory is short",
         }
     }
 }

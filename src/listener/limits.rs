@@ -122,7 +122,8 @@ impl House {
         seats().or_else(|limit| self.stand(limit))
     }
 
-    fn stand(&self, limit: Limit) -> Result<Place, Limit> {
+    /// A place for one that is too many, to be told so.
+    pub(super) fn stand(&self, limit: Limit) -> Result<Place, Limit> {
         let most = self.most_standing.load(Relaxed);
         let spot = self.standing.take(most).ok_or(limit)?;
         Ok(Place::Standing { limit, _spot: spot })

@@ -9,6 +9,7 @@ mod arrival;
 mod certificates;
 mod client_certificates;
 mod connection;
+mod crowd;
 mod forwarding_rule;
 mod http2;
 mod http2_session;
@@ -39,12 +40,14 @@ use tokio::runtime::{Builder, Handle};
 use tokio_util::sync::CancellationToken;
 
 use crate::drain::Drain;
+use crate::overload::{Overload, Resets};
 use crate::reserve;
 use crate::supervisor;
 use crate::telemetry::access_log::AccessLog;
 use crate::tunnel::probe_when_silent;
 pub use arrival::Arrival;
 pub use connection::{CONNECTION, Connection};
+use crowd::Crowd;
 pub use forwarding_rule::{ForwardingRule, TargetGroups};
 pub use limit::Limit;
 use limits::{Hall, House};
@@ -66,6 +69,7 @@ pub struct Listeners {
     log: AccessLog,
     runtime: Handle,
     house: Arc<House>,
+    crowd: Arc<Crowd>,
     serve: OnceLock<Serve>,
     held: AtomicBool,
     open: Mutex<BTreeMap<SocketAddr, Listener>>,
@@ -99,12 +103,18 @@ pub type Plan = Vec<(Arc<ForwardingRule>, Option<std::net::TcpListener>)>;
 
 impl Listeners {
     /// None yet. `threads` will serve connections.
-    pub fn new(drain: Arc<Drain>, log: AccessLog, threads: usize) -> io::Result<Self> {
+    pub fn new(
+        drain: Arc<Drain>,
+        log: AccessLog,
+        threads: usize,
+        overload: Arc<Overload>,
+    ) -> io::Result<Self> {
         Ok(Listeners {
             drain,
             log,
             runtime: runtime(threads)?,
             house: Arc::new(House::new()),
+            crowd: Arc::new(Crowd::new(overload)),
             serve: OnceLock::new(),
             held: AtomicBool::new(false),
             open: Mutex::default(),
@@ -137,6 +147,11 @@ impl Listeners {
     /// From now on so many connections may be open in the process, and so many stand to be refused. Those that are open stay.
     pub fn limit(&self, most: usize, standing: usize) {
         self.house.limit(most, standing);
+    }
+
+    /// Resets connections and streams that are no tunnels. How many there were.
+    pub fn reset(&self, resets: Resets) -> usize {
+        self.crowd.reset(resets)
     }
 
     /// Whether there is a listener on this address.
@@ -329,7 +344,11 @@ impl Entrance {
             return;
         };
         let (listeners, rule) = (&self.listeners, self.rule.load());
-        let place = match listeners.house.admit(&self.hall, rule.max_connections) {
+        let place = match listeners.crowd.refuses() {
+            true => listeners.house.stand(Limit::Memory),
+            false => listeners.house.admit(&self.hall, rule.max_connections),
+        };
+        let place = match place {
             Ok(place) => place,
             Err(limit) => return rule.metrics.refuse(limit.reason()),
         };
@@ -339,6 +358,7 @@ impl Entrance {
             place,
             house: Arc::clone(&listeners.house),
             hall: Arc::clone(&self.hall),
+            crowd: Arc::clone(&listeners.crowd),
             closing: self.closing.clone(),
             drain: Arc::clone(&listeners.drain),
             log: listeners.log.clone(),

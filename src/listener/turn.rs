@@ -23,6 +23,7 @@ impl<'a> Turn<'a> {
         let wire = &connection.wire;
         let rule = connection.rule.load_full();
         wire.await_head(connection.patience(&rule));
+        connection.waits(true);
         Turn {
             connection,
             exchanges_before: wire.exchanges(),
@@ -111,7 +112,7 @@ fn end_without_exchange(
             | ClientEnd::BodyLate
             | ClientEnd::AnswerLate,
         ) => (
-            connection.drain.reason(),
+            connection.cut_off(),
             None,
             "ended before the request's head was complete",
         ),

@@ -101,7 +101,11 @@ impl Ledger {
         if std::thread::panicking() {
             self.record.error = Some("internal error: a panic".to_owned());
         }
-        self.connection.drain.reason()
+        let reason = self.connection.cut_off();
+        if reason == CloseReason::Memory {
+            self.record.error = Some("reset, for memory is short".to_owned());
+        }
+        reason
     }
 }
 

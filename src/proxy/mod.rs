@@ -128,6 +128,7 @@ impl ProxyHttp for Proxy {
             part.take_if(|part| part.is_empty());
         }
         exchange.take_body(part.as_ref().map_or(0, Bytes::len))?;
+        exchange.body_came(is_end);
         if is_end {
             exchange.request_ended();
         }
@@ -226,10 +227,9 @@ impl ProxyHttp for Proxy {
         is_end: bool,
         exchange: &mut Exchange,
     ) -> Result<Option<Duration>> {
-        exchange.pass_body(
-            part.as_ref().map_or(0, Bytes::len),
-            session.body_bytes_sent(),
-        );
+        let bytes = part.as_ref().map_or(0, Bytes::len);
+        exchange.pass_body(bytes, session.body_bytes_sent());
+        exchange.body_goes(bytes);
         if is_end {
             exchange.answer_ended();
         }

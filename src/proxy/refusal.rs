@@ -106,6 +106,11 @@ impl Refusal {
         reason: RefusalReason::ClientTimeout,
         detail: "the request's body did not arrive within clientTimeout",
     };
+    /// A CONNECT that is no WebSocket's.
+    pub const CONNECT: Refusal = Refusal {
+        reason: RefusalReason::ConnectMethod,
+        detail: "CONNECT is not served",
+    };
     /// What the target would be asked for is longer than it may be.
     pub const TARGET_TOO_LONG: Refusal =
         Refusal::bad_request("the path is too long once it is rewritten");
@@ -182,7 +187,8 @@ impl Refusal {
             | RefusalReason::TargetMaxConnections
             | RefusalReason::ServerMaxConnections
             | RefusalReason::MaxConnections
-            | RefusalReason::MaxConnectionsPerClient => 503,
+            | RefusalReason::MaxConnectionsPerClient
+            | RefusalReason::Memory => 503,
             RefusalReason::TargetTimeout => 504,
         }
     }
@@ -201,12 +207,13 @@ impl Refusal {
 
     /// After how many seconds the client may try again: by chance, so that those who were sent away together do not come back
     /// together.
-    fn retry_after(self) -> Option<u64> {
+    pub fn retry_after(self) -> Option<u64> {
         let (least, most): (u32, u32) = match self.reason {
             RefusalReason::ServerMaxConnections
             | RefusalReason::MaxConnections
             | RefusalReason::MaxConnectionsPerClient
-            | RefusalReason::TargetMaxConnections => (5, 15),
+            | RefusalReason::TargetMaxConnections
+            | RefusalReason::Memory => (5, 15),
             RefusalReason::MaxRequestsPerSecond
             | RefusalReason::MaxRequestsPerSecondPerClient
             | RefusalReason::MaxHandshakesPerSecond

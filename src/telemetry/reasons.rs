@@ -30,13 +30,15 @@ pub enum CloseReason {
     TargetUnhealthy,
     /// A tunnel that an operator ended.
     Killed,
+    /// A plain exchange that was reset because memory is short.
+    Memory,
     /// The process ended, or its part for this exchange did.
     ProcessExit,
 }
 
 impl CloseReason {
     /// All of them, in the order of their discriminants.
-    pub const ALL: [CloseReason; 14] = [
+    pub const ALL: [CloseReason; 15] = [
         CloseReason::Completed,
         CloseReason::ClientClosed,
         CloseReason::TargetClosed,
@@ -50,6 +52,7 @@ impl CloseReason {
         CloseReason::Rebalanced,
         CloseReason::TargetUnhealthy,
         CloseReason::Killed,
+        CloseReason::Memory,
         CloseReason::ProcessExit,
     ];
 
@@ -69,6 +72,7 @@ impl CloseReason {
             CloseReason::Rebalanced => "rebalanced",
             CloseReason::TargetUnhealthy => "target_unhealthy",
             CloseReason::Killed => "killed",
+            CloseReason::Memory => "memory",
             CloseReason::ProcessExit => "process_exit",
         }
     }
@@ -92,6 +96,7 @@ impl CloseReason {
             | CloseReason::Refused
             | CloseReason::Drained
             | CloseReason::TargetRemoved
+            | CloseReason::Memory
             | CloseReason::ProcessExit => GOING_AWAY,
         }
     }
@@ -150,6 +155,8 @@ pub enum RefusalReason {
     TargetFailed,
     /// The target did not answer in time.
     TargetTimeout,
+    /// Memory is short.
+    Memory,
     /// A TLS handshake that failed, or was not over in time. There is no answer.
     TlsHandshake,
     /// A connection of HTTP/2 that broke the protocol, or asked for more than it may. It is closed with GOAWAY.
@@ -160,7 +167,7 @@ pub enum RefusalReason {
 
 impl RefusalReason {
     /// All of them, in the order of their discriminants.
-    pub const ALL: [RefusalReason; 28] = [
+    pub const ALL: [RefusalReason; 29] = [
         RefusalReason::BadRequest,
         RefusalReason::ConnectMethod,
         RefusalReason::ClientTimeout,
@@ -186,6 +193,7 @@ impl RefusalReason {
         RefusalReason::TargetMaxConnections,
         RefusalReason::TargetFailed,
         RefusalReason::TargetTimeout,
+        RefusalReason::Memory,
         RefusalReason::TlsHandshake,
         RefusalReason::Http2,
         RefusalReason::Internal,
@@ -223,6 +231,7 @@ impl RefusalReason {
             RefusalReason::TargetMaxConnections => "target_max_connections",
             RefusalReason::TargetFailed => "target_failed",
             RefusalReason::TargetTimeout => "target_timeout",
+            RefusalReason::Memory => "memory",
             RefusalReason::TlsHandshake => "tls_handshake",
             RefusalReason::Http2 => "http2",
             RefusalReason::Internal => "internal",

@@ -17,6 +17,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, BufWriter, ReadBuf};
+use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
@@ -336,5 +337,17 @@ impl AsyncWrite for Tap {
         };
         let shut_down = Pin::new(stream).poll_shutdown(cx);
         tap.bound(cx, shut_down, |()| 0)
+    }
+}
+
+impl Drop for Tap {
+    /// What a reset connection has yet to send is of no use, and would stay with the system for as long as its client does not
+    /// take it.
+    fn drop(&mut self) {
+        let stream = self.stream.as_ref().filter(|_| self.wire.is_being_reset());
+        let socket = stream.and_then(|stream| stream.get_ref().socket());
+        if let Some(Err(error)) = socket.map(TcpStream::set_zero_linger) {
+            log::debug!("a reset of a client's connection: {error}");
+        }
     }
 }

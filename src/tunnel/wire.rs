@@ -83,6 +83,7 @@ pub struct Wire {
     handshake_end: AtomicU64,
     body: Told,
     handed_over: AtomicBool,
+    being_reset: AtomicBool,
     meeting: Mutex<Meeting>,
     /// The request's body, from the client to the target.
     pub upload: Upload,
@@ -123,6 +124,7 @@ impl Wire {
             handshake_end: AtomicU64::new(0),
             body: Told::default(),
             handed_over: AtomicBool::new(false),
+            being_reset: AtomicBool::new(false),
             meeting: Mutex::default(),
             upload: Upload::default(),
             download: Download::default(),
@@ -279,6 +281,21 @@ impl Wire {
 
     pub(super) fn is_handed_over(&self) -> bool {
         self.handed_over.load(Relaxed)
+    }
+
+    /// Whoever is in the middle of something on it is dropped now, and the client is to see a reset.
+    pub fn begin_reset(&self) {
+        self.being_reset.store(true, Relaxed);
+    }
+
+    /// All that was to be dropped has been.
+    pub fn end_reset(&self) {
+        self.being_reset.store(false, Relaxed);
+    }
+
+    /// Between the two.
+    pub fn is_being_reset(&self) -> bool {
+        self.being_reset.load(Relaxed)
     }
 
     fn meeting(&self) -> MutexGuard<'_, Meeting> {

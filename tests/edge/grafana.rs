@@ -26,6 +26,7 @@ const QUIET: &[(&str, &str)] = &[
     ("CulvertAbnormalClosesRising", "the last day is no other"),
     ("CulvertDrainStuck", "nothing drains"),
     ("CulvertFewFilesLeft", "few files are open"),
+    ("CulvertMemoryShort", "there is enough memory"),
     ("CulvertAccessLogDropped", "no line is lost"),
 ];
 

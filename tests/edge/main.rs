@@ -49,6 +49,8 @@ mod old_processes;
 mod open_files;
 mod operations;
 mod origins;
+mod overload;
+mod overload_cgroup;
 mod ports;
 mod proxy_protocol;
 mod public_node;

@@ -38,13 +38,15 @@ function showOverview({ status, traffic }) {
   showLink();
 }
 
-function showState({ drain }) {
+function showState({ drain, memory }) {
   const [word, look] = words[drain.state] ?? [drain.state, "badge"];
   const left = drain.state === "draining" ? `, ${count(drain.secondsLeft ?? 0)} s left, ${count(drain.open)} open` : "";
+  const level = memory?.level ?? "ample";
+  const short = level === "ample" ? "" : `, short of memory (${level})`;
   const state = byId("state");
   if (state.dataset.state !== undefined && state.dataset.state !== drain.state) say(`Culvert is ${drain.state}`);
   state.dataset.state = drain.state;
-  write(state, word + left);
+  write(state, word + left + short);
   setClass(state, look);
   byId("drain").disabled = drain.state === "draining";
 }

@@ -1,4 +1,4 @@
-//! What a configuration file may say of limits on requests.
+//! What a configuration file may say of limits on requests, and on memory.
 
 /// How much there may be of what in a second.
 #[derive(Debug, Clone, Default)]
@@ -43,4 +43,11 @@ impl Default for Bounds {
             minimum_rate: 500,
         }
     }
+}
+
+/// `server.memory`: near which limit less is done, so that tunnels live.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Memory {
+    /// `limit`: in bytes, 1 MiB to 16 TiB. Default: nine tenths of what the process's cgroups allow, or of what the machine has.
+    pub limit: Option<u64>,
 }

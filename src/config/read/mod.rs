@@ -205,6 +205,7 @@ mod tests {
             KEYS,
             server::KEYS,
             server::DRAIN_KEYS,
+            server::MEMORY_KEYS,
             server::UPGRADE_KEYS,
             server::RESOLVER_KEYS,
             admin::KEYS,

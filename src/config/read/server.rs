@@ -1,12 +1,13 @@
 //! `server`: what concerns the process.
 
-use super::super::file::{Drain, Resolver, Server, Upgrade};
+use super::super::file::{Drain, Memory, Resolver, Server, Upgrade};
 use super::super::tree::Mapping;
 use super::{defaults, secret_keys};
 
 pub(super) const KEYS: &[&str] = &[
     "threads",
     "maxConnections",
+    "memory",
     "drain",
     "upgrade",
     "upgradeSocket",
@@ -16,6 +17,7 @@ pub(super) const KEYS: &[&str] = &[
     "resolver",
 ];
 pub(super) const DRAIN_KEYS: &[&str] = &["readyDelay", "deadline", "rate"];
+pub(super) const MEMORY_KEYS: &[&str] = &["limit"];
 pub(super) const UPGRADE_KEYS: &[&str] = &["drainDeadline", "timeout"];
 pub(super) const RESOLVER_KEYS: &[&str] = &["nameServers", "timeout"];
 
@@ -25,6 +27,7 @@ pub(super) fn read(top: &Mapping) -> Option<Server> {
         node.integer(1..=1024)
     });
     let max_connections = mapping.or("maxConnections", None, |node| node.connections().map(Some));
+    let memory = memory(&mapping);
     let drain = drain(&mapping);
     let upgrade = upgrade(&mapping);
     let path = |key| mapping.or(key, None, |node| node.path_of_file().map(Some));
@@ -44,6 +47,7 @@ pub(super) fn read(top: &Mapping) -> Option<Server> {
         session_ticket_keys: session_ticket_keys?,
         stickiness_keys: stickiness_keys?,
         max_connections: max_connections?,
+        memory: memory?,
 
         resolver: resolver?,
     })
@@ -66,6 +70,14 @@ fn drain(server: &Mapping) -> Option<Drain> {
         return mapping.problem("readyDelay", "must be shorter than deadline");
     }
     Some(drain)
+}
+
+fn memory(server: &Mapping) -> Option<Memory> {
+    let mapping = server.section("memory", MEMORY_KEYS)?;
+    let limit = mapping.or("limit", Memory::default().limit, |node| {
+        node.memory().map(Some)
+    });
+    Some(Memory { limit: limit? })
 }
 
 fn resolver(server: &Mapping) -> Option<Resolver> {

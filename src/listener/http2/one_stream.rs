@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use h2::ext::Protocol;
 use http::Method;
+use http::header::RETRY_AFTER;
 use pingora::apps::HttpServerApp;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::http::ServerSession;
@@ -14,10 +15,11 @@ use pingora::server::ShutdownWatch;
 use tokio::time::sleep;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-use crate::listener::Connection;
 use crate::listener::http2_session::Http2Session;
 use crate::listener::limits::{Purpose, Seats};
-use crate::telemetry::{CloseReason, RefusalReason};
+use crate::listener::{Connection, Limit};
+use crate::proxy::Refusal;
+use crate::telemetry::CloseReason;
 use crate::tunnel::{ClientStream, Demand, Http2Stream};
 
 /// How long a stream waits for a place before it is looked again, each time.
@@ -54,6 +56,11 @@ pub(super) fn serve_stream<A: HttpServerApp + Send + Sync + 'static>(
 ) -> BoxFuture<'static, ()> {
     Box::pin(async move {
         let purpose = Kind::of(session.req_header()).purpose();
+        let mut session = session;
+        if seating.carrier.refuses() {
+            let stream = seating.carrier.stream(seating.token, Err(Limit::Memory));
+            return refuse(&stream, &mut session, Refusal::beyond(Limit::Memory));
+        }
         let stream = seating.seat(purpose).await;
         let serving = answer(&stream, session, &app, &shutdown);
         stream.until_stopped(serving).await;
@@ -84,7 +91,7 @@ async fn answer<A: HttpServerApp + Send + Sync + 'static>(
             let websocket = ClientStream::Http2(Box::new(websocket));
             Box::pin(stream.serve_http1(websocket, Vec::new(), app, shutdown)).await;
         }
-        Kind::Connect => refuse_connect(stream, &mut session),
+        Kind::Connect => refuse(stream, &mut session, Refusal::CONNECT),
     }
 }
 
@@ -118,19 +125,28 @@ impl Kind {
     }
 }
 
-fn refuse_connect(stream: &Connection, session: &mut HttpSession) {
+/// Answers without a body, which would wait for as long as the client likes.
+fn refuse(stream: &Connection, session: &mut HttpSession, refusal: Refusal) {
     let rule = stream.rule.load();
     let mut record = stream.record(&rule);
-    record.status = Some(405);
-    record.refusal = Some(RefusalReason::ConnectMethod);
-    record.error = Some("CONNECT is not served".to_owned());
-    let answered = ResponseHeader::build(405, None)
-        .and_then(|head| session.write_response_header(Box::new(head), true));
+    record.status = Some(refusal.status());
+    record.refusal = Some(refusal.reason);
+    record.error = Some(refusal.detail.to_owned());
+    let answered =
+        head_of(refusal).and_then(|head| session.write_response_header(Box::new(head), true));
     if let Err(error) = answered {
-        log::debug!("{}: an answer to CONNECT: {error}", stream.client);
+        log::debug!("{}: a refusal: {error}", stream.client);
     }
     rule.metrics.count(&record, None);
     stream.write(&record, CloseReason::Refused);
+}
+
+fn head_of(refusal: Refusal) -> pingora::Result<ResponseHeader> {
+    let mut head = ResponseHeader::build(refusal.status(), None)?;
+    if let Some(seconds) = refusal.retry_after() {
+        head.insert_header(RETRY_AFTER, seconds)?;
+    }
+    Ok(head)
 }
 
 #[cfg(test)]

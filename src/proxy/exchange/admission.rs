@@ -6,10 +6,13 @@ use http::HeaderValue;
 use pingora::http::RequestHeader;
 
 use super::Exchange;
-use crate::listener::Route;
+use crate::listener::{Limit, Route};
 use crate::proxy::refusal::Refusal;
 use crate::proxy::soundness;
 use crate::rules::Offer;
+
+/// A part of an answer that is shorter goes out whatever the client does: nobody waits for it.
+const SHORT: usize = 2 << 10;
 
 impl Exchange {
     /// Refuses a request on a connection that is one too many, one that is itself one too many, and one that is unsound.
@@ -17,6 +20,10 @@ impl Exchange {
         if let Some(limit) = self.connection.limit() {
             return Err(Refusal::beyond(limit));
         }
+        if self.connection.refuses() {
+            return Err(Refusal::beyond(Limit::Memory));
+        }
+        self.connection.waits(self.has_body);
         let counted = self.rule.rates.requests.count(self.counted());
         counted.map_err(Refusal::beyond)?;
         soundness::check(head, &self.rule.bounds)
@@ -44,6 +51,16 @@ impl Exchange {
             Some(Offer::Part(left)) => Ok(Some(left)),
             Some(Offer::Whole | Offer::Nothing) | None => Ok(None),
         }
+    }
+
+    /// Notes that a part of the request's body has come, which may be its last.
+    pub(in crate::proxy) fn body_came(&self, is_last: bool) {
+        self.connection.waits(!is_last);
+    }
+
+    /// Notes that a part of the answer's body goes out, of this many bytes.
+    pub(in crate::proxy) fn body_goes(&self, bytes: usize) {
+        self.connection.waits(bytes >= SHORT);
     }
 
     /// Refuses a body that turns out to be too large.

@@ -8,6 +8,7 @@ mod counters;
 mod families;
 mod forget;
 mod kept;
+mod memory;
 mod open;
 mod totals;
 
@@ -30,6 +31,7 @@ pub use counters::{
 use counters::{CODES, TargetTunnels};
 use families::Families;
 use kept::Kept;
+pub use memory::MemoryMetrics;
 pub use open::Open;
 pub use totals::Totals;
 
@@ -79,6 +81,8 @@ pub struct Metrics {
     pub drain_remaining: IntGauge,
     /// Lines of the access log that were lost.
     pub access_log_dropped: IntCounter,
+    /// What the memory's guard shows.
+    pub memory: MemoryMetrics,
     rules: Kept<RuleMetrics, 1>,
     http_rules: Kept<CodeCounters, 2>,
     closes: Kept<CloseCounters, 2>,
@@ -211,6 +215,7 @@ impl Metrics {
                 "drain_remaining_seconds",
                 "Seconds to the deadline of a drain.",
             )?,
+            memory: MemoryMetrics::new(&families)?,
             elsewhere: Mutex::default(),
             gone: Mutex::default(),
             rules: Kept::default(),

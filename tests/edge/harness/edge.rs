@@ -16,7 +16,7 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_conf
 pub use super::ports::free_addresses;
 use super::process::Unread;
 use super::target::any_size;
-use super::{Answer, Connection, PATIENCE, Process, eventually, eventually_or, soon};
+use super::{Answer, Cgroup, Connection, PATIENCE, Process, eventually, eventually_or, soon};
 
 /// A WebSocket client's end.
 pub type WebSocket = WebSocketStream<MaybeTlsStream<tokio::net::TcpStream>>;
@@ -45,6 +45,12 @@ impl Edge {
     /// The same where no more than so many files may be open.
     pub async fn start_with_files(configuration: &str, most: u64) -> Edge {
         let start = |arguments: &[&str]| Process::start_with_files(most, arguments);
+        Edge::start_by(configuration, start).await
+    }
+
+    /// The same in a cgroup.
+    pub async fn start_within(cgroup: &Cgroup, configuration: &str) -> Edge {
+        let start = |arguments: &[&str]| Process::start_within(cgroup, arguments);
         Edge::start_by(configuration, start).await
     }
 

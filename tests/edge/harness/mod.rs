@@ -3,6 +3,7 @@
 //! What is said on the command line is a [`Process`]; what is done by a service manager goes through a [`Manager`].
 
 pub mod admin;
+mod cgroup;
 pub mod client;
 pub mod dns;
 pub mod edge;
@@ -23,6 +24,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
 
+pub use cgroup::Cgroup;
 pub use client::{Answer, Connection};
 pub use edge::Edge;
 pub use haproxy::Haproxy;

@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 use rustix::param::clock_ticks_per_second;
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 
-use super::{eventually, report};
+use super::{Cgroup, eventually, report};
 
 /// How many lines of each of its outputs are shown of a test that failed.
 const SHOWN: usize = 15;
@@ -47,6 +47,15 @@ impl Process {
             .args(["-c", &format!("ulimit -n {most}; exec \"$0\" \"$@\"")])
             .arg(env!("CARGO_BIN_EXE_culvert"))
             .args(arguments);
+        Process::of(command)
+    }
+
+    /// Starts Culvert with these arguments in a cgroup, in which it is from the beginning.
+    pub fn start_within(cgroup: &Cgroup, arguments: &[&str]) -> Process {
+        let enter = r#"echo $$ > "$0" && exec "$@""#;
+        let mut command = Command::new("sh");
+        command.args(["-c", enter]).arg(cgroup.door());
+        command.arg(env!("CARGO_BIN_EXE_culvert")).args(arguments);
         Process::of(command)
     }
 

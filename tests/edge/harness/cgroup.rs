@@ -1,0 +1,70 @@
+//! A cgroup of its own for a process, with a limit of memory: version 1 or 2, where this machine lets us make one.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+/// A cgroup. Dropping it removes it, once the processes in it are gone.
+pub struct Cgroup {
+    folder: PathBuf,
+    usage: &'static str,
+}
+
+impl Cgroup {
+    /// One that may have so many bytes of memory. Errors: why there can be none.
+    pub fn with_memory(bytes: u64) -> Result<Cgroup, String> {
+        let v1 = Path::new("/sys/fs/cgroup/memory");
+        if v1.join("memory.limit_in_bytes").exists() {
+            let limit = "memory.limit_in_bytes";
+            return Cgroup::make(v1, limit, "memory.usage_in_bytes", bytes);
+        }
+        let v2 = Path::new("/sys/fs/cgroup");
+        let enabled = fs::read_to_string(v2.join("cgroup.subtree_control")).unwrap_or_default();
+        if !enabled.split_whitespace().any(|name| name == "memory") {
+            let control = v2.join("cgroup.subtree_control");
+            let enabling = fs::write(&control, "+memory");
+            enabling.map_err(|error| format!("{}: {error}", control.display()))?;
+        }
+        Cgroup::make(v2, "memory.max", "memory.current", bytes)
+    }
+
+    fn make(parent: &Path, limit: &str, usage: &'static str, bytes: u64) -> Result<Cgroup, String> {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        let number = NEXT.fetch_add(1, Relaxed);
+        let folder = parent.join(format!("culvert-memory-{}-{number}", std::process::id()));
+        let told = |error: std::io::Error| format!("{}: {error}", folder.display());
+        fs::create_dir(&folder).map_err(told)?;
+        let cgroup = Cgroup {
+            folder: folder.clone(),
+            usage,
+        };
+        fs::write(folder.join(limit), bytes.to_string()).map_err(told)?;
+        // Without this it would have as much again on a machine that swaps.
+        let swap = folder.join("memory.swap.max");
+        if swap.exists() {
+            fs::write(swap, "0").map_err(told)?;
+        }
+        Ok(cgroup)
+    }
+
+    /// The file to which a process writes its id to be in it.
+    pub fn door(&self) -> PathBuf {
+        self.folder.join("cgroup.procs")
+    }
+
+    /// What is used in it, in bytes.
+    pub fn used(&self) -> u64 {
+        let text = fs::read_to_string(self.folder.join(self.usage)).unwrap();
+        text.trim().parse().unwrap()
+    }
+}
+
+impl Drop for Cgroup {
+    fn drop(&mut self) {
+        let deadline = Instant::now() + Duration::from_secs(2);
+        while fs::remove_dir(&self.folder).is_err() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}

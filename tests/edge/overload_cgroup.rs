@@ -1,0 +1,168 @@
+//! In a cgroup of 256 MB the tunnels outlive whatever one client tries, and the process is not killed.
+
+use std::io::Write as _;
+use std::time::Duration;
+
+use futures_util::{StreamExt as _, stream};
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+use tokio::time::{sleep, timeout};
+
+use crate::harness::client::header;
+use crate::harness::edge::forwarding_to;
+use crate::harness::http2::{END_HEADERS, END_STREAM, HEADERS, SETTINGS, frame};
+use crate::harness::target::{ok, switching_protocols};
+use crate::harness::{Cgroup, Connection, Edge, Target, soon};
+
+const MEMORY: u64 = 256 << 20;
+const TUNNELS: usize = 500;
+/// How long a client that takes nothing goes on trying to send.
+const TRIES: Duration = Duration::from_millis(100);
+const AT_A_TIME: usize = 50;
+
+/// A target that answers `/big` with 1 MB, takes nothing of `/upload`, and echoes in tunnels.
+async fn target() -> Target {
+    Target::scripted(|mut connection: Connection| async move {
+        while connection.has_more().await {
+            let head = connection.head().await;
+            if header(&head, "upgrade").is_some() {
+                connection.send(switching_protocols(&head)).await;
+                return connection.echo_messages().await;
+            }
+            if head.starts_with("POST /upload") {
+                return std::future::pending().await;
+            }
+            let body = match head.starts_with("GET /big") {
+                true => "x".repeat(1 << 20),
+                false => "target".to_owned(),
+            };
+            if connection
+                .stream
+                .write_all(ok(&body).as_bytes())
+                .await
+                .is_err()
+            {
+                return;
+            }
+        }
+    })
+    .await
+}
+
+/// Patient in all respects, so that nobody goes because a clock says so.
+fn configuration(target: &Target) -> String {
+    // Thousands of lines, which nobody needs to see of a test that fails.
+    let log = "accessLog: {path: FOLDER/access.log}\n";
+    let configuration = forwarding_to(&[target.address])
+        .replace("clientTimeout: 2000", "clientTimeout: 50s\n    h2c: true")
+        .replace("responseTimeout: 2000", "responseTimeout: 50s");
+    log.to_owned() + &configuration
+}
+
+/// What one client tries: this many connections, each of which sends this and reads nothing.
+struct Attack {
+    name: &'static str,
+    connections: usize,
+    bytes: Vec<u8>,
+}
+
+impl Attack {
+    fn all() -> Vec<Attack> {
+        let attack = |name, connections, bytes: &[u8]| Attack {
+            name,
+            connections,
+            bytes: bytes.to_vec(),
+        };
+        let upload = b"POST /upload HTTP/1.1\r\nHost: a\r\nContent-Length: 100000000\r\n\r\n";
+        let upload = [upload.as_slice(), &vec![b'x'; 1 << 20]].concat();
+        let long = [b"GET / HTTP/1.1\r\nX: ".as_slice(), &vec![b'x'; 60_000]].concat();
+        vec![
+            attack("streams that take no answer", 8, &streams()),
+            attack("slow heads", 1000, b"GET / HTTP/1.1\r\nHost: a\r\nX: "),
+            attack("long heads", 1000, &long),
+            attack(
+                "answers that nobody takes",
+                1000,
+                b"GET /big HTTP/1.1\r\nHost: a\r\n\r\n",
+            ),
+            attack("uploads that no target takes", 600, &upload),
+        ]
+    }
+
+    /// Connects, many at the same time, and sends; what is open is returned.
+    async fn begin(&self, edge: &Edge) -> Vec<TcpStream> {
+        let one = async |_| {
+            let mut stream = TcpStream::connect(edge.address).await.ok()?;
+            // It may be refused, or not be read any further.
+            timeout(TRIES, stream.write_all(&self.bytes)).await.ok();
+            Some(stream)
+        };
+        let all = stream::iter(0..self.connections).map(one);
+        let open = all.buffer_unordered(AT_A_TIME).collect::<Vec<_>>().await;
+        open.into_iter().flatten().collect()
+    }
+}
+
+/// Waits until a request is answered by the target again.
+async fn is_served_again(edge: &Edge) {
+    let asking = async {
+        while edge.get("/").await.status != 200 {
+            sleep(Duration::from_millis(50)).await;
+        }
+    };
+    soon("new requests are served again", asking).await;
+}
+
+/// A connection of HTTP/2 with a hundred streams that ask for `/big`.
+fn streams() -> Vec<u8> {
+    let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+    bytes.extend(frame(SETTINGS, 0, 0, &[]));
+    // GET, http, the path and the authority (RFC 7541).
+    let head = [b"\x82\x86\x44\x04/big".as_slice(), b"\x41\x01a"].concat();
+    for stream in (0..100).map(|number| 2 * number + 1) {
+        bytes.extend(frame(HEADERS, END_HEADERS | END_STREAM, stream, &head));
+    }
+    bytes
+}
+
+#[tokio::test]
+async fn five_hundred_tunnels_outlive_whatever_one_client_tries_in_256_mb() {
+    let target = target().await;
+    let cgroup = Cgroup::with_memory(MEMORY);
+    let mut edge = match &cgroup {
+        Ok(cgroup) => Edge::start_within(cgroup, &configuration(&target)).await,
+        Err(why) => {
+            let line = format!("no cgroup can be made, server.memory.limit is used: {why}\n");
+            std::io::stderr().write_all(line.as_bytes()).unwrap();
+            let limit = format!("server: {{memory: {{limit: {}}}}}\n", MEMORY / 10 * 9);
+            Edge::start(&(limit + &configuration(&target))).await
+        }
+    };
+    let mut tunnels = edge.tunnels(TUNNELS).await;
+
+    for attack in Attack::all() {
+        let attackers = attack.begin(&edge).await;
+        assert!(edge.is_running(), "{}", attack.name);
+        for tunnel in &mut tunnels {
+            tunnel.say_hi().await;
+        }
+        assert!(edge.admin_page("/readyz").contains(" 200 "));
+        if std::env::var_os("SHOW").is_some() {
+            eprintln!(
+                "{}: used {} level {} resets {} refusals {} cgroup {:?} rss {}",
+                attack.name,
+                edge.metric("memory_used_bytes") / 1e6,
+                edge.metric("memory_level"),
+                edge.metric("memory_resets_total"),
+                edge.metric("refusals_total{forwarding_rule=\"edge\",reason=\"memory\"}"),
+                cgroup.as_ref().map(|c| c.used() / 1_000_000),
+                edge.resident_memory() / 1_000_000
+            );
+        }
+        drop(attackers);
+        is_served_again(&edge).await;
+    }
+
+    assert!(edge.metric("memory_resets_total") > 0.0);
+    assert_eq!(edge.tunnels_active(target.address), TUNNELS as f64);
+}
