@@ -19,11 +19,11 @@ pub enum Level {
 }
 
 /// By how many hundredths of the limit a level is left further down than it was entered.
-const SLACK: u64 = 90 - Level::ENOUGH;
+const SLACK: u64 = 85 - Level::ENOUGH;
 
 impl Level {
     /// Of the limit, in hundredths: from here on there is enough again.
-    pub(super) const ENOUGH: u64 = 85;
+    pub(super) const ENOUGH: u64 = 80;
 
     /// All of them, in the order of their numbers.
     pub const ALL: [Level; 4] = [
@@ -47,9 +47,9 @@ impl Level {
     fn begins_at(self) -> u64 {
         match self {
             Level::Ample => 0,
-            Level::Refusing => 90,
-            Level::Releasing => 95,
-            Level::Resetting => 100,
+            Level::Refusing => 85,
+            Level::Releasing => 90,
+            Level::Resetting => 95,
         }
     }
 
@@ -76,18 +76,18 @@ mod tests {
         let mut level = Level::Ample;
         for (used, expected) in [
             (0, Level::Ample),
-            (899, Level::Ample),
-            (900, Level::Refusing),
-            (851, Level::Refusing),
-            (850, Level::Refusing),
             (849, Level::Ample),
-            (899, Level::Ample),
-            (960, Level::Releasing),
-            (901, Level::Releasing),
-            (899, Level::Refusing),
+            (850, Level::Refusing),
+            (801, Level::Refusing),
+            (800, Level::Refusing),
+            (799, Level::Ample),
+            (849, Level::Ample),
+            (910, Level::Releasing),
+            (851, Level::Releasing),
+            (849, Level::Refusing),
             (1500, Level::Resetting),
-            (950, Level::Resetting),
-            (949, Level::Releasing),
+            (900, Level::Resetting),
+            (899, Level::Releasing),
             (0, Level::Ample),
         ] {
             level = level.after(Reading { used, limit: 1000 });

@@ -32,8 +32,12 @@ const BYTES_EACH: u64 = 64 << 10;
 const FASTEST: f64 = (4_u64 << 30) as f64;
 const SHORTEST_WAIT: Duration = Duration::from_millis(10);
 const LONGEST_WAIT: Duration = Duration::from_millis(250);
-/// Of the limit, in hundredths: down to here requests are reset at the limit.
-const FULL: u64 = 98;
+/// Of the limit, in hundredths: down to here any requests are reset.
+const FULL: u64 = 92;
+/// How far ahead is looked: what was told to go takes a while to be gone, and what is there already goes on growing.
+const AHEAD: Duration = Duration::from_millis(200);
+/// Between two looks that are nearer to each other no growth is seen.
+const MOMENT: Duration = Duration::from_millis(5);
 /// How long nothing new may be taken until those go, too, that wait for nothing but their clients.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// For how long these have waited at least.
@@ -67,6 +71,8 @@ struct Watch {
     level: Level,
     /// Since when there is not enough.
     short: Option<Instant>,
+    /// When the look before was, and what was used.
+    before: Option<(Instant, u64)>,
 }
 
 /// The memory at the last look.
@@ -142,7 +148,8 @@ impl Overload {
         if Level::Ample.after(reading) > Level::Ample && allocator::give_back() {
             reading = watch.usage.read(wanted, now);
         }
-        let resets = watch.enter(reading, now);
+        let soon = watch.foresee(reading, now);
+        let resets = watch.enter(soon, now);
         let level = match resets {
             Some(_) => Level::Resetting,
             None => watch.level,
@@ -155,7 +162,7 @@ impl Overload {
             self.shown.resets.inc_by(reset(resets) as u64);
         }
         watch.report.note(level, reading, now);
-        reading.limit.saturating_sub(reading.used)
+        soon.limit.saturating_sub(soon.used)
     }
 
     fn show(&self, level: Level, reading: Reading) {
@@ -179,7 +186,25 @@ impl Watch {
             report: Report::default(),
             level: Level::Ample,
             short: None,
+            before: None,
         })
+    }
+
+    /// What will be used in a moment, if it goes on as since the look before.
+    fn foresee(&mut self, reading: Reading, now: Instant) -> Reading {
+        let Some((then, used)) = self.before.replace((now, reading.used)) else {
+            return reading;
+        };
+        let took = now.duration_since(then);
+        if took < MOMENT {
+            return reading;
+        }
+        let growth = reading.used.saturating_sub(used) as f64;
+        let growth = growth * AHEAD.as_secs_f64() / took.as_secs_f64();
+        Reading {
+            used: reading.used.saturating_add(growth as u64),
+            ..reading
+        }
     }
 
     /// Notes what is used. Who is to be reset, if anybody.
@@ -241,6 +266,21 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn what_grows_is_seen_where_it_will_be_in_a_moment() {
+        let mut watch = Watch::begin().unwrap();
+        let start = Instant::now();
+        let mut foresee = |milli: u64, used: u64| {
+            let now = start + Duration::from_millis(milli);
+            let limit = 1000;
+            watch.foresee(Reading { used, limit }, now).used
+        };
+        assert_eq!(foresee(0, 100), 100);
+        assert_eq!(foresee(100, 300), 700);
+        assert_eq!(foresee(200, 250), 250);
+        assert_eq!(foresee(201, 300), 300);
+    }
+
+    #[test]
     fn at_the_limit_any_may_be_reset_and_where_it_stays_short_those_that_wait_for_their_clients() {
         let mut watch = Watch::begin().unwrap();
         let start = Instant::now();
@@ -253,17 +293,17 @@ pub(crate) mod tests {
         };
         let stalled = |many: usize| Some(Resets::Waiting(many * 16, STALLED));
         for (second, mebibytes, expected) in [
-            (0, 89, None),
-            (1, 92, None),
-            (2, 102, Some(Resets::Any(4 * 16))),
-            (3, 97, Some(Resets::Any(0))),
-            (4, 94, None),
-            (5, 86, None),
-            (6, 87, stalled(2)),
-            (7, 84, None),
-            (8, 92, None),
-            (12, 92, None),
-            (13, 92, stalled(7)),
+            (0, 84, None),
+            (1, 87, None),
+            (2, 96, Some(Resets::Any(4 * 16))),
+            (3, 91, Some(Resets::Any(0))),
+            (4, 89, None),
+            (5, 81, None),
+            (6, 82, stalled(2)),
+            (7, 79, None),
+            (8, 87, None),
+            (12, 87, None),
+            (13, 87, stalled(7)),
         ] {
             assert_eq!(enter(second, mebibytes), expected, "{second}");
         }

@@ -3,6 +3,7 @@
 use std::io::Write as _;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use futures_util::{StreamExt as _, stream};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
@@ -142,27 +143,24 @@ async fn five_hundred_tunnels_outlive_whatever_one_client_tries_in_256_mb() {
 
     for attack in Attack::all() {
         let attackers = attack.begin(&edge).await;
-        assert!(edge.is_running(), "{}", attack.name);
-        for tunnel in &mut tunnels {
-            tunnel.say_hi().await;
-        }
-        assert!(edge.admin_page("/readyz").contains(" 200 "));
-        if std::env::var_os("SHOW").is_some() {
-            eprintln!(
-                "{}: used {} level {} resets {} refusals {} cgroup {:?} rss {}",
-                attack.name,
-                edge.metric("memory_used_bytes") / 1e6,
-                edge.metric("memory_level"),
-                edge.metric("memory_resets_total"),
-                edge.metric("refusals_total{forwarding_rule=\"edge\",reason=\"memory\"}"),
-                cgroup.as_ref().map(|c| c.used() / 1_000_000),
-                edge.resident_memory() / 1_000_000
-            );
-        }
+        assert_alive(&mut edge, &mut tunnels, attack.name).await;
         drop(attackers);
         is_served_again(&edge).await;
     }
+    let all = Attack::all();
+    let attackers = join_all(all.iter().map(|attack| attack.begin(&edge))).await;
+    assert_alive(&mut edge, &mut tunnels, "all at once").await;
+    drop(attackers);
+    is_served_again(&edge).await;
 
     assert!(edge.metric("memory_resets_total") > 0.0);
     assert_eq!(edge.tunnels_active(target.address), TUNNELS as f64);
+}
+
+async fn assert_alive(edge: &mut Edge, tunnels: &mut [Connection], attack: &str) {
+    assert!(edge.is_running(), "{attack}");
+    for tunnel in tunnels {
+        tunnel.say_hi().await;
+    }
+    assert!(edge.admin_page("/readyz").contains(" 200 "), "{attack}");
 }

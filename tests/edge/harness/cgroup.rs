@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 /// A cgroup. Dropping it removes it, once the processes in it are gone.
 pub struct Cgroup {
     folder: PathBuf,
-    usage: &'static str,
 }
 
 impl Cgroup {
@@ -17,7 +16,7 @@ impl Cgroup {
         let v1 = Path::new("/sys/fs/cgroup/memory");
         if v1.join("memory.limit_in_bytes").exists() {
             let limit = "memory.limit_in_bytes";
-            return Cgroup::make(v1, limit, "memory.usage_in_bytes", bytes);
+            return Cgroup::make(v1, limit, bytes);
         }
         let v2 = Path::new("/sys/fs/cgroup");
         let enabled = fs::read_to_string(v2.join("cgroup.subtree_control")).unwrap_or_default();
@@ -26,10 +25,10 @@ impl Cgroup {
             let enabling = fs::write(&control, "+memory");
             enabling.map_err(|error| format!("{}: {error}", control.display()))?;
         }
-        Cgroup::make(v2, "memory.max", "memory.current", bytes)
+        Cgroup::make(v2, "memory.max", bytes)
     }
 
-    fn make(parent: &Path, limit: &str, usage: &'static str, bytes: u64) -> Result<Cgroup, String> {
+    fn make(parent: &Path, limit: &str, bytes: u64) -> Result<Cgroup, String> {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         let number = NEXT.fetch_add(1, Relaxed);
         let folder = parent.join(format!("culvert-memory-{}-{number}", std::process::id()));
@@ -37,7 +36,6 @@ impl Cgroup {
         fs::create_dir(&folder).map_err(told)?;
         let cgroup = Cgroup {
             folder: folder.clone(),
-            usage,
         };
         fs::write(folder.join(limit), bytes.to_string()).map_err(told)?;
         // Without this it would have as much again on a machine that swaps.
@@ -51,12 +49,6 @@ impl Cgroup {
     /// The file to which a process writes its id to be in it.
     pub fn door(&self) -> PathBuf {
         self.folder.join("cgroup.procs")
-    }
-
-    /// What is used in it, in bytes.
-    pub fn used(&self) -> u64 {
-        let text = fs::read_to_string(self.folder.join(self.usage)).unwrap();
-        text.trim().parse().unwrap()
     }
 }
 
