@@ -44,9 +44,9 @@ fn assert_all_drained(lines: &[Value], count: usize) {
 
 #[tokio::test]
 async fn it_is_not_ready_at_once_and_the_listeners_close_after_the_ready_delay() {
-    const DELAY: Duration = Duration::from_secs(3);
+    const DELAY: Duration = Duration::from_secs(5);
     let target = Target::named("hello").await;
-    let edge = edge("{readyDelay: 3s}", &target).await;
+    let edge = edge("{readyDelay: 5s}", &target).await;
     let began = Instant::now();
     edge.signal("TERM");
     is_draining(&edge).await;

@@ -60,10 +60,13 @@ impl Edge {
         edge
     }
 
-    /// Starts Culvert with one rule that forwards everything to these targets, with a `clientTimeout` of 2 s and a
-    /// `responseTimeout` of 2 s, checking health every 100 ms.
+    /// Starts Culvert with one rule that forwards everything to these targets, with a `clientTimeout` of 2 s, checking health
+    /// every 100 ms. It is patient with the targets: on a slow machine their answers are late without a fault of theirs.
     pub async fn forwarding_to(targets: &[SocketAddr]) -> Edge {
-        Edge::start(&forwarding_to(targets)).await
+        let patient = forwarding_to(targets)
+            .replace("responseTimeout: 2000", "responseTimeout: 15000")
+            .replace("checkTimeout: 1000", "checkTimeout: 15000");
+        Edge::start(&patient).await
     }
 
     fn spawn(configuration: &str, start: impl Fn(&[&str]) -> Process) -> Edge {
@@ -422,7 +425,7 @@ pub fn lines_of(path: &Path) -> Vec<Value> {
     whole.lines().map(parse).collect()
 }
 
-/// The configuration of [`Edge::forwarding_to`].
+/// The configuration of [`Edge::forwarding_to`], but for a `responseTimeout` of 2 s and a `checkTimeout` of 1 s.
 pub fn forwarding_to(targets: &[SocketAddr]) -> String {
     let targets: String = targets
         .iter()
