@@ -27,6 +27,8 @@ use super::{Pool, TargetStream};
 /// How much of an answer may be on its way to a client that does not take it, in bytes: over HTTP/1.1, over HTTP/2.
 const WINDOW: usize = 32 << 10;
 const STREAM_WINDOW: usize = 4 << 10;
+/// What else is gathered with the payload of a chunk.
+const ROOM: usize = 16;
 /// The pieces of a chunk leave together, up to this size.
 const TOGETHER: usize = 64 << 10;
 
@@ -376,6 +378,7 @@ impl AsyncWrite for TargetTap {
         let mut payload = after.follow(bytes)?;
         let mut count = bytes.len();
         if tap.is_gathering(bytes) {
+            tap.unsent.reserve(bytes.len() + ROOM);
             tap.unsent.extend_from_slice(bytes);
         } else {
             ready!(tap.poll_unsent(cx))?;
@@ -389,6 +392,8 @@ impl AsyncWrite for TargetTap {
             }
         }
         tap.request = after;
+        // It may wait for just this.
+        tap.late = None;
         with_wire(|wire| wire.upload.take(payload));
         Poll::Ready(Ok(count))
     }

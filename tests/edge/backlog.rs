@@ -104,15 +104,18 @@ async fn a_connection_whose_target_takes_no_body_costs_less_than_128_kb() {
         client
             .send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000000\r\n\r\n")
             .await;
+        client
+    };
+    let send = |mut client: Connection| {
         tokio::spawn(async move {
             client.send(vec![b'x'; 100_000_000]).await;
         })
     };
-    let first = upload().await;
+    let first = send(upload().await);
     let before = settled(&edge).await;
     let mut uploads = vec![first];
     for _ in 0..COUNT {
-        uploads.push(upload().await);
+        uploads.push(send(upload().await));
     }
     eventually("all have come", || {
         (target.heads().len() > COUNT).then_some(())
