@@ -5,6 +5,7 @@ use std::time::Duration;
 use http::Request;
 use tokio::time::{Instant, interval, sleep, timeout};
 
+use crate::harness::client::HANDSHAKE;
 use crate::harness::http2::{Http2, get};
 use crate::harness::{Connection, Edge, Target, edge, eventually, soon};
 
@@ -237,4 +238,25 @@ async fn a_client_that_sends_a_byte_now_and_then_is_answered_with_408() {
         assert_eq!(client.answer().await.status, 408, "{framing}");
         trickle.abort();
     }
+}
+
+#[tokio::test]
+async fn a_client_that_is_gone_ends_its_handshake_and_the_target_is_not_blamed() {
+    let target = taking_nothing().await;
+    let configuration = edge::forwarding_to(&[target.address])
+        .replace("responseTimeout: 2000", "responseTimeout: 60000")
+        .replace(
+            "clientTimeout: 2000",
+            "clientTimeout: 60000\n    tunnel: {handshakeTimeout: 60s}",
+        );
+    let edge = Edge::start(&configuration).await;
+    let mut client = edge.connect().await;
+    client.send(HANDSHAKE).await;
+    eventually("the target is asked", || {
+        (!target.heads().is_empty()).then_some(())
+    })
+    .await;
+    client.reset();
+    let line = soon("it is logged", edge.log_line()).await;
+    assert_eq!(line["closeReason"], "client_error");
 }

@@ -100,7 +100,7 @@ impl Tap {
 
     /// While nothing is read, looks now and then whether the client has gone in the middle of its request. One that has sent all of
     /// it may have ended its side.
-    fn poll_gone(&mut self, cx: &mut Context<'_>, left: Framing) -> Poll<io::Error> {
+    pub(super) fn poll_gone(&mut self, cx: &mut Context<'_>, left: Framing) -> Poll<io::Error> {
         loop {
             let look = self.look.get_or_insert_with(|| Box::pin(sleep(LOOK)));
             ready!(look.as_mut().poll(cx));
@@ -118,7 +118,8 @@ impl Tap {
     }
 }
 
-/// How the client's side has ended, as the system knows: of what it has sent, less is waiting than its request still lacks.
+/// How the client's side has ended, as the system knows: it is broken; or of what it has sent, less is waiting than its request
+/// still lacks.
 fn end_of(socket: &TcpStream, left: Framing) -> ClientEnd {
     let mut events = [PollFd::new(socket, PollFlags::RDHUP)];
     if !matches!(poll(&mut events, Some(&Timespec::default())), Ok(1..)) {
