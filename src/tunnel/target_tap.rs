@@ -17,7 +17,7 @@ use pingora::protocols::l4::virt::{VirtualSockOpt, VirtualSocket};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
-use super::body::{Body, CHUNK_OVERHEAD, Chunk, LONGEST_CHUNK};
+use super::body::{Body, poll_chunk};
 use super::chunks::{Chunks, Malformed};
 use super::heads::{Answer, HeadEnd};
 use super::relay::End;
@@ -227,28 +227,14 @@ impl TargetTap {
         mut chunks: Chunks,
         room: usize,
     ) -> Poll<io::Result<usize>> {
-        let fits = buf.remaining().saturating_sub(CHUNK_OVERHEAD);
-        let most = room.min(fits).min(LONGEST_CHUNK);
-        if most == 0 {
-            return Poll::Ready(Err(io::ErrorKind::InvalidInput.into()));
+        let read = |buf: &mut ReadBuf<'_>, most| self.poll_stream(cx, buf, most);
+        let shown = poll_chunk(&mut chunks, buf, room, read);
+        self.answer = Progress::Body(Body::Chunked(chunks));
+        let (payload, beyond) = ready!(shown)?;
+        if !beyond.is_empty() {
+            self.early = [&*beyond, &self.early].concat();
         }
-        let before = buf.filled().len();
-        loop {
-            let chunk = Chunk::begin(buf);
-            let read = self.poll_stream(cx, buf, most);
-            if !matches!(read, Poll::Ready(Ok(1..))) {
-                chunk.give_up(buf);
-                return read;
-            }
-            let (payload, beyond) = chunk.end(&mut chunks, buf)?;
-            if !beyond.is_empty() {
-                self.early = [&*beyond, &self.early].concat();
-            }
-            self.answer = Progress::Body(Body::Chunked(chunks));
-            if buf.filled().len() > before {
-                return Poll::Ready(Ok(payload));
-            }
-        }
+        Poll::Ready(Ok(payload))
     }
 
     /// Whether what is written next is a piece of a chunk, and may wait for the others.

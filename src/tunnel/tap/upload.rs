@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use tokio::time::sleep;
 
 use super::Tap;
-use crate::tunnel::body::{CHUNK_OVERHEAD, Chunk, LONGEST_CHUNK};
+use crate::tunnel::body::poll_chunk;
 use crate::tunnel::chunks::Chunks;
 use crate::tunnel::{ClientEnd, Framing};
 
@@ -66,35 +66,34 @@ impl Tap {
         buf: &mut ReadBuf<'_>,
         room: usize,
     ) -> Poll<io::Result<usize>> {
-        let fits = buf.remaining().saturating_sub(CHUNK_OVERHEAD);
-        let most = room.min(fits).min(LONGEST_CHUNK);
-        if most == 0 {
-            return Poll::Ready(Err(io::ErrorKind::InvalidInput.into()));
+        let exchange = self.wire.exchanges();
+        let mut chunks = match self.chunks {
+            (present, chunks) if present == exchange => chunks,
+            _ => Chunks::default(),
+        };
+        let read = |buf: &mut ReadBuf<'_>, most| self.poll_stream(cx, buf, most);
+        let shown = poll_chunk(&mut chunks, buf, room, read);
+        self.chunks = (exchange, chunks);
+        let (payload, beyond) = match ready!(shown) {
+            Ok(shown) => shown,
+            Err(error) => {
+                if error.kind() == io::ErrorKind::InvalidData {
+                    self.wire.ended(ClientEnd::BodyMalformed);
+                }
+                return Poll::Ready(Err(error));
+            }
+        };
+        self.put_back(&beyond);
+        if chunks.is_over() {
+            self.wire.expect_body(Framing::Length(0));
         }
-        if self.chunks.0 != self.wire.exchanges() {
-            self.chunks = (self.wire.exchanges(), Chunks::default());
-        }
-        let before = buf.filled().len();
-        loop {
-            let chunk = Chunk::begin(buf);
-            let read = self.poll_stream(cx, buf, most);
-            if !matches!(read, Poll::Ready(Ok(1..))) {
-                chunk.give_up(buf);
-                return read;
-            }
-            let chunk = chunk.end(&mut self.chunks.1, buf);
-            let (payload, beyond) = chunk.inspect_err(|_| {
-                self.wire.ended(ClientEnd::BodyMalformed);
-            })?;
-            if !beyond.is_empty() {
-                self.early = [&*beyond, &self.early].concat();
-            }
-            if self.chunks.1.is_over() {
-                self.wire.expect_body(Framing::Length(0));
-            }
-            if buf.filled().len() > before {
-                return Poll::Ready(Ok(payload));
-            }
+        Poll::Ready(Ok(payload))
+    }
+
+    /// What was read too much comes before all that was read already.
+    fn put_back(&mut self, beyond: &[u8]) {
+        if !beyond.is_empty() {
+            self.early = [beyond, &self.early].concat();
         }
     }
 
