@@ -6,6 +6,8 @@ use std::io;
 use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit, setrlimit};
 
+/// How many files are kept in reserve for the operator.
+pub const RESERVE: usize = 16;
 /// The share of the open files that clients may have: each place has a connection and a way to a target.
 const FOR_CLIENTS: (u64, u64) = (7, 16);
 /// How many connections at most may stand at a time to be told that there is no place for them.
@@ -13,7 +15,7 @@ pub const MOST_STANDING: usize = 128;
 /// How many connections to targets are kept idle at most by each thread.
 const MOST_IDLE: usize = 1024;
 /// What is open besides: runtimes, logs, sockets for upgrades and for names, files while they are read, and the reserve.
-const BESIDES: u64 = 48 + crate::reserve::FILES as u64;
+const BESIDES: u64 = 48 + RESERVE as u64;
 /// What the admin address may have.
 const FOR_ADMIN: u64 = 64;
 

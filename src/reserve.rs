@@ -13,10 +13,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustix::io::Errno;
 
-use crate::limits::is_short;
+use crate::limits::{RESERVE as FILES, is_short};
 
-/// How many there are.
-pub const FILES: usize = 16;
 /// How often something is tried that may have been taken away by others.
 const TRIES: usize = 3;
 

@@ -14,6 +14,7 @@ use crate::config::file::File;
 use crate::config::problem::Problems;
 use crate::drain;
 use crate::listener::Serve;
+use crate::overload::{Level, Overload};
 use crate::proxy::Proxy;
 use crate::running::{self, Running};
 use crate::signals::{self, Signals};
@@ -98,7 +99,10 @@ fn run(steward: Steward) {
     proxy.handle_init_modules();
     let proxy = Arc::new(proxy);
     pingora.add_service(background_service("targets", Upkeep(Arc::clone(&running))));
-    pingora.add_service(background_service("idle connections", Sweeping(pool)));
+    pingora.add_service(background_service(
+        "idle connections",
+        Sweeping(pool, Arc::clone(&running.overload)),
+    ));
     pingora.add_service(background_service(
         "names of targets",
         NamesOfTargets(Arc::clone(&running)),
@@ -142,12 +146,13 @@ impl BackgroundService for Upkeep {
 }
 
 /// What lets connections to targets go that nobody uses any more.
-struct Sweeping(Arc<Pool>);
+struct Sweeping(Arc<Pool>, Arc<Overload>);
 
 #[async_trait]
 impl BackgroundService for Sweeping {
     async fn start(&self, _: ShutdownWatch) {
-        self.0.sweep().await;
+        let is_short = || self.1.level() >= Level::Releasing;
+        self.0.sweep(is_short).await;
     }
 }
 

@@ -402,6 +402,8 @@ impl Steward {
         if !self.until(drained, signals).await {
             return self.stop().await;
         }
+        // Whoever has asked for the drain is among them.
+        running.admin.is_served().await;
         let left = end.saturating_duration_since(Instant::now());
         left.clamp(SHORTEST, LAST_LINES)
     }

@@ -90,6 +90,11 @@ impl Admin {
         }
     }
 
+    /// Returns when all requests have had their answers, or after a moment.
+    pub async fn is_served(&self) {
+        self.room.is_served().await;
+    }
+
     /// Begins to answer, on the present runtime; or, if it is held, when it is told to resume.
     pub fn start(&self, running: &Arc<Running>) {
         let started = (Handle::current(), Arc::downgrade(running));

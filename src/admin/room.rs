@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::reserve;
@@ -16,6 +16,9 @@ use crate::reserve;
 pub(super) const MOST_CONNECTIONS: usize = 64;
 /// How long one that is sent away may take to go, before another is.
 const GOING: Duration = Duration::from_millis(50);
+/// How long the end of the process waits for answers, and how often it looks.
+const LAST_ANSWERS: Duration = Duration::from_secs(1);
+const SHORTLY: Duration = Duration::from_millis(5);
 
 /// All places.
 pub(super) struct Room {
@@ -99,6 +102,20 @@ impl Room {
     /// Sends away whoever has taken no event for the longest time, if that is longer than this.
     pub(super) fn clear_watchers(&self, patience: Duration) -> bool {
         self.send_away(|stage, since| stage == Stage::Watching && since.elapsed() > patience)
+    }
+
+    /// Returns when all requests have had their answers, or after a moment.
+    pub(super) async fn is_served(&self) {
+        let has_asked = |guest: &Arc<Guest>| {
+            let stage = guest.does().0;
+            matches!(stage, Stage::Waiting | Stage::Taking)
+        };
+        let served = async {
+            while self.guests().iter().any(has_asked) {
+                sleep(SHORTLY).await;
+            }
+        };
+        timeout(LAST_ANSWERS, served).await.ok();
     }
 
     fn send_away(&self, may_go: impl Fn(Stage, Instant) -> bool) -> bool {

@@ -11,7 +11,7 @@ use procfs::process::MountInfo;
 use procfs::{FromRead as _, ProcessCGroups};
 
 use super::figure::Figure;
-use super::usage::Reading;
+use super::reading::Reading;
 
 /// A cgroup with a limit.
 #[derive(Debug)]

@@ -2,7 +2,7 @@
 //!
 //! A level that was entered is left a little further down, so that nothing swings to and fro at its edge.
 
-use super::usage::Reading;
+use super::reading::Reading;
 
 /// What is done about the memory, each beside all before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -8,6 +8,7 @@ mod allocator;
 mod cgroup;
 mod figure;
 mod level;
+mod reading;
 mod report;
 mod usage;
 
@@ -23,8 +24,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::telemetry::metrics::MemoryMetrics;
 pub use level::Level;
+use reading::Reading;
 use report::Report;
-use usage::{Reading, Usage};
+use usage::Usage;
 
 /// What a request that is reset gives back at least, as far as it is planned: rather one round more than many for nothing.
 const BYTES_EACH: u64 = 64 << 10;

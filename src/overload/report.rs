@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::Level;
-use super::usage::Reading;
+use super::reading::Reading;
 
 /// How long nothing more is said.
 const SILENCE: Duration = Duration::from_secs(10);

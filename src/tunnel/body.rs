@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::task::Poll;
 
 use tokio::io::ReadBuf;
 
@@ -101,39 +102,65 @@ impl Body {
     }
 }
 
+/// Shows a part of a chunked body, in one chunk of ours: what `read` reads, which is told the most that it may. Returns how much
+/// payload there is, and what was read beyond the body.
+///
+/// Errors: malformed chunks, of the kind `InvalidData`; and those of `read`.
+pub(super) fn poll_chunk(
+    chunks: &mut Chunks,
+    buf: &mut ReadBuf<'_>,
+    room: usize,
+    mut read: impl FnMut(&mut ReadBuf<'_>, usize) -> Poll<io::Result<usize>>,
+) -> Poll<io::Result<(usize, Vec<u8>)>> {
+    let fits = buf.remaining().saturating_sub(OVERHEAD);
+    let most = room.min(fits).min(LONGEST);
+    if most == 0 {
+        return Poll::Ready(Err(io::ErrorKind::InvalidInput.into()));
+    }
+    let before = buf.filled().len();
+    loop {
+        let chunk = Chunk::begin(buf);
+        let read = read(buf, most);
+        if !matches!(read, Poll::Ready(Ok(1..))) {
+            chunk.give_up(buf);
+            return read.map_ok(|_| (0, Vec::new()));
+        }
+        let shown = chunk.end(chunks, buf)?;
+        if buf.filled().len() > before {
+            return Poll::Ready(Ok(shown));
+        }
+    }
+}
+
 /// Room for what [`Chunk::end`] adds.
-pub(super) const CHUNK_OVERHEAD: usize = SIZE.len() + LAST.len() + 2;
+const OVERHEAD: usize = SIZE.len() + LAST.len() + 2;
 /// The most payload of a chunk of ours.
-pub(super) const LONGEST_CHUNK: usize = 0xFFFF;
+const LONGEST: usize = 0xFFFF;
 const SIZE: &[u8] = b"0000\r\n";
 const LAST: &[u8] = b"0\r\n\r\n";
 
 /// A chunk of ours that is being filled.
 #[derive(Debug)]
-pub(super) struct Chunk {
+struct Chunk {
     start: usize,
 }
 
 impl Chunk {
     /// Leaves room for its size. What is read next goes behind that, as it was sent.
-    pub(super) fn begin(buf: &mut ReadBuf<'_>) -> Self {
+    fn begin(buf: &mut ReadBuf<'_>) -> Self {
         let start = buf.filled().len();
         buf.put_slice(SIZE);
         Chunk { start }
     }
 
     /// Nothing came of it.
-    pub(super) fn give_up(self, buf: &mut ReadBuf<'_>) {
+    fn give_up(self, buf: &mut ReadBuf<'_>) {
         buf.set_filled(self.start);
     }
 
     /// Turns what was read into one chunk of ours, with the last one if the body is over, or into nothing, if there was no payload.
     /// Returns how much payload there is, and what was read beyond the body.
-    pub(super) fn end(
-        self,
-        chunks: &mut Chunks,
-        buf: &mut ReadBuf<'_>,
-    ) -> io::Result<(usize, Vec<u8>)> {
+    fn end(self, chunks: &mut Chunks, buf: &mut ReadBuf<'_>) -> io::Result<(usize, Vec<u8>)> {
         let first = self.start + SIZE.len();
         let read = &mut buf.filled_mut()[first..];
         let taken = chunks.compact(read);

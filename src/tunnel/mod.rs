@@ -2,7 +2,8 @@
 //!
 //! Pingora does the handshake. Two taps stand around its streams meanwhile, the client's [`Tap`] and the target's behind the
 //! [`Dialler`]; both hold back what lies beyond the heads, so that when the 101 has gone out nothing of the tunnel is in
-//! Pingora's hands, and they give their sockets to a [`relay`](self). From there a tunnel is one small task. Its
+//! Pingora's hands, and they give their sockets to a [`relay`](self). Of a plain exchange they follow the bodies, too: where
+//! each ends, and how much of it is on its way. From there a tunnel is one small task. Its
 //! [`Handle`] is what others know of it and reach it by; [`Tunnels`] holds all of them.
 
 mod backlog;

@@ -89,17 +89,12 @@ impl Pool {
         self.len() == 0
     }
 
-    /// Lets all go that wait now.
-    pub fn clear(&self) {
-        self.retain(|_| false);
-    }
-
-    /// Lets those go that nobody can use any more, again and again.
-    pub async fn sweep(&self) {
+    /// Lets those go that nobody can use any more, again and again; all of them while memory is short.
+    pub async fn sweep(&self, is_short: impl Fn() -> bool) {
         let mut ticks = interval(SWEEP);
         loop {
             let now = ticks.tick().await;
-            self.retain(|waiting| waiting.is_fit(now));
+            self.retain(|waiting| !is_short() && waiting.is_fit(now));
         }
     }
 
@@ -173,7 +168,7 @@ mod tests {
         let pool = Pool::default();
         let (stream, _target) = connection().await;
         pool.put(1, stream);
-        let swept = tokio::time::timeout(LONGEST + SWEEP * 2, pool.sweep()).await;
+        let swept = tokio::time::timeout(LONGEST + SWEEP * 2, pool.sweep(|| false)).await;
         assert!(swept.is_err() && pool.is_empty());
     }
 }

@@ -60,8 +60,8 @@ impl RequestLine {
             *self = match (*self, byte) {
                 (RequestLine::After, _) => return true,
                 (RequestLine::Before, b'\r' | b'\n') => RequestLine::Before,
-                (RequestLine::Within(_), b'\r') => RequestLine::Ending,
-                (RequestLine::Within(_) | RequestLine::Ending, b'\n') => RequestLine::After,
+                (RequestLine::Within(2), b'\r') => RequestLine::Ending,
+                (RequestLine::Within(2) | RequestLine::Ending, b'\n') => RequestLine::After,
                 (RequestLine::Within(spaces @ 0..2), b' ') => RequestLine::Within(spaces + 1),
                 (RequestLine::Ending, _) | (_, 0..=b' ' | 0x7F) => return false,
                 (RequestLine::Before, _) => RequestLine::Within(0),

@@ -171,7 +171,11 @@ impl Tap {
         }
     }
 
+    /// Reads nothing, but notices that the client is gone.
     fn poll_withheld(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if let Poll::Ready(error) = self.poll_gone(cx, Framing::Length(0)) {
+            return Poll::Ready(Err(error));
+        }
         ready!(self.poll_clock(cx, self.wire.handshake_left()));
         self.wire.ended(ClientEnd::HandshakeExpired);
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))

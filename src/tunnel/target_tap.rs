@@ -17,7 +17,7 @@ use pingora::protocols::l4::virt::{VirtualSockOpt, VirtualSocket};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
-use super::body::{Body, CHUNK_OVERHEAD, Chunk, LONGEST_CHUNK};
+use super::body::{Body, poll_chunk};
 use super::chunks::{Chunks, Malformed};
 use super::heads::{Answer, HeadEnd};
 use super::relay::End;
@@ -27,6 +27,8 @@ use super::{Pool, TargetStream};
 /// How much of an answer may be on its way to a client that does not take it, in bytes: over HTTP/1.1, over HTTP/2.
 const WINDOW: usize = 32 << 10;
 const STREAM_WINDOW: usize = 4 << 10;
+/// What else is gathered with the payload of a chunk.
+const ROOM: usize = 16;
 /// The pieces of a chunk leave together, up to this size.
 const TOGETHER: usize = 64 << 10;
 
@@ -225,28 +227,14 @@ impl TargetTap {
         mut chunks: Chunks,
         room: usize,
     ) -> Poll<io::Result<usize>> {
-        let fits = buf.remaining().saturating_sub(CHUNK_OVERHEAD);
-        let most = room.min(fits).min(LONGEST_CHUNK);
-        if most == 0 {
-            return Poll::Ready(Err(io::ErrorKind::InvalidInput.into()));
+        let read = |buf: &mut ReadBuf<'_>, most| self.poll_stream(cx, buf, most);
+        let shown = poll_chunk(&mut chunks, buf, room, read);
+        self.answer = Progress::Body(Body::Chunked(chunks));
+        let (payload, beyond) = ready!(shown)?;
+        if !beyond.is_empty() {
+            self.early = [&*beyond, &self.early].concat();
         }
-        let before = buf.filled().len();
-        loop {
-            let chunk = Chunk::begin(buf);
-            let read = self.poll_stream(cx, buf, most);
-            if !matches!(read, Poll::Ready(Ok(1..))) {
-                chunk.give_up(buf);
-                return read;
-            }
-            let (payload, beyond) = chunk.end(&mut chunks, buf)?;
-            if !beyond.is_empty() {
-                self.early = [&*beyond, &self.early].concat();
-            }
-            self.answer = Progress::Body(Body::Chunked(chunks));
-            if buf.filled().len() > before {
-                return Poll::Ready(Ok(payload));
-            }
-        }
+        Poll::Ready(Ok(payload))
     }
 
     /// Whether what is written next is a piece of a chunk, and may wait for the others.
@@ -376,6 +364,7 @@ impl AsyncWrite for TargetTap {
         let mut payload = after.follow(bytes)?;
         let mut count = bytes.len();
         if tap.is_gathering(bytes) {
+            tap.unsent.reserve(bytes.len() + ROOM);
             tap.unsent.extend_from_slice(bytes);
         } else {
             ready!(tap.poll_unsent(cx))?;
@@ -389,6 +378,8 @@ impl AsyncWrite for TargetTap {
             }
         }
         tap.request = after;
+        // It may wait for just this.
+        tap.late = None;
         with_wire(|wire| wire.upload.take(payload));
         Poll::Ready(Ok(count))
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use http::Request;
 use tokio::time::{Instant, interval, sleep, timeout};
 
+use crate::harness::client::HANDSHAKE;
 use crate::harness::http2::{Http2, get};
 use crate::harness::{Connection, Edge, Target, edge, eventually, soon};
 
@@ -104,15 +105,18 @@ async fn a_connection_whose_target_takes_no_body_costs_less_than_128_kb() {
         client
             .send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000000\r\n\r\n")
             .await;
+        client
+    };
+    let send = |mut client: Connection| {
         tokio::spawn(async move {
             client.send(vec![b'x'; 100_000_000]).await;
         })
     };
-    let first = upload().await;
+    let first = send(upload().await);
     let before = settled(&edge).await;
     let mut uploads = vec![first];
     for _ in 0..COUNT {
-        uploads.push(upload().await);
+        uploads.push(send(upload().await));
     }
     eventually("all have come", || {
         (target.heads().len() > COUNT).then_some(())
@@ -234,4 +238,25 @@ async fn a_client_that_sends_a_byte_now_and_then_is_answered_with_408() {
         assert_eq!(client.answer().await.status, 408, "{framing}");
         trickle.abort();
     }
+}
+
+#[tokio::test]
+async fn a_client_that_is_gone_ends_its_handshake_and_the_target_is_not_blamed() {
+    let target = taking_nothing().await;
+    let configuration = edge::forwarding_to(&[target.address])
+        .replace("responseTimeout: 2000", "responseTimeout: 60000")
+        .replace(
+            "clientTimeout: 2000",
+            "clientTimeout: 60000\n    tunnel: {handshakeTimeout: 60s}",
+        );
+    let edge = Edge::start(&configuration).await;
+    let mut client = edge.connect().await;
+    client.send(HANDSHAKE).await;
+    eventually("the target is asked", || {
+        (!target.heads().is_empty()).then_some(())
+    })
+    .await;
+    client.reset();
+    let line = soon("it is logged", edge.log_line()).await;
+    assert_eq!(line["closeReason"], "client_error");
 }

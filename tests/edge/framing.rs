@@ -416,7 +416,7 @@ async fn faulty_chunks_of_a_target_are_never_passed_on_as_complete() {
         let head = connection.head().await;
         let number: usize = head.split(['/', ' ']).nth(2).unwrap().parse().unwrap();
         let (text, good) = (FAULTY[number / 2], "2\r\nhi\r\n");
-        let good = if number % 2 == 0 { "" } else { good };
+        let good = if number.is_multiple_of(2) { "" } else { good };
         let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
         connection.send(format!("{head}{good}{text}")).await;
         connection.to_end().await;
@@ -533,4 +533,32 @@ async fn a_connection_whose_request_is_answered_early_says_that_it_closes() {
         "{}",
         answer.head
     );
+}
+
+#[tokio::test]
+async fn a_broken_answer_that_ends_with_its_connection_ends_with_a_reset() {
+    let target = Target::scripted(async |mut connection: Connection| {
+        connection.head().await;
+        let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+        connection.send(format!("{head}2\r\nhi\r\n")).await;
+        connection.has_more().await;
+    })
+    .await;
+    let configuration = edge::forwarding_to(&[target.address])
+        .replace("responseTimeout: 2000", "responseTimeout: 500");
+    let edge = Edge::start(&configuration).await;
+    let mut client = TcpStream::connect(edge.address).await.unwrap();
+    client
+        .write_all(b"GET / HTTP/1.0\r\nHost: a\r\n\r\n")
+        .await
+        .unwrap();
+    let mut answer = Vec::new();
+    let read = soon("the end", client.read_to_end(&mut answer)).await;
+    assert!(
+        answer.ends_with(b"\r\n\r\nhi"),
+        "{:?}",
+        answer.escape_ascii().to_string()
+    );
+    let error = read.expect_err("a reset");
+    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
 }

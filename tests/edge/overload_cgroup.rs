@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use futures_util::{StreamExt as _, stream};
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
@@ -104,10 +104,23 @@ impl Attack {
     }
 }
 
+async fn ask(edge: &Edge) -> Option<String> {
+    let mut stream = TcpStream::connect(edge.address).await.ok()?;
+    let request = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    stream.write_all(request).await.ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.ok()?;
+    Some(answer)
+}
+
 /// Waits until a request is answered by the target again.
 async fn is_served_again(edge: &Edge) {
     let asking = async {
-        while edge.get("/").await.status != 200 {
+        // One that is too many may be reset before it has its answer.
+        while ask(edge)
+            .await
+            .is_none_or(|answer| !answer.starts_with("HTTP/1.1 200 "))
+        {
             sleep(Duration::from_millis(50)).await;
         }
     };

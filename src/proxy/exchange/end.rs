@@ -1,8 +1,9 @@
 //! How an exchange ends: what is answered where it cannot go on, what the log says went wrong, and the reason of its close.
 
 use http::Method;
-use http::header::CONTENT_LENGTH;
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use pingora::Error;
+use pingora::http::ResponseHeader;
 use pingora::prelude::Session;
 
 use super::Exchange;
@@ -10,6 +11,13 @@ use crate::proxy::refusal::Refusal;
 use crate::proxy::{headers, http2};
 use crate::telemetry::CloseReason;
 use crate::tunnel::{ClientEnd, Ending, Phase};
+
+/// Whether the end of the connection is the end of this answer (RFC 9112 section 6.3).
+fn ends_with_it(session: &Session, answer: &ResponseHeader) -> bool {
+    let is_framed = answer.headers.contains_key(CONTENT_LENGTH)
+        || answer.headers.contains_key(TRANSFER_ENCODING);
+    session.as_downstream().as_http1().is_some() && !answer.status.is_informational() && !is_framed
+}
 
 /// What is wrong with a client that does not take its answer.
 const ANSWER_LATE: &str =
@@ -98,6 +106,14 @@ impl Exchange {
         record.bytes.request_body = session.body_bytes_read() as u64;
         record.bytes.response_body = session.body_bytes_sent() as u64;
         self.ledger.write(reason);
+        if error.is_some()
+            && session
+                .response_written()
+                .is_some_and(|sent| ends_with_it(session, sent))
+        {
+            // A FIN would say that it is complete.
+            self.connection.wire.begin_reset();
+        }
     }
 
     /// Whether the error is that the rest of a request did not come that was answered before its end: the client has all of

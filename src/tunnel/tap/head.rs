@@ -39,10 +39,7 @@ impl Tap {
             }
             let is_silent = self.early.is_empty();
             match self.poll_more(cx) {
-                Poll::Ready(0) => {
-                    self.wire.count_read(self.early.len());
-                    return Poll::Ready(false);
-                }
+                Poll::Ready(0) => return Poll::Ready(false),
                 Poll::Ready(_) => {}
                 Poll::Pending => return self.poll_late_head(cx, is_silent).map(|()| false),
             }
@@ -60,8 +57,8 @@ impl Tap {
             let end = self.head.find(fresh);
             let fresh = &fresh[..end.unwrap_or(fresh.len())];
             self.head_left += fresh.len();
+            self.wire.count_read(fresh.len());
             if let Some(fault) = self.request_head.take(fresh, end.is_some(), self.bounds) {
-                self.wire.count_read(self.head_left);
                 self.refuse_head(cx, fault);
                 return Some(false);
             }
@@ -101,7 +98,6 @@ impl Tap {
             limit = limit.min(LAST_CHANCE);
         }
         ready!(self.poll_clock(cx, limit));
-        self.wire.count_read(self.early.len());
         self.refuse_head(cx, ClientEnd::HeadExpired);
         Poll::Ready(())
     }
@@ -115,7 +111,6 @@ impl Tap {
         if self.head_left == 0 {
             self.early.shrink_to_fit();
         }
-        self.wire.count_read(shown);
         Poll::Ready(Ok(()))
     }
 

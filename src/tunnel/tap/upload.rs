@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use tokio::time::sleep;
 
 use super::Tap;
-use crate::tunnel::body::{CHUNK_OVERHEAD, Chunk, LONGEST_CHUNK};
+use crate::tunnel::body::poll_chunk;
 use crate::tunnel::chunks::Chunks;
 use crate::tunnel::{ClientEnd, Framing};
 
@@ -66,41 +66,40 @@ impl Tap {
         buf: &mut ReadBuf<'_>,
         room: usize,
     ) -> Poll<io::Result<usize>> {
-        let fits = buf.remaining().saturating_sub(CHUNK_OVERHEAD);
-        let most = room.min(fits).min(LONGEST_CHUNK);
-        if most == 0 {
-            return Poll::Ready(Err(io::ErrorKind::InvalidInput.into()));
+        let exchange = self.wire.exchanges();
+        let mut chunks = match self.chunks {
+            (present, chunks) if present == exchange => chunks,
+            _ => Chunks::default(),
+        };
+        let read = |buf: &mut ReadBuf<'_>, most| self.poll_stream(cx, buf, most);
+        let shown = poll_chunk(&mut chunks, buf, room, read);
+        self.chunks = (exchange, chunks);
+        let (payload, beyond) = match ready!(shown) {
+            Ok(shown) => shown,
+            Err(error) => {
+                if error.kind() == io::ErrorKind::InvalidData {
+                    self.wire.ended(ClientEnd::BodyMalformed);
+                }
+                return Poll::Ready(Err(error));
+            }
+        };
+        self.put_back(&beyond);
+        if chunks.is_over() {
+            self.wire.expect_body(Framing::Length(0));
         }
-        if self.chunks.0 != self.wire.exchanges() {
-            self.chunks = (self.wire.exchanges(), Chunks::default());
-        }
-        let before = buf.filled().len();
-        loop {
-            let chunk = Chunk::begin(buf);
-            let read = self.poll_stream(cx, buf, most);
-            if !matches!(read, Poll::Ready(Ok(1..))) {
-                chunk.give_up(buf);
-                return read;
-            }
-            let chunk = chunk.end(&mut self.chunks.1, buf);
-            let (payload, beyond) = chunk.inspect_err(|_| {
-                self.wire.ended(ClientEnd::BodyMalformed);
-            })?;
-            if !beyond.is_empty() {
-                self.early = [&*beyond, &self.early].concat();
-            }
-            if self.chunks.1.is_over() {
-                self.wire.expect_body(Framing::Length(0));
-            }
-            if buf.filled().len() > before {
-                return Poll::Ready(Ok(payload));
-            }
+        Poll::Ready(Ok(payload))
+    }
+
+    /// What was read too much comes before all that was read already.
+    fn put_back(&mut self, beyond: &[u8]) {
+        if !beyond.is_empty() {
+            self.early = [beyond, &self.early].concat();
         }
     }
 
     /// While nothing is read, looks now and then whether the client has gone in the middle of its request. One that has sent all of
     /// it may have ended its side.
-    fn poll_gone(&mut self, cx: &mut Context<'_>, left: Framing) -> Poll<io::Error> {
+    pub(super) fn poll_gone(&mut self, cx: &mut Context<'_>, left: Framing) -> Poll<io::Error> {
         loop {
             let look = self.look.get_or_insert_with(|| Box::pin(sleep(LOOK)));
             ready!(look.as_mut().poll(cx));
@@ -118,7 +117,8 @@ impl Tap {
     }
 }
 
-/// How the client's side has ended, as the system knows: of what it has sent, less is waiting than its request still lacks.
+/// How the client's side has ended, as the system knows: it is broken; or of what it has sent, less is waiting than its request
+/// still lacks.
 fn end_of(socket: &TcpStream, left: Framing) -> ClientEnd {
     let mut events = [PollFd::new(socket, PollFlags::RDHUP)];
     if !matches!(poll(&mut events, Some(&Timespec::default())), Ok(1..)) {
