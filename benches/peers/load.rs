@@ -1,7 +1,6 @@
 //! The loads, and what is measured under each.
 
 use std::io;
-use std::net::SocketAddr;
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -13,7 +12,10 @@ use crate::protocol::Message;
 use crate::proxies::{Kind, Proxy};
 use crate::slow;
 use crate::stream::Address;
+use crate::target;
 use crate::tls::Tls;
+use crate::waiting;
+use crate::waiting_http2;
 
 /// What plain requests are called, with the access log and without.
 pub(crate) const LOGGED: &str = "plain request";
@@ -54,6 +56,16 @@ pub(crate) enum Load {
     WssEcho16k,
     /// Requests beside others that take for ever to arrive.
     Slow,
+    /// Connections that have not asked for anything yet.
+    Unasked,
+    /// Answers that their clients do not take.
+    Answer,
+    /// The same over HTTP/2.
+    Http2Answer,
+    /// Bodies that their targets do not take.
+    Body,
+    /// The same over HTTP/2.
+    Http2Body,
 }
 
 /// A number that was measured.
@@ -80,10 +92,14 @@ impl Load {
     pub(crate) fn run(
         self,
         kind: Kind,
-        target: SocketAddr,
+        targets: &target::Addresses,
         tls: &Tls,
         scale: usize,
     ) -> io::Result<Vec<Figure>> {
+        let target = match self.is_measured_once() {
+            true => targets.far,
+            false => targets.near,
+        };
         let proxy = Proxy::start(kind, target, tls, self != Load::Unlogged)?;
         let (plain, encrypted) = (&proxy.plain, &proxy.encrypted);
         let (figures, exchanges) = match self {
@@ -99,11 +115,24 @@ impl Load {
             Load::WssEcho1k => echoes(&proxy, encrypted, KIB, 200, 200_000 / scale),
             Load::WssEcho16k => echoes(&proxy, encrypted, 16 * KIB, 64, 100_000 / scale),
             Load::Slow => beside_slow_senders(&proxy, 10_000 / scale),
+            Load::Unasked => waiting::unasked(&proxy, scale),
+            Load::Answer => waiting::untaken_answers(&proxy, scale),
+            Load::Body => waiting::untaken_bodies(&proxy, scale),
+            Load::Http2Answer => waiting_http2::untaken_answers(&proxy, scale),
+            Load::Http2Body => waiting_http2::untaken_bodies(&proxy, scale),
         }?;
         if self != Load::Unlogged {
             proxy.has_logged(exchanges)?;
         }
         Ok(figures)
+    }
+
+    /// What clients cost that wait comes out the same every time.
+    pub(crate) fn is_measured_once(self) -> bool {
+        matches!(
+            self,
+            Load::Unasked | Load::Answer | Load::Http2Answer | Load::Body | Load::Http2Body
+        )
     }
 }
 
@@ -142,7 +171,8 @@ fn warm_up(address: &Address) -> io::Result<()> {
     Ok(())
 }
 
-fn memory_of(proxy: &Proxy) -> io::Result<f64> {
+/// The memory of a proxy, once it has settled.
+pub(crate) fn memory_of(proxy: &Proxy) -> io::Result<f64> {
     sleep(MEMORY_SETTLES);
     measure::memory(&proxy.processes()?)
 }

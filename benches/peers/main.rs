@@ -20,6 +20,8 @@ mod slow;
 mod stream;
 mod target;
 mod tls;
+mod waiting;
+mod waiting_http2;
 
 use std::io;
 use std::process::ExitCode;
@@ -69,7 +71,7 @@ fn run(options: &Options) -> io::Result<()> {
         kind.version()?;
     }
     prepare()?;
-    let (target, tls) = (target::start()?, Tls::new()?);
+    let (targets, tls) = (target::Addresses::start()?, Tls::new()?);
     let mut table = report::Table::default();
     let (rounds, scale) = if options.quick {
         (1, 10)
@@ -78,13 +80,16 @@ fn run(options: &Options) -> io::Result<()> {
     };
     for round in 0..rounds {
         for load in chosen(&options.only, Load::value_variants()) {
+            if round > 0 && load.is_measured_once() {
+                continue;
+            }
             let mut kinds = chosen(&options.proxy, &Kind::ALL);
             let turn = round % kinds.len();
             kinds.rotate_left(turn);
             for kind in kinds {
                 let what = format!("round {} of {rounds}: {load:?}: {}", round + 1, kind.name());
                 eprintln!("{what}");
-                let figures = load.run(kind, target, &tls, scale);
+                let figures = load.run(kind, &targets, &tls, scale);
                 let figures =
                     figures.map_err(|error| io::Error::other(format!("{what}: {error}")))?;
                 table.add(kind, figures);

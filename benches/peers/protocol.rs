@@ -3,6 +3,7 @@
 //! All of them are built once. A message carries a stamp, so that an echo that is old, or another tunnel's, is noticed.
 
 use std::io;
+use std::sync::LazyLock;
 
 /// What a browser sends, with the key of RFC 6455 section 1.3.
 pub(crate) const HANDSHAKE: &[u8] = b"GET /tunnel HTTP/1.1\r\n\
@@ -50,6 +51,23 @@ pub(crate) const UPLOAD: &[u8] = b"POST /upload HTTP/1.1\r\n\
     Content-Type: application/octet-stream\r\n\
     Content-Length: 1000\r\n\r\n";
 
+/// How many bytes a long answer and a long body have.
+pub(crate) const LONG: usize = 1 << 20;
+
+/// A request whose answer is long.
+pub(crate) const LONG_REQUEST: &[u8] = b"GET /long HTTP/1.1\r\nHost: chat.example.com\r\n\r\n";
+
+/// A request whose body is long.
+pub(crate) static LONG_UPLOAD: LazyLock<Vec<u8>> = LazyLock::new(|| {
+    let head = "POST /long HTTP/1.1\r\nHost: chat.example.com\r\nContent-Length: 1048576\r\n\r\n";
+    [head.as_bytes(), &[b'a'; LONG]].concat()
+});
+
+static LONG_ANSWER: LazyLock<Vec<u8>> = LazyLock::new(|| {
+    let head = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 1048576\r\n\r\n";
+    [head.as_bytes(), &[b'a'; LONG]].concat()
+});
+
 const CLOSE_OPCODE: u8 = 8;
 const BINARY: u8 = 0x82;
 const MASKED: u8 = 0x80;
@@ -64,7 +82,10 @@ pub(crate) fn answer_to(head: &[u8]) -> Option<&'static [u8]> {
     if head.starts_with(b"GET /plain ") {
         return Some(ANSWER);
     }
-    if head.starts_with(b"POST /upload ") {
+    if head.starts_with(b"GET /long ") {
+        return Some(&LONG_ANSWER);
+    }
+    if head.starts_with(b"POST /upload ") || is_long_body(head) {
         return Some(b"");
     }
     let is_handshake = head.starts_with(b"GET /tunnel HTTP/1.1\r\n")
@@ -73,6 +94,11 @@ pub(crate) fn answer_to(head: &[u8]) -> Option<&'static [u8]> {
         && has_field(head, "sec-websocket-version", "13")
         && has_field(head, "sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==");
     is_handshake.then_some(SWITCHING)
+}
+
+/// Whether a long body follows this head.
+pub(crate) fn is_long_body(head: &[u8]) -> bool {
+    head.starts_with(b"POST /long ")
 }
 
 /// Whether this is a whole 101, with nothing after it. Errors: it is something else.

@@ -23,7 +23,11 @@ pub(crate) struct Address {
 impl Address {
     /// Begins to connect.
     pub(crate) fn connect(&self) -> io::Result<Stream> {
-        let socket = TcpStream::connect(self.at)?;
+        self.over(TcpStream::connect(self.at)?)
+    }
+
+    /// Speaks over a socket that is connected, or about to be.
+    pub(crate) fn over(&self, socket: TcpStream) -> io::Result<Stream> {
         socket.set_nodelay(true)?;
         Ok(match &self.tls {
             None => Stream::Plain(socket),
@@ -50,6 +54,14 @@ impl Stream {
         match self {
             Stream::Plain(socket) => socket,
             Stream::Tls(stream) => &mut stream.socket,
+        }
+    }
+
+    /// Whether the TLS handshake is over, where there is one.
+    pub(crate) fn is_open(&self) -> bool {
+        match self {
+            Stream::Plain(_) => true,
+            Stream::Tls(stream) => stream.is_checked,
         }
     }
 

@@ -1,23 +1,59 @@
-//! The target's end: a thread that answers handshakes and plain requests, and echoes messages.
+//! The target's end: a thread that answers handshakes and plain requests, and echoes messages. Where it is asked to take a long
+//! body, it takes nothing of it.
 //!
 //! It is as lean as the client, with which it shares a core. A connection that says anything else is closed, which the client
 //! notices.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread;
 
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
+use socket2::SockRef;
 
 use crate::protocol::{self, Frame};
 
+/// The segments of a connection that is not to be taken for loopback, where the system takes megabytes that nobody reads.
+pub(crate) const SEGMENT: u32 = 1460;
+
 const LISTENER: Token = Token(usize::MAX);
 
-/// Starts the target, for the rest of the process, and returns its address.
-pub(crate) fn start() -> io::Result<SocketAddr> {
+/// How often a long answer was asked for, or a long body begun.
+static LONG: AtomicUsize = AtomicUsize::new(0);
+
+/// How often a long answer was asked for, or a long body begun.
+pub(crate) fn long_exchanges() -> usize {
+    LONG.load(Relaxed)
+}
+
+/// Where the target is.
+pub(crate) struct Addresses {
+    /// Over loopback.
+    pub(crate) near: SocketAddr,
+    /// Over loopback with the segments of an Ethernet.
+    pub(crate) far: SocketAddr,
+}
+
+impl Addresses {
+    /// Starts the target at both, for the rest of the process.
+    pub(crate) fn start() -> io::Result<Self> {
+        let [near, far] = [bind()?, bind()?];
+        SockRef::from(&far).set_tcp_mss(SEGMENT)?;
+        Ok(Addresses {
+            near: start(near)?,
+            far: start(far)?,
+        })
+    }
+}
+
+fn bind() -> io::Result<TcpListener> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0).into())
+}
+
+fn start(mut listener: TcpListener) -> io::Result<SocketAddr> {
     let poll = Poll::new()?;
-    let mut listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0).into())?;
     poll.registry()
         .register(&mut listener, LISTENER, Interest::READABLE)?;
     let address = listener.local_addr()?;
@@ -48,6 +84,10 @@ struct Connection {
     /// The beginning of a frame or a head.
     unread: Vec<u8>,
     unwritten: Vec<u8>,
+    /// What is left of a long answer.
+    long: &'static [u8],
+    /// Reads no more.
+    is_deaf: bool,
 }
 
 impl Target {
@@ -99,6 +139,8 @@ impl Target {
                 is_tunnel: false,
                 unread: Vec::new(),
                 unwritten: Vec::new(),
+                long: &[],
+                is_deaf: false,
             });
         }
     }
@@ -111,6 +153,9 @@ impl Connection {
             let rest = std::mem::take(&mut self.unwritten);
             if !self.write(&rest)? {
                 return Ok(true);
+            }
+            if self.is_deaf || !self.write_long()? {
+                return Ok(!is_read_closed);
             }
             let start = self.unread.len();
             scratch[..start].copy_from_slice(&self.unread);
@@ -155,8 +200,29 @@ impl Connection {
         let answer = protocol::answer_to(&bytes[..end]);
         let answer = answer.ok_or_else(|| io::Error::other("neither a handshake nor a request"))?;
         self.is_tunnel = answer == protocol::SWITCHING;
-        self.write(answer)?;
-        Ok(Some(end))
+        self.is_deaf = protocol::is_long_body(&bytes[..end]);
+        let is_long = answer.len() > protocol::LONG;
+        LONG.fetch_add(usize::from(self.is_deaf || is_long), Relaxed);
+        if is_long {
+            self.long = answer;
+            self.write_long()?;
+        } else {
+            self.write(answer)?;
+        }
+        let taken = if self.is_deaf { bytes.len() } else { end };
+        Ok(Some(taken))
+    }
+
+    /// Writes what there is room for; tells whether that was all.
+    fn write_long(&mut self) -> io::Result<bool> {
+        while !self.long.is_empty() {
+            match self.stream.write(self.long) {
+                Ok(count) => self.long = &self.long[count..],
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(true)
     }
 
     fn answer_frame(&mut self, bytes: &mut [u8]) -> io::Result<Option<usize>> {

@@ -57,10 +57,14 @@ impl Tls {
     }
 }
 
+/// Whom clients mean.
+pub(crate) fn host() -> io::Result<ServerName<'static>> {
+    ServerName::try_from(HOST).map_err(io::Error::other)
+}
+
 /// A session of a client that has not begun.
 pub(crate) fn session(config: &Arc<ClientConfig>) -> io::Result<ClientConnection> {
-    let host = ServerName::try_from(HOST).map_err(io::Error::other)?;
-    ClientConnection::new(Arc::clone(config), host).map_err(io::Error::other)
+    ClientConnection::new(Arc::clone(config), host()?).map_err(io::Error::other)
 }
 
 /// Errors: the handshake was not the one that is measured.
