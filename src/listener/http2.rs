@@ -41,7 +41,7 @@ pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// What all streams of a connection may have sent that nobody has taken yet, in bytes, and what h2 may spend on small frames among
 /// that.
-const CONNECTION_WINDOW: u32 = 512 << 10;
+const CONNECTION_WINDOW: u32 = 256 << 10;
 const SMALL_FRAMES: usize = 2 << 20;
 /// What one stream may have waiting to be sent, in bytes.
 const SEND_BUFFER: usize = 8 << 10;

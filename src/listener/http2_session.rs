@@ -283,7 +283,11 @@ impl Session for Http2Session {
     async fn response_duplex_vec(&mut self, tasks: Vec<HttpTask>) -> Result<bool> {
         let mut is_over = false;
         for task in tasks {
-            is_over |= self.send_task(task).await.map_err(Error::into_down)?;
+            is_over |= match task {
+                // It is the target's.
+                HttpTask::Failed(error) => return Err(error),
+                task => self.send_task(task).await.map_err(Error::into_down)?,
+            };
         }
         if is_over {
             self.end().map_err(Error::into_down)?;

@@ -25,7 +25,7 @@ use super::wire::with_wire;
 use super::{Pool, TargetStream};
 
 /// How much of an answer may be on its way to a client that does not take it, in bytes: over HTTP/1.1, over HTTP/2.
-const WINDOW: usize = 32 << 10;
+const WINDOW: usize = 16 << 10;
 const STREAM_WINDOW: usize = 4 << 10;
 /// What else is gathered with the payload of a chunk.
 const ROOM: usize = 16;

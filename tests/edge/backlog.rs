@@ -10,7 +10,7 @@ use crate::harness::http2::{Http2, get};
 use crate::harness::{Connection, Edge, Target, edge, eventually, soon};
 
 const COUNT: usize = 60;
-const LARGE: usize = 2 << 20;
+const LARGE: usize = 8 << 20;
 
 /// How much memory the process has once it needs no more for a while.
 async fn settled(edge: &Edge) -> usize {

@@ -7,7 +7,7 @@ use tokio::sync::Barrier;
 
 use crate::harness::edge::forwarding_to;
 use crate::harness::target::ok;
-use crate::harness::{Authority, Connection, Edge, Nginx, Target, soon};
+use crate::harness::{Authority, Connection, Edge, Nginx, Target, eventually, soon};
 use crate::target_tls::{HOST, over_tls, relayed, trusting};
 
 /// nginx in TLS before a target, with these options of its listener; and a Culvert that asks it in HTTP/2.
@@ -85,8 +85,21 @@ async fn many_requests_share_one_connection_of_http_2() {
     let authority = Authority::new();
     let (_nginx, edge) = behind_nginx(&authority, "http2", target.address).await;
     assert_eq!(edge.get("/").await.status, 200);
-    let waiting = (0..REQUESTS).map(|_| edge.get("/wait"));
-    let answers = soon("all answers", futures_util::future::join_all(waiting)).await;
+    let mut clients = Vec::new();
+    for number in 0..REQUESTS {
+        let mut client = edge.connect().await;
+        client
+            .send("GET /wait HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+            .await;
+        clients.push(client);
+        // Two at the same moment may each take a connection.
+        let is_asked = || (target.heads().len() > number + 1).then_some(());
+        eventually("the target is asked", is_asked).await;
+    }
+    let mut answers = Vec::new();
+    for client in &mut clients {
+        answers.push(client.answer_to_end().await);
+    }
     let mut connections: Vec<_> = answers
         .iter()
         .map(|answer| answer.header("x-connection"))
@@ -94,7 +107,6 @@ async fn many_requests_share_one_connection_of_http_2() {
     assert!(answers.iter().all(|answer| answer.text() == "hello"));
     connections.sort_unstable();
     connections.dedup();
-    // Two at the same moment may each take one.
     assert!(connections.len() < REQUESTS / 2, "{connections:?}");
 }
 
