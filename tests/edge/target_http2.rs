@@ -7,7 +7,7 @@ use tokio::sync::Barrier;
 
 use crate::harness::edge::forwarding_to;
 use crate::harness::target::ok;
-use crate::harness::{Authority, Connection, Edge, Nginx, Target, eventually, soon};
+use crate::harness::{Authority, Connection, Edge, Nginx, Target, eventually};
 use crate::target_tls::{HOST, over_tls, relayed, trusting};
 
 /// nginx in TLS before a target, with these options of its listener; and a Culvert that asks it in HTTP/2.
