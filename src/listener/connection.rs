@@ -314,6 +314,8 @@ impl Connection {
                 return;
             };
             (tap, settings) = (stream, kept);
+            // A client may have sent the next ones already, and others have waited meanwhile.
+            tokio::task::yield_now().await;
         }
     }
 

@@ -186,6 +186,8 @@ impl<A: HttpServerApp + Send + Sync + 'static> Front<'_, A> {
                 }
                 Event::Accepted(Ok(Some(H2Accept::Session(session)))) => {
                     self.take_in(session, &mut course);
+                    // There may be a hundred more, and others have waited meanwhile.
+                    tokio::task::yield_now().await;
                     None
                 }
                 Event::Accepted(Ok(Some(H2Accept::Rejected))) => {

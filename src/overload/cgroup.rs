@@ -27,20 +27,20 @@ pub(super) struct Cgroup {
 struct Files {
     limits: &'static [&'static str],
     usage: &'static str,
-    /// In `memory.stat`: the cache that is dropped before anybody is killed.
-    cache: &'static str,
+    /// In `memory.stat`: the cache of files, which is dropped before anybody is killed, also that which is often read.
+    cache: [&'static str; 2],
 }
 
 const V1: Files = Files {
     limits: &["memory.limit_in_bytes"],
     usage: "memory.usage_in_bytes",
-    cache: "total_inactive_file",
+    cache: ["total_inactive_file", "total_active_file"],
 };
 /// Over `memory.high` nobody is killed, but all are made to wait.
 const V2: Files = Files {
     limits: &["memory.max", "memory.high"],
     usage: "memory.current",
-    cache: "inactive_file",
+    cache: ["inactive_file", "active_file"],
 };
 
 impl Cgroup {
@@ -82,7 +82,10 @@ impl Cgroup {
     /// What it uses of its limit; `None` where it has none any more.
     pub(super) fn read(&self) -> io::Result<Option<Reading>> {
         let (limit, usage) = (self.limit()?, self.usage.number()?);
-        let cache = self.statistics.named(self.files.cache)?.unwrap_or(0);
+        let mut cache = 0;
+        for name in self.files.cache {
+            cache += self.statistics.named(name)?.unwrap_or(0);
+        }
         Ok(limit.zip(usage).map(|(limit, usage)| Reading {
             used: usage.saturating_sub(cache),
             limit,
@@ -177,7 +180,10 @@ mod tests {
             let files = [
                 ("memory.limit_in_bytes", limit),
                 ("memory.usage_in_bytes", usage),
-                ("memory.stat", "inactive_file 1\ntotal_inactive_file 100\n"),
+                (
+                    "memory.stat",
+                    "inactive_file 1\ntotal_inactive_file 60\ntotal_active_file 40\n",
+                ),
             ];
             self.with(cgroup, &files)
         }
@@ -189,7 +195,7 @@ mod tests {
                 ("memory.current", current),
                 (
                     "memory.stat",
-                    "anon 5\nfile 7\ninactive_file 100\nactive_file 9\n",
+                    "anon 5\nfile 7\ninactive_file 60\nactive_file 40\n",
                 ),
             ];
             self.with(cgroup, &files)

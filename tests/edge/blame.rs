@@ -71,6 +71,8 @@ async fn what_a_client_asks_for_is_not_the_targets_failure() {
     for (request, status) in [
         (handshake("/200"), 200),
         (handshake("/404"), 404),
+        (handshake("/close"), 502),
+        (handshake("/wait"), 504),
         (
             handshake("/200").replace("websocket", "websocket, foo"),
             200,

@@ -323,7 +323,6 @@ async fn failed_requests_in_a_row_eject_a_target_whatever_fails() {
         (plain("/garbage"), 502),
         (plain("/silent"), 504),
         (handshake("/500"), 500),
-        (handshake("/reset"), 502),
         (handshake("/garbage"), 502),
     ] {
         let target = failing().await;

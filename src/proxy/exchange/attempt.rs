@@ -204,7 +204,8 @@ impl Exchange {
         let has_failed = match refusal {
             Some(Refusal::NOT_UPGRADED) | None => false,
             Some(refusal) => match refusal.reason {
-                RefusalReason::TargetTimeout => self.has_come(),
+                // A client chooses the clock of a handshake by asking for one.
+                RefusalReason::TargetTimeout => !self.is_handshake && self.has_come(),
                 RefusalReason::TargetFailed => self.is_targets_fault(error, head),
                 _ => false,
             },
@@ -214,9 +215,16 @@ impl Exchange {
         }
     }
 
-    /// Whether a connection has broken for no reason that the client may have given.
+    /// Whether a connection has broken for no reason that the client may have given. Many servers just close where a handshake is
+    /// not welcome.
     pub(super) fn is_targets_fault(&self, error: &Error, head: &RequestHeader) -> bool {
-        self.has_come() && soundness::is_ordinary(head) && !http2::is_complaint(error)
+        use ErrorType::{ConnectionClosed, ReadError, WriteError};
+        let is_closed = matches!(error.etype(), ConnectionClosed | ReadError | WriteError);
+        let is_declined = self.is_handshake && is_closed;
+        !is_declined
+            && self.has_come()
+            && soundness::is_ordinary(head)
+            && !http2::is_complaint(error)
     }
 
     /// Whether all of the request has come.
