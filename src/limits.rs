@@ -12,8 +12,6 @@ pub const RESERVE: usize = 16;
 const FOR_CLIENTS: (u64, u64) = (7, 16);
 /// How many connections at most may stand at a time to be told that there is no place for them.
 pub const MOST_STANDING: usize = 128;
-/// How many connections to targets are kept idle at most by each thread.
-const MOST_IDLE: usize = 1024;
 /// What is open besides: runtimes, logs, sockets for upgrades and for names, files while they are read, and the reserve.
 const BESIDES: u64 = 48 + RESERVE as u64;
 /// What the admin address may have.
@@ -27,7 +25,7 @@ pub struct Shares {
     pub places: usize,
     /// Connections that stand, to be told that there is no place.
     pub standing: usize,
-    /// Connections that are kept to targets while nobody needs them, of HTTP/1.1; there may be as many of HTTP/2.
+    /// Connections to targets that are kept while nobody needs them.
     pub idle: usize,
 }
 
@@ -43,8 +41,8 @@ impl Shares {
     fn of(limit: u64, others: u64) -> Self {
         let number = |files: u64| usize::try_from(files).unwrap_or(usize::MAX);
         let standing = (limit / 64).min(MOST_STANDING as u64);
-        let idle = limit / 32;
-        let taken = standing + 2 * idle + others;
+        let idle = limit / 16;
+        let taken = standing + idle + others;
         let (part, whole) = FOR_CLIENTS;
         let places = (limit / whole).saturating_mul(part);
         Shares {
@@ -52,11 +50,6 @@ impl Shares {
             standing: number(standing.max(1)),
             idle: number(idle),
         }
-    }
-
-    /// How many idle connections each of so many threads is to keep.
-    pub fn idle_of(self, threads: usize) -> usize {
-        (self.idle / threads.max(1)).clamp(1, MOST_IDLE)
     }
 }
 
@@ -117,7 +110,7 @@ mod tests {
                     standing,
                     idle,
                 } = Shares::of(limit, others);
-                let most = 2 * places as u64 + standing as u64 + 2 * idle as u64 + others;
+                let most = 2 * places as u64 + standing as u64 + idle as u64 + others;
                 assert!(most <= limit, "{most} of {limit}");
             }
         }

@@ -120,11 +120,9 @@ fn run(steward: Steward) {
 
 /// Pingora's own settings. Its bound on tries must not be lower than the target groups'.
 fn conf(file: &File) -> ServerConf {
-    let threads = file.server.threads;
     ServerConf {
-        threads,
+        threads: file.server.threads,
         max_retries: usize::from(u16::MAX) + 1,
-        upstream_keepalive_pool_size: running::shares(file).idle_of(threads),
         ..ServerConf::default()
     }
 }

@@ -164,15 +164,16 @@ impl Http2Session {
         if self.is_over {
             return Ok(());
         }
+        let trailers = end.then(|| self.wire.fetch_trailers()).flatten();
+        let is_last = end && trailers.is_none();
         while !data.is_empty() {
-            poll_fn(|cx| self.poll_send(cx, &mut data, end)).await?;
-            if end && data.is_empty() {
-                self.is_over = true;
-            }
+            poll_fn(|cx| self.poll_send(cx, &mut data, is_last)).await?;
+            self.is_over |= is_last && data.is_empty();
         }
-        match end {
-            true => self.end(),
-            false => Ok(()),
+        match trailers {
+            Some(trailers) => self.send_trailers(trailers),
+            None if end => self.end(),
+            None => Ok(()),
         }
     }
 
@@ -188,7 +189,10 @@ impl Http2Session {
         let Some(writer) = &mut self.writer else {
             return Ok(());
         };
-        let ended = writer.send_data(Bytes::new(), true);
+        let ended = match self.wire.fetch_trailers() {
+            Some(trailers) => writer.send_trailers(trailers),
+            None => writer.send_data(Bytes::new(), true),
+        };
         ended.or_err(WriteError, "ending a stream's body")
     }
 

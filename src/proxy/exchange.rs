@@ -52,8 +52,6 @@ pub struct Exchange {
     broken: Option<String>,
     /// Why the target that was tried last could not be connected to, where we have words for it.
     connect_failure: Option<String>,
-    /// The target may choose HTTP/2 on the present connection.
-    is_http2_offered: bool,
     picked_at: Option<Instant>,
     asked_at: Option<Instant>,
     /// The answer's body has come to its end.
@@ -87,7 +85,6 @@ impl Exchange {
             stale: 0,
             broken: None,
             connect_failure: None,
-            is_http2_offered: false,
             picked_at: None,
             asked_at: None,
             is_answered: false,
@@ -241,18 +238,22 @@ impl Exchange {
         self.ledger.route.as_deref()
     }
 
-    /// Notes how the request is framed that is about to be sent. A target that chose HTTP/1.1 where it was offered HTTP/2 is asked
-    /// again, on a connection of ours.
+    /// Notes how the request is framed that is about to be sent, and what its head is in HTTP/2, where the target is asked in that.
+    ///
+    /// Errors: it has none there.
     pub(super) fn send_request(
-        &mut self,
+        &self,
         session: &mut Session,
         request: &RequestHeader,
     ) -> pingora::Result<()> {
         let has_body = !session.as_downstream_mut().is_body_empty();
         let framing = framing::of_request(request, has_body);
         self.connection.wire.send_request(framing);
-        if request.version == Version::HTTP_11 && self.is_http2_offered {
-            return Err(self.ask_in_http1());
+        if self.connection.wire.is_target_http2() {
+            let target = self.target.as_ref();
+            let is_tls = target.is_some_and(|target| target.tls.is_some());
+            let head = http2::head_for_target(session.req_header(), request, is_tls)?;
+            self.connection.wire.bring_head(head);
         }
         Ok(())
     }

@@ -1,8 +1,12 @@
 //! What is different where the client speaks HTTP/2: its heads are brought into the form that rules and targets know, and a
 //! WebSocket's answer is checked, for the client cannot (RFC 8441 section 5).
 
-use http::header::{CONTENT_LENGTH, COOKIE, HOST, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY};
-use http::{HeaderValue, StatusCode};
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, COOKIE, HOST, HeaderName, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
+    TE, TRANSFER_ENCODING, UPGRADE,
+};
+use http::uri::{Authority, Parts, PathAndQuery, Scheme};
+use http::{HeaderValue, StatusCode, Uri, Version};
 use pingora::Error;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::prelude::Session;
@@ -12,6 +16,18 @@ use super::headers;
 use super::refusal::Refusal;
 use crate::telemetry::RefusalReason;
 use crate::tunnel::joined_cookies;
+
+/// What belongs to a connection of HTTP/1.1 (RFC 9113 section 8.2.2), or is said in another way in HTTP/2.
+const OF_HTTP_1_1: [HeaderName; 8] = [
+    CONNECTION,
+    HOST,
+    TE,
+    TRANSFER_ENCODING,
+    UPGRADE,
+    HeaderName::from_static("http2-settings"),
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+];
 
 /// Says in headers what HTTP/2 says in another way: the host, which is `:authority` (RFC 9113 section 8.3.1), and the
 /// cookies, of which there may be several lines (section 8.2.3).
@@ -25,6 +41,40 @@ pub(super) fn suit_http_1_1(request: &mut RequestHeader) {
     if let Some(cookies) = joined_cookies(request).filter(|_| is_split) {
         request.insert_header(COOKIE, cookies).ok();
     }
+}
+
+/// The head of a request to a target of HTTP/2. The client's own tells whether it takes trailers, which Pingora has removed.
+///
+/// Errors: a target or a host that HTTP/2 has no place for (RFC 9113 section 8.3.1).
+pub(super) fn head_for_target(
+    client: &RequestHeader,
+    request: &RequestHeader,
+    is_tls: bool,
+) -> Result<http::Request<()>, Refusal> {
+    let host = request.headers.get(HOST).map(HeaderValue::as_bytes);
+    let authority = host.and_then(|host| Authority::try_from(host).ok());
+    let authority = authority.filter(|name| !name.as_str().contains('@'));
+    let path = PathAndQuery::try_from(request.raw_path());
+    let (Some(authority), Ok(path)) = (authority, path) else {
+        return Err(Refusal::BAD_REQUEST);
+    };
+    let mut head = http::Request::new(());
+    let mut uri = Parts::default();
+    uri.scheme = Some(if is_tls { Scheme::HTTPS } else { Scheme::HTTP });
+    uri.authority = Some(authority);
+    uri.path_and_query = Some(path);
+    *head.uri_mut() = Uri::from_parts(uri).map_err(|_| Refusal::BAD_REQUEST)?;
+    *head.method_mut() = request.method.clone();
+    *head.version_mut() = Version::HTTP_2;
+    let fields = head.headers_mut();
+    fields.clone_from(&request.headers);
+    for name in &OF_HTTP_1_1 {
+        fields.remove(name);
+    }
+    if headers::takes_trailers(&client.headers) {
+        fields.insert(TE, HeaderValue::from_static("trailers"));
+    }
+    Ok(head)
 }
 
 /// How long the request's head would be in HTTP/1.1.
@@ -54,7 +104,9 @@ pub(super) fn is_reset(error: &Error) -> bool {
 
 /// Whether an error is that the target finds fault with what it was asked: that may be the client's doing.
 pub(super) fn is_complaint(error: &Error) -> bool {
-    let cause = error.root_cause().downcast_ref::<h2::Error>();
+    let cause = error.root_cause().downcast_ref::<std::io::Error>();
+    let cause = cause.and_then(std::io::Error::get_ref);
+    let cause = cause.and_then(|cause| cause.downcast_ref::<h2::Error>());
     cause.is_some_and(|cause| {
         cause.is_remote() && cause.reason() == Some(h2::Reason::PROTOCOL_ERROR)
     })

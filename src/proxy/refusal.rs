@@ -114,7 +114,8 @@ impl Refusal {
     /// What the target would be asked for is longer than it may be.
     pub const TARGET_TOO_LONG: Refusal =
         Refusal::bad_request("the path is too long once it is rewritten");
-    const BAD_REQUEST: Refusal = Refusal {
+    /// The request is malformed.
+    pub const BAD_REQUEST: Refusal = Refusal {
         reason: RefusalReason::BadRequest,
         detail: "malformed request",
     };

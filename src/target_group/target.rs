@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use pingora::lb::{Backend, Extensions};
 use pingora::prelude::HttpPeer;
-use pingora::protocols::ALPN;
 use pingora::protocols::l4::socket::SocketAddr as PeerAddress;
 
 use super::sources::Sources;
@@ -16,10 +15,6 @@ use super::tls::{Tls, Trust};
 use crate::config::file::{self, HttpVersion, ProxyProtocol};
 use crate::telemetry::metrics::TargetMetrics;
 
-/// How many requests one connection of HTTP/2 carries at a time.
-const STREAMS: usize = 64;
-/// How much of an answer waits for a slow client. All streams of a connection may be as slow without stopping the others.
-const STREAM_WINDOW: u32 = 64 << 10;
 /// For how long a target is not offered HTTP/2 that has chosen HTTP/1.1.
 const HTTP1_ONLY: Duration = Duration::from_secs(600);
 
@@ -115,37 +110,20 @@ impl Target {
         }
     }
 
-    /// Whom Pingora connects to for a plain request, in HTTP/2 if the target may speak it. In HTTP/1.1 the TLS is below what
-    /// Pingora sees. A request that `is_old`, of HTTP/1.0, may lack the host that HTTP/2 wants, and its answer would be chunked,
-    /// which its client does not know: it goes in HTTP/1.1.
-    pub fn peer(&self, is_old: bool) -> HttpPeer {
+    /// Whom Pingora connects to. What else there is to a connection is below what it sees.
+    pub fn peer(&self) -> HttpPeer {
         let mut peer = HttpPeer::new(self.address, false, String::new());
-        let alpn = self.offer(is_old);
-        let is_shared = alpn.get_max_http_version() == 2;
-        match &self.tls {
-            Some(tls) if is_shared => tls.require(&mut peer),
-            Some(tls) => tls.tell_apart(&mut peer),
-            None => {}
-        }
-        let options = &mut peer.options;
-        options.alpn = alpn;
-        if is_shared {
-            options.max_h2_streams = STREAMS;
-            options.h2_stream_window_size = Some(STREAM_WINDOW);
-            options.h2_connection_window_size = Some(STREAM_WINDOW * STREAMS as u32);
+        if let Some(tls) = &self.tls {
+            tls.tell_apart(&mut peer);
         }
         peer
     }
 
-    /// The versions of HTTP to choose from. Where a connection carries one request the second has nothing to offer.
-    fn offer(&self, is_old: bool) -> ALPN {
+    /// Whether a plain request may go in HTTP/2. Over TLS a connection that carries one request has nothing of it.
+    pub fn may_speak_http2(&self) -> bool {
         let is_shared = self.proxy_protocol.is_none();
-        match (self.http_version, &self.tls) {
-            _ if is_old || self.has_only_http1() => ALPN::H1,
-            (HttpVersion::Http2, None) => ALPN::H2,
-            (HttpVersion::Http2, Some(_)) if is_shared => ALPN::H2H1,
-            (HttpVersion::Http2 | HttpVersion::Http1, _) => ALPN::H1,
-        }
+        let is_wanted = self.http_version == HttpVersion::Http2;
+        is_wanted && (self.tls.is_none() || is_shared) && !self.has_only_http1()
     }
 
     /// Notes that it chose HTTP/1.1 where it was offered HTTP/2: for a while it is not offered that.

@@ -1,20 +1,17 @@
 //! TLS towards targets: what a group trusts, and the handshake with one of its targets.
 //!
-//! Tunnels shake hands here. Plain requests leave that to Pingora, which pools their connections; it is told the same. Its pool
-//! does not tell one set of authorities from another, so each has a key of its own.
+//! All shake hands here, below what Pingora sees. What is trusted is a part of the key under which connections wait for the next
+//! request.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io;
 use std::sync::Arc;
 
 use pingora::prelude::HttpPeer;
-use pingora::protocols::tls::CaType;
-use pingora::upstreams::peer::Scheme;
-use pingora::utils::tls::{WrappedX509, parse_x509};
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::ServerCertVerifier;
 use rustls::crypto::ring::default_provider;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, Error};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -23,18 +20,15 @@ use tokio_rustls::client::TlsStream;
 use super::unverified::Unverified;
 use crate::config::file;
 
-/// All that speak HTTP/1.1: a tunnel begins with that.
-const ALPN: &[u8] = b"http/1.1";
-/// Sets the keys of the pool apart from those of connections that belong to one request.
-const POOLED: u64 = 1 << 63;
+/// What is offered where HTTP/1.1 is needed, as a tunnel begins with it, and where HTTP/2 would do as well.
+const HTTP1: &[&[u8]] = &[b"http/1.1"];
+const EITHER: &[&[u8]] = &[b"h2", b"http/1.1"];
 
 /// What the connections of a group rest on. Immutable: a reload makes another.
 pub(super) struct Trust {
-    connector: TlsConnector,
+    /// For HTTP/1.1, and for either version.
+    connectors: [TlsConnector; 2],
     server_name: Option<ServerName<'static>>,
-    verifies: bool,
-    /// Pingora's form of the authorities; `None` for the system's, which it has.
-    authorities: Option<Arc<CaType>>,
     /// The same for the same settings.
     key: u64,
 }
@@ -51,11 +45,14 @@ impl Trust {
     /// What the configuration says. The configuration has been checked; an error says what rustls does not take.
     pub(super) fn build(tls: &file::TargetTls) -> Result<Self, String> {
         let config = config(tls).map_err(|error| error.to_string())?;
+        let connectors = [HTTP1, EITHER].map(|protocols| {
+            let mut config = config.clone();
+            config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
+            TlsConnector::from(Arc::new(config))
+        });
         Ok(Trust {
-            connector: TlsConnector::from(Arc::new(config)),
+            connectors,
             server_name: tls.server_name.clone().map(ServerName::DnsName),
-            verifies: tls.verify_certificate,
-            authorities: tls.authorities.as_deref().map(wrapped),
             key: key(tls),
         })
     }
@@ -73,9 +70,13 @@ impl Tls {
         }
     }
 
-    /// Shakes hands, for HTTP/1.1.
-    pub async fn connect(&self, socket: TcpStream) -> io::Result<TlsStream<TcpStream>> {
-        let connector = &self.trust.connector;
+    /// Shakes hands, for HTTP/1.1, or for either version if it `offers_http2`.
+    pub async fn connect(
+        &self,
+        socket: TcpStream,
+        offers_http2: bool,
+    ) -> io::Result<TlsStream<TcpStream>> {
+        let connector = &self.trust.connectors[usize::from(offers_http2)];
         connector.connect(self.name.clone(), socket).await
     }
 
@@ -87,20 +88,10 @@ impl Tls {
         }
     }
 
-    /// Keeps connections apart that rest on other settings, where Pingora shakes no hands.
+    /// Keeps connections apart that rest on other settings.
     pub(super) fn tell_apart(&self, peer: &mut HttpPeer) {
         peer.sni.clone_from(&self.text);
         peer.group_key = self.trust.key;
-    }
-
-    /// Has Pingora shake hands. Without a name it would verify nothing.
-    pub(super) fn require(&self, peer: &mut HttpPeer) {
-        peer.scheme = Scheme::HTTPS;
-        peer.sni.clone_from(&self.text);
-        peer.group_key = self.trust.key;
-        peer.options.verify_cert = self.trust.verifies;
-        peer.options.verify_hostname = self.trust.verifies;
-        peer.options.ca.clone_from(&self.trust.authorities);
     }
 }
 
@@ -115,18 +106,12 @@ fn config(tls: &file::TargetTls) -> Result<ClientConfig, Error> {
         }
         false => Arc::new(Unverified(provider.signature_verification_algorithms)),
     };
-    let mut config = ClientConfig::builder_with_provider(provider)
+    let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .dangerous()
         .with_custom_certificate_verifier(verifier)
         .with_no_client_auth();
-    config.alpn_protocols = vec![ALPN.to_vec()];
     Ok(config)
-}
-
-fn wrapped(authorities: &[CertificateDer]) -> Arc<CaType> {
-    let wrap = |one: &CertificateDer| WrappedX509::new(one.to_vec(), parse_x509);
-    authorities.iter().map(wrap).collect()
 }
 
 fn key(tls: &file::TargetTls) -> u64 {
@@ -136,5 +121,5 @@ fn key(tls: &file::TargetTls) -> u64 {
     for authority in tls.authorities.iter().flatten() {
         authority.hash(&mut hasher);
     }
-    hasher.finish() | POOLED
+    hasher.finish()
 }

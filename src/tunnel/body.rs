@@ -100,6 +100,14 @@ impl Body {
             Body::UntilClose => Ok(all(bytes.len())),
         }
     }
+
+    /// Takes the next bytes of the connection, and moves what is payload among them to the front.
+    pub(super) fn take_payload(&mut self, bytes: &mut [u8]) -> Result<Taken, Malformed> {
+        match self {
+            Body::Chunked(chunks) => chunks.compact(bytes),
+            Body::Length(_) | Body::UntilClose => self.count(bytes),
+        }
+    }
 }
 
 /// Shows a part of a chunked body, in one chunk of ours: what `read` reads, which is told the most that it may. Returns how much

@@ -17,6 +17,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
+use super::http2_target::{Carrier, Http2Tap, Ticket};
 use super::target_tap::{Purpose, TargetTap};
 use super::wire::with_wire;
 use super::{Pool, TargetStream};
@@ -36,6 +37,8 @@ pub struct Dialler {
     pub target: Arc<Target>,
     /// What for.
     pub purpose: Purpose,
+    /// Whether the target is offered HTTP/2.
+    pub offers_http2: bool,
 }
 
 impl fmt::Debug for Dialler {
@@ -47,9 +50,13 @@ impl fmt::Debug for Dialler {
 #[async_trait]
 impl Connect for Dialler {
     async fn connect(&self, address: &PeerAddress) -> Result<Stream> {
+        if let Some(ticket) = self.ticket() {
+            with_wire(|wire| wire.connected(true, true));
+            return Ok(self.tap_shared(ticket));
+        }
         let kept = self.pool.as_ref().and_then(|(pool, key)| pool.take(*key));
         let left = with_wire(|wire| {
-            wire.connected(kept.is_some());
+            wire.connected(kept.is_some(), false);
             wire.handshake_left()
         });
         let limit = match self.purpose {
@@ -58,45 +65,66 @@ impl Connect for Dialler {
         };
         let stream = match kept {
             Some(stream) => stream,
-            None => within(limit, open_stream(address, &self.header, &self.target)).await?,
+            None => match within(limit, self.open(address)).await? {
+                Opened::Own(stream) => stream,
+                Opened::Shared(ticket) => {
+                    with_wire(|wire| wire.connected(false, true));
+                    return Ok(self.tap_shared(ticket));
+                }
+            },
         };
         let tap = TargetTap::new(stream, self.pool.clone(), self.purpose, self.silence);
         Ok(VirtualSocketStream::new(Box::new(tap)).into())
     }
 }
 
-/// Connects to a target of HTTP/2, from where its group says; what goes over the connection is Pingora's.
-pub struct SharedDialler {
-    /// How long a connect may take.
-    pub limit: Duration,
-    /// Where it leaves from.
-    pub sources: Arc<Sources>,
+/// A connection to a target.
+enum Opened {
+    /// For one exchange at a time.
+    Own(TargetStream),
+    /// For many.
+    Shared(Ticket),
 }
 
-impl fmt::Debug for SharedDialler {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SharedDialler")
+impl Dialler {
+    /// The right to use a connection of HTTP/2 that is there already.
+    fn ticket(&self) -> Option<Ticket> {
+        let (pool, key) = self.pool.as_ref().filter(|_| self.offers_http2)?;
+        pool.ticket(*key)
     }
-}
 
-#[async_trait]
-impl Connect for SharedDialler {
-    async fn connect(&self, address: &PeerAddress) -> Result<Stream> {
-        let connecting = open(address, &[], &self.sources);
-        Ok(within(self.limit, connecting).await?.into())
+    fn tap_shared(&self, ticket: Ticket) -> Stream {
+        let tap = Http2Tap::new(ticket, self.purpose, self.silence);
+        VirtualSocketStream::new(Box::new(tap)).into()
     }
-}
 
-/// Connects to a target, with TLS where it has it.
-async fn open_stream(
-    address: &PeerAddress,
-    header: &[u8],
-    target: &Target,
-) -> Result<TargetStream> {
-    let socket = open(address, header, &target.sources).await?;
-    match &target.tls {
-        None => Ok(TargetStream::Plain(socket)),
-        Some(tls) => shake_hands(tls, socket).await,
+    /// Connects, and begins HTTP/2 where the target is for it.
+    async fn open(&self, address: &PeerAddress) -> Result<Opened> {
+        let stream = self.open_stream(address).await?;
+        if !self.offers_http2 {
+            return Ok(Opened::Own(stream));
+        }
+        if !stream.has_chosen_http2() {
+            self.target.chose_http1();
+            return Ok(Opened::Own(stream));
+        }
+        let carrier = Box::pin(Carrier::begin(stream)).await.map_err(failed)?;
+        let ticket = carrier
+            .ticket()
+            .ok_or_else(|| Error::new_up(ErrorType::ConnectError))?;
+        if let Some((pool, key)) = &self.pool {
+            pool.share(*key, carrier);
+        }
+        Ok(Opened::Shared(ticket))
+    }
+
+    /// Connects, with TLS where the target has it.
+    async fn open_stream(&self, address: &PeerAddress) -> Result<TargetStream> {
+        let socket = open(address, &self.header, &self.target.sources).await?;
+        match &self.target.tls {
+            None => Ok(TargetStream::Plain(socket)),
+            Some(tls) => shake_hands(tls, socket, self.offers_http2).await,
+        }
     }
 }
 
@@ -109,7 +137,6 @@ async fn within<T>(limit: Duration, connecting: impl Future<Output = Result<T>>)
 async fn open(address: &PeerAddress, header: &[u8], sources: &Sources) -> Result<TcpStream> {
     let address = address.as_inet();
     let address = *address.ok_or_else(|| Error::new_up(ErrorType::ConnectError))?;
-    let failed = |error: io::Error| Error::because(type_of(&error), "connecting", error);
     let mut stream = match sources.serve(address) {
         true => sources.connect(address).await?,
         false => connect(address).await.map_err(failed)?,
@@ -118,9 +145,13 @@ async fn open(address: &PeerAddress, header: &[u8], sources: &Sources) -> Result
     Ok(stream)
 }
 
+fn failed(error: io::Error) -> Box<Error> {
+    Error::because(type_of(&error), "connecting", error)
+}
+
 /// Boxed, so that plain connections do not pay for its size.
-async fn shake_hands(tls: &Tls, socket: TcpStream) -> Result<TargetStream> {
-    let stream = Box::pin(tls.connect(socket)).await;
+async fn shake_hands(tls: &Tls, socket: TcpStream, offers_http2: bool) -> Result<TargetStream> {
+    let stream = Box::pin(tls.connect(socket, offers_http2)).await;
     let stream = stream.or_err(ErrorType::TLSHandshakeFailure, "TLS handshake")?;
     Ok(TargetStream::Tls(Box::new(stream)))
 }

@@ -1,6 +1,6 @@
-//! Connections to targets that wait for their next request.
+//! Connections to targets that wait for their next request, and those of HTTP/2, which may carry others meanwhile.
 //!
-//! Only one comes here whose last request and answer are over, byte for byte, and of which no side has said that it closes. One that
+//! Of HTTP/1.1 only one comes here whose last request and answer are over, byte for byte, and of which no side has said that it closes. One that
 //! has been closed or has said something meanwhile is not given out again.
 
 use std::collections::HashMap;
@@ -11,10 +11,11 @@ use std::time::Duration;
 use tokio::time::{Instant, interval};
 
 use super::TargetStream;
+use super::http2_target::{Carrier, Ticket};
 
 /// How long one waits.
 const LONGEST: Duration = Duration::from_secs(50);
-/// How many wait at most, in the process.
+/// How many there are at most, in the process.
 const MOST: usize = 1024;
 /// How often those are looked for whose time is up, or whose target has closed them.
 const SWEEP: Duration = Duration::from_secs(1);
@@ -23,7 +24,7 @@ const SHARDS: usize = 16;
 /// Where connections wait, by what they lead to.
 #[derive(Debug)]
 pub struct Pool {
-    shards: [Mutex<HashMap<u64, Vec<Waiting>>>; SHARDS],
+    shards: [Mutex<Shard>; SHARDS],
     count: AtomicUsize,
     most: usize,
 }
@@ -32,6 +33,12 @@ impl Default for Pool {
     fn default() -> Self {
         Pool::holding(MOST)
     }
+}
+
+#[derive(Debug, Default)]
+struct Shard {
+    waiting: HashMap<u64, Vec<Waiting>>,
+    carriers: HashMap<u64, Vec<Carrier>>,
 }
 
 #[derive(Debug)]
@@ -60,7 +67,7 @@ impl Pool {
     pub(super) fn take(&self, key: u64) -> Option<TargetStream> {
         let now = Instant::now();
         loop {
-            let mut waiting = self.shard(key).get_mut(&key)?.pop()?;
+            let mut waiting = self.shard(key).waiting.get_mut(&key)?.pop()?;
             self.count.fetch_sub(1, Relaxed);
             if waiting.is_fit(now) {
                 return Some(waiting.stream);
@@ -70,21 +77,44 @@ impl Pool {
 
     /// Has a connection wait, unless too many do.
     pub(super) fn put(&self, key: u64, stream: TargetStream) {
-        let one_more = |count| (count < self.most).then_some(count + 1);
-        if self.count.fetch_update(Relaxed, Relaxed, one_more).is_err() {
-            return;
+        if self.has_room() {
+            let since = Instant::now();
+            let waiting = Waiting { stream, since };
+            let mut shard = self.shard(key);
+            shard.waiting.entry(key).or_default().push(waiting);
         }
-        let since = Instant::now();
-        let waiting = Waiting { stream, since };
-        self.shard(key).entry(key).or_default().push(waiting);
     }
 
-    /// How many connections wait.
+    /// The right to send a request on a connection of HTTP/2, the first that has room for it.
+    pub(super) fn ticket(&self, key: u64) -> Option<Ticket> {
+        let mut shard = self.shard(key);
+        let carriers = shard.carriers.get_mut(&key)?;
+        let before = carriers.len();
+        carriers.retain_mut(Carrier::is_open);
+        self.count.fetch_sub(before - carriers.len(), Relaxed);
+        carriers.iter().find_map(Carrier::ticket)
+    }
+
+    /// Keeps a connection of HTTP/2 for others, unless there are too many.
+    pub(super) fn share(&self, key: u64, carrier: Carrier) {
+        if self.has_room() {
+            let mut shard = self.shard(key);
+            shard.carriers.entry(key).or_default().push(carrier);
+        }
+    }
+
+    /// Takes the place of one more.
+    fn has_room(&self) -> bool {
+        let one_more = |count| (count < self.most).then_some(count + 1);
+        self.count.fetch_update(Relaxed, Relaxed, one_more).is_ok()
+    }
+
+    /// How many connections there are.
     pub fn len(&self) -> usize {
         self.count.load(Relaxed)
     }
 
-    /// Whether none waits.
+    /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -94,29 +124,43 @@ impl Pool {
         let mut ticks = interval(SWEEP);
         loop {
             let now = ticks.tick().await;
-            self.retain(|waiting| !is_short() && waiting.is_fit(now));
+            let is_short = is_short();
+            self.retain(
+                |waiting| !is_short && waiting.is_fit(now),
+                |carrier| {
+                    let most = if is_short { Duration::ZERO } else { LONGEST };
+                    carrier.is_open() && carrier.idle(now).is_none_or(|idle| idle < most)
+                },
+            );
         }
     }
 
-    fn retain(&self, is_kept: impl Fn(&mut Waiting) -> bool) {
+    fn retain(&self, waits: impl Fn(&mut Waiting) -> bool, carries: impl Fn(&mut Carrier) -> bool) {
         for shard in &self.shards {
-            let mut gone = Vec::new();
             let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
-            shard.retain(|_, list| {
-                gone.extend(list.extract_if(.., |waiting| !is_kept(waiting)));
-                !list.is_empty()
-            });
+            let gone = extract(&mut shard.waiting, &waits);
+            let idle = extract(&mut shard.carriers, &carries);
             drop(shard);
-            self.count.fetch_sub(gone.len(), Relaxed);
+            self.count.fetch_sub(gone.len() + idle.len(), Relaxed);
         }
     }
 
-    fn shard(&self, key: u64) -> MutexGuard<'_, HashMap<u64, Vec<Waiting>>> {
+    fn shard(&self, key: u64) -> MutexGuard<'_, Shard> {
         let place = usize::try_from(key % SHARDS as u64).unwrap_or(0);
         self.shards[place]
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Takes those out that are not kept.
+fn extract<T>(lists: &mut HashMap<u64, Vec<T>>, is_kept: impl Fn(&mut T) -> bool) -> Vec<T> {
+    let mut gone = Vec::new();
+    lists.retain(|_, list| {
+        gone.extend(list.extract_if(.., |one| !is_kept(one)));
+        !list.is_empty()
+    });
+    gone
 }
 
 #[cfg(test)]

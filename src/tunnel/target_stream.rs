@@ -29,6 +29,14 @@ impl TargetStream {
         }
     }
 
+    /// Whether HTTP/2 has been chosen in its TLS; without that there is nothing to choose.
+    pub(super) fn has_chosen_http2(&self) -> bool {
+        match self {
+            TargetStream::Plain(_) => true,
+            TargetStream::Tls(stream) => stream.get_ref().1.alpn_protocol() == Some(b"h2"),
+        }
+    }
+
     /// Whether the target has neither said anything nor closed. What it says in TLS may be no word to us: a ticket for another
     /// session.
     pub(super) fn is_silent(&mut self) -> bool {

@@ -15,12 +15,12 @@ use std::time::Duration;
 use bytes::{Buf as _, BytesMut};
 use pingora::protocols::l4::virt::{VirtualSockOpt, VirtualSocket};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
-use tokio::time::{Sleep, sleep};
 
 use super::body::{Body, poll_chunk};
 use super::chunks::{Chunks, Malformed};
 use super::heads::{Answer, HeadEnd};
 use super::relay::End;
+use super::silence::Silence;
 use super::wire::with_wire;
 use super::{Pool, TargetStream};
 
@@ -43,17 +43,15 @@ pub enum Purpose {
     Stream,
 }
 
-/// The target was silent for too long.
-#[derive(Debug)]
-pub struct Late;
-
-impl fmt::Display for Late {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the target was silent for too long")
+impl Purpose {
+    /// How much of an answer may be on its way to a client that does not take it, in bytes.
+    pub(super) fn window(self) -> usize {
+        match self {
+            Purpose::Handshake | Purpose::Request => WINDOW,
+            Purpose::Stream => STREAM_WINDOW,
+        }
     }
 }
-
-impl std::error::Error for Late {}
 
 /// A target's connection, tapped.
 pub(super) struct TargetTap {
@@ -67,9 +65,7 @@ pub(super) struct TargetTap {
     /// Read, but not to be shown to Pingora yet.
     early: Vec<u8>,
     purpose: Purpose,
-    /// How long the target may be silent, and the clock of its present silence.
-    silence: Duration,
-    late: Option<Pin<Box<Sleep>>>,
+    silence: Silence,
 }
 
 /// How far the request has come that is being sent.
@@ -104,8 +100,7 @@ impl TargetTap {
             unsent: BytesMut::new(),
             early: Vec::new(),
             purpose,
-            silence,
-            late: None,
+            silence: Silence::new(silence),
         }
     }
 
@@ -128,14 +123,10 @@ impl TargetTap {
         let before = buf.filled().len();
         let mut limited = stream.take(most as u64);
         if let Poll::Ready(read) = Pin::new(&mut limited).poll_read(cx, buf) {
-            self.late = None;
+            self.silence.end();
             return Poll::Ready(read.map(|()| buf.filled().len() - before));
         }
-        let late = self
-            .late
-            .get_or_insert_with(|| Box::pin(sleep(self.silence)));
-        ready!(late.as_mut().poll(cx));
-        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, Late)))
+        self.silence.poll_late(cx).map(Err)
     }
 
     /// Shows heads, and nothing of what comes after the last.
@@ -184,14 +175,11 @@ impl TargetTap {
         if body.is_over() {
             return Poll::Ready(Ok(()));
         }
-        let window = match self.purpose {
-            Purpose::Handshake | Purpose::Request => WINDOW,
-            Purpose::Stream => STREAM_WINDOW,
-        };
+        let window = self.purpose.window();
         let room = with_wire(|wire| wire.download.poll_room(cx, window));
         let Poll::Ready(room) = room.unwrap_or(Poll::Ready(window)) else {
             // It is the client that is slow.
-            self.late = None;
+            self.silence.end();
             return Poll::Pending;
         };
         let shown = match body {
@@ -379,7 +367,7 @@ impl AsyncWrite for TargetTap {
         }
         tap.request = after;
         // It may wait for just this.
-        tap.late = None;
+        tap.silence.end();
         with_wire(|wire| wire.upload.take(payload));
         Poll::Ready(Ok(count))
     }

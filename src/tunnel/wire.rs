@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use futures_util::task::AtomicWaker;
+use http::HeaderMap;
 
 use super::backlog::{Download, Upload};
 use super::body::{Framing, Told};
@@ -98,14 +99,18 @@ pub struct Wire {
     keeps_target: AtomicBool,
     /// The target's connection had carried other requests.
     is_target_kept: AtomicBool,
+    /// The target is asked in HTTP/2.
+    is_target_http2: AtomicBool,
 }
 
-/// Where what belongs to a tunnel waits for its other half: the target's socket, from the end of the 101 on, and what to do
-/// with both.
+/// What one side leaves for the other: of a tunnel the target's socket, from the end of the 101 on, and what to do with both; of a
+/// request the head that a target of HTTP/2 gets; of an answer its trailers.
 #[derive(Debug, Default)]
 struct Meeting {
     target: Option<End<TargetStream>>,
     opening: Option<Opening>,
+    head: Option<Box<http::Request<()>>>,
+    trailers: Option<Box<HeaderMap>>,
 }
 
 impl Wire {
@@ -133,6 +138,7 @@ impl Wire {
             answer_reader: AtomicWaker::new(),
             keeps_target: AtomicBool::new(false),
             is_target_kept: AtomicBool::new(false),
+            is_target_http2: AtomicBool::new(false),
         }
     }
 
@@ -196,6 +202,26 @@ impl Wire {
         self.answer_framing.tell(None);
         self.keeps_target.store(false, Relaxed);
         self.download.reset();
+        self.meeting().trailers = None;
+    }
+
+    /// The head of that request, for a target of HTTP/2.
+    pub fn bring_head(&self, head: http::Request<()>) {
+        self.meeting().head = Some(Box::new(head));
+    }
+
+    pub(super) fn fetch_head(&self) -> Option<http::Request<()>> {
+        self.meeting().head.take().map(|head| *head)
+    }
+
+    /// The trailers of the target's answer.
+    pub(super) fn bring_trailers(&self, trailers: HeaderMap) {
+        self.meeting().trailers = Some(Box::new(trailers));
+    }
+
+    /// The trailers of the target's answer, if it has any, and has come to its end.
+    pub fn fetch_trailers(&self) -> Option<HeaderMap> {
+        self.meeting().trailers.take().map(|trailers| *trailers)
     }
 
     /// The head of the target's answer has come; its body is framed so. The connection may carry another request if `keeps_target`.
@@ -223,9 +249,15 @@ impl Wire {
         self.keeps_target.load(Relaxed)
     }
 
-    /// Notes whether the connection to the target had carried other requests.
-    pub fn connected(&self, is_kept: bool) {
+    /// Notes whether the connection to the target had carried other requests, and whether it is one of HTTP/2.
+    pub fn connected(&self, is_kept: bool, is_http2: bool) {
         self.is_target_kept.store(is_kept, Relaxed);
+        self.is_target_http2.store(is_http2, Relaxed);
+    }
+
+    /// Whether the target is asked in HTTP/2.
+    pub fn is_target_http2(&self) -> bool {
+        self.is_target_http2.load(Relaxed)
     }
 
     /// Whether the connection to the target had carried other requests.

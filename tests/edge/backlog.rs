@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use http::Request;
+use http::{Request, Response};
 use tokio::time::{Instant, interval, sleep, timeout};
+use tokio_tungstenite::tungstenite::Bytes;
 
 use crate::harness::client::HANDSHAKE;
-use crate::harness::http2::{Http2, get};
+use crate::harness::http2::{self, Http2, get};
 use crate::harness::{Connection, Edge, Target, edge, eventually, soon};
 
 const COUNT: usize = 60;
@@ -32,11 +33,14 @@ async fn settled(edge: &Edge) -> usize {
 
 /// An edge that lets nobody go, for targets that answer with much.
 async fn patient(target: &Target) -> Edge {
-    let configuration = edge::forwarding_to(&[target.address])
+    Edge::start(&patience(target)).await
+}
+
+fn patience(target: &Target) -> String {
+    edge::forwarding_to(&[target.address])
         .replace("LISTEN_PORT", "LISTEN_PORT\n    h2c: true")
         .replace("clientTimeout: 2000", "clientTimeout: 60000")
-        .replace("responseTimeout: 2000", "responseTimeout: 60000");
-    Edge::start(&configuration).await
+        .replace("responseTimeout: 2000", "responseTimeout: 60000")
 }
 
 async fn large_answers(size: usize) -> Target {
@@ -54,6 +58,30 @@ async fn taking_nothing() -> Target {
     .await
 }
 
+/// A target of HTTP/2 whose answers are this long.
+async fn large_answers_in_http2(size: usize) -> Target {
+    let body = Bytes::from(vec![b'x'; size]);
+    http2::target(move |_, mut answer| {
+        let body = body.clone();
+        async move {
+            let mut sender = answer.send_response(Response::new(()), false).unwrap();
+            sender.send_data(body, true).ok();
+            // The rest goes as the other side takes it.
+            std::future::poll_fn(|cx| sender.poll_reset(cx)).await.ok();
+        }
+    })
+    .await
+}
+
+/// Such an edge whose target is asked in HTTP/2.
+async fn patient_in_http2(target: &Target) -> Edge {
+    let configuration = patience(target).replace(
+        "    connectTimeout",
+        "    protocolVersion: HTTP2\n    connectTimeout",
+    );
+    Edge::start(&configuration).await
+}
+
 /// What one of `COUNT` costs, in bytes, beyond what the first has cost.
 fn each(before: usize, after: usize) -> usize {
     after.saturating_sub(before) / COUNT
@@ -62,38 +90,57 @@ fn each(before: usize, after: usize) -> usize {
 #[tokio::test]
 async fn a_connection_whose_client_takes_no_answer_costs_less_than_128_kb() {
     let target = large_answers(LARGE).await;
-    let edge = patient(&target).await;
+    let each = each_client(&patient(&target).await).await;
+    assert!(each < 128 << 10, "{each} bytes");
+}
+
+#[tokio::test]
+async fn a_connection_whose_client_takes_no_answer_of_http_2_costs_less_than_144_kb() {
+    let target = large_answers_in_http2(LARGE).await;
+    let each = each_client(&patient_in_http2(&target).await).await;
+    assert!(each < 144 << 10, "{each} bytes");
+}
+
+/// What one more client costs that asks and does not read.
+async fn each_client(edge: &Edge) -> usize {
     let ask = async || {
         let mut client = edge.connect().await;
         client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        client.head().await;
         client
     };
     let _first = ask().await;
-    let before = settled(&edge).await;
+    let before = settled(edge).await;
     let mut clients = Vec::new();
     for _ in 0..COUNT {
         clients.push(ask().await);
     }
-    eventually("all are asked for", || {
-        (target.heads().len() > COUNT).then_some(())
-    })
-    .await;
-    let each = each(before, settled(&edge).await);
-    assert!(each < 128 << 10, "{each} bytes");
+    each(before, settled(edge).await)
 }
 
 #[tokio::test]
 async fn a_stream_whose_client_takes_no_answer_costs_less_than_64_kb() {
     let target = large_answers(LARGE).await;
-    let edge = patient(&target).await;
+    let each = each_stream(&patient(&target).await).await;
+    assert!(each < 64 << 10, "{each} bytes");
+}
+
+#[tokio::test]
+async fn a_stream_whose_client_takes_no_answer_of_http_2_costs_less_than_80_kb() {
+    let target = large_answers_in_http2(LARGE).await;
+    let each = each_stream(&patient_in_http2(&target).await).await;
+    assert!(each < 80 << 10, "{each} bytes");
+}
+
+/// What one more stream costs that asks and does not read.
+async fn each_stream(edge: &Edge) -> usize {
     let mut client = Http2::connect(edge.address).await;
     let mut streams = vec![client.open(get("/")).await];
-    let before = settled(&edge).await;
+    let before = settled(edge).await;
     for _ in 0..COUNT {
         streams.push(client.open(get("/")).await);
     }
-    let each = each(before, settled(&edge).await);
-    assert!(each < 64 << 10, "{each} bytes");
+    each(before, settled(edge).await)
 }
 
 #[tokio::test]
@@ -184,6 +231,38 @@ async fn a_stream_that_is_reset_ends_its_upload_whatever_the_target_does() {
     settled(&edge).await;
     sender.send_reset(h2::Reason::CANCEL);
     let line = soon("it is logged", edge.log_line()).await;
+    assert_eq!(line["closeReason"], "client_closed");
+}
+
+#[tokio::test]
+async fn a_client_that_is_gone_ends_its_upload_to_a_target_of_http_2() {
+    let target = http2::target(async |request, _answer| {
+        // Nothing is read, so that nothing more may be sent.
+        let _body = request.into_body();
+        std::future::pending::<()>().await;
+    })
+    .await;
+    let edge = patient_in_http2(&target).await;
+    let mut client = edge.connect().await;
+    client
+        .send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000000\r\n\r\n")
+        .await;
+    let part = vec![b'x'; LARGE];
+    let half = Duration::from_millis(500);
+    while timeout(half, client.send(&part)).await.is_ok() {}
+    client.reset();
+    let gone = Instant::now();
+    let line = soon("it is logged", edge.log_line()).await;
+    assert!(gone.elapsed() < Duration::from_secs(3));
+    let reason = line["closeReason"].as_str().unwrap();
+    assert!(reason.starts_with("client_"), "{line}");
+    let mut client = Http2::connect(edge.address).await;
+    let request = Request::post("http://a.example/").body(()).unwrap();
+    let (_answer, mut sender) = client.send(request);
+    sender.send_data(part.into(), false).unwrap();
+    settled(&edge).await;
+    sender.send_reset(h2::Reason::CANCEL);
+    let line = soon("it is logged", edge.log_lines(2)).await.remove(1);
     assert_eq!(line["closeReason"], "client_closed");
 }
 

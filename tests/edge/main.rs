@@ -71,6 +71,7 @@ mod source_addresses;
 mod stickiness;
 mod target_groups;
 mod target_http2;
+mod target_streams;
 mod target_tls;
 mod targets;
 mod timeouts;

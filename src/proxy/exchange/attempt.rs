@@ -8,7 +8,7 @@ use pingora::connectors::l4::Connect;
 use pingora::http::RequestHeader;
 use pingora::prelude::HttpPeer;
 use pingora::upstreams::peer::Peer as _;
-use pingora::{BError, Error, ErrorType};
+use pingora::{Error, ErrorType};
 
 use super::Exchange;
 use crate::limits::{is_out_of_ports, is_shortage};
@@ -17,12 +17,8 @@ use crate::proxy::refusal::Refusal;
 use crate::proxy::{http2, soundness, tls_failure};
 use crate::target_group::{Asker, Target};
 use crate::telemetry::{RefusalReason, RequestLine};
-use crate::tunnel::{Dialler, Phase, Pool, Purpose, SharedDialler};
+use crate::tunnel::{Dialler, Phase, Pool, Purpose};
 
-/// How long an idle connection to a target is kept for the next request.
-const POOLED: Duration = Duration::from_secs(50);
-/// The target was offered HTTP/2, and chose HTTP/1.1.
-pub(super) const CHOSE_HTTP1: &str = "the target chose HTTP/1.1";
 /// By how much the client's clock goes first where both it and the target's run.
 const GRACE: Duration = Duration::from_millis(100);
 
@@ -33,7 +29,7 @@ impl Exchange {
         let route = self.ledger.route.as_ref().ok_or(Refusal::NO_TARGET)?;
         // What was sent of the body is sent again.
         self.body_left = self.rule.bounds.body_bytes.unwrap_or(u64::MAX);
-        let mut peer = target.peer(self.is_handshake || self.is_old());
+        let mut peer = target.peer();
         let answer = route.group.response_timeout;
         // A target that waits for the rest of a body waits for as long as the client may take, and that has a limit too.
         let is_complete = self.connection.wire.is_body_over();
@@ -43,14 +39,9 @@ impl Exchange {
             self.rule.client_timeout + GRACE
         };
         peer.options.connection_timeout = Some(route.group.connect_timeout);
-        if peer.is_tls() {
-            peer.options.total_connection_timeout = Some(route.group.connect_timeout);
-        }
-        peer.options.idle_timeout = Some(POOLED);
         peer.options.write_timeout = Some(answer);
         peer.options.read_timeout = Some(answer.max(body));
         self.connect(&target, route.group.connect_timeout, &mut peer, pool);
-        self.is_http2_offered = peer.options.alpn.get_max_http_version() == 2;
         self.ledger.record.target = Some(target.address);
         self.target = Some(target);
         self.picked_at = Some(Instant::now());
@@ -77,9 +68,12 @@ impl Exchange {
         Ok(target)
     }
 
-    fn is_old(&self) -> bool {
+    /// Whether the target is offered HTTP/2. A request of HTTP/1.0 may lack the host that it wants, and its answer would be chunked,
+    /// which its client does not know; a handshake is one of HTTP/1.1.
+    fn offers_http2(&self, target: &Target) -> bool {
         let is_old = |line: &RequestLine| line.version == "HTTP/1.0";
-        self.ledger.record.request.as_ref().is_some_and(is_old)
+        let is_old = self.ledger.record.request.as_ref().is_some_and(is_old);
+        target.may_speak_http2() && !self.is_handshake && !is_old
     }
 
     /// Has the connection made as the target and the exchange need it.
@@ -91,16 +85,7 @@ impl Exchange {
         pool: &Arc<Pool>,
     ) {
         let (connection, client) = (&self.connection, self.client());
-        connection.wire.connected(false);
-        if peer.options.alpn.get_max_http_version() == 2 {
-            connection.wire.upload.unmeter();
-            // Such a connection is kept for others.
-            if target.sources.serve(target.address) {
-                let sources = Arc::clone(&target.sources);
-                peer.options.custom_l4 = Some(Arc::new(SharedDialler { limit, sources }));
-            }
-            return;
-        }
+        connection.wire.connected(false, false);
         connection.wire.upload.restart();
         let header = announcement::header(
             target.proxy_protocol,
@@ -115,6 +100,7 @@ impl Exchange {
         };
         let is_shared = header.is_empty() && purpose != Purpose::Handshake;
         let pool = is_shared.then(|| (Arc::clone(pool), peer.reuse_hash()));
+        let offers_http2 = self.offers_http2(target);
         let target = Arc::clone(target);
         // The target's tap has the clock: it does not run while the client is what is slow.
         let silence = peer.options.read_timeout.take().unwrap_or(Duration::MAX);
@@ -126,6 +112,7 @@ impl Exchange {
                 header,
                 target,
                 purpose,
+                offers_http2,
             },
             peer,
         );
@@ -160,14 +147,6 @@ impl Exchange {
         }
         self.tried.push(target.address);
         self.tried.len() <= route.group.retries && !self.is_too_late()
-    }
-
-    /// The same target is tried again, in HTTP/1.1: what a chunked answer is made of can be seen there.
-    pub(super) fn ask_in_http1(&mut self) -> BError {
-        if let Some(target) = &self.target {
-            target.chose_http1();
-        }
-        Error::new_up(ErrorType::Custom(CHOSE_HTTP1))
     }
 
     /// Tells the target group whether the target has failed the request.

@@ -4,14 +4,13 @@
 //! 9.2.2), and only while nothing of an answer has come.
 
 use http::Method;
-use pingora::ErrorType::{ConnectionClosed, H2Downgrade, InvalidH2, ReadError, WriteError};
+use pingora::ErrorType::{ConnectionClosed, ReadError, WriteError};
 use pingora::http::RequestHeader;
 use pingora::prelude::Session;
 use pingora::{BError, Error, ErrorSource, ErrorType};
 
 use super::Exchange;
-use super::attempt::CHOSE_HTTP1;
-use crate::tunnel::Late;
+use crate::tunnel::{Late, Unprocessed, WantsHttp1};
 
 /// How many kept connections may turn out to be dead before the target counts as broken.
 const MOST_STALE: usize = 8;
@@ -50,8 +49,15 @@ impl Exchange {
         is_reused: bool,
     ) -> BError {
         let is_reused = is_reused || self.connection.wire.is_target_kept();
-        if is_late(&error) {
+        if is_from::<Late>(&error) {
             error.etype = ErrorType::ReadTimedout;
+        }
+        if let Some(target) = self
+            .target
+            .as_ref()
+            .filter(|_| is_from::<WantsHttp1>(&error))
+        {
+            target.chose_http1();
         }
         let request = Broken {
             method: &session.req_header().method,
@@ -62,7 +68,6 @@ impl Exchange {
         };
         let is_answered = self.ledger.record.target_latency.is_some();
         let next = match is_answered || self.is_too_late() {
-            _ if *error.etype() == ErrorType::Custom(CHOSE_HTTP1) => Next::Same,
             true => Next::Nowhere,
             false => request.next(&error),
         };
@@ -101,6 +106,9 @@ impl Broken<'_> {
         if *error.esource() != ErrorSource::Upstream || self.is_body_lost {
             return Next::Nowhere;
         }
+        if is_from::<Unprocessed>(error) {
+            return Next::Same;
+        }
         let context = error.context.as_ref();
         let context = context.map_or("", |context| context.as_str());
         let is_write = *error.etype() == WriteError;
@@ -111,10 +119,9 @@ impl Broken<'_> {
         if !self.method.is_idempotent() || is_read && !is_before_answer(context) {
             return Next::Nowhere;
         }
-        let is_other_version = matches!(error.etype(), H2Downgrade | InvalidH2);
         match self.is_tried_by_pingora(error) {
-            // A kept connection, or one of HTTP/2 that the target gives up.
-            true if self.is_reused || is_other_version => Next::Same,
+            _ if is_from::<WantsHttp1>(error) => Next::Same,
+            true if self.is_reused => Next::Same,
             true => Next::Other,
             false if self.is_reused && is_write => Next::Same,
             false if is_read && !self.has_body => Next::Other,
@@ -136,11 +143,11 @@ impl Broken<'_> {
     }
 }
 
-/// Whether it is the target's tap that has waited for long enough.
-fn is_late(error: &Error) -> bool {
+/// Whether this is what a tap of a target has said.
+fn is_from<E: std::error::Error + 'static>(error: &Error) -> bool {
     let cause = error.root_cause().downcast_ref::<std::io::Error>();
     let cause = cause.and_then(std::io::Error::get_ref);
-    cause.is_some_and(|cause| cause.is::<Late>())
+    cause.is_some_and(|cause| cause.is::<E>())
 }
 
 /// Pingora says so in words only.
@@ -149,15 +156,14 @@ fn is_about_head(context: &str) -> bool {
     words.contains(&context)
 }
 
-/// In HTTP/1.1, and in HTTP/2.
 fn is_before_answer(context: &str) -> bool {
     let is_head = context.starts_with("while reading response headers");
-    is_head && context.ends_with(" bytes already read: 0") || context == "while reading h2 header"
+    is_head && context.ends_with(" bytes already read: 0")
 }
 
 #[cfg(test)]
 mod tests {
-    use pingora::ErrorType::{self, H2Error, InvalidHTTPHeader, ReadTimedout};
+    use pingora::ErrorType::{self, InvalidHTTPHeader, ReadTimedout};
     use pingora::RetryType;
 
     use super::*;
@@ -182,6 +188,11 @@ mod tests {
         error
     }
 
+    fn because(cause: impl std::error::Error + Send + Sync + 'static) -> BError {
+        let cause = std::io::Error::other(cause);
+        Error::because(ReadError, CLOSED, cause).into_up()
+    }
+
     #[test]
     fn a_request_goes_where_it_cannot_be_carried_out_twice() {
         use Next::{Nowhere, Other, Same};
@@ -192,8 +203,7 @@ mod tests {
         let begun = error(ConnectionClosed, begun, reused);
         let unsent = error(WriteError, UNSENT, never);
         let body = error(WriteError, "while writing body", never);
-        let goodbye = error(H2Error, "while reading h2 header", true.into());
-        let downgrade = error(H2Downgrade, "while reading h2 header", true.into());
+        let http1 = because(WantsHttp1);
         let late = error(ReadTimedout, "while reading response headers", never);
         let garbage = error(InvalidHTTPHeader, "while parsing", never);
         for (name, error, method, body, fresh, kept) in [
@@ -206,9 +216,8 @@ mod tests {
             ("unsent", &unsent, post, Some(true), Other, Same),
             ("body", &body, put, Some(true), Nowhere, Same),
             ("body", &body, post, Some(true), Nowhere, Nowhere),
-            ("goodbye", &goodbye, get, None, Other, Same),
-            ("goodbye", &goodbye, post, None, Nowhere, Nowhere),
-            ("downgrade", &downgrade, get, None, Same, Same),
+            ("HTTP/1.1 wanted", &http1, get, None, Same, Same),
+            ("HTTP/1.1 wanted", &http1, post, None, Nowhere, Nowhere),
             ("late", &late, get, None, Nowhere, Nowhere),
             ("garbage", &garbage, get, None, Nowhere, Nowhere),
         ] {

@@ -102,7 +102,7 @@ impl HealthCheck {
         match &target.tls {
             None => self.speak(socket, &host).await,
             Some(tls) => {
-                let shaking_hands = tls.connect(socket).await;
+                let shaking_hands = tls.connect(socket, false).await;
                 let stream =
                     shaking_hands.map_err(|error| Failure::because(format!("no TLS: {error}")))?;
                 self.speak(stream, &host).await

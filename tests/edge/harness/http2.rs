@@ -1,20 +1,22 @@
-//! A client of HTTP/2, h2's, whose streams can be read and written like connections.
+//! A client of HTTP/2, h2's, whose streams can be read and written like connections; and a target of it.
 
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use h2::client::{SendRequest, handshake};
 use h2::ext::Protocol;
+use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
-use http::{Request, Response};
+use http::{HeaderMap, Request, Response};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio_tungstenite::tungstenite::Bytes;
 
-use super::{Connection, eventually, soon};
+use super::{Connection, Target, eventually, soon};
 
 /// A connection of HTTP/2.
 pub struct Http2 {
@@ -22,11 +24,34 @@ pub struct Http2 {
     driver: JoinHandle<Result<(), h2::Error>>,
 }
 
+/// A target of HTTP/2 that runs `script` for each request.
+pub async fn target<F, S>(script: S) -> Target
+where
+    F: Future<Output = ()> + Send + 'static,
+    S: Fn(Request<RecvStream>, SendResponse<Bytes>) -> F + Send + Sync + 'static,
+{
+    let script = Arc::new(script);
+    Target::scripted(move |connection: Connection| {
+        let script = Arc::clone(&script);
+        async move {
+            let (stream, _) = connection.into_parts();
+            let Ok(mut requests) = h2::server::handshake(stream).await else {
+                return;
+            };
+            while let Some(Ok((request, answer))) = requests.accept().await {
+                tokio::spawn(script(request, answer));
+            }
+        }
+    })
+    .await
+}
+
 /// An answer, whole.
 #[derive(Debug)]
 pub struct Reply {
     pub head: Response<()>,
     pub body: Vec<u8>,
+    pub trailers: Option<HeaderMap>,
 }
 
 impl Reply {
@@ -99,7 +124,13 @@ impl Http2 {
         }
         let (mut stream, head) = soon("an answer", answered((answer, sender))).await.unwrap();
         let body = soon("its body", stream.read_to_end()).await;
-        Reply { head, body }
+        let trailers = soon("its trailers", stream.receiver.trailers()).await;
+        let trailers = trailers.ok().flatten();
+        Reply {
+            head,
+            body,
+            trailers,
+        }
     }
 
     /// Sends a request with this body in steps, as the caller has time for.

@@ -1,7 +1,8 @@
 //! What a failing test prints: at most a hundred lines, none of them endless. What is in the middle is left out, and counted.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::HashSet;
 use std::panic::PanicHookInfo;
 use std::sync::Once;
 
@@ -18,6 +19,8 @@ const END: usize = 200;
 thread_local! {
     /// How many lines this thread may still print.
     static LEFT: Cell<usize> = Cell::new(most());
+    /// Where it has failed so far.
+    static SAID: RefCell<HashSet<(String, u32)>> = RefCell::default();
 }
 
 /// Every test has a thread of its own, which has its path for a name.
@@ -33,7 +36,15 @@ pub fn keep_short() {
     ONCE.call_once(|| std::panic::set_hook(Box::new(say)));
 }
 
+/// Each place once: what many scripts of a test fail of would hide what it is about.
 fn say(info: &PanicHookInfo<'_>) {
+    let place = info
+        .location()
+        .map(|place| (place.file().to_owned(), place.line()));
+    let is_new = SAID.with_borrow_mut(|said| place.is_none_or(|place| said.insert(place)));
+    if !is_new {
+        return;
+    }
     let thread = std::thread::current();
     let title = format!("thread '{}' failed", thread.name().unwrap_or("unnamed"));
     print(&title, info.to_string().lines(), MESSAGE);
