@@ -9,6 +9,7 @@ mod health;
 mod limits;
 mod names;
 mod origin;
+mod redirect;
 mod target_group;
 
 use std::fmt;
@@ -24,13 +25,14 @@ use rustls::pki_types::CertificateDer;
 use rustls::sign::CertifiedKey;
 
 pub use self::balance::{Algorithm, HashKey, Rebalance, SameSite, Stickiness, StickyCookie};
-pub use self::changes::{Changes, HeaderChanges, Headers, NewPath, Rewrite};
+pub use self::changes::{Changes, HeaderChanges, Headers, NewPath, NewValue, Rewrite};
 pub use self::health::{
     Check, Expected, HealthCheck, HttpCheck, OnUnhealthy, OutlierDetection, WebSocketCheck,
 };
 pub use self::limits::{Bounds, Memory, Rate, Rates};
 pub use self::names::{NamedTarget, Resolver};
 pub use self::origin::AllowedOrigin;
+pub use self::redirect::Redirect;
 pub use self::target_group::{HttpVersion, ProxyProtocol, Target, TargetGroup, TargetTls};
 use super::secret_key::SecretKey;
 
@@ -359,14 +361,7 @@ pub enum Action {
     /// `FORWARD`
     Forward(Forward),
     /// `REDIRECT`
-    Redirect {
-        /// `location`: the new address, as it goes into the Location header: visible ASCII, not empty.
-        location: String,
-        /// `statusCode`: 301, 302, 303, 307 or 308. Default: 301.
-        status_code: u16,
-        /// `dropQuery`: leave the request's query out of the new address. Default: false.
-        drop_query: bool,
-    },
+    Redirect(Redirect),
     /// `STATIC`
     Static {
         /// `statusCode`: 200 to 599. Default: 503.

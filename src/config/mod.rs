@@ -17,6 +17,7 @@ mod read;
 pub mod renewal;
 mod scalar;
 pub mod secret_key;
+pub mod template;
 mod tree;
 mod unique;
 mod units;

@@ -5,22 +5,32 @@ use http::{HeaderMap, HeaderName, StatusCode};
 use pingora::Result;
 use pingora::http::{RequestHeader, ResponseHeader};
 
+use super::facts::Facts;
 use super::hearsay;
 use super::refusal::Refusal;
 use crate::config::file::HeaderChanges;
 use crate::listener::Route;
 
 /// Changes the headers, the host and the path of a request to a target.
-pub(super) fn of_request(route: &Route, request: &mut RequestHeader) -> Result<()> {
+pub(super) fn of_request(
+    route: &Route,
+    facts: &Facts<'_>,
+    request: &mut RequestHeader,
+) -> Result<()> {
     let changes = &route.headers.request;
     for name in replaced(&request.headers, changes) {
         request.remove_header(&name);
     }
     for (name, value) in &changes.set {
-        request.insert_header(name, value)?;
+        match facts.value(value) {
+            Some(value) => request.insert_header(name, value)?,
+            None => _ = request.remove_header(name),
+        }
     }
     for (name, value) in &changes.add {
-        request.append_header(name, value)?;
+        if let Some(value) = facts.value(value) {
+            request.append_header(name, value)?;
+        }
     }
     if let Some(host) = &route.host {
         request.insert_header(HOST, host)?;
@@ -44,7 +54,11 @@ fn replaced(headers: &HeaderMap, changes: &HeaderChanges) -> Vec<HeaderName> {
 }
 
 /// Changes the headers of a target's answer, but not of what precedes it (1xx).
-pub(super) fn of_answer(route: &Route, answer: &mut ResponseHeader) -> Result<()> {
+pub(super) fn of_answer(
+    route: &Route,
+    facts: &Facts<'_>,
+    answer: &mut ResponseHeader,
+) -> Result<()> {
     let is_herald = answer.status.is_informational();
     if is_herald && answer.status != StatusCode::SWITCHING_PROTOCOLS {
         return Ok(());
@@ -54,10 +68,15 @@ pub(super) fn of_answer(route: &Route, answer: &mut ResponseHeader) -> Result<()
         answer.remove_header(name);
     }
     for (name, value) in &changes.set {
-        answer.insert_header(name, value)?;
+        match facts.value(value) {
+            Some(value) => answer.insert_header(name, value)?,
+            None => _ = answer.remove_header(name),
+        }
     }
     for (name, value) in &changes.add {
-        answer.append_header(name, value)?;
+        if let Some(value) = facts.value(value) {
+            answer.append_header(name, value)?;
+        }
     }
     Ok(())
 }

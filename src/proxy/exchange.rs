@@ -18,6 +18,7 @@ use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::prelude::Session;
 use uuid::Uuid;
 
+use super::facts::Facts;
 use super::ledger::Ledger;
 use super::refusal::Refusal;
 use super::{forwarded, framing, headers, http2};
@@ -207,6 +208,19 @@ impl Exchange {
     /// The X-Request-Id.
     pub(super) fn tracking_id(&self) -> &str {
         &self.ledger.record.tracking_id
+    }
+
+    /// What headers can be made of; `head` is the client's.
+    pub(super) fn facts<'a>(&'a self, head: &'a RequestHeader) -> Facts<'a> {
+        let client = self.client();
+        let method = head.method.as_str();
+        Facts {
+            request: Request::new(method, head.raw_path(), &head.headers, client.ip),
+            client,
+            scheme: self.scheme(),
+            tracking_id: self.tracking_id(),
+            tls: self.connection.tls(),
+        }
     }
 
     /// Notes which HTTP rule matched.

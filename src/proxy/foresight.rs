@@ -15,6 +15,8 @@ use crate::telemetry::Client;
 pub struct Foresight<'a> {
     /// The request, as conditions see it.
     pub request: Request<'a>,
+    /// How it would come: `http` or `https`.
+    scheme: &'static str,
     /// The HTTP rule that decides.
     pub rule: Option<&'a Rule<Routes>>,
     /// Where the client is sent to.
@@ -48,6 +50,10 @@ impl<'a> Foresight<'a> {
         let mut foresight = Foresight {
             rule,
             request,
+            scheme: match forwarding_rule.tls {
+                Some(_) => "https",
+                None => "http",
+            },
             location: None,
             is_handshake: false,
             target_group: None,
@@ -63,7 +69,8 @@ impl<'a> Foresight<'a> {
         match &rule.action {
             Action::Respond(Response::Static(_)) => {}
             Action::Respond(Response::Redirect(redirect)) => {
-                self.location = Some(redirect.location(&self.request));
+                let location = redirect.location(&self.request, self.scheme);
+                self.location = Some(location.ok_or(Refusal::NO_LOCATION)?);
             }
             Action::Forward(routes) => {
                 let route = choice::route(routes, &self.request).ok_or(Refusal::NO_TARGET)?;

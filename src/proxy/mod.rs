@@ -6,6 +6,7 @@ mod announcement;
 mod changes;
 mod choice;
 mod exchange;
+mod facts;
 mod foresight;
 mod forwarded;
 mod framing;
@@ -93,7 +94,7 @@ impl ProxyHttp for Proxy {
                 Ok(true)
             }
             Action::Respond(Response::Redirect(redirect)) => {
-                let answer = response::redirect(redirect, &request)?;
+                let answer = response::redirect(redirect, &request, exchange.scheme())?;
                 let sent = session.write_response_header(answer, true).await;
                 sent.map_err(|error| error.into_down())?;
                 Ok(true)
@@ -187,7 +188,7 @@ impl ProxyHttp for Proxy {
     ) -> Result<()> {
         headers::tell_target(exchange, request)?;
         if let Some(route) = exchange.route() {
-            changes::of_request(route, request)?;
+            changes::of_request(route, &exchange.facts(session.req_header()), request)?;
         }
         exchange.send_request(session, request)
     }
@@ -201,7 +202,7 @@ impl ProxyHttp for Proxy {
         exchange.expect_answer(session, answer)?;
         headers::forget_connection(answer);
         if let Some(route) = exchange.route() {
-            changes::of_answer(route, answer)?;
+            changes::of_answer(route, &exchange.facts(session.req_header()), answer)?;
         }
         exchange.answered(session, answer)
     }

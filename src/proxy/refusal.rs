@@ -114,6 +114,11 @@ impl Refusal {
     /// What the target would be asked for is longer than it may be.
     pub const TARGET_TOO_LONG: Refusal =
         Refusal::bad_request("the path is too long once it is rewritten");
+    /// There is nowhere to send its client.
+    pub const NO_LOCATION: Refusal = Refusal {
+        reason: RefusalReason::BadRequest,
+        detail: "the request has no host or no path for its redirect",
+    };
     /// The request is malformed.
     pub const BAD_REQUEST: Refusal = Refusal {
         reason: RefusalReason::BadRequest,

@@ -4,6 +4,7 @@ use pingora::Result;
 use pingora::http::ResponseHeader;
 use pingora::prelude::Session;
 
+use super::refusal::Refusal;
 use crate::rules::{Redirect, Request, Static};
 
 /// Sends a ready-made answer.
@@ -18,9 +19,17 @@ pub(super) async fn send_static(session: &mut Session, answer: &Static) -> Resul
 }
 
 /// Builds the answer that sends a client elsewhere.
-pub(super) fn redirect(redirect: &Redirect, request: &Request<'_>) -> Result<Box<ResponseHeader>> {
+///
+/// Errors: the request has not what its new address needs.
+pub(super) fn redirect(
+    redirect: &Redirect,
+    request: &Request<'_>,
+    scheme: &str,
+) -> Result<Box<ResponseHeader>> {
+    let location = redirect.location(request, scheme);
+    let location = location.ok_or(Refusal::NO_LOCATION)?;
     let mut header = ResponseHeader::build(redirect.status, Some(3))?;
-    header.insert_header("Location", redirect.location(request))?;
+    header.insert_header("Location", location)?;
     header.insert_header("Content-Length", 0)?;
     Ok(Box::new(header))
 }

@@ -9,15 +9,17 @@ mod comparison;
 mod condition;
 mod new_path;
 mod origins;
+mod redirect;
 mod request;
 mod subprotocols;
 
 use std::sync::Arc;
 
-pub use self::action::{Action, Redirect, Response, Static};
+pub use self::action::{Action, Response, Static};
 pub use self::condition::Told;
 pub use self::new_path::NewPath;
 pub use self::origins::Origins;
+pub use self::redirect::Redirect;
 pub use self::request::Request;
 pub use self::subprotocols::{Offer, Subprotocols};
 
@@ -115,6 +117,7 @@ mod tests {
     use super::request::tests::headers;
     use super::*;
     use crate::config::file::{Comparison, HttpRule, Subject};
+    use crate::config::template::Template;
 
     const CHROME: &[(&str, &str)] = &[
         ("Host", "chat.example.com"),
@@ -161,11 +164,12 @@ mod tests {
     }
 
     fn redirect(name: &str, subjects: Vec<Subject>) -> HttpRule {
-        let action = file::Action::Redirect {
-            location: "https://example.com/".into(),
+        let action = file::Action::Redirect(file::Redirect {
+            location: Template::parse_of_request("https://example.com/").unwrap(),
             status_code: 301,
             drop_query: false,
-        };
+            path: None,
+        });
         rule(name, subjects, action)
     }
 

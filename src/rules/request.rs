@@ -16,6 +16,8 @@ pub struct Request<'a> {
     path: &'a [u8],
     query: Option<&'a [u8]>,
     host: &'a [u8],
+    /// Digits, if it says one.
+    port: &'a [u8],
     headers: &'a HeaderMap,
     client_ip: IpAddr,
 }
@@ -46,11 +48,13 @@ impl<'a> Request<'a> {
             path
         };
         let host = authority.or_else(|| headers.get(HOST).map(HeaderValue::as_bytes));
+        let (host, port) = host.map_or((&b""[..], &b""[..]), split_port);
         Self {
             method,
             path,
             query,
-            host: host.map_or(b"", without_port),
+            host,
+            port,
             headers,
             client_ip: client_ip.to_canonical(),
         }
@@ -74,6 +78,17 @@ impl<'a> Request<'a> {
     /// The host without the port, an IPv6 address in its brackets; empty if the request names none.
     pub fn host(&self) -> &'a [u8] {
         self.host
+    }
+
+    /// The port that it asked for, if only by its scheme; `None` where what stands there is no number.
+    pub fn port_by(&self, scheme: &str) -> Option<&'a str> {
+        let port = std::str::from_utf8(self.port).ok()?;
+        let is_number = port.bytes().all(|byte| byte.is_ascii_digit());
+        match port {
+            "" if scheme == "https" => Some("443"),
+            "" => Some("80"),
+            port => is_number.then_some(port),
+        }
     }
 
     /// The headers.
@@ -144,8 +159,8 @@ fn split_query(target: &[u8]) -> (&[u8], Option<&[u8]>) {
     }
 }
 
-/// The host of `user@host:port`.
-fn without_port(authority: &[u8]) -> &[u8] {
+/// The host and the port of `user@host:port`.
+fn split_port(authority: &[u8]) -> (&[u8], &[u8]) {
     let userinfo = authority.iter().rposition(|&byte| byte == b'@');
     let host = &authority[userinfo.map_or(0, |at| at + 1)..];
     let end = if host.starts_with(b"[") {
@@ -155,7 +170,8 @@ fn without_port(authority: &[u8]) -> &[u8] {
     } else {
         host.iter().position(|&byte| byte == b':')
     };
-    &host[..end.unwrap_or(host.len())]
+    let (host, port) = host.split_at(end.unwrap_or(host.len()));
+    (host, port.strip_prefix(b":").unwrap_or(port))
 }
 
 fn values_of<'a>(

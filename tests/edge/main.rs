@@ -51,6 +51,7 @@ mod operations;
 mod origins;
 mod overload;
 mod overload_cgroup;
+mod placeholders;
 mod ports;
 mod proxy_protocol;
 mod public_node;

@@ -74,11 +74,11 @@ async fn the_public_node_serves_two_names_and_sends_browsers_to_https() {
 
     for host in NAMES {
         let mut client = Connection::open(redirects).await;
-        let request = format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n");
+        let request = format!("GET /room?a=b HTTP/1.1\r\nHost: {host}\r\n\r\n");
         client.send(request).await;
         let answer = client.answer().await;
         assert_eq!(answer.status, 308);
-        let location = format!("https://{host}/");
+        let location = format!("https://{host}/room?a=b");
         assert_eq!(answer.header("location"), Some(location.as_str()));
     }
 }

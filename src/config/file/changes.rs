@@ -2,6 +2,8 @@
 
 use http::{HeaderName, HeaderValue};
 
+use crate::config::template::Template;
+
 /// `headers` and `rewrite`
 #[derive(Debug, Clone, Default)]
 pub struct Changes {
@@ -26,9 +28,18 @@ pub struct HeaderChanges {
     /// `remove`: headers that are taken out. Each name once.
     pub remove: Vec<HeaderName>,
     /// `set`: headers that take the place of all of that name. Each name once.
-    pub set: Vec<(HeaderName, HeaderValue)>,
+    pub set: Vec<(HeaderName, NewValue)>,
     /// `add`: headers that come after what is there. Each name once.
-    pub add: Vec<(HeaderName, HeaderValue)>,
+    pub add: Vec<(HeaderName, NewValue)>,
+}
+
+/// The value of a header that is set or added: visible ASCII, with spaces between it.
+#[derive(Debug, Clone)]
+pub enum NewValue {
+    /// The same for all.
+    Fixed(HeaderValue),
+    /// With placeholders.
+    Made(Template),
 }
 
 /// `rewrite`

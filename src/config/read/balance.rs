@@ -198,6 +198,6 @@ fn forwards(rule: &ForwardingRule) -> impl Iterator<Item = &Forward> {
         .iter()
         .filter_map(|rule| match &rule.action {
             Action::Forward(forward) => Some(forward),
-            Action::Redirect { .. } | Action::Static { .. } => None,
+            Action::Redirect(_) | Action::Static { .. } => None,
         })
 }

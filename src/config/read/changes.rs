@@ -6,8 +6,9 @@ use http::uri::Authority;
 use http::{HeaderName, HeaderValue};
 
 use super::super::file::{
-    Changes, Comparison, Condition, HeaderChanges, Headers, NewPath, Rewrite, Subject,
+    Changes, Comparison, Condition, HeaderChanges, Headers, NewPath, NewValue, Rewrite, Subject,
 };
+use super::super::template::Template;
 use super::super::tree::{Mapping, Node};
 use super::super::unique::Unique;
 
@@ -65,7 +66,7 @@ fn changes(headers: &Mapping, key: &str) -> Option<HeaderChanges> {
     })
 }
 
-fn values(node: &Node, names: &mut Unique<String>) -> Option<Vec<(HeaderName, HeaderValue)>> {
+fn values(node: &Node, names: &mut Unique<String>) -> Option<Vec<(HeaderName, NewValue)>> {
     node.each_key(|name, node| {
         let name = unique_name(name, &node, names);
         let value = value(&node);
@@ -100,23 +101,38 @@ fn why_not(name: &str) -> Option<&'static str> {
     }
 }
 
-fn value(node: &Node) -> Option<HeaderValue> {
+fn value(node: &Node) -> Option<NewValue> {
     let text = node.string()?;
-    let is_plain = text
-        .bytes()
-        .all(|byte| byte.is_ascii_graphic() || byte == b' ');
-    match HeaderValue::from_str(text) {
-        Ok(value) if is_plain && text.trim() == text => Some(value),
-        _ => node.wrong("visible ASCII characters, with spaces only between them"),
+    let is_visible = |byte: u8| byte.is_ascii_graphic() || byte == b' ';
+    if !text.bytes().all(is_visible) || text.trim() != text {
+        return node.wrong("visible ASCII characters, with spaces only between them");
+    }
+    let template = match Template::parse(text) {
+        Ok(template) => template,
+        Err(why) => return node.problem(why),
+    };
+    match template.literal().map(HeaderValue::from_str) {
+        None => Some(NewValue::Made(template)),
+        Some(Ok(value)) => Some(NewValue::Fixed(value)),
+        Some(Err(_)) => node.wrong("the value of a header"),
     }
 }
 
 fn rewrite(rule: &Mapping, conditions: Option<&[Condition]>) -> Option<Rewrite> {
     let mapping = rule.section("rewrite", REWRITE_KEYS)?;
     let host = mapping.or("host", None, |node| host(node).map(Some));
-    let whole = mapping.or("path", None, |node| path(node).map(Some));
-    let prefix = mapping.or("pathPrefix", None, |node| path(node).map(Some));
-    let path = match (whole?, prefix?) {
+    let path = path(&mapping, conditions);
+    Some(Rewrite {
+        host: host?,
+        path: path?,
+    })
+}
+
+/// What is said of the path. `conditions` are the rule's, where they could be read.
+pub(super) fn path(mapping: &Mapping, conditions: Option<&[Condition]>) -> Option<Option<NewPath>> {
+    let whole = mapping.or("path", None, |node| a_path(node).map(Some));
+    let prefix = mapping.or("pathPrefix", None, |node| a_path(node).map(Some));
+    match (whole?, prefix?) {
         (Some(_), Some(_)) => mapping.problem("pathPrefix", "cannot be combined with path"),
         (Some(path), None) => Some(Some(NewPath::Whole(path))),
         (None, Some(after)) => match matched_prefix(conditions?) {
@@ -127,11 +143,7 @@ fn rewrite(rule: &Mapping, conditions: Option<&[Condition]>) -> Option<Rewrite> 
             ),
         },
         (None, None) => Some(None),
-    };
-    Some(Rewrite {
-        host: host?,
-        path: path?,
-    })
+    }
 }
 
 /// The longest that the conditions ask for: all of them hold.
@@ -156,7 +168,7 @@ fn host(node: &Node) -> Option<HeaderValue> {
     }
 }
 
-fn path(node: &Node) -> Option<String> {
+fn a_path(node: &Node) -> Option<String> {
     let text = node.string()?;
     let is_part = |byte: u8| byte.is_ascii_graphic() && !b"?#".contains(&byte);
     if !text.starts_with('/') || !text.bytes().all(is_part) {

@@ -6,7 +6,7 @@ use super::super::file::{Action, Condition, Forward, HttpRule, Tunnel};
 use super::super::tree::{Mapping, Node};
 use super::super::unique::Unique;
 use super::super::words::listed;
-use super::{changes, condition, defaults, handshake, target_groups, tunnel};
+use super::{changes, condition, defaults, handshake, redirect, target_groups, tunnel};
 
 pub(super) const KEYS: &[&str] = &[
     "name",
@@ -52,7 +52,7 @@ impl Type {
                 "headers",
                 "rewrite",
             ],
-            Type::Redirect => &["location", "dropQuery", "statusCode"],
+            Type::Redirect => &["location", "dropQuery", "statusCode", "rewrite"],
             Type::Static => &["statusCode", "responseMessage", "contentType"],
         }
     }
@@ -88,7 +88,7 @@ fn action(
     forbid_keys_of_others(kind, mapping);
     match kind {
         Type::Forward => forward(mapping, groups, tunnel, conditions),
-        Type::Redirect => redirect(mapping),
+        Type::Redirect => redirect::read(mapping, conditions).map(Action::Redirect),
         Type::Static => respond(mapping),
     }
 }
@@ -122,33 +122,6 @@ fn forward(
 
         changes: Box::new(changes?),
     }))
-}
-
-fn redirect(mapping: &Mapping) -> Option<Action> {
-    let location = mapping.required("location", location);
-    let drop_query = mapping.or("dropQuery", defaults::DROP_QUERY, Node::boolean);
-    let status_code = mapping.or("statusCode", defaults::REDIRECT_STATUS, redirect_status);
-    Some(Action::Redirect {
-        location: location?,
-        status_code: status_code?,
-        drop_query: drop_query?,
-    })
-}
-
-fn location(node: &Node) -> Option<String> {
-    let location = node.string()?;
-    if location.is_empty() || !location.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return node.wrong("an address of visible ASCII characters");
-    }
-    Some(location.to_owned())
-}
-
-fn redirect_status(node: &Node) -> Option<u16> {
-    let status = node.value.as_u64().and_then(|code| code.try_into().ok());
-    match status {
-        Some(301 | 302 | 303 | 307 | 308) => status,
-        _ => node.wrong("301, 302, 303, 307 or 308"),
-    }
 }
 
 fn respond(mapping: &Mapping) -> Option<Action> {

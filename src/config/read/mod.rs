@@ -22,6 +22,7 @@ mod limits;
 mod outlier_detection;
 mod pem;
 mod rebalance;
+mod redirect;
 mod secret_keys;
 mod server;
 mod target_group;
@@ -164,7 +165,7 @@ fn warn_of_unused_groups(file: &File, top: &Mapping) {
     let named: HashSet<&str> = rules
         .filter_map(|rule| match &rule.action {
             Action::Forward(forward) => Some(&forward.target_groups),
-            Action::Redirect { .. } | Action::Static { .. } => None,
+            Action::Redirect(_) | Action::Static { .. } => None,
         })
         .flat_map(|groups| groups.iter().map(|group| group.name.as_str()))
         .collect();
