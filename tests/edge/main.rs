@@ -79,4 +79,5 @@ mod timeouts;
 mod tls;
 mod top;
 mod tunnels;
+mod turns;
 mod upgrade;
