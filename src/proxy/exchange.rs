@@ -106,7 +106,7 @@ impl Exchange {
             http2::suit_http_1_1(session.req_header_mut());
         }
         self.ledger.record.bytes.request_header = match session.as_downstream().as_http1() {
-            Some(head) => head.get_headers_raw_bytes().len() as u64,
+            Some(_) => self.connection.wire.head_read(),
             None => http2::size_in_http_1_1(session.req_header()),
         };
         // A client of HTTP/1.0 does not know them (RFC 9110 section 15.2).

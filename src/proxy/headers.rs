@@ -3,17 +3,19 @@
 //! What a client itself says of where it comes from is not here any more (`hearsay`). A trusted proxy's word is kept, and its own
 //! address added.
 
-use http::HeaderMap;
 use http::header::{
     CONNECTION, CONTENT_LENGTH, FORWARDED, HOST, HeaderName, HeaderValue, TE, TRANSFER_ENCODING,
     UPGRADE,
 };
+use http::{HeaderMap, Version};
 use pingora::Result;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::prelude::Session;
 
 use super::Exchange;
 use super::forwarded::{self, X_FORWARDED_FOR};
+use super::refusal::Refusal;
+use crate::rules::origin_form;
 use crate::telemetry::{ClientCertificate, ip_text};
 
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -75,6 +77,20 @@ pub(super) fn tell_target(exchange: &Exchange, request: &mut RequestHeader) -> R
         None => _ = request.remove_header(&X_FORWARDED_HOST),
     }
     Ok(())
+}
+
+/// Asks by the path where the target is an address, whose authority is the host: Host says the same, or is not there.
+pub(super) fn ask_by_path(request: &mut RequestHeader) -> Result<()> {
+    let target = origin_form(request.method.as_str(), request.raw_path());
+    let Some((authority, path)) = target else {
+        return Ok(());
+    };
+    if request.version == Version::HTTP_10 && !request.headers.contains_key(HOST) {
+        let host = HeaderValue::from_bytes(authority);
+        let host = host.map_err(|_| Refusal::BAD_REQUEST)?;
+        request.insert_header(HOST, host)?;
+    }
+    request.set_raw_path(&path)
 }
 
 /// Whether whoever sends these takes trailers (RFC 9110 section 10.1.4).

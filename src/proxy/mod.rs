@@ -65,6 +65,7 @@ impl ProxyHttp for Proxy {
 
     async fn request_filter(&self, session: &mut Session, exchange: &mut Exchange) -> Result<bool> {
         exchange.read_head(session);
+        headers::ask_by_path(session.req_header_mut())?;
         exchange.admit(session.req_header())?;
         let forwarding_rule = exchange.rule();
         let is_from_proxy = exchange.is_from_proxy();

@@ -40,10 +40,9 @@ impl<'a> Request<'a> {
         } else {
             (target, None)
         };
-        let path = if authority.is_some() && path.is_empty() {
-            b"/"
-        } else {
-            path
+        let path = match path {
+            b"" if authority.is_some() => without_path(method, query),
+            path => path,
         };
         let host = authority.or_else(|| headers.get(HOST).map(HeaderValue::as_bytes));
         Self {
@@ -127,6 +126,27 @@ pub(super) fn split_absolute(target: &[u8]) -> Option<(&[u8], &[u8])> {
     }
     let end = rest.iter().position(|byte| b"/?#".contains(byte));
     Some(rest.split_at(end.unwrap_or(rest.len())))
+}
+
+/// The authority of a target that is an address, `http` or `https`, and the target as it is said to whoever serves that address
+/// (RFC 9112 section 3.2.1). `None` for any other.
+pub fn origin_form<'a>(method: &str, target: &'a [u8]) -> Option<(&'a [u8], Vec<u8>)> {
+    let is_http = target.get(..4)?.eq_ignore_ascii_case(b"http");
+    let (authority, rest) = split_absolute(target).filter(|_| is_http)?;
+    let (path, query) = split_query(rest);
+    let start = match path {
+        b"" => without_path(method, query),
+        _ => b"",
+    };
+    Some((authority, [start, rest].concat()))
+}
+
+/// The path of an address without one: OPTIONS asks for the server as a whole (RFC 9112 section 3.2.4).
+fn without_path(method: &str, query: Option<&[u8]>) -> &'static [u8] {
+    match method {
+        "OPTIONS" if query.is_none() => b"*",
+        _ => b"/",
+    }
 }
 
 /// RFC 3986 section 3.1.
@@ -228,6 +248,26 @@ pub(super) mod tests {
             assert_eq!(request.path(), path.as_bytes(), "path of {target:?}");
             let query = query.map(str::as_bytes);
             assert_eq!(request.query(), query, "query of {target:?}");
+        }
+    }
+
+    #[test]
+    fn an_address_is_asked_for_by_its_path() {
+        for (method, target, authority, expected) in [
+            ("GET", "http://h:80/a?b", "h:80", "/a?b"),
+            ("GET", "HTTPS://h", "h", "/"),
+            ("GET", "http://h?b", "h", "/?b"),
+            ("GET", "http://h//a", "h", "//a"),
+            ("OPTIONS", "http://h", "h", "*"),
+            ("OPTIONS", "http://h/", "h", "/"),
+            ("OPTIONS", "http://h?b", "h", "/?b"),
+        ] {
+            let found = origin_form(method, target.as_bytes());
+            let expected = (authority.as_bytes(), expected.as_bytes().to_vec());
+            assert_eq!(found, Some(expected), "{method} {target}");
+        }
+        for target in ["/a", "*", "h:80", "ws://h/a", "/http://h", ""] {
+            assert_eq!(origin_form("GET", target.as_bytes()), None, "{target}");
         }
     }
 

@@ -9,6 +9,7 @@
 
 mod harness;
 
+mod absolute_form;
 mod access_log;
 mod admin;
 mod admin_commands;
