@@ -233,6 +233,11 @@ impl Exchange {
         }
     }
 
+    /// Which target the request goes to.
+    pub(super) fn target(&self) -> Option<SocketAddr> {
+        self.ledger.record.target
+    }
+
     /// Where the request goes.
     pub(super) fn route(&self) -> Option<&Route> {
         self.ledger.route.as_deref()

@@ -57,7 +57,8 @@ pub(super) fn tell_certificate(
     Ok(())
 }
 
-/// Sets `X-Forwarded-For`, `-Proto` and `-Host` and `X-Request-Id` on the request that goes to the target.
+/// Sets `X-Forwarded-For`, `-Proto` and `-Host` and `X-Request-Id` on the request that goes to the target. It goes in HTTP/1.1, where
+/// it must have a Host: what a client of HTTP/1.0 has not said is the target's address.
 pub(super) fn tell_target(exchange: &Exchange, request: &mut RequestHeader) -> Result<()> {
     // Again: a client may have named them in Connection, and Pingora has removed them then.
     tell_certificate(exchange.client_certificate(), request)?;
@@ -74,7 +75,12 @@ pub(super) fn tell_target(exchange: &Exchange, request: &mut RequestHeader) -> R
     request.insert_header(X_REQUEST_ID, exchange.tracking_id())?;
     match request.headers.get(HOST).cloned() {
         Some(host) => request.insert_header(X_FORWARDED_HOST, host)?,
-        None => _ = request.remove_header(&X_FORWARDED_HOST),
+        None => {
+            request.remove_header(&X_FORWARDED_HOST);
+            if let Some(target) = exchange.target() {
+                request.insert_header(HOST, target.to_string())?;
+            }
+        }
     }
     Ok(())
 }

@@ -200,6 +200,8 @@ impl ProxyHttp for Proxy {
         exchange: &mut Exchange,
     ) -> Result<()> {
         exchange.expect_answer(session, answer)?;
+        // The client speaks with us (RFC 9112 section 2.3).
+        answer.set_version(Version::HTTP_11);
         headers::forget_connection(answer);
         if let Some(route) = exchange.route() {
             changes::of_answer(route, answer)?;

@@ -49,7 +49,7 @@ impl<'a> Request<'a> {
             method,
             path,
             query,
-            host: host.map_or(b"", without_port),
+            host: host.map_or(b"", |host| without_dot(without_port(host))),
             headers,
             client_ip: client_ip.to_canonical(),
         }
@@ -70,7 +70,7 @@ impl<'a> Request<'a> {
         self.query
     }
 
-    /// The host without the port, an IPv6 address in its brackets; empty if the request names none.
+    /// The host without the port and without a dot at its end, an IPv6 address in its brackets; empty if the request names none.
     pub fn host(&self) -> &'a [u8] {
         self.host
     }
@@ -178,6 +178,14 @@ fn without_port(authority: &[u8]) -> &[u8] {
     &host[..end.unwrap_or(host.len())]
 }
 
+/// A name with a dot at its end is the same name (RFC 1034 section 3.1).
+pub(super) fn without_dot(host: &[u8]) -> &[u8] {
+    match host.strip_suffix(b".") {
+        Some(name) if !name.is_empty() => name,
+        _ => host,
+    }
+}
+
 fn values_of<'a>(
     name: &[u8],
     pairs: impl Iterator<Item = &'a [u8]>,
@@ -272,12 +280,15 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn the_host_header_loses_its_port_and_nothing_else() {
+    fn the_host_header_loses_its_port_and_its_last_dot_and_nothing_else() {
         for (line, host) in [
             ("Example.COM", "Example.COM"),
             ("example.com:8080", "example.com"),
             ("example.com:", "example.com"),
-            ("example.com.", "example.com."),
+            ("example.com.", "example.com"),
+            ("example.com.:80", "example.com"),
+            ("example.com..", "example.com."),
+            (".", "."),
             ("10.0.0.1:80", "10.0.0.1"),
             ("[::1]", "[::1]"),
             ("[::1]:8080", "[::1]"),
