@@ -322,7 +322,8 @@ pub struct Tunnel {
     pub lifetime_jitter: f64,
     /// `closeTimeout`: how long both sides have to answer our Close. Default: 5 s.
     pub close_timeout: Duration,
-    /// `halfCloseTimeout`: how long one direction may go on after the other has ended. Default: 30 s.
+    /// `halfCloseTimeout`: how long one direction may go on after the other has ended, and how long the answer to a plain request
+    /// may take to begin after its client has ended its side. Default: 30 s.
     pub half_close_timeout: Duration,
     /// `tcpKeepalive`: after this silence the system probes whether the peer is there, 4 s to 8 h. Default: 60 s.
     pub tcp_keepalive: Duration,

@@ -25,7 +25,7 @@ use crate::listener::{Connection, ForwardingRule, Route};
 use crate::rules::{Request, Rule};
 use crate::target_group::{Asker, Target};
 use crate::telemetry::{Client, ClientCertificate, RequestLine, cut};
-use crate::tunnel::{Framing, Identity, Opening, Phase};
+use crate::tunnel::{ClientEnd, Framing, Identity, Opening, Phase};
 
 /// How many heads of 1xx a target may send before its answer's.
 const MOST_HERALDS: usize = 100;
@@ -226,6 +226,7 @@ impl Exchange {
         self.ledger.record.target_group = Some(Arc::clone(&route.group.name));
         self.ledger.route = Some(Arc::clone(route));
         self.is_handshake = is_handshake;
+        self.connection.wire.forward(route.limits.half_close);
         if is_handshake {
             self.connection
                 .wire
@@ -315,7 +316,7 @@ impl Exchange {
         self.ledger.record.bytes.response_header = headers::wire_size(answer);
         if is_upgrade {
             self.open_tunnel();
-        } else if self.connection.is_leaving() {
+        } else if self.connection.is_leaving() || self.has_client_ended() {
             session.set_keepalive(None);
         }
         if !is_upgrade && !self.connection.wire.is_body_over() {
@@ -324,6 +325,11 @@ impl Exchange {
             self.connection.wire.upload.unmeter();
         }
         Ok(())
+    }
+
+    /// Whether the client has ended its side, so that no other request comes.
+    fn has_client_ended(&self) -> bool {
+        self.connection.wire.client_end() == ClientEnd::Closed
     }
 
     /// Tells a client which target it is to come back to, where it does not say so itself.

@@ -30,6 +30,7 @@ mod files_in_reserve;
 mod fleet;
 mod framing;
 mod grafana;
+mod half_closed_requests;
 mod hand_over;
 mod handshake;
 mod health;
