@@ -390,6 +390,10 @@ pub struct Forward {
     pub allowed_origins: Option<Vec<AllowedOrigin>>,
     /// `allowedSubprotocols`: which subprotocols a handshake may ask for, tokens, at least one. Default: any.
     pub allowed_subprotocols: Option<Vec<String>>,
+    /// `checkAccept`: whether a 101 must fit to its handshake. Default: over HTTP/2 it must, and over HTTP/1.1 the client looks itself.
+    pub check_accept: Option<bool>,
+    /// `lenientHandshake`: whether a handshake's key may be something else than 16 bytes. Default: false.
+    pub lenient_handshake: bool,
 
     /// `headers` and `rewrite`: what is changed on the way. Default: nothing.
     pub changes: Box<Changes>,
@@ -427,6 +431,8 @@ impl Forward {
             tunnel: Tunnel::default(),
             allowed_origins: None,
             allowed_subprotocols: None,
+            check_accept: None,
+            lenient_handshake: false,
 
             changes: Box::default(),
         }

@@ -294,9 +294,7 @@ impl Exchange {
         session: &mut Session,
         answer: &mut ResponseHeader,
     ) -> pingora::Result<()> {
-        if self.is_handshake_in_http2(session) {
-            http2::check_answer(session.req_header(), answer)?;
-        }
+        self.check_handshake(session, answer)?;
         let status = answer.status.as_u16();
         if self.ledger.record.target_latency.is_none() {
             self.ledger.record.target_latency = self.asked_at.map(|asked| asked.elapsed());
@@ -325,6 +323,20 @@ impl Exchange {
             self.connection.wire.upload.unmeter();
         }
         Ok(())
+    }
+
+    /// Errors: an answer to a handshake that its client would take for another. One of HTTP/2 cannot look at a 101 itself.
+    fn check_handshake(&self, session: &Session, answer: &ResponseHeader) -> Result<(), Refusal> {
+        let is_in_http2 = self.is_handshake_in_http2(session);
+        if is_in_http2 {
+            http2::check_answer(answer)?;
+        }
+        let is_upgrade = self.is_handshake && answer.status == StatusCode::SWITCHING_PROTOCOLS;
+        let wanted = self.route().and_then(|route| route.check_accept);
+        match is_upgrade && wanted.unwrap_or(is_in_http2) {
+            true => http2::check_accept(session.req_header(), answer),
+            false => Ok(()),
+        }
     }
 
     /// Whether the client has ended its side, so that no other request comes.

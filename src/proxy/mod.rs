@@ -100,8 +100,8 @@ impl ProxyHttp for Proxy {
                 Ok(true)
             }
             Action::Forward(routes) => {
-                let is_handshake = handshake::is_handshake(head)?;
                 let route = choice::route(routes, &request).ok_or(Refusal::NO_TARGET)?;
+                let is_handshake = handshake::is_handshake(head, route.lenient_handshake)?;
                 let asker = choice::asker(&route.group, &request);
                 if !is_handshake {
                     session

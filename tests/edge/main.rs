@@ -10,6 +10,7 @@
 mod harness;
 
 mod absolute_form;
+mod accepts;
 mod access_log;
 mod admin;
 mod admin_commands;
