@@ -187,7 +187,7 @@ impl Sample {
     }
 
     fn head(&self) -> Result<Parts, Denial> {
-        let is_bare = |byte: u8| byte.is_ascii_control() || byte == b' ';
+        let is_bare = |byte: u8| byte.is_ascii_control() || matches!(byte, b' ' | b'#');
         if self.path.is_empty() || self.path.bytes().any(is_bare) {
             return Err(Denial::bad(
                 "path: must be a path as it stands in a request",

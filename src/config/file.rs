@@ -324,7 +324,8 @@ pub struct Tunnel {
     pub lifetime_jitter: f64,
     /// `closeTimeout`: how long both sides have to answer our Close. Default: 5 s.
     pub close_timeout: Duration,
-    /// `halfCloseTimeout`: how long one direction may go on after the other has ended. Default: 30 s.
+    /// `halfCloseTimeout`: how long one direction may go on after the other has ended, and how long the answer to a plain request
+    /// may take to begin after its client has ended its side. Default: 30 s.
     pub half_close_timeout: Duration,
     /// `tcpKeepalive`: after this silence the system probes whether the peer is there, 4 s to 8 h. Default: 60 s.
     pub tcp_keepalive: Duration,
@@ -384,6 +385,10 @@ pub struct Forward {
     pub allowed_origins: Option<Vec<AllowedOrigin>>,
     /// `allowedSubprotocols`: which subprotocols a handshake may ask for, tokens, at least one. Default: any.
     pub allowed_subprotocols: Option<Vec<String>>,
+    /// `checkAccept`: whether a 101 must fit to its handshake. Default: over HTTP/2 it must, and over HTTP/1.1 the client looks itself.
+    pub check_accept: Option<bool>,
+    /// `lenientHandshake`: whether a handshake's key may be something else than 16 bytes. Default: false.
+    pub lenient_handshake: bool,
 
     /// `headers` and `rewrite`: what is changed on the way. Default: nothing.
     pub changes: Box<Changes>,
@@ -421,6 +426,8 @@ impl Forward {
             tunnel: Tunnel::default(),
             allowed_origins: None,
             allowed_subprotocols: None,
+            check_accept: None,
+            lenient_handshake: false,
 
             changes: Box::default(),
         }

@@ -6,7 +6,7 @@
 pub struct Origin<'a> {
     /// The scheme, in any case.
     pub scheme: &'a str,
-    /// The host, in any case.
+    /// The host, in any case, without a dot at its end.
     pub host: &'a str,
     /// The port, unless it is the scheme's own.
     pub port: Option<u16>,
@@ -17,6 +17,7 @@ impl<'a> Origin<'a> {
     pub fn parse(text: &'a str) -> Option<Self> {
         let (scheme, authority) = text.split_once("://")?;
         let (host, port) = split_port(authority)?;
+        let host = host.strip_suffix('.').unwrap_or(host);
         let is_sound = is_scheme(scheme) && is_host(host);
         is_sound.then_some(Origin {
             scheme,
@@ -79,6 +80,7 @@ mod tests {
                 None,
             ),
             ("HTTP://a:80", "HTTP", "a", None),
+            ("https://a.b.:8443", "https", "a.b", Some(8443)),
             ("http://a:443", "http", "a", Some(443)),
             (
                 "https://[2001:db8::1]:8443",
@@ -115,7 +117,8 @@ mod tests {
             "https://user@app.example.com",
             "https://*.example.com",
             "https://a..b",
-            "https://a.",
+            "https://.",
+            "https://a..",
             "https://.a",
             "https://a b",
             "https://a, https://b",

@@ -47,12 +47,14 @@ impl Certificates {
         all
     }
 
-    /// The best for a name that `fits`: exact, then wildcard for one label (RFC 9525 section 6.3), then the default.
+    /// The best for a name that `fits`: exact, then wildcard for one label (RFC 9525 section 6.3), then the default. A dot at the
+    /// name's end does not count.
     fn find(
         &self,
         name: Option<&str>,
         fits: impl Fn(&CertifiedKey) -> bool,
     ) -> Option<Arc<CertifiedKey>> {
+        let name = name.map(|name| name.strip_suffix('.').unwrap_or(name));
         let exact = name.and_then(|name| self.exact.get(name));
         let parent = name.and_then(|name| name.split_once('.'));
         let wildcard = parent.and_then(|(_, parent)| self.wildcard.get(parent));
@@ -134,6 +136,8 @@ mod tests {
             (Some("a.example.com"), 2, Some(2)),
             (Some("example.com"), 2, Some(2)),
             (Some("b.example.com"), 1, Some(1)),
+            (Some("a.example.com."), 2, Some(2)),
+            (Some("b.example.com."), 1, Some(1)),
             (Some("a.b.example.com"), 0, None),
             (Some("example.org"), 0, None),
             (Some("com"), 0, None),

@@ -73,6 +73,10 @@ pub struct Route {
     pub origins: Option<Origins>,
     /// What a handshake may ask for, where not anything.
     pub subprotocols: Option<Subprotocols>,
+    /// Whether a 101 must fit to its handshake, where that does not depend on the client's version of HTTP.
+    pub check_accept: Option<bool>,
+    /// Whether a handshake's key may be something else than 16 bytes.
+    pub lenient_handshake: bool,
     /// How long a handshake may take.
     pub handshake_timeout: Duration,
     /// What bounds its tunnels.
@@ -103,6 +107,8 @@ impl Route {
                 .allowed_subprotocols
                 .as_deref()
                 .map(Subprotocols::new),
+            check_accept: forward.check_accept,
+            lenient_handshake: forward.lenient_handshake,
             handshake_timeout: tunnel.handshake_timeout.min(group.response_timeout),
             limits: Limits {
                 idle: tunnel.idle_timeout,

@@ -123,7 +123,9 @@ fn session(connection: &ServerConnection) -> TlsSession {
     TlsSession {
         protocol,
         cipher,
-        server_name: connection.server_name().map(str::to_owned),
+        server_name: connection
+            .server_name()
+            .map(|name| name.strip_suffix('.').unwrap_or(name).to_owned()),
         client_certificate: None,
     }
 }

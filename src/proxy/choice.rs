@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use http::header::HOST;
+
 use crate::config::file::HashKey;
 use crate::listener::{Route, Routes};
 use crate::rules::Request;
@@ -43,6 +45,8 @@ fn told(group: &TargetGroup, request: &Request<'_>) -> Option<usize> {
 
 fn value<'r>(request: &Request<'r>, key: &HashKey) -> Option<&'r [u8]> {
     match key {
+        // In all its forms it is the same host, but for its case.
+        HashKey::Header(name) if *name == HOST => Some(request.host()),
         HashKey::Header(name) => request.header_lines(name).next(),
         HashKey::Cookie(name) => request.cookies(name.as_bytes()).next(),
         HashKey::Query(name) => request.parameters(name.as_bytes()).next(),

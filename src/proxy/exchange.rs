@@ -26,7 +26,7 @@ use crate::listener::{Connection, ForwardingRule, Route};
 use crate::rules::{Request, Rule};
 use crate::target_group::{Asker, Target};
 use crate::telemetry::{Client, ClientCertificate, RequestLine, cut};
-use crate::tunnel::{Framing, Identity, Opening, Phase};
+use crate::tunnel::{ClientEnd, Framing, Identity, Opening, Phase};
 
 /// How many heads of 1xx a target may send before its answer's.
 const MOST_HERALDS: usize = 100;
@@ -107,7 +107,7 @@ impl Exchange {
             http2::suit_http_1_1(session.req_header_mut());
         }
         self.ledger.record.bytes.request_header = match session.as_downstream().as_http1() {
-            Some(head) => head.get_headers_raw_bytes().len() as u64,
+            Some(_) => self.connection.wire.head_read(),
             None => http2::size_in_http_1_1(session.req_header()),
         };
         // A client of HTTP/1.0 does not know them (RFC 9110 section 15.2).
@@ -240,11 +240,17 @@ impl Exchange {
         self.ledger.record.target_group = Some(Arc::clone(&route.group.name));
         self.ledger.route = Some(Arc::clone(route));
         self.is_handshake = is_handshake;
+        self.connection.wire.forward(route.limits.half_close);
         if is_handshake {
             self.connection
                 .wire
                 .begin_handshake(route.handshake_timeout);
         }
+    }
+
+    /// Which target the request goes to.
+    pub(super) fn target(&self) -> Option<SocketAddr> {
+        self.ledger.record.target
     }
 
     /// Where the request goes.
@@ -302,9 +308,7 @@ impl Exchange {
         session: &mut Session,
         answer: &mut ResponseHeader,
     ) -> pingora::Result<()> {
-        if self.is_handshake_in_http2(session) {
-            http2::check_answer(session.req_header(), answer)?;
-        }
+        self.check_handshake(session, answer)?;
         let status = answer.status.as_u16();
         if self.ledger.record.target_latency.is_none() {
             self.ledger.record.target_latency = self.asked_at.map(|asked| asked.elapsed());
@@ -324,7 +328,7 @@ impl Exchange {
         self.ledger.record.bytes.response_header = headers::wire_size(answer);
         if is_upgrade {
             self.open_tunnel();
-        } else if self.connection.is_leaving() {
+        } else if self.connection.is_leaving() || self.has_client_ended() {
             session.set_keepalive(None);
         }
         if !is_upgrade && !self.connection.wire.is_body_over() {
@@ -333,6 +337,25 @@ impl Exchange {
             self.connection.wire.upload.unmeter();
         }
         Ok(())
+    }
+
+    /// Errors: an answer to a handshake that its client would take for another. One of HTTP/2 cannot look at a 101 itself.
+    fn check_handshake(&self, session: &Session, answer: &ResponseHeader) -> Result<(), Refusal> {
+        let is_in_http2 = self.is_handshake_in_http2(session);
+        if is_in_http2 {
+            http2::check_answer(answer)?;
+        }
+        let is_upgrade = self.is_handshake && answer.status == StatusCode::SWITCHING_PROTOCOLS;
+        let wanted = self.route().and_then(|route| route.check_accept);
+        match is_upgrade && wanted.unwrap_or(is_in_http2) {
+            true => http2::check_accept(session.req_header(), answer),
+            false => Ok(()),
+        }
+    }
+
+    /// Whether the client has ended its side, so that no other request comes.
+    fn has_client_ended(&self) -> bool {
+        self.connection.wire.client_end() == ClientEnd::Closed
     }
 
     /// Tells a client which target it is to come back to, where it does not say so itself.

@@ -75,7 +75,7 @@ impl<'a> Foresight<'a> {
             Action::Forward(routes) => {
                 let route = choice::route(routes, &self.request).ok_or(Refusal::NO_TARGET)?;
                 self.target_group = Some(Arc::clone(&route.group.name));
-                self.is_handshake = handshake::is_handshake(head)?;
+                self.is_handshake = handshake::is_handshake(head, route.lenient_handshake)?;
                 let asker = choice::asker(&route.group, &self.request);
                 let target = route.group.foresee(&asker)?;
                 self.target = Some(target.address);

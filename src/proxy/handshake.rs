@@ -11,14 +11,14 @@ use super::refusal::Refusal;
 use crate::telemetry::RefusalReason;
 
 /// Whether the request is a WebSocket handshake. Any other `Upgrade`, one that offers something besides, and one in an HTTP/1.0
-/// request (RFC 9110 section 7.8) is ignored.
+/// request (RFC 9110 section 7.8) is ignored. Where it is `lenient` any key will do.
 ///
 /// Errors: a handshake that is not valid.
-pub(super) fn is_handshake(request: &Parts) -> Result<bool, Refusal> {
+pub(super) fn is_handshake(request: &Parts, lenient: bool) -> Result<bool, Refusal> {
     if !wants_websocket(&request.headers) || request.version != Version::HTTP_11 {
         return Ok(false);
     }
-    if let Some(detail) = fault(request) {
+    if let Some(detail) = fault(request, lenient) {
         return Err(Refusal {
             reason: RefusalReason::BadHandshake,
             detail,
@@ -41,7 +41,7 @@ fn wants_websocket(headers: &HeaderMap) -> bool {
 }
 
 /// What is wrong with a handshake, its version aside.
-fn fault(request: &Parts) -> Option<&'static str> {
+fn fault(request: &Parts, lenient: bool) -> Option<&'static str> {
     let headers = &request.headers;
     let has_body = headers.contains_key(TRANSFER_ENCODING)
         || headers
@@ -58,12 +58,8 @@ fn fault(request: &Parts) -> Option<&'static str> {
         ),
         (!headers.contains_key(HOST), "WebSocket handshake: no Host"),
         (
-            !has_valid_key(headers),
+            !has_valid_key(headers, lenient),
             "WebSocket handshake: Sec-WebSocket-Key is not 16 bytes in base64",
-        ),
-        (
-            !headers.contains_key(SEC_WEBSOCKET_VERSION),
-            "WebSocket handshake: no Sec-WebSocket-Version",
         ),
         (has_body, "WebSocket handshake: the request has a body"),
     ]
@@ -80,12 +76,15 @@ fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
         .any(|member| member.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
 }
 
-/// Exactly one key, of 16 bytes in base64: 22 characters and two of padding.
-fn has_valid_key(headers: &HeaderMap) -> bool {
+/// Exactly one key, of 16 bytes in base64: 22 characters and two of padding. Some clients have others, and some targets take them.
+fn has_valid_key(headers: &HeaderMap, lenient: bool) -> bool {
     let mut keys = headers.get_all(SEC_WEBSOCKET_KEY).iter();
     let (Some(key), None) = (keys.next(), keys.next()) else {
         return false;
     };
+    if lenient {
+        return !key.is_empty();
+    }
     let is_base64 = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
     match key.as_bytes().split_at_checked(22) {
         Some((digits, padding)) => padding == b"==" && digits.iter().all(is_base64),
@@ -122,7 +121,20 @@ mod tests {
     }
 
     fn status(changes: &[(&str, &str)]) -> Result<bool, u16> {
-        is_handshake(&request(changes)).map_err(Refusal::status)
+        is_handshake(&request(changes), false).map_err(Refusal::status)
+    }
+
+    fn lenient_status(key: &str) -> Result<bool, u16> {
+        let request = request(&[("Sec-WebSocket-Key", key)]);
+        is_handshake(&request, true).map_err(Refusal::status)
+    }
+
+    #[test]
+    fn a_lenient_rule_takes_any_key_but_none() {
+        for key in ["c2hvcnQ=", "x", "dGhlIHNhbXBsZSBub25jZQ=="] {
+            assert_eq!(lenient_status(key), Ok(true), "{key}");
+        }
+        assert_eq!(lenient_status(""), Err(400));
     }
 
     #[test]
@@ -151,13 +163,15 @@ mod tests {
             [("Sec-WebSocket-Key", "c2hvcnQ=")],
             [("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=!")],
             [("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==x")],
-            [("Sec-WebSocket-Version", "")],
             [("Content-Length", "5")],
             [("Transfer-Encoding", "chunked")],
         ] {
             assert_eq!(status(&changes), Err(400), "{changes:?}");
         }
-        assert_eq!(status(&[("Sec-WebSocket-Version", "8")]), Err(426));
+        for version in ["8", "14", "13, 8", ""] {
+            let changes = [("Sec-WebSocket-Version", version)];
+            assert_eq!(status(&changes), Err(426), "{version}");
+        }
         let twice = [
             ("Sec-WebSocket-Key", VALID[3].1),
             ("Sec-WebSocket-Key", VALID[3].1),

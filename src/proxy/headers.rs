@@ -3,17 +3,19 @@
 //! What a client itself says of where it comes from is not here any more (`hearsay`). A trusted proxy's word is kept, and its own
 //! address added.
 
-use http::HeaderMap;
 use http::header::{
     CONNECTION, CONTENT_LENGTH, FORWARDED, HOST, HeaderName, HeaderValue, TE, TRANSFER_ENCODING,
     UPGRADE,
 };
+use http::{HeaderMap, Version};
 use pingora::Result;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::prelude::Session;
 
 use super::Exchange;
 use super::forwarded::{self, X_FORWARDED_FOR};
+use super::refusal::Refusal;
+use crate::rules::origin_form;
 use crate::telemetry::{ClientCertificate, ip_text};
 
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -55,7 +57,8 @@ pub(super) fn tell_certificate(
     Ok(())
 }
 
-/// Sets `X-Forwarded-For`, `-Proto` and `-Host` and `X-Request-Id` on the request that goes to the target.
+/// Sets `X-Forwarded-For`, `-Proto` and `-Host` and `X-Request-Id` on the request that goes to the target. It goes in HTTP/1.1, where
+/// it must have a Host: what a client of HTTP/1.0 has not said is the target's address.
 pub(super) fn tell_target(exchange: &Exchange, request: &mut RequestHeader) -> Result<()> {
     // Again: a client may have named them in Connection, and Pingora has removed them then.
     tell_certificate(exchange.client_certificate(), request)?;
@@ -72,9 +75,28 @@ pub(super) fn tell_target(exchange: &Exchange, request: &mut RequestHeader) -> R
     request.insert_header(X_REQUEST_ID, exchange.tracking_id())?;
     match request.headers.get(HOST).cloned() {
         Some(host) => request.insert_header(X_FORWARDED_HOST, host)?,
-        None => _ = request.remove_header(&X_FORWARDED_HOST),
+        None => {
+            request.remove_header(&X_FORWARDED_HOST);
+            if let Some(target) = exchange.target() {
+                request.insert_header(HOST, target.to_string())?;
+            }
+        }
     }
     Ok(())
+}
+
+/// Asks by the path where the target is an address, whose authority is the host: Host says the same, or is not there.
+pub(super) fn ask_by_path(request: &mut RequestHeader) -> Result<()> {
+    let target = origin_form(request.method.as_str(), request.raw_path());
+    let Some((authority, path)) = target else {
+        return Ok(());
+    };
+    if request.version == Version::HTTP_10 && !request.headers.contains_key(HOST) {
+        let host = HeaderValue::from_bytes(authority);
+        let host = host.map_err(|_| Refusal::BAD_REQUEST)?;
+        request.insert_header(HOST, host)?;
+    }
+    request.set_raw_path(&path)
 }
 
 /// Whether whoever sends these takes trailers (RFC 9110 section 10.1.4).

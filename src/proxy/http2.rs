@@ -114,18 +114,19 @@ pub(super) fn is_complaint(error: &Error) -> bool {
 
 /// Whether the target's answer to a WebSocket's handshake can be told to a client of HTTP/2.
 ///
-/// Errors: a 101 that does not fit to the handshake (RFC 6455 section 4.1), and another success, which would mean there that a
-/// tunnel is open.
-pub(super) fn check_answer(
+/// Errors: a success that is no 101, which would mean there that a tunnel is open.
+pub(super) fn check_answer(answer: &ResponseHeader) -> Result<(), Refusal> {
+    match answer.status.is_success() {
+        true => Err(Refusal::NOT_UPGRADED),
+        false => Ok(()),
+    }
+}
+
+/// Whether a target's 101 fits to the handshake (RFC 6455 section 4.1).
+pub(super) fn check_accept(
     request: &RequestHeader,
     answer: &ResponseHeader,
 ) -> Result<(), Refusal> {
-    if answer.status != StatusCode::SWITCHING_PROTOCOLS {
-        return match answer.status.is_success() {
-            true => Err(Refusal::NOT_UPGRADED),
-            false => Ok(()),
-        };
-    }
     let key = request.headers.get(SEC_WEBSOCKET_KEY);
     let expected = key.map(|key| derive_accept_key(key.as_bytes()));
     let accept = answer.headers.get(SEC_WEBSOCKET_ACCEPT);
@@ -177,7 +178,13 @@ mod tests {
             if let Some(accept) = accept {
                 answer.insert_header(SEC_WEBSOCKET_ACCEPT, accept).unwrap();
             }
-            check_answer(&request, &answer).map_err(Refusal::status)
+            let is_101 = answer.status == StatusCode::SWITCHING_PROTOCOLS;
+            let accept = if is_101 {
+                check_accept(&request, &answer)
+            } else {
+                Ok(())
+            };
+            check_answer(&answer).and(accept).map_err(Refusal::status)
         };
         let fitting = Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
         assert_eq!(check(101, fitting), Ok(()));

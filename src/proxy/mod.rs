@@ -66,6 +66,7 @@ impl ProxyHttp for Proxy {
 
     async fn request_filter(&self, session: &mut Session, exchange: &mut Exchange) -> Result<bool> {
         exchange.read_head(session);
+        headers::ask_by_path(session.req_header_mut())?;
         exchange.admit(session.req_header())?;
         let forwarding_rule = exchange.rule();
         let is_from_proxy = exchange.is_from_proxy();
@@ -100,8 +101,8 @@ impl ProxyHttp for Proxy {
                 Ok(true)
             }
             Action::Forward(routes) => {
-                let is_handshake = handshake::is_handshake(head)?;
                 let route = choice::route(routes, &request).ok_or(Refusal::NO_TARGET)?;
+                let is_handshake = handshake::is_handshake(head, route.lenient_handshake)?;
                 let asker = choice::asker(&route.group, &request);
                 if !is_handshake {
                     session
@@ -200,6 +201,8 @@ impl ProxyHttp for Proxy {
         exchange: &mut Exchange,
     ) -> Result<()> {
         exchange.expect_answer(session, answer)?;
+        // The client speaks with us (RFC 9112 section 2.3).
+        answer.set_version(Version::HTTP_11);
         headers::forget_connection(answer);
         if let Some(route) = exchange.route() {
             changes::of_answer(route, &exchange.facts(session.req_header()), answer)?;

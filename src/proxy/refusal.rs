@@ -64,7 +64,7 @@ impl Refusal {
         reason: RefusalReason::TargetFailed,
         detail: "the target answered a WebSocket handshake with a success that is no upgrade",
     };
-    /// A 101 that does not fit to a handshake in HTTP/2 (RFC 6455 section 4.1).
+    /// A 101 that does not fit to its handshake (RFC 6455 section 4.1).
     pub const WRONG_ACCEPT: Refusal = Refusal {
         reason: RefusalReason::TargetFailed,
         detail: "the target's Sec-WebSocket-Accept does not fit to the handshake",

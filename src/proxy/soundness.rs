@@ -70,16 +70,10 @@ fn check_framing(headers: &HeaderMap) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// A path, an address, or `*` for OPTIONS (RFC 9112 section 3.2); CONNECT does not come this far in HTTP/1.1.
+/// A path, which an address has become by now, or `*` for OPTIONS (RFC 9112 section 3.2); CONNECT does not come this far in HTTP/1.1.
 fn check_target(head: &RequestHeader) -> Result<(), Refusal> {
     let target = head.raw_path();
-    let has_scheme = |scheme: &str| {
-        let start = target.get(..scheme.len());
-        start.is_some_and(|start| start.eq_ignore_ascii_case(scheme.as_bytes()))
-    };
     let is_sound = target.starts_with(b"/")
-        || has_scheme("http://")
-        || has_scheme("https://")
         || (target == b"*" && head.method == Method::OPTIONS)
         || head.method == Method::CONNECT;
     match is_sound {

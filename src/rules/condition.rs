@@ -104,7 +104,7 @@ impl Subject {
                 Self::Cookie(key.as_bytes().into(), built(comparison))
             }
             file::Subject::Path(comparison) => Self::Path(built(comparison)),
-            file::Subject::Host(comparison) => Self::Host(built(comparison)),
+            file::Subject::Host(comparison) => Self::Host(built(&without_last_dot(comparison))),
             file::Subject::Method(comparison) => Self::Method(built(comparison)),
             file::Subject::SourceIp(block) => Self::SourceIp(*block),
         })
@@ -167,6 +167,19 @@ impl Subject {
             Self::Method(_) => is_met(request.method().as_bytes()),
             Self::SourceIp(_) => is_met(request.client_ip().to_string().as_bytes()),
         }
+    }
+}
+
+/// What hosts end with is compared without a dot, as theirs is left out.
+fn without_last_dot(comparison: &file::Comparison) -> file::Comparison {
+    let bare = |text: &String| {
+        let name = text.strip_suffix('.').filter(|name| !name.is_empty());
+        name.unwrap_or(text).to_owned()
+    };
+    match comparison {
+        file::Comparison::Equals(text) => file::Comparison::Equals(bare(text)),
+        file::Comparison::EndsWith(text) => file::Comparison::EndsWith(bare(text)),
+        other => other.clone(),
     }
 }
 
@@ -374,6 +387,29 @@ mod tests {
             Host(StartsWith("example".into())),
             Host(EndsWith("8080".into())),
         ]);
+    }
+
+    #[test]
+    fn a_dot_at_the_end_of_a_host_does_not_count() {
+        let conditions = [
+            Equals("a.example".into()),
+            Equals("A.example.".into()),
+            EndsWith(".example".into()),
+            EndsWith(".example.".into()),
+            matches_ignoring_case("^a\\.example$"),
+        ];
+        for host in ["a.example", "a.example.", "A.Example.:80"] {
+            let headers = headers(&[("Host", host)]);
+            let request = Request::new("GET", b"/", &headers, CLIENT.parse().unwrap());
+            for comparison in conditions.clone() {
+                let condition = file::Condition {
+                    subject: Host(comparison),
+                    negate: false,
+                };
+                let built = Condition::build(&condition).unwrap();
+                assert!(built.holds(&request), "{condition:?} {host}");
+            }
+        }
     }
 
     #[test]

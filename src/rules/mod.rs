@@ -20,7 +20,7 @@ pub use self::condition::Told;
 pub use self::new_path::NewPath;
 pub use self::origins::Origins;
 pub use self::redirect::Redirect;
-pub use self::request::Request;
+pub use self::request::{Request, origin_form};
 pub use self::subprotocols::{Offer, Subprotocols};
 
 use self::condition::Condition;

@@ -42,10 +42,9 @@ impl<'a> Request<'a> {
         } else {
             (target, None)
         };
-        let path = if authority.is_some() && path.is_empty() {
-            b"/"
-        } else {
-            path
+        let path = match path {
+            b"" if authority.is_some() => without_path(method, query),
+            path => path,
         };
         let host = authority.or_else(|| headers.get(HOST).map(HeaderValue::as_bytes));
         let (host, port) = host.map_or((&b""[..], &b""[..]), split_port);
@@ -53,7 +52,7 @@ impl<'a> Request<'a> {
             method,
             path,
             query,
-            host,
+            host: without_dot(host),
             port,
             headers,
             client_ip: client_ip.to_canonical(),
@@ -75,7 +74,7 @@ impl<'a> Request<'a> {
         self.query
     }
 
-    /// The host without the port, an IPv6 address in its brackets; empty if the request names none.
+    /// The host without the port and without a dot at its end, an IPv6 address in its brackets; empty if the request names none.
     pub fn host(&self) -> &'a [u8] {
         self.host
     }
@@ -144,6 +143,27 @@ pub(super) fn split_absolute(target: &[u8]) -> Option<(&[u8], &[u8])> {
     Some(rest.split_at(end.unwrap_or(rest.len())))
 }
 
+/// The authority of a target that is an address, `http` or `https`, and the target as it is said to whoever serves that address
+/// (RFC 9112 section 3.2.1). `None` for any other.
+pub fn origin_form<'a>(method: &str, target: &'a [u8]) -> Option<(&'a [u8], Vec<u8>)> {
+    let is_http = target.get(..4)?.eq_ignore_ascii_case(b"http");
+    let (authority, rest) = split_absolute(target).filter(|_| is_http)?;
+    let (path, query) = split_query(rest);
+    let start = match path {
+        b"" => without_path(method, query),
+        _ => b"",
+    };
+    Some((authority, [start, rest].concat()))
+}
+
+/// The path of an address without one: OPTIONS asks for the server as a whole (RFC 9112 section 3.2.4).
+fn without_path(method: &str, query: Option<&[u8]>) -> &'static [u8] {
+    match method {
+        "OPTIONS" if query.is_none() => b"*",
+        _ => b"/",
+    }
+}
+
 /// RFC 3986 section 3.1.
 fn is_scheme(text: &[u8]) -> bool {
     text.first().is_some_and(u8::is_ascii_alphabetic)
@@ -172,6 +192,14 @@ fn split_port(authority: &[u8]) -> (&[u8], &[u8]) {
     };
     let (host, port) = host.split_at(end.unwrap_or(host.len()));
     (host, port.strip_prefix(b":").unwrap_or(port))
+}
+
+/// A name with a dot at its end is the same name (RFC 1034 section 3.1).
+pub(super) fn without_dot(host: &[u8]) -> &[u8] {
+    match host.strip_suffix(b".") {
+        Some(name) if !name.is_empty() => name,
+        _ => host,
+    }
 }
 
 fn values_of<'a>(
@@ -248,12 +276,35 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn the_host_header_loses_its_port_and_nothing_else() {
+    fn an_address_is_asked_for_by_its_path() {
+        for (method, target, authority, expected) in [
+            ("GET", "http://h:80/a?b", "h:80", "/a?b"),
+            ("GET", "HTTPS://h", "h", "/"),
+            ("GET", "http://h?b", "h", "/?b"),
+            ("GET", "http://h//a", "h", "//a"),
+            ("OPTIONS", "http://h", "h", "*"),
+            ("OPTIONS", "http://h/", "h", "/"),
+            ("OPTIONS", "http://h?b", "h", "/?b"),
+        ] {
+            let found = origin_form(method, target.as_bytes());
+            let expected = (authority.as_bytes(), expected.as_bytes().to_vec());
+            assert_eq!(found, Some(expected), "{method} {target}");
+        }
+        for target in ["/a", "*", "h:80", "ws://h/a", "/http://h", ""] {
+            assert_eq!(origin_form("GET", target.as_bytes()), None, "{target}");
+        }
+    }
+
+    #[test]
+    fn the_host_header_loses_its_port_and_its_last_dot_and_nothing_else() {
         for (line, host) in [
             ("Example.COM", "Example.COM"),
             ("example.com:8080", "example.com"),
             ("example.com:", "example.com"),
-            ("example.com.", "example.com."),
+            ("example.com.", "example.com"),
+            ("example.com.:80", "example.com"),
+            ("example.com..", "example.com."),
+            (".", "."),
             ("10.0.0.1:80", "10.0.0.1"),
             ("[::1]", "[::1]"),
             ("[::1]:8080", "[::1]"),

@@ -6,6 +6,7 @@
 //! each ends, and how much of it is on its way. From there a tunnel is one small task. Its
 //! [`Handle`] is what others know of it and reach it by; [`Tunnels`] holds all of them.
 
+mod absolute_form;
 mod backlog;
 mod body;
 mod chunks;

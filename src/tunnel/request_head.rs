@@ -1,7 +1,7 @@
 //! The head of a request on its way to Pingora: whether it may go on, and what a client is told whose head may not.
 //!
 //! Pingora's parser bounds a head at 1 MiB and 256 headers, and mends a request line that has spaces or control characters in its
-//! target. What rules would then look at is not what the client sent, so it is refused here (RFC 9112 section 3.2).
+//! target, or a fragment. What rules would then look at is not what the client sent, so it is refused here (RFC 9112 section 3.2).
 
 use super::ClientEnd;
 use crate::config::file::Bounds;
@@ -64,6 +64,7 @@ impl RequestLine {
                 (RequestLine::Within(2) | RequestLine::Ending, b'\n') => RequestLine::After,
                 (RequestLine::Within(spaces @ 0..2), b' ') => RequestLine::Within(spaces + 1),
                 (RequestLine::Ending, _) | (_, 0..=b' ' | 0x7F) => return false,
+                (RequestLine::Within(1), b'#') => return false,
                 (RequestLine::Before, _) => RequestLine::Within(0),
                 (RequestLine::Within(spaces), _) => RequestLine::Within(spaces),
             };
@@ -135,6 +136,9 @@ mod tests {
             ("GET\t/ HTTP/1.1\r\n\r\n", Some(HeadMalformed)),
             ("GET /a\rb HTTP/1.1\r\n\r\n", Some(HeadMalformed)),
             ("GET /a\x7f HTTP/1.1\r\n\r\n", Some(HeadMalformed)),
+            ("GET /a#b HTTP/1.1\r\n\r\n", Some(HeadMalformed)),
+            ("GET http://a#b HTTP/1.1\r\n\r\n", Some(HeadMalformed)),
+            ("G#T /a HTTP/1.1\nA: #\n\n", None),
         ] {
             for cut in 0..=text.len() {
                 assert_eq!(fault_of(text, cut), fault, "{text:?} cut at {cut}");

@@ -6,6 +6,7 @@
 //!
 //! It also keeps a total clock for a head and for the wait between requests, where Pingora's is per read and silent.
 
+mod half_close;
 mod head;
 mod stream;
 mod upload;
@@ -155,7 +156,7 @@ impl Tap {
         }
     }
 
-    /// Watches for the client's end where nothing is expected from it. What it sends belongs to the next request.
+    /// Watches the client where nothing is expected from it. What it sends belongs to the next request.
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if !self.early.is_empty() {
             return Poll::Pending;
@@ -163,7 +164,7 @@ impl Tap {
         let mut early = [0; 512];
         let mut buf = ReadBuf::new(&mut early);
         match ready!(self.poll_stream(cx, &mut buf, usize::MAX))? {
-            0 => Poll::Ready(Ok(())),
+            0 => self.poll_half_closed(cx),
             _ => {
                 self.early = buf.filled().to_vec();
                 Poll::Pending

@@ -82,6 +82,8 @@ pub struct Wire {
     client_limit: AtomicU64,
     /// When the handshake has to be answered, in milliseconds from `began`.
     handshake_end: AtomicU64,
+    /// How long a client may wait for an answer after it has ended its side, in milliseconds.
+    half_close_limit: AtomicU64,
     body: Told,
     handed_over: AtomicBool,
     being_reset: AtomicBool,
@@ -127,6 +129,7 @@ impl Wire {
             began: Instant::now(),
             client_limit: AtomicU64::new(0),
             handshake_end: AtomicU64::new(0),
+            half_close_limit: AtomicU64::new(0),
             body: Told::default(),
             handed_over: AtomicBool::new(false),
             being_reset: AtomicBool::new(false),
@@ -194,6 +197,16 @@ impl Wire {
         if let Framing::Length(left) = self.body_left() {
             self.expect_body(Framing::Length(left.saturating_sub(bytes as u64)));
         }
+    }
+
+    /// The request will go to a target, whose answer has this long to begin once the client has ended its side.
+    pub fn forward(&self, half_close_limit: Duration) {
+        let millis = u64::try_from(half_close_limit.as_millis()).unwrap_or(u64::MAX);
+        self.half_close_limit.store(millis, Relaxed);
+    }
+
+    pub(super) fn half_close_limit(&self) -> Duration {
+        Duration::from_millis(self.half_close_limit.load(Relaxed))
     }
 
     /// The request is about to go to a target, with a body that is framed so.

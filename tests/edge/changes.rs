@@ -139,7 +139,7 @@ async fn the_host_and_the_path_are_rewritten_and_the_log_shows_what_was_asked() 
     let rows = [
         ("/chat", "/v2"),
         ("/chat/a%20b?c=/chat", "/v2/a%20b?c=/chat"),
-        ("http://example.com/chat/a?b", "http://chat.internal/v2/a?b"),
+        ("http://example.com/chat/a?b", "/v2/a?b"),
     ];
     for (asked, expected) in rows {
         client

@@ -9,6 +9,8 @@
 
 mod harness;
 
+mod absolute_form;
+mod accepts;
 mod access_log;
 mod admin;
 mod admin_commands;
@@ -29,10 +31,12 @@ mod files_in_reserve;
 mod fleet;
 mod framing;
 mod grafana;
+mod half_closed_requests;
 mod hand_over;
 mod handshake;
 mod health;
 mod hearsay;
+mod host_forms;
 mod http;
 mod http2;
 mod http2_ends;
@@ -46,6 +50,7 @@ mod messages;
 mod metrics;
 mod names;
 mod old_processes;
+mod old_versions;
 mod open_files;
 mod operations;
 mod origins;

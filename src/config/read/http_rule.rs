@@ -17,6 +17,8 @@ pub(super) const KEYS: &[&str] = &[
     "tunnel",
     "allowedOrigins",
     "allowedSubprotocols",
+    "checkAccept",
+    "lenientHandshake",
     "headers",
     "rewrite",
     "location",
@@ -49,6 +51,8 @@ impl Type {
                 "tunnel",
                 "allowedOrigins",
                 "allowedSubprotocols",
+                "checkAccept",
+                "lenientHandshake",
                 "headers",
                 "rewrite",
             ],
@@ -113,12 +117,20 @@ fn forward(
     let tunnel = tunnel::read(mapping, outer);
     let allowed_origins = handshake::origins(mapping);
     let allowed_subprotocols = handshake::subprotocols(mapping);
+    let check_accept = mapping.or("checkAccept", None, |node| node.boolean().map(Some));
+    let lenient_handshake = mapping.or(
+        "lenientHandshake",
+        defaults::LENIENT_HANDSHAKE,
+        Node::boolean,
+    );
     let changes = changes::read(mapping, conditions);
     Some(Action::Forward(Forward {
         target_groups: target_groups?,
         tunnel: tunnel?,
         allowed_origins: allowed_origins?,
         allowed_subprotocols: allowed_subprotocols?,
+        check_accept: check_accept?,
+        lenient_handshake: lenient_handshake?,
 
         changes: Box::new(changes?),
     }))

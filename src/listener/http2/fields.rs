@@ -83,6 +83,8 @@ impl Name {
         match self {
             Name::Method => !value.is_empty() && value.iter().all(|byte| is_of_token(*byte)),
             Name::Te => value == b"trailers",
+            // A fragment is not sent (RFC 9110 section 4.2.5), and h2 would take it out.
+            Name::Path if value.contains(&b'#') => false,
             Name::Scheme | Name::Authority | Name::Path | Name::Protocol => {
                 is_value(value) && std::str::from_utf8(value).is_ok()
             }

@@ -12,6 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{LAST_CHANCE, Tap};
 use crate::tunnel::ClientEnd;
+use crate::tunnel::absolute_form::mended;
 use crate::tunnel::heads::HeadEnd;
 use crate::tunnel::request_head::{RequestHead, answer};
 
@@ -64,6 +65,10 @@ impl Tap {
             }
             let is_empty = |byte: &u8| matches!(byte, b'\r' | b'\n');
             if end.is_some() && !self.early[..self.head_left].iter().all(is_empty) {
+                if let Some(head) = mended(&self.early[..self.head_left]) {
+                    let rest = &self.early[self.head_left..];
+                    (self.head_left, self.early) = (head.len(), [&head, rest].concat());
+                }
                 return Some(true);
             }
         }

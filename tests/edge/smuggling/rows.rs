@@ -159,9 +159,37 @@ pub fn targets() -> Vec<(Vec<u8>, Fate)> {
     vec![
         (
             line("GET http://a/x HTTP/1.1"),
-            Served("GET http://a/x HTTP/1.1", ""),
+            Served("GET /x HTTP/1.1", ""),
         ),
-        (line("GET http://b/x HTTP/1.1"), Refused(400)),
+        (
+            line("GET http://b/x HTTP/1.1"),
+            Served("GET /x HTTP/1.1", ""),
+        ),
+        (
+            line("GET HTTP://[::1]:80?x HTTP/1.1"),
+            Served("GET /?x HTTP/1.1", ""),
+        ),
+        (
+            line("OPTIONS http://b HTTP/1.1"),
+            Served("OPTIONS * HTTP/1.1", ""),
+        ),
+        (line("GET http://b,c/x HTTP/1.1"), Refused(400)),
+        (line("GET http://b:99999/x HTTP/1.1"), Refused(400)),
+        (line("GET http:///x HTTP/1.1"), Refused(400)),
+        (line("GET http://a\\b/x HTTP/1.1"), Refused(400)),
+        (b"GET http://a/x HTTP/1.1\r\n\r\n".into(), Refused(400)),
+        (
+            b"GET http://a/x HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n".into(),
+            Refused(400),
+        ),
+        (
+            b"GET http://a/x HTTP/1.1\r\nHost: b\r\n c\r\n\r\n".into(),
+            Refused(400),
+        ),
+        (line("GET /a#b HTTP/1.1"), Refused(400)),
+        (line("GET /# HTTP/1.1"), Refused(400)),
+        (line("GET # HTTP/1.1"), Refused(400)),
+        (line("GET http://a#b HTTP/1.1"), Refused(400)),
         (line("GET http://user@a/x HTTP/1.1"), Refused(400)),
         (line("GET ftp://a/x HTTP/1.1"), Refused(400)),
         (line("GET //b/x HTTP/1.1"), Served("GET //b/x HTTP/1.1", "")),

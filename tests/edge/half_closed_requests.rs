@@ -1,0 +1,151 @@
+//! A client that ends its side after a whole request gets its answer, and one that is gone is noticed nevertheless.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::timeout;
+
+use crate::harness::edge::forwarding_to;
+use crate::harness::{Authority, Connection, Edge, Target, soon};
+use crate::tls::{HOST, start as start_tls};
+
+const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+const POST: &str =
+    "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n";
+const HEAD: &str = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n";
+
+/// A target that begins its answers at once, as far as this goes, and ends them when it is told to.
+struct Waiting {
+    target: Target,
+    asked: Arc<Notify>,
+    answer: Arc<Notify>,
+}
+
+impl Waiting {
+    async fn after(beginning: &'static str) -> Self {
+        let (asked, answer) = (Arc::<Notify>::default(), Arc::<Notify>::default());
+        let (ask, answered) = (Arc::clone(&asked), Arc::clone(&answer));
+        let whole = format!("{HEAD}late");
+        let target = Target::scripted(move |mut connection: Connection| {
+            let (ask, answered) = (Arc::clone(&ask), Arc::clone(&answered));
+            let rest = whole[beginning.len()..].to_owned();
+            async move {
+                while connection.has_more().await {
+                    let head = connection.head().await;
+                    connection.body(&head).await;
+                    connection.send(beginning).await;
+                    ask.notify_one();
+                    answered.notified().await;
+                    connection.send(&rest).await;
+                }
+            }
+        })
+        .await;
+        Waiting {
+            target,
+            asked,
+            answer,
+        }
+    }
+
+    async fn edge(&self, half_close_timeout: &str) -> Edge {
+        let tunnel =
+            format!("targetGroup: group, tunnel: {{halfCloseTimeout: {half_close_timeout}}}");
+        let edge = forwarding_to(&[self.target.address]);
+        let edge = edge.replace("responseTimeout: 2000", "responseTimeout: 15000");
+        Edge::start(&edge.replacen("targetGroup: group", &tunnel, 1)).await
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_ends_its_side_after_its_request_gets_the_answer() {
+    let waiting = Waiting::after("").await;
+    let edge = waiting.edge("15s").await;
+    for (place, request) in [GET, POST].into_iter().enumerate() {
+        let mut client = edge.connect().await;
+        client.send(request).await;
+        soon("the target is asked", waiting.asked.notified()).await;
+        client.finish().await;
+        let early = timeout(Duration::from_millis(700), client.has_more()).await;
+        assert!(early.is_err(), "something came before the answer");
+        waiting.answer.notify_one();
+        let answer = client.answer_to_end().await;
+        assert_eq!((answer.status, answer.text()), (200, "late"));
+        assert_eq!(answer.header("connection"), Some("close"));
+        let line = edge.log_lines(place + 1).await.remove(place);
+        assert_eq!(line["closeReason"], "completed");
+        assert_eq!(line.get("error"), None);
+    }
+}
+
+#[tokio::test]
+async fn so_does_one_in_tls_that_says_goodbye() {
+    let (authority, waiting) = (Authority::new(), Waiting::after("").await);
+    let edge = start_tls(&authority, "", &waiting.target).await;
+    let mut client = authority.connect(edge.address, HOST).await;
+    client.send(GET).await;
+    soon("the target is asked", waiting.asked.notified()).await;
+    client.finish().await;
+    let early = timeout(Duration::from_millis(300), client.has_more()).await;
+    assert!(early.is_err(), "something came before the answer");
+    waiting.answer.notify_one();
+    assert_eq!(client.answer_to_end().await.text(), "late");
+    assert_eq!(edge.log_line().await["closeReason"], "completed");
+}
+
+#[tokio::test]
+async fn its_answer_has_to_begin_within_the_half_close_timeout() {
+    let waiting = Waiting::after("").await;
+    let edge = waiting.edge("200").await;
+    let mut client = edge.connect().await;
+    client.send(GET).await;
+    soon("the target is asked", waiting.asked.notified()).await;
+    client.finish().await;
+    assert_eq!(client.to_end().await, b"");
+    let line = edge.log_line().await;
+    assert_eq!(line["closeReason"], "client_closed");
+    let error = line["error"].as_str().unwrap();
+    assert!(error.contains("within halfCloseTimeout"), "{error}");
+}
+
+#[tokio::test]
+async fn an_answer_that_has_begun_may_take_longer_than_that() {
+    let waiting = Waiting::after(HEAD).await;
+    let edge = waiting.edge("100").await;
+    let mut client = edge.connect().await;
+    client.send(GET).await;
+    client.finish().await;
+    assert!(client.head().await.starts_with("HTTP/1.1 200 "));
+    let early = timeout(Duration::from_millis(700), client.has_more()).await;
+    assert!(early.is_err(), "something came before the rest");
+    waiting.answer.notify_one();
+    assert_eq!(client.to_end().await, b"late");
+    assert_eq!(edge.log_line().await["closeReason"], "completed");
+}
+
+#[tokio::test]
+async fn a_client_of_events_that_leaves_is_noticed_when_an_event_is_written() {
+    let target = Target::scripted(async |mut connection: Connection| {
+        connection.head().await;
+        let head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n";
+        connection.send(head).await;
+        loop {
+            connection.send("data: x\n\n").await;
+            let nothing = connection.has_more();
+            if let Ok(is_open) = timeout(Duration::from_millis(20), nothing).await {
+                assert!(!is_open, "the target hears nothing but the end");
+                return;
+            }
+        }
+    })
+    .await;
+    let edge = Edge::forwarding_to(&[target.address]).await;
+    let mut client = edge.connect().await;
+    client.send(GET).await;
+    client.head().await;
+    client.exactly(10).await;
+    drop(client);
+    let line = soon("the client is noticed", edge.log_line()).await;
+    assert_eq!(line["closeReason"], "client_closed");
+}
