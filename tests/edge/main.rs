@@ -21,6 +21,7 @@ mod balance;
 mod blame;
 mod changes;
 mod client_certificates;
+mod close_answers;
 mod command_line;
 mod diagnostics;
 mod drain;
