@@ -70,6 +70,7 @@ mod smuggling;
 mod socket_io;
 mod source_addresses;
 mod stickiness;
+mod target_anchors;
 mod target_groups;
 mod target_http2;
 mod target_streams;
