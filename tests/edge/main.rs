@@ -63,6 +63,7 @@ mod reload;
 mod renewal;
 mod retries;
 mod rules;
+mod schemes;
 mod service;
 mod sessions;
 mod sizes;
