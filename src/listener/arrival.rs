@@ -137,6 +137,8 @@ impl Arrival {
 pub(super) struct Way {
     pub(super) client: SocketAddr,
     pub(super) local: SocketAddr,
+    /// Whether it came over TLS to the load balancer that connected for it.
+    pub(super) was_tls: bool,
     /// Whom the connection is counted for, if anybody.
     pub(super) counted: Option<IpAddr>,
 }
@@ -149,10 +151,11 @@ impl Way {
         rule: &ForwardingRule,
     ) -> Self {
         let counted = rule.counts(peer.ip(), proxied.map(|proxied| proxied.client.ip()));
-        if let Some(Proxied { client, local }) = proxied {
+        if let Some(proxied) = proxied {
             return Way {
-                client,
-                local,
+                client: proxied.client,
+                local: proxied.local,
+                was_tls: proxied.is_tls,
                 counted,
             };
         }
@@ -163,6 +166,7 @@ impl Way {
         Way {
             client: peer,
             local,
+            was_tls: false,
             counted,
         }
     }

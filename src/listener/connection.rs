@@ -39,6 +39,8 @@ pub struct Connection {
     pub client: SocketAddr,
     /// The address that the client came to.
     pub local: SocketAddr,
+    /// Whether it came over TLS to a load balancer that says so.
+    was_tls: bool,
     /// Whom it is counted for, if anybody.
     counted: Option<IpAddr>,
     /// The rule of the address that it came to: the one of now, which a reload may change.
@@ -93,6 +95,7 @@ impl Connection {
         Arc::new(Connection {
             client: way.client,
             local: way.local,
+            was_tls: way.was_tls,
             counted: way.counted,
             keepalive: arrival.rule.load().keepalive,
             rule: arrival.rule,
@@ -124,6 +127,7 @@ impl Connection {
         Arc::new(Connection {
             client: self.client,
             local: self.local,
+            was_tls: self.was_tls,
             counted: self.counted,
             rule: Arc::clone(&self.rule),
             wire: Arc::default(),
@@ -235,6 +239,11 @@ impl Connection {
     /// Whether it is encrypted.
     pub fn is_tls(&self) -> bool {
         self.tls.get().is_some()
+    }
+
+    /// Whether the client came over TLS: to us, or to the load balancer that connected for it.
+    pub fn is_clients_tls(&self) -> bool {
+        self.is_tls() || self.was_tls
     }
 
     /// The record of an exchange that begins now.

@@ -27,11 +27,15 @@ pub(super) struct Header {
     bytes: Vec<u8>,
 }
 
-/// What a header says: where the client is, and where it went.
+/// `PP2_CLIENT_SSL`: the client came over TLS.
+const OVER_TLS: u8 = 1;
+
+/// What a header says: where the client is, where it went, and whether over TLS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Proxied {
     pub(super) client: SocketAddr,
     pub(super) local: SocketAddr,
+    pub(super) is_tls: bool,
 }
 
 /// Why there is no valid header, in a few words.
@@ -132,18 +136,28 @@ fn parse_v2(header: &[u8]) -> Result<Option<Proxied>, Fault> {
         return Ok(None);
     }
     let header = v2::Header::try_from(header).map_err(|_| MALFORMED)?;
-    match (header.protocol, header.addresses) {
-        (v2::Protocol::Unspecified, v2::Addresses::Unspecified) => Ok(None),
-        (v2::Protocol::Stream, v2::Addresses::IPv4(tcp)) => Ok(Some(Proxied::new(
+    let proxied = match (header.protocol, header.addresses) {
+        (v2::Protocol::Unspecified, v2::Addresses::Unspecified) => return Ok(None),
+        (v2::Protocol::Stream, v2::Addresses::IPv4(tcp)) => Proxied::new(
             (tcp.source_address, tcp.source_port),
             (tcp.destination_address, tcp.destination_port),
-        ))),
-        (v2::Protocol::Stream, v2::Addresses::IPv6(tcp)) => Ok(Some(Proxied::new(
+        ),
+        (v2::Protocol::Stream, v2::Addresses::IPv6(tcp)) => Proxied::new(
             (tcp.source_address, tcp.source_port),
             (tcp.destination_address, tcp.destination_port),
-        ))),
-        _ => Err(NOT_TCP),
-    }
+        ),
+        _ => return Err(NOT_TCP),
+    };
+    let is_tls = tells_tls(&header);
+    Ok(Some(Proxied { is_tls, ..proxied }))
+}
+
+/// Whether the value of `PP2_TYPE_SSL` says that the client came over TLS. What cannot be read says nothing.
+fn tells_tls(header: &v2::Header<'_>) -> bool {
+    let mut values = header.tlvs().map_while(Result::ok);
+    let ssl = values.find(|value| value.kind == u8::from(v2::Type::SSL));
+    let flags = ssl.and_then(|ssl| ssl.value.first().copied());
+    flags.is_some_and(|flags| flags & OVER_TLS != 0)
 }
 
 impl Proxied {
@@ -151,6 +165,7 @@ impl Proxied {
         Proxied {
             client: canonical(client.into()),
             local: canonical(local.into()),
+            is_tls: false,
         }
     }
 }
@@ -217,6 +232,8 @@ mod tests {
     async fn a_header_is_read_however_it_is_cut_and_nothing_beyond_it() {
         let v4 = proxied("192.0.2.1:4711", "198.51.100.1:443");
         let v6 = proxied("[2001:db8::1]:4711", "[2001:db8::2]:443");
+        let secure = v4.map(|v4| Proxied { is_tls: true, ..v4 });
+        let ssl = |flags| [0x20, 0, 5, flags, 0, 0, 0, 1];
         let tlv = [0x05, 0, 2, b'i', b'd'];
         let long = [0x04, 0x0F, 0x80].into_iter().chain([0; 0x0F80]);
         let long: Vec<u8> = IPV4.into_iter().chain(long).collect();
@@ -233,6 +250,14 @@ mod tests {
             (v2(0x21, 0x21, &ipv6()), v6),
             (v2(0x21, 0x11, &[&IPV4[..], &tlv].concat()), v4),
             (v2(0x21, 0x11, &long), v4),
+            (v2(0x21, 0x11, &[&IPV4[..], &ssl(0)].concat()), v4),
+            (v2(0x21, 0x11, &[&IPV4[..], &tlv, &ssl(1)].concat()), secure),
+            (
+                v2(0x21, 0x11, &[&IPV4[..], &tlv, &ssl(1)[..4]].concat()),
+                v4,
+            ),
+            (v2(0x21, 0x11, &[&IPV4[..], &[0x20, 0, 0]].concat()), v4),
+            (v2(0x20, 0x11, &[&IPV4[..], &ssl(1)].concat()), None),
             (v2(0x21, 0x00, &[]), None),
             (v2(0x20, 0x00, &[]), None),
             (v2(0x20, 0x11, &IPV4), None),

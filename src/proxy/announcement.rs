@@ -18,12 +18,14 @@ const WITH_CERTIFICATE: u8 = 4;
 const VERIFIED: [u8; 4] = [0, 0, 0, 0];
 const NOT_VERIFIED: [u8; 4] = [0, 0, 0, 1];
 
-/// The header for a client that came to this address; empty if none is wanted. A port that is not known is 0.
+/// The header for a client that came to this address, over this TLS of ours, or of a proxy's where it `is_secure` without; empty if
+/// none is wanted. A port that is not known is 0.
 pub(super) fn header(
     version: Option<ProxyProtocol>,
     client: Client,
     local: SocketAddr,
     tls: Option<&TlsSession>,
+    is_secure: bool,
 ) -> Vec<u8> {
     let client = SocketAddr::new(client.ip, client.port.unwrap_or(0));
     let ends = of_one_family(client, local);
@@ -31,16 +33,17 @@ pub(super) fn header(
         None => Vec::new(),
         Some(ProxyProtocol::V1) => v1::Addresses::from(ends).to_string().into_bytes(),
         Some(ProxyProtocol::V2) => binary(ends, &[]),
-        Some(ProxyProtocol::V2Ssl) => binary(ends, &ssl(tls)),
+        Some(ProxyProtocol::V2Ssl) => binary(ends, &ssl(tls, is_secure)),
     }
 }
 
 /// The value of `PP2_TYPE_SSL`: whether there is TLS, and which.
-fn ssl(tls: Option<&TlsSession>) -> Vec<u8> {
+fn ssl(tls: Option<&TlsSession>, is_secure: bool) -> Vec<u8> {
     let certificate = tls.and_then(|tls| tls.client_certificate.as_ref());
     let certificate = certificate.filter(|one| one.fingerprint.is_some());
     let shown = certificate.map_or(0, |_| WITH_CERTIFICATE);
-    let mut ssl = vec![tls.map_or(0, |_| OVER_TLS | shown)];
+    let is_tls = is_secure || tls.is_some();
+    let mut ssl = vec![if is_tls { OVER_TLS | shown } else { 0 }];
     ssl.extend(match certificate.map(|one| one.verify) {
         Some("SUCCESS") => VERIFIED,
         _ => NOT_VERIFIED,
@@ -95,7 +98,13 @@ mod tests {
     }
 
     fn line(from: Client, to: &str) -> String {
-        let header = header(Some(ProxyProtocol::V1), from, to.parse().unwrap(), None);
+        let header = header(
+            Some(ProxyProtocol::V1),
+            from,
+            to.parse().unwrap(),
+            None,
+            false,
+        );
         String::from_utf8(header).unwrap()
     }
 
@@ -133,7 +142,7 @@ mod tests {
     fn version_2_is_binary_and_may_tell_of_tls() {
         let header = |version| {
             let local = "198.51.100.1:80".parse().unwrap();
-            header(version, client("192.0.2.1:4711"), local, None)
+            header(version, client("192.0.2.1:4711"), local, None, false)
         };
         let begin = b"\r\n\r\n\0\r\nQUIT\n\x21\x11";
         let ends = [192, 0, 2, 1, 198, 51, 100, 1, 0x12, 0x67, 0, 80];
@@ -156,8 +165,9 @@ mod tests {
         let version = [&[0x21, 0, 7][..], b"TLSv1.3"].concat();
         let cipher = [&[0x23, 0, 22][..], b"TLS_AES_128_GCM_SHA256"].concat();
         let expected = [&[1, 0, 0, 0, 1][..], &version, &cipher].concat();
-        assert_eq!(ssl(Some(&tls)), expected);
-        assert_eq!(ssl(None), [0, 0, 0, 0, 1]);
+        assert_eq!(ssl(Some(&tls), true), expected);
+        assert_eq!(ssl(None, false), [0, 0, 0, 0, 1]);
+        assert_eq!(ssl(None, true), [1, 0, 0, 0, 1], "of a proxy's TLS");
         for (verify, flags) in [
             ("SUCCESS", [5, 0, 0, 0, 0]),
             ("FAILED:expired", [5, 0, 0, 0, 1]),
@@ -171,12 +181,12 @@ mod tests {
                 client_certificate: Some(certificate),
                 ..TlsSession::default()
             };
-            assert_eq!(ssl(Some(&tls))[..5], flags);
+            assert_eq!(ssl(Some(&tls), true)[..5], flags);
         }
         let tls = TlsSession {
             client_certificate: Some(ClientCertificate::NONE),
             ..TlsSession::default()
         };
-        assert_eq!(ssl(Some(&tls))[..5], [1, 0, 0, 0, 1]);
+        assert_eq!(ssl(Some(&tls), true)[..5], [1, 0, 0, 0, 1]);
     }
 }

@@ -21,7 +21,7 @@ use uuid::Uuid;
 use super::facts::Facts;
 use super::ledger::Ledger;
 use super::refusal::Refusal;
-use super::{forwarded, framing, headers, http2};
+use super::{forwarded, framing, headers, http2, scheme};
 use crate::listener::{Connection, ForwardingRule, Route};
 use crate::rules::{Request, Rule};
 use crate::target_group::{Asker, Target};
@@ -101,7 +101,7 @@ impl Exchange {
         if self.connection.is_leaving() {
             session.set_keepalive(None);
         }
-        self.ledger.record.tracking_id = Uuid::new_v4().simple().to_string();
+        self.ledger.record.tracking_id = self.name(session.req_header());
         let is_stream = is_stream(session);
         if is_stream {
             http2::suit_http_1_1(session.req_header_mut());
@@ -122,8 +122,10 @@ impl Exchange {
             .wire
             .expect_body(body.map_or(Framing::Chunked, Framing::Length));
         let head = session.req_header();
-        self.ledger.record.client =
-            forwarded::client(&head.headers, self.peer(), &self.rule.trusted);
+        let (client, proxies) = forwarded::client(&head.headers, self.peer(), &self.rule.trusted);
+        self.ledger.record.client = client;
+        let is_tls = self.connection.is_clients_tls();
+        self.ledger.record.scheme = Some(scheme::of(&head.headers, proxies, is_tls));
         let request = Request::new(
             head.method.as_str(),
             head.raw_path(),
@@ -145,6 +147,17 @@ impl Exchange {
             referer: headers::text(&head.headers, &REFERER)
                 .map(|referer| cut(redaction.redact(&referer))),
         });
+    }
+
+    /// What the request is called: as a trusted proxy says, or as nothing else is.
+    fn name(&self, head: &RequestHeader) -> String {
+        let told = self
+            .is_from_proxy()
+            .then(|| forwarded::request_id(&head.headers));
+        match told.flatten() {
+            Some(id) => id.to_owned(),
+            None => Uuid::new_v4().simple().to_string(),
+        }
     }
 
     /// Notes that the request's body has come to its end: what comes now belongs to the next request.
@@ -187,12 +200,14 @@ impl Exchange {
         self.rule.trusted.contain(self.peer_ip())
     }
 
-    /// How the client came: `http` or `https`.
+    /// How the client came, to us or to a trusted proxy before us: `http` or `https`.
     pub(super) fn scheme(&self) -> &'static str {
-        match self.connection.is_tls() {
-            true => "https",
-            false => "http",
-        }
+        self.ledger.record.scheme.unwrap_or("http")
+    }
+
+    /// Whether the client came over TLS, to us or to a trusted proxy before us.
+    fn is_secure(&self) -> bool {
+        self.scheme() == "https"
     }
 
     /// Whether it is a WebSocket's handshake in HTTP/2, though it looks like one in HTTP/1.1.
@@ -366,7 +381,7 @@ impl Exchange {
         else {
             return Ok(());
         };
-        let cookie = route.group.cookie(target, self.connection.is_tls());
+        let cookie = route.group.cookie(target, self.is_secure());
         cookie.map_or(Ok(()), |cookie| {
             answer.append_header(SET_COOKIE, cookie).map(drop)
         })

@@ -3,9 +3,11 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use http::HeaderValue;
 use http::request::Parts;
 
 use super::refusal::Refusal;
+use super::scheme::{self, X_FORWARDED_PROTO};
 use super::{choice, forwarded, handshake, hearsay};
 use crate::listener::{ForwardingRule, Routes};
 use crate::rules::{Action, Request, Response, Rule};
@@ -43,17 +45,17 @@ impl<'a> Foresight<'a> {
         for name in hearsay::dropped(&head.headers, forwarding_rule, is_from_proxy) {
             head.headers.remove(name);
         }
+        let (client, proxies) = forwarded::client(&head.headers, peer, &forwarding_rule.trusted);
+        let scheme = scheme::of(&head.headers, proxies, forwarding_rule.tls.is_some());
+        let told = HeaderValue::from_static(scheme);
+        head.headers.insert(X_FORWARDED_PROTO, told);
         let head = &*head;
-        let client = forwarded::client(&head.headers, peer, &forwarding_rule.trusted);
         let request = Request::new(head.method.as_str(), target, &head.headers, client.ip);
         let rule = forwarding_rule.rules.find(&request);
         let mut foresight = Foresight {
             rule,
             request,
-            scheme: match forwarding_rule.tls {
-                Some(_) => "https",
-                None => "http",
-            },
+            scheme,
             location: None,
             is_handshake: false,
             target_group: None,

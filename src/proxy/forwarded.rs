@@ -10,18 +10,35 @@ use crate::telemetry::Client;
 /// The client's address, and those of the proxies up to the one before the last.
 pub(super) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// The client behind whoever sent a request: who is trusted is believed about the one before it. That ends with the first who
-/// is not trusted, and with the last of whom something is known.
-pub(super) fn client(headers: &HeaderMap, peer: Client, trusted: &Networks) -> Client {
-    let mut client = peer;
+/// What a request is called.
+pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+const LONGEST_ID: usize = 128;
+
+/// The client behind whoever sent a request, and how many trusted proxies are between: who is trusted is believed about the one
+/// before it. That ends with the first who is not trusted, and with the last of whom something is known.
+pub(super) fn client(headers: &HeaderMap, peer: Client, trusted: &Networks) -> (Client, usize) {
+    let (mut client, mut proxies) = (peer, 0);
     let mut hops = hops(headers);
     while trusted.contain(client.ip) {
+        proxies += 1;
         match hops.next().and_then(parse) {
             Some(before) => client = before,
             None => break,
         }
     }
-    client
+    (client, proxies)
+}
+
+/// What the sender calls the request: one name, of letters, digits and what else may stand in a path unencoded.
+pub(super) fn request_id(headers: &HeaderMap) -> Option<&str> {
+    let mut lines = headers.get_all(X_REQUEST_ID).into_iter();
+    let (Some(id), None) = (lines.next(), lines.next()) else {
+        return None;
+    };
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:=@+".contains(&byte);
+    let is_sane = |id: &&str| (1..=LONGEST_ID).contains(&id.len()) && id.bytes().all(is_plain);
+    id.to_str().ok().filter(is_sane)
 }
 
 /// The header's elements, the last first.
@@ -87,7 +104,7 @@ mod tests {
     fn found(peer: &str, lines: &[&str]) -> String {
         let trusted = Networks::of(&["10.0.0.0/8", "2001:db8::/32"]);
         let peer: SocketAddr = peer.parse().unwrap();
-        let Client { ip, port } = client(&headers(lines), peer.into(), &trusted);
+        let (Client { ip, port }, _) = client(&headers(lines), peer.into(), &trusted);
         port.map_or(ip.to_string(), |port| SocketAddr::new(ip, port).to_string())
     }
 
@@ -137,6 +154,50 @@ mod tests {
             assert_eq!(found("10.0.0.1:1", &[word]), "10.0.0.1:1", "{word:?}");
             let line = format!("{word}, 10.0.0.2");
             assert_eq!(found("10.0.0.1:1", &[&line]), "10.0.0.2", "{word:?}");
+        }
+    }
+
+    #[test]
+    fn the_trusted_proxies_are_counted() {
+        let trusted = Networks::of(&["10.0.0.0/8"]);
+        for (peer, lines, expected) in [
+            ("192.0.2.1:1", &["10.0.0.1"][..], 0),
+            ("10.0.0.1:1", &[], 1),
+            ("10.0.0.1:1", &["192.0.2.9"], 1),
+            ("10.0.0.1:1", &["192.0.2.9, 10.0.0.2"], 2),
+            ("10.0.0.1:1", &["10.0.0.3, 10.0.0.2"], 3),
+        ] {
+            let peer: SocketAddr = peer.parse().unwrap();
+            let (_, proxies) = client(&headers(lines), peer.into(), &trusted);
+            assert_eq!(proxies, expected, "{peer} {lines:?}");
+        }
+    }
+
+    #[test]
+    fn a_request_has_one_short_name_of_plain_characters_or_none() {
+        let longest = "x".repeat(LONGEST_ID);
+        let too_long = "x".repeat(LONGEST_ID + 1);
+        for (lines, is_taken) in [
+            (&["8c1f-0a.b_c~d:e=f@g+h"][..], true),
+            (&[&longest], true),
+            (&[&too_long], false),
+            (&[""], false),
+            (&["a b"], false),
+            (&["a/b"], false),
+            (&["a\"b"], false),
+            (&["\u{e4}"], false),
+            (&["a", "b"], false),
+            (&[], false),
+        ] {
+            let mut headers = HeaderMap::new();
+            for line in lines {
+                headers.append(
+                    X_REQUEST_ID,
+                    HeaderValue::from_bytes(line.as_bytes()).unwrap(),
+                );
+            }
+            let expected = is_taken.then(|| lines[0]);
+            assert_eq!(request_id(&headers), expected, "{lines:?}");
         }
     }
 

@@ -13,14 +13,13 @@ use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::prelude::Session;
 
 use super::Exchange;
-use super::forwarded::{self, X_FORWARDED_FOR};
+use super::forwarded::{self, X_FORWARDED_FOR, X_REQUEST_ID};
 use super::refusal::Refusal;
+use super::scheme::X_FORWARDED_PROTO;
 use crate::rules::origin_form;
 use crate::telemetry::{ClientCertificate, ip_text};
 
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const OF_A_CONNECTION: [HeaderName; 2] = [
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy-connection"),
@@ -57,6 +56,11 @@ pub(super) fn tell_certificate(
     Ok(())
 }
 
+/// Sets `X-Forwarded-Proto`, for conditions and for the target.
+pub(super) fn tell_scheme(scheme: &'static str, request: &mut RequestHeader) -> Result<()> {
+    request.insert_header(X_FORWARDED_PROTO, HeaderValue::from_static(scheme))
+}
+
 /// Sets `X-Forwarded-For`, `-Proto` and `-Host` and `X-Request-Id` on the request that goes to the target. It goes in HTTP/1.1, where
 /// it must have a Host: what a client of HTTP/1.0 has not said is the target's address.
 pub(super) fn tell_target(exchange: &Exchange, request: &mut RequestHeader) -> Result<()> {
@@ -69,9 +73,7 @@ pub(super) fn tell_target(exchange: &Exchange, request: &mut RequestHeader) -> R
     }
     let all = forwarded::extended(&request.headers, peer);
     request.insert_header(X_FORWARDED_FOR, all)?;
-    if !request.headers.contains_key(&X_FORWARDED_PROTO) {
-        request.insert_header(X_FORWARDED_PROTO, exchange.scheme())?;
-    }
+    tell_scheme(exchange.scheme(), request)?;
     request.insert_header(X_REQUEST_ID, exchange.tracking_id())?;
     match request.headers.get(HOST).cloned() {
         Some(host) => request.insert_header(X_FORWARDED_HOST, host)?,

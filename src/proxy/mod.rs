@@ -17,6 +17,7 @@ mod http2;
 mod ledger;
 mod refusal;
 mod response;
+mod scheme;
 mod soundness;
 mod tls_failure;
 
@@ -72,6 +73,7 @@ impl ProxyHttp for Proxy {
         let is_from_proxy = exchange.is_from_proxy();
         hearsay::disregard(session.req_header_mut(), &forwarding_rule, is_from_proxy)?;
         headers::tell_certificate(exchange.client_certificate(), session.req_header_mut())?;
+        headers::tell_scheme(exchange.scheme(), session.req_header_mut())?;
         let head = session.req_header();
         let client_ip = exchange.client_ip();
         let request = Request::new(

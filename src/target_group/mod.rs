@@ -4,6 +4,7 @@
 //! fit. A target that is unhealthy, ejected, full, in maintenance or of weight 0 gets nothing new, and a request is sent to
 //! each target once. Health is found out by a `monitor` for each group. Only the configuration's `file` is known here.
 
+mod anchored;
 mod asker;
 mod health;
 mod health_check;

@@ -17,6 +17,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use super::anchored::Anchored;
 use super::unverified::Unverified;
 use crate::config::file;
 
@@ -102,7 +103,9 @@ fn config(tls: &file::TargetTls) -> Result<ClientConfig, Error> {
             let roots = Arc::clone(&tls.roots);
             let verifier = WebPkiServerVerifier::builder_with_provider(roots, provider.clone());
             let verifier = verifier.build();
-            verifier.map_err(|error| Error::General(error.to_string()))?
+            let verifier = verifier.map_err(|error| Error::General(error.to_string()))?;
+            let anchors = tls.authorities.clone().unwrap_or_default();
+            Arc::new(Anchored { verifier, anchors })
         }
         false => Arc::new(Unverified(provider.signature_verification_algorithms)),
     };

@@ -58,6 +58,8 @@ pub struct Record {
     pub http_rule: Option<Arc<str>>,
     /// The client.
     pub client: Client,
+    /// How it came, to us or to a trusted proxy: `http` or `https`; `None` before that is known.
+    pub scheme: Option<&'static str>,
     /// What its connection is encrypted with.
     pub tls: Option<Arc<TlsSession>>,
     /// What the client asked; `None` where no head could be read.
@@ -170,6 +172,7 @@ impl Record {
             forwarding_rule,
             http_rule: None,
             client,
+            scheme: None,
             tls: None,
             request: None,
             status: None,
@@ -225,6 +228,7 @@ impl Record {
         line.text("httpRule", self.http_rule.as_ref());
         line.ip("clientIp", self.client.ip);
         line.number("clientPort", self.client.port.map(u64::from));
+        line.text("scheme", self.scheme);
         self.tls_fields(line);
         self.request_fields(line);
         line.number("httpStatusCode", self.status.map(u64::from));

@@ -3,6 +3,7 @@
 //!
 //! It passes bytes on until the sender's FIN, which is passed on too. When the tunnel is to be ended it goes on to the end of
 //! the frame that it is in, puts a Close frame there, and from then on discards what still comes, up to the sender's own Close.
+//! A receiver from which no answer is awaited any more gets a FIN as well: some notice nothing else.
 
 use std::io;
 use std::pin::Pin;
@@ -30,8 +31,8 @@ enum Stage {
     Passing,
     /// Bytes pass up to the end of their frame; then comes this.
     Closing(CloseFrame),
-    /// Nothing passes any more; the sender's Close frame is awaited.
-    Discarding,
+    /// Nothing passes any more; the sender's Close frame is awaited, or its FIN.
+    Discarding { is_receiver_ended: bool },
     /// The sender has ended. What is left is written, then a FIN.
     Finishing,
     /// Nothing is left to do.
@@ -82,6 +83,11 @@ impl Flow {
     /// Whether the sender has ended.
     pub(super) fn has_ended(&self) -> bool {
         matches!(self.stage, Stage::Finishing | Stage::Over)
+    }
+
+    /// Whether the sender has said its last, or its Close would not be known for one.
+    pub(super) fn is_not_awaited(&self) -> bool {
+        self.has_ended() || self.follower.is_off()
     }
 
     /// Whether nothing is left to do.
@@ -155,7 +161,14 @@ impl Flow {
                 self.say_close(&frame);
                 return Poll::Ready(Ok(()));
             }
-            Stage::Passing | Stage::Closing(_) | Stage::Discarding => {}
+            Stage::Discarding {
+                is_receiver_ended: false,
+            } if self.follower.is_off() || other.is_not_awaited() => {
+                // Whether it hears that or is gone already: it has been told all that it will be.
+                let is_receiver_ended = Pin::new(&mut *receiver).poll_shutdown(cx).is_ready();
+                self.stage = Stage::Discarding { is_receiver_ended };
+            }
+            Stage::Passing | Stage::Closing(_) | Stage::Discarding { .. } => {}
         }
         let mut buf = ReadBuf::new(scratch);
         let read = ready!(Pin::new(sender).poll_read(cx, &mut buf));
@@ -172,20 +185,24 @@ impl Flow {
         })
     }
 
-    /// Puts our Close frame where the stream stands between two frames. Where the framing is not known, or the sender has said
-    /// Close itself, there is nothing to say.
+    /// Puts our Close frame where the stream stands between two frames. Where the sender has said Close itself there is nothing
+    /// to say, and where the framing is not known nothing but a FIN.
     fn say_close(&mut self, frame: &CloseFrame) {
-        if self.follower.is_off() || self.follower.close().is_some() {
+        if self.follower.close().is_some() {
             self.stage = Stage::Over;
             return;
         }
-        self.rest.push(frame);
-        self.stage = Stage::Discarding;
+        if !self.follower.is_off() {
+            self.rest.push(frame);
+        }
+        self.stage = Stage::Discarding {
+            is_receiver_ended: false,
+        };
     }
 
     fn sender_ended(&mut self) {
         self.stage = match self.stage {
-            Stage::Discarding | Stage::Over => Stage::Over,
+            Stage::Discarding { .. } | Stage::Over => Stage::Over,
             Stage::Passing | Stage::Closing(_) | Stage::Finishing => Stage::Finishing,
         };
     }
@@ -217,7 +234,7 @@ impl Flow {
                 self.discard(discarded);
                 Ok(())
             }
-            Stage::Discarding | Stage::Finishing | Stage::Over => {
+            Stage::Discarding { .. } | Stage::Finishing | Stage::Over => {
                 self.discard(bytes);
                 Ok(())
             }

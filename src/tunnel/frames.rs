@@ -214,13 +214,15 @@ impl Head {
         self.first & OPCODE
     }
 
-    /// Lengths that are longer written than they need be, and bits reserved for extensions, pass.
+    /// Lengths that are longer written than they need be, and bits reserved for extensions, pass; so do control frames whatever
+    /// their mask, for there are clients that answer a Close, or a Ping, without one.
     fn is_valid(&self, sender: Sender) -> bool {
         let is_known = matches!(self.opcode(), 0x0..=0x2 | 0x8..=0xA);
         let is_control = self.opcode() & CONTROL != 0;
         let is_whole = self.first & FIN != 0;
+        let is_masked_right = self.key.is_some() == (sender == Sender::Client);
         is_known
-            && self.key.is_some() == (sender == Sender::Client)
+            && (is_masked_right || is_control)
             && self.length >> 63 == 0
             && (!is_control || is_whole && self.length <= CONTROL_LIMIT)
     }
@@ -426,11 +428,14 @@ mod tests {
 
     #[test]
     fn the_first_close_is_told_with_its_code() {
-        let table: [(Sender, &[u8], u64, Option<u16>); 7] = [
+        let table: [(Sender, &[u8], u64, Option<u16>); 10] = [
             (Target, b"\x88\0", 1, None),
             (Target, b"\x88\x01\x03", 1, None),
             (Target, b"\x88\x02\x03\xE9", 1, Some(1001)),
             (Client, b"\x88\x827\xFA!=4\x12", 1, Some(1000)),
+            (Client, b"\x88\x02\x03\xE9", 1, Some(1001)),
+            (Client, b"\x8A\x01!\x88\0", 2, None),
+            (Target, b"\x88\x827\xFA!=4\x12", 1, Some(1000)),
             (Target, b"\x88\x05\x03\xE8bye", 1, Some(1000)),
             (Target, b"\x89\0\x88\0", 2, None),
             (Target, b"\x88\0\x88\x02\x03\xE8\x81\0", 3, None),

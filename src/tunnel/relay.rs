@@ -96,6 +96,7 @@ impl Relay {
 
     /// Moves what can be moved; tells whether there may be more.
     fn pump(&mut self, cx: &mut Context<'_>) -> bool {
+        let was_awaited = !self.outward.is_not_awaited();
         let (client, target) = (&mut self.client, &mut self.target);
         let (inward, outward) = BUFFER.with_borrow_mut(|buffer| {
             let inward = self.inward.pump(client, target, buffer, &self.outward, cx);
@@ -107,7 +108,9 @@ impl Relay {
         let more_in = self.judge(inward, CloseReason::ClientError, CloseReason::TargetError);
         let more_out = self.judge(outward, CloseReason::TargetError, CloseReason::ClientError);
         self.note_ends();
-        more_in || more_out
+        // The other direction was looked at before this one came to its end, and may have to end the target's side now.
+        let is_news = was_awaited && self.outward.is_not_awaited();
+        more_in || more_out || is_news
     }
 
     /// Ends one direction with the other where nothing can come any more.

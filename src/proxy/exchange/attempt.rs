@@ -92,6 +92,7 @@ impl Exchange {
             client,
             connection.local,
             connection.tls(),
+            self.is_secure(),
         );
         let purpose = match (self.is_handshake, connection.is_http2()) {
             (true, _) => Purpose::Handshake,
