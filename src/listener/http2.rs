@@ -13,15 +13,12 @@ mod one_stream;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use h2::Reason;
-use h2::server::Connection as H2Connection;
-use http::HeaderValue;
+use h2::server::{Builder, Connection as H2Connection, SendResponse};
+use h2::{Reason, RecvStream};
+use http::{HeaderValue, Request};
 use pingora::apps::HttpServerApp;
-use pingora::protocols::http::v2::server::{
-    H2Accept, H2Options, HttpSession, default_h2_options, handshake,
-};
-use pingora::protocols::{Digest, Stream};
 use pingora::server::ShutdownWatch;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
@@ -31,7 +28,7 @@ use tokio_util::task::TaskTracker;
 use super::limits::Seats;
 use super::{Connection, ForwardingRule};
 use crate::telemetry::{CloseReason, RefusalReason};
-use crate::tunnel::{ClientEnd, ClientStream, Framing};
+use crate::tunnel::{ClientEnd, ClientStream, Framing, Http2Request};
 use farewell::Farewell;
 use frames::{Faults, Frames};
 use one_stream::{Seating, serve_stream};
@@ -50,7 +47,7 @@ const MOST_MALFORMED: usize = 32;
 /// How long the last word to a client may take.
 const LAST_WORD: Duration = Duration::from_secs(1);
 
-type Connected = H2Connection<Stream, bytes::Bytes>;
+type Connected = H2Connection<Frames, Bytes>;
 
 /// Reads as long as it may become the preface.
 pub(super) async fn read_preface(socket: &mut TcpStream, read: &mut Vec<u8>) {
@@ -92,7 +89,7 @@ async fn shake_hands_and_serve<A: HttpServerApp + Send + Sync + 'static>(
     let tap = connection.tap(stream, early);
     let (frames, faults) = Frames::new(tap, PREFACE.len(), most_header_bytes(&rule));
     let shaken = tokio::select! {
-        shaken = handshake(Box::new(frames), Some(options(&rule))) => shaken.ok(),
+        shaken = options(&rule).handshake(frames) => shaken.ok(),
         () = connection.drain.waited_for(limit) => None,
     };
     let streams = TaskTracker::new();
@@ -113,8 +110,8 @@ async fn shake_hands_and_serve<A: HttpServerApp + Send + Sync + 'static>(
     }
 }
 
-fn options(rule: &ForwardingRule) -> H2Options {
-    let mut options = default_h2_options();
+fn options(rule: &ForwardingRule) -> Builder {
+    let mut options = Builder::new();
     options
         .max_header_list_size(u32::try_from(most_header_bytes(rule)).unwrap_or(u32::MAX))
         .max_concurrent_streams(rule.max_concurrent_streams)
@@ -154,6 +151,9 @@ struct Course {
     farewell: Option<Farewell>,
 }
 
+/// A stream that a client has begun.
+type Accepted = (Request<RecvStream>, SendResponse<Bytes>);
+
 #[expect(clippy::large_enum_variant, reason = "it is taken apart at once")]
 enum Event {
     /// The client should be told to go.
@@ -162,16 +162,15 @@ enum Event {
     Look,
     /// h2 resets streams that are none yet.
     Faults(Vec<&'static str>),
-    Accepted(pingora::Result<Option<H2Accept>>),
+    Accepted(Result<Option<Accepted>, h2::Error>),
 }
 
 impl<A: HttpServerApp + Send + Sync + 'static> Front<'_, A> {
     /// Ends when the client does, when it has been silent for too long, or some time after it was told to go.
     async fn serve(&self, mut client: Connected) {
         let mut course = Course::default();
-        let digest = Arc::new(Digest::default());
         loop {
-            let is_over = match self.next(&mut client, &digest, &course).await {
+            let is_over = match self.next(&mut client, &course).await {
                 Event::Leave => {
                     client.graceful_shutdown();
                     course.farewell = Some(Farewell::now(self.connection.patience(&self.rule)));
@@ -184,14 +183,13 @@ impl<A: HttpServerApp + Send + Sync + 'static> Front<'_, A> {
                     }
                     None
                 }
-                Event::Accepted(Ok(Some(H2Accept::Session(session)))) => {
-                    self.take_in(session, &mut course);
+                Event::Accepted(Ok(Some((request, answer)))) => {
+                    match Http2Request::accept(request, answer) {
+                        Some(request) => self.take_in(request, &mut course),
+                        None => self.record_malformed(&mut course, "it is no request"),
+                    }
                     // There may be a hundred more, and others have waited meanwhile.
                     tokio::task::yield_now().await;
-                    None
-                }
-                Event::Accepted(Ok(Some(H2Accept::Rejected))) => {
-                    self.record_malformed(&mut course, "it is no request");
                     None
                 }
                 Event::Accepted(Ok(None)) => return,
@@ -203,14 +201,14 @@ impl<A: HttpServerApp + Send + Sync + 'static> Front<'_, A> {
         }
     }
 
-    async fn next(&self, client: &mut Connected, digest: &Arc<Digest>, course: &Course) -> Event {
+    async fn next(&self, client: &mut Connected, course: &Course) -> Event {
         let farewell = course.farewell.as_ref();
         tokio::select! {
             biased;
             () = self.leaving(), if farewell.is_none() => Event::Leave,
             () = self.looked(farewell), if farewell.is_some() => Event::Look,
             faults = self.faults.next() => Event::Faults(faults),
-            accepted = HttpSession::from_h2_conn(client, Arc::clone(digest)) => Event::Accepted(accepted),
+            accepted = client.accept() => Event::Accepted(accepted.transpose()),
         }
     }
 
@@ -222,24 +220,19 @@ impl<A: HttpServerApp + Send + Sync + 'static> Front<'_, A> {
         (!is_waited_for).then_some(Reason::NO_ERROR)
     }
 
-    fn take_in(&self, mut session: HttpSession, course: &mut Course) {
+    fn take_in(&self, mut request: Http2Request, course: &mut Course) {
         if let Some(farewell) = &mut course.farewell {
             if farewell.is_over() {
-                return self.turn_away(session, farewell);
+                return self.turn_away(request, farewell);
             }
             farewell.end = None;
         }
         // Where the frames could not be followed nobody else has looked.
-        if session
-            .req_header()
-            .headers
-            .values()
-            .any(is_framed_by_space)
-        {
-            session.shutdown_with_reason(Reason::PROTOCOL_ERROR);
+        if request.head.headers.values().any(is_framed_by_space) {
+            request.reset(Reason::PROTOCOL_ERROR);
             return self.record_malformed(course, "the value of a field is malformed");
         }
-        self.begin(session);
+        self.begin(request);
     }
 
     /// Returns when it is to be looked whether a client that was told to go has taken all: once nothing is served any more.
@@ -284,32 +277,29 @@ impl<A: HttpServerApp + Send + Sync + 'static> Front<'_, A> {
     }
 
     /// It may be tried again, elsewhere (RFC 9113 section 8.7).
-    fn turn_away(&self, mut session: HttpSession, farewell: &mut Farewell) {
+    fn turn_away(&self, mut request: Http2Request, farewell: &mut Farewell) {
         farewell.late += 1;
-        session.shutdown_with_reason(Reason::REFUSED_STREAM);
+        request.reset(Reason::REFUSED_STREAM);
         self.blame("a stream came after GOAWAY");
     }
 
-    fn begin(&self, session: HttpSession) {
+    fn begin(&self, request: Http2Request) {
         let seating = Seating {
             carrier: Arc::clone(self.connection),
             own: Arc::clone(&self.own),
             token: self.streams.token(),
         };
         let (app, shutdown) = (Arc::clone(self.app), self.shutdown.clone());
-        let serving = serve_stream(seating, session, app, shutdown);
+        let serving = serve_stream(seating, request, app, shutdown);
         self.connection.drain.connections.spawn(serving);
     }
 
     /// The connection is over. A client that just goes is nothing to speak of.
-    fn note(&self, error: &pingora::Error) {
-        let cause = error.root_cause().downcast_ref::<h2::Error>();
+    fn note(&self, error: &h2::Error) {
         let is_gone = self.connection.wire.client_end() != ClientEnd::Open;
-        match cause {
-            Some(cause) if !cause.is_io() && !cause.is_remote() && !is_gone => {
-                self.blame(&cause.to_string());
-            }
-            Some(_) | None => log::debug!("{}: HTTP/2: {error}", self.connection.client),
+        match error.is_io() || error.is_remote() || is_gone {
+            true => log::debug!("{}: HTTP/2: {error}", self.connection.client),
+            false => self.blame(&error.to_string()),
         }
     }
 

@@ -5,7 +5,6 @@
 //! bytes is nothing, wherever it stands (RFC 9113 section 6.1).
 
 use std::future::poll_fn;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -15,6 +14,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::Stream;
 use h2::{Reason, SendStream};
 use http::HeaderMap;
+use http::header::CONTENT_LENGTH;
 use pingora::ErrorType::{
     H2Error, InternalError, ReadError, ReadTimedout, WriteError, WriteTimedout,
 };
@@ -23,12 +23,12 @@ use pingora::protocols::Digest;
 use pingora::protocols::http::HttpTask;
 use pingora::protocols::http::custom::CustomMessageWrite;
 use pingora::protocols::http::custom::server::Session;
-use pingora::protocols::http::v2::server::HttpSession;
+use pingora::protocols::http::v1::client::http_req_header_to_wire;
 use pingora::protocols::l4::socket::SocketAddr;
 use pingora::{Error, OrErr as _, Result};
 use tokio::time::timeout;
 
-use crate::tunnel::{ClientEnd, Demand, Framing, Pace, Wire};
+use crate::tunnel::{ClientEnd, Demand, Framing, Http2Request, Pace, Wire};
 
 /// How much of a body may be on its way to a target that does not take it, in bytes; more waits in the stream's window.
 const WINDOW: usize = 4 << 10;
@@ -37,8 +37,10 @@ const KEPT: usize = 64 << 10;
 
 /// One stream.
 pub(super) struct Http2Session {
-    inner: Box<HttpSession>,
-    /// Where the answer's body goes, once its head has gone.
+    request: Box<Http2Request>,
+    /// The answer's head, once it has gone.
+    answered: Option<Box<ResponseHeader>>,
+    /// Where its body goes, from then on.
     writer: Option<SendStream<Bytes>>,
     is_over: bool,
     wire: Arc<Wire>,
@@ -64,9 +66,10 @@ struct Timeouts {
 
 impl Http2Session {
     /// The stream behind this session, on a wire of its own.
-    pub(super) fn new(inner: HttpSession, wire: Arc<Wire>, demand: Demand) -> Self {
+    pub(super) fn new(request: Http2Request, wire: Arc<Wire>, demand: Demand) -> Self {
         Http2Session {
-            inner: Box::new(inner),
+            request: Box::new(request),
+            answered: None,
             writer: None,
             is_over: false,
             wire,
@@ -91,7 +94,7 @@ impl Http2Session {
                 self.note(&part);
                 return Poll::Ready(Ok(Some(part)));
             }
-            let read = self.inner.poll_read_body_bytes(cx);
+            let read = self.request.poll_data(cx);
             if read.is_pending() {
                 ready!(self.read_pace.poll_late(cx, self.demand));
                 self.wire.ended(ClientEnd::BodyLate);
@@ -120,15 +123,10 @@ impl Http2Session {
     /// Ready when the client has given the stream up.
     fn poll_reset(&mut self, cx: &mut Context<'_>) -> Poll<Box<Error>> {
         let reset = match &mut self.writer {
-            Some(writer) => ready!(writer.poll_reset(cx)),
-            None => {
-                let reset = ready!(Pin::new(&mut self.inner.idle()).poll(cx));
-                return Poll::Ready(match reset {
-                    Ok(reason) => is_reset(reason),
-                    Err(error) => error,
-                });
-            }
+            Some(writer) => writer.poll_reset(cx),
+            None => self.request.poll_reset(cx),
         };
+        let reset = ready!(reset);
         Poll::Ready(match reset {
             Ok(reason) => is_reset(reason),
             Err(error) => Error::because(H2Error, "the stream's connection", error),
@@ -179,7 +177,14 @@ impl Http2Session {
 
     /// Whether there is nothing more of the body.
     fn is_read(&self) -> bool {
-        self.unread.is_empty() && self.inner.is_body_done()
+        self.unread.is_empty() && (self.is_empty() || self.request.is_over())
+    }
+
+    /// Whether there is nothing of the body at all.
+    fn is_empty(&self) -> bool {
+        let length = self.request.head.headers.get(CONTENT_LENGTH);
+        let has_none = length.is_some_and(|length| length.as_bytes() == b"0");
+        self.request.read() == 0 && (self.request.is_over() || has_none)
     }
 
     fn end(&mut self) -> Result<()> {
@@ -196,12 +201,18 @@ impl Http2Session {
         ended.or_err(WriteError, "ending a stream's body")
     }
 
-    fn send_head(&mut self, head: Box<ResponseHeader>, end: bool) -> Result<()> {
-        self.inner.write_response_header(head, end)?;
-        if self.writer.is_none() {
-            self.writer = self.inner.take_response_body_writer();
-            self.is_over |= end && self.writer.is_some();
+    fn send_head(&mut self, mut head: Box<ResponseHeader>, end: bool) -> Result<()> {
+        if self.is_over || self.writer.is_some() {
+            return Ok(());
         }
+        if head.status.is_informational() {
+            self.request.send_interim(&head);
+            return Ok(());
+        }
+        let sent = self.request.send_head(&mut head, end);
+        self.writer = Some(sent.or_err(WriteError, "writing a stream's head")?);
+        self.answered = Some(head);
+        self.is_over = end;
         Ok(())
     }
 
@@ -220,7 +231,10 @@ impl Http2Session {
     /// Whether the answer ends with this.
     async fn send_task(&mut self, task: HttpTask) -> Result<bool> {
         match task {
-            HttpTask::Header(head, end) => self.send_head(head, end).map(|()| end),
+            HttpTask::Header(head, end) => {
+                let end = end && !head.status.is_informational();
+                self.send_head(head, end).map(|()| end)
+            }
             HttpTask::Body(data, end) => {
                 self.send(data.unwrap_or_default(), end).await?;
                 Ok(end)
@@ -248,11 +262,11 @@ fn is_reset(reason: Reason) -> Box<Error> {
 #[async_trait]
 impl Session for Http2Session {
     fn req_header(&self) -> &RequestHeader {
-        self.inner.req_header()
+        &self.request.head
     }
 
     fn req_header_mut(&mut self) -> &mut RequestHeader {
-        self.inner.req_header_mut()
+        &mut self.request.head
     }
 
     async fn read_body_bytes(&mut self) -> Result<Option<Bytes>> {
@@ -324,11 +338,13 @@ impl Session for Http2Session {
     }
 
     fn request_summary(&self) -> String {
-        self.inner.request_summary()
+        let head = &self.request.head;
+        let target = String::from_utf8_lossy(head.raw_path());
+        format!("{} {target}", head.method)
     }
 
     fn response_written(&self) -> Option<&ResponseHeader> {
-        self.inner.response_written()
+        self.answered.as_deref()
     }
 
     async fn shutdown(&mut self, code: u32, _: &str) {
@@ -337,7 +353,7 @@ impl Session for Http2Session {
         }
         match &mut self.writer {
             Some(writer) => writer.send_reset(Reason::from(code)),
-            None => self.inner.shutdown_with_reason(Reason::from(code)),
+            None => self.request.reset(Reason::from(code)),
         }
     }
 
@@ -354,7 +370,7 @@ impl Session for Http2Session {
     }
 
     fn is_body_empty(&mut self) -> bool {
-        self.inner.is_body_empty()
+        self.is_empty()
     }
 
     async fn read_body_or_idle(&mut self, no_body_expected: bool) -> Result<Option<Bytes>> {
@@ -369,15 +385,15 @@ impl Session for Http2Session {
     }
 
     fn body_bytes_read(&self) -> usize {
-        self.inner.body_bytes_read()
+        self.request.read()
     }
 
     fn digest(&self) -> Option<&Digest> {
-        self.inner.digest()
+        None
     }
 
     fn digest_mut(&mut self) -> Option<&mut Digest> {
-        self.inner.digest_mut()
+        None
     }
 
     fn client_addr(&self) -> Option<&SocketAddr> {
@@ -389,7 +405,7 @@ impl Session for Http2Session {
     }
 
     fn pseudo_raw_h1_request_header(&self) -> Bytes {
-        self.inner.pseudo_raw_h1_request_header()
+        http_req_header_to_wire(&self.request.head).map_or_else(Bytes::new, BytesMut::freeze)
     }
 
     fn enable_retry_buffering(&mut self) {

@@ -12,7 +12,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::header::{REFERER, SET_COOKIE, USER_AGENT};
+use http::header::{EXPECT, REFERER, SET_COOKIE, USER_AGENT};
 use http::{StatusCode, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::prelude::Session;
@@ -28,8 +28,10 @@ use crate::target_group::{Asker, Target};
 use crate::telemetry::{Client, ClientCertificate, RequestLine, cut};
 use crate::tunnel::{ClientEnd, Framing, Identity, Opening, Phase};
 
-/// How many heads of 1xx a target may send before its answer's.
+/// How many heads of 1xx a target may send before its answer's, and how large they may be together: what a client of HTTP/2 does
+/// not take of them waits in memory.
 const MOST_HERALDS: usize = 100;
+const MOST_HERALD_BYTES: u64 = 64 << 10;
 
 /// One request and all that follows from it.
 pub struct Exchange {
@@ -59,8 +61,9 @@ pub struct Exchange {
     is_answered: bool,
     /// How much the request's body may still have.
     body_left: u64,
-    /// How many heads the target has sent before its answer's.
+    /// How many heads the target has sent before its answer's, and how large they were.
     heralds: usize,
+    herald_bytes: u64,
 }
 
 impl Exchange {
@@ -75,6 +78,7 @@ impl Exchange {
             connection,
             body_left: rule.bounds.body_bytes.unwrap_or(u64::MAX),
             heralds: 0,
+            herald_bytes: 0,
             rule,
             wire_before,
             is_handshake: false,
@@ -113,6 +117,10 @@ impl Exchange {
         // A client of HTTP/1.0 does not know them (RFC 9110 section 15.2).
         let is_old = session.req_header().version == Version::HTTP_10;
         session.set_ignore_info_resp(is_old);
+        if is_old {
+            // It cannot expect one either (section 10.1.1).
+            session.req_header_mut().remove_header(&EXPECT);
+        }
         let body = match is_stream {
             true => http2::body_length(session),
             false => headers::body_length(&session.req_header().headers),
@@ -334,7 +342,9 @@ impl Exchange {
         }
         if answer.status.is_informational() && !is_upgrade {
             self.heralds += 1;
-            let is_sound = status != 101 && self.heralds <= MOST_HERALDS;
+            self.herald_bytes += headers::wire_size(answer);
+            let are_few = self.heralds <= MOST_HERALDS && self.herald_bytes <= MOST_HERALD_BYTES;
+            let is_sound = status != 101 && are_few;
             return Ok(is_sound.then_some(()).ok_or(Refusal::TARGET_FAILED)?);
         }
         self.judge_answer(status);

@@ -69,15 +69,22 @@ fn key() -> String {
     tokio_tungstenite::tungstenite::handshake::client::generate_key()
 }
 
-/// The head that an answer in HTTP/1.1 becomes; `None` for a 1xx that is not the last. Errors: it is none.
-pub(super) fn answer(text: &[u8]) -> io::Result<Option<ResponseHeader>> {
+/// What a head of an answer in HTTP/1.1 becomes.
+pub(super) enum Head {
+    /// One of a 1xx, after which another comes.
+    Interim(ResponseHeader),
+    /// The answer's own: a 101 has become a 200.
+    Last(ResponseHeader),
+}
+
+/// What this head of an answer in HTTP/1.1 becomes. Errors: it is none.
+pub(super) fn answer(text: &[u8]) -> io::Result<Head> {
     let wrong = |cause: String| io::Error::new(io::ErrorKind::InvalidData, cause);
     let mut space = [httparse::EMPTY_HEADER; MOST_HEADERS];
     let mut head = httparse::Response::new(&mut space);
     head.parse(text).map_err(|error| wrong(error.to_string()))?;
     let status = match head.code {
         Some(101) => 200,
-        Some(100..=199) => return Ok(None),
         Some(status) => status,
         None => return Err(wrong("an answer without a status".to_owned())),
     };
@@ -93,7 +100,10 @@ pub(super) fn answer(text: &[u8]) -> io::Result<Option<ResponseHeader>> {
             answer.append_header(name, field.value).map_err(build)?;
         }
     }
-    Ok(Some(answer))
+    Ok(match answer.status.is_informational() {
+        true => Head::Interim(answer),
+        false => Head::Last(answer),
+    })
 }
 
 #[cfg(test)]
@@ -160,16 +170,18 @@ mod tests {
     #[test]
     fn a_101_becomes_a_200_and_other_answers_stay() {
         let head = |text: &str| {
-            let head = answer(text.as_bytes()).unwrap()?;
+            let (Head::Interim(head) | Head::Last(head)) = answer(text.as_bytes()).unwrap();
             let fields = head.headers.iter();
             let fields = fields.map(|(name, value)| format!("{name}={}", value.to_str().unwrap()));
-            Some((head.status.as_u16(), fields.collect::<Vec<_>>()))
+            (head.status.as_u16(), fields.collect::<Vec<_>>())
         };
         let upgraded = "HTTP/1.1 101 Switching\r\nSec-WebSocket-Accept: x\r\nSec-WebSocket-Protocol: chat\r\n\r\n";
         let protocol = "sec-websocket-protocol=chat".to_owned();
-        assert_eq!(head(upgraded), Some((200, vec![protocol])));
-        assert_eq!(head("HTTP/1.1 403 No\r\n\r\n"), Some((403, vec![])));
-        assert_eq!(head("HTTP/1.1 103 Early\r\n\r\n"), None);
+        assert_eq!(head(upgraded), (200, vec![protocol]));
+        assert_eq!(head("HTTP/1.1 403 No\r\n\r\n"), (403, vec![]));
+        assert_eq!(head("HTTP/1.1 103 Early\r\n\r\n"), (103, vec![]));
+        let early = answer(b"HTTP/1.1 103 Early\r\n\r\n");
+        assert!(matches!(early, Ok(Head::Interim(_))));
         assert!(answer(b"garbage\r\n\r\n").is_err());
     }
 }

@@ -14,16 +14,15 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use h2::{Reason, SendStream};
 use pingora::http::RequestHeader;
-use pingora::protocols::http::v2::server::HttpSession;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::heads::HeadEnd;
-use super::http2_heads::{answer, handshake};
-use super::{ClientEnd, Wire};
+use super::http2_heads::{Head, answer, handshake};
+use super::{ClientEnd, Http2Request, Wire};
 
 /// One stream.
 pub struct Http2Stream {
-    session: Box<HttpSession>,
+    request: Box<Http2Request>,
     /// What was read and not yet shown: at first the handshake.
     unread: Bytes,
     answer: Answer,
@@ -43,14 +42,14 @@ enum Answer {
 
 impl Http2Stream {
     /// The stream of an extended CONNECT for a WebSocket, on the connection with this wire.
-    pub fn new(mut session: Box<HttpSession>, carrier: Arc<Wire>) -> Self {
-        let unread = handshake(session.req_header()).into();
+    pub fn new(mut request: Box<Http2Request>, carrier: Arc<Wire>) -> Self {
+        let unread = handshake(&request.head).into();
         // Nobody reads it again, and the tunnel may be open for days.
         if let Ok(nothing) = RequestHeader::build_no_case("GET", b"/", Some(0)) {
-            *session.req_header_mut() = nothing;
+            request.head = nothing;
         }
         Http2Stream {
-            session,
+            request,
             unread,
             answer: Answer::Head {
                 text: Vec::new(),
@@ -71,16 +70,17 @@ impl Http2Stream {
         if found.is_none() {
             return Ok(count);
         }
-        let Some(head) = answer(text)? else {
-            text.clear();
-            return Ok(count);
+        let mut head = match answer(text)? {
+            Head::Last(head) => head,
+            Head::Interim(head) => {
+                self.request.send_interim(&head);
+                text.clear();
+                return Ok(count);
+            }
         };
-        let written = self.session.write_response_header(Box::new(head), false);
-        written.map_err(|error| io::Error::new(io::ErrorKind::BrokenPipe, error))?;
-        self.answer = match self.session.take_response_body_writer() {
-            Some(writer) => Answer::Passing(writer),
-            None => Answer::Over,
-        };
+        let sent = self.request.send_head(&mut head, false);
+        let sent = sent.map_err(|error| io::Error::new(io::ErrorKind::BrokenPipe, error))?;
+        self.answer = Answer::Passing(sent);
         Ok(count)
     }
 
@@ -101,7 +101,7 @@ impl AsyncRead for Http2Stream {
     ) -> Poll<io::Result<()>> {
         let stream = self.get_mut();
         while stream.unread.is_empty() {
-            match ready!(stream.session.poll_read_body_bytes(cx)) {
+            match ready!(stream.request.poll_data(cx)) {
                 Some(Ok(bytes)) => stream.unread = bytes,
                 Some(Err(error)) => return Poll::Ready(stream.ending(error)),
                 None => return Poll::Ready(Ok(())),

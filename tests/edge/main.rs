@@ -45,6 +45,7 @@ mod http2_fields;
 mod http2_files;
 mod http2_limits;
 mod http2_places;
+mod interim;
 mod limits;
 mod long_heads;
 mod messages;

@@ -4,8 +4,6 @@
 //! Only such blocks are held back, until they are whole; all else passes as it comes. Where something cannot be followed h2 sees what
 //! the client has sent, and nothing is followed any more: it ends such a connection.
 
-mod stream;
-
 use std::borrow::Cow;
 use std::io;
 use std::pin::Pin;

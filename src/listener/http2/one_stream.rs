@@ -10,7 +10,6 @@ use http::header::RETRY_AFTER;
 use pingora::apps::HttpServerApp;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::http::ServerSession;
-use pingora::protocols::http::v2::server::HttpSession;
 use pingora::server::ShutdownWatch;
 use tokio::time::sleep;
 use tokio_util::task::task_tracker::TaskTrackerToken;
@@ -20,7 +19,7 @@ use crate::listener::limits::{Purpose, Seats};
 use crate::listener::{Connection, Limit};
 use crate::proxy::Refusal;
 use crate::telemetry::CloseReason;
-use crate::tunnel::{ClientStream, Demand, Http2Stream};
+use crate::tunnel::{ClientStream, Demand, Http2Request, Http2Stream};
 
 /// How long a stream waits for a place before it is looked again, each time.
 const PAUSES_MILLIS: [u64; 4] = [2, 8, 30, 60];
@@ -50,30 +49,29 @@ impl Seating {
 /// Serves a stream to its end. Its type is forgotten, too.
 pub(super) fn serve_stream<A: HttpServerApp + Send + Sync + 'static>(
     seating: Seating,
-    session: HttpSession,
+    mut request: Http2Request,
     app: Arc<A>,
     shutdown: ShutdownWatch,
 ) -> BoxFuture<'static, ()> {
     Box::pin(async move {
-        let purpose = Kind::of(session.req_header()).purpose();
-        let mut session = session;
+        let purpose = Kind::of(&request.head).purpose();
         if seating.carrier.refuses() {
             let stream = seating.carrier.stream(seating.token, Err(Limit::Memory));
-            return refuse(&stream, &mut session, Refusal::beyond(Limit::Memory));
+            return refuse(&stream, &mut request, Refusal::beyond(Limit::Memory));
         }
         let stream = seating.seat(purpose).await;
-        let serving = answer(&stream, session, &app, &shutdown);
+        let serving = answer(&stream, request, &app, &shutdown);
         stream.until_stopped(serving).await;
     })
 }
 
 async fn answer<A: HttpServerApp + Send + Sync + 'static>(
     stream: &Arc<Connection>,
-    mut session: HttpSession,
+    mut request: Http2Request,
     app: &Arc<A>,
     shutdown: &ShutdownWatch,
 ) {
-    match Kind::of(session.req_header()) {
+    match Kind::of(&request.head) {
         Kind::Plain => {
             let rule = stream.rule.load();
             let demand = Demand {
@@ -81,17 +79,17 @@ async fn answer<A: HttpServerApp + Send + Sync + 'static>(
                 rate: rule.bounds.minimum_rate,
             };
             drop(rule);
-            let session = Http2Session::new(session, Arc::clone(&stream.wire), demand);
+            let session = Http2Session::new(request, Arc::clone(&stream.wire), demand);
             let session = ServerSession::new_custom(Box::new(session));
             Box::pin(app.process_new_http(session, shutdown)).await;
         }
         Kind::WebSocket => {
             let carrier = stream.carrier().unwrap_or(stream);
-            let websocket = Http2Stream::new(Box::new(session), Arc::clone(&carrier.wire));
+            let websocket = Http2Stream::new(Box::new(request), Arc::clone(&carrier.wire));
             let websocket = ClientStream::Http2(Box::new(websocket));
             Box::pin(stream.serve_http1(websocket, Vec::new(), app, shutdown)).await;
         }
-        Kind::Connect => refuse(stream, &mut session, Refusal::CONNECT),
+        Kind::Connect => refuse(stream, &mut request, Refusal::CONNECT),
     }
 }
 
@@ -126,15 +124,15 @@ impl Kind {
 }
 
 /// Answers without a body, which would wait for as long as the client likes.
-fn refuse(stream: &Connection, session: &mut HttpSession, refusal: Refusal) {
+fn refuse(stream: &Connection, request: &mut Http2Request, refusal: Refusal) {
     let rule = stream.rule.load();
     let mut record = stream.record(&rule);
     record.status = Some(refusal.status());
     record.refusal = Some(refusal.reason);
     record.error = Some(refusal.detail.to_owned());
-    let answered =
-        head_of(refusal).and_then(|head| session.write_response_header(Box::new(head), true));
-    if let Err(error) = answered {
+    if let Ok(mut head) = head_of(refusal)
+        && let Err(error) = request.send_head(&mut head, true)
+    {
         log::debug!("{}: a refusal: {error}", stream.client);
     }
     rule.metrics.count(&record, None);
