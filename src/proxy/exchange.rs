@@ -7,12 +7,13 @@ mod admission;
 mod attempt;
 mod end;
 mod retry;
+mod trailers;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::header::{EXPECT, REFERER, SET_COOKIE, USER_AGENT};
+use http::header::{EXPECT, HeaderName, SET_COOKIE};
 use http::{StatusCode, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::prelude::Session;
@@ -21,11 +22,11 @@ use uuid::Uuid;
 use super::facts::Facts;
 use super::ledger::Ledger;
 use super::refusal::Refusal;
-use super::{forwarded, framing, headers, http2, scheme};
+use super::{forwarded, framing, headers, http2, request_line, scheme, trailers as fields};
 use crate::listener::{Connection, ForwardingRule, Route};
 use crate::rules::{Request, Rule};
 use crate::target_group::{Asker, Target};
-use crate::telemetry::{Client, ClientCertificate, RequestLine, cut};
+use crate::telemetry::{Client, ClientCertificate};
 use crate::tunnel::{ClientEnd, Framing, Identity, Opening, Phase};
 
 /// How many heads of 1xx a target may send before its answer's, and how large they may be together: what a client of HTTP/2 does
@@ -64,6 +65,8 @@ pub struct Exchange {
     /// How many heads the target has sent before its answer's, and how large they were.
     heralds: usize,
     herald_bytes: u64,
+    /// Which of the answer's fields are for the target's connection alone.
+    hops: Vec<HeaderName>,
 }
 
 impl Exchange {
@@ -79,6 +82,7 @@ impl Exchange {
             body_left: rule.bounds.body_bytes.unwrap_or(u64::MAX),
             heralds: 0,
             herald_bytes: 0,
+            hops: Vec::new(),
             rule,
             wire_before,
             is_handshake: false,
@@ -134,27 +138,14 @@ impl Exchange {
         self.ledger.record.client = client;
         let is_tls = self.connection.is_clients_tls();
         self.ledger.record.scheme = Some(scheme::of(&head.headers, proxies, is_tls));
-        let request = Request::new(
-            head.method.as_str(),
-            head.raw_path(),
-            &head.headers,
-            self.client_ip(),
-        );
+        let version = match (self.connection.is_http2(), is_old) {
+            (true, _) => "HTTP/2",
+            (false, true) => "HTTP/1.0",
+            (false, false) => "HTTP/1.1",
+        };
         let style = self.connection.log.style();
-        let redaction = &style.redaction;
-        self.ledger.record.request = Some(RequestLine {
-            version: match (self.connection.is_http2(), is_old) {
-                (true, _) => "HTTP/2",
-                (false, true) => "HTTP/1.0",
-                (false, false) => "HTTP/1.1",
-            },
-            method: cut(head.method.as_str()),
-            host: cut(String::from_utf8_lossy(request.host())),
-            uri: cut(redaction.redact(&String::from_utf8_lossy(head.raw_path()))).into(),
-            user_agent: headers::text(&head.headers, &USER_AGENT).map(cut),
-            referer: headers::text(&head.headers, &REFERER)
-                .map(|referer| cut(redaction.redact(&referer))),
-        });
+        let line = request_line::of(head, version, &style.redaction);
+        self.ledger.record.request = Some(line);
     }
 
     /// What the request is called: as a trusted proxy says, or as nothing else is.
@@ -169,13 +160,15 @@ impl Exchange {
     }
 
     /// Notes that the request's body has come to its end: what comes now belongs to the next request.
-    pub(super) fn request_ended(&self) {
+    pub(super) fn request_ended(&self, head: &RequestHeader) {
+        self.pass_request_trailers(head);
         self.connection.wire.expect_body(Framing::Length(0));
     }
 
     /// Notes that the answer's body has come to its end.
     pub(super) fn answer_ended(&mut self) {
         self.is_answered = true;
+        self.pass_trailers();
     }
 
     /// The forwarding rule.
@@ -287,11 +280,12 @@ impl Exchange {
     pub(super) fn send_request(
         &self,
         session: &mut Session,
-        request: &RequestHeader,
+        request: &mut RequestHeader,
     ) -> pingora::Result<()> {
         let has_body = !session.as_downstream_mut().is_body_empty();
         let framing = framing::of_request(request, has_body);
         self.connection.wire.send_request(framing);
+        self.announce_request_trailers(session.req_header(), request, framing)?;
         if self.connection.wire.is_target_http2() {
             let target = self.target.as_ref();
             let is_tls = target.is_some_and(|target| target.tls.is_some());
@@ -305,15 +299,18 @@ impl Exchange {
     ///
     /// Errors: its end is not certain.
     pub(super) fn expect_answer(
-        &self,
+        &mut self,
         session: &Session,
         answer: &mut ResponseHeader,
     ) -> Result<(), Refusal> {
         if answer.status.is_informational() && answer.status != StatusCode::SWITCHING_PROTOCOLS {
+            framing::forget_body(answer);
             return Ok(());
         }
+        self.hops = fields::hops(&answer.headers);
         let framing = framing::of_answer(&session.req_header().method, answer)?;
-        let keeps_target = framing::keeps_connection(answer);
+        let keeps_target = framing::keeps_connection(answer) && !framing::promises_too_much(answer);
+        framing::forget_body(answer);
         self.connection.wire.expect_answer(framing, keeps_target);
         Ok(())
     }

@@ -16,10 +16,12 @@ mod hearsay;
 mod http2;
 mod ledger;
 mod refusal;
+pub mod request_line;
 mod response;
 mod scheme;
 mod soundness;
 mod tls_failure;
+mod trailers;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -123,7 +125,7 @@ impl ProxyHttp for Proxy {
     /// A part without bytes is none: at the end Pingora would write it as a last chunk, and another after it.
     async fn request_body_filter(
         &self,
-        _: &mut Session,
+        session: &mut Session,
         part: &mut Option<Bytes>,
         is_end: bool,
         exchange: &mut Exchange,
@@ -134,7 +136,7 @@ impl ProxyHttp for Proxy {
         exchange.take_body(part.as_ref().map_or(0, Bytes::len))?;
         exchange.body_came(is_end);
         if is_end {
-            exchange.request_ended();
+            exchange.request_ended(session.req_header());
         }
         Ok(())
     }
@@ -223,7 +225,7 @@ impl ProxyHttp for Proxy {
         {
             headers::suit_end_of_connection(session, answer);
         }
-        Ok(())
+        exchange.announce_trailers(session, answer)
     }
 
     fn response_body_filter(

@@ -32,6 +32,7 @@ mod silence;
 mod tap;
 mod target_stream;
 mod target_tap;
+mod trailers;
 mod wire;
 
 use std::collections::BTreeMap;
@@ -63,6 +64,7 @@ pub use silence::Late;
 pub use tap::{LAST_CHANCE, Tap};
 pub use target_stream::TargetStream;
 pub use target_tap::Purpose;
+pub use trailers::are_few;
 pub use wire::{ClientEnd, Phase, WIRE, Wire};
 
 const SHARDS: usize = 64;
