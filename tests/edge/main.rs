@@ -62,6 +62,7 @@ mod public_node;
 mod rates;
 mod rebalance;
 mod redaction;
+mod refusals;
 mod relay;
 mod reload;
 mod renewal;
