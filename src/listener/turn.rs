@@ -59,7 +59,8 @@ impl Drop for Turn<'_> {
         let record = &mut self.record;
         record.status = wire.head_answer();
         record.bytes.request_header = wire.head_read();
-        record.bytes.response_header = written;
+        record.bytes.response_header = written.min(wire.head_answer_head());
+        record.bytes.response_body = written - record.bytes.response_header;
         let (reason, refusal, error) = end_without_exchange(self.connection);
         record.refusal = refusal;
         record.error = Some(error.into());

@@ -257,6 +257,10 @@ impl ProxyHttp for Proxy {
             };
         };
         let sent = refusal.send(session).await;
+        if exchange.is_handshake_in_http2(session) {
+            // A stream that is dropped without an end is reset, and what it has been told goes with it.
+            session.as_downstream_mut().shutdown().await;
+        }
         let can_reuse_downstream = sent.is_ok() && refusal.keeps_connection();
         FailToProxy {
             error_code: refusal.status(),

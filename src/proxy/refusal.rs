@@ -14,7 +14,7 @@ use crate::limits::{is_out_of_ports, is_shortage};
 use crate::listener::Limit;
 use crate::target_group::Unavailable;
 use crate::telemetry::RefusalReason;
-use crate::tunnel::chance;
+use crate::tunnel::{ALLOW, chance};
 
 /// How long the rest of a body that is too large is read, so that the client sees its answer.
 const LINGER: Duration = Duration::from_secs(1);
@@ -255,6 +255,9 @@ impl Refusal {
         header.insert_header("Content-Type", "text/plain; charset=utf-8")?;
         header.insert_header("Content-Length", body.len())?;
         header.insert_header("Cache-Control", "no-store")?;
+        if self.reason == RefusalReason::ConnectMethod {
+            header.insert_header("Allow", ALLOW)?;
+        }
         if self.reason == RefusalReason::WebsocketVersion {
             header.insert_header("Sec-WebSocket-Version", "13")?;
         }

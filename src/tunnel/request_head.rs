@@ -4,6 +4,7 @@
 //! target, or a fragment. What rules would then look at is not what the client sent, so it is refused here (RFC 9112 section 3.2).
 
 use super::ClientEnd;
+use super::own_answer::{ALLOW, own_answer};
 use crate::config::file::Bounds;
 
 /// What has come of a head so far.
@@ -74,24 +75,40 @@ impl RequestLine {
 }
 
 /// What a client is told whose head came to this end.
-pub(super) fn answer(end: ClientEnd) -> &'static [u8] {
-    match end {
-        ClientEnd::HeadExpired => {
-            b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
-        }
-        ClientEnd::HeadMalformed => {
-            b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
-        }
-        ClientEnd::HeadTooLarge | ClientEnd::TooManyHeaders => {
-            b"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
-        }
+pub(super) fn answer(end: ClientEnd) -> Option<Vec<u8>> {
+    let (status, words) = match end {
+        ClientEnd::HeadExpired => (
+            "408 Request Timeout",
+            "the request's head did not arrive within clientTimeout",
+        ),
+        ClientEnd::HeadMalformed => ("400 Bad Request", "malformed request head"),
+        ClientEnd::HeadTooLarge => (
+            "431 Request Header Fields Too Large",
+            "the request's head is too large",
+        ),
+        ClientEnd::TooManyHeaders => (
+            "431 Request Header Fields Too Large",
+            "the request has too many headers",
+        ),
         ClientEnd::Open
         | ClientEnd::Closed
         | ClientEnd::Broken
         | ClientEnd::HandshakeExpired
         | ClientEnd::BodyMalformed
         | ClientEnd::BodyLate
-        | ClientEnd::AnswerLate => b"",
+        | ClientEnd::AnswerLate => return None,
+    };
+    Some(own_answer(status, words, ""))
+}
+
+/// What it is told where Pingora has this status for it, and no exchange begins.
+pub(super) fn answer_instead(status: Option<u16>) -> Vec<u8> {
+    match status {
+        Some(405) => {
+            let allow = format!("Allow: {ALLOW}\r\n");
+            own_answer("405 Method Not Allowed", "CONNECT is not served", &allow)
+        }
+        _ => own_answer("400 Bad Request", "malformed request head", ""),
     }
 }
 

@@ -49,6 +49,8 @@ pub struct Tap {
     /// How much of what was read has been looked at: it belongs to the head.
     head_left: usize,
     bounds: Bounds,
+    /// The request that was shown is a HEAD.
+    is_of_head: bool,
     /// What the client sends is of no interest any more.
     is_refused: bool,
     /// What was written in answer to a handshake, with the number of its exchange.
@@ -99,6 +101,7 @@ impl Tap {
             request_head: RequestHead::default(),
             head_left: 0,
             bounds,
+            is_of_head: false,
             is_refused: false,
             answer: None,
             is_101_written: false,
@@ -312,6 +315,9 @@ impl AsyncWrite for Tap {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let tap = self.get_mut();
+        if tap.wire.phase() == Phase::Head {
+            return tap.poll_answer_head(cx, bytes);
+        }
         match tap.wire.answers_in_chunks() {
             true => tap.poll_answer(cx, bytes),
             false => tap.poll_out(cx, bytes),

@@ -12,6 +12,7 @@ use http::HeaderMap;
 
 use super::backlog::{Download, Upload};
 use super::body::{Framing, Told};
+use super::heads::HeadEnd;
 use super::relay::End;
 use super::trailers::Passage;
 use super::{Opening, TargetStream};
@@ -78,6 +79,7 @@ pub struct Wire {
     written: AtomicU64,
     head_read: AtomicU64,
     head_answer: AtomicU16,
+    head_answer_head: AtomicU64,
     began: Instant,
     /// How long to wait for the client, in milliseconds.
     client_limit: AtomicU64,
@@ -130,6 +132,7 @@ impl Wire {
             written: AtomicU64::new(0),
             head_read: AtomicU64::new(0),
             head_answer: AtomicU16::new(0),
+            head_answer_head: AtomicU64::new(0),
             began: Instant::now(),
             client_limit: AtomicU64::new(0),
             handshake_end: AtomicU64::new(0),
@@ -439,6 +442,11 @@ impl Wire {
         Some(self.head_answer.load(Relaxed)).filter(|status| *status > 0)
     }
 
+    /// How long the head of that answer is.
+    pub fn head_answer_head(&self) -> u64 {
+        self.head_answer_head.load(Relaxed)
+    }
+
     pub(super) fn count_read(&self, bytes: usize) {
         self.read.fetch_add(bytes as u64, Relaxed);
         if self.phase() == Phase::Head {
@@ -451,6 +459,9 @@ impl Wire {
         if self.phase() == Phase::Head && self.head_answer().is_none() {
             self.head_answer
                 .store(status_of(bytes).unwrap_or(0), Relaxed);
+            let end = HeadEnd::default().find(bytes);
+            self.head_answer_head
+                .store(end.unwrap_or(bytes.len()) as u64, Relaxed);
         }
     }
 }
@@ -462,7 +473,7 @@ impl Default for Wire {
 }
 
 /// The status of an answer that begins with these bytes: `HTTP/1.1 400 …`.
-fn status_of(answer: &[u8]) -> Option<u16> {
+pub(super) fn status_of(answer: &[u8]) -> Option<u16> {
     std::str::from_utf8(answer.get(9..12)?).ok()?.parse().ok()
 }
 

@@ -66,6 +66,7 @@ mod public_node;
 mod rates;
 mod rebalance;
 mod redaction;
+mod refusals;
 mod refused_connect;
 mod relay;
 mod reload;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use h2::ext::Protocol;
 use http::Method;
-use http::header::RETRY_AFTER;
+use http::header::{CACHE_CONTROL, RETRY_AFTER};
 use pingora::apps::HttpServerApp;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::http::ServerSession;
@@ -19,7 +19,7 @@ use crate::listener::limits::{Purpose, Seats};
 use crate::listener::{Connection, Limit};
 use crate::proxy::{Refusal, request_line};
 use crate::telemetry::CloseReason;
-use crate::tunnel::{ClientStream, Demand, Http2Request, Http2Stream};
+use crate::tunnel::{ALLOW, ClientStream, Demand, Http2Request, Http2Stream};
 
 /// How long a stream waits for a place before it is looked again, each time.
 const PAUSES_MILLIS: [u64; 4] = [2, 8, 30, 60];
@@ -143,6 +143,10 @@ fn refuse(stream: &Connection, request: &mut Http2Request, refusal: Refusal) {
 
 fn head_of(refusal: Refusal) -> pingora::Result<ResponseHeader> {
     let mut head = ResponseHeader::build(refusal.status(), None)?;
+    head.insert_header(CACHE_CONTROL, "no-store")?;
+    if refusal == Refusal::CONNECT {
+        head.insert_header(http::header::ALLOW, ALLOW)?;
+    }
     if let Some(seconds) = refusal.retry_after() {
         head.insert_header(RETRY_AFTER, seconds)?;
     }

@@ -14,7 +14,9 @@ use super::{LAST_CHANCE, Tap};
 use crate::tunnel::ClientEnd;
 use crate::tunnel::absolute_form::mended;
 use crate::tunnel::heads::HeadEnd;
-use crate::tunnel::request_head::{RequestHead, answer};
+use crate::tunnel::own_answer::without_body;
+use crate::tunnel::request_head::{RequestHead, answer, answer_instead};
+use crate::tunnel::wire::status_of;
 
 /// How much is read at a time of a head.
 const PIECE: usize = 2048;
@@ -69,6 +71,7 @@ impl Tap {
                     let rest = &self.early[self.head_left..];
                     (self.head_left, self.early) = (head.len(), [&head, rest].concat());
                 }
+                self.is_of_head = is_of_head(&self.early);
                 return Some(true);
             }
         }
@@ -140,6 +143,30 @@ impl Tap {
         Poll::Ready(())
     }
 
+    /// Pingora answers a head of which it makes no exchange: what it says is said in the form of all answers of ours.
+    pub(super) fn poll_answer_head(
+        &mut self,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let Some(stream) = self
+            .stream
+            .as_mut()
+            .filter(|_| self.wire.head_answer().is_none())
+        else {
+            return Poll::Ready(Ok(bytes.len()));
+        };
+        let mut answer = answer_instead(status_of(bytes));
+        if self.is_of_head {
+            answer = without_body(answer);
+        }
+        // There is room for all of it.
+        let written = Pin::new(stream).poll_write(cx, &answer);
+        let count = ready!(self.bound(cx, written, |count| *count))?;
+        self.wire.count_written(&answer[..count]);
+        Poll::Ready(Ok(bytes.len()))
+    }
+
     /// Tells a client that has begun a head; one that has said nothing is left without a word.
     pub(super) fn refuse_head(&mut self, cx: &mut Context<'_>, end: ClientEnd) {
         self.wire.ended(end);
@@ -148,12 +175,20 @@ impl Tap {
             return;
         };
         let stream = stream.get_mut();
-        let answer = answer(end);
-        if let Poll::Ready(Ok(count)) = Pin::new(&mut *stream).poll_write(cx, answer) {
+        let mut answer = answer(end).unwrap_or_default();
+        if is_of_head(&self.early) {
+            answer = without_body(answer);
+        }
+        if let Poll::Ready(Ok(count)) = Pin::new(&mut *stream).poll_write(cx, &answer) {
             self.wire.count_written(&answer[..count]);
         }
         if Pin::new(stream).poll_shutdown(cx).is_pending() {
             log::trace!("the end of a refused connection has yet to leave");
         }
     }
+}
+
+/// Whether a request that begins so wants no more than a head.
+fn is_of_head(request: &[u8]) -> bool {
+    request.trim_ascii_start().starts_with(b"HEAD ")
 }
