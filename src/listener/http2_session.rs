@@ -4,6 +4,7 @@
 //! as far as the target takes, tells how the answer goes, and lets a client go that is too slow in either. A DATA frame without
 //! bytes is nothing, wherever it stands (RFC 9113 section 6.1).
 
+use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -48,8 +49,8 @@ pub(super) struct Http2Session {
     read_pace: Pace,
     write_pace: Pace,
     sent: usize,
-    /// Read, and not yet shown.
-    unread: Bytes,
+    /// Read, and not yet shown; not more than the stream's window. It is copied: h2 would keep all that came with it.
+    unread: VecDeque<Bytes>,
     /// How long the body is, if that was said.
     length: Option<usize>,
     /// All has been read, the trailers too.
@@ -85,7 +86,7 @@ impl Http2Session {
             read_pace: Pace::default(),
             write_pace: Pace::default(),
             sent: 0,
-            unread: Bytes::new(),
+            unread: VecDeque::new(),
             kept: None,
             is_kept_cut: false,
             timeouts: Timeouts::default(),
@@ -93,38 +94,53 @@ impl Http2Session {
     }
 
     fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>>> {
-        loop {
-            let Poll::Ready(room) = self.wire.upload.poll_room(cx, WINDOW) else {
-                return self.poll_reset(cx).map(Err);
-            };
-            // Nobody reads on behind the last byte, where trailers may come.
-            let is_waiting = self.length == Some(self.request.read()) && !self.is_ended;
-            if !self.unread.is_empty() && !is_waiting {
-                let part = self.unread.split_to(room.min(self.unread.len()));
-                self.note(&part);
-                return Poll::Ready(Ok(Some(part)));
-            }
+        while let Poll::Ready(read) = self.poll_more(cx) {
+            read?;
             if self.is_ended {
-                self.wire.expect_body(Framing::Length(0));
-                return Poll::Ready(Ok(None));
+                break;
             }
-            let read = self.poll_more(cx);
-            if read.is_pending() {
-                ready!(self.read_pace.poll_late(cx, self.demand));
-                self.wire.ended(ClientEnd::BodyLate);
-                return Poll::Ready(Error::e_explain(ReadTimedout, "reading a stream's body"));
-            }
-            ready!(read)?;
         }
+        let Poll::Ready(room) = self.wire.upload.poll_room(cx, WINDOW) else {
+            return self.poll_reset(cx).map(Err);
+        };
+        // Nobody reads on behind the last byte, where trailers may come.
+        let is_waiting = self.length == Some(self.request.read()) && !self.is_ended;
+        if !self.unread.is_empty() && !is_waiting {
+            return Poll::Ready(self.show(room).map(Some));
+        }
+        if self.is_ended {
+            self.wire.expect_body(Framing::Length(0));
+            return Poll::Ready(Ok(None));
+        }
+        ready!(self.read_pace.poll_late(cx, self.demand));
+        self.wire.ended(ClientEnd::BodyLate);
+        Poll::Ready(Error::e_explain(ReadTimedout, "reading a stream's body"))
+    }
+
+    /// Shows a part of what was read, and lets the client send as much more.
+    fn show(&mut self, room: usize) -> Result<Bytes> {
+        let mut first = self.unread.pop_front().unwrap_or_default();
+        let count = room.min(first.len());
+        let part = first.split_to(count);
+        if !first.is_empty() {
+            self.unread.push_front(first);
+        }
+        let released = self.request.release(count);
+        released.or_err(ReadError, "reading a stream's body")?;
+        self.note(&part);
+        Ok(part)
     }
 
     /// Reads a part of the body, or its end.
     fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        if self.is_ended {
+            return Poll::Ready(Ok(()));
+        }
         if let Some(part) = ready!(self.request.poll_data(cx)) {
             let part = part.or_err(ReadError, "reading a stream's body")?;
             self.read_pace.moved(part.len());
             if !part.is_empty() {
-                self.unread = part;
+                self.unread.push_back(Bytes::copy_from_slice(&part));
             }
             return Poll::Ready(Ok(()));
         }

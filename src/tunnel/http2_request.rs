@@ -59,15 +59,19 @@ impl Http2Request {
         })
     }
 
-    /// The next part of the body; `None` where only trailers may follow. As much more may be sent.
+    /// The next part of the body; `None` where only trailers may follow. More may be sent once it is [released](Self::release).
     pub fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, h2::Error>>> {
         let data = ready!(self.body.poll_data(cx));
         Poll::Ready(data.map(|data| {
             let data = data?;
             self.read += data.len();
-            self.body.flow_control().release_capacity(data.len())?;
             Ok(data)
         }))
+    }
+
+    /// So much of what was read has gone on; as much more may be sent.
+    pub fn release(&mut self, bytes: usize) -> Result<(), h2::Error> {
+        self.body.flow_control().release_capacity(bytes)
     }
 
     /// The trailers, after all of the body.

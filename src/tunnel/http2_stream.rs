@@ -101,7 +101,12 @@ impl AsyncRead for Http2Stream {
     ) -> Poll<io::Result<()>> {
         let stream = self.get_mut();
         while stream.unread.is_empty() {
-            match ready!(stream.request.poll_data(cx)) {
+            let data = ready!(stream.request.poll_data(cx));
+            let data = data.map(|data| {
+                let bytes = data?;
+                stream.request.release(bytes.len()).map(|()| bytes)
+            });
+            match data {
                 Some(Ok(bytes)) => stream.unread = bytes,
                 Some(Err(error)) => return Poll::Ready(stream.ending(error)),
                 None => return Poll::Ready(Ok(())),

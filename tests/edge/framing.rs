@@ -288,6 +288,9 @@ fn body(head: &str, bytes: &mut &[u8]) -> Result<Option<Vec<u8>>, String> {
                 let size = String::from_utf8_lossy(&bytes[..end]).into_owned();
                 let size =
                     usize::from_str_radix(&size, 16).map_err(|_| format!("no size: {size:?}"))?;
+                if size == 0 {
+                    return Ok(trailers(bytes)?.then_some(body));
+                }
                 let Some(chunk) = bytes.get(end + 2..end + 4 + size) else {
                     return Ok(None);
                 };
@@ -300,14 +303,33 @@ fn body(head: &str, bytes: &mut &[u8]) -> Result<Option<Vec<u8>>, String> {
                 }
                 body.extend_from_slice(data);
                 *bytes = &bytes[end + 4 + size..];
-                if size == 0 {
-                    return Ok(Some(body));
-                }
             }
             Ok(None)
         }
         both => Err(format!("two framings: {both:?}")),
     }
+}
+
+/// Takes the last chunk with its trailers; tells whether it is complete.
+fn trailers(bytes: &mut &[u8]) -> Result<bool, String> {
+    let mut rest = *bytes;
+    while let Some(end) = rest.windows(2).position(|two| two == b"\r\n") {
+        let (line, after) = (String::from_utf8_lossy(&rest[..end]), &rest[end + 2..]);
+        let is_first = rest.len() == bytes.len();
+        rest = after;
+        if line.is_empty() {
+            *bytes = rest;
+            return Ok(true);
+        }
+        if !is_first
+            && line
+                .split_once(": ")
+                .is_none_or(|(name, _)| name.contains(' '))
+        {
+            return Err(format!("no trailer: {line:?}"));
+        }
+    }
+    Ok(false)
 }
 
 #[test]
