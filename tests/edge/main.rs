@@ -56,6 +56,7 @@ mod operations;
 mod origins;
 mod overload;
 mod overload_cgroup;
+mod pipelined;
 mod ports;
 mod proxy_protocol;
 mod public_node;
