@@ -49,6 +49,7 @@ mod long_heads;
 mod messages;
 mod metrics;
 mod names;
+mod odd_names;
 mod old_processes;
 mod old_versions;
 mod open_files;
