@@ -16,6 +16,7 @@ mod http2_session;
 mod limit;
 mod limits;
 mod networks;
+mod odd_names;
 mod plain_http;
 mod proxy_protocol;
 mod rates;

@@ -18,6 +18,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::certificates::Certificates;
 use super::client_certificates::Clients;
+use super::odd_names::{self, read_odd_hello, show};
 use super::tickets::Tickets;
 use crate::config::file::{self, TlsVersion};
 use crate::telemetry::TlsSession;
@@ -31,6 +32,8 @@ pub struct Tls(ArcSwap<Offer>);
 
 struct Offer {
     acceptor: TlsAcceptor,
+    /// For those who ask for what can be no host; none where a host must be asked for.
+    odd: Option<TlsAcceptor>,
     clients: Option<Arc<Clients>>,
 }
 
@@ -52,26 +55,35 @@ impl Tls {
             .map(find)
             .collect::<Result<_, _>>()?;
         let provider = Arc::new(default_provider());
+        let resolver = Arc::new(Certificates::new(&named, tls.strict_sni));
         let clients = tls.client_certificates.as_ref();
         let clients = clients.map(|settings| Clients::build(settings, Arc::clone(&provider)));
         let clients = clients.transpose()?;
-        let builder = ServerConfig::builder_with_provider(provider)
-            .with_protocol_versions(versions(tls.min_version))
-            .map_err(|error| error.to_string())?;
-        let builder = match clients.clone() {
-            Some(clients) => builder.with_client_cert_verifier(clients),
-            None => builder.with_no_client_auth(),
-        };
-        let mut config =
-            builder.with_cert_resolver(Arc::new(Certificates::new(&named, tls.strict_sni)));
-        let offered = &PROTOCOLS[usize::from(!tls.http2)..];
-        config.alpn_protocols = offered.iter().map(|name| name.to_vec()).collect();
-        config.session_storage = Arc::new(NoServerSessionStorage {});
-        config.ticketer = tickets.of(clients
+        let ticketer = tickets.of(clients
             .as_ref()
             .map_or(Vec::new(), |clients| clients.audience()));
-        let acceptor = Arc::new(config).into();
-        let offer = Offer { acceptor, clients };
+        let acceptor = |provider| -> Result<TlsAcceptor, String> {
+            let builder = ServerConfig::builder_with_provider(provider)
+                .with_protocol_versions(versions(tls.min_version))
+                .map_err(|error| error.to_string())?;
+            let builder = match clients.clone() {
+                Some(clients) => builder.with_client_cert_verifier(clients),
+                None => builder.with_no_client_auth(),
+            };
+            let mut config = builder.with_cert_resolver(Arc::clone(&resolver) as _);
+            let offered = &PROTOCOLS[usize::from(!tls.http2)..];
+            config.alpn_protocols = offered.iter().map(|name| name.to_vec()).collect();
+            config.session_storage = Arc::new(NoServerSessionStorage {});
+            config.ticketer = Arc::clone(&ticketer);
+            Ok(Arc::new(config).into())
+        };
+        let is_lax = !tls.strict_sni;
+        let odd = is_lax.then(|| acceptor(odd_names::provider()));
+        let offer = Offer {
+            acceptor: acceptor(provider)?,
+            odd: odd.transpose()?,
+            clients,
+        };
         Ok(Tls(ArcSwap::from_pointee(offer)))
     }
 
@@ -81,9 +93,24 @@ impl Tls {
     }
 
     /// Shakes hands.
-    pub(super) async fn accept(&self, socket: TcpStream) -> io::Result<(ClientStream, TlsSession)> {
+    pub(super) async fn accept(
+        &self,
+        mut socket: TcpStream,
+    ) -> io::Result<(ClientStream, TlsSession)> {
         let offer = self.0.load_full();
-        let stream = offer.acceptor.accept(socket).await?;
+        let odd = match &offer.odd {
+            Some(acceptor) => read_odd_hello(&mut socket)
+                .await?
+                .map(|hello| (acceptor, hello)),
+            None => None,
+        };
+        let shaking = match odd {
+            Some((acceptor, hello)) => {
+                acceptor.accept_with(socket, |connection| show(&hello, connection))
+            }
+            None => offer.acceptor.accept(socket),
+        };
+        let stream = shaking.await?;
         let connection = stream.get_ref().1;
         let clients = offer.clients.as_ref();
         let judged = clients.map(|clients| clients.judge(connection)).transpose();

@@ -376,7 +376,7 @@ impl Exchange {
     }
 
     /// Whether the client has ended its side, so that no other request comes.
-    fn has_client_ended(&self) -> bool {
+    pub(super) fn has_client_ended(&self) -> bool {
         self.connection.wire.client_end() == ClientEnd::Closed
     }
 

@@ -28,9 +28,12 @@ async fn target() -> Target {
 }
 
 async fn start(target: &Target) -> Edge {
+    // A client that has only ended its side is waited for no longer than that.
+    let tunnel = "tunnel: {halfCloseTimeout: 1s}";
     let settings = "protocol: HTTP\n    h2c: true\n    maxConcurrentStreams: 1000";
+    let settings = format!("{settings}\n    {tunnel}");
     let configuration = forwarding_to(&[target.address])
-        .replacen("protocol: HTTP", settings, 1)
+        .replacen("protocol: HTTP", &settings, 1)
         .replace("clientTimeout: 2000", "clientTimeout: 50s")
         .replace("responseTimeout: 2000", "responseTimeout: 50s");
     Edge::start_with_files(&configuration, FILES as u64).await

@@ -183,8 +183,9 @@ const CONDITIONS: &[Row] = &[
         &[
             "GET / | Host: Chat.EXAMPLE.com",
             "GET / | Host: chat.example.com:8080",
+            "GET / | Host: chat.example.com.",
         ],
-        &["GET /", "GET / | Host: chat.example.com."],
+        &["GET /", "GET / | Host: chat.example.com.."],
     ),
     (
         "{type: HOST, condition: MATCHES, value: '^[a-z]+\\.example\\.com$'}",

@@ -184,8 +184,11 @@ impl Exchange {
         let has_failed = match refusal {
             Some(Refusal::NOT_UPGRADED) | None => false,
             Some(refusal) => match refusal.reason {
-                // A client chooses the clock of a handshake by asking for one.
-                RefusalReason::TargetTimeout => !self.is_handshake && self.has_come(),
+                // A client chooses the clock of a handshake by asking for one; and one that has gone may have waited for something
+                // that does not happen.
+                RefusalReason::TargetTimeout => {
+                    !self.is_handshake && self.has_come() && !self.has_client_ended()
+                }
                 RefusalReason::TargetFailed => self.is_targets_fault(error, head),
                 _ => false,
             },
