@@ -176,7 +176,7 @@ async fn trailers_pass_from_and_to_a_client_of_http_1_1() {
 async fn trailers_pass_from_and_to_a_client_of_http_2() {
     for (version, target, edge, seen) in edges().await {
         let mut client = Http2::connect(edge.address).await;
-        for _ in 0..3 {
+        for number in 0..3 {
             let request = Request::post("http://a.example/").header("te", "trailers");
             let request = request.header("trailer", "x-sum").body(()).unwrap();
             let (answer, mut sender) = client.send(request);
@@ -189,6 +189,7 @@ async fn trailers_pass_from_and_to_a_client_of_http_2() {
             assert_eq!(body_of(&mut body).await, BODY, "{version}");
             let trailers = body.trailers().await.unwrap().unwrap();
             assert_eq!(trailers, fields("x-sum: 7"), "{version}");
+            edge.log_lines(number + 1).await;
         }
         assert_seen(&seen, "trailers x-sum", version);
         assert_eq!(target.connections(), 1, "{version}: kept");

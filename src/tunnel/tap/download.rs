@@ -133,7 +133,9 @@ mod tests {
             let mut download = Download::default();
             download.enter(1);
             download.follow(&answer[..cut]);
-            assert_eq!(download.ends_with(LAST_CHUNK), cut == answer.len(), "{cut}");
+            // Before the only chunk, and behind it.
+            let is_between = [answer.len() - 10, answer.len()].contains(&cut);
+            assert_eq!(download.ends_with(LAST_CHUNK), is_between, "{cut}");
             download.follow(&answer[cut..]);
             assert!(download.ends_with(LAST_CHUNK));
             download.follow(LAST_CHUNK);
