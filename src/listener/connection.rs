@@ -299,11 +299,12 @@ impl Connection {
         let mut tap = Box::new(self.tap(stream, early));
         let mut settings = None;
         loop {
-            let turn = Turn::begin(self);
+            let mut turn = Turn::begin(self);
             // Pingora takes ten times as much for it.
             if !tap.has_head().await {
                 return;
             }
+            turn.note_head(tap.head_text());
             let session = session(tap, settings);
             let reused = app.process_new_http(session, shutdown).await;
             drop(turn);

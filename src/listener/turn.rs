@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use super::{Connection, ForwardingRule};
+use crate::proxy::request_line;
 use crate::telemetry::{CloseReason, Record, RefusalReason};
 use crate::tunnel::ClientEnd;
 
@@ -30,6 +31,16 @@ impl<'a> Turn<'a> {
             written_before: wire.written(),
             record: connection.record(&rule),
             rule,
+        }
+    }
+}
+
+impl Turn<'_> {
+    /// Notes the head that has come, where no exchange will.
+    pub(super) fn note_head(&mut self, head: &[u8]) {
+        if head.trim_ascii_start().starts_with(b"CONNECT ") {
+            let style = self.connection.log.style();
+            request_line::note_text(&mut self.record, head, &style.redaction);
         }
     }
 }

@@ -12,7 +12,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::header::{EXPECT, REFERER, SET_COOKIE, USER_AGENT};
+use http::header::{EXPECT, SET_COOKIE};
 use http::{StatusCode, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::prelude::Session;
@@ -20,11 +20,11 @@ use uuid::Uuid;
 
 use super::ledger::Ledger;
 use super::refusal::Refusal;
-use super::{forwarded, framing, headers, http2};
+use super::{forwarded, framing, headers, http2, request_line};
 use crate::listener::{Connection, ForwardingRule, Route};
-use crate::rules::{Request, Rule};
+use crate::rules::Rule;
 use crate::target_group::{Asker, Target};
-use crate::telemetry::{Client, ClientCertificate, RequestLine, cut};
+use crate::telemetry::{Client, ClientCertificate};
 use crate::tunnel::{Framing, Identity, Opening, Phase};
 
 /// How many heads of 1xx a target may send before its answer's, and how large they may be together: what a client of HTTP/2 does
@@ -131,27 +131,14 @@ impl Exchange {
         let head = session.req_header();
         self.ledger.record.client =
             forwarded::client(&head.headers, self.peer(), &self.rule.trusted);
-        let request = Request::new(
-            head.method.as_str(),
-            head.raw_path(),
-            &head.headers,
-            self.client_ip(),
-        );
+        let version = match (self.connection.is_http2(), is_old) {
+            (true, _) => "HTTP/2",
+            (false, true) => "HTTP/1.0",
+            (false, false) => "HTTP/1.1",
+        };
         let style = self.connection.log.style();
-        let redaction = &style.redaction;
-        self.ledger.record.request = Some(RequestLine {
-            version: match (self.connection.is_http2(), is_old) {
-                (true, _) => "HTTP/2",
-                (false, true) => "HTTP/1.0",
-                (false, false) => "HTTP/1.1",
-            },
-            method: cut(head.method.as_str()),
-            host: cut(String::from_utf8_lossy(request.host())),
-            uri: cut(redaction.redact(&String::from_utf8_lossy(head.raw_path()))).into(),
-            user_agent: headers::text(&head.headers, &USER_AGENT).map(cut),
-            referer: headers::text(&head.headers, &REFERER)
-                .map(|referer| cut(redaction.redact(&referer))),
-        });
+        let line = request_line::of(head, version, &style.redaction);
+        self.ledger.record.request = Some(line);
     }
 
     /// Notes that the request's body has come to its end: what comes now belongs to the next request.

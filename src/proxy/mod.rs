@@ -15,6 +15,7 @@ mod hearsay;
 mod http2;
 mod ledger;
 mod refusal;
+pub mod request_line;
 mod response;
 mod soundness;
 mod tls_failure;

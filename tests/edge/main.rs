@@ -58,6 +58,7 @@ mod public_node;
 mod rates;
 mod rebalance;
 mod redaction;
+mod refused_connect;
 mod relay;
 mod reload;
 mod renewal;

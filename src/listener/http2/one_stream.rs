@@ -17,7 +17,7 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 use crate::listener::http2_session::Http2Session;
 use crate::listener::limits::{Purpose, Seats};
 use crate::listener::{Connection, Limit};
-use crate::proxy::Refusal;
+use crate::proxy::{Refusal, request_line};
 use crate::telemetry::CloseReason;
 use crate::tunnel::{ClientStream, Demand, Http2Request, Http2Stream};
 
@@ -130,6 +130,8 @@ fn refuse(stream: &Connection, request: &mut Http2Request, refusal: Refusal) {
     record.status = Some(refusal.status());
     record.refusal = Some(refusal.reason);
     record.error = Some(refusal.detail.to_owned());
+    let style = stream.log.style();
+    request_line::note_stream(&mut record, &mut request.head, &style.redaction);
     if let Ok(mut head) = head_of(refusal)
         && let Err(error) = request.send_head(&mut head, true)
     {

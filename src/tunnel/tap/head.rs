@@ -102,6 +102,11 @@ impl Tap {
         Poll::Ready(())
     }
 
+    /// The head that has come.
+    pub fn head_text(&self) -> &[u8] {
+        self.early.get(..self.head_left).unwrap_or_default()
+    }
+
     /// Shows the head that has come, and nothing of what comes after it.
     pub(super) fn poll_head(&mut self, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let shown = self.head_left.min(buf.remaining());
