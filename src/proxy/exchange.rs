@@ -262,10 +262,12 @@ impl Exchange {
         answer: &mut ResponseHeader,
     ) -> Result<(), Refusal> {
         if answer.status.is_informational() && answer.status != StatusCode::SWITCHING_PROTOCOLS {
+            framing::forget_body(answer);
             return Ok(());
         }
         let framing = framing::of_answer(&session.req_header().method, answer)?;
-        let keeps_target = framing::keeps_connection(answer);
+        let keeps_target = framing::keeps_connection(answer) && !framing::promises_too_much(answer);
+        framing::forget_body(answer);
         self.connection.wire.expect_answer(framing, keeps_target);
         Ok(())
     }

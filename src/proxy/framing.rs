@@ -3,7 +3,7 @@
 //! An answer whose framing two readers could take for different things would leave the rest of one as the beginning of another.
 
 use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
-use http::{HeaderMap, HeaderValue, Method, Version};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
 
 use super::refusal::Refusal;
@@ -48,6 +48,23 @@ pub(super) fn keeps_connection(answer: &ResponseHeader) -> bool {
         Version::HTTP_11 => !says("close"),
         _ => says("keep-alive") && !says("close"),
     }
+}
+
+/// Takes from the head of an answer that can have no body what only bodies have (RFC 9110 section 8.6, RFC 9112 section 6.1).
+/// Answers to HEAD and a 304 tell what the answer to a GET would have; they stay as they are.
+pub(super) fn forget_body(answer: &mut ResponseHeader) {
+    if answer.status.is_informational() || answer.status == StatusCode::NO_CONTENT {
+        answer.remove_header(&CONTENT_LENGTH);
+        answer.remove_header(&TRANSFER_ENCODING);
+    }
+}
+
+/// Whether the target seems to send a body behind an answer that has none: it would be taken for the next answer.
+pub(super) fn promises_too_much(answer: &ResponseHeader) -> bool {
+    let length = answer.headers.get(CONTENT_LENGTH);
+    answer.status == StatusCode::NO_CONTENT
+        && (answer.headers.contains_key(TRANSFER_ENCODING)
+            || length.is_some_and(|length| number(length) != Some(0)))
 }
 
 fn is_chunked(answer: &ResponseHeader) -> Result<bool, Refusal> {
@@ -171,6 +188,19 @@ mod tests {
                 Some(Framing::Length(0))
             );
         }
+    }
+
+    #[test]
+    fn only_where_there_is_a_body_is_anything_said_of_it() {
+        let body = [("content-length", "5"), ("transfer-encoding", "chunked")];
+        for (status, left) in [(101, 0), (103, 0), (204, 0), (200, 2), (304, 2)] {
+            let mut answer = answer(status, Version::HTTP_11, &body);
+            assert_eq!(promises_too_much(&answer), status == 204, "{status}");
+            forget_body(&mut answer);
+            assert_eq!(answer.headers.len(), left, "{status}");
+        }
+        let empty = answer(204, Version::HTTP_11, &[("content-length", "0")]);
+        assert!(!promises_too_much(&empty));
     }
 
     #[test]

@@ -19,6 +19,7 @@ mod answers;
 mod backlog;
 mod balance;
 mod blame;
+mod bodiless;
 mod changes;
 mod client_certificates;
 mod command_line;
