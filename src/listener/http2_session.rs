@@ -16,7 +16,7 @@ use h2::{Reason, SendStream};
 use http::HeaderMap;
 use http::header::CONTENT_LENGTH;
 use pingora::ErrorType::{
-    H2Error, InternalError, ReadError, ReadTimedout, WriteError, WriteTimedout,
+    H2Error, InternalError, InvalidHTTPHeader, ReadError, ReadTimedout, WriteError, WriteTimedout,
 };
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::Digest;
@@ -28,7 +28,7 @@ use pingora::protocols::l4::socket::SocketAddr;
 use pingora::{Error, OrErr as _, Result};
 use tokio::time::timeout;
 
-use crate::tunnel::{ClientEnd, Demand, Framing, Http2Request, Pace, Wire};
+use crate::tunnel::{ClientEnd, Demand, Framing, Http2Request, Pace, Wire, are_few};
 
 /// How much of a body may be on its way to a target that does not take it, in bytes; more waits in the stream's window.
 const WINDOW: usize = 4 << 10;
@@ -50,6 +50,10 @@ pub(super) struct Http2Session {
     sent: usize,
     /// Read, and not yet shown.
     unread: Bytes,
+    /// How long the body is, if that was said.
+    length: Option<usize>,
+    /// All has been read, the trailers too.
+    is_ended: bool,
     /// What was read of the body; `None` where nobody asks for it, or it is too much.
     kept: Option<BytesMut>,
     is_kept_cut: bool,
@@ -67,8 +71,12 @@ struct Timeouts {
 impl Http2Session {
     /// The stream behind this session, on a wire of its own.
     pub(super) fn new(request: Http2Request, wire: Arc<Wire>, demand: Demand) -> Self {
+        let length = request.head.headers.get(CONTENT_LENGTH);
+        let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
         Http2Session {
             request: Box::new(request),
+            length,
+            is_ended: false,
             answered: None,
             writer: None,
             is_over: false,
@@ -89,24 +97,47 @@ impl Http2Session {
             let Poll::Ready(room) = self.wire.upload.poll_room(cx, WINDOW) else {
                 return self.poll_reset(cx).map(Err);
             };
-            if !self.unread.is_empty() {
+            // Nobody reads on behind the last byte, where trailers may come.
+            let is_waiting = self.length == Some(self.request.read()) && !self.is_ended;
+            if !self.unread.is_empty() && !is_waiting {
                 let part = self.unread.split_to(room.min(self.unread.len()));
                 self.note(&part);
                 return Poll::Ready(Ok(Some(part)));
             }
-            let read = self.request.poll_data(cx);
+            if self.is_ended {
+                self.wire.expect_body(Framing::Length(0));
+                return Poll::Ready(Ok(None));
+            }
+            let read = self.poll_more(cx);
             if read.is_pending() {
                 ready!(self.read_pace.poll_late(cx, self.demand));
                 self.wire.ended(ClientEnd::BodyLate);
                 return Poll::Ready(Error::e_explain(ReadTimedout, "reading a stream's body"));
             }
-            let Some(part) = ready!(read) else {
-                self.wire.expect_body(Framing::Length(0));
-                return Poll::Ready(Ok(None));
-            };
-            self.unread = part.or_err(ReadError, "reading a stream's body")?;
-            self.read_pace.moved(self.unread.len());
+            ready!(read)?;
         }
+    }
+
+    /// Reads a part of the body, or its end.
+    fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        if let Some(part) = ready!(self.request.poll_data(cx)) {
+            let part = part.or_err(ReadError, "reading a stream's body")?;
+            self.read_pace.moved(part.len());
+            if !part.is_empty() {
+                self.unread = part;
+            }
+            return Poll::Ready(Ok(()));
+        }
+        let trailers = ready!(self.request.poll_trailers(cx));
+        let trailers = trailers.or_err(ReadError, "reading a stream's trailers")?;
+        self.is_ended = true;
+        if let Some(trailers) = trailers {
+            if !are_few(&trailers) {
+                return Poll::Ready(Error::e_explain(InvalidHTTPHeader, "too many trailers"));
+            }
+            self.wire.bring_request_trailers(trailers);
+        }
+        Poll::Ready(Ok(()))
     }
 
     fn note(&mut self, part: &Bytes) {

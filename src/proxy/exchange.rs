@@ -7,12 +7,13 @@ mod admission;
 mod attempt;
 mod end;
 mod retry;
+mod trailers;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::header::{EXPECT, SET_COOKIE};
+use http::header::{EXPECT, HeaderName, SET_COOKIE};
 use http::{StatusCode, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::prelude::Session;
@@ -20,7 +21,7 @@ use uuid::Uuid;
 
 use super::ledger::Ledger;
 use super::refusal::Refusal;
-use super::{forwarded, framing, headers, http2, request_line};
+use super::{forwarded, framing, headers, http2, request_line, trailers as fields};
 use crate::listener::{Connection, ForwardingRule, Route};
 use crate::rules::Rule;
 use crate::target_group::{Asker, Target};
@@ -63,6 +64,8 @@ pub struct Exchange {
     /// How many heads the target has sent before its answer's, and how large they were.
     heralds: usize,
     herald_bytes: u64,
+    /// Which of the answer's fields are for the target's connection alone.
+    hops: Vec<HeaderName>,
 }
 
 impl Exchange {
@@ -78,6 +81,7 @@ impl Exchange {
             body_left: rule.bounds.body_bytes.unwrap_or(u64::MAX),
             heralds: 0,
             herald_bytes: 0,
+            hops: Vec::new(),
             rule,
             wire_before,
             is_handshake: false,
@@ -142,13 +146,15 @@ impl Exchange {
     }
 
     /// Notes that the request's body has come to its end: what comes now belongs to the next request.
-    pub(super) fn request_ended(&self) {
+    pub(super) fn request_ended(&self, head: &RequestHeader) {
+        self.pass_request_trailers(head);
         self.connection.wire.expect_body(Framing::Length(0));
     }
 
     /// Notes that the answer's body has come to its end.
     pub(super) fn answer_ended(&mut self) {
         self.is_answered = true;
+        self.pass_trailers();
     }
 
     /// The forwarding rule.
@@ -239,11 +245,12 @@ impl Exchange {
     pub(super) fn send_request(
         &self,
         session: &mut Session,
-        request: &RequestHeader,
+        request: &mut RequestHeader,
     ) -> pingora::Result<()> {
         let has_body = !session.as_downstream_mut().is_body_empty();
         let framing = framing::of_request(request, has_body);
         self.connection.wire.send_request(framing);
+        self.announce_request_trailers(session.req_header(), request, framing)?;
         if self.connection.wire.is_target_http2() {
             let target = self.target.as_ref();
             let is_tls = target.is_some_and(|target| target.tls.is_some());
@@ -257,7 +264,7 @@ impl Exchange {
     ///
     /// Errors: its end is not certain.
     pub(super) fn expect_answer(
-        &self,
+        &mut self,
         session: &Session,
         answer: &mut ResponseHeader,
     ) -> Result<(), Refusal> {
@@ -265,6 +272,7 @@ impl Exchange {
             framing::forget_body(answer);
             return Ok(());
         }
+        self.hops = fields::hops(&answer.headers);
         let framing = framing::of_answer(&session.req_header().method, answer)?;
         let keeps_target = framing::keeps_connection(answer) && !framing::promises_too_much(answer);
         framing::forget_body(answer);

@@ -5,8 +5,7 @@
 
 use http::HeaderMap;
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, FORWARDED, HOST, HeaderName, HeaderValue, TE, TRANSFER_ENCODING,
-    UPGRADE,
+    CONTENT_LENGTH, FORWARDED, HOST, HeaderName, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE,
 };
 use pingora::Result;
 use pingora::http::{RequestHeader, ResponseHeader};
@@ -14,6 +13,7 @@ use pingora::prelude::Session;
 
 use super::Exchange;
 use super::forwarded::{self, X_FORWARDED_FOR};
+use super::trailers;
 use crate::telemetry::{ClientCertificate, ip_text};
 
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -86,18 +86,7 @@ pub(super) fn takes_trailers(headers: &HeaderMap) -> bool {
 
 /// Removes what concerns the target's connection alone (RFC 9110 section 7.6.1). What frames the body stays.
 pub(super) fn forget_connection(answer: &mut ResponseHeader) {
-    let mut hops: Vec<HeaderName> = Vec::new();
-    for token in answer
-        .headers
-        .get_all(CONNECTION)
-        .iter()
-        .flat_map(|line| line.as_bytes().split(|byte| *byte == b','))
-        .map(<[u8]>::trim_ascii)
-        .filter(|token| !token.eq_ignore_ascii_case(b"keep-alive"))
-        .filter(|token| !token.eq_ignore_ascii_case(b"close"))
-    {
-        hops.extend(HeaderName::from_bytes(token));
-    }
+    let mut hops = trailers::hops(&answer.headers);
     let tells_protocol = matches!(answer.status.as_u16(), 101 | 426);
     hops.retain(|name| *name != CONTENT_LENGTH && *name != TRANSFER_ENCODING);
     hops.retain(|name| *name != UPGRADE || !tells_protocol);

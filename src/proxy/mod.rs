@@ -19,6 +19,7 @@ pub mod request_line;
 mod response;
 mod soundness;
 mod tls_failure;
+mod trailers;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -120,7 +121,7 @@ impl ProxyHttp for Proxy {
     /// A part without bytes is none: at the end Pingora would write it as a last chunk, and another after it.
     async fn request_body_filter(
         &self,
-        _: &mut Session,
+        session: &mut Session,
         part: &mut Option<Bytes>,
         is_end: bool,
         exchange: &mut Exchange,
@@ -131,7 +132,7 @@ impl ProxyHttp for Proxy {
         exchange.take_body(part.as_ref().map_or(0, Bytes::len))?;
         exchange.body_came(is_end);
         if is_end {
-            exchange.request_ended();
+            exchange.request_ended(session.req_header());
         }
         Ok(())
     }
@@ -218,7 +219,7 @@ impl ProxyHttp for Proxy {
         {
             headers::suit_end_of_connection(session, answer);
         }
-        Ok(())
+        exchange.announce_trailers(session, answer)
     }
 
     fn response_body_filter(

@@ -7,6 +7,7 @@ use std::task::Poll;
 use tokio::io::ReadBuf;
 
 use super::chunks::{Chunks, Malformed, Taken};
+use super::trailers::LAST_CHUNK;
 
 /// How the end of a body is told (RFC 9112 section 6.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,18 +105,19 @@ impl Body {
     /// Takes the next bytes of the connection, and moves what is payload among them to the front.
     pub(super) fn take_payload(&mut self, bytes: &mut [u8]) -> Result<Taken, Malformed> {
         match self {
-            Body::Chunked(chunks) => chunks.compact(bytes),
+            Body::Chunked(chunks) => chunks.compact(bytes, None),
             Body::Length(_) | Body::UntilClose => self.count(bytes),
         }
     }
 }
 
 /// Shows a part of a chunked body, in one chunk of ours: what `read` reads, which is told the most that it may. Returns how much
-/// payload there is, and what was read beyond the body.
+/// payload there is, and what was read beyond the body. Trailers are not shown, but added to those that have come.
 ///
 /// Errors: malformed chunks, of the kind `InvalidData`; and those of `read`.
 pub(super) fn poll_chunk(
     chunks: &mut Chunks,
+    trailers: &mut Vec<u8>,
     buf: &mut ReadBuf<'_>,
     room: usize,
     mut read: impl FnMut(&mut ReadBuf<'_>, usize) -> Poll<io::Result<usize>>,
@@ -133,7 +135,7 @@ pub(super) fn poll_chunk(
             chunk.give_up(buf);
             return read.map_ok(|_| (0, Vec::new()));
         }
-        let shown = chunk.end(chunks, buf)?;
+        let shown = chunk.end(chunks, trailers, buf)?;
         if buf.filled().len() > before {
             return Poll::Ready(Ok(shown));
         }
@@ -141,11 +143,10 @@ pub(super) fn poll_chunk(
 }
 
 /// Room for what [`Chunk::end`] adds.
-const OVERHEAD: usize = SIZE.len() + LAST.len() + 2;
+const OVERHEAD: usize = SIZE.len() + LAST_CHUNK.len() + 2;
 /// The most payload of a chunk of ours.
 const LONGEST: usize = 0xFFFF;
 const SIZE: &[u8] = b"0000\r\n";
-const LAST: &[u8] = b"0\r\n\r\n";
 
 /// A chunk of ours that is being filled.
 #[derive(Debug)]
@@ -168,10 +169,15 @@ impl Chunk {
 
     /// Turns what was read into one chunk of ours, with the last one if the body is over, or into nothing, if there was no payload.
     /// Returns how much payload there is, and what was read beyond the body.
-    fn end(self, chunks: &mut Chunks, buf: &mut ReadBuf<'_>) -> io::Result<(usize, Vec<u8>)> {
+    fn end(
+        self,
+        chunks: &mut Chunks,
+        trailers: &mut Vec<u8>,
+        buf: &mut ReadBuf<'_>,
+    ) -> io::Result<(usize, Vec<u8>)> {
         let first = self.start + SIZE.len();
         let read = &mut buf.filled_mut()[first..];
-        let taken = chunks.compact(read);
+        let taken = chunks.compact(read, Some(trailers));
         let taken = taken.map_err(|why| io::Error::new(io::ErrorKind::InvalidData, why))?;
         let beyond = read[taken.bytes..].to_vec();
         match taken.payload {
@@ -184,7 +190,7 @@ impl Chunk {
             }
         }
         if chunks.is_over() {
-            buf.put_slice(LAST);
+            buf.put_slice(LAST_CHUNK);
         }
         Ok((taken.payload, beyond))
     }
@@ -240,7 +246,7 @@ mod tests {
         for piece in pieces {
             let chunk = Chunk::begin(&mut buf);
             buf.put_slice(piece.as_bytes());
-            let (_, beyond) = chunk.end(&mut chunks, &mut buf).unwrap();
+            let (_, beyond) = chunk.end(&mut chunks, &mut Vec::new(), &mut buf).unwrap();
             rest.extend(beyond);
         }
         let text = String::from_utf8(buf.filled().to_vec()).unwrap();

@@ -6,9 +6,10 @@
 
 use std::fmt;
 
-/// How long a line with a size, and all lines of trailers together, may be in bytes.
+use super::trailers::MOST_BYTES as LONGEST_TRAILERS;
+
+/// How long a line with a size may be in bytes.
 const LONGEST_LINE: usize = 8 << 10;
-const LONGEST_TRAILERS: usize = 64 << 10;
 
 /// A body, as far as it has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -39,6 +40,20 @@ enum Place {
     End,
 }
 
+impl Place {
+    fn is_of_trailers(self) -> bool {
+        use Place::{LastLf, Trailer, TrailerLf, TrailerName, TrailerValue};
+        matches!(
+            self,
+            Trailer | TrailerName | TrailerValue | TrailerLf | LastLf
+        )
+    }
+
+    fn is_at_the_end(self) -> bool {
+        matches!(self, Place::LastLf | Place::End)
+    }
+}
+
 /// Within the extensions of a chunk (RFC 9112 section 7.1.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Extension {
@@ -60,7 +75,7 @@ enum Extension {
 
 /// What is wrong with a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Malformed(&'static str);
+pub(super) struct Malformed(pub(super) &'static str);
 
 impl fmt::Display for Malformed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -88,17 +103,22 @@ impl Chunks {
     /// Takes the next bytes.
     pub(super) fn count(&mut self, bytes: &[u8]) -> Result<Taken, Malformed> {
         let mut taken = Taken::default();
-        while let Some(part) = self.next(&bytes[taken.bytes..])? {
+        while let Some(part) = self.next(&bytes[taken.bytes..], None)? {
             taken.bytes += part.bytes;
             taken.payload += part.payload;
         }
         Ok(taken)
     }
 
-    /// Takes the next bytes, and moves what is payload among them to the front.
-    pub(super) fn compact(&mut self, bytes: &mut [u8]) -> Result<Taken, Malformed> {
+    /// Takes the next bytes, and moves what is payload among them to the front. The lines of trailers are added to those that
+    /// have come, if anybody wants them: with the empty line behind them, but none at all where there are no trailers.
+    pub(super) fn compact(
+        &mut self,
+        bytes: &mut [u8],
+        mut trailers: Option<&mut Vec<u8>>,
+    ) -> Result<Taken, Malformed> {
         let mut taken = Taken::default();
-        while let Some(part) = self.next(&bytes[taken.bytes..])? {
+        while let Some(part) = self.next(&bytes[taken.bytes..], trailers.as_deref_mut())? {
             taken.bytes += part.bytes;
             let payload = taken.bytes - part.payload..taken.bytes;
             bytes.copy_within(payload, taken.payload);
@@ -108,7 +128,11 @@ impl Chunks {
     }
 
     /// Takes some framing, and the payload that comes after it.
-    fn next(&mut self, bytes: &[u8]) -> Result<Option<Taken>, Malformed> {
+    fn next(
+        &mut self,
+        bytes: &[u8],
+        mut trailers: Option<&mut Vec<u8>>,
+    ) -> Result<Option<Taken>, Malformed> {
         let mut passed = 0;
         while let Some(byte) = bytes.get(passed) {
             match self.place {
@@ -123,7 +147,15 @@ impl Chunks {
                     let bytes = passed + payload;
                     return Ok(Some(Taken { bytes, payload }));
                 }
-                place => self.place = self.step(place, *byte)?,
+                place => {
+                    self.place = self.step(place, *byte)?;
+                    if let Some(trailers) = &mut trailers
+                        && place.is_of_trailers()
+                        && !(trailers.is_empty() && self.place.is_at_the_end())
+                    {
+                        trailers.push(*byte);
+                    }
+                }
             }
             passed += 1;
         }
@@ -251,6 +283,7 @@ mod tests {
     /// The payload and the number of bytes; `None` for what is malformed.
     fn read(text: &[u8], cuts: &[usize]) -> Option<(Vec<u8>, usize, bool)> {
         let (mut chunks, mut payload, mut bytes) = (Chunks::default(), Vec::new(), 0);
+        let mut trailers = Vec::new();
         let mut counted = Chunks::default();
         let mut ends: Vec<usize> = cuts.iter().map(|cut| cut % (text.len() + 1)).collect();
         ends.sort_unstable();
@@ -258,7 +291,7 @@ mod tests {
         for end in ends {
             let mut piece = text[bytes..end.max(bytes)].to_vec();
             let count = counted.count(&piece);
-            let taken = chunks.compact(&mut piece);
+            let taken = chunks.compact(&mut piece, Some(&mut trailers));
             assert_eq!(count, taken, "counting and moving agree");
             let taken = taken.ok()?;
             payload.extend_from_slice(&piece[..taken.payload]);
@@ -290,6 +323,26 @@ mod tests {
             assert_eq!(read(text.as_bytes(), &[]), expected, "{text:?}");
             for cut in 0..=text.len() {
                 assert_eq!(read(text.as_bytes(), &[cut]), expected, "{text:?} at {cut}");
+            }
+        }
+    }
+
+    #[test]
+    fn trailers_are_gathered_however_they_are_cut() {
+        for (text, expected) in [
+            (
+                "1\r\na\r\n0;x\r\nX-A: b\r\nX-C:\r\n\r\nGET",
+                "X-A: b\r\nX-C:\r\n\r\n",
+            ),
+            ("1\r\na\r\n0\r\n\r\nGET", ""),
+        ] {
+            for cut in 0..text.len() {
+                let (mut chunks, mut trailers) = (Chunks::default(), Vec::new());
+                for piece in [&text[..cut], &text[cut..]] {
+                    let mut piece = piece.as_bytes().to_vec();
+                    chunks.compact(&mut piece, Some(&mut trailers)).unwrap();
+                }
+                assert_eq!(trailers, expected.as_bytes(), "{text:?} at {cut}");
             }
         }
     }

@@ -31,6 +31,7 @@ mod silence;
 mod tap;
 mod target_stream;
 mod target_tap;
+mod trailers;
 mod wire;
 
 use std::collections::BTreeMap;
@@ -62,6 +63,7 @@ pub use silence::Late;
 pub use tap::{LAST_CHANCE, Tap};
 pub use target_stream::TargetStream;
 pub use target_tap::Purpose;
+pub use trailers::are_few;
 pub use wire::{ClientEnd, Phase, WIRE, Wire};
 
 const SHARDS: usize = 64;

@@ -6,6 +6,7 @@
 //!
 //! It also keeps a total clock for a head and for the wait between requests, where Pingora's is per read and silent.
 
+mod download;
 mod head;
 mod stream;
 mod upload;
@@ -21,6 +22,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
+use self::download::Download;
 use super::chunks::Chunks;
 use super::heads::{Answer, HeadEnd};
 use super::relay::End;
@@ -59,6 +61,9 @@ pub struct Tap {
     leaves: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
     /// The body of the exchange with this number, if it is chunked.
     chunks: (u64, Chunks),
+    /// Its trailers, as far as they have come.
+    trailers: Vec<u8>,
+    download: Download,
     /// When it is looked next whether the client is still there.
     look: Option<Pin<Box<Sleep>>>,
     /// How fast the client sends its body, and takes what is written to it.
@@ -100,6 +105,8 @@ impl Tap {
             clock: None,
             leaves: None,
             chunks: (0, Chunks::default()),
+            trailers: Vec::new(),
+            download: Download::default(),
             look: None,
             read_pace: Pace::default(),
             write_pace: Pace::default(),
@@ -304,19 +311,10 @@ impl AsyncWrite for Tap {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let tap = self.get_mut();
-        let Some(stream) = &mut tap.stream else {
-            return Poll::Ready(Ok(bytes.len()));
-        };
-        let written = Pin::new(stream).poll_write(cx, bytes);
-        let written = ready!(tap.bound(cx, written, |count| *count));
-        match &written {
-            Ok(count) => {
-                tap.wire.count_written(&bytes[..*count]);
-                tap.note_answer(&bytes[..*count]);
-            }
-            Err(_) => tap.wire.ended(ClientEnd::Broken),
+        match tap.wire.answers_in_chunks() {
+            true => tap.poll_answer(cx, bytes),
+            false => tap.poll_out(cx, bytes),
         }
-        Poll::Ready(written)
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

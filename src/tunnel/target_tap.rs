@@ -21,6 +21,7 @@ use super::chunks::{Chunks, Malformed};
 use super::heads::{Answer, HeadEnd};
 use super::relay::End;
 use super::silence::Silence;
+use super::trailers::{self, LAST_CHUNK, last_chunk};
 use super::wire::with_wire;
 use super::{Pool, TargetStream};
 
@@ -64,6 +65,8 @@ pub(super) struct TargetTap {
     unsent: BytesMut,
     /// Read, but not to be shown to Pingora yet.
     early: Vec<u8>,
+    /// The answer's trailers, as far as they have come.
+    trailers: Vec<u8>,
     purpose: Purpose,
     silence: Silence,
 }
@@ -99,6 +102,7 @@ impl TargetTap {
             answer: Progress::Heads(Answer::default()),
             unsent: BytesMut::new(),
             early: Vec::new(),
+            trailers: Vec::new(),
             purpose,
             silence: Silence::new(silence),
         }
@@ -215,12 +219,18 @@ impl TargetTap {
         mut chunks: Chunks,
         room: usize,
     ) -> Poll<io::Result<usize>> {
+        let mut trailers = std::mem::take(&mut self.trailers);
         let read = |buf: &mut ReadBuf<'_>, most| self.poll_stream(cx, buf, most);
-        let shown = poll_chunk(&mut chunks, buf, room, read);
+        let shown = poll_chunk(&mut chunks, &mut trailers, buf, room, read);
+        self.trailers = trailers;
         self.answer = Progress::Body(Body::Chunked(chunks));
         let (payload, beyond) = ready!(shown)?;
         if !beyond.is_empty() {
             self.early = [&*beyond, &self.early].concat();
+        }
+        if chunks.is_over() && !self.trailers.is_empty() {
+            let trailers = trailers::parse(&self.trailers).map_err(invalid)?;
+            with_wire(|wire| wire.bring_trailers(trailers));
         }
         Poll::Ready(Ok(payload))
     }
@@ -229,6 +239,11 @@ impl TargetTap {
     fn is_gathering(&self, bytes: &[u8]) -> bool {
         let is_chunked = matches!(self.request, Request::Body(Body::Chunked(_)));
         is_chunked && self.unsent.len() + bytes.len() <= TOGETHER
+    }
+
+    fn gather(&mut self, piece: &[u8]) {
+        self.unsent.reserve(piece.len() + ROOM);
+        self.unsent.extend_from_slice(piece);
     }
 
     fn poll_unsent(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -293,6 +308,19 @@ impl Request {
     }
 }
 
+impl Request {
+    /// What leaves instead of these bytes, with which the request is over: the last chunk with its trailers, if it has any.
+    fn last_chunk(self, bytes: &[u8]) -> Option<Vec<u8>> {
+        match self {
+            Request::Body(Body::Chunked(chunks)) if chunks.is_over() && bytes == LAST_CHUNK => {
+                let trailers = with_wire(|wire| wire.request_trailers()).flatten();
+                trailers.map(|trailers| last_chunk(&trailers))
+            }
+            Request::Body(_) | Request::Head(_) => None,
+        }
+    }
+}
+
 fn invalid(why: Malformed) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, why)
 }
@@ -351,11 +379,15 @@ impl AsyncWrite for TargetTap {
         let mut after = tap.request;
         let mut payload = after.follow(bytes)?;
         let mut count = bytes.len();
-        if tap.is_gathering(bytes) {
-            tap.unsent.reserve(bytes.len() + ROOM);
-            tap.unsent.extend_from_slice(bytes);
-        } else {
+        let last = after.last_chunk(bytes);
+        let piece = last.as_deref().unwrap_or(bytes);
+        let may_wait = tap.is_gathering(piece);
+        if !may_wait {
             ready!(tap.poll_unsent(cx))?;
+        }
+        if may_wait || last.is_some() {
+            tap.gather(piece);
+        } else {
             let Some(stream) = &mut tap.stream else {
                 return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
             };

@@ -13,6 +13,7 @@ use http::HeaderMap;
 use super::backlog::{Download, Upload};
 use super::body::{Framing, Told};
 use super::relay::End;
+use super::trailers::Passage;
 use super::{Opening, TargetStream};
 
 tokio::task_local! {
@@ -101,16 +102,19 @@ pub struct Wire {
     is_target_kept: AtomicBool,
     /// The target is asked in HTTP/2.
     is_target_http2: AtomicBool,
+    /// The answer goes to a client of HTTP/1.1 in chunks.
+    answers_in_chunks: AtomicBool,
 }
 
 /// What one side leaves for the other: of a tunnel the target's socket, from the end of the 101 on, and what to do with both; of a
-/// request the head that a target of HTTP/2 gets; of an answer its trailers.
+/// request the head that a target of HTTP/2 gets; of both the trailers.
 #[derive(Debug, Default)]
 struct Meeting {
     target: Option<End<TargetStream>>,
     opening: Option<Opening>,
     head: Option<Box<http::Request<()>>>,
-    trailers: Option<Box<HeaderMap>>,
+    request_trailers: Passage,
+    answer_trailers: Passage,
 }
 
 impl Wire {
@@ -139,6 +143,7 @@ impl Wire {
             keeps_target: AtomicBool::new(false),
             is_target_kept: AtomicBool::new(false),
             is_target_http2: AtomicBool::new(false),
+            answers_in_chunks: AtomicBool::new(false),
         }
     }
 
@@ -171,6 +176,8 @@ impl Wire {
         self.exchanges.fetch_add(1, Relaxed);
         self.upload.reset();
         self.expect_body(Framing::Length(0));
+        self.answers_in_chunks.store(false, Relaxed);
+        self.meeting().request_trailers = Passage::default();
         self.enter(Phase::Exchange);
     }
 
@@ -202,7 +209,7 @@ impl Wire {
         self.answer_framing.tell(None);
         self.keeps_target.store(false, Relaxed);
         self.download.reset();
-        self.meeting().trailers = None;
+        self.meeting().answer_trailers = Passage::default();
     }
 
     /// The head of that request, for a target of HTTP/2.
@@ -214,14 +221,43 @@ impl Wire {
         self.meeting().head.take().map(|head| *head)
     }
 
-    /// The trailers of the target's answer.
-    pub(super) fn bring_trailers(&self, trailers: HeaderMap) {
-        self.meeting().trailers = Some(Box::new(trailers));
+    /// The trailers of the request.
+    pub fn bring_request_trailers(&self, trailers: HeaderMap) {
+        self.meeting().request_trailers.bring(trailers);
     }
 
-    /// The trailers of the target's answer, if it has any, and has come to its end.
+    /// The request has come to its end: of its trailers those may pass that `purge` leaves.
+    pub fn pass_request_trailers(&self, purge: impl FnOnce(&mut HeaderMap)) {
+        self.meeting().request_trailers.pass(purge);
+    }
+
+    /// The trailers of the request, if it has any that may pass.
+    pub(super) fn request_trailers(&self) -> Option<HeaderMap> {
+        self.meeting().request_trailers.passed()
+    }
+
+    /// The trailers of the target's answer.
+    pub(super) fn bring_trailers(&self, trailers: HeaderMap) {
+        self.meeting().answer_trailers.bring(trailers);
+    }
+
+    /// The answer has come to its end: of its trailers those may pass that `purge` leaves.
+    pub fn pass_trailers(&self, purge: impl FnOnce(&mut HeaderMap)) {
+        self.meeting().answer_trailers.pass(purge);
+    }
+
+    /// The trailers of the target's answer, if it has any that may pass.
     pub fn fetch_trailers(&self) -> Option<HeaderMap> {
-        self.meeting().trailers.take().map(|trailers| *trailers)
+        self.meeting().answer_trailers.fetch()
+    }
+
+    /// The answer goes out in HTTP/1.1, in chunks or otherwise.
+    pub fn answer_in_chunks(&self, is_chunked: bool) {
+        self.answers_in_chunks.store(is_chunked, Relaxed);
+    }
+
+    pub(super) fn answers_in_chunks(&self) -> bool {
+        self.answers_in_chunks.load(Relaxed)
     }
 
     /// The head of the target's answer has come; its body is framed so. The connection may carry another request if `keeps_target`.

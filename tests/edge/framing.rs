@@ -288,6 +288,11 @@ fn body(head: &str, bytes: &mut &[u8]) -> Result<Option<Vec<u8>>, String> {
                 let size = String::from_utf8_lossy(&bytes[..end]).into_owned();
                 let size =
                     usize::from_str_radix(&size, 16).map_err(|_| format!("no size: {size:?}"))?;
+                if size == 0 {
+                    // Trailers may come before the empty line.
+                    let last = bytes.windows(4).position(|four| four == b"\r\n\r\n");
+                    return Ok(last.and_then(|last| take(bytes, last + 4)).map(|_| body));
+                }
                 let Some(chunk) = bytes.get(end + 2..end + 4 + size) else {
                     return Ok(None);
                 };
@@ -300,9 +305,6 @@ fn body(head: &str, bytes: &mut &[u8]) -> Result<Option<Vec<u8>>, String> {
                 }
                 body.extend_from_slice(data);
                 *bytes = &bytes[end + 4 + size..];
-                if size == 0 {
-                    return Ok(Some(body));
-                }
             }
             Ok(None)
         }

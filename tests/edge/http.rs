@@ -445,7 +445,7 @@ async fn headers_for_one_connection_do_not_reach_the_target() {
     let answer = edge
         .request(
             "GET / HTTP/1.1\r\nHost: a\r\nConnection: X-Hop, close\r\nConnection: x-other\r\n\
-             X-Hop: 1\r\nX-Other: 1\r\nX-End: 1\r\nKeep-Alive: timeout=5\r\nTE: trailers\r\n\
+             X-Hop: 1\r\nX-Other: 1\r\nX-End: 1\r\nKeep-Alive: timeout=5\r\nTE: gzip\r\n\
              Proxy-Connection: keep-alive\r\nUpgrade: h2c\r\n\r\n",
         )
         .await;

@@ -80,5 +80,6 @@ mod targets;
 mod timeouts;
 mod tls;
 mod top;
+mod trailers;
 mod tunnels;
 mod upgrade;

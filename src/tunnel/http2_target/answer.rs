@@ -5,8 +5,6 @@ use std::io::Write as _;
 use http::header::{CONTENT_LENGTH, HeaderMap};
 use http::{Method, StatusCode};
 
-/// The end of a body in chunks.
-pub(super) const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 /// The most that [`chunk_line`] and the end of a chunk take.
 pub(super) const CHUNK_OVERHEAD: usize = 8 + 2 + 2;
 

@@ -21,13 +21,14 @@ use http::{Method, Response};
 use pingora::protocols::l4::virt::{VirtualSockOpt, VirtualSocket};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use self::answer::{CHUNK_OVERHEAD, LAST_CHUNK, Told, chunk_line};
+use self::answer::{CHUNK_OVERHEAD, Told, chunk_line};
 pub(super) use self::carrier::{Carrier, Ticket};
 pub use self::failure::{Unprocessed, WantsHttp1};
 use super::body::Body;
 use super::heads::HeadEnd;
 use super::silence::Silence;
 use super::target_tap::Purpose;
+use super::trailers::{LAST_CHUNK, are_few};
 use super::wire::with_wire;
 
 /// How much of an answer may be on its way to a client that does not take it, in bytes, beside what the stream's window holds.
@@ -157,7 +158,7 @@ impl Http2Tap {
             self.silence.end();
             return Poll::Pending;
         };
-        if receiving.part.is_empty() && !receiving.is_over {
+        if receiving.shown() == 0 && !receiving.is_over {
             return self.poll_late(cx);
         }
         self.silence.end();
@@ -205,9 +206,22 @@ impl Receiving {
         };
         self.is_over = true;
         if let Some(trailers) = trailers {
+            if !are_few(&trailers) {
+                let error = io::Error::new(io::ErrorKind::InvalidData, "too many trailers");
+                return Poll::Ready(Some(Err(error)));
+            }
             with_wire(|wire| wire.bring_trailers(trailers));
         }
         Poll::Ready(None)
+    }
+
+    /// How much of the part may be shown. The last byte of a body of a known length waits for the stream's end, with which trailers
+    /// come: nobody reads on behind it.
+    fn shown(&self) -> usize {
+        match self.told == Told::Length && !self.is_over {
+            true => self.part.len().saturating_sub(1),
+            false => self.part.len(),
+        }
     }
 
     /// Shows a part, and tells how much payload there is in it. As much more may be sent.
@@ -217,7 +231,7 @@ impl Receiving {
             Told::Length | Told::Nothing => 0,
         };
         let fits = buf.remaining().saturating_sub(overhead);
-        let count = self.part.len().min(room).min(fits);
+        let count = self.shown().min(room).min(fits);
         if count == 0 {
             return Err(io::ErrorKind::InvalidInput.into());
         }
@@ -268,11 +282,21 @@ fn poll_send(
     let mut part = bytes[..most].to_vec();
     let taken = body.take_payload(&mut part).map_err(invalid)?;
     part.truncate(taken.payload);
-    if taken.payload > 0 || body.is_over() {
-        // A stream that is over takes nothing: the answer says why.
-        stream.send_data(part.into(), body.is_over()).ok();
-    }
+    send(stream, part, body.is_over());
     Poll::Ready(Ok((most, taken.payload)))
+}
+
+/// Sends a part of the body, and with the last the trailers. A stream that is over takes nothing: the answer says why.
+fn send(stream: &mut SendStream<Bytes>, part: Vec<u8>, is_over: bool) {
+    let trailers = is_over.then(|| with_wire(|wire| wire.request_trailers()));
+    let trailers = trailers.flatten().flatten();
+    let is_last = is_over && trailers.is_none();
+    if !part.is_empty() || is_last {
+        stream.send_data(part.into(), is_last).ok();
+    }
+    if let Some(trailers) = trailers {
+        stream.send_trailers(trailers).ok();
+    }
 }
 
 impl fmt::Debug for Http2Tap {

@@ -12,7 +12,7 @@ use tokio::time::sleep;
 use super::Tap;
 use crate::tunnel::body::poll_chunk;
 use crate::tunnel::chunks::Chunks;
-use crate::tunnel::{ClientEnd, Framing};
+use crate::tunnel::{ClientEnd, Framing, trailers};
 
 /// How often it is looked whether a client is still there that nothing is read from.
 const LOOK: Duration = Duration::from_millis(500);
@@ -69,10 +69,15 @@ impl Tap {
         let exchange = self.wire.exchanges();
         let mut chunks = match self.chunks {
             (present, chunks) if present == exchange => chunks,
-            _ => Chunks::default(),
+            _ => {
+                self.trailers.clear();
+                Chunks::default()
+            }
         };
+        let mut trailers = std::mem::take(&mut self.trailers);
         let read = |buf: &mut ReadBuf<'_>, most| self.poll_stream(cx, buf, most);
-        let shown = poll_chunk(&mut chunks, buf, room, read);
+        let shown = poll_chunk(&mut chunks, &mut trailers, buf, room, read);
+        self.trailers = trailers;
         self.chunks = (exchange, chunks);
         let (payload, beyond) = match ready!(shown) {
             Ok(shown) => shown,
@@ -85,9 +90,27 @@ impl Tap {
         };
         self.put_back(&beyond);
         if chunks.is_over() {
+            self.bring_trailers()?;
             self.wire.expect_body(Framing::Length(0));
         }
         Poll::Ready(Ok(payload))
+    }
+
+    fn bring_trailers(&mut self) -> io::Result<()> {
+        let text = std::mem::take(&mut self.trailers);
+        if text.is_empty() {
+            return Ok(());
+        }
+        match trailers::parse(&text) {
+            Ok(trailers) => {
+                self.wire.bring_request_trailers(trailers);
+                Ok(())
+            }
+            Err(why) => {
+                self.wire.ended(ClientEnd::BodyMalformed);
+                Err(io::Error::new(io::ErrorKind::InvalidData, why))
+            }
+        }
     }
 
     /// What was read too much comes before all that was read already.
