@@ -1,6 +1,8 @@
 //! What the tap and the exchange of one connection tell each other. Both run in one task; the atomics are there because
 //! Pingora wants its streams to be `Sync`.
 
+mod trailers;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -8,7 +10,6 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use futures_util::task::AtomicWaker;
-use http::HeaderMap;
 
 use super::backlog::{Download, Upload};
 use super::body::{Framing, Told};
@@ -219,36 +220,6 @@ impl Wire {
 
     pub(super) fn fetch_head(&self) -> Option<http::Request<()>> {
         self.meeting().head.take().map(|head| *head)
-    }
-
-    /// The trailers of the request.
-    pub fn bring_request_trailers(&self, trailers: HeaderMap) {
-        self.meeting().request_trailers.bring(trailers);
-    }
-
-    /// The request has come to its end: of its trailers those may pass that `purge` leaves.
-    pub fn pass_request_trailers(&self, purge: impl FnOnce(&mut HeaderMap)) {
-        self.meeting().request_trailers.pass(purge);
-    }
-
-    /// The trailers of the request, if it has any that may pass.
-    pub(super) fn request_trailers(&self) -> Option<HeaderMap> {
-        self.meeting().request_trailers.passed()
-    }
-
-    /// The trailers of the target's answer.
-    pub(super) fn bring_trailers(&self, trailers: HeaderMap) {
-        self.meeting().answer_trailers.bring(trailers);
-    }
-
-    /// The answer has come to its end: of its trailers those may pass that `purge` leaves.
-    pub fn pass_trailers(&self, purge: impl FnOnce(&mut HeaderMap)) {
-        self.meeting().answer_trailers.pass(purge);
-    }
-
-    /// The trailers of the target's answer, if it has any that may pass.
-    pub fn fetch_trailers(&self) -> Option<HeaderMap> {
-        self.meeting().answer_trailers.fetch()
     }
 
     /// The answer goes out in HTTP/1.1, in chunks or otherwise.
