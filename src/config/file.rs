@@ -389,6 +389,8 @@ pub struct Forward {
     pub allowed_origins: Option<Vec<AllowedOrigin>>,
     /// `allowedSubprotocols`: which subprotocols a handshake may ask for, tokens, at least one. Default: any.
     pub allowed_subprotocols: Option<Vec<String>>,
+    /// `upgrades`: to which other protocols than WebSocket a connection may be upgraded, compared without case. Default: none.
+    pub upgrades: Vec<String>,
 
     /// `headers` and `rewrite`: what is changed on the way. Default: nothing.
     pub changes: Box<Changes>,
@@ -426,6 +428,7 @@ impl Forward {
             tunnel: Tunnel::default(),
             allowed_origins: None,
             allowed_subprotocols: None,
+            upgrades: Vec::new(),
 
             changes: Box::default(),
         }

@@ -73,6 +73,8 @@ pub struct Route {
     pub origins: Option<Origins>,
     /// What a handshake may ask for, where not anything.
     pub subprotocols: Option<Subprotocols>,
+    /// To which other protocols than WebSocket a connection may be upgraded.
+    pub upgrades: Box<[Arc<str>]>,
     /// How long a handshake may take.
     pub handshake_timeout: Duration,
     /// What bounds its tunnels.
@@ -103,6 +105,11 @@ impl Route {
                 .allowed_subprotocols
                 .as_deref()
                 .map(Subprotocols::new),
+            upgrades: forward
+                .upgrades
+                .iter()
+                .map(|name| (&**name).into())
+                .collect(),
             handshake_timeout: tunnel.handshake_timeout.min(group.response_timeout),
             limits: Limits {
                 idle: tunnel.idle_timeout,

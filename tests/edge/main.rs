@@ -50,6 +50,7 @@ mod old_processes;
 mod open_files;
 mod operations;
 mod origins;
+mod other_upgrades;
 mod overload;
 mod overload_cgroup;
 mod ports;

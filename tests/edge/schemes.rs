@@ -43,7 +43,9 @@ fn asking(path: &str, lines: &str) -> String {
 
 /// What a target that shows its heads was told, and whether the client's cookie is for TLS only.
 fn told(answer: &Answer) -> (Option<&str>, bool) {
-    let cookie = answer.header("set-cookie").unwrap_or_else(|| panic!("no cookie: {}", answer.head));
+    let cookie = answer
+        .header("set-cookie")
+        .unwrap_or_else(|| panic!("no cookie: {}", answer.head));
     let scheme = header(answer.text(), "x-forwarded-proto");
     (scheme, cookie.contains("; Secure"))
 }

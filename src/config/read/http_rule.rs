@@ -17,6 +17,7 @@ pub(super) const KEYS: &[&str] = &[
     "tunnel",
     "allowedOrigins",
     "allowedSubprotocols",
+    "upgrades",
     "headers",
     "rewrite",
     "location",
@@ -49,6 +50,7 @@ impl Type {
                 "tunnel",
                 "allowedOrigins",
                 "allowedSubprotocols",
+                "upgrades",
                 "headers",
                 "rewrite",
             ],
@@ -113,12 +115,14 @@ fn forward(
     let tunnel = tunnel::read(mapping, outer);
     let allowed_origins = handshake::origins(mapping);
     let allowed_subprotocols = handshake::subprotocols(mapping);
+    let upgrades = handshake::upgrades(mapping);
     let changes = changes::read(mapping, conditions);
     Some(Action::Forward(Forward {
         target_groups: target_groups?,
         tunnel: tunnel?,
         allowed_origins: allowed_origins?,
         allowed_subprotocols: allowed_subprotocols?,
+        upgrades: upgrades?,
 
         changes: Box::new(changes?),
     }))
