@@ -122,6 +122,9 @@ struct Outcome {
     target: Option<String>,
     /// Whether it is forwarded as a WebSocket handshake.
     websocket: bool,
+    /// The protocol, where it is forwarded as another upgrade.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    upgrade: Option<String>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -278,6 +281,7 @@ impl Outcome {
             target_group: foresight.target_group.as_ref().map(ToString::to_string),
             target: foresight.target.map(|target| target.to_string()),
             websocket: foresight.is_handshake,
+            upgrade: foresight.upgrade.as_ref().map(ToString::to_string),
         }
     }
 }

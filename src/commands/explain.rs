@@ -128,7 +128,8 @@ fn outcome(answer: &Value) -> String {
     match action["type"].as_str() {
         Some("FORWARD") => {
             let (group, target) = (text(action, "/targetGroup"), text(action, "/target"));
-            let what = if action["websocket"] == true {
+            let is_tunnel = action["websocket"] == true || action.get("upgrade").is_some();
+            let what = if is_tunnel {
                 "the tunnel"
             } else {
                 "the request"

@@ -33,7 +33,9 @@ pub use self::limits::{Bounds, Memory, Rate, Rates};
 pub use self::names::{NamedTarget, Resolver};
 pub use self::origin::AllowedOrigin;
 pub use self::redirect::Redirect;
-pub use self::target_group::{HttpVersion, ProxyProtocol, Target, TargetGroup, TargetTls};
+pub use self::target_group::{
+    HttpVersion, OwnCertificate, ProxyProtocol, Target, TargetGroup, TargetTls,
+};
 use super::secret_key::SecretKey;
 
 /// A whole file. Every target group and certificate that a rule names exists, and all names are unique. Durations are from 1 ms to 30
@@ -389,6 +391,8 @@ pub struct Forward {
     pub check_accept: Option<bool>,
     /// `lenientHandshake`: whether a handshake's key may be something else than 16 bytes. Default: false.
     pub lenient_handshake: bool,
+    /// `upgrades`: to which other protocols than WebSocket a connection may be upgraded, compared without case. Default: none.
+    pub upgrades: Vec<String>,
 
     /// `headers` and `rewrite`: what is changed on the way. Default: nothing.
     pub changes: Box<Changes>,
@@ -428,6 +432,7 @@ impl Forward {
             allowed_subprotocols: None,
             check_accept: None,
             lenient_handshake: false,
+            upgrades: Vec::new(),
 
             changes: Box::default(),
         }

@@ -77,6 +77,8 @@ pub struct Route {
     pub check_accept: Option<bool>,
     /// Whether a handshake's key may be something else than 16 bytes.
     pub lenient_handshake: bool,
+    /// To which other protocols than WebSocket a connection may be upgraded.
+    pub upgrades: Box<[Arc<str>]>,
     /// How long a handshake may take.
     pub handshake_timeout: Duration,
     /// What bounds its tunnels.
@@ -109,6 +111,11 @@ impl Route {
                 .map(Subprotocols::new),
             check_accept: forward.check_accept,
             lenient_handshake: forward.lenient_handshake,
+            upgrades: forward
+                .upgrades
+                .iter()
+                .map(|name| (&**name).into())
+                .collect(),
             handshake_timeout: tunnel.handshake_timeout.min(group.response_timeout),
             limits: Limits {
                 idle: tunnel.idle_timeout,

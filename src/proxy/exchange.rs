@@ -22,7 +22,9 @@ use uuid::Uuid;
 use super::facts::Facts;
 use super::ledger::Ledger;
 use super::refusal::Refusal;
-use super::{forwarded, framing, headers, http2, request_line, scheme, trailers as fields};
+use super::{
+    forwarded, framing, handshake, headers, http2, request_line, scheme, trailers as fields,
+};
 use crate::listener::{Connection, ForwardingRule, Route};
 use crate::rules::{Request, Rule};
 use crate::target_group::{Asker, Target};
@@ -44,6 +46,8 @@ pub struct Exchange {
     /// What was read and written on the connection before this exchange.
     wire_before: (u64, u64),
     is_handshake: bool,
+    /// It is a handshake once all of its body has come.
+    awaits_body: bool,
     asker: Asker<'static>,
     has_body: bool,
     tried: Vec<SocketAddr>,
@@ -86,6 +90,7 @@ impl Exchange {
             rule,
             wire_before,
             is_handshake: false,
+            awaits_body: false,
             asker: Asker::default(),
             has_body: false,
             tried: Vec::new(),
@@ -160,9 +165,12 @@ impl Exchange {
     }
 
     /// Notes that the request's body has come to its end: what comes now belongs to the next request.
-    pub(super) fn request_ended(&self, head: &RequestHeader) {
+    pub(super) fn request_ended(&mut self, head: &RequestHeader) {
         self.pass_request_trailers(head);
         self.connection.wire.expect_body(Framing::Length(0));
+        if std::mem::take(&mut self.awaits_body) {
+            self.begin_handshake();
+        }
     }
 
     /// Notes that the answer's body has come to its end.
@@ -257,11 +265,28 @@ impl Exchange {
         self.ledger.route = Some(Arc::clone(route));
         self.is_handshake = is_handshake;
         self.connection.wire.forward(route.limits.half_close);
-        if is_handshake {
-            self.connection
-                .wire
-                .begin_handshake(route.handshake_timeout);
+        self.awaits_body = is_handshake && self.has_body;
+        if is_handshake && !self.has_body {
+            self.begin_handshake();
         }
+    }
+
+    /// Nothing of what the client sends from here on is the request's.
+    fn begin_handshake(&self) {
+        if let Some(route) = &self.ledger.route {
+            let limit = route.handshake_timeout;
+            self.connection.wire.begin_handshake(limit);
+        }
+    }
+
+    /// Notes that the handshake is for this protocol, and not for WebSocket.
+    pub(super) fn switches_to(&mut self, protocol: Arc<str>) {
+        self.ledger.record.protocol = Some(protocol);
+    }
+
+    /// The protocol that the handshake is for, if that is not WebSocket.
+    pub(super) fn other_protocol(&self) -> Option<&str> {
+        self.ledger.record.protocol.as_deref()
     }
 
     /// Which target the request goes to.
@@ -334,6 +359,10 @@ impl Exchange {
             self.ledger.record.target_latency = self.asked_at.map(|asked| asked.elapsed());
         }
         let is_upgrade = self.is_handshake && status == 101;
+        if is_upgrade && !self.is_expected(answer) {
+            return Ok(Err(Refusal::WRONG_UPGRADE)?);
+        }
+        self.awaits_body &= status < 200;
         if self.connection.wire.phase() == Phase::Handshake && (is_upgrade || status >= 200) {
             self.connection.wire.end_handshake(is_upgrade);
         }
@@ -367,12 +396,19 @@ impl Exchange {
         if is_in_http2 {
             http2::check_answer(answer)?;
         }
-        let is_upgrade = self.is_handshake && answer.status == StatusCode::SWITCHING_PROTOCOLS;
+        let is_websocket = self.is_handshake && self.other_protocol().is_none();
+        let is_upgrade = is_websocket && answer.status == StatusCode::SWITCHING_PROTOCOLS;
         let wanted = self.route().and_then(|route| route.check_accept);
         match is_upgrade && wanted.unwrap_or(is_in_http2) {
             true => http2::check_accept(session.req_header(), answer),
             false => Ok(()),
         }
+    }
+
+    /// Whether a 101 is for the protocol that was asked for, and the request is over.
+    fn is_expected(&self, answer: &ResponseHeader) -> bool {
+        let protocol = self.other_protocol();
+        !self.awaits_body && protocol.is_none_or(|protocol| handshake::is_for(protocol, answer))
     }
 
     /// Whether the client has ended its side, so that no other request comes.
@@ -410,6 +446,7 @@ impl Exchange {
             client: self.client(),
             uri: self.ledger.uri(),
         };
+        let has_frames = self.other_protocol().is_none();
         self.ledger.open_tunnel(target);
         self.connection.write_open(&self.ledger.record);
         let ledger = self.ledger.take(&self.rule);
@@ -417,6 +454,7 @@ impl Exchange {
             tunnels: Arc::clone(&self.connection.drain.tunnels),
             identity,
             limits: route.limits,
+            has_frames,
             client_keepalive: self.connection.keepalive,
             on_end: Box::new(move |ending| ledger.end(ending)),
         });

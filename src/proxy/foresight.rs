@@ -25,6 +25,8 @@ pub struct Foresight<'a> {
     pub location: Option<String>,
     /// Whether it is a WebSocket handshake that is forwarded.
     pub is_handshake: bool,
+    /// To which protocol, where it is another upgrade that is forwarded.
+    pub upgrade: Option<Arc<str>>,
     /// Which target group it would go to.
     pub target_group: Option<Arc<str>>,
     /// Which target it would go to.
@@ -58,6 +60,7 @@ impl<'a> Foresight<'a> {
             scheme,
             location: None,
             is_handshake: false,
+            upgrade: None,
             target_group: None,
             target: None,
             refusal: None,
@@ -78,6 +81,8 @@ impl<'a> Foresight<'a> {
                 let route = choice::route(routes, &self.request).ok_or(Refusal::NO_TARGET)?;
                 self.target_group = Some(Arc::clone(&route.group.name));
                 self.is_handshake = handshake::is_handshake(head, route.lenient_handshake)?;
+                let upgrade = handshake::other_upgrade(head, &route.upgrades);
+                self.upgrade = upgrade.filter(|_| !self.is_handshake);
                 let asker = choice::asker(&route.group, &self.request);
                 let target = route.group.foresee(&asker)?;
                 self.target = Some(target.address);

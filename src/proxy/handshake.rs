@@ -1,4 +1,7 @@
-//! The WebSocket handshake: whether a request is one, and whether it is valid (RFC 6455 section 4.2.1).
+//! The WebSocket handshake: whether a request is one, and whether it is valid (RFC 6455 section 4.2.1); and which other upgrade a
+//! request may be for.
+
+use std::sync::Arc;
 
 use http::header::{
     CONNECTION, CONTENT_LENGTH, HOST, HeaderName, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION,
@@ -6,6 +9,7 @@ use http::header::{
 };
 use http::request::Parts;
 use http::{HeaderMap, Method, Version};
+use pingora::http::{RequestHeader, ResponseHeader};
 
 use super::refusal::Refusal;
 use crate::telemetry::RefusalReason;
@@ -29,6 +33,38 @@ pub(super) fn is_handshake(request: &Parts, lenient: bool) -> Result<bool, Refus
         return Err(Refusal::WEBSOCKET_VERSION);
     }
     Ok(true)
+}
+
+/// To which of these protocols the request asks to be upgraded (RFC 9110 section 7.8): the only one that it names.
+pub(super) fn other_upgrade(request: &Parts, permitted: &[Arc<str>]) -> Option<Arc<str>> {
+    let headers = &request.headers;
+    let mut lines = headers.get_all(UPGRADE).iter();
+    let (Some(asked), None) = (lines.next(), lines.next()) else {
+        return None;
+    };
+    let is_asked = |name: &&Arc<str>| asked.as_bytes().eq_ignore_ascii_case(name.as_bytes());
+    let is_upgrade =
+        request.version == Version::HTTP_11 && has_token(headers, &CONNECTION, "upgrade");
+    permitted
+        .iter()
+        .find(is_asked)
+        .filter(|_| is_upgrade)
+        .cloned()
+}
+
+/// Asks the target for the protocol that the client asks for: of other upgrades than WebSocket nothing reaches it by itself.
+pub(super) fn ask_again(asked: &RequestHeader, request: &mut RequestHeader) -> pingora::Result<()> {
+    if let Some(protocol) = asked.headers.get(UPGRADE) {
+        request.insert_header(CONNECTION, "Upgrade")?;
+        request.insert_header(UPGRADE, protocol)?;
+    }
+    Ok(())
+}
+
+/// Whether a 101 is for this protocol.
+pub(super) fn is_for(protocol: &str, answer: &ResponseHeader) -> bool {
+    let mut lines = answer.headers.get_all(UPGRADE).iter();
+    lines.any(|line| line.as_bytes().eq_ignore_ascii_case(protocol.as_bytes()))
 }
 
 /// Whether `Upgrade` is `websocket` and nothing else: what a target would be asked for.
@@ -150,6 +186,30 @@ mod tests {
         assert_eq!(status(&[("Upgrade", "h2c")]), Ok(false));
         assert_eq!(status(&[("Upgrade", "")]), Ok(false));
         assert_eq!(status(&[("version", "1.0")]), Ok(false));
+    }
+
+    #[test]
+    fn another_upgrade_is_one_protocol_that_is_permitted() {
+        let permitted = ["tcp".into(), "SPDY/3.1".into()];
+        let asked = |changes: &[(&str, &str)]| other_upgrade(&request(changes), &permitted);
+        for (upgrade, expected) in [
+            ("tcp", Some("tcp")),
+            ("spdy/3.1", Some("SPDY/3.1")),
+            ("spdy/3", None),
+            ("h2c", None),
+            ("websocket", None),
+            ("tcp, websocket", None),
+            ("", None),
+        ] {
+            assert_eq!(
+                asked(&[("Upgrade", upgrade)]).as_deref(),
+                expected,
+                "{upgrade}"
+            );
+        }
+        assert_eq!(asked(&[("Upgrade", "tcp"), ("Upgrade", "tcp")]), None);
+        assert_eq!(asked(&[("Upgrade", "tcp"), ("Connection", "close")]), None);
+        assert_eq!(asked(&[("Upgrade", "tcp"), ("version", "1.0")]), None);
     }
 
     #[test]

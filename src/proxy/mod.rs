@@ -108,6 +108,13 @@ impl ProxyHttp for Proxy {
                 let route = choice::route(routes, &request).ok_or(Refusal::NO_TARGET)?;
                 let is_handshake = handshake::is_handshake(head, route.lenient_handshake)?;
                 let asker = choice::asker(&route.group, &request);
+                let upgrade = handshake::other_upgrade(head, &route.upgrades);
+                if let Some(protocol) = upgrade.filter(|_| !is_handshake) {
+                    exchange.count_handshake()?;
+                    exchange.forward_to(route, asker, true);
+                    exchange.switches_to(protocol);
+                    return Ok(false);
+                }
                 if !is_handshake {
                     session
                         .req_header_mut()
@@ -192,6 +199,9 @@ impl ProxyHttp for Proxy {
         exchange: &mut Exchange,
     ) -> Result<()> {
         headers::tell_target(exchange, request)?;
+        if exchange.other_protocol().is_some() {
+            handshake::ask_again(session.req_header(), request)?;
+        }
         if let Some(route) = exchange.route() {
             changes::of_request(route, &exchange.facts(session.req_header()), request)?;
         }

@@ -69,6 +69,11 @@ impl Refusal {
         reason: RefusalReason::TargetFailed,
         detail: "the target's Sec-WebSocket-Accept does not fit to the handshake",
     };
+    /// A 101 that is for another protocol than was asked for (RFC 9110 section 15.2.2), or comes before the request is over.
+    pub const WRONG_UPGRADE: Refusal = Refusal {
+        reason: RefusalReason::TargetFailed,
+        detail: "the target's 101 does not fit to the request",
+    };
     /// The head has too many headers.
     pub const TOO_MANY_HEADERS: Refusal = Refusal {
         reason: RefusalReason::MaxHeaders,

@@ -66,8 +66,10 @@ pub struct Record {
     pub request: Option<RequestLine>,
     /// What the client saw.
     pub status: Option<u16>,
-    /// Whether the connection became a WebSocket.
+    /// Whether the connection became a tunnel.
     pub upgraded: bool,
+    /// The protocol that it was to become, where that is not WebSocket.
+    pub protocol: Option<Arc<str>>,
     /// The target group that the rule forwards to.
     pub target_group: Option<Arc<str>>,
     /// The target that was picked last.
@@ -177,6 +179,7 @@ impl Record {
             request: None,
             status: None,
             upgraded: false,
+            protocol: None,
             target_group: None,
             target: None,
             target_connect: None,
@@ -197,8 +200,9 @@ impl Record {
         line.millis("durationMs", Some(self.clock.elapsed()));
         self.exchange_fields(&mut line);
         self.byte_fields(&mut line);
-        line.number("framesIn", self.frames.map(|frames| frames.from_client));
-        line.number("framesOut", self.frames.map(|frames| frames.to_client));
+        let frames = self.frames.filter(|_| self.protocol.is_none());
+        line.number("framesIn", frames.map(|frames| frames.from_client));
+        line.number("framesOut", frames.map(|frames| frames.to_client));
         line.millis(
             "lastActivityMs",
             self.frames.map(|frames| frames.since_activity),
@@ -232,7 +236,8 @@ impl Record {
         self.tls_fields(line);
         self.request_fields(line);
         line.number("httpStatusCode", self.status.map(u64::from));
-        line.text("upgrade", self.upgraded.then_some("websocket"));
+        let protocol = self.protocol.as_deref().unwrap_or("websocket");
+        line.text("upgrade", self.upgraded.then_some(protocol));
         line.text("targetGroup", self.target_group.as_ref());
         line.address("target", self.target);
         line.millis("targetConnectMs", self.target_connect);

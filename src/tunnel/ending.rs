@@ -64,11 +64,11 @@ impl Verdict {
         }
     }
 
-    /// We end it, by a Close frame with this code.
-    pub(super) fn order(&mut self, reason: CloseReason, code: u16) {
+    /// We end it, by a Close frame with this code, if there is one.
+    pub(super) fn order(&mut self, reason: CloseReason, code: Option<u16>) {
         self.ordered.get_or_insert(reason);
         if self.said_close.is_none() {
-            self.code = Some(code);
+            self.code = code;
         }
     }
 
@@ -135,7 +135,7 @@ mod tests {
             (Some(ClientError), None)
         );
         assert_eq!(verdict.error().unwrap(), "client: connection reset");
-        verdict.order(IdleTimeout, 1001);
+        verdict.order(IdleTimeout, Some(1001));
         assert_eq!(
             (verdict.reason(), verdict.code()),
             (Some(IdleTimeout), Some(1001))
@@ -144,7 +144,7 @@ mod tests {
         let mut verdict = Verdict::default();
         verdict.said_close(TargetClosed, Some(1000));
         verdict.said_close(ClientClosed, Some(1001));
-        verdict.order(IdleTimeout, 1001);
+        verdict.order(IdleTimeout, Some(1001));
         verdict.broke(ClientError, &broken());
         assert_eq!(
             (verdict.reason(), verdict.code()),
@@ -155,7 +155,7 @@ mod tests {
     #[test]
     fn a_close_that_answers_ours_is_not_the_first() {
         let mut verdict = Verdict::default();
-        verdict.order(IdleTimeout, 1001);
+        verdict.order(IdleTimeout, Some(1001));
         verdict.said_close(ClientClosed, Some(1000));
         assert_eq!(
             (verdict.reason(), verdict.code()),

@@ -11,7 +11,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::frames::{CloseFrame, Follower, Sender};
+use super::frames::{CloseFrame, Follower};
 
 /// How often one wake-up may read in one direction, so that a busy tunnel leaves room for the others.
 const READS: usize = 4;
@@ -54,8 +54,7 @@ pub(super) enum Pumped {
 
 impl Flow {
     /// A direction in which `early` was read already.
-    pub(super) fn new(sender: Sender, early: Vec<u8>) -> Self {
-        let mut follower = Follower::new(sender);
+    pub(super) fn new(mut follower: Follower, early: Vec<u8>) -> Self {
         follower.follow(&early);
         let passed = early.len() as u64;
         let rest = Rest {

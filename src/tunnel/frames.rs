@@ -69,6 +69,14 @@ impl Follower {
         }
     }
 
+    /// Follows nothing: the direction has no frames.
+    pub(super) fn off(sender: Sender) -> Self {
+        Follower {
+            part: Part::Off,
+            ..Follower::new(sender)
+        }
+    }
+
     /// Follows bytes that pass. Never panics, whatever the bytes.
     pub(super) fn follow(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {

@@ -191,6 +191,8 @@ pub struct Opening {
     pub identity: Identity,
     /// How long it may do what.
     pub limits: Limits,
+    /// Whether it carries WebSocket's frames.
+    pub has_frames: bool,
     /// After which silence the system probes the client as it is.
     pub client_keepalive: Duration,
     /// Called when it is over.
@@ -207,6 +209,7 @@ impl Opening {
     fn open(self, client: End<ClientStream>, target: End<TargetStream>) {
         let rules = Rules {
             limits: self.limits,
+            has_frames: self.has_frames,
             probes_client: self.limits.keepalive != self.client_keepalive,
         };
         let handle = Arc::new(Handle::new(self.identity));

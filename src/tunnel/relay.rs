@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use super::ending::{Ending, OnEnd, Verdict};
 use super::flow::{Flow, Pumped};
-use super::frames::{Sender, close_frame};
+use super::frames::{Follower, Sender, close_frame};
 use super::limits::Limits;
 use super::{ClientStream, Clocks, Entry, Handle, TargetStream, probe_when_silent, random};
 use crate::telemetry::CloseReason;
@@ -28,6 +28,8 @@ thread_local! {
 /// What holds for a tunnel.
 pub(super) struct Rules {
     pub(super) limits: Limits,
+    /// Whether it carries WebSocket's frames.
+    pub(super) has_frames: bool,
     /// Whether the client's socket is probed otherwise than this tunnel's should be.
     pub(super) probes_client: bool,
 }
@@ -74,14 +76,18 @@ impl Relay {
         entry: Entry,
     ) -> Self {
         let now = Instant::now();
+        let follower = |sender| match rules.has_frames {
+            true => Follower::new(sender),
+            false => Follower::off(sender),
+        };
         Relay {
             handle,
             clocks,
             limits: rules.limits,
             client: client.stream,
             target: target.stream,
-            inward: Flow::new(Sender::Client, client.early),
-            outward: Flow::new(Sender::Target, target.early),
+            inward: Flow::new(follower(Sender::Client), client.early),
+            outward: Flow::new(follower(Sender::Target), target.early),
             verdict: Verdict::default(),
             active: now,
             watched: now + Duration::from_secs(u32::MAX.into()),
@@ -172,12 +178,15 @@ impl Relay {
         self.until.get_or_insert_with(|| Instant::now() + limit);
     }
 
-    /// Ends the tunnel ourselves: a Close frame in each direction, and a limit for the answers.
+    /// Ends the tunnel ourselves: a Close frame in each direction where there are frames, otherwise a FIN, and a limit for the
+    /// answers.
     fn end(&mut self, reason: CloseReason, now: Instant) {
         let by = now + self.limits.close;
         self.until = Some(self.until.map_or(by, |until| until.min(by)));
         let farewell = self.handle.farewell(reason);
-        self.verdict.order(reason, farewell.code);
+        let are_off = [&self.inward, &self.outward].map(|flow| flow.follower().is_off());
+        let is_said = are_off != [true, true];
+        self.verdict.order(reason, is_said.then_some(farewell.code));
         let frame = |mask| close_frame(farewell.code, &farewell.text, mask);
         self.inward.close(frame(Some(random())));
         self.outward.close(frame(None));
@@ -362,6 +371,7 @@ mod tests {
         let (seen, clocks) = (Arc::clone(&handle), Arc::clone(&tunnels.clocks));
         let rules = Rules {
             limits,
+            has_frames: true,
             probes_client: false,
         };
         let relay = Relay::new(handle, clocks, rules, client, target, on_end, entry);

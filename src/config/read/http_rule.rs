@@ -19,6 +19,7 @@ pub(super) const KEYS: &[&str] = &[
     "allowedSubprotocols",
     "checkAccept",
     "lenientHandshake",
+    "upgrades",
     "headers",
     "rewrite",
     "location",
@@ -53,6 +54,7 @@ impl Type {
                 "allowedSubprotocols",
                 "checkAccept",
                 "lenientHandshake",
+                "upgrades",
                 "headers",
                 "rewrite",
             ],
@@ -123,6 +125,7 @@ fn forward(
         defaults::LENIENT_HANDSHAKE,
         Node::boolean,
     );
+    let upgrades = handshake::upgrades(mapping);
     let changes = changes::read(mapping, conditions);
     Some(Action::Forward(Forward {
         target_groups: target_groups?,
@@ -131,6 +134,7 @@ fn forward(
         allowed_subprotocols: allowed_subprotocols?,
         check_accept: check_accept?,
         lenient_handshake: lenient_handshake?,
+        upgrades: upgrades?,
 
         changes: Box::new(changes?),
     }))

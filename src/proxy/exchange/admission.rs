@@ -45,12 +45,17 @@ impl Exchange {
         if offer == Some(Offer::Nothing) {
             return Err(Refusal::SUBPROTOCOL);
         }
-        let counted = self.rule.rates.handshakes.count(self.counted());
-        counted.map_err(Refusal::beyond)?;
+        self.count_handshake()?;
         match offer {
             Some(Offer::Part(left)) => Ok(Some(left)),
             Some(Offer::Whole | Offer::Nothing) | None => Ok(None),
         }
+    }
+
+    /// Refuses a handshake that is one too many.
+    pub(in crate::proxy) fn count_handshake(&self) -> Result<(), Refusal> {
+        let counted = self.rule.rates.handshakes.count(self.counted());
+        counted.map_err(Refusal::beyond)
     }
 
     /// Notes that a part of the request's body has come, which may be its last.
