@@ -165,7 +165,8 @@ fn warn_of_unused_certificates(file: &File, top: &Mapping) {
             node.warning("no forwarding rule names this certificate, and no target group");
         }
         if certificate.names.is_empty() && named.contains(name) {
-            node.warning("has no DNS name: it is shown as the default only");
+            let warning = "has no DNS name: it is shown as the default only";
+            node.warning_of("certificateChain", warning);
         }
     }
 }

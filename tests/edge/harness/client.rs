@@ -263,16 +263,29 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    /// Reads one chunk of a chunked body; the last one is empty.
+    /// Reads one chunk of a chunked body; the last one is empty, and its trailers are passed over.
     pub async fn chunk(&mut self) -> Vec<u8> {
         let mut size = String::new();
         while !size.ends_with("\r\n") {
             size.push(self.exactly(1).await[0].into());
         }
         let size = usize::from_str_radix(size.trim_end(), 16).expect("the size of a chunk");
-        let mut chunk = self.exactly(size + 2).await;
-        assert_eq!(chunk.split_off(size), b"\r\n");
+        let chunk = self.exactly(size).await;
+        let mut end = self.exactly(2).await;
+        while size == 0 && end != b"\r\n" {
+            // A trailer: up to the empty line.
+            end = self.line_after(end).await;
+        }
+        assert_eq!(end, b"\r\n");
         chunk
+    }
+
+    /// Reads a line to its end, and the first two bytes of the next one.
+    async fn line_after(&mut self, mut line: Vec<u8>) -> Vec<u8> {
+        while !line.ends_with(b"\r\n") {
+            line.extend(self.exactly(1).await);
+        }
+        self.exactly(2).await
     }
 
     /// Reads the body that a head announces: chunked, or of a certain length, or none.
