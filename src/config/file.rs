@@ -31,7 +31,9 @@ pub use self::health::{
 pub use self::limits::{Bounds, Memory, Rate, Rates};
 pub use self::names::{NamedTarget, Resolver};
 pub use self::origin::AllowedOrigin;
-pub use self::target_group::{HttpVersion, ProxyProtocol, Target, TargetGroup, TargetTls};
+pub use self::target_group::{
+    HttpVersion, OwnCertificate, ProxyProtocol, Target, TargetGroup, TargetTls,
+};
 use super::secret_key::SecretKey;
 
 /// A whole file. Every target group and certificate that a rule names exists, and all names are unique. Durations are from 1 ms to 30

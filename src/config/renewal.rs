@@ -5,6 +5,7 @@
 //! one that has not. The rest of the configuration is not read.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use serde_json::{Value, json};
@@ -56,6 +57,7 @@ pub fn renew(before: &File) -> Renewal {
         renewal.authorities(place);
     }
     renewal.ticket_keys();
+    show_to_targets(&mut renewal.file);
     renewal
 }
 
@@ -70,7 +72,19 @@ pub fn keep_unexpired(before: &File, now: &mut File) -> Vec<String> {
             *new = old.clone();
         }
     }
+    show_to_targets(now);
     faults
+}
+
+/// Has target groups show what is in `certificates` now.
+fn show_to_targets(file: &mut File) {
+    let groups = file.target_groups.iter_mut();
+    for own in groups.filter_map(|group| group.tls.as_mut()?.client_certificate.as_mut()) {
+        let mut certificates = file.certificates.iter();
+        if let Some(found) = certificates.find(|one| one.name == own.name) {
+            own.key = Arc::clone(&found.key);
+        }
+    }
 }
 
 impl Renewal {

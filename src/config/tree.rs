@@ -67,6 +67,12 @@ impl<'a> Node<'a> {
         note(&self.findings.warnings, &self.path, message.into());
     }
 
+    /// The same about a key of it, which is a mapping.
+    pub(super) fn warning_of(&self, key: &str, message: impl Into<String>) {
+        let path = format!("{}.{key}", self.path);
+        note(&self.findings.warnings, &path, message.into());
+    }
+
     /// A mapping with some of the keys `known`.
     pub(super) fn mapping(&self, known: &[&str]) -> Option<Mapping<'a>> {
         let Value::Object(entries) = self.value else {

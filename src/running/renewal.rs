@@ -1,19 +1,22 @@
 //! Certificates and keys of session tickets: put in use with a configuration, and when their files change on disk.
 
+use std::collections::HashMap;
 use std::mem;
+use std::sync::Arc;
 
 use super::{Running, lock, unusable};
 use crate::config::file::{File, ForwardingRule};
 use crate::config::problem::Problem;
 use crate::config::renewal::{self, Renewal};
 use crate::listener::Tls;
+use crate::target_group::Overrides;
 
 impl Running {
     /// Reads the files of certificates and keys again; what can be used is used for those who come from now on. What cannot is
     /// told, once.
     pub fn renew(&self) {
         // Nothing else changes meanwhile.
-        let _overrides = lock(&self.overrides);
+        let overrides = lock(&self.overrides);
         let Renewal {
             file,
             changes,
@@ -27,10 +30,15 @@ impl Running {
         for warning in warnings {
             log::warn!("{warning}");
         }
-        match self.all_tls(&file) {
-            Ok(all) => {
+        let used = match shows_another(&self.file(), &file) {
+            true => self.renew_groups(&file, &overrides),
+            false => self.all_tls(&file).map(|all| {
                 self.renew_listeners(&file, all);
                 self.use_files(&file);
+            }),
+        };
+        match used {
+            Ok(()) => {
                 self.keep(file);
                 for change in changes {
                     log::info!("{change}");
@@ -61,6 +69,14 @@ impl Running {
         }
     }
 
+    /// Puts the target groups in place with what they show now, and the rules that lead to them.
+    fn renew_groups(&self, file: &File, overrides: &Overrides) -> Result<(), Vec<Problem>> {
+        let groups = self.names.expand(&file.target_groups);
+        self.apply(file, &overrides.applied_to(&groups), HashMap::new())?;
+        *lock(&self.groups) = Arc::new(groups);
+        Ok(())
+    }
+
     /// What each forwarding rule offers.
     pub(super) fn all_tls(&self, file: &File) -> Result<Vec<Option<Tls>>, Vec<Problem>> {
         let build = |(place, rule): (usize, &ForwardingRule)| {
@@ -86,4 +102,17 @@ impl Running {
             .collect();
         self.metrics.show_certificates(&ends);
     }
+}
+
+/// Whether a target group shows another certificate now. Both are of the same configuration.
+fn shows_another(before: &File, now: &File) -> bool {
+    let groups = before.target_groups.iter().zip(&now.target_groups);
+    let mut tls = groups.filter_map(|(before, now)| before.tls.as_ref().zip(now.tls.as_ref()));
+    tls.any(|(before, now)| {
+        let own = before
+            .client_certificate
+            .as_ref()
+            .zip(now.client_certificate.as_ref());
+        own.is_some_and(|(before, now)| !Arc::ptr_eq(&before.key, &now.key))
+    })
 }

@@ -12,6 +12,7 @@ use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::ServerCertVerifier;
 use rustls::crypto::ring::default_provider;
 use rustls::pki_types::ServerName;
+use rustls::sign::SingleCertAndKey;
 use rustls::{ClientConfig, Error};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -112,9 +113,14 @@ fn config(tls: &file::TargetTls) -> Result<ClientConfig, Error> {
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .dangerous()
-        .with_custom_certificate_verifier(verifier)
-        .with_no_client_auth();
-    Ok(config)
+        .with_custom_certificate_verifier(verifier);
+    Ok(match &tls.client_certificate {
+        Some(own) => {
+            let shown = SingleCertAndKey::from(Arc::clone(&own.key));
+            config.with_client_cert_resolver(Arc::new(shown))
+        }
+        None => config.with_no_client_auth(),
+    })
 }
 
 fn key(tls: &file::TargetTls) -> u64 {
@@ -124,5 +130,7 @@ fn key(tls: &file::TargetTls) -> u64 {
     for authority in tls.authorities.iter().flatten() {
         authority.hash(&mut hasher);
     }
+    let shown = tls.client_certificate.as_ref();
+    shown.map(|own| &own.key.cert).hash(&mut hasher);
     hasher.finish()
 }

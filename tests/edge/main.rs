@@ -53,6 +53,7 @@ mod origins;
 mod other_upgrades;
 mod overload;
 mod overload_cgroup;
+mod own_certificate;
 mod ports;
 mod proxy_protocol;
 mod public_node;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use rustls::RootCertStore;
 use rustls::pki_types::{CertificateDer, DnsName};
+use rustls::sign::CertifiedKey;
 
 use super::{
     Algorithm, HealthCheck, NamedTarget, OnUnhealthy, OutlierDetection, Rebalance, Stickiness,
@@ -61,6 +62,17 @@ pub struct TargetTls {
     pub roots: Arc<RootCertStore>,
     /// `verifyCertificate`. Default: true.
     pub verify_certificate: bool,
+    /// `clientCertificate`: what is shown to targets that ask for a certificate. Default: none.
+    pub client_certificate: Option<OwnCertificate>,
+}
+
+/// An entry of `certificates` that is shown to targets.
+#[derive(Debug, Clone)]
+pub struct OwnCertificate {
+    /// Its name.
+    pub name: String,
+    /// What is in its files, as it was last read.
+    pub key: Arc<CertifiedKey>,
 }
 
 /// The version of HTTP in which targets are asked.

@@ -86,11 +86,7 @@ fn names(certificate: &X509Certificate, node: &Node) -> Option<Vec<String>> {
         GeneralName::DNSName(name) => Some(name.to_ascii_lowercase()),
         _ => None,
     });
-    let names: Vec<String> = dns.collect();
-    if names.is_empty() {
-        node.warning("has no DNS name: it is shown as the default only");
-    }
-    Some(names)
+    Some(dns.collect())
 }
 
 fn warn_of_order(chain: &[X509Certificate], node: &Node) {

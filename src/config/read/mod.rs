@@ -65,7 +65,7 @@ pub(super) fn file(top: &Node) -> Option<File> {
     let access_log = access_log::read(&mapping);
     let certificates = certificates(&mapping);
     let forwarding_rules = forwarding_rules(&mapping, &mut addresses);
-    let target_groups = target_groups(&mapping);
+    let target_groups = target_groups(&mapping, certificates.as_deref().unwrap_or_default());
     let file = File {
         server: server?,
         admin: admin?,
@@ -133,10 +133,14 @@ fn names_in<'a>(top: &Mapping<'a>, list: &str) -> HashSet<&'a str> {
     list.into_iter().flatten().filter_map(name).collect()
 }
 
-fn target_groups(top: &Mapping) -> Option<Vec<TargetGroup>> {
+fn target_groups(top: &Mapping, read: &[Certificate]) -> Option<Vec<TargetGroup>> {
+    let certificates = target_tls::Certificates {
+        names: names_in(top, "certificates"),
+        read,
+    };
     let mut names = Unique::new("name");
     top.or("targetGroups", Vec::new(), |list| {
-        list.each(|node| target_group::read(node, &mut names))
+        list.each(|node| target_group::read(node, &mut names, &certificates))
     })
 }
 
@@ -146,12 +150,22 @@ fn warn_of_unused_certificates(file: &File, top: &Mapping) {
         .filter_map(|rule| rule.tls.as_ref())
         .flat_map(|tls| tls.certificates.iter().map(String::as_str))
         .collect();
+    let groups = file.target_groups.iter();
+    let shown: HashSet<&str> = groups
+        .filter_map(|group| group.tls.as_ref()?.client_certificate.as_ref())
+        .map(|own| own.name.as_str())
+        .collect();
     let Some(nodes) = top.get("certificates").and_then(|list| list.entries()) else {
         return;
     };
     for (certificate, node) in file.certificates.iter().zip(nodes) {
-        if !named.contains(certificate.name.as_str()) {
-            node.warning("no forwarding rule names this certificate");
+        let name = certificate.name.as_str();
+        if !named.contains(name) && !shown.contains(name) {
+            node.warning("no forwarding rule names this certificate, and no target group");
+        }
+        if certificate.names.is_empty() && named.contains(name) {
+            let warning = "has no DNS name: it is shown as the default only";
+            node.warning_of("certificateChain", warning);
         }
     }
 }

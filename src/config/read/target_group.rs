@@ -21,6 +21,7 @@ pub(super) const KEYS: &[&str] = &[
     "serverName",
     "caFile",
     "verifyCertificate",
+    "clientCertificate",
     "protocolVersion",
     "targets",
     "healthCheck",
@@ -66,11 +67,15 @@ const ON_UNHEALTHY: &[(&str, OnUnhealthy)] =
 /// How many targets a group may have.
 const MOST_TARGETS: usize = 65535;
 
-pub(super) fn read(node: Node, names: &mut Unique<String>) -> Option<TargetGroup> {
+pub(super) fn read(
+    node: Node,
+    names: &mut Unique<String>,
+    certificates: &target_tls::Certificates,
+) -> Option<TargetGroup> {
     let mapping = node.unwrapped()?.mapping(KEYS)?;
     let name = mapping.required("name", |node| node.name(names));
     let algorithm = balance::algorithm(&mapping);
-    let tls = target_tls::read(&mapping);
+    let tls = target_tls::read(&mapping, certificates);
     let http_version = mapping.or("protocolVersion", defaults::HTTP_VERSION, |node| {
         node.choice(HTTP_VERSIONS, &[])
     });

@@ -1,5 +1,6 @@
 //! TLS towards the targets of a group: `protocol`, and the keys that go with HTTPS.
 
+use std::collections::HashSet;
 use std::sync::{Arc, LazyLock};
 
 use rustls::RootCertStore;
@@ -8,8 +9,9 @@ use rustls::pki_types::{CertificateDer, DnsName};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer as _;
 
-use super::super::file::TargetTls;
+use super::super::file::{Certificate, OwnCertificate, TargetTls};
 use super::super::tree::{Mapping, Node};
+use super::super::words::quoted;
 use super::defaults;
 use super::pem::{contents, not_pem};
 
@@ -31,8 +33,14 @@ struct Authorities {
     roots: Arc<RootCertStore>,
 }
 
+/// The entries of `certificates` that a group may name: all names, and those that were read.
+pub(super) struct Certificates<'a> {
+    pub(super) names: HashSet<&'a str>,
+    pub(super) read: &'a [Certificate],
+}
+
 /// Without HTTPS there is no TLS.
-pub(super) fn read(group: &Mapping) -> Option<Option<TargetTls>> {
+pub(super) fn read(group: &Mapping, certificates: &Certificates) -> Option<Option<TargetTls>> {
     let is_tls = group.required("protocol", |node| node.choice(PROTOCOLS, &[]));
     let server_name = group.or("serverName", None, |node| server_name(node).map(Some));
     let authorities = group.or("caFile", None, |node| authorities(node).map(Some));
@@ -41,13 +49,17 @@ pub(super) fn read(group: &Mapping) -> Option<Option<TargetTls>> {
         defaults::VERIFY_CERTIFICATE,
         Node::boolean,
     );
-    let (is_tls, server_name) = (is_tls?, server_name?);
+    let own = group.or("clientCertificate", None, |node| {
+        own_certificate(node, certificates).map(Some)
+    });
+    let (is_tls, server_name, own) = (is_tls?, server_name?, own?);
     let (authorities, verifies) = (authorities?, verifies?);
     if !is_tls {
         for (key, is_set) in [
             ("serverName", server_name.is_some()),
             ("caFile", authorities.is_some()),
             ("verifyCertificate", !verifies),
+            ("clientCertificate", own.is_some()),
         ] {
             if is_set {
                 group.warning(key, "has no effect without HTTPS");
@@ -69,7 +81,21 @@ pub(super) fn read(group: &Mapping) -> Option<Option<TargetTls>> {
         authorities: certificates,
         roots,
         verify_certificate: verifies,
+        client_certificate: own,
     }))
+}
+
+/// One that was not read is a problem where it stands.
+fn own_certificate(node: &Node, certificates: &Certificates) -> Option<OwnCertificate> {
+    let name = node.text()?;
+    if !certificates.names.contains(name) {
+        return node.problem(format!("no certificate named {}", quoted(name)));
+    }
+    let found = certificates.read.iter().find(|one| one.name == name)?;
+    Some(OwnCertificate {
+        name: name.to_owned(),
+        key: Arc::clone(&found.key),
+    })
 }
 
 /// What can be asked for (SNI), and be in a certificate.
