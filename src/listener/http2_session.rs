@@ -27,6 +27,8 @@ use crate::tunnel::{ClientEnd, Demand, Framing, Http2Request, Pace, Wire, are_fe
 
 /// How much of a body may be on its way to a target that does not take it, in bytes; more waits in the stream's window.
 const WINDOW: usize = 4 << 10;
+/// How large a part is that small ones are put together to.
+const TOGETHER: usize = 4 << 10;
 /// How much of a body is kept for another try.
 const KEPT: usize = 64 << 10;
 
@@ -44,7 +46,7 @@ pub(super) struct Http2Session {
     write_pace: Pace,
     sent: usize,
     /// Read, and not yet shown; not more than the stream's window. It is copied: h2 would keep all that came with it.
-    unread: VecDeque<Bytes>,
+    unread: VecDeque<BytesMut>,
     /// How long the body is, if that was said.
     length: Option<usize>,
     /// All has been read, the trailers too.
@@ -115,7 +117,7 @@ impl Http2Session {
     fn show(&mut self, room: usize) -> Result<Bytes> {
         let mut first = self.unread.pop_front().unwrap_or_default();
         let count = room.min(first.len());
-        let part = first.split_to(count);
+        let part = first.split_to(count).freeze();
         if !first.is_empty() {
             self.unread.push_front(first);
         }
@@ -134,7 +136,7 @@ impl Http2Session {
             let part = part.or_err(ReadError, "reading a stream's body")?;
             self.read_pace.moved(part.len());
             if !part.is_empty() {
-                self.unread.push_back(Bytes::copy_from_slice(&part));
+                keep(&mut self.unread, &part);
             }
             return Poll::Ready(Ok(()));
         }
@@ -293,6 +295,17 @@ impl Http2Session {
         self.wire.upload.unmeter();
         while !self.is_read() && poll_fn(|cx| self.poll_body(cx)).await?.is_some() {}
         Ok(())
+    }
+}
+
+/// Appends what was read. Small parts go together: each frame may have a byte.
+fn keep(unread: &mut VecDeque<BytesMut>, part: &[u8]) {
+    match unread
+        .back_mut()
+        .filter(|last| last.len() + part.len() <= TOGETHER)
+    {
+        Some(last) => last.extend_from_slice(part),
+        None => unread.push_back(part.into()),
     }
 }
 

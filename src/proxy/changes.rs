@@ -44,7 +44,7 @@ pub(super) fn of_request(
 }
 
 /// What a target may take for a header that is removed or set, and that header itself.
-fn replaced(headers: &HeaderMap, changes: &HeaderChanges) -> Vec<HeaderName> {
+pub(super) fn replaced(headers: &HeaderMap, changes: &HeaderChanges) -> Vec<HeaderName> {
     let is_replaced = |name: &&HeaderName| {
         let set = changes.set.iter().map(|(ours, _)| ours);
         let mut all = changes.remove.iter().chain(set);

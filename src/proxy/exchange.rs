@@ -56,6 +56,8 @@ pub struct Exchange {
     again: Option<Arc<Target>>,
     /// How many kept connections were dead.
     stale: usize,
+    /// How many times a target has not processed the request.
+    unprocessed: usize,
     /// How the connection broke to a target that was tried before.
     broken: Option<String>,
     /// Why the target that was tried last could not be connected to, where we have words for it.
@@ -97,6 +99,7 @@ impl Exchange {
             target: None,
             again: None,
             stale: 0,
+            unprocessed: 0,
             broken: None,
             connect_failure: None,
             picked_at: None,

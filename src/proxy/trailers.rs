@@ -9,6 +9,7 @@ use pingora::Result;
 use pingora::http::{RequestHeader, ResponseHeader};
 
 use super::headers;
+use crate::config::file::HeaderChanges;
 
 /// In alphabetical order.
 const NOT_PASSED: [&str; 45] = [
@@ -59,6 +60,14 @@ const NOT_PASSED: [&str; 45] = [
     "www-authenticate",
 ];
 
+/// What heads say of the client or of a handshake, and nobody in trailers.
+const BEGINNINGS: [&str; 4] = [
+    "sec-websocket-",
+    "x-client-certificate-",
+    "x-forwarded-",
+    "x-request-id",
+];
+
 /// Leaves of these trailers what may pass; `hops` are the fields that the head says are for one connection.
 pub(super) fn purge(trailers: &mut HeaderMap, hops: &[HeaderName]) {
     let is_kept = |name: &HeaderName| is_passed(name.as_str()) && !hops.contains(name);
@@ -69,7 +78,18 @@ pub(super) fn purge(trailers: &mut HeaderMap, hops: &[HeaderName]) {
 }
 
 fn is_passed(name: &str) -> bool {
-    NOT_PASSED.binary_search(&name).is_err()
+    let name = name.replace('_', "-");
+    let is_ours = BEGINNINGS
+        .iter()
+        .any(|beginning| name.starts_with(beginning));
+    !is_ours && NOT_PASSED.binary_search(&&*name).is_err()
+}
+
+/// Takes those out that the operator sets or removes in heads.
+pub(super) fn purge_changed(trailers: &mut HeaderMap, changes: &HeaderChanges) {
+    for name in super::changes::replaced(trailers, changes) {
+        trailers.remove(name);
+    }
 }
 
 /// What a head says is for one connection, besides the connection itself (RFC 9110 section 7.6.1).

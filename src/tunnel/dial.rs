@@ -39,6 +39,8 @@ pub struct Dialler {
     pub purpose: Purpose,
     /// Whether the target is offered HTTP/2.
     pub offers_http2: bool,
+    /// Whether the request has a body.
+    pub has_body: bool,
 }
 
 impl fmt::Debug for Dialler {
@@ -90,7 +92,7 @@ impl Dialler {
     /// The right to use a connection of HTTP/2 that is there already.
     fn ticket(&self) -> Option<Ticket> {
         let (pool, key) = self.pool.as_ref().filter(|_| self.offers_http2)?;
-        pool.ticket(*key)
+        pool.ticket(*key, self.has_body)
     }
 
     fn tap_shared(&self, ticket: Ticket) -> Stream {
@@ -110,7 +112,7 @@ impl Dialler {
         }
         let carrier = Box::pin(Carrier::begin(stream)).await.map_err(failed)?;
         let ticket = carrier
-            .ticket()
+            .ticket(self.has_body)
             .ok_or_else(|| Error::new_up(ErrorType::ConnectError))?;
         if let Some((pool, key)) = &self.pool {
             pool.share(*key, carrier);

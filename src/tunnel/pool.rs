@@ -86,13 +86,13 @@ impl Pool {
     }
 
     /// The right to send a request on a connection of HTTP/2, the first that has room for it.
-    pub(super) fn ticket(&self, key: u64) -> Option<Ticket> {
+    pub(super) fn ticket(&self, key: u64, has_body: bool) -> Option<Ticket> {
         let mut shard = self.shard(key);
         let carriers = shard.carriers.get_mut(&key)?;
         let before = carriers.len();
         carriers.retain_mut(Carrier::is_open);
         self.count.fetch_sub(before - carriers.len(), Relaxed);
-        carriers.iter().find_map(Carrier::ticket)
+        carriers.iter().find_map(|carrier| carrier.ticket(has_body))
     }
 
     /// Keeps a connection of HTTP/2 for others, unless there are too many.

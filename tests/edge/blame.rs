@@ -38,7 +38,8 @@ async fn obeying() -> Target {
             "200" => return connection.send(ok("no WebSocket")).await,
             status => status.to_owned(),
         };
-        let answer = format!("HTTP/1.1 {status} X\r\nContent-Length: 0\r\n\r\n");
+        let answer =
+            format!("HTTP/1.1 {status} X\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
         connection.send(answer).await;
     })
     .await

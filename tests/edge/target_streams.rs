@@ -227,3 +227,74 @@ async fn a_connection_that_nobody_uses_is_closed_when_its_target_says_so() {
     let is_closed = || (edge.open_files() <= before).then_some(());
     eventually("the connection is closed", is_closed).await;
 }
+
+#[tokio::test]
+async fn an_answer_in_many_small_frames_arrives_and_harms_nobody() {
+    const PARTS: usize = 4000;
+    let target = http2::target(async |_request, mut answer| {
+        let mut sender = answer.send_response(Response::new(()), false).unwrap();
+        for _ in 0..PARTS {
+            sender
+                .send_data(Bytes::from_static(b"part"), false)
+                .unwrap();
+        }
+        sender.send_data(Bytes::new(), true).unwrap();
+    })
+    .await;
+    let edge = Edge::start(&in_http2(&target)).await;
+    let mut client = edge.connect().await;
+    for _ in 0..2 {
+        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        assert_eq!(client.answer().await.body.len(), 4 * PARTS);
+    }
+    assert_eq!(target.connections(), 1);
+}
+
+#[tokio::test]
+async fn an_answer_is_heard_while_its_target_takes_no_more_of_the_request() {
+    let target = http2::target(async |request: Request<RecvStream>, mut answer| {
+        let head = Response::builder().status(413).body(()).unwrap();
+        answer.send_response(head, true).unwrap();
+        // Neither read nor reset.
+        let _body = request.into_body();
+        std::future::pending::<()>().await;
+    })
+    .await;
+    let configuration =
+        in_http2(&target).replace("responseTimeout: 2000", "responseTimeout: 60000");
+    let edge = Edge::start(&configuration).await;
+    let mut client = edge.connect().await;
+    client
+        .send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000000\r\n\r\n")
+        .await;
+    client.send(vec![b'x'; 300_000]).await;
+    assert_eq!(client.head().await.split(' ').nth(1), Some("413"));
+}
+
+#[tokio::test]
+async fn a_body_that_its_target_does_not_take_holds_up_no_other() {
+    let target = http2::target(async |request: Request<RecvStream>, mut answer| {
+        if request.uri().path() == "/wait" {
+            let _body = request.into_body();
+            return std::future::pending::<()>().await;
+        }
+        let body = body_of(request).await;
+        let mut sender = answer.send_response(Response::new(()), false).unwrap();
+        sender.send_data(body.into(), true).unwrap();
+    })
+    .await;
+    let configuration =
+        in_http2(&target).replace("responseTimeout: 2000", "responseTimeout: 60000");
+    let edge = Edge::start(&configuration).await;
+    let mut stuck = edge.connect().await;
+    stuck
+        .send("POST /wait HTTP/1.1\r\nHost: a\r\nContent-Length: 100000000\r\n\r\n")
+        .await;
+    stuck.send(vec![b'x'; 300_000]).await;
+    let is_asked = || (target.connections() > 0).then_some(());
+    eventually("the target is asked", is_asked).await;
+    let mut client = edge.connect().await;
+    client.send(POST).await;
+    let answer = client.answer().await;
+    assert_eq!((answer.status, answer.text()), (200, "hello"));
+}

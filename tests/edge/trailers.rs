@@ -295,3 +295,30 @@ async fn too_many_trailers_are_400_and_in_an_answer_its_end() {
         assert_ne!(edge.log_line().await["closeReason"], "completed");
     }
 }
+
+#[tokio::test]
+async fn what_the_operator_sets_or_removes_does_not_come_back_as_a_trailer() {
+    let seen = Seen::default();
+    let target = target_of_http_1(Arc::clone(&seen)).await;
+    let changes = "headers: {
+        request: {set: {X-Tenant: ours}, remove: [X-Secret]},
+        response: {remove: [X-Sum]}}";
+    let rule = format!("targetGroup: group, {changes}}}");
+    let configuration = forwarding_to(&[target.address]);
+    let edge = Edge::start(&configuration.replacen("targetGroup: group}", &rule, 1)).await;
+    let mut client = edge.connect().await;
+    client
+        .send(
+            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX-Tenant: theirs\r\nx-secret: a\r\n\
+             X-Request-Id: a\r\nX-Forwarded-For: a\r\nX-Client-Certificate-Verify: a\r\nSec-WebSocket-Key: a\r\nX-More: b\r\n\r\n",
+        )
+        .await;
+    let head = client.head().await;
+    let (body, trailers) = chunks(&mut client).await;
+    assert_eq!(
+        (body.as_str(), trailers),
+        (BODY, HeaderMap::new()),
+        "{head}"
+    );
+    assert_eq!(seen.lock().unwrap()[0].2, fields("X-More: b\r\n"));
+}

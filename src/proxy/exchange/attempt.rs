@@ -114,6 +114,7 @@ impl Exchange {
                 target,
                 purpose,
                 offers_http2,
+                has_body: self.has_body,
             },
             peer,
         );

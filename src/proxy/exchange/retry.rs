@@ -14,6 +14,8 @@ use crate::tunnel::{Late, Unprocessed, WantsHttp1};
 
 /// How many kept connections may turn out to be dead before the target counts as broken.
 const MOST_STALE: usize = 8;
+/// How many times a target may say that it has not processed a request before another is asked.
+const MOST_UNPROCESSED: usize = 3;
 /// A head of this size is taken by the system as a whole, or not at all.
 const WHOLE: u64 = 4096;
 
@@ -70,6 +72,11 @@ impl Exchange {
         let next = match is_answered || self.is_too_late() {
             true => Next::Nowhere,
             false => request.next(&error),
+        };
+        self.unprocessed += usize::from(is_from::<Unprocessed>(&error));
+        let next = match next {
+            Next::Same if self.unprocessed >= MOST_UNPROCESSED => Next::Other,
+            next => next,
         };
         let is_retried = match next {
             Next::Same if self.stale < MOST_STALE => {

@@ -33,6 +33,9 @@ impl Exchange {
             for name in hearsay::dropped(fields, &self.rule, is_from_proxy) {
                 fields.remove(&name);
             }
+            if let Some(route) = self.route() {
+                trailers::purge_changed(fields, &route.headers.request);
+            }
         });
     }
 
@@ -52,7 +55,12 @@ impl Exchange {
 
     /// The answer has come to its end: its trailers go on as far as they may.
     pub(super) fn pass_trailers(&self) {
-        let purge = |fields: &mut _| trailers::purge(fields, &self.hops);
+        let purge = |fields: &mut _| {
+            trailers::purge(fields, &self.hops);
+            if let Some(route) = self.route() {
+                trailers::purge_changed(fields, &route.headers.response);
+            }
+        };
         self.connection.wire.pass_trailers(purge);
     }
 }

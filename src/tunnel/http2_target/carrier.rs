@@ -19,6 +19,11 @@ const STREAMS: usize = 64;
 const STREAM_WINDOW: u32 = 16 << 10;
 /// How much of a request waits for the target's connection.
 const SEND_BUFFER: usize = 8 << 10;
+/// What a target may send in small frames before they are read, as h2 counts it: 256 for each. The windows bound what they hold.
+const SMALL_FRAMES: usize = 256 * STREAM_WINDOW as usize * STREAMS;
+/// How many requests that clients have given up are remembered, and for how long: their targets do not know yet, and answer on.
+const MOST_RESET: usize = 4096;
+const RESET_FOR: Duration = Duration::from_secs(10);
 /// How long the head of an answer may be, as HTTP/2 counts it.
 const LONGEST_HEAD: u32 = 256 << 10;
 
@@ -34,6 +39,8 @@ pub(in crate::tunnel) struct Carrier {
 #[derive(Debug, Default)]
 struct Load {
     streams: AtomicUsize,
+    /// How many of them wait for the target to take more of their bodies.
+    stuck: AtomicUsize,
     /// It gets no more requests.
     is_retired: AtomicBool,
 }
@@ -43,6 +50,7 @@ struct Load {
 pub(in crate::tunnel) struct Ticket {
     pub(super) sender: SendRequest<Bytes>,
     load: Arc<Load>,
+    is_stuck: bool,
 }
 
 impl Carrier {
@@ -58,8 +66,11 @@ impl Carrier {
         })
     }
 
-    /// One more request, unless it carries as many as it may.
-    pub(in crate::tunnel) fn ticket(&self) -> Option<Ticket> {
+    /// One more request, unless it carries as many as it may; none with a body while another waits for the target to take some.
+    pub(in crate::tunnel) fn ticket(&self, has_body: bool) -> Option<Ticket> {
+        if has_body && self.load.stuck.load(Relaxed) > 0 {
+            return None;
+        }
         let most = STREAMS.min(self.sender.current_max_send_streams());
         let one_more = |streams| (streams < most).then_some(streams + 1);
         let streams = &self.load.streams;
@@ -67,6 +78,7 @@ impl Carrier {
         counted.ok().map(|_| Ticket {
             sender: self.sender.clone(),
             load: Arc::clone(&self.load),
+            is_stuck: false,
         })
     }
 
@@ -90,6 +102,16 @@ impl Carrier {
 }
 
 impl Ticket {
+    /// Notes whether the target takes nothing of the body.
+    pub(super) fn stick(&mut self, is_stuck: bool) {
+        if std::mem::replace(&mut self.is_stuck, is_stuck) != is_stuck {
+            match is_stuck {
+                true => self.load.stuck.fetch_add(1, Relaxed),
+                false => self.load.stuck.fetch_sub(1, Relaxed),
+            };
+        }
+    }
+
     /// The connection gets no more requests: its target says nothing any more.
     pub(super) fn retire(&self) {
         self.load.is_retired.store(true, Relaxed);
@@ -98,6 +120,7 @@ impl Ticket {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
+        self.stick(false);
         self.load.streams.fetch_sub(1, Relaxed);
     }
 }
@@ -110,6 +133,10 @@ fn builder() -> Builder {
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(STREAM_WINDOW * STREAMS as u32)
         .max_send_buffer_size(SEND_BUFFER)
+        .data_frame_budget(SMALL_FRAMES)
+        .max_concurrent_reset_streams(MOST_RESET)
+        .reset_stream_duration(RESET_FOR)
+        .max_local_error_reset_streams(None)
         .max_header_list_size(LONGEST_HEAD);
     builder
 }

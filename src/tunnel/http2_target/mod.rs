@@ -34,11 +34,16 @@ use super::wire::with_wire;
 /// How much of an answer may be on its way to a client that does not take it, in bytes, beside what the stream's window holds.
 const WINDOW: usize = 8 << 10;
 
+/// How much of what Pingora has written may wait. It writes no more than the client may have on its way, and a little framing.
+const MOST_UNSENT: usize = 32 << 10;
+
 /// A stream to a target, tapped.
 pub(super) struct Http2Tap {
     ticket: Ticket,
     sending: Sending,
     reading: Reading,
+    /// Written by Pingora, and not taken by the target: a little, so that the answer is heard meanwhile.
+    unsent: BytesMut,
     method: Method,
     /// Heads and lines that Pingora has not read yet.
     text: Bytes,
@@ -78,6 +83,7 @@ impl Http2Tap {
             ticket,
             sending: Sending::Head(HeadEnd::default()),
             reading: Reading::Nothing,
+            unsent: BytesMut::new(),
             method: Method::GET,
             text: Bytes::new(),
             silence: Silence::new(silence),
@@ -95,6 +101,26 @@ impl Http2Tap {
         let (answer, stream) = sent.map_err(failure::of_unsent)?;
         self.reading = Reading::Head(answer);
         self.sending = Sending::Body { body, stream };
+        Ok(())
+    }
+
+    /// Sends what was written, as far as the target takes it.
+    fn send_unsent(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        let Sending::Body { body, stream } = &mut self.sending else {
+            return Ok(());
+        };
+        while !self.unsent.is_empty() {
+            let Poll::Ready(sent) = poll_send(body, stream, cx, &self.unsent) else {
+                self.ticket.stick(true);
+                return Ok(());
+            };
+            let (count, payload) = sent?;
+            self.unsent.advance(count);
+            // It may wait for just this.
+            self.silence.end();
+            with_wire(|wire| wire.upload.take(payload));
+        }
+        self.ticket.stick(false);
         Ok(())
     }
 
@@ -269,7 +295,12 @@ fn poll_send(
     let mut most = bytes.len();
     if all.payload > 0 {
         stream.reserve_capacity(all.payload);
-        match ready!(stream.poll_capacity(cx)) {
+        // It is polled for more alone; what is there already it does not tell.
+        let room = match stream.capacity() {
+            0 => ready!(stream.poll_capacity(cx)),
+            room => Some(Ok(room)),
+        };
+        match room {
             Some(Ok(room)) => most = most.min(room),
             // The target wants no more of it. Its answer says why, or how it has failed.
             Some(Err(_)) | None => {
@@ -314,6 +345,7 @@ impl AsyncRead for Http2Tap {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let tap = self.get_mut();
+        tap.send_unsent(cx)?;
         let before = buf.filled().len();
         loop {
             if !tap.text.is_empty() {
@@ -338,19 +370,21 @@ impl AsyncWrite for Http2Tap {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let tap = self.get_mut();
-        let (count, payload) = match &mut tap.sending {
-            Sending::Head(head) => {
-                let end = head.find(bytes);
-                if end.is_some() {
-                    tap.send_head()?;
-                }
-                (end.unwrap_or(bytes.len()), 0)
+        if let Sending::Head(head) = &mut tap.sending {
+            let end = head.find(bytes);
+            if end.is_some() {
+                tap.send_head()?;
             }
-            Sending::Body { body, stream } => ready!(poll_send(body, stream, cx, bytes))?,
-        };
-        // It may wait for just this.
-        tap.silence.end();
-        with_wire(|wire| wire.upload.take(payload));
+            return Poll::Ready(Ok(end.unwrap_or(bytes.len())));
+        }
+        tap.send_unsent(cx)?;
+        let room = MOST_UNSENT.saturating_sub(tap.unsent.len());
+        if room == 0 {
+            return Poll::Pending;
+        }
+        let count = bytes.len().min(room);
+        tap.unsent.extend_from_slice(&bytes[..count]);
+        tap.send_unsent(cx)?;
         Poll::Ready(Ok(count))
     }
 
