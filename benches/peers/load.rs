@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::ValueEnum;
 
 use crate::client::{Client, Step};
+use crate::figure::{Figure, Goal, memory_of};
 use crate::measure;
 use crate::protocol::Message;
 use crate::proxies::{Kind, Proxy};
@@ -25,8 +26,6 @@ const KIB: usize = 1 << 10;
 const WSS_IDLE: f64 = 16_000.0 / KIB as f64;
 /// How many connections are opened, or used, at a time where nothing else is said.
 const AT_A_TIME: usize = 64;
-/// Until memory has been given back, and until what the last exchange left to do is done.
-const MEMORY_SETTLES: Duration = Duration::from_secs(2);
 const WORK_SETTLES: Duration = Duration::from_millis(200);
 
 /// A load.
@@ -66,25 +65,6 @@ pub(crate) enum Load {
     Body,
     /// The same over HTTP/2.
     Http2Body,
-}
-
-/// A number that was measured.
-pub(crate) struct Figure {
-    /// What it is, with its unit.
-    pub(crate) name: String,
-    /// The number.
-    pub(crate) value: f64,
-    /// What it should be, where that is said.
-    pub(crate) goal: Option<Goal>,
-}
-
-/// What a number should be.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Goal {
-    /// At most this.
-    Most(f64),
-    /// At most that of the better of the others.
-    BestPeer,
 }
 
 impl Load {
@@ -169,12 +149,6 @@ fn warm_up(address: &Address) -> io::Result<()> {
     let mut script = [Step::Upgrade, Step::Echo(&mut message), Step::Close];
     client.run(&mut script, 8, 8)?;
     Ok(())
-}
-
-/// The memory of a proxy, once it has settled.
-pub(crate) fn memory_of(proxy: &Proxy) -> io::Result<f64> {
-    sleep(MEMORY_SETTLES);
-    measure::memory(&proxy.processes()?)
 }
 
 fn handshakes(proxy: &Proxy, address: &Address, times: usize) -> io::Result<(Vec<Figure>, usize)> {

@@ -4,6 +4,7 @@
 //! benches/RESULTS.md, which also says how it is measured.
 
 mod client;
+mod figure;
 mod load;
 mod measure;
 #[path = "../../tests/edge/harness/ports.rs"]

@@ -5,7 +5,8 @@ use std::fs;
 use std::io;
 use std::time::SystemTime;
 
-use crate::load::{Figure, Goal, LOGGED, UNLOGGED};
+use crate::figure::{Figure, Goal};
+use crate::load::{LOGGED, UNLOGGED};
 use crate::measure::median;
 use crate::proxies::Kind;
 

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use mio::net::TcpStream;
 use socket2::{Domain, Socket, Type};
 
-use crate::load::{Figure, Goal, memory_of};
+use crate::figure::{Figure, Goal, memory_of};
 use crate::protocol::{HANDSHAKE, LONG_REQUEST, LONG_UPLOAD};
 use crate::proxies::Proxy;
 use crate::stream::{Address, Stream, or_later};

@@ -18,7 +18,7 @@ use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsConnector;
 use tokio_tungstenite::tungstenite::Bytes;
 
-use crate::load::{Figure, memory_of};
+use crate::figure::{Figure, memory_of};
 use crate::protocol::LONG;
 use crate::proxies::Proxy;
 use crate::stream::Address;

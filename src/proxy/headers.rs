@@ -4,7 +4,7 @@
 //! address added.
 
 use http::header::{
-    CONTENT_LENGTH, FORWARDED, HOST, HeaderName, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE,
+    CONTENT_LENGTH, FORWARDED, HOST, HeaderName, HeaderValue, TRANSFER_ENCODING, UPGRADE,
 };
 use http::{HeaderMap, Version};
 use pingora::Result;
@@ -99,13 +99,6 @@ pub(super) fn ask_by_path(request: &mut RequestHeader) -> Result<()> {
         request.insert_header(HOST, host)?;
     }
     request.set_raw_path(&path)
-}
-
-/// Whether whoever sends these takes trailers (RFC 9110 section 10.1.4).
-pub(super) fn takes_trailers(headers: &HeaderMap) -> bool {
-    let lines = headers.get_all(TE).iter();
-    let mut codings = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
-    codings.any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"trailers"))
 }
 
 /// Removes what concerns the target's connection alone (RFC 9110 section 7.6.1). What frames the body stays.

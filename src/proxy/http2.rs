@@ -14,6 +14,7 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::headers;
 use super::refusal::Refusal;
+use super::trailers;
 use crate::telemetry::RefusalReason;
 use crate::tunnel::joined_cookies;
 
@@ -71,7 +72,7 @@ pub(super) fn head_for_target(
     for name in &OF_HTTP_1_1 {
         fields.remove(name);
     }
-    if headers::takes_trailers(&client.headers) {
+    if trailers::are_taken(&client.headers) {
         fields.insert(TE, HeaderValue::from_static("trailers"));
     }
     Ok(head)

@@ -8,7 +8,6 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use pingora::Result;
 use pingora::http::{RequestHeader, ResponseHeader};
 
-use super::headers;
 use crate::config::file::HeaderChanges;
 
 /// In alphabetical order.
@@ -67,6 +66,13 @@ const BEGINNINGS: [&str; 4] = [
     "x-forwarded-",
     "x-request-id",
 ];
+
+/// Whether whoever sends these takes trailers (RFC 9110 section 10.1.4).
+pub(super) fn are_taken(headers: &HeaderMap) -> bool {
+    let lines = headers.get_all(TE).iter();
+    let mut codings = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
+    codings.any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"trailers"))
+}
 
 /// Leaves of these trailers what may pass; `hops` are the fields that the head says are for one connection.
 pub(super) fn purge(trailers: &mut HeaderMap, hops: &[HeaderName]) {
@@ -129,7 +135,7 @@ pub(super) fn tell_target(
     if can_follow && let Some(names) = announced(&client.headers, &hops(&client.headers)) {
         request.insert_header(TRAILER, names)?;
     }
-    if headers::takes_trailers(&client.headers) && request.version == http::Version::HTTP_11 {
+    if are_taken(&client.headers) && request.version == http::Version::HTTP_11 {
         request.insert_header(TE, "trailers")?;
         request.insert_header(CONNECTION, "TE")?;
     }

@@ -6,10 +6,9 @@
 
 use std::fmt;
 
-use super::trailers::MOST_BYTES as LONGEST_TRAILERS;
-
 /// How long a line with a size may be in bytes.
 const LONGEST_LINE: usize = 8 << 10;
+pub(super) const LONGEST_TRAILERS: usize = 16 << 10;
 
 /// A body, as far as it has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -4,13 +4,12 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::chunks::Malformed;
+use super::chunks::{LONGEST_TRAILERS, Malformed};
 
 /// The end of a body in chunks, as Pingora writes it.
 pub(super) const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
-/// How many fields there may be, and how long they may be together, as HTTP/1.1 writes them.
+/// How many fields there may be.
 const MOST_FIELDS: usize = 100;
-pub(super) const MOST_BYTES: usize = 16 << 10;
 
 /// The trailers in these lines, with the empty one behind them. Errors: they are none, or too many.
 pub(super) fn parse(text: &[u8]) -> Result<HeaderMap, Malformed> {
@@ -33,7 +32,7 @@ pub(super) fn parse(text: &[u8]) -> Result<HeaderMap, Malformed> {
 
 /// Whether there are no more of them than anybody means.
 pub fn are_few(trailers: &HeaderMap) -> bool {
-    trailers.len() <= MOST_FIELDS && size(trailers) <= MOST_BYTES
+    trailers.len() <= MOST_FIELDS && size(trailers) <= LONGEST_TRAILERS
 }
 
 /// The end of a body in chunks that has these trailers.
@@ -104,7 +103,7 @@ mod tests {
         let many = |count: usize| "a: b\r\n".repeat(count) + "\r\n";
         assert!(are_few(&parse(many(MOST_FIELDS).as_bytes()).unwrap()));
         assert!(parse(many(MOST_FIELDS + 1).as_bytes()).is_err());
-        let long = "b".repeat(MOST_BYTES);
+        let long = "b".repeat(LONGEST_TRAILERS);
         let long = parse(format!("a: {long}\r\n\r\n").as_bytes()).unwrap();
         assert!(!are_few(&long));
     }

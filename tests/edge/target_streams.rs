@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::time::Duration;
 
 use h2::{Reason, RecvStream};
 use http::{HeaderMap, HeaderValue, Request, Response};
+use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Bytes;
 
 use crate::harness::edge::forwarding_to;
 use crate::harness::http2::{self, Http2};
-use crate::harness::{Edge, Nginx, Target, eventually, soon};
+use crate::harness::{Connection, Edge, Nginx, Target, eventually, soon};
 
 /// Forwards to one target in HTTP/2, for clients of either version.
 fn in_http2(target: &Target) -> String {
@@ -19,6 +21,26 @@ fn in_http2(target: &Target) -> String {
             "    connectTimeout",
             "    protocolVersion: HTTP2\n    connectTimeout",
         )
+}
+
+/// Such an edge that waits for longer than a test does.
+async fn patient(target: &Target) -> Edge {
+    let limits = in_http2(target)
+        .replace("clientTimeout: 2000", "clientTimeout: 60000")
+        .replace("responseTimeout: 2000", "responseTimeout: 60000");
+    Edge::start(&limits).await
+}
+
+/// A client whose body goes no further: as much of it is sent as anybody takes.
+async fn stuck(edge: &Edge) -> Connection {
+    let mut client = edge.connect().await;
+    client
+        .send("POST /wait HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000000\r\n\r\n")
+        .await;
+    let part = vec![b'x'; 1 << 20];
+    let half = Duration::from_millis(500);
+    while timeout(half, client.send(&part)).await.is_ok() {}
+    client
 }
 
 async fn body_of(request: Request<RecvStream>) -> Vec<u8> {
@@ -260,12 +282,10 @@ async fn an_answer_is_heard_while_its_target_takes_no_more_of_the_request() {
         std::future::pending::<()>().await;
     })
     .await;
-    let configuration =
-        in_http2(&target).replace("responseTimeout: 2000", "responseTimeout: 60000");
-    let edge = Edge::start(&configuration).await;
+    let edge = patient(&target).await;
     let mut client = edge.connect().await;
     client
-        .send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000000\r\n\r\n")
+        .send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n")
         .await;
     client.send(vec![b'x'; 300_000]).await;
     assert_eq!(client.head().await.split(' ').nth(1), Some("413"));
@@ -283,16 +303,8 @@ async fn a_body_that_its_target_does_not_take_holds_up_no_other() {
         sender.send_data(body.into(), true).unwrap();
     })
     .await;
-    let configuration =
-        in_http2(&target).replace("responseTimeout: 2000", "responseTimeout: 60000");
-    let edge = Edge::start(&configuration).await;
-    let mut stuck = edge.connect().await;
-    stuck
-        .send("POST /wait HTTP/1.1\r\nHost: a\r\nContent-Length: 100000000\r\n\r\n")
-        .await;
-    stuck.send(vec![b'x'; 300_000]).await;
-    let is_asked = || (target.connections() > 0).then_some(());
-    eventually("the target is asked", is_asked).await;
+    let edge = patient(&target).await;
+    let _stuck = stuck(&edge).await;
     let mut client = edge.connect().await;
     client.send(POST).await;
     let answer = client.answer().await;

@@ -7,6 +7,8 @@
 mod answer;
 mod carrier;
 mod failure;
+mod receiving;
+mod sending;
 
 use std::fmt;
 use std::io;
@@ -21,14 +23,16 @@ use http::{Method, Response};
 use pingora::protocols::l4::virt::{VirtualSockOpt, VirtualSocket};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use self::answer::{CHUNK_OVERHEAD, Told, chunk_line};
+use self::answer::Told;
 pub(super) use self::carrier::{Carrier, Ticket};
 pub use self::failure::{Unprocessed, WantsHttp1};
+use self::receiving::Receiving;
+use self::sending::poll_send;
 use super::body::Body;
 use super::heads::HeadEnd;
 use super::silence::Silence;
 use super::target_tap::Purpose;
-use super::trailers::{LAST_CHUNK, are_few};
+use super::trailers::LAST_CHUNK;
 use super::wire::with_wire;
 
 /// How much of an answer may be on its way to a client that does not take it, in bytes, beside what the stream's window holds.
@@ -67,14 +71,6 @@ enum Reading {
     Head(ResponseFuture),
     Body(Receiving),
     Over,
-}
-
-struct Receiving {
-    stream: RecvStream,
-    told: Told,
-    /// Read, and not shown yet. It is copied: h2 would keep all that came with it.
-    part: BytesMut,
-    is_over: bool,
 }
 
 impl Http2Tap {
@@ -163,12 +159,7 @@ impl Http2Tap {
             Told::Nothing | Told::Length => b"",
         };
         self.text = answer::head(head.status, &head.headers, framing).into();
-        self.reading = Reading::Body(Receiving {
-            stream,
-            told,
-            part: BytesMut::new(),
-            is_over: false,
-        });
+        self.reading = Reading::Body(Receiving::new(stream, told));
     }
 
     /// Shows a part of the body, as much as there is room for.
@@ -184,12 +175,12 @@ impl Http2Tap {
             self.silence.end();
             return Poll::Pending;
         };
-        if receiving.shown() == 0 && !receiving.is_over {
+        if receiving.is_waiting() {
             return self.poll_late(cx);
         }
         self.silence.end();
-        if receiving.part.is_empty() {
-            if receiving.told == Told::Chunks {
+        if receiving.is_empty() {
+            if receiving.is_in_chunks() {
                 self.text = Bytes::from_static(LAST_CHUNK);
             }
             self.reading = Reading::Over;
@@ -205,128 +196,6 @@ impl Http2Tap {
         let late = ready!(self.silence.poll_late(cx));
         self.ticket.retire();
         Poll::Ready(Err(late))
-    }
-}
-
-impl Receiving {
-    /// Reads what there is, as far as the window lets the target send.
-    fn take_parts(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
-        while let Poll::Ready(Some(part)) = self.poll_more(cx) {
-            self.part.extend_from_slice(&part?);
-        }
-        Ok(())
-    }
-
-    fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
-        if self.is_over {
-            return Poll::Ready(None);
-        }
-        if let Some(part) = ready!(self.stream.poll_data(cx)) {
-            return Poll::Ready(Some(part.map_err(failure::words)));
-        }
-        let trailers = match ready!(self.stream.poll_trailers(cx)) {
-            // It has what it wants of the request (RFC 9113 section 8.1).
-            Err(error) if error.reason() == Some(h2::Reason::NO_ERROR) => None,
-            Err(error) => return Poll::Ready(Some(Err(failure::words(error)))),
-            Ok(trailers) => trailers,
-        };
-        self.is_over = true;
-        if let Some(trailers) = trailers {
-            if !are_few(&trailers) {
-                let error = io::Error::new(io::ErrorKind::InvalidData, "too many trailers");
-                return Poll::Ready(Some(Err(error)));
-            }
-            with_wire(|wire| wire.bring_trailers(trailers));
-        }
-        Poll::Ready(None)
-    }
-
-    /// How much of the part may be shown. The last byte of a body of a known length waits for the stream's end, with which trailers
-    /// come: nobody reads on behind it.
-    fn shown(&self) -> usize {
-        match self.told == Told::Length && !self.is_over {
-            true => self.part.len().saturating_sub(1),
-            false => self.part.len(),
-        }
-    }
-
-    /// Shows a part, and tells how much payload there is in it. As much more may be sent.
-    fn show(&mut self, buf: &mut ReadBuf<'_>, room: usize) -> io::Result<usize> {
-        let overhead = match self.told {
-            Told::Chunks => CHUNK_OVERHEAD,
-            Told::Length | Told::Nothing => 0,
-        };
-        let fits = buf.remaining().saturating_sub(overhead);
-        let count = self.shown().min(room).min(fits);
-        if count == 0 {
-            return Err(io::ErrorKind::InvalidInput.into());
-        }
-        let part = self.part.split_to(count);
-        if self.told == Told::Chunks {
-            buf.put_slice(chunk_line(count).as_bytes());
-        }
-        buf.put_slice(&part);
-        if self.told == Told::Chunks {
-            buf.put_slice(b"\r\n");
-        }
-        let released = self.stream.flow_control().release_capacity(count);
-        released.map_err(failure::words)?;
-        Ok(count)
-    }
-}
-
-/// Sends of the body what there is room for; of bytes that are framing alone, all. Returns how many bytes were taken, and how much
-/// payload is in them.
-///
-/// Errors: they are more than the request.
-fn poll_send(
-    body: &mut Body,
-    stream: &mut SendStream<Bytes>,
-    cx: &mut Context<'_>,
-    bytes: &[u8],
-) -> Poll<io::Result<(usize, usize)>> {
-    let invalid = |why| io::Error::new(io::ErrorKind::InvalidData, why);
-    let mut after = *body;
-    let all = after.count(bytes).map_err(invalid)?;
-    if all.bytes < bytes.len() {
-        let more = "more than the request was about to be sent";
-        return Poll::Ready(Err(io::Error::other(more)));
-    }
-    let mut most = bytes.len();
-    if all.payload > 0 {
-        stream.reserve_capacity(all.payload);
-        // It is polled for more alone; what is there already it does not tell.
-        let room = match stream.capacity() {
-            0 => ready!(stream.poll_capacity(cx)),
-            room => Some(Ok(room)),
-        };
-        match room {
-            Some(Ok(room)) => most = most.min(room),
-            // The target wants no more of it. Its answer says why, or how it has failed.
-            Some(Err(_)) | None => {
-                *body = after;
-                with_wire(|wire| wire.upload.unmeter());
-                return Poll::Ready(Ok((bytes.len(), 0)));
-            }
-        }
-    }
-    let mut part = bytes[..most].to_vec();
-    let taken = body.take_payload(&mut part).map_err(invalid)?;
-    part.truncate(taken.payload);
-    send(stream, part, body.is_over());
-    Poll::Ready(Ok((most, taken.payload)))
-}
-
-/// Sends a part of the body, and with the last the trailers. A stream that is over takes nothing: the answer says why.
-fn send(stream: &mut SendStream<Bytes>, part: Vec<u8>, is_over: bool) {
-    let trailers = is_over.then(|| with_wire(|wire| wire.request_trailers()));
-    let trailers = trailers.flatten().flatten();
-    let is_last = is_over && trailers.is_none();
-    if !part.is_empty() || is_last {
-        stream.send_data(part.into(), is_last).ok();
-    }
-    if let Some(trailers) = trailers {
-        stream.send_trailers(trailers).ok();
     }
 }
 
