@@ -77,7 +77,7 @@ fn record() -> Record {
     record.status = Some(101);
     record.upgraded = true;
     record.target_group = Some("chat".into());
-    record.target = Some(([192, 0, 2, 20], 8080).into());
+    record.target = Some(SocketAddr::from(([192, 0, 2, 20], 8080)).into());
     record.target_connect = Some(Duration::from_micros(310));
     record.target_latency = Some(Duration::from_micros(920));
     record.close_code = Some(1001);

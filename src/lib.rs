@@ -41,6 +41,7 @@ pub mod server;
 pub mod signals;
 pub mod steward;
 pub mod supervisor;
+pub mod target_address;
 pub mod target_group;
 pub mod telemetry;
 pub mod tunnel;

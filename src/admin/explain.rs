@@ -279,7 +279,7 @@ impl Outcome {
             status_code: status_code.map(|status| status.as_u16()),
             location: foresight.location.clone(),
             target_group: foresight.target_group.as_ref().map(ToString::to_string),
-            target: foresight.target.map(|target| target.to_string()),
+            target: foresight.target.as_ref().map(|target| target.to_string()),
             websocket: foresight.is_handshake,
             upgrade: foresight.upgrade.as_ref().map(ToString::to_string),
         }

@@ -1,7 +1,7 @@
 //! What stands after the question mark. A word that is not known is an error: a filter that was mistyped must not end all
 //! tunnels.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use axum::extract::Query;
@@ -13,6 +13,7 @@ use utoipa::IntoParams;
 
 use super::denial::Denial;
 use crate::config;
+use crate::target_address::TargetAddress;
 use crate::tunnel::{Farewell, Handle};
 
 /// How many tunnels a page has, and may have.
@@ -32,7 +33,7 @@ pub(super) struct FilterQuery {
     forwarding_rule: Option<String>,
     /// The target group's name.
     target_group: Option<String>,
-    /// The target, `ip:port`.
+    /// The target, `ip:port` or `unix:PATH`.
     target: Option<String>,
     /// The client's address, or a block of addresses: `10.0.0.0/8`.
     client: Option<String>,
@@ -82,7 +83,7 @@ const WORDS: &[&str] = &["code", "text"];
 pub(super) struct Filter {
     forwarding_rule: Option<String>,
     target_group: Option<String>,
-    target: Option<SocketAddr>,
+    target: Option<TargetAddress>,
     client: Option<IpNet>,
     min_age: Option<Duration>,
     id: Option<String>,
@@ -98,7 +99,10 @@ impl Filter {
         is(&self.forwarding_rule, &identity.forwarding_rule)
             && is(&self.target_group, &identity.target_group)
             && is(&self.id, &identity.id)
-            && self.target.is_none_or(|target| target == identity.target)
+            && self
+                .target
+                .as_ref()
+                .is_none_or(|target| *target == identity.target)
             && self
                 .client
                 .is_none_or(|block| block.contains(&identity.client.ip))
@@ -112,7 +116,10 @@ impl TryFrom<FilterQuery> for Filter {
     type Error = Denial;
 
     fn try_from(query: FilterQuery) -> Result<Self, Denial> {
-        let address = |text: String| text.parse().map_err(|_| bad("target", "ip:port", &text));
+        let address = |text: String| {
+            text.parse()
+                .map_err(|_| bad("target", "ip:port or unix:PATH", &text))
+        };
         let age = |text: String| {
             config::duration(&text).map_err(|expected| bad("minAge", expected, &text))
         };

@@ -1,7 +1,6 @@
 //! `GET /api/v1/status`: what the process is, what it serves with, and how far it is with its end.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Json;
@@ -17,6 +16,7 @@ use crate::listener::{ForwardingRule, Routes};
 use crate::overload::State;
 use crate::rules::{Action, Response};
 use crate::running::{Reload, Running, Snapshot};
+use crate::target_address::TargetAddress;
 
 /// The process.
 #[derive(Serialize, ToSchema)]
@@ -286,8 +286,8 @@ fn groups(running: &Running, snapshot: &Snapshot) -> Vec<Group> {
             .iter()
             .find(|built| *built.name == *group.name);
         let target = |target: &file::Target| {
-            let decided = overrides.of(&group.name, target.address);
-            let open = open.to(&group.name, target.address);
+            let decided = overrides.of(&group.name, &target.address);
+            let open = open.to(&group.name, &target.address);
             Target::of(target, built, decided, open)
         };
         Group {
@@ -312,7 +312,7 @@ impl OpenTunnels {
         OpenTunnels(open)
     }
 
-    pub(super) fn to(&self, group: &str, target: SocketAddr) -> i64 {
+    pub(super) fn to(&self, group: &str, target: &TargetAddress) -> i64 {
         let key = (group.to_owned(), target.to_string());
         self.0.get(&key).copied().unwrap_or(0)
     }

@@ -1,6 +1,5 @@
-//! `PATCH /api/v1/targetgroups/{name}/targets/{ip:port}`: what an operator decides about a target until the next reload.
+//! `PATCH /api/v1/targetgroups/{name}/targets/{target}`: what an operator decides about a target until the next reload.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Json;
@@ -16,6 +15,7 @@ use super::socket::Peer;
 use super::status::OpenTunnels;
 use crate::config::file;
 use crate::running::Running;
+use crate::target_address::TargetAddress;
 use crate::target_group::{Change, Override, TargetGroup, TargetStatus};
 
 const MOST_WEIGHT: u16 = 256;
@@ -24,7 +24,7 @@ const MOST_WEIGHT: u16 = 256;
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Target {
-    /// `ip:port`
+    /// `ip:port`, or `unix:PATH`
     address: String,
     /// The name that the address comes from.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -126,7 +126,7 @@ impl Patch {
     path = "/api/v1/targetgroups/{name}/targets/{target}",
     params(
         ("name" = String, Path, description = "The target group's name."),
-        ("target" = String, Path, description = "`ip:port`"),
+        ("target" = String, Path, description = "`ip:port`, or `unix:PATH` with its slashes encoded (`%2F`)"),
     ),
     request_body = Patch,
     responses(
@@ -145,24 +145,24 @@ pub(super) async fn patch(
         serde_json::from_slice(&body).map_err(|error| Denial::bad(error.to_string()))?;
     let change = patch.change()?;
     let none = || Denial::not_found(format!("there is no target {target:?} in {group:?}"));
-    let address: SocketAddr = target.parse().map_err(|_| none())?;
-    match view.decide(&group, address, change) {
+    let address: TargetAddress = target.parse().map_err(|_| none())?;
+    match view.decide(&group, &address, change) {
         Ok(true) => log::info!("admin: {peer}: target group {group:?}: target {address}: {change}"),
         Ok(false) => return Err(none()),
         Err(reason) => return Err(Denial::new(StatusCode::INTERNAL_SERVER_ERROR, reason)),
     }
     // A reload may just have taken it away.
-    find(&view, &group, address).map(Json).ok_or_else(none)
+    find(&view, &group, &address).map(Json).ok_or_else(none)
 }
 
-fn find(running: &Running, name: &str, address: SocketAddr) -> Option<Target> {
+fn find(running: &Running, name: &str, address: &TargetAddress) -> Option<Target> {
     let overrides = running.overrides();
     let groups = overrides.applied_to(&running.target_groups());
     let group = groups.iter().find(|group| group.name == name)?;
     let target = group
         .targets
         .iter()
-        .find(|target| target.address == address)?;
+        .find(|target| target.address == *address)?;
     let snapshot = running.snapshot();
     let built = snapshot.groups.iter().find(|built| *built.name == *name);
     let open = OpenTunnels::of(running).to(name, address);
@@ -177,7 +177,7 @@ impl Target {
         decided: Option<Override>,
         open_tunnels: i64,
     ) -> Self {
-        let built = group.and_then(|group| group.target(target.address));
+        let built = group.and_then(|group| group.target(&target.address));
         let checks = built.map(|built| &built.metrics);
         Target {
             address: target.address.to_string(),

@@ -26,7 +26,7 @@ pub(super) struct Tunnel {
     id: String,
     forwarding_rule: String,
     target_group: String,
-    /// `ip:port`
+    /// `ip:port`, or `unix:PATH`
     target: String,
     client_ip: String,
     /// Absent where it is not known.

@@ -10,7 +10,6 @@ mod simulation;
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::{BinaryHeap, HashMap, HashSet};
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +19,7 @@ use self::scales::{Scale, fullness_of_all, shed, surplus};
 use super::Drain;
 use super::pace::end_within;
 use crate::config::file;
+use crate::target_address::TargetAddress;
 use crate::target_group::{Target, TargetGroup};
 use crate::telemetry::CloseReason;
 use crate::tunnel::{Handle, Tunnels};
@@ -51,7 +51,7 @@ struct Rebalance {
 #[derive(Default)]
 struct Balance {
     /// Those that took requests when they were last looked at, and how often each had come back.
-    takers: HashSet<(SocketAddr, u32)>,
+    takers: HashSet<(TargetAddress, u32)>,
     /// How many tunnels may still be ended.
     budget: usize,
     ended: usize,
@@ -132,7 +132,7 @@ impl Balance {
 
     /// Notes who takes requests now, and by how much the fullest are above their shares.
     fn look(&mut self, group: &TargetGroup, takers: &[&Arc<Target>], surplus: usize) {
-        let now: HashSet<(SocketAddr, u32)> = takers.iter().copied().map(seen).collect();
+        let now: HashSet<(TargetAddress, u32)> = takers.iter().copied().map(seen).collect();
         let is_new = now.difference(&self.takers).next().is_some();
         self.takers = now;
         let had = self.budget;
@@ -164,8 +164,8 @@ fn room(takers: &[&Arc<Target>], scales: &[Scale]) -> usize {
 }
 
 /// A target as it is known again. One that was gone only for a moment is new, too.
-fn seen(target: &Arc<Target>) -> (SocketAddr, u32) {
-    (target.address, target.returns())
+fn seen(target: &Arc<Target>) -> (TargetAddress, u32) {
+    (target.address.clone(), target.returns())
 }
 
 /// The tunnels of a group's targets, in the order of the targets.
@@ -185,10 +185,10 @@ impl Found {
         min_age: Duration,
         most: usize,
     ) -> Self {
-        let places: HashMap<SocketAddr, usize> = takers
+        let places: HashMap<&TargetAddress, usize> = takers
             .iter()
             .enumerate()
-            .map(|(place, target)| (target.address, place))
+            .map(|(place, target)| (&target.address, place))
             .collect();
         let mut found = Found {
             ending: vec![0; takers.len()],

@@ -100,7 +100,7 @@ impl Route {
         metrics: &Metrics,
     ) -> Self {
         let (tunnel, changes) = (&forward.tunnel, &forward.changes);
-        let targets = group.targets().map(|target| target.address);
+        let targets = group.targets().map(|target| &target.address);
         let tunnels = metrics.tunnels(forwarding_rule, &group.name, targets);
         Route {
             group: Arc::clone(group),

@@ -16,6 +16,7 @@ use tokio::sync::Notify;
 use tokio::time::timeout_at;
 
 use crate::config::file::{self, File};
+use crate::target_address::TargetAddress;
 use crate::telemetry::metrics::{Metrics, ResolutionMetrics};
 use lookup::{Answer, look_up};
 
@@ -139,13 +140,17 @@ impl Names {
         let known = self.known();
         let mut groups = groups.to_vec();
         for group in &mut groups {
-            let mut taken: BTreeSet<SocketAddr> =
-                group.targets.iter().map(|target| target.address).collect();
+            let mut taken: BTreeSet<TargetAddress> = group
+                .targets
+                .iter()
+                .map(|target| target.address.clone())
+                .collect();
             for named in &group.named {
                 let addresses = known.get(&*named.host).map(|known| &known.addresses);
                 for address in addresses.into_iter().flatten() {
-                    let address = SocketAddr::new(*address, named.target.address.port());
-                    if taken.insert(address) {
+                    let address = SocketAddr::new(*address, named.port);
+                    let address = TargetAddress::from(address);
+                    if taken.insert(address.clone()) {
                         group.targets.push(file::Target {
                             address,
                             ..named.target.clone()

@@ -9,7 +9,7 @@ mod end;
 mod retry;
 mod trailers;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -27,6 +27,7 @@ use super::{
 };
 use crate::listener::{Connection, ForwardingRule, Route};
 use crate::rules::{Request, Rule};
+use crate::target_address::TargetAddress;
 use crate::target_group::{Asker, Target};
 use crate::telemetry::{Client, ClientCertificate};
 use crate::tunnel::{ClientEnd, Framing, Identity, Opening, Phase};
@@ -50,7 +51,7 @@ pub struct Exchange {
     awaits_body: bool,
     asker: Asker<'static>,
     has_body: bool,
-    tried: Vec<SocketAddr>,
+    tried: Vec<TargetAddress>,
     target: Option<Arc<Target>>,
     /// The target whose kept connection was dead.
     again: Option<Arc<Target>>,
@@ -293,8 +294,8 @@ impl Exchange {
     }
 
     /// Which target the request goes to.
-    pub(super) fn target(&self) -> Option<SocketAddr> {
-        self.ledger.record.target
+    pub(super) fn target(&self) -> Option<&TargetAddress> {
+        self.ledger.record.target.as_ref()
     }
 
     /// Where the request goes.
@@ -445,7 +446,7 @@ impl Exchange {
             id: self.ledger.record.tracking_id.clone(),
             forwarding_rule: Arc::clone(&self.rule.name),
             target_group: Arc::clone(&route.group.name),
-            target: target.address,
+            target: target.address.clone(),
             client: self.client(),
             uri: self.ledger.uri(),
         };

@@ -1,6 +1,5 @@
 //! What would become of a request: the same steps that one takes, without a connection, and without leaving a trace.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use http::HeaderValue;
@@ -11,6 +10,7 @@ use super::scheme::{self, X_FORWARDED_PROTO};
 use super::{choice, forwarded, handshake, hearsay};
 use crate::listener::{ForwardingRule, Routes};
 use crate::rules::{Action, Request, Response, Rule};
+use crate::target_address::TargetAddress;
 use crate::telemetry::Client;
 
 /// What would become of a request.
@@ -30,7 +30,7 @@ pub struct Foresight<'a> {
     /// Which target group it would go to.
     pub target_group: Option<Arc<str>>,
     /// Which target it would go to.
-    pub target: Option<SocketAddr>,
+    pub target: Option<TargetAddress>,
     /// The answer, where it would be refused.
     pub refusal: Option<Refusal>,
 }
@@ -85,7 +85,7 @@ impl<'a> Foresight<'a> {
                 self.upgrade = upgrade.filter(|_| !self.is_handshake);
                 let asker = choice::asker(&route.group, &self.request);
                 let target = route.group.foresee(&asker)?;
-                self.target = Some(target.address);
+                self.target = Some(target.address.clone());
             }
         }
         Ok(())

@@ -62,7 +62,7 @@ pub(super) fn tell_scheme(scheme: &'static str, request: &mut RequestHeader) -> 
 }
 
 /// Sets `X-Forwarded-For`, `-Proto` and `-Host` and `X-Request-Id` on the request that goes to the target. It goes in HTTP/1.1, where
-/// it must have a Host: what a client of HTTP/1.0 has not said is the target's address.
+/// it must have a Host: what a client of HTTP/1.0 has not said is the target's.
 pub(super) fn tell_target(exchange: &Exchange, request: &mut RequestHeader) -> Result<()> {
     // Again: a client may have named them in Connection, and Pingora has removed them then.
     tell_certificate(exchange.client_certificate(), request)?;
@@ -80,7 +80,7 @@ pub(super) fn tell_target(exchange: &Exchange, request: &mut RequestHeader) -> R
         None => {
             request.remove_header(&X_FORWARDED_HOST);
             if let Some(target) = exchange.target() {
-                request.insert_header(HOST, target.to_string())?;
+                request.insert_header(HOST, target.host())?;
             }
         }
     }

@@ -1,21 +1,26 @@
 //! What an operator decides about a target while the configuration stays as it is.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 
 use super::{Running, lock, targets};
 use crate::config::file;
 use crate::config::problem::Problem;
+use crate::target_address::TargetAddress;
 use crate::target_group::Change;
 
 impl Running {
     /// Changes what is decided about a target, until the next reload; false if there is no such target. Errors: why it could not
     /// be applied.
-    pub fn decide(&self, group: &str, target: SocketAddr, change: Change) -> Result<bool, String> {
+    pub fn decide(
+        &self,
+        group: &str,
+        target: &TargetAddress,
+        change: Change,
+    ) -> Result<bool, String> {
         let mut overrides = lock(&self.overrides);
         let file = self.file();
         let is_it = |(of, found): (&file::TargetGroup, &file::Target)| {
-            of.name == group && found.address == target
+            of.name == group && found.address == *target
         };
         let groups = self.target_groups();
         if !targets(&groups).any(is_it) {

@@ -64,5 +64,5 @@ impl Running {
 }
 
 fn id(group: &file::TargetGroup, target: &file::Target) -> TargetId {
-    (group.name.clone(), target.address)
+    (group.name.clone(), target.address.clone())
 }

@@ -1,10 +1,11 @@
 //! Who asks for a target: what of a request decides where it goes.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use super::TargetGroup;
 use super::selection::hash;
 use crate::config::file::{Algorithm, HashKey};
+use crate::target_address::TargetAddress;
 
 /// A request, as the choice of its target sees it.
 #[derive(Debug, Default, Clone, Copy)]
@@ -14,7 +15,7 @@ pub struct Asker<'a> {
     /// The place of the target that its cookie tells.
     pub sticky: Option<usize>,
     /// To whom it was sent, in vain.
-    pub tried: &'a [SocketAddr],
+    pub tried: &'a [TargetAddress],
 }
 
 /// Why there is no target.

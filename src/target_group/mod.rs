@@ -20,9 +20,9 @@ mod status;
 mod stickiness;
 mod target;
 mod tls;
+pub mod unix_socket;
 mod unverified;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -34,6 +34,7 @@ use prometheus::IntCounter;
 
 use crate::config::file::{self, Algorithm, HashKey, OutlierDetection};
 use crate::config::secret_key::SecretKey;
+use crate::target_address::TargetAddress;
 use crate::telemetry::metrics::Metrics;
 pub use asker::{Asker, Unavailable};
 use monitor::{Monitor, Settings};
@@ -129,9 +130,9 @@ impl TargetGroup {
     }
 
     /// The target with this address.
-    pub fn target(&self, address: SocketAddr) -> Option<&Arc<Target>> {
-        let place = |target: &Arc<Target>| target.address;
-        let place = self.targets.binary_search_by_key(&address, place).ok()?;
+    pub fn target(&self, address: &TargetAddress) -> Option<&Arc<Target>> {
+        let place = |target: &Arc<Target>| target.address.cmp(address);
+        let place = self.targets.binary_search_by(place).ok()?;
         self.targets.get(place)
     }
 
@@ -149,11 +150,11 @@ fn targets(
     metrics: &Metrics,
 ) -> Arc<[Arc<Target>]> {
     let mut targets: Vec<&file::Target> = group.targets.iter().collect();
-    targets.sort_by_key(|target| target.address);
-    let addresses = targets.iter().map(|target| target.address);
+    targets.sort_by(|one, other| one.address.cmp(&other.address));
+    let addresses = targets.iter().map(|target| &target.address);
     let states = standing.states(addresses, group.slow_start);
     let build = |(place, (target, state)): (usize, (&&file::Target, _))| {
-        let metrics = metrics.target(&group.name, target.address);
+        let metrics = metrics.target(&group.name, &target.address);
         let is_open = &standing.monitor.is_open;
         Arc::new(Target::build(
             target, place, protocol, state, metrics, is_open,
@@ -163,16 +164,15 @@ fn targets(
 }
 
 fn find<'a>(targets: &'a [Arc<Target>], backend: &Backend) -> Option<&'a Arc<Target>> {
-    let address = backend.addr.as_inet()?;
-    let place = targets
-        .binary_search_by_key(address, |target| target.address)
-        .ok()?;
+    let place = |target: &Arc<Target>| target.backend.addr.cmp(&backend.addr);
+    let place = targets.binary_search_by(place).ok()?;
     targets.get(place)
 }
 
 #[cfg(test)]
 pub(crate) mod tests {
     use std::collections::HashMap;
+    use std::net::SocketAddr;
     use std::sync::atomic::Ordering::Relaxed;
 
     use tokio::time::Instant;
@@ -247,11 +247,12 @@ pub(crate) mod tests {
         TargetGroup::build(group, &protocol, standing, &keys, &metrics)
     }
 
-    pub(crate) fn address(place: usize) -> SocketAddr {
-        SocketAddr::from(([192, 0, 2, 1], 8000 + u16::try_from(place).unwrap()))
+    pub(crate) fn address(place: usize) -> TargetAddress {
+        let port = 8000 + u16::try_from(place).unwrap();
+        SocketAddr::from(([192, 0, 2, 1], port)).into()
     }
 
-    fn pick(group: &TargetGroup, tried: &[SocketAddr]) -> Option<Arc<Target>> {
+    fn pick(group: &TargetGroup, tried: &[TargetAddress]) -> Option<Arc<Target>> {
         let asker = Asker {
             tried,
             ..Asker::default()
@@ -327,7 +328,10 @@ pub(crate) mod tests {
         for (place, picked) in [(0, Some(address(1))), (1, None)] {
             let health = &group.targets[place].state.health;
             health.enter(Err(String::new()), thresholds);
-            assert_eq!(pick(&group, &[]).map(|target| target.address), picked);
+            assert_eq!(
+                pick(&group, &[]).map(|target| target.address.clone()),
+                picked
+            );
         }
         group.monitor.is_open.store(true, Relaxed);
         assert_eq!(shares(&group, 100), HashMap::from([(0, 50), (1, 50)]));
@@ -347,7 +351,7 @@ pub(crate) mod tests {
             let mut tried = Vec::new();
             while let Some(target) = pick(&group, &tried) {
                 assert!(!tried.contains(&target.address));
-                tried.push(target.address);
+                tried.push(target.address.clone());
             }
             tried.sort();
             assert_eq!(tried, [address(0), address(1), address(2)]);

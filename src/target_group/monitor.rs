@@ -4,7 +4,6 @@
 //! It outlives configurations; what it goes by is replaced with each.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -17,6 +16,7 @@ use super::Target;
 use super::health::Thresholds;
 use super::health_check::{Failure, HealthCheck};
 use crate::config::file::{self, OnUnhealthy, OutlierDetection};
+use crate::target_address::TargetAddress;
 
 /// How many targets of a group are checked at the same time.
 const AT_A_TIME: usize = 64;
@@ -81,9 +81,9 @@ impl Settings {
         }
     }
 
-    fn target(&self, address: SocketAddr) -> Option<&Arc<Target>> {
-        let place = |target: &Arc<Target>| target.address;
-        let place = self.targets.binary_search_by_key(&address, place).ok()?;
+    fn target(&self, address: &TargetAddress) -> Option<&Arc<Target>> {
+        let place = |target: &Arc<Target>| target.address.cmp(address);
+        let place = self.targets.binary_search_by(place).ok()?;
         self.targets.get(place)
     }
 }
@@ -123,15 +123,15 @@ impl Monitor {
     }
 
     /// The targets that do not pass their checks.
-    pub(super) fn unhealthy(&self) -> Vec<SocketAddr> {
+    pub(super) fn unhealthy(&self) -> Vec<TargetAddress> {
         let settings = self.settings.borrow();
         let targets = settings.targets.iter();
         let unhealthy = targets.filter(|target| !target.state.health.is_healthy());
-        unhealthy.map(|target| target.address).collect()
+        unhealthy.map(|target| target.address.clone()).collect()
     }
 
     /// Those of them whose tunnels are to be closed.
-    pub(super) fn to_be_emptied(&self) -> Vec<SocketAddr> {
+    pub(super) fn to_be_emptied(&self) -> Vec<TargetAddress> {
         let is_wanted = self.settings.borrow().on_unhealthy == OnUnhealthy::Close
             && !self.is_open.load(Relaxed);
         match is_wanted {
@@ -144,19 +144,20 @@ impl Monitor {
     pub(super) async fn watch(self: Arc<Self>) {
         let mut changes = self.settings.subscribe();
         let mut tasks = JoinSet::new();
-        let mut watched: HashMap<SocketAddr, AbortHandle> = HashMap::new();
+        let mut watched: HashMap<TargetAddress, AbortHandle> = HashMap::new();
         loop {
             let settings = Arc::clone(&changes.borrow_and_update());
             watched.retain(|address, task| {
-                let stays = settings.target(*address).is_some();
+                let stays = settings.target(address).is_some();
                 if !stays {
                     task.abort();
                 }
                 stays
             });
             for target in settings.targets.iter() {
-                watched.entry(target.address).or_insert_with_key(|address| {
-                    let watching = Arc::clone(&self).watch_target(*address);
+                let address = target.address.clone();
+                watched.entry(address).or_insert_with_key(|address| {
+                    let watching = Arc::clone(&self).watch_target(address.clone());
                     tasks.spawn(watching)
                 });
             }
@@ -168,11 +169,11 @@ impl Monitor {
         }
     }
 
-    async fn watch_target(self: Arc<Self>, address: SocketAddr) {
-        tokio::join!(self.check_target(address), self.readmit_target(address));
+    async fn watch_target(self: Arc<Self>, address: TargetAddress) {
+        tokio::join!(self.check_target(&address), self.readmit_target(&address));
     }
 
-    async fn check_target(&self, address: SocketAddr) {
+    async fn check_target(&self, address: &TargetAddress) {
         let mut changes = self.settings.subscribe();
         loop {
             let settings = Arc::clone(&changes.borrow_and_update());
@@ -192,7 +193,7 @@ impl Monitor {
 
     /// As if a check had found this.
     #[cfg(test)]
-    pub(super) fn find(&self, address: SocketAddr, has_passed: bool) {
+    pub(super) fn find(&self, address: &TargetAddress, has_passed: bool) {
         let settings = Arc::clone(&self.settings.borrow());
         let why = || Failure::Because("a test".to_owned());
         let result = has_passed.then_some(()).ok_or_else(why);
@@ -209,7 +210,7 @@ impl Monitor {
         };
         let (metrics, health) = (&target.metrics, &target.state.health);
         let present = self.settings.borrow();
-        let target_now = present.target(target.address);
+        let target_now = present.target(&target.address);
         if !target_now.is_some_and(|target| target.is_probed) {
             return;
         }
@@ -225,7 +226,7 @@ impl Monitor {
         metrics.healthy.set(health.is_healthy().into());
         drop(present);
         let Some(count) = turned else { return };
-        let (group, address) = (&self.group, target.address);
+        let (group, address) = (&self.group, &target.address);
         let checks = if count == 1 { "check" } else { "checks" };
         match result {
             Ok(()) => log::info!(
@@ -246,7 +247,7 @@ impl Monitor {
         let is_out = |target: &&Arc<Target>| !target.state.health.is_available();
         let out = settings.targets.iter().filter(is_out).count();
         let most = settings.targets.len() * detection.max_ejected_percent / 100;
-        if out >= most || settings.target(target.address).is_none() {
+        if out >= most || settings.target(&target.address).is_none() {
             return;
         }
         let Some(time) = target.state.health.eject(Instant::now(), detection) else {
@@ -264,7 +265,7 @@ impl Monitor {
         self.decide_on_opening();
     }
 
-    async fn readmit_target(&self, address: SocketAddr) {
+    async fn readmit_target(&self, address: &TargetAddress) {
         let state = |settings: &Arc<Settings>| {
             let target = settings.target(address)?;
             Some(Arc::clone(&target.state))

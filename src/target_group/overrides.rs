@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::SocketAddr;
 
 use crate::config::file;
+use crate::target_address::TargetAddress;
 
 /// What differs from the configuration.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +49,7 @@ impl fmt::Display for Change {
 
 /// The overrides of all targets, by group and address.
 #[derive(Debug, Default, Clone)]
-pub struct Overrides(BTreeMap<(String, SocketAddr), Override>);
+pub struct Overrides(BTreeMap<(String, TargetAddress), Override>);
 
 impl Overrides {
     /// How many targets are not as the configuration says.
@@ -58,13 +58,13 @@ impl Overrides {
     }
 
     /// The override of a target, if there is one.
-    pub fn of(&self, group: &str, target: SocketAddr) -> Option<Override> {
-        self.0.get(&(group.to_owned(), target)).copied()
+    pub fn of(&self, group: &str, target: &TargetAddress) -> Option<Override> {
+        self.0.get(&(group.to_owned(), target.clone())).copied()
     }
 
     /// Changes what is decided about a target.
-    pub fn change(&mut self, group: &str, target: SocketAddr, change: Change) {
-        let key = (group.to_owned(), target);
+    pub fn change(&mut self, group: &str, target: &TargetAddress, change: Change) {
+        let key = (group.to_owned(), target.clone());
         let mut now = self.0.remove(&key).unwrap_or_default();
         now.maintenance = change.maintenance.unwrap_or(now.maintenance);
         now.drain = change.drain.unwrap_or(now.drain);
@@ -82,7 +82,7 @@ impl Overrides {
         let mut groups = groups.to_vec();
         for group in &mut groups {
             for target in &mut group.targets {
-                if let Some(decided) = self.of(&group.name, target.address) {
+                if let Some(decided) = self.of(&group.name, &target.address) {
                     decided.apply_to(target);
                 }
             }
@@ -109,13 +109,13 @@ mod tests {
 
     /// Maintenance, drain and weight of a target with these in the configuration, after the changes.
     fn after(configured: (bool, bool, u16), changes: &[Change]) -> (bool, bool, u16) {
-        let address = SocketAddr::from(([192, 0, 2, 1], 80));
+        let address: TargetAddress = "192.0.2.1:80".parse().unwrap();
         let mut overrides = Overrides::default();
         for change in changes {
-            overrides.change("g", address, *change);
+            overrides.change("g", &address, *change);
         }
         let mut target = file::Target {
-            address,
+            address: address.clone(),
             weight: configured.2,
             health_check_enabled: true,
             maintenance_enabled: configured.0,
@@ -127,7 +127,7 @@ mod tests {
 
             health_check_port: None,
         };
-        if let Some(decided) = overrides.of("g", address) {
+        if let Some(decided) = overrides.of("g", &address) {
             decided.apply_to(&mut target);
         }
         (

@@ -336,7 +336,7 @@ mod tests {
             let mut proposals = before.iter(&key.to_bytes());
             let ports = [(); 2].map(|()| proposals.next().unwrap().addr.clone());
             let next = if was == 2 { 1 } else { 0 };
-            assert_eq!(ports[next].as_inet(), Some(&address(is)));
+            assert_eq!(ports[next], address(is).in_pingoras_words());
         }
     }
 

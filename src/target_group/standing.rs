@@ -1,7 +1,6 @@
 //! What of a target group outlives a configuration: the states of its targets, and the monitor of their health.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -15,10 +14,11 @@ use super::state::{State, States};
 use super::target::Protocol;
 use crate::config::file;
 use crate::config::secret_key::SecretKey;
+use crate::target_address::TargetAddress;
 use crate::telemetry::metrics::{Metrics, Open};
 
 /// A target, by its group and its address.
-pub type TargetId = (String, SocketAddr);
+pub type TargetId = (String, TargetAddress);
 
 /// All target groups of the process.
 pub struct Fleet {
@@ -36,7 +36,7 @@ pub(super) struct Standing {
     /// What its targets carry, and can do.
     pub(super) states: States,
     pub(super) monitor: Arc<Monitor>,
-    inherited: HashSet<SocketAddr>,
+    inherited: HashSet<TargetAddress>,
 }
 
 impl Fleet {
@@ -66,7 +66,7 @@ impl Fleet {
         self.collect(Monitor::to_be_emptied)
     }
 
-    fn collect(&self, some: impl Fn(&Monitor) -> Vec<SocketAddr>) -> Vec<TargetId> {
+    fn collect(&self, some: impl Fn(&Monitor) -> Vec<TargetAddress>) -> Vec<TargetId> {
         let standings = self.standings.borrow();
         let of_group = |(group, standing): (&String, &Arc<Standing>)| {
             let group = group.clone();
@@ -78,7 +78,7 @@ impl Fleet {
 
     /// As if a check of this target had found this.
     #[cfg(test)]
-    pub(crate) fn find(&self, group: &str, target: SocketAddr, has_passed: bool) {
+    pub(crate) fn find(&self, group: &str, target: &TargetAddress, has_passed: bool) {
         let standings = self.standings.borrow();
         standings[group].monitor.find(target, has_passed);
     }
@@ -110,7 +110,7 @@ impl Fleet {
             let known = before.get(&group.name).cloned();
             let standing = known.unwrap_or_else(|| {
                 let unhealthy = inherited.iter().filter(|(name, _)| *name == group.name);
-                let unhealthy = unhealthy.map(|(_, address)| *address).collect();
+                let unhealthy = unhealthy.map(|(_, address)| address.clone()).collect();
                 Arc::new(Standing::begin(
                     &group.name,
                     unhealthy,
@@ -132,7 +132,7 @@ impl Fleet {
 
     /// Takes what old generations of the process have open as what their targets carry, too.
     pub fn count_elsewhere(&self, open: &[Open]) {
-        let mut loads: HashMap<&str, HashMap<SocketAddr, usize>> = HashMap::new();
+        let mut loads: HashMap<&str, HashMap<TargetAddress, usize>> = HashMap::new();
         for open in open {
             if let Ok(target) = open.target.parse() {
                 let group = loads.entry(&open.target_group).or_default();
@@ -204,7 +204,7 @@ impl Standing {
         Standing::begin(name, HashSet::new(), Arc::default())
     }
 
-    fn begin(name: &str, inherited: HashSet<SocketAddr>, turned: Arc<Notify>) -> Self {
+    fn begin(name: &str, inherited: HashSet<TargetAddress>, turned: Arc<Notify>) -> Self {
         Standing {
             states: States::default(),
             monitor: Arc::new(Monitor::new(name, turned)),
@@ -213,14 +213,14 @@ impl Standing {
     }
 
     /// The states of these targets. One that joins a group that serves starts slowly.
-    pub(super) fn states(
+    pub(super) fn states<'a>(
         &self,
-        addresses: impl Iterator<Item = SocketAddr>,
+        addresses: impl Iterator<Item = &'a TargetAddress>,
         slow_start: Duration,
     ) -> Vec<Arc<State>> {
         let joins = self.monitor.is_configured();
-        let begin = |address| {
-            let is_unhealthy = !joins && self.inherited.contains(&address);
+        let begin = |address: &TargetAddress| {
+            let is_unhealthy = !joins && self.inherited.contains(address);
             let state = State::new(!is_unhealthy);
             if joins {
                 state.health.start_slowly(Instant::now(), slow_start);

@@ -4,13 +4,13 @@
 //! A reload that keeps a target's address keeps its state. Whoever holds a target for a request or a tunnel keeps it, too.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use tokio::time::Instant;
 
 use super::health::Health;
+use crate::target_address::TargetAddress;
 
 /// A target beyond the present configuration.
 pub(super) struct State {
@@ -25,7 +25,7 @@ pub struct Held(Arc<State>);
 
 /// The states of a group's targets, by address.
 #[derive(Default)]
-pub(super) struct States(Mutex<HashMap<SocketAddr, Weak<State>>>);
+pub(super) struct States(Mutex<HashMap<TargetAddress, Weak<State>>>);
 
 impl State {
     /// That of a target of which no more is known.
@@ -70,7 +70,7 @@ impl Drop for Held {
 
 impl States {
     /// Takes what old generations of the process have targets carry; nothing where nothing is said.
-    pub(super) fn count_elsewhere(&self, loads: &HashMap<SocketAddr, usize>) {
+    pub(super) fn count_elsewhere(&self, loads: &HashMap<TargetAddress, usize>) {
         let states = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for (address, state) in states.iter() {
             if let Some(state) = state.upgrade() {
@@ -81,16 +81,16 @@ impl States {
     }
 
     /// The state of a target: that which is known, or one that begins. Those that nobody has any more are forgotten.
-    pub(super) fn of(
+    pub(super) fn of<'a>(
         &self,
-        addresses: impl Iterator<Item = SocketAddr>,
-        begin: impl Fn(SocketAddr) -> State,
+        addresses: impl Iterator<Item = &'a TargetAddress>,
+        begin: impl Fn(&TargetAddress) -> State,
     ) -> Vec<Arc<State>> {
         let mut states = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = |states: &mut HashMap<SocketAddr, Weak<State>>, address| {
-            let state = states.get(&address).and_then(Weak::upgrade);
+        let known = |states: &mut HashMap<TargetAddress, Weak<State>>, address: &TargetAddress| {
+            let state = states.get(address).and_then(Weak::upgrade);
             let state = state.unwrap_or_else(|| Arc::new(begin(address)));
-            states.insert(address, Arc::downgrade(&state));
+            states.insert(address.clone(), Arc::downgrade(&state));
             state
         };
         let found = addresses
@@ -103,18 +103,20 @@ impl States {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use super::*;
 
     #[test]
     fn a_target_that_stays_keeps_what_it_carries_and_one_that_is_gone_is_forgotten() {
-        let address = |port| SocketAddr::from(([192, 0, 2, 1], port));
+        let address = |port| TargetAddress::from(SocketAddr::from(([192, 0, 2, 1], port)));
         let states = States::default();
-        let begin = |_| State::new(true);
-        let before = states.of([address(1), address(2)].into_iter(), begin);
+        let begin = |_: &_| State::new(true);
+        let before = states.of([address(1), address(2)].iter(), begin);
         let held = (before[0].hold(2), before[0].hold(2));
         assert!(before[0].hold(2).is_none());
         drop(before);
-        let now = states.of([address(3), address(1)].into_iter(), begin);
+        let now = states.of([address(3), address(1)].iter(), begin);
         let loads: Vec<_> = now.iter().map(|state| state.load()).collect();
         assert_eq!(loads, [0, 2]);
         drop(held);
@@ -124,10 +126,10 @@ mod tests {
 
     #[test]
     fn what_old_generations_carry_counts_until_they_say_something_else() {
-        let address = SocketAddr::from(([192, 0, 2, 1], 1));
+        let address = TargetAddress::from(SocketAddr::from(([192, 0, 2, 1], 1)));
         let states = States::default();
         let state = states
-            .of([address].into_iter(), |_| State::new(true))
+            .of([&address].into_iter(), |_| State::new(true))
             .remove(0);
         let _held = state.hold(usize::MAX).unwrap();
         states.count_elsewhere(&HashMap::from([(address, 4)]));

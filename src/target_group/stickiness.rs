@@ -217,14 +217,14 @@ mod tests {
         };
         assert_eq!(group.pick(&asker).unwrap().0.place, 1);
         assert_eq!(group.foresee(&asker).unwrap().place, 1);
-        let tried = [group.targets[1].address];
+        let tried = [group.targets[1].address.clone()];
         let again = Asker {
             tried: &tried,
             ..asker
         };
         assert_eq!(group.pick(&again).unwrap().0.place, 0);
         assert_eq!(group.pick(&Asker::default()).unwrap().0.place, 0);
-        let nobody = group.targets.iter().map(|target| target.address);
+        let nobody = group.targets.iter().map(|target| target.address.clone());
         let nobody: Vec<_> = nobody.collect();
         let nobody = Asker {
             tried: &nobody,

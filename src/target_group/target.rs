@@ -1,22 +1,25 @@
 //! One target: where it is, what the configuration says of it, and what is counted of it.
 
-use std::net::SocketAddr;
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use pingora::lb::{Backend, Extensions};
 use pingora::prelude::HttpPeer;
-use pingora::protocols::l4::socket::SocketAddr as PeerAddress;
 
 use super::sources::Sources;
 use super::state::{Held, State};
 use super::tls::{Tls, Trust};
 use crate::config::file::{self, HttpVersion, ProxyProtocol};
+use crate::target_address::TargetAddress;
 use crate::telemetry::metrics::TargetMetrics;
 
 /// For how long a target is not offered HTTP/2 that has chosen HTTP/1.1.
 const HTTP1_ONLY: Duration = Duration::from_secs(600);
+
+/// What Pingora's peer begins with.
+const NOWHERE: (Ipv4Addr, u16) = (Ipv4Addr::UNSPECIFIED, 0);
 
 /// How the targets of a group are spoken to.
 pub(super) struct Protocol {
@@ -42,8 +45,8 @@ impl Protocol {
 pub struct Target {
     /// Its place in the group, by which what belongs to it is found.
     pub place: usize,
-    /// `ip:port`
-    pub address: SocketAddr,
+    /// Where it is.
+    pub address: TargetAddress,
     /// How connections to it begin; health checks say nothing.
     pub proxy_protocol: Option<ProxyProtocol>,
     /// `None` where it is spoken to in plain text.
@@ -83,7 +86,7 @@ impl Target {
         let trust = protocol.trust.as_ref();
         Target {
             place,
-            address: target.address,
+            address: target.address.clone(),
             host: target.host.clone(),
             proxy_protocol: target.proxy_protocol,
             tls: trust.map(|trust| Tls::build(trust, target)),
@@ -99,7 +102,7 @@ impl Target {
             is_open: Arc::clone(is_open),
             is_probed: target.health_check_enabled,
             backend: Backend {
-                addr: PeerAddress::Inet(target.address),
+                addr: target.address.in_pingoras_words(),
                 weight: if target.maintenance_enabled {
                     0
                 } else {
@@ -112,7 +115,8 @@ impl Target {
 
     /// Whom Pingora connects to. What else there is to a connection is below what it sees.
     pub fn peer(&self) -> HttpPeer {
-        let mut peer = HttpPeer::new(self.address, false, String::new());
+        let mut peer = HttpPeer::new(NOWHERE, false, String::new());
+        peer._address.clone_from(&self.backend.addr);
         if let Some(tls) = &self.tls {
             tls.tell_apart(&mut peer);
         }
@@ -179,7 +183,7 @@ impl Target {
     }
 
     /// Whether it may take a request that was sent to `tried` before. Whether it is full is another question.
-    pub(super) fn is_fit(&self, tried: &[SocketAddr]) -> bool {
+    pub(super) fn is_fit(&self, tried: &[TargetAddress]) -> bool {
         self.weight() > 0 && self.is_available() && !tried.contains(&self.address)
     }
 

@@ -21,6 +21,7 @@ use tokio_rustls::client::TlsStream;
 use super::anchored::Anchored;
 use super::unverified::Unverified;
 use crate::config::file;
+use crate::target_address::TargetAddress;
 
 /// What is offered where HTTP/1.1 is needed, as a tunnel begins with it, and where HTTP/2 would do as well.
 const HTTP1: &[&[u8]] = &[b"http/1.1"];
@@ -64,7 +65,7 @@ impl Tls {
     pub(super) fn build(trust: &Arc<Trust>, target: &file::Target) -> Self {
         let named = || ServerName::try_from(target.host.as_deref()?.to_owned()).ok();
         let name = trust.server_name.clone().or_else(named);
-        let name = name.unwrap_or_else(|| ServerName::IpAddress(target.address.ip().into()));
+        let name = name.unwrap_or_else(|| own_name(&target.address));
         Tls {
             trust: Arc::clone(trust),
             text: name.to_str().into_owned(),
@@ -94,6 +95,14 @@ impl Tls {
     pub(super) fn tell_apart(&self, peer: &mut HttpPeer) {
         peer.sni.clone_from(&self.text);
         peer.group_key = self.trust.key;
+    }
+}
+
+/// Whom the certificate of a target without a name is for.
+fn own_name(address: &TargetAddress) -> ServerName<'static> {
+    match address.ip() {
+        Some(ip) => ServerName::IpAddress(ip.into()),
+        None => ServerName::try_from("localhost").expect("a DNS name"),
     }
 }
 

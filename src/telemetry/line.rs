@@ -1,7 +1,8 @@
 //! A line of the access log: a JSON object, or `name=value` with a space between.
 
+use crate::target_address::TargetAddress;
 use std::io::Write as _;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
 use super::{Format, text};
@@ -55,13 +56,18 @@ impl Line {
         self.quote();
     }
 
-    /// An address with its port.
-    pub(super) fn address(&mut self, name: &str, value: Option<SocketAddr>) {
-        let Some(value) = value else { return };
-        self.name(name);
-        self.quote();
-        text::push_address(&mut self.bytes, value);
-        self.quote();
+    /// Where a target is.
+    pub(super) fn target(&mut self, name: &str, value: Option<&TargetAddress>) {
+        match value {
+            None => {}
+            Some(TargetAddress::Inet(address)) => {
+                self.name(name);
+                self.quote();
+                text::push_address(&mut self.bytes, *address);
+                self.quote();
+            }
+            Some(unix @ TargetAddress::Unix(_)) => self.text(name, Some(unix.to_string())),
+        }
     }
 
     /// A moment after RFC 3339, in UTC, with milliseconds.
@@ -125,7 +131,7 @@ mod tests {
         line.text("requestUri", Some("/a?b=1"));
         line.text("userAgent", Some("a \"b\"\n\u{1b}[2J\u{9b}2J\\ \u{fc}"));
         line.text("referer", Some(""));
-        line.address("target", "192.0.2.1:80".parse().ok());
+        line.target("target", "192.0.2.1:80".parse().ok().as_ref());
         line.text("closeReason", Some("client_closed"));
         String::from_utf8(line.end()).unwrap()
     }

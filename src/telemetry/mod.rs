@@ -14,6 +14,7 @@ mod redact;
 mod style;
 mod text;
 
+use crate::target_address::TargetAddress;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -73,7 +74,7 @@ pub struct Record {
     /// The target group that the rule forwards to.
     pub target_group: Option<Arc<str>>,
     /// The target that was picked last.
-    pub target: Option<SocketAddr>,
+    pub target: Option<TargetAddress>,
     /// How long the target's connection took; `None` for one that was open already.
     pub target_connect: Option<Duration>,
     /// From the request to the first byte of the target's answer.
@@ -239,7 +240,7 @@ impl Record {
         let protocol = self.protocol.as_deref().unwrap_or("websocket");
         line.text("upgrade", self.upgraded.then_some(protocol));
         line.text("targetGroup", self.target_group.as_ref());
-        line.address("target", self.target);
+        line.target("target", self.target.as_ref());
         line.millis("targetConnectMs", self.target_connect);
         line.millis("targetLatencyMs", self.target_latency);
     }

@@ -21,7 +21,8 @@ use super::http2_target::{Carrier, Http2Tap, Ticket};
 use super::target_tap::{Purpose, TargetTap};
 use super::wire::with_wire;
 use super::{Pool, TargetStream};
-use crate::target_group::{Sources, Target, Tls};
+use crate::target_address::TargetAddress;
+use crate::target_group::{Target, Tls, unix_socket};
 
 /// Connects to a target for one exchange, or finds a connection that waits.
 pub struct Dialler {
@@ -51,7 +52,7 @@ impl fmt::Debug for Dialler {
 
 #[async_trait]
 impl Connect for Dialler {
-    async fn connect(&self, address: &PeerAddress) -> Result<Stream> {
+    async fn connect(&self, _: &PeerAddress) -> Result<Stream> {
         if let Some(ticket) = self.ticket() {
             with_wire(|wire| wire.connected(true, true));
             return Ok(self.tap_shared(ticket));
@@ -67,7 +68,7 @@ impl Connect for Dialler {
         };
         let stream = match kept {
             Some(stream) => stream,
-            None => match within(limit, self.open(address)).await? {
+            None => match within(limit, self.open()).await? {
                 Opened::Own(stream) => stream,
                 Opened::Shared(ticket) => {
                     with_wire(|wire| wire.connected(false, true));
@@ -101,8 +102,8 @@ impl Dialler {
     }
 
     /// Connects, and begins HTTP/2 where the target is for it.
-    async fn open(&self, address: &PeerAddress) -> Result<Opened> {
-        let stream = self.open_stream(address).await?;
+    async fn open(&self) -> Result<Opened> {
+        let stream = self.open_stream().await?;
         if !self.offers_http2 {
             return Ok(Opened::Own(stream));
         }
@@ -121,8 +122,8 @@ impl Dialler {
     }
 
     /// Connects, with TLS where the target has it.
-    async fn open_stream(&self, address: &PeerAddress) -> Result<TargetStream> {
-        let socket = open(address, &self.header, &self.target.sources).await?;
+    async fn open_stream(&self) -> Result<TargetStream> {
+        let socket = open(&self.target, &self.header).await?;
         match &self.target.tls {
             None => Ok(TargetStream::Plain(socket)),
             Some(tls) => shake_hands(tls, socket, self.offers_http2).await,
@@ -136,12 +137,14 @@ async fn within<T>(limit: Duration, connecting: impl Future<Output = Result<T>>)
         .or_err(ErrorType::ConnectTimedout, "connecting")?
 }
 
-async fn open(address: &PeerAddress, header: &[u8], sources: &Sources) -> Result<TcpStream> {
-    let address = address.as_inet();
-    let address = *address.ok_or_else(|| Error::new_up(ErrorType::ConnectError))?;
-    let mut stream = match sources.serve(address) {
-        true => sources.connect(address).await?,
-        false => connect(address).await.map_err(failed)?,
+async fn open(target: &Target, header: &[u8]) -> Result<TcpStream> {
+    let sources = &target.sources;
+    let mut stream = match &target.address {
+        TargetAddress::Unix(path) => unix_socket::connect(path).await.map_err(failed)?,
+        TargetAddress::Inet(address) if sources.serve(*address) => {
+            sources.connect(*address).await?
+        }
+        TargetAddress::Inet(address) => connect(*address).await.map_err(failed)?,
     };
     stream.write_all(header).await.map_err(failed)?;
     Ok(stream)

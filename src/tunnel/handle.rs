@@ -1,6 +1,5 @@
 //! What others may know of an open tunnel, and do to it, while its relay runs.
 
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use std::task::Waker;
@@ -9,6 +8,7 @@ use std::time::{Duration, Instant as Moment};
 use futures_util::task::AtomicWaker;
 use tokio::time::Instant;
 
+use crate::target_address::TargetAddress;
 use crate::telemetry::{Client, CloseReason};
 
 const CUT: u8 = u8::MAX;
@@ -23,7 +23,7 @@ pub struct Identity {
     /// The target group that it goes to.
     pub target_group: Arc<str>,
     /// The target.
-    pub target: SocketAddr,
+    pub target: TargetAddress,
     /// The client.
     pub client: Client,
     /// The request target, secrets redacted.
@@ -172,8 +172,8 @@ pub(super) mod tests {
             id: id.into(),
             forwarding_rule: "edge".into(),
             target_group: "chat".into(),
-            target: SocketAddr::from(([192, 0, 2, 1], 80)),
-            client: SocketAddr::from(([192, 0, 2, 2], 80)).into(),
+            target: "192.0.2.1:80".parse().unwrap(),
+            client: std::net::SocketAddr::from(([192, 0, 2, 2], 80)).into(),
             uri: "/chat".into(),
         })
     }

@@ -36,6 +36,7 @@ mod target_tap;
 mod trailers;
 mod wire;
 
+use crate::target_group::unix_socket::unless_unix;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
@@ -222,15 +223,15 @@ impl Opening {
 
 /// Has the system probe a peer after some silence, and give it up when it does not answer for as long again, or takes nothing
 /// for that long in all though something waits for it (TCP_USER_TIMEOUT, RFC 5482). With that option Linux no longer counts
-/// the probes, so it has to be the same time.
+/// the probes, so it has to be the same time. A peer on a Unix socket cannot vanish.
 pub fn probe_when_silent<'a>(socket: impl Into<SockRef<'a>>, silence: Duration) -> io::Result<()> {
     let probes = TcpKeepalive::new()
         .with_time(silence)
         .with_interval(silence / 4)
         .with_retries(4);
     let socket = socket.into();
-    socket.set_tcp_keepalive(&probes)?;
-    socket.set_tcp_user_timeout(Some(silence * 2))
+    unless_unix(socket.set_tcp_keepalive(&probes))?;
+    unless_unix(socket.set_tcp_user_timeout(Some(silence * 2)))
 }
 
 /// A random number from 0 up to, but not, 1.

@@ -14,9 +14,9 @@ use super::client_stream::or_end;
 /// A target's connection.
 #[derive(Debug)]
 pub enum TargetStream {
-    /// TCP.
+    /// TCP, or a Unix socket in its form.
     Plain(TcpStream),
-    /// TLS over TCP, after its handshake. Boxed, so that plain ones do not pay for its size.
+    /// TLS over it, after its handshake. Boxed, so that plain ones do not pay for its size.
     Tls(Box<TlsStream<TcpStream>>),
 }
 

@@ -5,6 +5,7 @@
 //! ends with its answer: when it lets one go whose request and answer are over, the socket goes to the [`Pool`], and else it is
 //! closed.
 
+use crate::target_group::unix_socket::unless_unix;
 use std::fmt;
 use std::io;
 use std::pin::Pin;
@@ -429,7 +430,9 @@ impl AsyncWrite for TargetTap {
 impl VirtualSocket for TargetTap {
     fn set_socket_option(&self, option: VirtualSockOpt) -> io::Result<()> {
         match (option, &self.stream) {
-            (VirtualSockOpt::NoDelay, Some(stream)) => stream.socket().set_nodelay(true),
+            (VirtualSockOpt::NoDelay, Some(stream)) => {
+                unless_unix(stream.socket().set_nodelay(true))
+            }
             _ => Ok(()),
         }
     }

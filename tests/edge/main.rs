@@ -97,4 +97,5 @@ mod top;
 mod trailers;
 mod tunnels;
 mod turns;
+mod unix_targets;
 mod upgrade;

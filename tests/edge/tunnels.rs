@@ -185,11 +185,11 @@ async fn a_target_that_breaks_off_while_the_client_sends_is_logged_as_target_err
     target_breaks_off(true).await;
 }
 
-/// With `clock` at 300 ms, a tunnel in which nothing moves for a second still works.
+/// With `clock` at 800 ms, a tunnel in which nothing moves for a second still works.
 async fn silence_outlives(clock: &str) {
     let target = Target::mirror().await;
     let configuration = forwarding_to(&[target.address]);
-    let short = configuration.replace(&format!("{clock}: 2000"), &format!("{clock}: 300"));
+    let short = configuration.replace(&format!("{clock}: 2000"), &format!("{clock}: 800"));
     let edge = Edge::start(&short).await;
     let (mut client, _) = edge.tunnel().await;
     sleep(Duration::from_secs(1)).await;

@@ -29,6 +29,8 @@ impl Default for Resolver {
 pub struct NamedTarget {
     /// `host`: a DNS name in lower case.
     pub host: Arc<str>,
-    /// The target that each of its addresses is, with the port; its own address is the unspecified one.
+    /// `port`
+    pub port: u16,
+    /// The target that each of its addresses is, with the port; its own address is none.
     pub target: Target,
 }

@@ -1,6 +1,6 @@
 //! An entry of `targetGroups`: the targets, how they are spoken to, and how they share what is new.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use rustls::sign::CertifiedKey;
 use super::{
     Algorithm, HealthCheck, NamedTarget, OnUnhealthy, OutlierDetection, Rebalance, Stickiness,
 };
+use crate::target_address::TargetAddress;
 
 /// An entry of `targetGroups`.
 #[derive(Debug, Clone)]
@@ -87,8 +88,8 @@ pub enum HttpVersion {
 /// An entry of `targets`.
 #[derive(Debug, Clone)]
 pub struct Target {
-    /// `ip` and `port`
-    pub address: SocketAddr,
+    /// `ip` and `port`, or `unix`
+    pub address: TargetAddress,
     /// `weight`: 0 to 256; 0 takes nothing new. Default: 1.
     pub weight: u16,
     /// `healthCheckEnabled`: without it the target counts as healthy. Default: true.

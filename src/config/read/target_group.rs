@@ -12,6 +12,7 @@ use super::super::file::{
 use super::super::tree::{Mapping, Node};
 use super::super::unique::Unique;
 use super::{balance, defaults, health_check, outlier_detection, rebalance, target_tls};
+use crate::target_address::TargetAddress;
 
 pub(super) const KEYS: &[&str] = &[
     "name",
@@ -41,6 +42,7 @@ pub(super) const KEYS: &[&str] = &[
 pub(super) const TARGET_KEYS: &[&str] = &[
     "ip",
     "port",
+    "unix",
     "weight",
     "healthCheckEnabled",
     "maintenanceEnabled",
@@ -166,7 +168,8 @@ fn targets(group: &Mapping) -> Option<(Vec<Target>, Vec<NamedTarget>)> {
         .partition(|target| target.host.is_some());
     let named = named.into_iter().filter_map(|target| {
         let host = target.host.clone()?;
-        Some(NamedTarget { host, target })
+        let port = target.address.inet()?.port();
+        Some(NamedTarget { host, port, target })
     });
     Some((by_address, named.collect()))
 }
@@ -181,12 +184,11 @@ fn why_none_takes_anything(targets: &[Target]) -> Option<&'static str> {
     )
 }
 
-fn target(node: Node, places: &mut Unique<Endpoint>) -> Option<Target> {
+fn target(node: Node, places: &mut Unique<Place>) -> Option<Target> {
     let mapping = node.mapping(TARGET_KEYS)?;
     let place = place(&mapping);
-    let port = mapping.required("port", Node::port);
-    if let (Some(place), Some(port)) = (&place, port) {
-        places.enter(place.with_port(port), &node);
+    if let Some(place) = &place {
+        places.enter(place.clone(), &node);
     }
     let weight = mapping.or("weight", defaults::WEIGHT, |node| node.integer(0..=256));
     let health_check_enabled = mapping.or(
@@ -215,12 +217,15 @@ fn target(node: Node, places: &mut Unique<Endpoint>) -> Option<Target> {
     });
     let max_connections = mapping.or("maxConnections", None, |node| node.connections().map(Some));
     let health_check_port = mapping.or("healthCheckPort", None, |node| node.port().map(Some));
-    let (ip, host) = match place? {
-        Place::Ip(ip) => (ip, None),
-        Place::Host(host) => (Ipv4Addr::UNSPECIFIED.into(), Some(host)),
+    let (address, host) = match place? {
+        Place::Address(address) => (address, None),
+        Place::Host(host, port) => {
+            let nowhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
+            (nowhere.into(), Some(host))
+        }
     };
     Some(Target {
-        address: SocketAddr::new(ip, port?),
+        address,
         weight: weight?,
         health_check_enabled: health_check_enabled?,
         maintenance_enabled: maintenance_enabled?,
@@ -234,37 +239,46 @@ fn target(node: Node, places: &mut Unique<Endpoint>) -> Option<Target> {
     })
 }
 
-/// Where a target is.
+/// Where a target is, which may occur once.
+#[derive(Clone, PartialEq, Eq, Hash)]
 enum Place {
-    Ip(IpAddr),
-    Host(Arc<str>),
+    Address(TargetAddress),
+    Host(Arc<str>, u16),
 }
 
-impl Place {
-    fn with_port(&self, port: u16) -> Endpoint {
-        Endpoint(match self {
-            Place::Ip(ip) => SocketAddr::new(*ip, port).to_string(),
-            Place::Host(host) => format!("{host}:{port}"),
-        })
-    }
-}
-
-/// A place with its port, which may occur once.
-#[derive(PartialEq, Eq, Hash)]
-struct Endpoint(String);
-
-impl fmt::Debug for Endpoint {
+impl fmt::Debug for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        match self {
+            Place::Address(address) => write!(f, "{address}"),
+            Place::Host(host, port) => write!(f, "{host}:{port}"),
+        }
     }
 }
 
 fn place(target: &Mapping) -> Option<Place> {
-    match (target.get("ip"), target.get("host")) {
+    if let Some(node) = target.get("unix") {
+        return unix(target, &node);
+    }
+    let machine = match (target.get("ip"), target.get("host")) {
         (Some(_), Some(_)) => target.problem("host", "cannot be combined with ip"),
-        (None, Some(node)) => host(&node).map(Place::Host),
-        (Some(node), None) => node.ip().map(Place::Ip),
-        (None, None) => target.problem("ip", "is required, or host"),
+        (None, Some(node)) => host(&node).map(Err),
+        (Some(node), None) => node.ip().map(Ok),
+        (None, None) => target.problem("ip", "is required, or host, or unix"),
+    };
+    let port = target.required("port", Node::port);
+    Some(match machine? {
+        Ok(ip) => Place::Address(SocketAddr::new(ip, port?).into()),
+        Err(host) => Place::Host(host, port?),
+    })
+}
+
+fn unix(target: &Mapping, node: &Node) -> Option<Place> {
+    for key in ["ip", "host", "port", "healthCheckPort"] {
+        target.forbidden(key, "cannot be combined with unix");
+    }
+    match TargetAddress::unix(node.string()?) {
+        Ok(address) => Some(Place::Address(address)),
+        Err(expected) => node.wrong(expected),
     }
 }
 

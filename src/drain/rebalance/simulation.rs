@@ -13,6 +13,7 @@ use super::even_out;
 use crate::config::file::{Algorithm, Rebalance, TargetGroup as Description};
 use crate::config::secret_key::SecretKey;
 use crate::drain::{Drain, Eviction, Evictions, Gauges};
+use crate::target_address::TargetAddress;
 use crate::target_group::tests::{address, described};
 use crate::target_group::{Asker, Fleet, Held, TargetGroup};
 use crate::telemetry::CloseReason;
@@ -78,8 +79,8 @@ struct Tunnel {
 }
 
 impl Tunnel {
-    fn target(&self) -> SocketAddr {
-        self.listed.identity().target
+    fn target(&self) -> &TargetAddress {
+        &self.listed.identity().target
     }
 }
 
@@ -158,7 +159,7 @@ impl World {
             }
             Dies => {
                 self.dead.insert(target);
-                self.end(|tunnel| (tunnel.target() == address(target)).then_some(None));
+                self.end(|tunnel| (*tunnel.target() == address(target)).then_some(None));
                 self.checks_find(target, false);
             }
             Fails => self.checks_find(target, false),
@@ -172,7 +173,7 @@ impl World {
     /// As many checks in a row as it takes.
     fn checks_find(&self, target: usize, has_passed: bool) {
         for _ in 0..3 {
-            self.fleet.find("chat", address(target), has_passed);
+            self.fleet.find("chat", &address(target), has_passed);
         }
     }
 
@@ -221,14 +222,14 @@ fn connect(group: &TargetGroup, drain: &Drain, dead: &BTreeSet<usize>) -> Option
         };
         let (target, held) = group.pick(&asker).ok()?;
         if dead.iter().any(|dead| address(*dead) == target.address) {
-            tried.push(target.address);
+            tried.push(target.address.clone());
             continue;
         }
         let identity = Identity {
             id: String::new(),
             forwarding_rule: "edge".into(),
             target_group: Arc::clone(&group.name),
-            target: target.address,
+            target: target.address.clone(),
             client: SocketAddr::from(([192, 0, 2, 1], 1)).into(),
             uri: "/".into(),
         };

@@ -42,7 +42,7 @@ impl Exchange {
         peer.options.write_timeout = Some(answer);
         peer.options.read_timeout = Some(answer.max(body));
         self.connect(&target, route.group.connect_timeout, &mut peer, pool);
-        self.ledger.record.target = Some(target.address);
+        self.ledger.record.target = Some(target.address.clone());
         self.target = Some(target);
         self.picked_at = Some(Instant::now());
         Ok(Box::new(peer))
@@ -139,7 +139,7 @@ impl Exchange {
         let is_ours = is_out_of_ports(error);
         if is_ours {
             route.group.ports_exhausted.inc();
-            let address = target.address;
+            let address = &target.address;
             let words = format!("no source port is left for {address}: add sourceAddresses");
             self.connect_failure = Some(words);
         }
@@ -147,7 +147,7 @@ impl Exchange {
         if !is_ours {
             route.group.failed(&target);
         }
-        self.tried.push(target.address);
+        self.tried.push(target.address.clone());
         self.tried.len() <= route.group.retries && !self.is_too_late()
     }
 

@@ -79,7 +79,7 @@ impl Exchange {
         if self.connection.wire.client_end() == ClientEnd::AnswerLate {
             return ANSWER_LATE.to_owned();
         }
-        let place = match (error.esource(), self.ledger.record.target) {
+        let place = match (error.esource(), self.target()) {
             (pingora::ErrorSource::Upstream, Some(target)) => format!("target {target}"),
             (source, _) => source.as_str().to_owned(),
         };

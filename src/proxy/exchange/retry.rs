@@ -96,7 +96,7 @@ impl Exchange {
         let (Some(target), Some(route)) = (&self.target, &self.ledger.route) else {
             return false;
         };
-        self.tried.push(target.address);
+        self.tried.push(target.address.clone());
         let is_left = self.tried.len() <= route.group.retries;
         if is_left {
             if self.is_targets_fault(error, head) {

@@ -7,7 +7,6 @@ mod http;
 mod websocket;
 
 use std::io;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use rustix::io::Errno;
@@ -16,8 +15,10 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::Target;
+use super::unix_socket::{self, unless_unix};
 use crate::config::file::{self, ProxyProtocol};
 use crate::limits;
+use crate::target_address::TargetAddress;
 
 /// The longest reason, in characters.
 const LONGEST_REASON: usize = 120;
@@ -86,19 +87,15 @@ impl HealthCheck {
     }
 
     async fn check(&self, target: &Target) -> Result<(), Failure> {
-        let port = target.check_port.or(self.port);
-        let address = SocketAddr::new(
-            target.address.ip(),
-            port.unwrap_or_else(|| target.address.port()),
-        );
-        let mut socket = TcpStream::connect(address).await?;
+        let address = self.address(target);
+        let mut socket = connect(&address).await?;
         if let file::Check::Tcp = self.check {
             return Ok(());
         }
-        socket.set_nodelay(true)?;
+        unless_unix(socket.set_nodelay(true))?;
         socket.write_all(ours(target.proxy_protocol)).await?;
         let host = target.tls.as_ref().and_then(|tls| tls.host());
-        let host = host.map_or_else(|| address.to_string(), str::to_owned);
+        let host = host.map_or_else(|| address.host(), str::to_owned);
         match &target.tls {
             None => self.speak(socket, &host).await,
             Some(tls) => {
@@ -110,6 +107,16 @@ impl HealthCheck {
         }
     }
 
+    /// Where the target is checked. A Unix socket has no ports.
+    fn address(&self, target: &Target) -> TargetAddress {
+        let mut address = target.address.clone();
+        let port = target.check_port.or(self.port);
+        if let (TargetAddress::Inet(address), Some(port)) = (&mut address, port) {
+            address.set_port(port);
+        }
+        address
+    }
+
     async fn speak<S>(&self, stream: S, host: &str) -> Result<(), Failure>
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
@@ -119,6 +126,13 @@ impl HealthCheck {
             file::Check::Http(check) => http::check(check, stream, host).await,
             file::Check::WebSocket(check) => websocket::check(check, stream, host).await,
         }
+    }
+}
+
+async fn connect(address: &TargetAddress) -> io::Result<TcpStream> {
+    match address {
+        TargetAddress::Inet(address) => TcpStream::connect(address).await,
+        TargetAddress::Unix(path) => unix_socket::connect(path).await,
     }
 }
 

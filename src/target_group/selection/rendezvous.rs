@@ -7,11 +7,13 @@
 //! Every node must choose the same, whatever its version: nothing of this may change.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
+use std::os::unix::ffi::OsStrExt as _;
 use std::sync::Arc;
 
 use super::noise::mix;
 use super::ranking::Rank;
+use crate::target_address::TargetAddress;
 use crate::target_group::Target;
 
 /// The targets, by weight.
@@ -29,7 +31,7 @@ impl Rendezvous {
         let mut classes: BTreeMap<u64, Vec<(u64, usize)>> = BTreeMap::new();
         for (place, target) in targets.iter().enumerate() {
             let members = classes.entry(target.weight()).or_default();
-            members.push((hash_of_address(target.address), place));
+            members.push((hash_of_address(&target.address), place));
         }
         let class = |(weight, members): (u64, Vec<_>)| Class {
             weight: weight as f64,
@@ -83,10 +85,11 @@ pub(in crate::target_group) fn hash(bytes: &[u8]) -> u64 {
     mix(bytes.iter().fold(0xCBF2_9CE4_8422_2325, fold))
 }
 
-fn hash_of_address(address: SocketAddr) -> u64 {
-    let port = address.port().to_be_bytes();
-    match address.ip() {
-        IpAddr::V4(ip) => hash(&[&ip.octets()[..], &port].concat()),
-        IpAddr::V6(ip) => hash(&[&ip.octets()[..], &port].concat()),
+fn hash_of_address(address: &TargetAddress) -> u64 {
+    let with_port = |ip: &[u8], port: u16| hash(&[ip, &port.to_be_bytes()].concat());
+    match address {
+        TargetAddress::Inet(SocketAddr::V4(v4)) => with_port(&v4.ip().octets(), v4.port()),
+        TargetAddress::Inet(SocketAddr::V6(v6)) => with_port(&v6.ip().octets(), v6.port()),
+        TargetAddress::Unix(path) => hash(path.as_os_str().as_bytes()),
     }
 }

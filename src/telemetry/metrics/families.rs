@@ -78,7 +78,7 @@ mod tests {
     /// All families with their type and their labels.
     fn families() -> BTreeMap<String, (String, BTreeSet<String>)> {
         let metrics = Metrics::new().unwrap();
-        let address = "192.0.2.1:80".parse().unwrap();
+        let address = &"192.0.2.1:80".parse().unwrap();
         let rule = metrics.forwarding_rule("edge");
         rule.unmatched.expect(404);
         let target = metrics.target("chat", address);

@@ -86,7 +86,7 @@ mod tests {
     #[test]
     fn a_child_is_dropped_when_nobody_counts_with_it_any_more() {
         let metrics = Metrics::new().unwrap();
-        let address = "192.0.2.1:80".parse().unwrap();
+        let address = &"192.0.2.1:80".parse().unwrap();
         let rule = metrics.forwarding_rule("edge");
         let http_rule = metrics.http_rule("edge", "hello");
         http_rule.expect(200);

@@ -12,7 +12,7 @@ mod memory;
 mod open;
 mod totals;
 
-use std::net::SocketAddr;
+use crate::target_address::TargetAddress;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -301,11 +301,11 @@ impl Metrics {
     }
 
     /// What the tunnels from a forwarding rule to a target group count.
-    pub fn tunnels(
+    pub fn tunnels<'a>(
         &self,
         forwarding_rule: &str,
         target_group: &str,
-        targets: impl Iterator<Item = SocketAddr>,
+        targets: impl Iterator<Item = &'a TargetAddress>,
     ) -> TunnelMetrics {
         let per_target = targets.map(|target| {
             let labels = [forwarding_rule, target_group, &target.to_string()];
@@ -331,7 +331,7 @@ impl Metrics {
     }
 
     /// What a target counts.
-    pub fn target(&self, target_group: &str, target: SocketAddr) -> Arc<TargetMetrics> {
+    pub fn target(&self, target_group: &str, target: &TargetAddress) -> Arc<TargetMetrics> {
         let labels = [target_group, &target.to_string()];
         let [group, target] = labels;
         let check = |result| {
@@ -394,7 +394,7 @@ mod tests {
     #[test]
     fn children_that_the_configuration_knows_start_at_zero() {
         let metrics = Metrics::new().unwrap();
-        let address = "192.0.2.1:80".parse().unwrap();
+        let address = &"192.0.2.1:80".parse().unwrap();
         let http_rule = metrics.http_rule("edge", "hello");
         http_rule.expect(200);
         let _rule = metrics.forwarding_rule("edge");

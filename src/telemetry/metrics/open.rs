@@ -123,14 +123,12 @@ impl Metrics {
 
 #[cfg(test)]
 mod tests {
-    use std::net::SocketAddr;
-
     use super::*;
 
     #[test]
     fn tunnels_of_other_processes_are_shown_with_ours_and_go_again() {
         let metrics = Metrics::new().unwrap();
-        let address: SocketAddr = "192.0.2.1:80".parse().unwrap();
+        let address = &"192.0.2.1:80".parse().unwrap();
         let tunnels = metrics.tunnels("edge", "chat", [address].into_iter());
         let open = tunnels.open(0).unwrap();
         let elsewhere = |target: &str, tunnels| Open {
