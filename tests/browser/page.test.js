@@ -201,7 +201,9 @@ test("a drain shows how far it is, and the page when the process is gone", async
   const expected = /ERR_|Failed to load/;
   const { edge, page } = await start(scene, ["chat"], { server: "drain: {readyDelay: 3s, deadline: 6s}" }, { expected });
   const socket = await edge.client();
-  await page.locator(".tile", { hasText: "Tunnels" }).getByText("1 connection").waitFor();
+  const tile = page.locator(".tile", { hasText: "Tunnels" });
+  await tile.getByText("1 connection").waitFor();
+  await tile.getByText("1", { exact: true }).waitFor();
   const end = closed(socket);
   await page.locator("#drain").click();
   await confirm(page, "Drain and end", /1 tunnel and 1 client in all/);
