@@ -6,8 +6,9 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use culvert::cli::{Arguments, Command};
 use culvert::config::{self, Loaded};
+use culvert::os::daemon;
 use culvert::telemetry::diagnostics;
-use culvert::{commands, daemon, demo, server, upgrade};
+use culvert::{commands, demo, process, upgrade};
 
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
@@ -59,7 +60,7 @@ fn run(arguments: &Arguments) -> Result<(), String> {
     if arguments.daemon && !daemon::is_this() {
         return daemon::start(&file).map_err(|why| format!("{name}: {why}"));
     }
-    server::serve(Some(&arguments.conf), file, arguments.upgrade)
+    process::serve(Some(&arguments.conf), file, arguments.upgrade)
 }
 
 /// Prints an answer, unless whoever reads it has gone.

@@ -38,9 +38,9 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::file::AdminAddress;
-use crate::reserve;
-use crate::running::Running;
-use crate::signals::{Asked, Order};
+use crate::os::reserve;
+use crate::os::signals::{Asked, Order};
+use crate::serving::Serving;
 use events::Audience;
 use room::Room;
 pub use routes::document;
@@ -48,11 +48,11 @@ use serve::serve;
 pub use socket::Socket;
 
 /// What the pages show.
-type View = Arc<Running>;
+type View = Arc<Serving>;
 
 /// What listens on the admin address. Like the other listeners it can be moved, paused and resumed.
 pub struct Admin {
-    started: OnceLock<(Handle, Weak<Running>)>,
+    started: OnceLock<(Handle, Weak<Serving>)>,
     orders: OnceLock<mpsc::Sender<Asked>>,
     held: AtomicBool,
     /// Whether the socket's file goes with this process.
@@ -61,10 +61,10 @@ pub struct Admin {
     is_draining: AtomicBool,
     room: Arc<Room>,
     audience: Audience,
-    door: Mutex<Door>,
+    listening: Mutex<Listening>,
 }
 
-struct Door {
+struct Listening {
     address: AdminAddress,
     /// `None` once it was given up.
     socket: Option<Socket>,
@@ -82,7 +82,7 @@ impl Admin {
             is_draining: AtomicBool::new(false),
             room: Arc::new(Room::new()),
             audience: Audience::new(),
-            door: Mutex::new(Door {
+            listening: Mutex::new(Listening {
                 address,
                 socket: Some(socket),
                 closing: CancellationToken::new(),
@@ -96,8 +96,8 @@ impl Admin {
     }
 
     /// Begins to answer, on the present runtime; or, if it is held, when it is told to resume.
-    pub fn start(&self, running: &Arc<Running>) {
-        let started = (Handle::current(), Arc::downgrade(running));
+    pub fn start(&self, serving: &Arc<Serving>) {
+        let started = (Handle::current(), Arc::downgrade(serving));
         if self.started.set(started).is_ok() && !self.held.load(SeqCst) {
             self.resume();
         }
@@ -105,7 +105,7 @@ impl Admin {
 
     /// From now on orders go here.
     pub fn obeys(&self, orders: mpsc::Sender<Asked>) {
-        // There is one steward.
+        // There is one process.
         self.orders.set(orders).ok();
     }
 
@@ -135,17 +135,17 @@ impl Admin {
 
     /// The address and a copy of the socket, for another process.
     pub fn socket(&self) -> io::Result<(AdminAddress, Socket)> {
-        let door = self.lock();
-        Ok((door.address.clone(), door.copy()?))
+        let listening = self.lock();
+        Ok((listening.address.clone(), listening.copy()?))
     }
 
     /// Moves to another address.
     pub fn change(&self, address: AdminAddress, socket: Socket) {
-        let mut door = self.lock();
-        door.closing.cancel();
-        let before = std::mem::replace(&mut door.address, address);
-        door.socket = Some(socket);
-        drop(door);
+        let mut listening = self.lock();
+        listening.closing.cancel();
+        let before = std::mem::replace(&mut listening.address, address);
+        listening.socket = Some(socket);
+        drop(listening);
         remove(&before);
         self.resume();
     }
@@ -166,50 +166,52 @@ impl Admin {
     /// Stops accepting, and gives the socket up: it is another process's, unless that has another.
     pub fn close(&self) {
         self.pause();
-        let mut door = self.lock();
-        door.socket = None;
-        if let AdminAddress::Unix(path) = &door.address
+        let mut listening = self.lock();
+        listening.socket = None;
+        if let AdminAddress::Unix(path) = &listening.address
             && is_deserted(path)
         {
-            remove(&door.address);
+            remove(&listening.address);
         }
     }
 
     /// Takes the socket out of the way of the next process, if this one has it.
     pub fn remove(&self) {
-        let door = self.lock();
-        if door.socket.is_some() && self.is_ours.load(SeqCst) {
-            remove(&door.address);
+        let listening = self.lock();
+        if listening.socket.is_some() && self.is_ours.load(SeqCst) {
+            remove(&listening.address);
         }
     }
 
     /// Accepts again.
     pub fn resume(&self) {
-        let Some((runtime, running)) = self.started.get() else {
+        let Some((runtime, serving)) = self.started.get() else {
             return;
         };
-        let Some(running) = running.upgrade() else {
+        let Some(serving) = serving.upgrade() else {
             return;
         };
         self.is_ours.store(true, SeqCst);
-        let mut door = self.lock();
-        door.closing = CancellationToken::new();
-        let (closing, room) = (door.closing.clone(), Arc::clone(&self.room));
+        let mut listening = self.lock();
+        listening.closing = CancellationToken::new();
+        let (closing, room) = (listening.closing.clone(), Arc::clone(&self.room));
         let _entered = runtime.enter();
-        match door.copy().and_then(Socket::listen) {
+        match listening.copy().and_then(Socket::listen) {
             Ok(socket) => {
-                runtime.spawn(serve(socket, room, closing, routes::router(running)));
+                runtime.spawn(serve(socket, room, closing, routes::router(serving)));
             }
             Err(error) => log::error!("the admin address is not served: {error}"),
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Door> {
-        self.door.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Listening> {
+        self.listening
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Door {
+impl Listening {
     fn copy(&self) -> io::Result<Socket> {
         let gone = || io::Error::other("the socket was given up");
         self.socket.as_ref().ok_or_else(gone)?.copy()

@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use super::View;
 use super::denial::{Denial, Error};
 use super::socket::Peer;
-use crate::signals::Order;
+use crate::os::signals::Order;
 
 /// A reload that was applied.
 #[derive(Serialize, ToSchema)]

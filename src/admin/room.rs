@@ -10,7 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::reserve;
+use crate::os::reserve;
 
 /// How many connections may be open. For one more another goes.
 pub(super) const MOST_CONNECTIONS: usize = 64;

@@ -16,7 +16,7 @@ use utoipa_axum::routes;
 use super::denial::Denial;
 use super::guard::guard;
 use super::{View, events, explain, orders, page, status, target, tunnels};
-use crate::reserve;
+use crate::os::reserve;
 
 /// How many files are open at once while metrics are gathered.
 const FILES_OF_METRICS: usize = 6;

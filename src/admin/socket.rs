@@ -11,8 +11,8 @@ use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::task::unconstrained;
 use tokio_util::either::Either;
 
-use crate::limits::is_short;
-use crate::reserve;
+use crate::os::open_files::is_short;
+use crate::os::reserve;
 use crate::tunnel::probe_when_silent;
 
 /// After this silence the system probes a client; one that takes nothing for twice as long is gone.

@@ -15,7 +15,7 @@ use crate::drain::Drain;
 use crate::listener::{ForwardingRule, Routes};
 use crate::overload::State;
 use crate::rules::{Action, Response};
-use crate::running::{Reload, Running, Snapshot};
+use crate::serving::{Reload, Serving, Snapshot};
 use crate::target_address::TargetAddress;
 
 /// The process.
@@ -161,7 +161,7 @@ impl Status {
             version: env!("CARGO_PKG_VERSION"),
             pid: std::process::id(),
             uptime_seconds: view.uptime().as_secs_f64(),
-            old_generations: view.generations.processes(),
+            old_generations: view.old_processes.processes(),
             read_only: view.file().admin.read_only,
             drain: Progress::of(&view.drain),
             memory: Memory::of(view.overload.state()),
@@ -202,11 +202,11 @@ impl Memory {
 }
 
 impl Configuration {
-    fn of(running: &Running) -> Self {
+    fn of(serving: &Serving) -> Self {
         Configuration {
-            path: running.path().map(|path| path.display().to_string()),
-            last_reload: running.last_reload().map(LastReload::of),
-            overrides: running.overrides().count(),
+            path: serving.path().map(|path| path.display().to_string()),
+            last_reload: serving.last_reload().map(LastReload::of),
+            overrides: serving.overrides().count(),
         }
     }
 }
@@ -277,9 +277,9 @@ pub(super) fn word<G>(action: &Action<G>) -> &'static str {
     }
 }
 
-fn groups(running: &Running, snapshot: &Snapshot) -> Vec<Group> {
-    let overrides = running.overrides();
-    let open = OpenTunnels::of(running);
+fn groups(serving: &Serving, snapshot: &Snapshot) -> Vec<Group> {
+    let overrides = serving.overrides();
+    let open = OpenTunnels::of(serving);
     let group = |group: &file::TargetGroup| {
         let built = snapshot
             .groups
@@ -296,7 +296,7 @@ fn groups(running: &Running, snapshot: &Snapshot) -> Vec<Group> {
             targets: group.targets.iter().map(target).collect(),
         }
     };
-    let effective = overrides.applied_to(&running.target_groups());
+    let effective = overrides.applied_to(&serving.target_groups());
     effective.iter().map(group).collect()
 }
 
@@ -304,9 +304,9 @@ fn groups(running: &Running, snapshot: &Snapshot) -> Vec<Group> {
 pub(super) struct OpenTunnels(HashMap<(String, String), i64>);
 
 impl OpenTunnels {
-    pub(super) fn of(running: &Running) -> Self {
+    pub(super) fn of(serving: &Serving) -> Self {
         let mut open = HashMap::new();
-        for child in running.metrics.open_tunnels() {
+        for child in serving.metrics.open_tunnels() {
             *open.entry((child.target_group, child.target)).or_default() += child.tunnels;
         }
         OpenTunnels(open)

@@ -14,7 +14,7 @@ use super::denial::{Denial, Error};
 use super::socket::Peer;
 use super::status::OpenTunnels;
 use crate::config::file;
-use crate::running::Running;
+use crate::serving::Serving;
 use crate::target_address::TargetAddress;
 use crate::target_group::{Change, Override, TargetGroup, TargetStatus};
 
@@ -155,17 +155,17 @@ pub(super) async fn patch(
     find(&view, &group, &address).map(Json).ok_or_else(none)
 }
 
-fn find(running: &Running, name: &str, address: &TargetAddress) -> Option<Target> {
-    let overrides = running.overrides();
-    let groups = overrides.applied_to(&running.target_groups());
+fn find(serving: &Serving, name: &str, address: &TargetAddress) -> Option<Target> {
+    let overrides = serving.overrides();
+    let groups = overrides.applied_to(&serving.target_groups());
     let group = groups.iter().find(|group| group.name == name)?;
     let target = group
         .targets
         .iter()
         .find(|target| target.address == *address)?;
-    let snapshot = running.snapshot();
+    let snapshot = serving.snapshot();
     let built = snapshot.groups.iter().find(|built| *built.name == *name);
-    let open = OpenTunnels::of(running).to(name, address);
+    let open = OpenTunnels::of(serving).to(name, address);
     Some(Target::of(target, built, overrides.of(name, address), open))
 }
 

@@ -13,7 +13,7 @@ use tokio_tungstenite::accept_async;
 
 use crate::config;
 use crate::listener::{REST, Shortage, is_passing};
-use crate::server;
+use crate::process;
 
 const CONFIGURATION: &str = include_str!("demo.yaml");
 const PAGE: &str = include_str!("chat.html");
@@ -35,7 +35,7 @@ pub fn run() -> Result<(), String> {
     let text = configuration(&ports)?;
     let loaded = config::parse("demo", &text).map_err(|problems| problems.to_string())?;
     eprintln!("{INSTRUCTIONS}");
-    server::serve(None, loaded.file, false)
+    process::serve(None, loaded.file, false)
 }
 
 fn configuration(ports: &[u16]) -> Result<String, String> {

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::file;
-use crate::supervisor;
+use crate::os::systemd;
 use crate::telemetry::CloseReason;
 use crate::tunnel::{LAST_CHANCE, Tunnels};
 pub use eviction::{Eviction, Evictions, TargetId};
@@ -136,8 +136,8 @@ impl Drain {
 
     fn tell_if_ready(&self) {
         if self.is_ready() && !self.silent.load(SeqCst) {
-            supervisor::ready();
-            supervisor::status(concat!("culvert ", env!("CARGO_PKG_VERSION"), " serves"));
+            systemd::ready();
+            systemd::status(concat!("culvert ", env!("CARGO_PKG_VERSION"), " serves"));
         }
     }
 
@@ -206,7 +206,7 @@ impl Drain {
         let began = Instant::now();
         let deadline = began + settings.deadline;
         self.announce(deadline);
-        supervisor::stopping(settings.deadline + END);
+        systemd::stopping(settings.deadline + END);
         let work = async {
             if !settings.ready_delay.is_zero() {
                 sleep_until(began + settings.ready_delay).await;
@@ -271,7 +271,7 @@ impl Drain {
                 let (open, closed) = (progress.open, progress.closed());
                 let status = format!("draining: {open} open, {closed} closed, {left} s left");
                 log::info!("{status}");
-                supervisor::status(&status);
+                systemd::status(&status);
             }
         }
     }
@@ -285,7 +285,7 @@ impl Drain {
         self.began.cancel();
         self.stop.cancel();
         self.connections.close();
-        supervisor::stopping(END);
+        systemd::stopping(END);
         let end = Instant::now() + LONGEST_STOP;
         let mut quiet_since = (Instant::now(), self.connections.len());
         self.cut_tunnels();

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::Limit;
-use crate::limits::MOST_STANDING;
+use crate::os::open_files::MOST_STANDING;
 
 /// How long one that stands has for a request's head.
 pub(super) const TO_ASK: Duration = Duration::from_secs(1);

@@ -41,9 +41,9 @@ use tokio::runtime::{Builder, Handle};
 use tokio_util::sync::CancellationToken;
 
 use crate::drain::Drain;
+use crate::os::reserve;
+use crate::os::systemd;
 use crate::overload::{Overload, Resets};
-use crate::reserve;
-use crate::supervisor;
 use crate::telemetry::access_log::AccessLog;
 use crate::tunnel::probe_when_silent;
 pub use arrival::Arrival;
@@ -129,7 +129,7 @@ impl Listeners {
         }
         let clocks = Arc::clone(&self.drain.tunnels.clocks);
         self.runtime.spawn(async move { clocks.run().await });
-        self.runtime.spawn(supervisor::keep_alive());
+        self.runtime.spawn(systemd::keep_alive());
         if !self.held.load(SeqCst) {
             self.resume();
         }

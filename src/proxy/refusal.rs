@@ -10,8 +10,8 @@ use pingora::http::ResponseHeader;
 use pingora::prelude::Session;
 use pingora::{BError, Error, ErrorSource, ErrorType, Result};
 
-use crate::limits::{is_out_of_ports, is_shortage};
 use crate::listener::Limit;
+use crate::os::open_files::{is_out_of_ports, is_shortage};
 use crate::target_group::Unavailable;
 use crate::telemetry::RefusalReason;
 use crate::tunnel::{ALLOW, chance};

@@ -11,7 +11,7 @@ use pingora::protocols::l4::ext;
 use pingora::{BError, Error, ErrorType, Result};
 use tokio::net::TcpStream;
 
-use crate::limits::is_out_of_ports;
+use crate::os::open_files::is_out_of_ports;
 
 /// Where connections leave from; with none of a target's family, the system decides.
 #[derive(Default)]

@@ -130,7 +130,7 @@ impl Fleet {
         Ok(built)
     }
 
-    /// Takes what old generations of the process have open as what their targets carry, too.
+    /// Takes what old processes have open as what their targets carry, too.
     pub fn count_elsewhere(&self, open: &[Open]) {
         let mut loads: HashMap<&str, HashMap<TargetAddress, usize>> = HashMap::new();
         for open in open {

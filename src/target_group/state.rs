@@ -15,7 +15,7 @@ use crate::target_address::TargetAddress;
 /// A target beyond the present configuration.
 pub(super) struct State {
     load: AtomicUsize,
-    /// What old generations of the process have it carry.
+    /// What old processes have it carry.
     elsewhere: AtomicUsize,
     pub(super) health: Health,
 }
@@ -42,7 +42,7 @@ impl State {
         self.health.weight_factor(Instant::now)
     }
 
-    /// How many tunnels and requests it carries, here and for old generations of the process.
+    /// How many tunnels and requests it carries, here and for old processes.
     pub(super) fn load(&self) -> usize {
         let elsewhere = self.elsewhere.load(Relaxed);
         self.load.load(Relaxed).saturating_add(elsewhere)
@@ -69,7 +69,7 @@ impl Drop for Held {
 }
 
 impl States {
-    /// Takes what old generations of the process have targets carry; nothing where nothing is said.
+    /// Takes what old processes have targets carry; nothing where nothing is said.
     pub(super) fn count_elsewhere(&self, loads: &HashMap<TargetAddress, usize>) {
         let states = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for (address, state) in states.iter() {

@@ -17,7 +17,7 @@ use arc_swap::{ArcSwap, Guard};
 use prometheus::IntCounter;
 
 use super::Style;
-use crate::reserve;
+use crate::os::reserve;
 
 const QUEUED_LINES: usize = 65_536;
 const QUEUED_BYTES: usize = 64 << 20;

@@ -198,7 +198,7 @@ mod tests {
             ("pingora_core::apps", Level::Error, Kind::Limited),
             ("pingora_core::apps", Level::Debug, Kind::AskedFor),
             ("culvert", Level::Error, Kind::ForOperators),
-            ("culvert::steward", Level::Info, Kind::ForOperators),
+            ("culvert::process", Level::Info, Kind::ForOperators),
             ("culvert_of_others", Level::Info, Kind::Limited),
             (OUTSIDE, Level::Warn, Kind::Limited),
         ] {

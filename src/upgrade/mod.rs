@@ -16,12 +16,11 @@
 //! Up to `Settled` the running process goes on, or takes up again, whatever becomes of the new one. After it, it is an old
 //! generation: it keeps its tunnels, and tells every second how many, over the same socket.
 
-mod door;
-mod generations;
 mod launch;
-mod link;
-mod pid_file;
-mod successor;
+mod old_processes;
+mod protocol;
+mod socket;
+mod take_over;
 
 use std::env;
 use std::io;
@@ -32,13 +31,12 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-pub use door::{Door, Heir, Request};
-pub use generations::{Generations, report_for_ever};
 pub use launch::launch;
-pub use link::Link;
-use link::Message;
-pub use pid_file::PidFile;
-pub use successor::{Inherited, InheritedDoor, Predecessor};
+pub use old_processes::{OldProcesses, report_for_ever};
+pub use protocol::Link;
+use protocol::Message;
+pub use socket::{Request, Successor, UpgradeSocket};
+pub use take_over::{Inherited, InheritedSocket, Predecessor};
 
 /// Does something that may block on a thread of its own, which the end of the process does not wait for.
 pub async fn on_thread<T: Send + 'static>(

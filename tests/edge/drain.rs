@@ -370,7 +370,7 @@ struct Crowd {
 
 impl Crowd {
     async fn gathers(seed: u64, server: &str) -> Crowd {
-        culvert::limits::raise_open_files();
+        culvert::os::open_files::raise();
         let (answer, answers) = watch::channel(false);
         let target = answering_when_told(answers).await;
         let patient = forwarding_to(&[target.address]).replace(": 2000", ": 60000");

@@ -183,7 +183,7 @@ fn every_byte_arrives_once_and_in_order_however_and_whenever_it_is_sent() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn five_thousand_tunnels_that_talk_at_once_lose_nothing() {
     const TUNNELS: usize = 5_000;
-    culvert::limits::raise_open_files();
+    culvert::os::open_files::raise();
     let target = playing_target().await;
     let patient = forwarding_to(&[target.address])
         .replace(": 2000", ": 60000")

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
-use culvert::supervisor;
+use culvert::os::systemd;
 use tempfile::TempDir;
 
 use crate::harness::edge::{free_addresses, get_now};
@@ -84,12 +84,12 @@ fn a_process_that_has_named_its_successor_is_silent() {
 #[test]
 #[ignore = "a part of the test above, in a process of its own"]
 fn an_old_process_speaks() {
-    supervisor::reloading();
-    supervisor::status("two\nlines");
-    supervisor::main_process(4711);
-    supervisor::ready();
-    supervisor::stopping(Duration::ZERO);
-    supervisor::status("draining");
+    systemd::reloading();
+    systemd::status("two\nlines");
+    systemd::main_process(4711);
+    systemd::ready();
+    systemd::stopping(Duration::ZERO);
+    systemd::status("draining");
 }
 
 #[test]

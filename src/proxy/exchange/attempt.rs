@@ -11,7 +11,7 @@ use pingora::upstreams::peer::Peer as _;
 use pingora::{Error, ErrorType};
 
 use super::Exchange;
-use crate::limits::{is_out_of_ports, is_shortage};
+use crate::os::open_files::{is_out_of_ports, is_shortage};
 use crate::proxy::announcement;
 use crate::proxy::refusal::Refusal;
 use crate::proxy::{http2, soundness, tls_failure};

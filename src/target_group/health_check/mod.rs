@@ -17,7 +17,7 @@ use tokio::time::timeout;
 use super::Target;
 use super::unix_socket::{self, unless_unix};
 use crate::config::file::{self, ProxyProtocol};
-use crate::limits;
+use crate::os::open_files;
 use crate::target_address::TargetAddress;
 
 /// The longest reason, in characters.
@@ -47,7 +47,7 @@ impl Failure {
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
         let is_out_of_ports = Errno::from_io_error(&error) == Some(Errno::ADDRNOTAVAIL);
-        if is_out_of_ports || limits::is_short(&error) {
+        if is_out_of_ports || open_files::is_short(&error) {
             return Failure::Shortage;
         }
         match error.kind() {

@@ -3,10 +3,11 @@
 //! A reload reads, checks and builds the whole of the new configuration before anything of the old is touched; where that fails
 //! nothing has changed. Tunnels are left alone, but for those whose target is gone or is to be emptied: they are evicted, slowly.
 
-mod decision;
-mod emptying;
-mod names;
-mod renewal;
+mod certificates;
+mod evictions;
+pub mod file_watch;
+mod overrides;
+mod resolved_targets;
 mod sockets;
 
 use std::collections::{BTreeMap, HashMap};
@@ -20,20 +21,20 @@ use crate::config::file::{self, File};
 use crate::config::problem::{Problem, Problems};
 use crate::config::secret_key::SecretKey;
 use crate::config::{self, Loaded};
+use crate::dns::Names;
 use crate::drain::{Drain, Evictions, Gauges, TargetId};
-use crate::limits::Shares;
 use crate::listener::{ForwardingRule, Listeners, Plan, Sockets, TargetGroups, Tickets};
-use crate::names::Names;
+use crate::os::open_files::Shares;
 use crate::overload::Overload;
 use crate::target_group::{Fleet, Overrides, TargetGroup};
 use crate::telemetry::access_log::{AccessLog, Output};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::{Format, Redaction, Style};
-use crate::upgrade::Generations;
+use crate::upgrade::OldProcesses;
 use sockets::NewSockets;
 
 /// What serves now.
-pub struct Running {
+pub struct Serving {
     /// The target groups.
     pub fleet: Arc<Fleet>,
     /// The listeners.
@@ -49,7 +50,7 @@ pub struct Running {
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// The processes before this one.
-    pub generations: Generations,
+    pub old_processes: OldProcesses,
     /// Where the configuration is read from again; `None` if it is no file.
     path: Option<PathBuf>,
     /// What seals session tickets.
@@ -107,7 +108,7 @@ pub struct Reload {
     pub problems: Vec<String>,
 }
 
-impl Running {
+impl Serving {
     /// Builds all that a configuration asks for; some sockets and keys may be there already, and something be known. Errors: every socket and file that cannot be had.
     pub fn build(
         path: Option<&Path>,
@@ -142,8 +143,8 @@ impl Running {
         let key = secrets.stickiness.or_else(SecretKey::random);
         let key = key.ok_or_else(|| one(problem("", "the system gives no random numbers")))?;
         let fleet = Arc::new(Fleet::new(Arc::clone(&metrics), key));
-        let running = Running {
-            generations: Generations::new(Arc::clone(&metrics), Arc::clone(&fleet)),
+        let serving = Serving {
+            old_processes: OldProcesses::new(Arc::clone(&metrics), Arc::clone(&fleet)),
             fleet,
             listeners: Arc::new(listeners),
             admin: Admin::new(address, socket),
@@ -164,11 +165,11 @@ impl Running {
             last_reload: Mutex::default(),
             started: Instant::now(),
         };
-        running.fleet.inherit(knowledge.unhealthy);
-        let file = running.file();
-        running.apply(&file, &running.target_groups(), new.listeners)?;
-        running.metrics.configured();
-        Ok(running)
+        serving.fleet.inherit(knowledge.unhealthy);
+        let file = serving.file();
+        serving.apply(&file, &serving.target_groups(), new.listeners)?;
+        serving.metrics.configured();
+        Ok(serving)
     }
 
     /// The configuration that is applied.

@@ -19,7 +19,7 @@ use zeroize::Zeroizing;
 
 use crate::config::secret_key::SecretKey;
 use crate::listener::OwnKey;
-use crate::reserve;
+use crate::os::reserve;
 use crate::target_group::TargetId;
 use crate::telemetry::metrics::Open;
 

@@ -2,13 +2,13 @@
 
 use std::collections::HashMap;
 
-use super::{Running, lock, targets};
+use super::{Serving, lock, targets};
 use crate::config::file;
 use crate::config::problem::Problem;
 use crate::target_address::TargetAddress;
 use crate::target_group::Change;
 
-impl Running {
+impl Serving {
     /// Changes what is decided about a target, until the next reload; false if there is no such target. Errors: why it could not
     /// be applied.
     pub fn decide(

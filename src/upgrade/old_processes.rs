@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::link::{Link, Message};
 use super::on_thread;
-use crate::reserve;
+use super::protocol::{Link, Message};
+use crate::os::reserve;
 use crate::target_group::Fleet;
 use crate::telemetry::metrics::{Metrics, Open};
 
@@ -22,7 +22,7 @@ const SILENCE: Duration = Duration::from_millis(3500);
 
 /// The old generations that are known, by their process id. Their tunnels are in the metrics, and counted as what their targets
 /// carry.
-pub struct Generations {
+pub struct OldProcesses {
     fleet: Arc<Fleet>,
     metrics: Arc<Metrics>,
     known: Mutex<Known>,
@@ -42,10 +42,10 @@ struct Report {
     open: Vec<Open>,
 }
 
-impl Generations {
+impl OldProcesses {
     /// None yet.
     pub fn new(metrics: Arc<Metrics>, fleet: Arc<Fleet>) -> Self {
-        Generations {
+        OldProcesses {
             fleet,
             metrics,
             known: Mutex::default(),

@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use super::{Running, targets};
+use super::{Serving, targets};
 use crate::config::file::{self, File};
 use crate::drain::{Eviction, TargetId};
 use crate::telemetry::CloseReason;
 
-impl Running {
+impl Serving {
     /// Empties the targets that are gone, and those whose maintenance asks for it.
     pub(super) fn evict(
         &self,

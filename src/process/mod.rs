@@ -1,4 +1,7 @@
-//! The process: what serves, Pingora's services around it, and the steward that heeds signals.
+//! The process: what serves, Pingora's services around it, and its life: what it does when it is told to.
+
+mod lifecycle;
+mod pid_file;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,14 +17,14 @@ use crate::config::file::File;
 use crate::config::problem::Problems;
 use crate::drain;
 use crate::listener::Serve;
+use crate::os::signals::{self, Signals};
+use crate::os::{daemon, open_files, reserve};
 use crate::overload::{Level, Overload};
 use crate::proxy::Proxy;
-use crate::running::{self, Running};
-use crate::signals::{self, Signals};
-use crate::steward::Steward;
+use crate::serving::{self, Serving};
 use crate::tunnel::Pool;
-use crate::upgrade::{Inherited, InheritedDoor, Predecessor};
-use crate::{daemon, limits, reserve};
+use crate::upgrade::{Inherited, InheritedSocket, Predecessor};
+use lifecycle::Lifecycle;
 
 /// Serves a configuration until a signal ends it; instead of the process that runs now, if `succeeds`. Errors, for the
 /// operator: every socket and file that cannot be had.
@@ -29,7 +32,7 @@ pub fn serve(path: Option<&Path>, file: File, succeeds: bool) -> Result<(), Stri
     if daemon::is_this() {
         daemon::detach();
     }
-    limits::raise_open_files();
+    open_files::raise();
     reserve::begin();
     let name = path.map_or("demo".to_owned(), |path| path.display().to_string());
     let named = |problem: String| format!("{name}: {problem}");
@@ -51,9 +54,9 @@ pub fn serve(path: Option<&Path>, file: File, succeeds: bool) -> Result<(), Stri
     let signals = runtime.block_on(async { Signals::install() });
     let signals = signals.map_err(|error| named(format!("signals cannot be received: {error}")))?;
     match build(path, &name, file, inherited) {
-        Ok((running, door)) => {
-            let steward = Steward::new(running, signals, predecessor, door).map_err(named)?;
-            run(steward);
+        Ok((serving, door)) => {
+            let lifecycle = Lifecycle::new(serving, signals, predecessor, door).map_err(named)?;
+            run(lifecycle);
             Ok(())
         }
         Err(reason) => {
@@ -70,26 +73,26 @@ fn build(
     name: &str,
     file: File,
     inherited: Option<Inherited>,
-) -> Result<(Arc<Running>, Option<InheritedDoor>), String> {
+) -> Result<(Arc<Serving>, Option<InheritedSocket>), String> {
     let Inherited {
         mut sockets,
         secrets,
         knowledge,
         door,
     } = inherited.unwrap_or_default();
-    let running = Running::build(path, file, &mut sockets, secrets, knowledge);
-    let running = running.map_err(|problems| {
+    let serving = Serving::build(path, file, &mut sockets, secrets, knowledge);
+    let serving = serving.map_err(|problems| {
         let file = name.to_owned();
         Problems { file, problems }.to_string()
     })?;
-    Ok((Arc::new(running), door))
+    Ok((Arc::new(serving), door))
 }
 
-fn run(steward: Steward) {
-    let running = Arc::clone(&steward.running);
-    let file = running.file();
+fn run(lifecycle: Lifecycle) {
+    let serving = Arc::clone(&lifecycle.serving);
+    let file = serving.file();
     let conf = conf(&file);
-    let pool = Arc::new(Pool::holding(running::shares(&file).idle));
+    let pool = Arc::new(Pool::holding(serving::shares(&file).idle));
     let mut pingora = Pingora::new_with_opt_and_conf(None, conf);
     pingora.bootstrap();
     let mut proxy = HttpProxy::new(
@@ -98,23 +101,23 @@ fn run(steward: Steward) {
     );
     proxy.handle_init_modules();
     let proxy = Arc::new(proxy);
-    pingora.add_service(background_service("targets", Upkeep(Arc::clone(&running))));
+    pingora.add_service(background_service("targets", Upkeep(Arc::clone(&serving))));
     pingora.add_service(background_service(
         "idle connections",
-        Sweeping(pool, Arc::clone(&running.overload)),
+        Sweeping(pool, Arc::clone(&serving.overload)),
     ));
     pingora.add_service(background_service(
         "names of targets",
-        NamesOfTargets(Arc::clone(&running)),
+        NamesOfTargets(Arc::clone(&serving)),
     ));
-    pingora.add_service(background_service("memory", Guard(Arc::clone(&running))));
-    pingora.add_service(background_service("admin", Pages(Arc::clone(&running))));
+    pingora.add_service(background_service("memory", Guard(Arc::clone(&serving))));
+    pingora.add_service(background_service("admin", Pages(Arc::clone(&serving))));
     pingora.add_service(background_service(
         "listeners",
-        Listening { running, proxy },
+        Listening { serving, proxy },
     ));
     pingora.run(RunArgs {
-        shutdown_signal: Box::new(steward),
+        shutdown_signal: Box::new(lifecycle),
     });
 }
 
@@ -129,7 +132,7 @@ fn conf(file: &File) -> ServerConf {
 
 /// What target groups need beside requests, on a thread of its own: health checks with what follows from them, and that load
 /// evens out.
-struct Upkeep(Arc<Running>);
+struct Upkeep(Arc<Serving>);
 
 #[async_trait]
 impl BackgroundService for Upkeep {
@@ -155,7 +158,7 @@ impl BackgroundService for Sweeping {
 }
 
 /// What the names of targets resolve to, on a thread of its own.
-struct NamesOfTargets(Arc<Running>);
+struct NamesOfTargets(Arc<Serving>);
 
 #[async_trait]
 impl BackgroundService for NamesOfTargets {
@@ -166,20 +169,20 @@ impl BackgroundService for NamesOfTargets {
 }
 
 /// What looks after the memory, on a thread of its own: it must not wait for those who use it.
-struct Guard(Arc<Running>);
+struct Guard(Arc<Serving>);
 
 #[async_trait]
 impl BackgroundService for Guard {
     async fn start(&self, _: ShutdownWatch) {
-        let Guard(running) = self;
-        let reset = |resets| running.listeners.reset(resets);
-        running.overload.watch(reset).await;
+        let Guard(serving) = self;
+        let reset = |resets| serving.listeners.reset(resets);
+        serving.overload.watch(reset).await;
         std::future::pending().await
     }
 }
 
 /// The admin address, on a thread of its own.
-struct Pages(Arc<Running>);
+struct Pages(Arc<Serving>);
 
 #[async_trait]
 impl BackgroundService for Pages {
@@ -191,7 +194,7 @@ impl BackgroundService for Pages {
 
 /// What starts the listeners, which have threads of their own.
 struct Listening<A> {
-    running: Arc<Running>,
+    serving: Arc<Serving>,
     proxy: Arc<A>,
 }
 
@@ -200,12 +203,12 @@ impl<A: HttpServerApp + Send + Sync + 'static> BackgroundService for Listening<A
     async fn start(&self, shutdown: ShutdownWatch) {
         let (proxy, connections) = (
             Arc::clone(&self.proxy),
-            self.running.drain.connections.clone(),
+            self.serving.drain.connections.clone(),
         );
         let serve: Serve = Box::new(move |stream, arrival| {
             let serving = arrival.serve(stream, Arc::clone(&proxy), shutdown.clone());
             connections.spawn(serving);
         });
-        self.running.listeners.start(serve);
+        self.serving.listeners.start(serve);
     }
 }

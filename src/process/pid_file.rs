@@ -7,17 +7,17 @@ use std::process;
 
 /// The file with our process id, for as long as it is ours.
 #[derive(Debug)]
-pub struct PidFile(PathBuf);
+pub(super) struct PidFile(PathBuf);
 
 impl PidFile {
     /// Writes the file beside its place, to see whether it can be written.
-    pub fn prepare(path: &Path) -> io::Result<Self> {
+    pub(super) fn prepare(path: &Path) -> io::Result<Self> {
         write_beside(path)?;
         Ok(PidFile(path.to_owned()))
     }
 
     /// Puts the file in its place, in one step: whoever reads it sees the id before or this one.
-    pub fn put(&self) -> io::Result<()> {
+    pub(super) fn put(&self) -> io::Result<()> {
         write_beside(&self.0)?;
         fs::rename(beside(&self.0), &self.0)
     }

@@ -13,7 +13,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustix::io::Errno;
 
-use crate::limits::{RESERVE as FILES, is_short};
+use crate::os::open_files::{RESERVE as FILES, is_short};
 
 /// How often something is tried that may have been taken away by others.
 const TRIES: usize = 3;

@@ -11,7 +11,7 @@ use sd_notify::NotifyState;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
-use crate::reserve;
+use crate::os::reserve;
 use crate::telemetry::diagnostics::OUTSIDE;
 
 /// Another process is the service's main one.

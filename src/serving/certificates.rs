@@ -4,14 +4,14 @@ use std::collections::HashMap;
 use std::mem;
 use std::sync::Arc;
 
-use super::{Running, lock, unusable};
+use super::{Serving, lock, unusable};
 use crate::config::file::{File, ForwardingRule};
 use crate::config::problem::Problem;
 use crate::config::renewal::{self, Renewal};
 use crate::listener::Tls;
 use crate::target_group::Overrides;
 
-impl Running {
+impl Serving {
     /// Reads the files of certificates and keys again; what can be used is used for those who come from now on. What cannot is
     /// told, once.
     pub fn renew(&self) {

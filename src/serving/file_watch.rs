@@ -17,8 +17,8 @@ use notify::event::{AccessKind, AccessMode};
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::mpsc;
 
+use super::Serving;
 use crate::config::renewal;
-use crate::running::Running;
 
 /// How long nothing must have happened: a chain and its key come one after the other.
 const QUIET: Duration = Duration::from_millis(300);
@@ -34,10 +34,10 @@ pub struct Watch(SyncSender<()>);
 
 impl Watch {
     /// Starts it. It sends a word when files have changed; a word that waits is enough.
-    pub fn start(running: Arc<Running>, changed: mpsc::Sender<()>) -> Self {
+    pub fn start(serving: Arc<Serving>, changed: mpsc::Sender<()>) -> Self {
         let (hints, heard) = sync_channel(1);
         let watcher = Watcher {
-            running,
+            serving,
             changed,
             hints: hints.clone(),
             heard,
@@ -58,7 +58,7 @@ impl Watch {
 }
 
 struct Watcher {
-    running: Arc<Running>,
+    serving: Arc<Serving>,
     changed: mpsc::Sender<()>,
     hints: SyncSender<()>,
     heard: Receiver<()>,
@@ -69,7 +69,7 @@ impl Watcher {
     fn run(mut self) {
         let mut before = Vec::new();
         loop {
-            let files = renewal::files(&self.running.file());
+            let files = renewal::files(&self.serving.file());
             // First the folders, so that no change is missed.
             self.folders.follow(&files, &self.hints);
             let now: Vec<_> = files.iter().map(|file| state(file)).collect();

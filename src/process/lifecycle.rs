@@ -1,4 +1,4 @@
-//! Heeds orders, one at a time, until one ends the process.
+//! The life of the process: does what it is told to, one order at a time, until one ends it.
 //!
 //! Whatever ends it, every open exchange leaves its line in the access log first. Pingora is told of the end only when all
 //! is over, so none of its own waiting applies.
@@ -15,16 +15,18 @@ use pingora::server::{ShutdownSignal, ShutdownSignalWatch};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{sleep, timeout};
 
-use crate::daemon;
-use crate::reserve;
-use crate::running::Running;
-use crate::signals::{Order, Outcome, Signals};
-use crate::supervisor;
+use super::pid_file::PidFile;
+use crate::os::daemon;
+use crate::os::reserve;
+use crate::os::signals::{Order, Outcome, Signals};
+use crate::os::systemd;
+use crate::serving::Serving;
+use crate::serving::file_watch::Watch;
 use crate::telemetry::CloseReason;
 use crate::upgrade::{
-    Door, Heir, InheritedDoor, Link, PidFile, Predecessor, Request, on_thread, report_for_ever,
+    InheritedSocket, Link, Predecessor, Request, Successor, UpgradeSocket, on_thread,
+    report_for_ever,
 };
-use crate::watch::Watch;
 
 /// How long the access log's last lines may take.
 const LAST_LINES: Duration = Duration::from_secs(10);
@@ -36,17 +38,17 @@ const SHORTEST: Duration = Duration::from_millis(200);
 const LOOK: Duration = Duration::from_millis(5);
 
 /// Does what signals, and visitors of `server.upgradeSocket`, ask.
-pub struct Steward {
+pub(super) struct Lifecycle {
     /// What serves.
-    pub running: Arc<Running>,
-    door: Option<Arc<Door>>,
+    pub serving: Arc<Serving>,
+    door: Option<Arc<UpgradeSocket>>,
     pid_file: Mutex<Option<PidFile>>,
-    desk: Mutex<Option<Desk>>,
+    inbox: Mutex<Option<Inbox>>,
     watch: Watch,
 }
 
 /// What comes in.
-struct Desk {
+struct Inbox {
     signals: Signals,
     requests: mpsc::Receiver<Request>,
     /// That files of the configuration have changed on disk.
@@ -62,22 +64,22 @@ enum End {
     Within(Duration),
 }
 
-impl Steward {
-    /// A steward for what serves. With a predecessor it first takes over. Errors: what belongs to the process alone and cannot be
+impl Lifecycle {
+    /// That of what serves. With a predecessor it first takes over. Errors: what belongs to the process alone and cannot be
     /// had, with the key that asks for it.
-    pub fn new(
-        running: Arc<Running>,
+    pub(super) fn new(
+        serving: Arc<Serving>,
         signals: Signals,
         predecessor: Option<Predecessor>,
-        inherited: Option<InheritedDoor>,
+        inherited: Option<InheritedSocket>,
     ) -> Result<Self, String> {
         let (sender, requests) = mpsc::channel(1);
-        running.admin.obeys(signals.sender());
-        let file = running.file();
+        serving.admin.obeys(signals.sender());
+        let file = serving.file();
         let open = |path: &Path| {
             let socket = inherited.filter(|(known, _)| known == path);
             let socket = socket.map(|(_, socket)| socket);
-            Door::open(path, socket, Arc::clone(&running), sender).map(Arc::new)
+            UpgradeSocket::open(path, socket, Arc::clone(&serving), sender).map(Arc::new)
         };
         let door = file.server.upgrade_socket.as_deref().map(open).transpose();
         let door = door.map_err(|error| {
@@ -88,36 +90,36 @@ impl Steward {
             reason
         })?;
         let (changed, changes) = mpsc::channel(1);
-        let steward = Steward {
-            watch: Watch::start(Arc::clone(&running), changed),
+        let lifecycle = Lifecycle {
+            watch: Watch::start(Arc::clone(&serving), changed),
             door,
             pid_file: Mutex::default(),
-            desk: Mutex::default(),
-            running,
+            inbox: Mutex::default(),
+            serving,
         };
-        let prepared = steward.prepare_pid_file();
+        let prepared = lifecycle.prepare_pid_file();
         match &predecessor {
             Some(predecessor) => {
                 if let Err(reason) = &prepared {
                     predecessor.fail(reason);
                 }
-                steward.running.drain.be_silent();
-                steward.running.hold();
+                lifecycle.serving.drain.be_silent();
+                lifecycle.serving.hold();
             }
-            None => steward.put_pid_file()?,
+            None => lifecycle.put_pid_file()?,
         }
         prepared?;
-        *lock(&steward.desk) = Some(Desk {
+        *lock(&lifecycle.inbox) = Some(Inbox {
             signals,
             requests,
             changes,
             predecessor,
         });
-        Ok(steward)
+        Ok(lifecycle)
     }
 
     fn prepare_pid_file(&self) -> Result<(), String> {
-        if let Some(path) = &self.running.file().server.pid_file {
+        if let Some(path) = &self.serving.file().server.pid_file {
             let named = |error| format!("server.pidFile: {}: {error}", path.display());
             *lock(&self.pid_file) = Some(PidFile::prepare(path).map_err(named)?);
         }
@@ -132,28 +134,29 @@ impl Steward {
 }
 
 #[async_trait]
-impl ShutdownSignalWatch for Steward {
+impl ShutdownSignalWatch for Lifecycle {
     async fn recv(&self) -> ShutdownSignal {
-        let desk = lock(&self.desk).take();
-        if let Some(desk) = desk {
-            let patience = self.heed(desk).await;
-            self.running.log.flush(patience);
+        let inbox = lock(&self.inbox).take();
+        if let Some(inbox) = inbox {
+            let patience = self.run(inbox).await;
+            self.serving.log.flush(patience);
         }
         if let Some(door) = &self.door {
             door.remove();
         }
-        self.running.end();
+        self.serving.end();
         drop(lock(&self.pid_file).take());
         ShutdownSignal::FastShutdown
     }
 }
 
-impl Steward {
+impl Lifecycle {
     /// Returns when the process is to end, and how long its last lines may take.
-    async fn heed(&self, desk: Desk) -> Duration {
-        let (mut signals, mut requests, mut changes) = (desk.signals, desk.requests, desk.changes);
-        self.running.drain.heeds_signals();
-        let mut arrival = pin!(self.arrive(desk.predecessor));
+    async fn run(&self, inbox: Inbox) -> Duration {
+        let (mut signals, mut requests, mut changes) =
+            (inbox.signals, inbox.requests, inbox.changes);
+        self.serving.drain.heeds_signals();
+        let mut arrival = pin!(self.arrive(inbox.predecessor));
         let mut has_arrived = false;
         loop {
             let end = tokio::select! {
@@ -164,7 +167,7 @@ impl Steward {
                 }
                 Some(()) = changes.recv() => {
                     let _lent = reserve::lend(FILES_OF_A_CONFIGURATION);
-                    self.running.renew();
+                    self.serving.renew();
                     End::None
                 }
                 arrived = &mut arrival, if !has_arrived => {
@@ -204,13 +207,13 @@ impl Steward {
     }
 
     fn reload(&self, asked: Option<Outcome>) {
-        supervisor::reloading();
+        systemd::reloading();
         let lent = reserve::lend(FILES_OF_A_CONFIGURATION);
         // What is wrong is in the diagnostics, too.
-        let outcome = self.running.reload();
+        let outcome = self.serving.reload();
         drop(lent);
         self.watch.look();
-        supervisor::ready();
+        systemd::ready();
         if let Some(asked) = asked {
             // It may not wait any more.
             asked.send(outcome).ok();
@@ -220,7 +223,7 @@ impl Steward {
     /// Takes over from the predecessor, if there is one; then whoever comes to the door is heard. The error tells why the
     /// predecessor goes on.
     async fn arrive(&self, predecessor: Option<Predecessor>) -> Result<(), String> {
-        while !self.running.is_started() {
+        while !self.serving.is_started() {
             sleep(LOOK).await;
         }
         let Some(mut predecessor) = predecessor else {
@@ -230,21 +233,21 @@ impl Steward {
         let mut predecessor =
             on_thread(move || predecessor.ready().map(|()| predecessor)).await??;
         self.put_pid_file()?;
-        let socket = self.running.file().server.upgrade_socket.clone();
+        let socket = self.serving.file().server.upgrade_socket.clone();
         let before = on_thread(move || predecessor.settled(socket)).await??;
-        self.running.generations.expect(&before);
+        self.serving.old_processes.expect(&before);
         if let Some(door) = &self.door {
             door.own();
         }
-        self.running.resume();
+        self.serving.resume();
         self.begin();
-        self.running.drain.speak();
+        self.serving.drain.speak();
         Ok(())
     }
 
     fn begin(&self) {
-        let running = Arc::clone(&self.running);
-        tokio::spawn(async move { running.generations.watch().await });
+        let serving = Arc::clone(&self.serving);
+        tokio::spawn(async move { serving.old_processes.watch().await });
         if daemon::is_this() {
             daemon::serves();
         }
@@ -257,7 +260,7 @@ impl Steward {
     async fn hand_over(
         &self,
         successor: Link,
-        asked: Option<oneshot::Sender<Result<Heir, String>>>,
+        asked: Option<oneshot::Sender<Result<Successor, String>>>,
         signals: &mut Signals,
     ) -> End {
         let Some(door) = self.door.clone() else {
@@ -313,15 +316,15 @@ impl Steward {
     }
 
     /// The life of an old generation: its tunnels go on, for as long as they may.
-    async fn linger(&self, heir: Heir, is_to_drain: bool, signals: &mut Signals) -> Duration {
-        let running = &self.running;
-        running.generations.forget();
-        running.leave();
+    async fn linger(&self, heir: Successor, is_to_drain: bool, signals: &mut Signals) -> Duration {
+        let serving = &self.serving;
+        serving.old_processes.forget();
+        serving.leave();
         if let Some(door) = &self.door {
             door.leave(&heir);
         }
         if let Some(socket) = heir.socket.clone() {
-            tokio::spawn(report_for_ever(socket, Arc::clone(&running.metrics)));
+            tokio::spawn(report_for_ever(socket, Arc::clone(&serving.metrics)));
         }
         let patience = self.keep_tunnels(heir, is_to_drain, signals).await;
         if let Some(door) = &self.door {
@@ -330,21 +333,26 @@ impl Steward {
         patience
     }
 
-    async fn keep_tunnels(&self, heir: Heir, is_to_drain: bool, signals: &mut Signals) -> Duration {
-        let running = &self.running;
+    async fn keep_tunnels(
+        &self,
+        heir: Successor,
+        is_to_drain: bool,
+        signals: &mut Signals,
+    ) -> Duration {
+        let serving = &self.serving;
         if is_to_drain {
             heir.drain();
             return self.drain(signals).await;
         }
-        let limit = running.file().server.upgrade.drain_deadline;
-        let open = running.drain.open();
+        let limit = serving.file().server.upgrade.drain_deadline;
+        let open = serving.drain.open();
         log::info!("an old process now: {open} connections go on here, for at most {limit:?}");
-        running.drain.connections.close();
+        serving.drain.connections.close();
         let mut end = pin!(sleep(limit));
         loop {
             tokio::select! {
                 biased;
-                () = running.drain.connections.wait() => return LAST_LINES,
+                () = serving.drain.connections.wait() => return LAST_LINES,
                 () = &mut end => return self.drain(signals).await,
                 order = signals.next() => match order {
                     Order::Drain => return self.drain(signals).await,
@@ -364,22 +372,22 @@ impl Steward {
     }
 
     fn reopen(&self) {
-        self.running.log.reopen();
-        self.running.generations.reopen_logs();
+        self.serving.log.reopen();
+        self.serving.old_processes.reopen_logs();
     }
 
     /// Closes all that is open here.
     async fn close(&self) -> Duration {
-        self.running.drain.stop(CloseReason::ProcessExit).await;
+        self.serving.drain.stop(CloseReason::ProcessExit).await;
         LAST_LINES
     }
 
     /// The same, and has the old generations exit, too: whoever waits for the service's end waits for this process.
     async fn stop(&self) -> Duration {
-        let generations = &self.running.generations;
-        generations.stop();
+        let old_processes = &self.serving.old_processes;
+        old_processes.stop();
         let patience = self.close().await;
-        if timeout(LAST_LINES, generations.gone()).await.is_err() {
+        if timeout(LAST_LINES, old_processes.gone()).await.is_err() {
             log::warn!("old processes have yet to exit");
         }
         patience
@@ -387,15 +395,15 @@ impl Steward {
 
     /// Drains, and has the old generations drain, too.
     async fn drain(&self, signals: &mut Signals) -> Duration {
-        let running = &self.running;
-        let settings = running.file().server.drain.clone();
+        let serving = &self.serving;
+        let settings = serving.file().server.drain.clone();
         let end = Instant::now() + settings.deadline + LATEST;
-        running.generations.drain();
+        serving.old_processes.drain();
         let drained = pin!(async {
-            let close = || running.listeners.close();
-            running.drain.run(&settings, close).await;
+            let close = || serving.listeners.close();
+            serving.drain.run(&settings, close).await;
             let left = end.saturating_duration_since(Instant::now());
-            if timeout(left, running.generations.gone()).await.is_err() {
+            if timeout(left, serving.old_processes.gone()).await.is_err() {
                 log::warn!("old processes are still draining");
             }
         });
@@ -403,7 +411,7 @@ impl Steward {
             return self.stop().await;
         }
         // Whoever has asked for the drain is among them.
-        running.admin.is_served().await;
+        serving.admin.is_served().await;
         let left = end.saturating_duration_since(Instant::now());
         left.clamp(SHORTEST, LAST_LINES)
     }

@@ -19,16 +19,16 @@ use tokio::task::unconstrained;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::generations::tell;
 use super::launch::{Launched, check};
-use super::link::{Link, Message, Role};
+use super::old_processes::tell;
 use super::on_thread;
+use super::protocol::{Link, Message, Role};
 use crate::config::file::AdminAddress;
-use crate::limits::is_short;
 use crate::listener::{REST, Shortage, bind_unix, is_passing};
-use crate::reserve;
-use crate::running::Running;
-use crate::supervisor;
+use crate::os::open_files::is_short;
+use crate::os::reserve;
+use crate::os::systemd;
+use crate::serving::Serving;
 use crate::telemetry::diagnostics::OUTSIDE;
 
 /// How long the other end may take for a line that it has at hand.
@@ -39,24 +39,24 @@ const NAME: &str = "server.upgradeSocket";
 /// How many may be heard at once.
 const MOST_VISITORS: usize = 32;
 
-/// What is asked of the steward: to hand over to the process at the other end.
+/// What is asked of the running process: to hand over to the process at the other end.
 pub struct Request {
     /// The new process.
     pub successor: Link,
     /// Where the outcome goes: that it serves, or why it does not.
-    pub outcome: oneshot::Sender<Result<Heir, String>>,
+    pub outcome: oneshot::Sender<Result<Successor, String>>,
 }
 
 /// A process that has taken over.
 #[derive(Debug, Clone)]
-pub struct Heir {
+pub struct Successor {
     /// Its process id.
     pub pid: u32,
     /// Its `server.upgradeSocket`.
     pub socket: Option<PathBuf>,
 }
 
-impl Heir {
+impl Successor {
     /// Has it drain.
     pub fn drain(&self) {
         tell(self.pid, Signal::TERM);
@@ -69,13 +69,13 @@ impl Heir {
 }
 
 /// `server.upgradeSocket`.
-pub struct Door {
+pub struct UpgradeSocket {
     path: PathBuf,
     /// `None` once it is another's.
     socket: Mutex<Option<UnixListener>>,
     /// Whether it goes with this process.
     is_ours: AtomicBool,
-    running: Arc<Running>,
+    serving: Arc<Serving>,
     requests: mpsc::Sender<Request>,
     successor: Mutex<Waiting>,
     closing: Mutex<CancellationToken>,
@@ -91,13 +91,13 @@ struct Waiting {
     is_busy: bool,
 }
 
-impl Door {
+impl UpgradeSocket {
     /// The door of a process that serves. `inherited` is the socket that came from the process before; otherwise it is bound,
     /// unless somebody serves there.
     pub fn open(
         path: &Path,
         inherited: Option<OwnedFd>,
-        running: Arc<Running>,
+        serving: Arc<Serving>,
         requests: mpsc::Sender<Request>,
     ) -> io::Result<Self> {
         let is_ours = AtomicBool::new(inherited.is_none());
@@ -106,11 +106,11 @@ impl Door {
             None => bind(path)?,
         };
         socket.set_nonblocking(true)?;
-        Ok(Door {
+        Ok(UpgradeSocket {
             path: path.to_owned(),
             socket: Mutex::new(Some(socket)),
             is_ours,
-            running,
+            serving,
             requests,
             successor: Mutex::default(),
             closing: Mutex::default(),
@@ -163,7 +163,7 @@ impl Door {
     }
 
     /// Gives the socket up: it is the heir's, unless that has another.
-    pub fn leave(&self, heir: &Heir) {
+    pub fn leave(&self, heir: &Successor) {
         *lock(&self.socket) = None;
         if heir.socket.as_ref() != Some(&self.path) {
             self.own();
@@ -196,7 +196,7 @@ impl Door {
 
     /// How long a step of the new process may take.
     fn timeout(&self) -> Duration {
-        self.running.file().server.upgrade.timeout
+        self.serving.file().server.upgrade.timeout
     }
 
     fn socket(&self) -> io::Result<UnixListener> {
@@ -228,7 +228,7 @@ impl Door {
         }
         link.patience(Some(AT_HAND))?;
         match link.receive()? {
-            Message::StillOpen(open) => self.running.generations.report(pid, open),
+            Message::StillOpen(open) => self.serving.old_processes.report(pid, open),
             Message::TakeOver => lock(&self.successor).successor = Some(link),
             Message::Upgrade { binary, conf } => {
                 let outcome = self.upgrade(&binary, &conf);
@@ -243,7 +243,7 @@ impl Door {
     }
 
     /// Starts a new process and hands over to it. Only one at a time.
-    fn upgrade(&self, binary: &Path, conf: &Path) -> Result<Heir, String> {
+    fn upgrade(&self, binary: &Path, conf: &Path) -> Result<Successor, String> {
         refuse_as_first_process()?;
         log::info!("upgrade: to {} with {}", binary.display(), conf.display());
         if std::mem::replace(&mut lock(&self.successor).is_busy, true) {
@@ -254,7 +254,7 @@ impl Door {
         outcome
     }
 
-    fn start_and_hand_over(&self, binary: &Path, conf: &Path) -> Result<Heir, String> {
+    fn start_and_hand_over(&self, binary: &Path, conf: &Path) -> Result<Successor, String> {
         check(binary, conf, self.timeout())?;
         lock(&self.successor).successor = None;
         let launched = Launched::start(binary, conf, &self.path)
@@ -294,13 +294,13 @@ impl Door {
     }
 
     /// Hands everything over to a new process. If that does not settle, everything is as before.
-    pub fn hand_over(self: &Arc<Self>, mut successor: Link) -> Result<Heir, String> {
+    pub fn hand_over(self: &Arc<Self>, mut successor: Link) -> Result<Successor, String> {
         let outcome = self.try_hand_over(&mut successor);
         let word = match &outcome {
             Ok(heir) => {
                 log::info!("process {} has taken over", heir.pid);
-                supervisor::main_process(heir.pid);
-                let mut processes = self.running.generations.processes();
+                systemd::main_process(heir.pid);
+                let mut processes = self.serving.old_processes.processes();
                 processes.push(process::id());
                 Message::Farewell(processes)
             }
@@ -311,7 +311,7 @@ impl Door {
         outcome
     }
 
-    fn try_hand_over(self: &Arc<Self>, successor: &mut Link) -> Result<Heir, String> {
+    fn try_hand_over(self: &Arc<Self>, successor: &mut Link) -> Result<Successor, String> {
         refuse_as_first_process()?;
         let pid = successor.peer().map_err(|error| error.to_string())?.0;
         let name = format!("the new process {pid}");
@@ -329,14 +329,14 @@ impl Door {
             Message::Failed(reason) => return Err(reason),
             other => return Err(format!("{name}: unexpected {other:?}")),
         }
-        self.running.pause();
+        self.serving.pause();
         self.pause();
         self.is_ours.store(false, SeqCst);
         settle(successor)
-            .map(|socket| Heir { pid, socket })
+            .map(|socket| Successor { pid, socket })
             .map_err(|error| {
                 self.is_ours.store(true, SeqCst);
-                self.running.resume();
+                self.serving.resume();
                 if let Some(runtime) = self.runtime.get() {
                     runtime.spawn(Arc::clone(self).listen());
                 }
@@ -345,10 +345,10 @@ impl Door {
     }
 
     fn send_sockets(&self, successor: &Link) -> io::Result<()> {
-        self.running.listeners.give_sockets(|address, socket| {
+        self.serving.listeners.give_sockets(|address, socket| {
             successor.send_socket(Role::Listener(address), socket.as_fd())
         })?;
-        let admin = &self.running.admin;
+        let admin = &self.serving.admin;
         let (address, socket) = admin.socket()?;
         let role = match address {
             AdminAddress::Tcp(address) => Role::Admin(address),
@@ -356,11 +356,11 @@ impl Door {
         };
         successor.send_socket(role, socket.as_fd())?;
         successor.send_socket(Role::Upgrade, self.socket()?.as_fd())?;
-        successor.send(&Message::TicketKeys(self.running.tickets.own()))?;
-        let key = self.running.fleet.own_key();
+        successor.send(&Message::TicketKeys(self.serving.tickets.own()))?;
+        let key = self.serving.fleet.own_key();
         successor.send(&Message::StickinessKey(key))?;
-        successor.send(&Message::Unhealthy(self.running.fleet.unhealthy()))?;
-        successor.send(&Message::Names(self.running.names.addresses()))?;
+        successor.send(&Message::Unhealthy(self.serving.fleet.unhealthy()))?;
+        successor.send(&Message::Names(self.serving.names.addresses()))?;
         successor.send(&Message::AllSockets)
     }
 }

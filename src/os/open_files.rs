@@ -79,7 +79,7 @@ pub fn is_out_of_ports(error: &pingora::Error) -> bool {
 }
 
 /// Raises the soft limit of open files to the hard one, and says what it is.
-pub fn raise_open_files() {
+pub fn raise() {
     let mut limit = getrlimit(Resource::Nofile);
     let before = limit.current;
     limit.current = limit.maximum;

@@ -5,7 +5,7 @@ use std::fmt::Display;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 
-use super::{Running, path_of, problem};
+use super::{Serving, path_of, problem};
 use crate::admin::Socket;
 use crate::config::file::{self, AdminAddress, File};
 use crate::config::problem::Problem;
@@ -20,12 +20,12 @@ pub(super) struct NewSockets {
 impl NewSockets {
     pub(super) fn listen(
         file: &File,
-        running: Option<&Running>,
+        serving: Option<&Serving>,
         sockets: &mut Sockets,
     ) -> Result<Self, Vec<Problem>> {
         let mut problems = Vec::new();
         let listen = &file.admin.listen;
-        let moves = running.is_none_or(|now| now.admin.address() != *listen);
+        let moves = serving.is_none_or(|now| now.admin.address() != *listen);
         let admin = moves.then(|| admin_socket(&file.admin, sockets));
         let admin = match admin.transpose() {
             Ok(socket) => socket.map(|socket| (listen.clone(), socket)),
@@ -41,7 +41,7 @@ impl NewSockets {
                 None
             }
         };
-        let is_new = |address: &SocketAddr| running.is_none_or(|now| !now.listeners.has(address));
+        let is_new = |address: &SocketAddr| serving.is_none_or(|now| !now.listeners.has(address));
         let places = file.forwarding_rules.iter().enumerate();
         let new = places.filter(|(_, rule)| is_new(&rule.listen));
         let listeners = new

@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::{Running, lock};
+use super::{Serving, lock};
 use crate::config::file;
 
-impl Running {
+impl Serving {
     /// The target groups of the configuration, with a target for each address of their names.
     pub fn target_groups(&self) -> Arc<Vec<file::TargetGroup>> {
         Arc::clone(&lock(&self.groups))

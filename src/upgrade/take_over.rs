@@ -7,10 +7,10 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 
 use super::launch::SOCKET_VARIABLE;
-use super::link::{Link, Message, Role};
+use super::protocol::{Link, Message, Role};
 use crate::config::file::File;
 use crate::listener::{Sockets, Tickets};
-use crate::running::{Knowledge, Secrets};
+use crate::serving::{Knowledge, Secrets};
 
 /// The process that we take over from.
 pub struct Predecessor {
@@ -28,11 +28,11 @@ pub struct Inherited {
     /// What it has found out.
     pub knowledge: Knowledge,
     /// The way to it, for those who come next.
-    pub door: Option<InheritedDoor>,
+    pub door: Option<InheritedSocket>,
 }
 
 /// The socket of `server.upgradeSocket`, and where it is.
-pub type InheritedDoor = (PathBuf, OwnedFd);
+pub type InheritedSocket = (PathBuf, OwnedFd);
 
 impl Predecessor {
     /// Finds the running process, at the socket that it told us or that the configuration names. The error is for the
