@@ -7,7 +7,7 @@ use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr};
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use culvert::config::file::{Action, Comparison, Condition, Forward, HttpRule, Subject};
+use culvert::config::model::{Action, Comparison, Condition, Forward, HttpRule, Subject};
 use culvert::rules::{Request, Rules};
 use http::{HeaderMap, HeaderName, HeaderValue};
 

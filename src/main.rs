@@ -41,7 +41,7 @@ fn run(arguments: &Arguments) -> Result<(), String> {
         None => {}
     }
     let name = arguments.conf.display().to_string();
-    let Loaded { file, warnings } =
+    let Loaded { config, warnings } =
         config::load(&arguments.conf).map_err(|problems| problems.to_string())?;
     for warning in warnings.iter().filter(|_| !daemon::is_this()) {
         eprintln!("{}", warning.as_warning(&name));
@@ -51,16 +51,16 @@ fn run(arguments: &Arguments) -> Result<(), String> {
         return Ok(());
     }
     if let Some(Command::Upgrade { binary, socket }) = &arguments.command {
-        let socket = socket.as_ref().or(file.server.upgrade_socket.as_ref());
-        let timeout = file.server.upgrade.timeout;
+        let socket = socket.as_ref().or(config.server.upgrade_socket.as_ref());
+        let timeout = config.server.upgrade.timeout;
         let done = upgrade::ask(socket, &arguments.conf, binary.as_deref(), timeout)?;
         println!("{done}");
         return Ok(());
     }
     if arguments.daemon && !daemon::is_this() {
-        return daemon::start(&file).map_err(|why| format!("{name}: {why}"));
+        return daemon::start(&config).map_err(|why| format!("{name}: {why}"));
     }
-    process::serve(Some(&arguments.conf), file, arguments.upgrade)
+    process::serve(Some(&arguments.conf), config, arguments.upgrade)
 }
 
 /// Prints an answer, unless whoever reads it has gone.

@@ -9,7 +9,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::net::{IpAddr, Ipv4Addr};
 
-use culvert::config::file::{Action, Comparison, Condition, Forward, HttpRule, Subject};
+use culvert::config::model::{Action, Comparison, Condition, Forward, HttpRule, Subject};
 use culvert::rules::{Request, Rules};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use regex::bytes::RegexBuilder;

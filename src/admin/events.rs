@@ -25,7 +25,7 @@ use super::View;
 use super::denial::{Denial, Error};
 use super::room::Guest;
 use super::status::Status;
-use crate::config::file::Token;
+use crate::config::model::Token;
 use crate::telemetry::CloseReason;
 use crate::tunnel::{Handle, Tunnels};
 
@@ -123,7 +123,7 @@ pub(super) async fn events(
         guest,
         event: audience.join(&view),
         closing,
-        token: view.file().admin.token.clone(),
+        token: view.config().admin.token.clone(),
         view,
     };
     let events = stream::unfold(viewer, async |mut viewer| {
@@ -155,7 +155,7 @@ impl Viewer {
         self.guest.watches();
         let changed = self.closing.run_until_cancelled(self.event.changed());
         changed.await?.ok()?;
-        let is_known = self.view.file().admin.token == self.token;
+        let is_known = self.view.config().admin.token == self.token;
         is_known.then(|| self.event.borrow_and_update().clone())
     }
 }

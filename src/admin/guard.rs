@@ -22,7 +22,7 @@ use super::View;
 use super::denial::Denial;
 use super::room::Guest;
 use super::socket::Peer;
-use crate::config::file::{self, AdminAddress, Token};
+use crate::config::model::{self, AdminAddress, Token};
 use crate::telemetry::diagnostics::OUTSIDE;
 
 /// How large a request's body may be, and how long it may take.
@@ -45,7 +45,7 @@ pub(super) async fn guard(
     next: Next,
 ) -> Response {
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let admin = &view.file().admin;
+    let admin = &view.config().admin;
     if let Err(denial) = admit(admin, peer, &request) {
         let why = &denial.body.error;
         log::warn!(target: OUTSIDE, "admin: {peer}: {method} {path:?} is refused: {why}");
@@ -58,7 +58,7 @@ pub(super) async fn guard(
     }
 }
 
-fn admit(admin: &file::Admin, peer: Peer, request: &Request) -> Result<(), Denial> {
+fn admit(admin: &model::Admin, peer: Peer, request: &Request) -> Result<(), Denial> {
     let (headers, path) = (request.headers(), request.uri().path());
     if PROBES.contains(&path) {
         return Ok(());
@@ -115,7 +115,7 @@ fn host(headers: &HeaderMap) -> Option<Authority> {
 
 /// The host must be an address that leads here, `localhost`, or a name that the configuration has.
 fn check_host(
-    admin: &file::Admin,
+    admin: &model::Admin,
     local: IpAddr,
     authority: Option<Authority>,
 ) -> Result<(), Denial> {
@@ -200,8 +200,8 @@ async fn with_body(request: Request) -> Result<Request, Denial> {
 mod tests {
     use super::*;
 
-    fn admin(listen: &str) -> file::Admin {
-        file::Admin {
+    fn admin(listen: &str) -> model::Admin {
+        model::Admin {
             listen: AdminAddress::Tcp(listen.parse().unwrap()),
             mode: 0o660,
             token: None,

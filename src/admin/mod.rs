@@ -37,7 +37,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::file::AdminAddress;
+use crate::config::model::AdminAddress;
 use crate::os::reserve;
 use crate::os::signals::{Asked, Order};
 use crate::serving::Serving;

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 use super::View;
 use super::target::Target;
-use crate::config::file;
+use crate::config::model;
 use crate::drain::Drain;
 use crate::listener::{ForwardingRule, Routes};
 use crate::overload::State;
@@ -162,7 +162,7 @@ impl Status {
             pid: std::process::id(),
             uptime_seconds: view.uptime().as_secs_f64(),
             old_generations: view.old_processes.processes(),
-            read_only: view.file().admin.read_only,
+            read_only: view.config().admin.read_only,
             drain: Progress::of(&view.drain),
             memory: Memory::of(view.overload.state()),
             configuration: Configuration::of(view),
@@ -280,12 +280,12 @@ pub(super) fn word<G>(action: &Action<G>) -> &'static str {
 fn groups(serving: &Serving, snapshot: &Snapshot) -> Vec<Group> {
     let overrides = serving.overrides();
     let open = OpenTunnels::of(serving);
-    let group = |group: &file::TargetGroup| {
+    let group = |group: &model::TargetGroup| {
         let built = snapshot
             .groups
             .iter()
             .find(|built| *built.name == *group.name);
-        let target = |target: &file::Target| {
+        let target = |target: &model::Target| {
             let decided = overrides.of(&group.name, &target.address);
             let open = open.to(&group.name, &target.address);
             Target::of(target, built, decided, open)

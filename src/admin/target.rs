@@ -13,7 +13,7 @@ use super::View;
 use super::denial::{Denial, Error};
 use super::socket::Peer;
 use super::status::OpenTunnels;
-use crate::config::file;
+use crate::config::model;
 use crate::serving::Serving;
 use crate::target_address::TargetAddress;
 use crate::target_group::{Change, Override, TargetGroup, TargetStatus};
@@ -172,7 +172,7 @@ fn find(serving: &Serving, name: &str, address: &TargetAddress) -> Option<Target
 impl Target {
     /// A target: as it is configured with the overrides, as it was built, and how many tunnels it has.
     pub(super) fn of(
-        target: &file::Target,
+        target: &model::Target,
         group: Option<&Arc<TargetGroup>>,
         decided: Option<Override>,
         open_tunnels: i64,

@@ -20,7 +20,7 @@ use tokio::time::timeout;
 use super::list;
 use crate::cli::Reached;
 use crate::config;
-use crate::config::file::AdminAddress;
+use crate::config::model::AdminAddress;
 
 /// How long an answer may take. A reload is what takes longest.
 const PATIENCE: Duration = Duration::from_secs(60);

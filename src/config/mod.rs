@@ -1,7 +1,7 @@
 //! The configuration: from a file to checked values, or to all that is wrong with it.
 //!
 //! The way of a file: `document` makes a value tree of the YAML, `read` goes through it key by key and makes a
-//! [`file::File`] of it. `tree` and `scalar` are what it reads with: they note each problem with its path and go on, so
+//! [`Config`] of it. `tree` and `scalar` are what it reads with: they note each problem with its path and go on, so
 //! that one run reports them all. What the values do is left to the rooms that are built from them.
 
 use std::fs;
@@ -10,7 +10,7 @@ use std::path::Path;
 use std::time::Duration;
 
 mod document;
-pub mod file;
+pub mod model;
 pub mod origin;
 pub mod problem;
 mod read;
@@ -23,6 +23,7 @@ mod unique;
 mod units;
 mod words;
 
+pub use model::Config;
 use problem::{Problem, Problems};
 use serde_json::Value;
 use tree::{Findings, Node};
@@ -34,7 +35,7 @@ const LARGEST_FILE: usize = 16 << 20;
 #[derive(Debug)]
 pub struct Loaded {
     /// What it says.
-    pub file: file::File,
+    pub config: Config,
     /// What is allowed but hardly meant.
     pub warnings: Vec<Problem>,
 }
@@ -45,7 +46,7 @@ pub fn load(path: &Path) -> Result<Loaded, Problems> {
 }
 
 /// Reads only `admin` of the file at `path`; what is wrong elsewhere does not matter.
-pub fn load_admin(path: &Path) -> Result<file::Admin, Problems> {
+pub fn load_admin(path: &Path) -> Result<model::Admin, Problems> {
     let name = path.display().to_string();
     let top = parse_tree(&name, &read_text(path)?)?;
     let (admin, problems, _) = read_with(&top, read::only_admin);
@@ -60,9 +61,9 @@ pub fn load_admin(path: &Path) -> Result<file::Admin, Problems> {
 /// Reads `text`, which messages call the file `name`.
 pub fn parse(name: &str, text: &str) -> Result<Loaded, Problems> {
     let top = parse_tree(name, text)?;
-    let (file, problems, warnings) = read_with(&top, read::file);
-    match file {
-        Some(file) if problems.is_empty() => Ok(Loaded { file, warnings }),
+    let (config, problems, warnings) = read_with(&top, read::config);
+    match config {
+        Some(config) if problems.is_empty() => Ok(Loaded { config, warnings }),
         _ => Err(Problems {
             file: name.to_owned(),
             problems,
@@ -325,7 +326,10 @@ mod tests {
             }
         }
         let silent = parse("silent", &top.to_string()).unwrap();
-        assert_eq!(format!("{:#?}", told.file), format!("{:#?}", silent.file));
+        assert_eq!(
+            format!("{:#?}", told.config),
+            format!("{:#?}", silent.config)
+        );
     }
 
     fn tempfile_with(bytes: &[u8]) -> PathBuf {
@@ -381,7 +385,7 @@ mod tests {
             )
         };
         assert_eq!(
-            with_targets(65535).unwrap().file.target_groups[0]
+            with_targets(65535).unwrap().config.target_groups[0]
                 .targets
                 .len(),
             65535

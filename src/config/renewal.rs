@@ -10,7 +10,7 @@ use std::time::SystemTime;
 
 use serde_json::{Value, json};
 
-use super::file::{Certificate, ClientCertificates, File};
+use super::model::{Certificate, ClientCertificates, Config};
 use super::problem::Problem;
 use super::read;
 use super::tree::{Findings, Node};
@@ -19,7 +19,7 @@ use super::tree::{Findings, Node};
 #[derive(Debug)]
 pub struct Renewal {
     /// The configuration with what could be used.
-    pub file: File,
+    pub config: Config,
     /// What is new in it. If nothing is, it is the one before.
     pub changes: Vec<String>,
     /// What is allowed but hardly meant, in what is new.
@@ -29,23 +29,23 @@ pub struct Renewal {
 }
 
 /// The files that are read again.
-pub fn files(file: &File) -> Vec<PathBuf> {
-    let pairs = file.certificates.iter().map(|one| &one.files);
+pub fn files(config: &Config) -> Vec<PathBuf> {
+    let pairs = config.certificates.iter().map(|one| &one.files);
     let mut files: Vec<_> = pairs
         .flat_map(|pair| [pair.chain.clone(), pair.key.clone()])
         .collect();
-    let tickets = file.server.session_ticket_keys.as_ref();
+    let tickets = config.server.session_ticket_keys.as_ref();
     files.extend(tickets.map(|keys| keys.path.clone()));
-    let tls = file.forwarding_rules.iter().flat_map(|rule| &rule.tls);
+    let tls = config.forwarding_rules.iter().flat_map(|rule| &rule.tls);
     let clients = tls.flat_map(|tls| &tls.client_certificates);
     files.extend(clients.map(|clients| clients.ca_file.clone()));
     files
 }
 
 /// Reads them again.
-pub fn renew(before: &File) -> Renewal {
+pub fn renew(before: &Config) -> Renewal {
     let mut renewal = Renewal {
-        file: before.clone(),
+        config: before.clone(),
         changes: Vec::new(),
         warnings: Vec::new(),
         faults: Vec::new(),
@@ -57,12 +57,12 @@ pub fn renew(before: &File) -> Renewal {
         renewal.authorities(place);
     }
     renewal.ticket_keys();
-    show_to_targets(&mut renewal.file);
+    show_to_targets(&mut renewal.config);
     renewal
 }
 
 /// Puts certificates of before in the place of those that have expired meanwhile on disk; returns what is wrong with these.
-pub fn keep_unexpired(before: &File, now: &mut File) -> Vec<String> {
+pub fn keep_unexpired(before: &Config, now: &mut Config) -> Vec<String> {
     let mut faults = Vec::new();
     for (place, new) in now.certificates.iter_mut().enumerate() {
         let mut old = before.certificates.iter();
@@ -77,10 +77,10 @@ pub fn keep_unexpired(before: &File, now: &mut File) -> Vec<String> {
 }
 
 /// Has target groups show what is in `certificates` now.
-fn show_to_targets(file: &mut File) {
-    let groups = file.target_groups.iter_mut();
+fn show_to_targets(config: &mut Config) {
+    let groups = config.target_groups.iter_mut();
     for own in groups.filter_map(|group| group.tls.as_mut()?.client_certificate.as_mut()) {
-        let mut certificates = file.certificates.iter();
+        let mut certificates = config.certificates.iter();
         if let Some(found) = certificates.find(|one| one.name == own.name) {
             own.key = Arc::clone(&found.key);
         }
@@ -110,11 +110,11 @@ impl Renewal {
         let change = format!("certificate {name:?}: the one on disk is served, good until {end}");
         self.changes.push(change);
         self.warnings.extend(warnings);
-        self.file.certificates[place] = new;
+        self.config.certificates[place] = new;
     }
 
     fn authorities(&mut self, rule: usize) {
-        let tls = self.file.forwarding_rules[rule].tls.as_ref();
+        let tls = self.config.forwarding_rules[rule].tls.as_ref();
         let Some(before) = tls.and_then(|tls| tls.client_certificates.clone()) else {
             return;
         };
@@ -130,7 +130,7 @@ impl Renewal {
         self.changes
             .push(format!("{at}: the authorities on disk vouch for clients"));
         self.warnings.extend(warnings);
-        if let Some(tls) = &mut self.file.forwarding_rules[rule].tls {
+        if let Some(tls) = &mut self.config.forwarding_rules[rule].tls {
             let authorities = new;
             tls.client_certificates = Some(ClientCertificates {
                 authorities,
@@ -140,7 +140,7 @@ impl Renewal {
     }
 
     fn ticket_keys(&mut self) {
-        let Some(before) = self.file.server.session_ticket_keys.clone() else {
+        let Some(before) = self.config.server.session_ticket_keys.clone() else {
             return;
         };
         let value = json!(before.path);
@@ -154,7 +154,7 @@ impl Renewal {
             let change = "server.sessionTicketKeyFile: the keys on disk are used";
             self.changes.push(change.to_owned());
             self.warnings.extend(warnings);
-            self.file.server.session_ticket_keys = Some(new);
+            self.config.server.session_ticket_keys = Some(new);
         }
     }
 

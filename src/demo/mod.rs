@@ -35,7 +35,7 @@ pub fn run() -> Result<(), String> {
     let text = configuration(&ports)?;
     let loaded = config::parse("demo", &text).map_err(|problems| problems.to_string())?;
     eprintln!("{INSTRUCTIONS}");
-    process::serve(None, loaded.file, false)
+    process::serve(None, loaded.config, false)
 }
 
 fn configuration(ports: &[u16]) -> Result<String, String> {
@@ -107,6 +107,6 @@ mod tests {
             .map_err(|problems| problems.to_string())
             .unwrap();
         assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
-        assert_eq!(loaded.file.target_groups[0].targets.len(), 2);
+        assert_eq!(loaded.config.target_groups[0].targets.len(), 2);
     }
 }

@@ -18,7 +18,7 @@ use hickory_resolver::system_conf::read_system_conf;
 use hickory_resolver::{Hosts, TokioResolver};
 use tokio::time::timeout;
 
-use crate::config::file;
+use crate::config::model;
 
 /// For how long an answer from /etc/hosts holds.
 const OF_A_FILE: Duration = Duration::from_secs(10);
@@ -41,7 +41,7 @@ type Family = Result<(Vec<IpAddr>, Duration), NetError>;
 /// Errors: why there is no answer, in words.
 pub(super) async fn look_up(
     host: &str,
-    settings: &file::Resolver,
+    settings: &model::Resolver,
     last: &[IpAddr],
 ) -> Result<Answer, String> {
     let name = Name::from_utf8(host).map_err(|error| error.to_string())?;
@@ -66,7 +66,7 @@ fn in_hosts(name: &Name) -> Option<Answer> {
     answer(addresses, OF_A_FILE).ok()
 }
 
-fn resolver(settings: &file::Resolver) -> Result<TokioResolver, NetError> {
+fn resolver(settings: &model::Resolver) -> Result<TokioResolver, NetError> {
     let (config, mut options) = match settings.name_servers.is_empty() {
         true => read_system_conf()?,
         false => (config(settings), ResolverOpts::default()),
@@ -80,7 +80,7 @@ fn resolver(settings: &file::Resolver) -> Result<TokioResolver, NetError> {
         .build()
 }
 
-fn config(settings: &file::Resolver) -> ResolverConfig {
+fn config(settings: &model::Resolver) -> ResolverConfig {
     let server = |address: &std::net::SocketAddr| {
         let connections =
             [ConnectionConfig::udp(), ConnectionConfig::tcp()].map(|mut connection| {

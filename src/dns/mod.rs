@@ -15,7 +15,7 @@ use futures_util::future::join_all;
 use tokio::sync::Notify;
 use tokio::time::timeout_at;
 
-use crate::config::file::{self, File};
+use crate::config::{Config, model};
 use crate::target_address::TargetAddress;
 use crate::telemetry::metrics::{Metrics, ResolutionMetrics};
 use lookup::{Answer, look_up};
@@ -68,9 +68,9 @@ impl Names {
     }
 
     /// Takes what the process before knew of the names in this configuration, as long as nothing better is known.
-    pub fn inherit(&self, mut addresses: BTreeMap<String, Vec<IpAddr>>, file: &File) {
+    pub fn inherit(&self, mut addresses: BTreeMap<String, Vec<IpAddr>>, config: &Config) {
         let mut known = self.known();
-        for (_, named) in named(file) {
+        for (_, named) in named(config) {
             if let Some(addresses) = addresses.remove(&*named.host) {
                 known.entry(named.host.to_string()).or_default().addresses = addresses;
             }
@@ -78,8 +78,8 @@ impl Names {
     }
 
     /// Resolves the names in a configuration that were never asked for, for as long as the resolver may take; this blocks.
-    pub fn learn(&self, file: &File) {
-        self.count_for(file);
+    pub fn learn(&self, config: &Config) {
+        self.count_for(config);
         let new = self.new_names();
         if new.is_empty() {
             return;
@@ -91,7 +91,7 @@ impl Names {
                     .enable_all()
                     .build();
                 match runtime {
-                    Ok(runtime) => _ = runtime.block_on(self.resolve(new, &file.server.resolver)),
+                    Ok(runtime) => _ = runtime.block_on(self.resolve(new, &config.server.resolver)),
                     Err(error) => log::error!("names of targets: {error}"),
                 }
             });
@@ -105,10 +105,10 @@ impl Names {
     }
 
     /// Knows the names in this configuration from now on, and no others.
-    pub fn keep(&self, file: &File) {
-        let named: BTreeSet<&str> = named(file).map(|(_, named)| &*named.host).collect();
+    pub fn keep(&self, config: &Config) {
+        let named: BTreeSet<&str> = named(config).map(|(_, named)| &*named.host).collect();
         self.known().retain(|host, _| named.contains(host.as_str()));
-        self.count_for(file);
+        self.count_for(config);
         self.changed.notify_one();
     }
 
@@ -117,12 +117,12 @@ impl Names {
         self.changed.notify_one();
     }
 
-    fn count_for(&self, file: &File) {
+    fn count_for(&self, config: &Config) {
         let mut known = self.known();
         for known in known.values_mut() {
             known.counters.clear();
         }
-        for (group, named) in named(file) {
+        for (group, named) in named(config) {
             let counters = self.metrics.resolutions(&group.name, &named.host);
             let known = known.entry(named.host.to_string()).or_default();
             if !known
@@ -136,7 +136,7 @@ impl Names {
     }
 
     /// Target groups with a target for each address of their names. What is there by address already stays what it is.
-    pub fn expand(&self, groups: &[file::TargetGroup]) -> Vec<file::TargetGroup> {
+    pub fn expand(&self, groups: &[model::TargetGroup]) -> Vec<model::TargetGroup> {
         let known = self.known();
         let mut groups = groups.to_vec();
         for group in &mut groups {
@@ -151,7 +151,7 @@ impl Names {
                     let address = SocketAddr::new(*address, named.port);
                     let address = TargetAddress::from(address);
                     if taken.insert(address.clone()) {
-                        group.targets.push(file::Target {
+                        group.targets.push(model::Target {
                             address,
                             ..named.target.clone()
                         });
@@ -163,7 +163,7 @@ impl Names {
     }
 
     /// Waits until names are due, and resolves them; whether there are other addresses now.
-    pub async fn renew(&self, settings: &file::Resolver) -> bool {
+    pub async fn renew(&self, settings: &model::Resolver) -> bool {
         let due = self.known().values().filter_map(|known| known.due).min();
         let other = self.changed.notified();
         // Either the configuration changes first, or it is time.
@@ -188,7 +188,7 @@ impl Names {
         due.map(|(host, _)| host.clone()).collect()
     }
 
-    async fn resolve(&self, hosts: Vec<String>, settings: &file::Resolver) -> bool {
+    async fn resolve(&self, hosts: Vec<String>, settings: &model::Resolver) -> bool {
         let asking = hosts.into_iter().map(async |host| {
             let last = self.known().get(&host).map(|known| known.addresses.clone());
             let answer = look_up(&host, settings, &last.unwrap_or_default()).await;
@@ -247,8 +247,8 @@ impl Known {
     }
 }
 
-fn named(file: &File) -> impl Iterator<Item = (&file::TargetGroup, &file::NamedTarget)> {
-    let groups = file.target_groups.iter();
+fn named(config: &Config) -> impl Iterator<Item = (&model::TargetGroup, &model::NamedTarget)> {
+    let groups = config.target_groups.iter();
     groups.flat_map(|group| group.named.iter().map(move |named| (group, named)))
 }
 

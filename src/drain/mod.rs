@@ -17,7 +17,7 @@ use tokio::time::{Instant, interval, sleep, sleep_until, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::config::file;
+use crate::config::model;
 use crate::os::systemd;
 use crate::telemetry::CloseReason;
 use crate::tunnel::{LAST_CHANCE, Tunnels};
@@ -202,7 +202,7 @@ impl Drain {
 
     /// Drains: not ready at once; then, after a delay, `close` has to close the listeners; then what is open has to end. Returns
     /// when nothing is open any more, at the latest shortly after the deadline.
-    pub async fn run(&self, settings: &file::Drain, close: impl FnOnce()) {
+    pub async fn run(&self, settings: &model::Drain, close: impl FnOnce()) {
         let began = Instant::now();
         let deadline = began + settings.deadline;
         self.announce(deadline);
@@ -233,7 +233,7 @@ impl Drain {
         self.gauges.draining.set(1);
     }
 
-    async fn end_all(&self, settings: &file::Drain, deadline: Instant) {
+    async fn end_all(&self, settings: &model::Drain, deadline: Instant) {
         let left = deadline.saturating_duration_since(Instant::now());
         let pace = Pace {
             window: left * 3 / 4,

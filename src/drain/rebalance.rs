@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use self::scales::{Scale, fullness_of_all, shed, surplus};
 use super::Drain;
 use super::pace::end_within;
-use crate::config::file;
+use crate::config::model;
 use crate::target_address::TargetAddress;
 use crate::target_group::{Target, TargetGroup};
 use crate::telemetry::CloseReason;
@@ -100,7 +100,7 @@ impl Balance {
     fn step(
         &mut self,
         group: &TargetGroup,
-        settings: file::Rebalance,
+        settings: model::Rebalance,
         tunnels: &Tunnels,
     ) -> Vec<Arc<Handle>> {
         let takers: Vec<&Arc<Target>> = takers(group).collect();

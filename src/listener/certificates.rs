@@ -7,7 +7,7 @@ use rustls::SignatureAlgorithm;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
-use crate::config::file::Certificate;
+use crate::config::model::Certificate;
 
 /// Those with the same name, best first.
 type Keys = Vec<Arc<CertifiedKey>>;
@@ -80,7 +80,7 @@ mod tests {
     use rustls::sign::{Signer, SigningKey};
 
     use super::*;
-    use crate::config::file::CertificateFiles;
+    use crate::config::model::CertificateFiles;
 
     /// A key that only says of which kind it is.
     #[derive(Debug)]

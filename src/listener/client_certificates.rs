@@ -19,7 +19,7 @@ use rustls::{
 };
 
 use super::subject::subject;
-use crate::config::file::{ClientCertificateMode, ClientCertificates};
+use crate::config::model::{ClientCertificateMode, ClientCertificates};
 use crate::telemetry::ClientCertificate;
 
 /// How many bytes of certificates a client may show. They stay in memory for as long as its connection is open.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Networks, Rates, Routes, Tls};
-use crate::config::file::{self, Bounds};
+use crate::config::model::{self, Bounds};
 use crate::rules::{Action, Response, Rules};
 use crate::target_group::TargetGroup;
 use crate::telemetry::metrics::{CodeCounters, Metrics, RuleMetrics};
@@ -54,12 +54,12 @@ pub struct ForwardingRule {
 impl ForwardingRule {
     /// Builds a rule. The configuration has been checked; an error names a target group that does not exist.
     pub fn build(
-        rule: &file::ForwardingRule,
+        rule: &model::ForwardingRule,
         groups: &TargetGroups,
         tls: Option<Tls>,
         metrics: &Metrics,
     ) -> Result<Self, String> {
-        let routes = |forward: &file::Forward| Routes::build(&rule.name, forward, groups, metrics);
+        let routes = |forward: &model::Forward| Routes::build(&rule.name, forward, groups, metrics);
         let rules = Rules::build(&rule.http_rules, routes)?;
         let counters = |http_rule: &crate::rules::Rule<Routes>| {
             let counters = metrics.http_rule(&rule.name, &http_rule.name);

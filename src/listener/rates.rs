@@ -10,7 +10,7 @@ use pingora_limits::rate::Rate;
 
 use super::Limit;
 use super::limits::network_of;
-use crate::config::file;
+use crate::config::model;
 
 /// The table's rows and columns: with 10,000 clients a second about one too many is counted.
 const TABLE: (usize, usize) = (4, 8192);
@@ -27,7 +27,7 @@ pub struct Rates {
 
 impl Rates {
     /// None of this second yet.
-    pub(super) fn new(rates: &file::Rates) -> Self {
+    pub(super) fn new(rates: &model::Rates) -> Self {
         let both = Both::new;
         Rates {
             requests: both(&rates.requests, Limit::ClientRequests, Limit::Requests),
@@ -52,7 +52,7 @@ pub struct Both {
 }
 
 impl Both {
-    fn new(rate: &file::Rate, client: Limit, all: Limit) -> Self {
+    fn new(rate: &model::Rate, client: Limit, all: Limit) -> Self {
         Both {
             client: rate.client.map(|most| PerSecond::new(most, TABLE, client)),
             all: rate.all.map(|most| PerSecond::new(most, (1, 1), all)),
@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     fn both(client: Option<usize>, all: Option<usize>) -> Both {
-        let rate = file::Rate { all, client };
+        let rate = model::Rate { all, client };
         Both::new(&rate, Limit::ClientRequests, Limit::Requests)
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::HeaderValue;
 
 use super::TargetGroups;
-use crate::config::file;
+use crate::config::model;
 use crate::rules::{NewPath, Origins, Subprotocols};
 use crate::target_group::{Target, TargetGroup};
 use crate::telemetry::metrics::{ActiveTunnel, CloseCounters, Metrics, TunnelMetrics};
@@ -19,11 +19,11 @@ impl Routes {
     /// `None` where a target group is not there.
     pub(super) fn build(
         forwarding_rule: &str,
-        forward: &file::Forward,
+        forward: &model::Forward,
         groups: &TargetGroups,
         metrics: &Metrics,
     ) -> Option<Self> {
-        let route = |group: &file::WeightedGroup| {
+        let route = |group: &model::WeightedGroup| {
             let built = groups.get(&group.name)?;
             let route = Route::build(forwarding_rule, built, forward, metrics);
             Some((Arc::new(route), group.weight))
@@ -84,7 +84,7 @@ pub struct Route {
     /// What bounds its tunnels.
     pub limits: Limits,
     /// What is changed of the headers.
-    pub headers: file::Headers,
+    pub headers: model::Headers,
     /// What the target sees as Host, where not what the client sent.
     pub host: Option<HeaderValue>,
     /// Which path it sees, where not the client's.
@@ -96,7 +96,7 @@ impl Route {
     fn build(
         forwarding_rule: &str,
         group: &Arc<TargetGroup>,
-        forward: &file::Forward,
+        forward: &model::Forward,
         metrics: &Metrics,
     ) -> Self {
         let (tunnel, changes) = (&forward.tunnel, &forward.changes);

@@ -20,7 +20,7 @@ use super::certificates::Certificates;
 use super::client_certificates::Clients;
 use super::odd_names::{self, read_odd_hello, show};
 use super::tickets::Tickets;
-use crate::config::file::{self, TlsVersion};
+use crate::config::model::{self, TlsVersion};
 use crate::telemetry::TlsSession;
 use crate::tunnel::ClientStream;
 
@@ -41,8 +41,8 @@ impl Tls {
     /// With those of all certificates that the rule names. The configuration has been checked; an error names a certificate
     /// that does not exist.
     pub fn build(
-        tls: &file::Tls,
-        certificates: &[file::Certificate],
+        tls: &model::Tls,
+        certificates: &[model::Certificate],
         tickets: &Tickets,
     ) -> Result<Self, String> {
         let find = |name: &String| {

@@ -9,7 +9,7 @@ use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
 
-use crate::config::file::File;
+use crate::config::Config;
 
 /// Set for the process in the background, which has one end of a stream as its standard input.
 pub(crate) const VARIABLE: &str = "CULVERT_DAEMON";
@@ -22,8 +22,8 @@ pub fn is_this() -> bool {
 }
 
 /// Starts the process in the background, with the same arguments, and waits until it serves.
-pub fn start(file: &File) -> Result<(), String> {
-    if file.access_log.path.is_none() {
+pub fn start(config: &Config) -> Result<(), String> {
+    if config.access_log.path.is_none() {
         return Err(
             "accessLog.path: is required with -d, which gives standard output up".to_owned(),
         );

@@ -41,7 +41,7 @@ const LOOK: Duration = Duration::from_millis(5);
 pub(super) struct Lifecycle {
     /// What serves.
     pub serving: Arc<Serving>,
-    door: Option<Arc<UpgradeSocket>>,
+    upgrade_socket: Option<Arc<UpgradeSocket>>,
     pid_file: Mutex<Option<PidFile>>,
     inbox: Mutex<Option<Inbox>>,
     watch: Watch,
@@ -75,14 +75,19 @@ impl Lifecycle {
     ) -> Result<Self, String> {
         let (sender, requests) = mpsc::channel(1);
         serving.admin.obeys(signals.sender());
-        let file = serving.file();
+        let config = serving.config();
         let open = |path: &Path| {
             let socket = inherited.filter(|(known, _)| known == path);
             let socket = socket.map(|(_, socket)| socket);
             UpgradeSocket::open(path, socket, Arc::clone(&serving), sender).map(Arc::new)
         };
-        let door = file.server.upgrade_socket.as_deref().map(open).transpose();
-        let door = door.map_err(|error| {
+        let upgrade_socket = config
+            .server
+            .upgrade_socket
+            .as_deref()
+            .map(open)
+            .transpose();
+        let upgrade_socket = upgrade_socket.map_err(|error| {
             let reason = format!("server.upgradeSocket: {error}");
             if let Some(predecessor) = &predecessor {
                 predecessor.fail(&reason);
@@ -92,7 +97,7 @@ impl Lifecycle {
         let (changed, changes) = mpsc::channel(1);
         let lifecycle = Lifecycle {
             watch: Watch::start(Arc::clone(&serving), changed),
-            door,
+            upgrade_socket,
             pid_file: Mutex::default(),
             inbox: Mutex::default(),
             serving,
@@ -119,7 +124,7 @@ impl Lifecycle {
     }
 
     fn prepare_pid_file(&self) -> Result<(), String> {
-        if let Some(path) = &self.serving.file().server.pid_file {
+        if let Some(path) = &self.serving.config().server.pid_file {
             let named = |error| format!("server.pidFile: {}: {error}", path.display());
             *lock(&self.pid_file) = Some(PidFile::prepare(path).map_err(named)?);
         }
@@ -141,8 +146,8 @@ impl ShutdownSignalWatch for Lifecycle {
             let patience = self.run(inbox).await;
             self.serving.log.flush(patience);
         }
-        if let Some(door) = &self.door {
-            door.remove();
+        if let Some(upgrade_socket) = &self.upgrade_socket {
+            upgrade_socket.remove();
         }
         self.serving.end();
         drop(lock(&self.pid_file).take());
@@ -193,7 +198,11 @@ impl Lifecycle {
             Order::Exit => return End::Within(self.stop().await),
             Order::Reopen => self.reopen(),
             Order::Reload => self.reload(signals.outcome()),
-            Order::HandOver => match self.door.as_ref().map(|door| door.successor()) {
+            Order::HandOver => match self
+                .upgrade_socket
+                .as_ref()
+                .map(|upgrade_socket| upgrade_socket.successor())
+            {
                 Some(Some(successor)) => return self.hand_over(successor, None, signals).await,
                 Some(None) => log::error!(
                     "SIGQUIT: no process waits to take over; start one with -u, or use `culvert upgrade`"
@@ -220,7 +229,7 @@ impl Lifecycle {
         }
     }
 
-    /// Takes over from the predecessor, if there is one; then whoever comes to the door is heard. The error tells why the
+    /// Takes over from the predecessor, if there is one; then whoever asks at the upgrade socket is heard. The error tells why the
     /// predecessor goes on.
     async fn arrive(&self, predecessor: Option<Predecessor>) -> Result<(), String> {
         while !self.serving.is_started() {
@@ -233,11 +242,11 @@ impl Lifecycle {
         let mut predecessor =
             on_thread(move || predecessor.ready().map(|()| predecessor)).await??;
         self.put_pid_file()?;
-        let socket = self.serving.file().server.upgrade_socket.clone();
+        let socket = self.serving.config().server.upgrade_socket.clone();
         let before = on_thread(move || predecessor.settled(socket)).await??;
         self.serving.old_processes.expect(&before);
-        if let Some(door) = &self.door {
-            door.own();
+        if let Some(upgrade_socket) = &self.upgrade_socket {
+            upgrade_socket.own();
         }
         self.serving.resume();
         self.begin();
@@ -251,8 +260,8 @@ impl Lifecycle {
         if daemon::is_this() {
             daemon::serves();
         }
-        if let Some(door) = &self.door {
-            tokio::spawn(Arc::clone(door).listen());
+        if let Some(upgrade_socket) = &self.upgrade_socket {
+            tokio::spawn(Arc::clone(upgrade_socket).listen());
         }
     }
 
@@ -263,11 +272,11 @@ impl Lifecycle {
         asked: Option<oneshot::Sender<Result<Successor, String>>>,
         signals: &mut Signals,
     ) -> End {
-        let Some(door) = self.door.clone() else {
+        let Some(upgrade_socket) = self.upgrade_socket.clone() else {
             return End::None;
         };
         let cutter = successor.cutter();
-        let mut handing = pin!(on_thread(move || door.hand_over(successor)));
+        let mut handing = pin!(on_thread(move || upgrade_socket.hand_over(successor)));
         let (mut is_to_drain, mut is_to_reload) = (false, false);
         let outcome = loop {
             tokio::select! {
@@ -320,15 +329,15 @@ impl Lifecycle {
         let serving = &self.serving;
         serving.old_processes.forget();
         serving.leave();
-        if let Some(door) = &self.door {
-            door.leave(&heir);
+        if let Some(upgrade_socket) = &self.upgrade_socket {
+            upgrade_socket.leave(&heir);
         }
         if let Some(socket) = heir.socket.clone() {
             tokio::spawn(report_for_ever(socket, Arc::clone(&serving.metrics)));
         }
         let patience = self.keep_tunnels(heir, is_to_drain, signals).await;
-        if let Some(door) = &self.door {
-            door.answered().await;
+        if let Some(upgrade_socket) = &self.upgrade_socket {
+            upgrade_socket.answered().await;
         }
         patience
     }
@@ -344,7 +353,7 @@ impl Lifecycle {
             heir.drain();
             return self.drain(signals).await;
         }
-        let limit = serving.file().server.upgrade.drain_deadline;
+        let limit = serving.config().server.upgrade.drain_deadline;
         let open = serving.drain.open();
         log::info!("an old process now: {open} connections go on here, for at most {limit:?}");
         serving.drain.connections.close();
@@ -396,7 +405,7 @@ impl Lifecycle {
     /// Drains, and has the old generations drain, too.
     async fn drain(&self, signals: &mut Signals) -> Duration {
         let serving = &self.serving;
-        let settings = serving.file().server.drain.clone();
+        let settings = serving.config().server.drain.clone();
         let end = Instant::now() + settings.deadline + LATEST;
         serving.old_processes.drain();
         let drained = pin!(async {

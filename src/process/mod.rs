@@ -13,7 +13,7 @@ use pingora::server::configuration::ServerConf;
 use pingora::server::{RunArgs, Server as Pingora, ShutdownWatch};
 use pingora::services::background::{BackgroundService, background_service};
 
-use crate::config::file::File;
+use crate::config::Config;
 use crate::config::problem::Problems;
 use crate::drain;
 use crate::listener::Serve;
@@ -28,7 +28,7 @@ use lifecycle::Lifecycle;
 
 /// Serves a configuration until a signal ends it; instead of the process that runs now, if `succeeds`. Errors, for the
 /// operator: every socket and file that cannot be had.
-pub fn serve(path: Option<&Path>, file: File, succeeds: bool) -> Result<(), String> {
+pub fn serve(path: Option<&Path>, config: Config, succeeds: bool) -> Result<(), String> {
     if daemon::is_this() {
         daemon::detach();
     }
@@ -37,7 +37,7 @@ pub fn serve(path: Option<&Path>, file: File, succeeds: bool) -> Result<(), Stri
     let name = path.map_or("demo".to_owned(), |path| path.display().to_string());
     let named = |problem: String| format!("{name}: {problem}");
     let mut predecessor = succeeds
-        .then(|| Predecessor::find(&file).map_err(named))
+        .then(|| Predecessor::find(&config).map_err(named))
         .transpose()?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -53,9 +53,9 @@ pub fn serve(path: Option<&Path>, file: File, succeeds: bool) -> Result<(), Stri
     // Signals are orders from here on; whoever reads them later gets those that came before.
     let signals = runtime.block_on(async { Signals::install() });
     let signals = signals.map_err(|error| named(format!("signals cannot be received: {error}")))?;
-    match build(path, &name, file, inherited) {
-        Ok((serving, door)) => {
-            let lifecycle = Lifecycle::new(serving, signals, predecessor, door).map_err(named)?;
+    match build(path, &name, config, inherited) {
+        Ok((serving, socket)) => {
+            let lifecycle = Lifecycle::new(serving, signals, predecessor, socket).map_err(named)?;
             run(lifecycle);
             Ok(())
         }
@@ -71,28 +71,28 @@ pub fn serve(path: Option<&Path>, file: File, succeeds: bool) -> Result<(), Stri
 fn build(
     path: Option<&Path>,
     name: &str,
-    file: File,
+    config: Config,
     inherited: Option<Inherited>,
 ) -> Result<(Arc<Serving>, Option<InheritedSocket>), String> {
     let Inherited {
         mut sockets,
         secrets,
         knowledge,
-        door,
+        upgrade_socket,
     } = inherited.unwrap_or_default();
-    let serving = Serving::build(path, file, &mut sockets, secrets, knowledge);
+    let serving = Serving::build(path, config, &mut sockets, secrets, knowledge);
     let serving = serving.map_err(|problems| {
         let file = name.to_owned();
         Problems { file, problems }.to_string()
     })?;
-    Ok((Arc::new(serving), door))
+    Ok((Arc::new(serving), upgrade_socket))
 }
 
 fn run(lifecycle: Lifecycle) {
     let serving = Arc::clone(&lifecycle.serving);
-    let file = serving.file();
-    let conf = conf(&file);
-    let pool = Arc::new(Pool::holding(serving::shares(&file).idle));
+    let config = serving.config();
+    let conf = conf(&config);
+    let pool = Arc::new(Pool::holding(serving::shares(&config).idle));
     let mut pingora = Pingora::new_with_opt_and_conf(None, conf);
     pingora.bootstrap();
     let mut proxy = HttpProxy::new(
@@ -122,9 +122,9 @@ fn run(lifecycle: Lifecycle) {
 }
 
 /// Pingora's own settings. Its bound on tries must not be lower than the target groups'.
-fn conf(file: &File) -> ServerConf {
+fn conf(config: &Config) -> ServerConf {
     ServerConf {
-        threads: file.server.threads,
+        threads: config.server.threads,
         max_retries: usize::from(u16::MAX) + 1,
         ..ServerConf::default()
     }

@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use ppp::{v1, v2};
 
-use crate::config::file::ProxyProtocol;
+use crate::config::model::ProxyProtocol;
 use crate::telemetry::{Client, TlsSession};
 
 /// `PP2_CLIENT_SSL`: the client came over TLS.

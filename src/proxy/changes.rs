@@ -8,7 +8,7 @@ use pingora::http::{RequestHeader, ResponseHeader};
 use super::facts::Facts;
 use super::hearsay;
 use super::refusal::Refusal;
-use crate::config::file::HeaderChanges;
+use crate::config::model::HeaderChanges;
 use crate::listener::Route;
 
 /// Changes the headers, the host and the path of a request to a target.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::header::HOST;
 
-use crate::config::file::HashKey;
+use crate::config::model::HashKey;
 use crate::listener::{Route, Routes};
 use crate::rules::Request;
 use crate::target_group::{Asker, TargetGroup};

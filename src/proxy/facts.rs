@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use http::HeaderValue;
 
-use crate::config::file::NewValue;
+use crate::config::model::NewValue;
 use crate::config::template::{Part, Template, Value};
 use crate::rules::Request;
 use crate::telemetry::{Client, ClientCertificate, TlsSession, ip_text};

@@ -7,7 +7,7 @@ use pingora::http::RequestHeader;
 
 use super::headers;
 use super::refusal::Refusal;
-use crate::config::file::Bounds;
+use crate::config::model::Bounds;
 
 /// More than this overflows in some readers.
 const LONGEST_BODY: u64 = i64::MAX as u64;

@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use pingora::Result;
 use pingora::http::{RequestHeader, ResponseHeader};
 
-use crate::config::file::HeaderChanges;
+use crate::config::model::HeaderChanges;
 
 /// In alphabetical order.
 const NOT_PASSED: [&str; 45] = [

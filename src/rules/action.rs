@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::{HeaderValue, StatusCode};
 
 use super::redirect::Redirect;
-use crate::config::file;
+use crate::config::model;
 
 /// What is done with a request that meets a rule.
 #[derive(Debug)]
@@ -41,16 +41,16 @@ pub struct Static {
 impl<G> Action<G> {
     /// Builds the action; an error is the configured word that cannot be used.
     pub(super) fn build(
-        action: &file::Action,
-        group: impl Fn(&file::Forward) -> Option<G>,
+        action: &model::Action,
+        group: impl Fn(&model::Forward) -> Option<G>,
     ) -> Result<Self, String> {
         match action {
-            file::Action::Forward(forward) => group(forward)
+            model::Action::Forward(forward) => group(forward)
                 .map(Self::Forward)
                 .ok_or_else(|| names(forward)),
-            file::Action::Redirect(redirect) => Redirect::build(redirect)
+            model::Action::Redirect(redirect) => Redirect::build(redirect)
                 .map(|redirect| Self::Respond(Response::Redirect(redirect))),
-            file::Action::Static {
+            model::Action::Static {
                 status_code,
                 response_message,
                 content_type,
@@ -60,7 +60,7 @@ impl<G> Action<G> {
     }
 }
 
-fn names(forward: &file::Forward) -> String {
+fn names(forward: &model::Forward) -> String {
     let groups = forward.target_groups.iter();
     let names: Vec<&str> = groups.map(|group| group.name.as_str()).collect();
     names.join(", ")
@@ -90,7 +90,7 @@ mod tests {
 
     #[test]
     fn an_answer_is_built_once_from_what_is_configured() {
-        let action = file::Action::Static {
+        let action = model::Action::Static {
             status_code: 599,
             response_message: "{\"closed\":\"schön\"}".into(),
             content_type: "application/json".into(),

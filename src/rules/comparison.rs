@@ -5,7 +5,7 @@
 
 use regex::bytes::Regex;
 
-use crate::config::file;
+use crate::config::model;
 
 /// A comparison, ready to be held against values.
 #[derive(Debug)]
@@ -27,18 +27,18 @@ pub(super) struct Text {
 
 impl Comparison {
     /// An expression already ignores case where it should: the configuration compiled it so.
-    pub(super) fn build(comparison: &file::Comparison, ignores_case: bool) -> Self {
+    pub(super) fn build(comparison: &model::Comparison, ignores_case: bool) -> Self {
         let text = |value: &String| Text {
             bytes: value.as_bytes().into(),
             ignores_case,
         };
         match comparison {
-            file::Comparison::Exists => Self::Exists,
-            file::Comparison::Contains(value) => Self::Contains(text(value)),
-            file::Comparison::Equals(value) => Self::Equals(text(value)),
-            file::Comparison::Matches(expression) => Self::Matches(expression.clone()),
-            file::Comparison::StartsWith(value) => Self::StartsWith(text(value)),
-            file::Comparison::EndsWith(value) => Self::EndsWith(text(value)),
+            model::Comparison::Exists => Self::Exists,
+            model::Comparison::Contains(value) => Self::Contains(text(value)),
+            model::Comparison::Equals(value) => Self::Equals(text(value)),
+            model::Comparison::Matches(expression) => Self::Matches(expression.clone()),
+            model::Comparison::StartsWith(value) => Self::StartsWith(text(value)),
+            model::Comparison::EndsWith(value) => Self::EndsWith(text(value)),
         }
     }
 
@@ -119,7 +119,7 @@ mod tests {
 
     #[test]
     fn each_comparison_with_and_without_case() {
-        use file::Comparison::{Contains, EndsWith, Equals, Exists, StartsWith};
+        use model::Comparison::{Contains, EndsWith, Equals, Exists, StartsWith};
         for (comparison, ignores_case, holds_for, not_for) in [
             (Exists, CASE_COUNTS, &["", "a"][..], &[][..]),
             (
@@ -185,14 +185,14 @@ mod tests {
     #[test]
     fn an_expression_is_found_anywhere_in_bytes_that_need_not_be_text() {
         let expression = Regex::new("b+c$").unwrap();
-        let built = Comparison::build(&file::Comparison::Matches(expression), CASE_COUNTS);
+        let built = Comparison::build(&model::Comparison::Matches(expression), CASE_COUNTS);
         assert!(built.holds(b"\xff abbc"));
         assert!(!built.holds(b"abbcd"));
     }
 
     #[test]
     fn the_empty_text_equals_only_itself_and_is_in_everything() {
-        use file::Comparison::{Contains, EndsWith, Equals, StartsWith};
+        use model::Comparison::{Contains, EndsWith, Equals, StartsWith};
         for (comparison, holds) in [
             (Contains(String::new()), true),
             (StartsWith(String::new()), true),

@@ -9,7 +9,7 @@ use ipnet::IpNet;
 
 use super::comparison::Comparison;
 use super::request::Request;
-use crate::config::file;
+use crate::config::model;
 
 /// A condition, and how it fares with a request.
 #[derive(Debug)]
@@ -51,7 +51,7 @@ enum Subject {
 
 impl Condition {
     /// Builds the condition; an error is a key that cannot be a header's name.
-    pub(super) fn build(condition: &file::Condition) -> Result<Self, String> {
+    pub(super) fn build(condition: &model::Condition) -> Result<Self, String> {
         Ok(Self {
             subject: Subject::build(&condition.subject)?,
             negate: condition.negate,
@@ -88,25 +88,25 @@ impl Condition {
 }
 
 impl Subject {
-    fn build(subject: &file::Subject) -> Result<Self, String> {
+    fn build(subject: &model::Subject) -> Result<Self, String> {
         let built = |comparison| Comparison::build(comparison, subject.ignores_case());
         Ok(match subject {
-            file::Subject::Header(key, comparison) if subject.is_token_list() => {
+            model::Subject::Header(key, comparison) if subject.is_token_list() => {
                 Self::TokenList(header_name(key)?, built(comparison))
             }
-            file::Subject::Header(key, comparison) => {
+            model::Subject::Header(key, comparison) => {
                 Self::Header(header_name(key)?, built(comparison))
             }
-            file::Subject::Query(key, comparison) => {
+            model::Subject::Query(key, comparison) => {
                 Self::Query(key.as_bytes().into(), built(comparison))
             }
-            file::Subject::Cookie(key, comparison) => {
+            model::Subject::Cookie(key, comparison) => {
                 Self::Cookie(key.as_bytes().into(), built(comparison))
             }
-            file::Subject::Path(comparison) => Self::Path(built(comparison)),
-            file::Subject::Host(comparison) => Self::Host(built(&without_last_dot(comparison))),
-            file::Subject::Method(comparison) => Self::Method(built(comparison)),
-            file::Subject::SourceIp(block) => Self::SourceIp(*block),
+            model::Subject::Path(comparison) => Self::Path(built(comparison)),
+            model::Subject::Host(comparison) => Self::Host(built(&without_last_dot(comparison))),
+            model::Subject::Method(comparison) => Self::Method(built(comparison)),
+            model::Subject::SourceIp(block) => Self::SourceIp(*block),
         })
     }
 
@@ -171,14 +171,14 @@ impl Subject {
 }
 
 /// What hosts end with is compared without a dot, as theirs is left out.
-fn without_last_dot(comparison: &file::Comparison) -> file::Comparison {
+fn without_last_dot(comparison: &model::Comparison) -> model::Comparison {
     let bare = |text: &String| {
         let name = text.strip_suffix('.').filter(|name| !name.is_empty());
         name.unwrap_or(text).to_owned()
     };
     match comparison {
-        file::Comparison::Equals(text) => file::Comparison::Equals(bare(text)),
-        file::Comparison::EndsWith(text) => file::Comparison::EndsWith(bare(text)),
+        model::Comparison::Equals(text) => model::Comparison::Equals(bare(text)),
+        model::Comparison::EndsWith(text) => model::Comparison::EndsWith(bare(text)),
         other => other.clone(),
     }
 }
@@ -196,8 +196,8 @@ mod tests {
 
     use super::super::request::tests::headers;
     use super::*;
-    use file::Comparison::{Contains, EndsWith, Equals, Exists, Matches, StartsWith};
-    use file::Subject::{Cookie, Header, Host, Method, Path, Query, SourceIp};
+    use model::Comparison::{Contains, EndsWith, Equals, Exists, Matches, StartsWith};
+    use model::Subject::{Cookie, Header, Host, Method, Path, Query, SourceIp};
 
     const CLIENT: &str = "::ffff:10.1.2.3";
 
@@ -216,12 +216,12 @@ mod tests {
     }
 
     /// Whether the condition holds for the sample; its negation must say the opposite.
-    fn holds(subject: file::Subject) -> bool {
+    fn holds(subject: model::Subject) -> bool {
         let headers = sample();
         let client: IpAddr = CLIENT.parse().unwrap();
         let target = b"/Rooms/blue%20room?room=blue&token=&room=Green&flag";
         let request = Request::new("GET", target, &headers, client);
-        let mut condition = file::Condition {
+        let mut condition = model::Condition {
             subject,
             negate: false,
         };
@@ -233,23 +233,23 @@ mod tests {
     }
 
     /// Compiled as the configuration does it.
-    fn matches(expression: &str) -> file::Comparison {
+    fn matches(expression: &str) -> model::Comparison {
         Matches(Regex::new(expression).unwrap())
     }
 
-    fn matches_ignoring_case(expression: &str) -> file::Comparison {
+    fn matches_ignoring_case(expression: &str) -> model::Comparison {
         let mut builder = RegexBuilder::new(expression);
         Matches(builder.case_insensitive(true).build().unwrap())
     }
 
-    fn all_hold<const N: usize>(subjects: [file::Subject; N]) {
+    fn all_hold<const N: usize>(subjects: [model::Subject; N]) {
         for subject in subjects {
             let text = format!("{subject:?}");
             assert!(holds(subject), "{text}");
         }
     }
 
-    fn none_holds<const N: usize>(subjects: [file::Subject; N]) {
+    fn none_holds<const N: usize>(subjects: [model::Subject; N]) {
         for subject in subjects {
             let text = format!("{subject:?}");
             assert!(!holds(subject), "{text}");
@@ -402,7 +402,7 @@ mod tests {
             let headers = headers(&[("Host", host)]);
             let request = Request::new("GET", b"/", &headers, CLIENT.parse().unwrap());
             for comparison in conditions.clone() {
-                let condition = file::Condition {
+                let condition = model::Condition {
                     subject: Host(comparison),
                     negate: false,
                 };
@@ -417,7 +417,7 @@ mod tests {
         let headers = headers(&[("Host", "")]);
         let request = Request::new("GET", b"/", &headers, CLIENT.parse().unwrap());
         for comparison in [Exists, Equals(String::new()), matches("")] {
-            let condition = file::Condition {
+            let condition = model::Condition {
                 subject: Host(comparison),
                 negate: false,
             };

@@ -24,7 +24,7 @@ pub use self::request::{Request, origin_form};
 pub use self::subprotocols::{Offer, Subprotocols};
 
 use self::condition::Condition;
-use crate::config::file;
+use crate::config::model;
 
 /// The HTTP rules of one forwarding rule, in the order of their evaluation; `G` is what `FORWARD` leads to.
 #[derive(Debug)]
@@ -50,11 +50,11 @@ impl<G> Rules<G> {
     /// An error is the configured word that cannot be used: the name of an unknown target group, or text that has no
     /// place in a header. The configuration has been checked for these, so none is expected.
     pub fn build(
-        rules: &[file::HttpRule],
-        group: impl Fn(&file::Forward) -> Option<G>,
+        rules: &[model::HttpRule],
+        group: impl Fn(&model::Forward) -> Option<G>,
     ) -> Result<Self, String> {
         let mut ordered: Vec<_> = rules.iter().collect();
-        ordered.sort_by_key(|rule| matches!(rule.action, file::Action::Forward(_)));
+        ordered.sort_by_key(|rule| matches!(rule.action, model::Action::Forward(_)));
         let rules = ordered
             .into_iter()
             .enumerate()
@@ -77,8 +77,8 @@ impl<G> Rules<G> {
 impl<G> Rule<G> {
     fn build(
         index: usize,
-        rule: &file::HttpRule,
-        group: impl Fn(&file::Forward) -> Option<G>,
+        rule: &model::HttpRule,
+        group: impl Fn(&model::Forward) -> Option<G>,
     ) -> Result<Self, String> {
         Ok(Self {
             name: rule.name.as_str().into(),
@@ -116,7 +116,7 @@ mod tests {
 
     use super::request::tests::headers;
     use super::*;
-    use crate::config::file::{Comparison, HttpRule, Subject};
+    use crate::config::model::{Comparison, HttpRule, Subject};
     use crate::config::template::Template;
 
     const CHROME: &[(&str, &str)] = &[
@@ -150,12 +150,12 @@ mod tests {
     ];
 
     fn forward(name: &str, subjects: Vec<Subject>) -> HttpRule {
-        let action = file::Action::Forward(file::Forward::to("chat"));
+        let action = model::Action::Forward(model::Forward::to("chat"));
         rule(name, subjects, action)
     }
 
     fn answer(name: &str, subjects: Vec<Subject>) -> HttpRule {
-        let action = file::Action::Static {
+        let action = model::Action::Static {
             status_code: 200,
             response_message: String::new(),
             content_type: "text/plain".into(),
@@ -164,7 +164,7 @@ mod tests {
     }
 
     fn redirect(name: &str, subjects: Vec<Subject>) -> HttpRule {
-        let action = file::Action::Redirect(file::Redirect {
+        let action = model::Action::Redirect(model::Redirect {
             location: Template::parse_of_request("https://example.com/").unwrap(),
             status_code: 301,
             drop_query: false,
@@ -173,10 +173,10 @@ mod tests {
         rule(name, subjects, action)
     }
 
-    fn rule(name: &str, subjects: Vec<Subject>, action: file::Action) -> HttpRule {
+    fn rule(name: &str, subjects: Vec<Subject>, action: model::Action) -> HttpRule {
         let conditions = subjects
             .into_iter()
-            .map(|subject| file::Condition {
+            .map(|subject| model::Condition {
                 subject,
                 negate: false,
             })

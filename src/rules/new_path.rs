@@ -1,7 +1,7 @@
 //! Another path for a request on its way to the target.
 
 use super::request::split_absolute;
-use crate::config::file;
+use crate::config::model;
 
 /// What takes the place of a request's path, or of its beginning.
 #[derive(Debug, Clone)]
@@ -19,11 +19,11 @@ pub enum NewPath {
     },
 }
 
-impl From<&file::NewPath> for NewPath {
-    fn from(path: &file::NewPath) -> Self {
+impl From<&model::NewPath> for NewPath {
+    fn from(path: &model::NewPath) -> Self {
         match path {
-            file::NewPath::Whole(path) => NewPath::Whole(path.as_str().into()),
-            file::NewPath::Prefix { before, after } => NewPath::Prefix {
+            model::NewPath::Whole(path) => NewPath::Whole(path.as_str().into()),
+            model::NewPath::Prefix { before, after } => NewPath::Prefix {
                 matched: before.len(),
                 ends_segment: before.ends_with('/'),
                 with: after.as_str().into(),
@@ -75,7 +75,7 @@ mod tests {
 
     fn prefix(before: &str, after: &str) -> NewPath {
         let (before, after) = (before.into(), after.into());
-        NewPath::from(&file::NewPath::Prefix { before, after })
+        NewPath::from(&model::NewPath::Prefix { before, after })
     }
 
     fn new(path: &NewPath, target: &str) -> Option<String> {

@@ -6,7 +6,7 @@
 use http::HeaderMap;
 use http::header::ORIGIN;
 
-use crate::config::file::AllowedOrigin;
+use crate::config::model::AllowedOrigin;
 use crate::config::origin::Origin;
 
 /// The origins that are allowed.

@@ -4,7 +4,7 @@ use http::{HeaderValue, StatusCode};
 
 use super::new_path::NewPath;
 use super::request::Request;
-use crate::config::file;
+use crate::config::model;
 use crate::config::template::{Part, Template, Value};
 
 /// Sends the client elsewhere.
@@ -37,7 +37,7 @@ enum Location {
 
 impl Redirect {
     /// An error is the configured word that has no place in a header.
-    pub(super) fn build(redirect: &file::Redirect) -> Result<Self, String> {
+    pub(super) fn build(redirect: &model::Redirect) -> Result<Self, String> {
         let status = redirect.status_code;
         let status = StatusCode::from_u16(status).map_err(|_| status.to_string())?;
         let location = match redirect.location.literal() {
@@ -194,8 +194,8 @@ mod tests {
     const KEEP: bool = false;
     const DROP: bool = true;
 
-    fn build(written: &str, drop_query: bool, path: Option<file::NewPath>) -> Redirect {
-        let redirect = file::Redirect {
+    fn build(written: &str, drop_query: bool, path: Option<model::NewPath>) -> Redirect {
+        let redirect = model::Redirect {
             location: Template::parse_of_request(written).unwrap(),
             status_code: 308,
             drop_query,
@@ -296,7 +296,7 @@ mod tests {
 
     #[test]
     fn another_beginning_takes_the_place_of_what_the_condition_has_matched() {
-        let path = file::NewPath::Prefix {
+        let path = model::NewPath::Prefix {
             before: "/old".to_owned(),
             after: "/new".to_owned(),
         };

@@ -5,7 +5,7 @@ use std::mem;
 use std::sync::Arc;
 
 use super::{Serving, lock, unusable};
-use crate::config::file::{File, ForwardingRule};
+use crate::config::model::{Config, ForwardingRule};
 use crate::config::problem::Problem;
 use crate::config::renewal::{self, Renewal};
 use crate::listener::Tls;
@@ -18,11 +18,11 @@ impl Serving {
         // Nothing else changes meanwhile.
         let overrides = lock(&self.overrides);
         let Renewal {
-            file,
+            config,
             changes,
             warnings,
             faults,
-        } = renewal::renew(&self.file());
+        } = renewal::renew(&self.config());
         self.tell(faults);
         if changes.is_empty() {
             return;
@@ -30,16 +30,16 @@ impl Serving {
         for warning in warnings {
             log::warn!("{warning}");
         }
-        let used = match shows_another(&self.file(), &file) {
-            true => self.renew_groups(&file, &overrides),
-            false => self.all_tls(&file).map(|all| {
-                self.renew_listeners(&file, all);
-                self.use_files(&file);
+        let used = match shows_another(&self.config(), &config) {
+            true => self.renew_groups(&config, &overrides),
+            false => self.all_tls(&config).map(|all| {
+                self.renew_listeners(&config, all);
+                self.use_files(&config);
             }),
         };
         match used {
             Ok(()) => {
-                self.keep(file);
+                self.keep(config);
                 for change in changes {
                     log::info!("{change}");
                 }
@@ -59,8 +59,8 @@ impl Serving {
         }
     }
 
-    fn renew_listeners(&self, file: &File, all: Vec<Option<Tls>>) {
-        for (rule, new) in file.forwarding_rules.iter().zip(all) {
+    fn renew_listeners(&self, config: &Config, all: Vec<Option<Tls>>) {
+        for (rule, new) in config.forwarding_rules.iter().zip(all) {
             let now = self.listeners.rule(&rule.listen);
             let tls = now.as_ref().and_then(|now| now.tls.as_ref());
             if let Some((tls, new)) = tls.zip(new) {
@@ -70,22 +70,23 @@ impl Serving {
     }
 
     /// Puts the target groups in place with what they show now, and the rules that lead to them.
-    fn renew_groups(&self, file: &File, overrides: &Overrides) -> Result<(), Vec<Problem>> {
-        let groups = self.names.expand(&file.target_groups);
-        self.apply(file, &overrides.applied_to(&groups), HashMap::new())?;
+    fn renew_groups(&self, config: &Config, overrides: &Overrides) -> Result<(), Vec<Problem>> {
+        let groups = self.names.expand(&config.target_groups);
+        self.apply(config, &overrides.applied_to(&groups), HashMap::new())?;
         *lock(&self.groups) = Arc::new(groups);
         Ok(())
     }
 
     /// What each forwarding rule offers.
-    pub(super) fn all_tls(&self, file: &File) -> Result<Vec<Option<Tls>>, Vec<Problem>> {
+    pub(super) fn all_tls(&self, config: &Config) -> Result<Vec<Option<Tls>>, Vec<Problem>> {
         let build = |(place, rule): (usize, &ForwardingRule)| {
             let tls = rule.tls.as_ref();
-            tls.map(|tls| Tls::build(tls, &file.certificates, &self.tickets))
+            tls.map(|tls| Tls::build(tls, &config.certificates, &self.tickets))
                 .transpose()
                 .map_err(|word| unusable(place, word))
         };
-        file.forwarding_rules
+        config
+            .forwarding_rules
             .iter()
             .enumerate()
             .map(build)
@@ -93,10 +94,10 @@ impl Serving {
     }
 
     /// Takes the keys of session tickets, and shows when the certificates expire.
-    pub(super) fn use_files(&self, file: &File) {
-        let keys = file.server.session_ticket_keys.as_ref();
+    pub(super) fn use_files(&self, config: &Config) {
+        let keys = config.server.session_ticket_keys.as_ref();
         self.tickets.take(keys.map_or(&[], |found| &found.keys));
-        let certificates = file.certificates.iter();
+        let certificates = config.certificates.iter();
         let ends: Vec<_> = certificates
             .map(|one| (one.name.as_str(), one.not_after))
             .collect();
@@ -105,7 +106,7 @@ impl Serving {
 }
 
 /// Whether a target group shows another certificate now. Both are of the same configuration.
-fn shows_another(before: &File, now: &File) -> bool {
+fn shows_another(before: &Config, now: &Config) -> bool {
     let groups = before.target_groups.iter().zip(&now.target_groups);
     let mut tls = groups.filter_map(|(before, now)| before.tls.as_ref().zip(now.tls.as_ref()));
     tls.any(|(before, now)| {

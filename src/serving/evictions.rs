@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use super::{Serving, targets};
-use crate::config::file::{self, File};
+use crate::config::{Config, model};
 use crate::drain::{Eviction, TargetId};
 use crate::telemetry::CloseReason;
 
@@ -12,11 +12,11 @@ impl Serving {
     /// Empties the targets that are gone, and those whose maintenance asks for it.
     pub(super) fn evict(
         &self,
-        file: &File,
-        before: &[file::TargetGroup],
-        now: &[file::TargetGroup],
+        config: &Config,
+        before: &[model::TargetGroup],
+        now: &[model::TargetGroup],
     ) {
-        let deadline = file.server.drain.deadline;
+        let deadline = config.server.drain.deadline;
         let mut wanted: HashMap<TargetId, Eviction> =
             self.evictions.removed().into_iter().collect();
         for (group, target) in targets(before) {
@@ -46,10 +46,13 @@ impl Serving {
     pub async fn evict_unhealthy(&self) {
         loop {
             self.fleet.health_turned().await;
-            let file = self.file();
-            let deadline = file.server.drain.deadline;
+            let config = self.config();
+            let deadline = config.server.drain.deadline;
             let eviction = |(name, address): TargetId| {
-                let group = file.target_groups.iter().find(|group| group.name == name)?;
+                let group = config
+                    .target_groups
+                    .iter()
+                    .find(|group| group.name == name)?;
                 let eviction = Eviction {
                     reason: CloseReason::TargetUnhealthy,
                     delay: Duration::ZERO,
@@ -63,6 +66,6 @@ impl Serving {
     }
 }
 
-fn id(group: &file::TargetGroup, target: &file::Target) -> TargetId {
+fn id(group: &model::TargetGroup, target: &model::Target) -> TargetId {
     (group.name.clone(), target.address.clone())
 }

@@ -69,7 +69,7 @@ impl Watcher {
     fn run(mut self) {
         let mut before = Vec::new();
         loop {
-            let files = renewal::files(&self.serving.file());
+            let files = renewal::files(&self.serving.config());
             // First the folders, so that no change is missed.
             self.folders.follow(&files, &self.hints);
             let now: Vec<_> = files.iter().map(|file| state(file)).collect();

@@ -17,10 +17,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::admin::Admin;
-use crate::config::file::{self, File};
 use crate::config::problem::{Problem, Problems};
 use crate::config::secret_key::SecretKey;
 use crate::config::{self, Loaded};
+use crate::config::{Config, model};
 use crate::dns::Names;
 use crate::drain::{Drain, Evictions, Gauges, TargetId};
 use crate::listener::{ForwardingRule, Listeners, Plan, Sockets, TargetGroups, Tickets};
@@ -59,10 +59,10 @@ pub struct Serving {
     /// The names of targets.
     pub names: Names,
     /// The target groups with the addresses of their names, without the overrides.
-    groups: Mutex<Arc<Vec<file::TargetGroup>>>,
+    groups: Mutex<Arc<Vec<model::TargetGroup>>>,
     /// Those of unhealthy targets.
     unhealthy: Evictions,
-    file: Mutex<Arc<File>>,
+    config: Mutex<Arc<Config>>,
     /// What is wrong with files on disk, and was told.
     faults: Mutex<Vec<String>>,
     snapshot: Mutex<Snapshot>,
@@ -112,7 +112,7 @@ impl Serving {
     /// Builds all that a configuration asks for; some sockets and keys may be there already, and something be known. Errors: every socket and file that cannot be had.
     pub fn build(
         path: Option<&Path>,
-        file: File,
+        config: Config,
         sockets: &mut Sockets,
         secrets: Secrets,
         knowledge: Knowledge,
@@ -121,13 +121,13 @@ impl Serving {
         let metrics = Metrics::new().map_err(|error| one(problem("", error)))?;
         let metrics = Arc::new(metrics);
         let names = Names::new(Arc::clone(&metrics));
-        names.inherit(knowledge.addresses, &file);
-        names.learn(&file);
-        let groups = names.expand(&file.target_groups);
-        let new = NewSockets::listen(&file, None, sockets);
-        let output = output(&file);
+        names.inherit(knowledge.addresses, &config);
+        names.learn(&config);
+        let groups = names.expand(&config.target_groups);
+        let new = NewSockets::listen(&config, None, sockets);
+        let output = output(&config);
         let (new, output) = both(new, output)?;
-        let log = AccessLog::start(output, style(&file), metrics.access_log_dropped.clone())
+        let log = AccessLog::start(output, style(&config), metrics.access_log_dropped.clone())
             .map_err(|error| one(problem("accessLog", error)))?;
         let drain = Arc::new(Drain::new(Gauges {
             draining: metrics.draining.clone(),
@@ -135,7 +135,7 @@ impl Serving {
             lost: metrics.access_log_dropped.clone(),
         }));
         let overload = Arc::new(Overload::new(drain.began(), metrics.memory.clone()));
-        let threads = file.server.threads;
+        let threads = config.server.threads;
         let guard = Arc::clone(&overload);
         let listeners = Listeners::new(Arc::clone(&drain), log.clone(), threads, guard)
             .map_err(|error| one(problem("server.threads", error)))?;
@@ -158,7 +158,7 @@ impl Serving {
             names,
             groups: Mutex::new(Arc::new(groups)),
             path: path.map(Path::to_owned),
-            file: Mutex::new(Arc::new(file)),
+            config: Mutex::new(Arc::new(config)),
             faults: Mutex::default(),
             snapshot: Mutex::default(),
             overrides: Mutex::default(),
@@ -166,15 +166,15 @@ impl Serving {
             started: Instant::now(),
         };
         serving.fleet.inherit(knowledge.unhealthy);
-        let file = serving.file();
-        serving.apply(&file, &serving.target_groups(), new.listeners)?;
+        let config = serving.config();
+        serving.apply(&config, &serving.target_groups(), new.listeners)?;
         serving.metrics.configured();
         Ok(serving)
     }
 
     /// The configuration that is applied.
-    pub fn file(&self) -> Arc<File> {
-        Arc::clone(&lock(&self.file))
+    pub fn config(&self) -> Arc<Config> {
+        Arc::clone(&lock(&self.config))
     }
 
     /// What requests are served with.
@@ -267,17 +267,20 @@ impl Serving {
             return Err("there is no configuration file".to_owned());
         };
         let name = path.display().to_string();
-        let Loaded { mut file, warnings } = config::load(path).map_err(|all| all.to_string())?;
+        let Loaded {
+            mut config,
+            warnings,
+        } = config::load(path).map_err(|all| all.to_string())?;
         for warning in &warnings {
             log::warn!("reload: {}", warning.as_warning(&name));
         }
-        let before = self.file();
-        for fault in config::renewal::keep_unexpired(&before, &mut file) {
+        let before = self.config();
+        for fault in config::renewal::keep_unexpired(&before, &mut config) {
             log::error!("reload: {fault}");
         }
-        self.names.learn(&file);
-        let applied = self.prepare_and_apply(&before, file);
-        self.names.keep(&self.file());
+        self.names.learn(&config);
+        let applied = self.prepare_and_apply(&before, config);
+        self.names.keep(&self.config());
         applied.map_err(|problems| {
             Problems {
                 file: name,
@@ -287,50 +290,50 @@ impl Serving {
         })
     }
 
-    fn prepare_and_apply(&self, before: &File, file: File) -> Result<(), Vec<Problem>> {
-        let new = NewSockets::listen(&file, Some(self), &mut Sockets::default());
-        let moves = file.access_log.path != before.access_log.path;
-        let output = moves.then(|| output(&file)).transpose();
+    fn prepare_and_apply(&self, before: &Config, config: Config) -> Result<(), Vec<Problem>> {
+        let new = NewSockets::listen(&config, Some(self), &mut Sockets::default());
+        let moves = config.access_log.path != before.access_log.path;
+        let output = moves.then(|| output(&config)).transpose();
         let (new, output) = both(new, output)?;
-        warn_of_what_stays(before, &file);
+        warn_of_what_stays(before, &config);
         let mut overrides = lock(&self.overrides);
-        let groups = self.names.expand(&file.target_groups);
-        self.apply(&file, &groups, new.listeners)?;
+        let groups = self.names.expand(&config.target_groups);
+        self.apply(&config, &groups, new.listeners)?;
         if let Some((address, socket)) = new.admin {
             self.admin.change(address, socket);
-        } else if let Err(error) = self.admin.set_mode(file.admin.mode) {
+        } else if let Err(error) = self.admin.set_mode(config.admin.mode) {
             log::error!("reload: admin.mode: {error}");
         }
         if let Some(output) = output {
             self.log.switch(output);
         }
-        self.log.restyle(style(&file));
-        self.evict(&file, &self.target_groups(), &groups);
+        self.log.restyle(style(&config));
+        self.evict(&config, &self.target_groups(), &groups);
         if overrides.count() > 0 {
             let count = overrides.count();
             log::info!("reload: what was set over the admin address for {count} targets is over");
         }
         *overrides = Overrides::default();
         *lock(&self.groups) = Arc::new(groups);
-        self.keep(file);
+        self.keep(config);
         Ok(())
     }
 
-    fn keep(&self, file: File) {
-        *lock(&self.file) = Arc::new(file);
+    fn keep(&self, config: Config) {
+        *lock(&self.config) = Arc::new(config);
         self.fleet.reconsider();
     }
 
     /// Puts the rules and the target groups of a configuration in place.
     fn apply(
         &self,
-        file: &File,
-        groups: &[file::TargetGroup],
+        config: &Config,
+        groups: &[model::TargetGroup],
         mut sockets: HashMap<SocketAddr, TcpListener>,
     ) -> Result<(), Vec<Problem>> {
         // What may fail comes first: after it everything changes.
-        let tls = self.all_tls(file)?;
-        let groups = self.fleet.build(groups, &file.server.stickiness_keys);
+        let tls = self.all_tls(config)?;
+        let groups = self.fleet.build(groups, &config.server.stickiness_keys);
         let groups = groups.map_err(|(place, why)| {
             let message = format!("cannot be used: {why}");
             vec![problem(&format!("targetGroups[{place}]"), message)]
@@ -340,27 +343,27 @@ impl Serving {
             .map(|group| (group.name.to_string(), Arc::clone(group)))
             .collect();
         let mut plan = Plan::new();
-        for ((place, rule), tls) in file.forwarding_rules.iter().enumerate().zip(tls) {
+        for ((place, rule), tls) in config.forwarding_rules.iter().enumerate().zip(tls) {
             let built = ForwardingRule::build(rule, &by_name, tls, &self.metrics)
                 .map_err(|word| unusable(place, word))?;
             plan.push((Arc::new(built), sockets.remove(&rule.listen)));
         }
         let rules = plan.iter().map(|(rule, _)| Arc::clone(rule)).collect();
         *lock(&self.snapshot) = Snapshot { rules, groups };
-        let shares = shares(file);
+        let shares = shares(config);
         self.listeners
-            .limit(most_connections(file, shares), shares.standing);
-        self.overload.limit(file.server.memory.limit);
+            .limit(most_connections(config, shares), shares.standing);
+        self.overload.limit(config.server.memory.limit);
         self.listeners.change(plan);
-        self.use_files(file);
+        self.use_files(config);
         self.metrics.forget();
         Ok(())
     }
 }
 
 fn targets(
-    groups: &[file::TargetGroup],
-) -> impl Iterator<Item = (&file::TargetGroup, &file::Target)> {
+    groups: &[model::TargetGroup],
+) -> impl Iterator<Item = (&model::TargetGroup, &model::Target)> {
     let groups = groups.iter();
     groups.flat_map(|group| group.targets.iter().map(move |target| (group, target)))
 }
@@ -374,17 +377,17 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// How the open files are shared out where this is the configuration.
-pub fn shares(file: &File) -> Shares {
+pub fn shares(config: &Config) -> Shares {
     Shares::now(
-        targets(&file.target_groups).count(),
-        file.forwarding_rules.len(),
+        targets(&config.target_groups).count(),
+        config.forwarding_rules.len(),
     )
 }
 
 /// How many connections may be open. More than the open files allow are as many as the operator wants to try.
-fn most_connections(file: &File, shares: Shares) -> usize {
+fn most_connections(config: &Config, shares: Shares) -> usize {
     let allowed = shares.places;
-    let most = file.server.max_connections.unwrap_or(allowed);
+    let most = config.server.max_connections.unwrap_or(allowed);
     if most > allowed {
         log::warn!(
             "server.maxConnections: {most}, and the limit of open files is enough for {allowed}"
@@ -398,12 +401,12 @@ fn unusable(forwarding_rule: usize, word: String) -> Vec<Problem> {
     vec![problem(&path_of(forwarding_rule), message)]
 }
 
-fn style(file: &File) -> Style {
-    let log = &file.access_log;
+fn style(config: &Config) -> Style {
+    let log = &config.access_log;
     Style {
         format: match log.format {
-            file::LogFormat::Json => Format::Json,
-            file::LogFormat::Text => Format::Text,
+            model::LogFormat::Json => Format::Json,
+            model::LogFormat::Text => Format::Text,
         },
         redaction: Redaction::with(log.redact_query_keys.iter().map(String::as_str)),
         sample: log.sample,
@@ -411,17 +414,17 @@ fn style(file: &File) -> Style {
     }
 }
 
-fn output(file: &File) -> Result<Output, Problem> {
-    let path = file.access_log.path.as_deref();
+fn output(config: &Config) -> Result<Output, Problem> {
+    let path = config.access_log.path.as_deref();
     Output::open(path).map_err(|error| problem("accessLog.path", error))
 }
 
 /// Says what only a new process can change.
-fn warn_of_what_stays(before: &File, now: &File) {
+fn warn_of_what_stays(before: &Config, now: &Config) {
     let rules = &before.forwarding_rules;
     for (place, rule) in now.forwarding_rules.iter().enumerate() {
         let is_turned =
-            |old: &file::ForwardingRule| old.listen == rule.listen && old.v6_only != rule.v6_only;
+            |old: &model::ForwardingRule| old.listen == rule.listen && old.v6_only != rule.v6_only;
         if rules.iter().any(is_turned) {
             let path = path_of(place);
             log::warn!("reload: {path}.v6only stays as it is for as long as the socket is there");

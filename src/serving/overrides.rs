@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::{Serving, lock, targets};
-use crate::config::file;
+use crate::config::model;
 use crate::config::problem::Problem;
 use crate::target_address::TargetAddress;
 use crate::target_group::Change;
@@ -18,8 +18,8 @@ impl Serving {
         change: Change,
     ) -> Result<bool, String> {
         let mut overrides = lock(&self.overrides);
-        let file = self.file();
-        let is_it = |(of, found): (&file::TargetGroup, &file::Target)| {
+        let config = self.config();
+        let is_it = |(of, found): (&model::TargetGroup, &model::Target)| {
             of.name == group && found.address == *target
         };
         let groups = self.target_groups();
@@ -33,8 +33,9 @@ impl Serving {
             let lines: Vec<String> = problems.iter().map(Problem::to_string).collect();
             lines.join("; ")
         };
-        self.apply(&file, &groups, HashMap::new()).map_err(lines)?;
-        self.evict(&file, &groups, &groups);
+        self.apply(&config, &groups, HashMap::new())
+            .map_err(lines)?;
+        self.evict(&config, &groups, &groups);
         *overrides = decided;
         Ok(true)
     }

@@ -4,11 +4,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::{Serving, lock};
-use crate::config::file;
+use crate::config::model;
 
 impl Serving {
     /// The target groups of the configuration, with a target for each address of their names.
-    pub fn target_groups(&self) -> Arc<Vec<file::TargetGroup>> {
+    pub fn target_groups(&self) -> Arc<Vec<model::TargetGroup>> {
         Arc::clone(&lock(&self.groups))
     }
 
@@ -16,7 +16,7 @@ impl Serving {
     /// more.
     pub async fn watch_names(&self) {
         while !self.listeners.is_closed() {
-            let settings = self.file().server.resolver.clone();
+            let settings = self.config().server.resolver.clone();
             if self.names.renew(&settings).await && !self.drain.has_begun() {
                 self.take_names();
             }
@@ -28,16 +28,16 @@ impl Serving {
         if self.listeners.is_closed() {
             return;
         }
-        let (file, before) = (self.file(), self.target_groups());
-        let now = self.names.expand(&file.target_groups);
+        let (config, before) = (self.config(), self.target_groups());
+        let now = self.names.expand(&config.target_groups);
         let decided = overrides.applied_to(&now);
-        if let Err(problems) = self.apply(&file, &decided, HashMap::new()) {
+        if let Err(problems) = self.apply(&config, &decided, HashMap::new()) {
             for problem in problems {
                 log::error!("{problem}");
             }
             return;
         }
-        self.evict(&file, &before, &decided);
+        self.evict(&config, &before, &decided);
         *lock(&self.groups) = Arc::new(now);
     }
 }

@@ -7,7 +7,7 @@ use std::net::{SocketAddr, TcpListener};
 
 use super::{Serving, path_of, problem};
 use crate::admin::Socket;
-use crate::config::file::{self, AdminAddress, File};
+use crate::config::model::{self, AdminAddress, Config};
 use crate::config::problem::Problem;
 use crate::listener::Sockets;
 
@@ -19,14 +19,14 @@ pub(super) struct NewSockets {
 
 impl NewSockets {
     pub(super) fn listen(
-        file: &File,
+        config: &Config,
         serving: Option<&Serving>,
         sockets: &mut Sockets,
     ) -> Result<Self, Vec<Problem>> {
         let mut problems = Vec::new();
-        let listen = &file.admin.listen;
+        let listen = &config.admin.listen;
         let moves = serving.is_none_or(|now| now.admin.address() != *listen);
-        let admin = moves.then(|| admin_socket(&file.admin, sockets));
+        let admin = moves.then(|| admin_socket(&config.admin, sockets));
         let admin = match admin.transpose() {
             Ok(socket) => socket.map(|socket| (listen.clone(), socket)),
             Err(error) => {
@@ -42,7 +42,7 @@ impl NewSockets {
             }
         };
         let is_new = |address: &SocketAddr| serving.is_none_or(|now| !now.listeners.has(address));
-        let places = file.forwarding_rules.iter().enumerate();
+        let places = config.forwarding_rules.iter().enumerate();
         let new = places.filter(|(_, rule)| is_new(&rule.listen));
         let listeners = new
             .filter_map(|(place, rule)| listen(&path_of(place), rule.listen, rule.v6_only))
@@ -55,7 +55,7 @@ impl NewSockets {
     }
 }
 
-fn admin_socket(admin: &file::Admin, sockets: &mut Sockets) -> io::Result<Socket> {
+fn admin_socket(admin: &model::Admin, sockets: &mut Sockets) -> io::Result<Socket> {
     match &admin.listen {
         AdminAddress::Tcp(address) => sockets.listen(*address, true).map(Socket::Tcp),
         AdminAddress::Unix(path) => sockets.listen_unix(path, admin.mode).map(Socket::Unix),

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::TargetGroup;
 use super::selection::hash;
-use crate::config::file::{Algorithm, HashKey};
+use crate::config::model::{Algorithm, HashKey};
 use crate::target_address::TargetAddress;
 
 /// A request, as the choice of its target sees it.

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
-use crate::config::file::OutlierDetection;
+use crate::config::model::OutlierDetection;
 
 /// The share of its weight that a target begins with.
 const LEAST_FACTOR: f64 = 0.1;

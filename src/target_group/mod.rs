@@ -2,7 +2,7 @@
 //!
 //! Pingora's `LoadBalancer` holds the targets and proposes them by the group's algorithm; this room decides which proposal is
 //! fit. A target that is unhealthy, ejected, full, in maintenance or of weight 0 gets nothing new, and a request is sent to
-//! each target once. Health is found out by a `monitor` for each group. Only the configuration's `file` is known here.
+//! each target once. Health is found out by a `monitor` for each group. Of the configuration only `model` is known here.
 
 mod anchored;
 mod asker;
@@ -32,7 +32,7 @@ use pingora::lb::discovery::Static;
 use pingora::lb::{Backend, Backends, LoadBalancer};
 use prometheus::IntCounter;
 
-use crate::config::file::{self, Algorithm, HashKey, OutlierDetection};
+use crate::config::model::{self, Algorithm, HashKey, OutlierDetection};
 use crate::config::secret_key::SecretKey;
 use crate::target_address::TargetAddress;
 use crate::telemetry::metrics::Metrics;
@@ -61,7 +61,7 @@ pub struct TargetGroup {
     /// How often a request whose connection fails or breaks is tried again.
     pub retries: usize,
     /// Whether load is evened out when a target joins.
-    pub rebalance: Option<file::Rebalance>,
+    pub rebalance: Option<model::Rebalance>,
     /// Counts connects for which no port was left to leave from.
     pub ports_exhausted: Arc<IntCounter>,
     /// In the order of their addresses.
@@ -80,7 +80,7 @@ impl TargetGroup {
     /// Builds a group upon what is known of it, with the keys of sticky cookies. Targets that are not known count as healthy until
     /// their first check.
     fn build(
-        group: &file::TargetGroup,
+        group: &model::TargetGroup,
         protocol: &Protocol,
         standing: &Standing,
         keys: &[SecretKey],
@@ -144,16 +144,16 @@ impl TargetGroup {
 }
 
 fn targets(
-    group: &file::TargetGroup,
+    group: &model::TargetGroup,
     protocol: &Protocol,
     standing: &Standing,
     metrics: &Metrics,
 ) -> Arc<[Arc<Target>]> {
-    let mut targets: Vec<&file::Target> = group.targets.iter().collect();
+    let mut targets: Vec<&model::Target> = group.targets.iter().collect();
     targets.sort_by(|one, other| one.address.cmp(&other.address));
     let addresses = targets.iter().map(|target| &target.address);
     let states = standing.states(addresses, group.slow_start);
-    let build = |(place, (target, state)): (usize, (&&file::Target, _))| {
+    let build = |(place, (target, state)): (usize, (&&model::Target, _))| {
         let metrics = metrics.target(&group.name, &target.address);
         let is_open = &standing.monitor.is_open;
         Arc::new(Target::build(
@@ -190,8 +190,8 @@ pub(crate) mod tests {
     }
 
     /// What a file says of a group with targets of these weights.
-    pub(crate) fn described(algorithm: Algorithm, weights: &[u16]) -> file::TargetGroup {
-        let target = |(place, weight): (usize, &u16)| file::Target {
+    pub(crate) fn described(algorithm: Algorithm, weights: &[u16]) -> model::TargetGroup {
+        let target = |(place, weight): (usize, &u16)| model::Target {
             address: address(place),
             weight: *weight,
             health_check_enabled: true,
@@ -204,22 +204,22 @@ pub(crate) mod tests {
 
             health_check_port: None,
         };
-        file::TargetGroup {
+        model::TargetGroup {
             name: "chat".into(),
             algorithm,
             tls: None,
-            http_version: file::HttpVersion::Http1,
+            http_version: model::HttpVersion::Http1,
             targets: weights.iter().enumerate().map(target).collect(),
             named: Vec::new(),
             source_addresses: Vec::new(),
-            health_check: file::HealthCheck {
+            health_check: model::HealthCheck {
                 check_timeout: Duration::from_secs(2),
                 check_interval: Duration::from_secs(2),
                 retries: 3,
                 healthy_threshold: 1,
                 unhealthy_threshold: 3,
                 port: None,
-                check: file::Check::Tcp,
+                check: model::Check::Tcp,
             },
             connect_timeout: Duration::from_secs(5),
             response_timeout: Duration::from_secs(60),
@@ -230,17 +230,17 @@ pub(crate) mod tests {
 
             slow_start: Duration::ZERO,
             fail_open: false,
-            on_unhealthy: file::OnUnhealthy::Keep,
+            on_unhealthy: model::OnUnhealthy::Keep,
             outlier_detection: None,
         }
     }
 
     /// Such a group, of which nothing is known.
-    pub(super) fn built(group: &file::TargetGroup) -> TargetGroup {
+    pub(super) fn built(group: &model::TargetGroup) -> TargetGroup {
         built_upon(group, &Standing::new("chat"))
     }
 
-    pub(super) fn built_upon(group: &file::TargetGroup, standing: &Standing) -> TargetGroup {
+    pub(super) fn built_upon(group: &model::TargetGroup, standing: &Standing) -> TargetGroup {
         let metrics = Metrics::new().unwrap();
         let protocol = Protocol::build(group).unwrap();
         let keys = [SecretKey::new(zeroize::Zeroizing::new([7; 32]))];

@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep_until};
 use super::Target;
 use super::health::Thresholds;
 use super::health_check::{Failure, HealthCheck};
-use crate::config::file::{self, OnUnhealthy, OutlierDetection};
+use crate::config::model::{self, OnUnhealthy, OutlierDetection};
 use crate::target_address::TargetAddress;
 
 /// How many targets of a group are checked at the same time.
@@ -50,7 +50,7 @@ pub(super) struct Settings {
 }
 
 impl Settings {
-    pub(super) fn new(group: &file::TargetGroup, targets: Arc<[Arc<Target>]>) -> Self {
+    pub(super) fn new(group: &model::TargetGroup, targets: Arc<[Arc<Target>]>) -> Self {
         let check = &group.health_check;
         Settings {
             targets,

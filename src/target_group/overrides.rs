@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::config::file;
+use crate::config::model;
 use crate::target_address::TargetAddress;
 
 /// What differs from the configuration.
@@ -78,7 +78,7 @@ impl Overrides {
     }
 
     /// The target groups of a configuration as they are with the overrides.
-    pub fn applied_to(&self, groups: &[file::TargetGroup]) -> Vec<file::TargetGroup> {
+    pub fn applied_to(&self, groups: &[model::TargetGroup]) -> Vec<model::TargetGroup> {
         let mut groups = groups.to_vec();
         for group in &mut groups {
             for target in &mut group.targets {
@@ -92,7 +92,7 @@ impl Overrides {
 }
 
 impl Override {
-    fn apply_to(self, target: &mut file::Target) {
+    fn apply_to(self, target: &mut model::Target) {
         target.weight = self.weight.unwrap_or(target.weight);
         target.maintenance_drain = self.drain.unwrap_or(target.maintenance_drain);
         target.maintenance_enabled = self.maintenance.unwrap_or(target.maintenance_enabled);
@@ -114,7 +114,7 @@ mod tests {
         for change in changes {
             overrides.change("g", &address, *change);
         }
-        let mut target = file::Target {
+        let mut target = model::Target {
             address: address.clone(),
             weight: configured.2,
             health_check_enabled: true,

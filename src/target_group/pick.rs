@@ -8,7 +8,7 @@ use pingora::lb::Backend;
 
 use super::selection::{Key, Shares};
 use super::{Asker, Held, Target, TargetGroup, Unavailable, find};
-use crate::config::file::Algorithm;
+use crate::config::model::Algorithm;
 
 /// How many turns are looked at for one request, before the targets are.
 const MOST_TURNS: usize = 64;

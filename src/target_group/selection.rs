@@ -17,7 +17,7 @@ use pingora::lb::Backend;
 use pingora::lb::selection::{BackendIter, BackendSelection};
 
 use super::Target;
-use crate::config::file::{self, Algorithm};
+use crate::config::model::{self, Algorithm};
 use least::Least;
 pub(super) use noise::Noise;
 use ranking::Ranking;
@@ -35,7 +35,7 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    pub(super) fn of(group: &file::TargetGroup, targets: &Arc<[Arc<Target>]>) -> Self {
+    pub(super) fn of(group: &model::TargetGroup, targets: &Arc<[Arc<Target>]>) -> Self {
         Plan {
             algorithm: group.algorithm.clone(),
             targets: Arc::clone(targets),
@@ -340,7 +340,7 @@ mod tests {
         }
     }
 
-    fn most(group: &mut crate::config::file::TargetGroup, most: &[usize]) {
+    fn most(group: &mut crate::config::model::TargetGroup, most: &[usize]) {
         for (target, most) in group.targets.iter_mut().zip(most) {
             target.max_connections = Some(*most);
         }

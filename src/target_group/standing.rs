@@ -12,7 +12,7 @@ use super::TargetGroup;
 use super::monitor::Monitor;
 use super::state::{State, States};
 use super::target::Protocol;
-use crate::config::file;
+use crate::config::model;
 use crate::config::secret_key::SecretKey;
 use crate::target_address::TargetAddress;
 use crate::telemetry::metrics::{Metrics, Open};
@@ -92,7 +92,7 @@ impl Fleet {
     /// in it are forgotten. Where one cannot be built, nothing has changed; the error has its place and why.
     pub fn build(
         &self,
-        groups: &[file::TargetGroup],
+        groups: &[model::TargetGroup],
         keys: &[SecretKey],
     ) -> Result<Vec<Arc<TargetGroup>>, (usize, String)> {
         let protocol = |(place, group)| Protocol::build(group).map_err(|why| (place, why));

@@ -13,7 +13,7 @@ use http::HeaderValue;
 use ring::hmac;
 
 use super::{Target, TargetGroup};
-use crate::config::file::{self, HashKey, SameSite, Stickiness, StickyCookie};
+use crate::config::model::{self, HashKey, SameSite, Stickiness, StickyCookie};
 use crate::config::secret_key::SecretKey;
 
 /// How many bytes of the HMAC are used.
@@ -31,7 +31,7 @@ pub(super) struct Cookies {
 impl Cookies {
     /// Those of this group, if it is to have any. The first key makes them, all of them know them.
     pub(super) fn of(
-        group: &file::TargetGroup,
+        group: &model::TargetGroup,
         targets: &[Arc<Target>],
         keys: &[SecretKey],
     ) -> Option<Self> {
@@ -89,7 +89,7 @@ impl TargetGroup {
 }
 
 /// The cookie of the application that decides, where one does.
-pub(super) fn application_cookie(group: &file::TargetGroup) -> Option<HashKey> {
+pub(super) fn application_cookie(group: &model::TargetGroup) -> Option<HashKey> {
     match group.stickiness.as_ref()? {
         Stickiness::ApplicationCookie(name) => Some(HashKey::Cookie(name.clone())),
         Stickiness::Cookie(_) => None,
@@ -126,7 +126,7 @@ mod tests {
     use super::super::tests::{built, described};
     use super::super::{Asker, Unavailable};
     use super::*;
-    use crate::config::file::Algorithm;
+    use crate::config::model::Algorithm;
 
     fn key(byte: u8) -> SecretKey {
         SecretKey::new(Zeroizing::new([byte; 32]))

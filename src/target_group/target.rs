@@ -11,7 +11,7 @@ use pingora::prelude::HttpPeer;
 use super::sources::Sources;
 use super::state::{Held, State};
 use super::tls::{Tls, Trust};
-use crate::config::file::{self, HttpVersion, ProxyProtocol};
+use crate::config::model::{self, HttpVersion, ProxyProtocol};
 use crate::target_address::TargetAddress;
 use crate::telemetry::metrics::TargetMetrics;
 
@@ -31,7 +31,7 @@ pub(super) struct Protocol {
 
 impl Protocol {
     /// What the configuration says. Fails only where rustls does.
-    pub(super) fn build(group: &file::TargetGroup) -> Result<Self, String> {
+    pub(super) fn build(group: &model::TargetGroup) -> Result<Self, String> {
         let trust = group.tls.as_ref().map(Trust::build).transpose()?;
         Ok(Protocol {
             trust: trust.map(Arc::new),
@@ -76,7 +76,7 @@ pub struct Target {
 
 impl Target {
     pub(super) fn build(
-        target: &file::Target,
+        target: &model::Target,
         place: usize,
         protocol: &Protocol,
         state: Arc<State>,

@@ -20,7 +20,7 @@ use tokio_rustls::client::TlsStream;
 
 use super::anchored::Anchored;
 use super::unverified::Unverified;
-use crate::config::file;
+use crate::config::model;
 use crate::target_address::TargetAddress;
 
 /// What is offered where HTTP/1.1 is needed, as a tunnel begins with it, and where HTTP/2 would do as well.
@@ -46,7 +46,7 @@ pub struct Tls {
 
 impl Trust {
     /// What the configuration says. The configuration has been checked; an error says what rustls does not take.
-    pub(super) fn build(tls: &file::TargetTls) -> Result<Self, String> {
+    pub(super) fn build(tls: &model::TargetTls) -> Result<Self, String> {
         let config = config(tls).map_err(|error| error.to_string())?;
         let connectors = [HTTP1, EITHER].map(|protocols| {
             let mut config = config.clone();
@@ -62,7 +62,7 @@ impl Trust {
 }
 
 impl Tls {
-    pub(super) fn build(trust: &Arc<Trust>, target: &file::Target) -> Self {
+    pub(super) fn build(trust: &Arc<Trust>, target: &model::Target) -> Self {
         let named = || ServerName::try_from(target.host.as_deref()?.to_owned()).ok();
         let name = trust.server_name.clone().or_else(named);
         let name = name.unwrap_or_else(|| own_name(&target.address));
@@ -106,7 +106,7 @@ fn own_name(address: &TargetAddress) -> ServerName<'static> {
     }
 }
 
-fn config(tls: &file::TargetTls) -> Result<ClientConfig, Error> {
+fn config(tls: &model::TargetTls) -> Result<ClientConfig, Error> {
     let provider = Arc::new(default_provider());
     let verifier: Arc<dyn ServerCertVerifier> = match tls.verify_certificate {
         true => {
@@ -132,7 +132,7 @@ fn config(tls: &file::TargetTls) -> Result<ClientConfig, Error> {
     })
 }
 
-fn key(tls: &file::TargetTls) -> u64 {
+fn key(tls: &model::TargetTls) -> u64 {
     let mut hasher = DefaultHasher::new();
     tls.server_name.hash(&mut hasher);
     tls.verify_certificate.hash(&mut hasher);

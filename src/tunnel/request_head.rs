@@ -5,7 +5,7 @@
 
 use super::ClientEnd;
 use super::own_answer::{ALLOW, own_answer};
-use crate::config::file::Bounds;
+use crate::config::model::Bounds;
 
 /// What has come of a head so far.
 #[derive(Debug, Default)]

@@ -29,7 +29,7 @@ use super::heads::{Answer, HeadEnd};
 use super::relay::End;
 use super::request_head::RequestHead;
 use super::{ClientEnd, ClientStream, Demand, Framing, Pace, Phase, Wire};
-use crate::config::file::Bounds;
+use crate::config::model::Bounds;
 
 /// Lets a head and a short body leave together. Whoever waits for the client sends it first: Pingora does not, within a body
 /// of a known length.

@@ -23,7 +23,7 @@ use super::launch::{Launched, check};
 use super::old_processes::tell;
 use super::on_thread;
 use super::protocol::{Link, Message, Role};
-use crate::config::file::AdminAddress;
+use crate::config::model::AdminAddress;
 use crate::listener::{REST, Shortage, bind_unix, is_passing};
 use crate::os::open_files::is_short;
 use crate::os::reserve;
@@ -92,7 +92,7 @@ struct Waiting {
 }
 
 impl UpgradeSocket {
-    /// The door of a process that serves. `inherited` is the socket that came from the process before; otherwise it is bound,
+    /// That of a process that serves. `inherited` is the socket that came from the process before; otherwise it is bound,
     /// unless somebody serves there.
     pub fn open(
         path: &Path,
@@ -149,9 +149,9 @@ impl UpgradeSocket {
         let Ok(place) = Arc::clone(&self.room).try_acquire_owned() else {
             return log::warn!(target: OUTSIDE, "{NAME}: too many at once");
         };
-        let door = Arc::clone(self);
+        let this = Arc::clone(self);
         tokio::spawn(on_thread(move || {
-            door.hear(stream);
+            this.hear(stream);
             drop(place);
             reserve::refill();
         }));
@@ -196,7 +196,7 @@ impl UpgradeSocket {
 
     /// How long a step of the new process may take.
     fn timeout(&self) -> Duration {
-        self.serving.file().server.upgrade.timeout
+        self.serving.config().server.upgrade.timeout
     }
 
     fn socket(&self) -> io::Result<UnixListener> {

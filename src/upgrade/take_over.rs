@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use super::launch::SOCKET_VARIABLE;
 use super::protocol::{Link, Message, Role};
-use crate::config::file::File;
+use crate::config::Config;
 use crate::listener::{Sockets, Tickets};
 use crate::serving::{Knowledge, Secrets};
 
@@ -28,7 +28,7 @@ pub struct Inherited {
     /// What it has found out.
     pub knowledge: Knowledge,
     /// The way to it, for those who come next.
-    pub door: Option<InheritedSocket>,
+    pub upgrade_socket: Option<InheritedSocket>,
 }
 
 /// The socket of `server.upgradeSocket`, and where it is.
@@ -37,9 +37,9 @@ pub type InheritedSocket = (PathBuf, OwnedFd);
 impl Predecessor {
     /// Finds the running process, at the socket that it told us or that the configuration names. The error is for the
     /// operator.
-    pub fn find(file: &File) -> Result<Self, String> {
+    pub fn find(config: &Config) -> Result<Self, String> {
         let told = env::var_os(SOCKET_VARIABLE).map(PathBuf::from);
-        let path = told.or_else(|| file.server.upgrade_socket.clone());
+        let path = told.or_else(|| config.server.upgrade_socket.clone());
         let path =
             path.ok_or("server.upgradeSocket: is not set, so there is nobody to take over from")?;
         let stream = UnixStream::connect(&path)
@@ -75,7 +75,7 @@ impl Predecessor {
                         .inherit_unix(path, self.link.socket()?.into());
                 }
                 Message::Socket(Role::Upgrade) => {
-                    inherited.door = Some((self.path.clone(), self.link.socket()?));
+                    inherited.upgrade_socket = Some((self.path.clone(), self.link.socket()?));
                 }
                 Message::TicketKeys(keys) => inherited.secrets.tickets = Tickets::inherited(keys),
                 Message::StickinessKey(key) => inherited.secrets.stickiness = Some(key),

@@ -1,6 +1,6 @@
 //! `accessLog`: where lines go, what they look like, and which there are.
 
-use super::super::file::{AccessLog, LogFormat};
+use super::super::model::{AccessLog, LogFormat};
 use super::super::tree::Mapping;
 use super::defaults;
 

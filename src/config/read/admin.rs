@@ -8,7 +8,7 @@ use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 
-use super::super::file::{Admin, AdminAddress, Token};
+use super::super::model::{Admin, AdminAddress, Token};
 use super::super::tree::{Mapping, Node};
 use super::addresses::{Addresses, Families};
 use super::defaults;

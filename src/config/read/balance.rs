@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use http::HeaderName;
 
-use super::super::file::{
-    Action, Algorithm, File, Forward, ForwardingRule, HashKey, SameSite, Stickiness, StickyCookie,
-    TargetGroup,
+use super::super::model::{
+    Action, Algorithm, Config, Forward, ForwardingRule, HashKey, SameSite, Stickiness,
+    StickyCookie, TargetGroup,
 };
 use super::super::tree::{Mapping, Node};
 use super::super::words::quoted;
@@ -140,26 +140,26 @@ fn cookie_name(node: &Node) -> Option<String> {
 }
 
 /// Notes where our cookies will hardly do what they are for.
-pub(super) fn warn_of_cookies(file: &File, top: &Mapping) {
+pub(super) fn warn_of_cookies(config: &Config, top: &Mapping) {
     let Some(nodes) = top.get("targetGroups").and_then(|list| list.entries()) else {
         return;
     };
-    for (group, node) in file.target_groups.iter().zip(nodes) {
+    for (group, node) in config.target_groups.iter().zip(nodes) {
         let Some(Stickiness::Cookie(cookie)) = &group.stickiness else {
             continue;
         };
-        if file.server.stickiness_keys.is_empty() {
+        if config.server.stickiness_keys.is_empty() {
             node.warning("stickiness: without server.stickinessKeyFile other nodes do not know these cookies");
         }
         let plain = |rule: &&ForwardingRule| rule.tls.is_none() && leads_to(rule, group);
-        let plain = file.forwarding_rules.iter().find(plain);
+        let plain = config.forwarding_rules.iter().find(plain);
         if let Some(rule) = plain.filter(|_| cookie.same_site == SameSite::None) {
             let name = quoted(&rule.name);
             node.warning(format!(
                 "stickiness: sameSite None needs TLS, and {name} has none: browsers do not take the cookie"
             ));
         }
-        if let Some((other, rule)) = rival(file, group, &cookie.name) {
+        if let Some((other, rule)) = rival(config, group, &cookie.name) {
             let (name, other, rule) = (quoted(&cookie.name), quoted(other), quoted(rule));
             node.warning(format!(
                 "stickiness: the cookie {name} is also that of {other}, which {rule} leads to by another HTTP rule: \
@@ -170,12 +170,12 @@ pub(super) fn warn_of_cookies(file: &File, top: &Mapping) {
 }
 
 /// Another group with a cookie of this name, and the forwarding rule on which a client may need both.
-fn rival<'f>(file: &'f File, group: &TargetGroup, name: &str) -> Option<(&'f str, &'f str)> {
+fn rival<'f>(config: &'f Config, group: &TargetGroup, name: &str) -> Option<(&'f str, &'f str)> {
     let has_it = |other: &&TargetGroup| match &other.stickiness {
         Some(Stickiness::Cookie(cookie)) => other.name != group.name && cookie.name == name,
         Some(Stickiness::ApplicationCookie(_)) | None => false,
     };
-    let rules = file.forwarding_rules.iter();
+    let rules = config.forwarding_rules.iter();
     rules.filter(|rule| leads_to(rule, group)).find_map(|rule| {
         let elsewhere = forwards(rule).filter(|forward| !forward.leads_to(&group.name));
         let elsewhere: Vec<&Forward> = elsewhere.collect();
@@ -183,7 +183,7 @@ fn rival<'f>(file: &'f File, group: &TargetGroup, name: &str) -> Option<(&'f str
             let mut ways = elsewhere.iter();
             ways.any(|forward| forward.leads_to(&other.name))
         };
-        let mut others = file.target_groups.iter().filter(has_it);
+        let mut others = config.target_groups.iter().filter(has_it);
         let other = others.find(is_there)?;
         Some((other.name.as_str(), rule.name.as_str()))
     })

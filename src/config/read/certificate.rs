@@ -12,7 +12,7 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 use zeroize::Zeroizing;
 
-use super::super::file::{Certificate, CertificateFiles};
+use super::super::model::{Certificate, CertificateFiles};
 use super::super::tree::{Mapping, Node};
 use super::super::unique::Unique;
 use super::pem::{certificates, contents, moment, not_pem, parsed};

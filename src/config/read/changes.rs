@@ -5,7 +5,7 @@
 use http::uri::Authority;
 use http::{HeaderName, HeaderValue};
 
-use super::super::file::{
+use super::super::model::{
     Changes, Comparison, Condition, HeaderChanges, Headers, NewPath, NewValue, Rewrite, Subject,
 };
 use super::super::template::Template;

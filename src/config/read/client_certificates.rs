@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use rustls::RootCertStore;
 use x509_parser::certificate::X509Certificate;
 
-use super::super::file::{Authorities, ClientCertificateMode, ClientCertificates};
+use super::super::model::{Authorities, ClientCertificateMode, ClientCertificates};
 use super::super::tree::Node;
 use super::defaults;
 use super::pem::{certificates, moment, parsed};

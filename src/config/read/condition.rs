@@ -5,7 +5,7 @@
 
 use http::HeaderName;
 
-use super::super::file::{Comparison, Condition, Subject};
+use super::super::model::{Comparison, Condition, Subject};
 use super::super::tree::{Mapping, Node};
 use super::{defaults, expression};
 

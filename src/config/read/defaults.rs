@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use http::Method;
 
-use super::super::file::{
+use super::super::model::{
     AdminAddress, ClientCertificateMode, HttpVersion, LogFormat, OnUnhealthy, SameSite, TlsVersion,
 };
 

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use ipnet::IpNet;
 
-use super::super::file::{Action, ForwardingRule, HttpRule, Subject, Tunnel};
+use super::super::model::{Action, ForwardingRule, HttpRule, Subject, Tunnel};
 use super::super::tree::{Mapping, Node};
 use super::super::unique::Unique;
 use super::super::words::quoted;

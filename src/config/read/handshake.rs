@@ -1,6 +1,6 @@
 //! Which WebSocket handshakes a `FORWARD` rule takes, `allowedOrigins` and `allowedSubprotocols`, and which other `upgrades`.
 
-use super::super::file::AllowedOrigin;
+use super::super::model::AllowedOrigin;
 use super::super::origin::Origin;
 use super::super::tree::{Mapping, Node};
 use super::super::unique::Unique;

@@ -8,8 +8,8 @@ use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING, UPGRADE}
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
-use super::super::file::{
-    Action, Check, Comparison, Condition, Expected, File, HealthCheck, HttpCheck, HttpRule,
+use super::super::model::{
+    Action, Check, Comparison, Condition, Config, Expected, HealthCheck, HttpCheck, HttpRule,
     Subject, WebSocketCheck,
 };
 use super::super::tree::{Mapping, Node};
@@ -295,15 +295,15 @@ fn statuses(node: &Node) -> Option<Vec<RangeInclusive<u16>>> {
 }
 
 /// A target that knows WebSockets and nothing else fails an HTTP check, and is unavailable then.
-pub(super) fn warn_of_websockets(file: &File, top: &Mapping) {
+pub(super) fn warn_of_websockets(config: &Config, top: &Mapping) {
     let Some(nodes) = top.get("targetGroups").and_then(|list| list.entries()) else {
         return;
     };
-    for (group, node) in file.target_groups.iter().zip(nodes) {
+    for (group, node) in config.target_groups.iter().zip(nodes) {
         let Check::Http(_) = group.health_check.check else {
             continue;
         };
-        let rules = file.forwarding_rules.iter();
+        let rules = config.forwarding_rules.iter();
         let mut rules = rules.flat_map(|rule| &rule.http_rules);
         let by = |rule: &&HttpRule| forwards_to(rule, &group.name) && is_for_websockets(rule);
         if let Some(rule) = rules.find(by) {

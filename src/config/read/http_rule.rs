@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::super::file::{Action, Condition, Forward, HttpRule, Tunnel};
+use super::super::model::{Action, Condition, Forward, HttpRule, Tunnel};
 use super::super::tree::{Mapping, Node};
 use super::super::unique::Unique;
 use super::super::words::listed;

@@ -1,6 +1,6 @@
 //! What bounds the requests of a forwarding rule.
 
-use super::super::file::{Bounds, Rate, Rates};
+use super::super::model::{Bounds, Rate, Rates};
 use super::super::tree::{Mapping, Node};
 
 /// More than this Pingora's parser does not read.

@@ -1,7 +1,7 @@
-//! The top of a file: from a value tree to a [`File`], with every problem noted on the way.
+//! The top of a file: from a value tree to a [`Config`], with every problem noted on the way.
 //!
 //! One file per kind of object. Each has its known keys in a list, each reader takes one node and returns the value
-//! that `config::file` describes. Whatever looks at several objects (unique names, overlapping addresses, dangling
+//! that `config::model` describes. Whatever looks at several objects (unique names, overlapping addresses, dangling
 //! references) sits where their list is read.
 
 mod access_log;
@@ -36,8 +36,8 @@ use std::collections::HashSet;
 use serde_json::Value;
 
 use self::addresses::Addresses;
-use super::file::{
-    Action, Admin, Authorities, Certificate, File, ForwardingRule, SessionTicketKeys, TargetGroup,
+use super::model::{
+    Action, Admin, Authorities, Certificate, Config, ForwardingRule, SessionTicketKeys, TargetGroup,
 };
 use super::tree::{Mapping, Node};
 use super::unique::Unique;
@@ -58,7 +58,7 @@ pub(super) fn only_admin(top: &Node) -> Option<Admin> {
 }
 
 /// The whole file.
-pub(super) fn file(top: &Node) -> Option<File> {
+pub(super) fn config(top: &Node) -> Option<Config> {
     let mapping = top.mapping(KEYS)?;
     let mut addresses = Addresses::default();
     let server = server::read(&mapping);
@@ -67,7 +67,7 @@ pub(super) fn file(top: &Node) -> Option<File> {
     let certificates = certificates(&mapping);
     let forwarding_rules = forwarding_rules(&mapping, &mut addresses);
     let target_groups = target_groups(&mapping, certificates.as_deref().unwrap_or_default());
-    let file = File {
+    let config = Config {
         server: server?,
         admin: admin?,
         access_log: access_log?,
@@ -75,11 +75,11 @@ pub(super) fn file(top: &Node) -> Option<File> {
         forwarding_rules: forwarding_rules?,
         target_groups: target_groups?,
     };
-    warn_of_unused_certificates(&file, &mapping);
-    warn_of_unused_groups(&file, &mapping);
-    balance::warn_of_cookies(&file, &mapping);
-    health_check::warn_of_websockets(&file, &mapping);
-    Some(file)
+    warn_of_unused_certificates(&config, &mapping);
+    warn_of_unused_groups(&config, &mapping);
+    balance::warn_of_cookies(&config, &mapping);
+    health_check::warn_of_websockets(&config, &mapping);
+    Some(config)
 }
 
 /// An entry of `certificates` by itself.
@@ -145,13 +145,13 @@ fn target_groups(top: &Mapping, read: &[Certificate]) -> Option<Vec<TargetGroup>
     })
 }
 
-fn warn_of_unused_certificates(file: &File, top: &Mapping) {
-    let rules = file.forwarding_rules.iter();
+fn warn_of_unused_certificates(config: &Config, top: &Mapping) {
+    let rules = config.forwarding_rules.iter();
     let named: HashSet<&str> = rules
         .filter_map(|rule| rule.tls.as_ref())
         .flat_map(|tls| tls.certificates.iter().map(String::as_str))
         .collect();
-    let groups = file.target_groups.iter();
+    let groups = config.target_groups.iter();
     let shown: HashSet<&str> = groups
         .filter_map(|group| group.tls.as_ref()?.client_certificate.as_ref())
         .map(|own| own.name.as_str())
@@ -159,7 +159,7 @@ fn warn_of_unused_certificates(file: &File, top: &Mapping) {
     let Some(nodes) = top.get("certificates").and_then(|list| list.entries()) else {
         return;
     };
-    for (certificate, node) in file.certificates.iter().zip(nodes) {
+    for (certificate, node) in config.certificates.iter().zip(nodes) {
         let name = certificate.name.as_str();
         if !named.contains(name) && !shown.contains(name) {
             node.warning("no forwarding rule names this certificate, and no target group");
@@ -171,8 +171,8 @@ fn warn_of_unused_certificates(file: &File, top: &Mapping) {
     }
 }
 
-fn warn_of_unused_groups(file: &File, top: &Mapping) {
-    let rules = file
+fn warn_of_unused_groups(config: &Config, top: &Mapping) {
+    let rules = config
         .forwarding_rules
         .iter()
         .flat_map(|rule| &rule.http_rules);
@@ -186,7 +186,7 @@ fn warn_of_unused_groups(file: &File, top: &Mapping) {
     let Some(nodes) = top.get("targetGroups").and_then(|list| list.entries()) else {
         return;
     };
-    for (group, node) in file.target_groups.iter().zip(nodes) {
+    for (group, node) in config.target_groups.iter().zip(nodes) {
         if !named.contains(group.name.as_str()) {
             node.warning("no HTTP rule forwards to this target group");
         }

@@ -1,6 +1,6 @@
 //! `outlierDetection` of a target group.
 
-use super::super::file::OutlierDetection;
+use super::super::model::OutlierDetection;
 use super::super::tree::{Mapping, Node};
 use super::defaults;
 

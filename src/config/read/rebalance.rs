@@ -1,6 +1,6 @@
 //! `rebalance` of a target group: how load evens out when a target joins.
 
-use super::super::file::{Algorithm, Rebalance};
+use super::super::model::{Algorithm, Rebalance};
 use super::super::tree::{Mapping, Node};
 use super::defaults;
 

@@ -1,6 +1,6 @@
 //! What a `REDIRECT` rule says: `location` and what goes with it.
 
-use super::super::file::{Condition, NewPath, Redirect};
+use super::super::model::{Condition, NewPath, Redirect};
 use super::super::template::{Part, Template, Value};
 use super::super::tree::{Mapping, Node};
 use super::{changes, defaults};

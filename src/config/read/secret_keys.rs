@@ -7,7 +7,7 @@ use std::path::Path;
 
 use zeroize::Zeroizing;
 
-use super::super::file::SessionTicketKeys;
+use super::super::model::SessionTicketKeys;
 use super::super::secret_key::SecretKey;
 use super::super::tree::Node;
 use super::pem::contents;

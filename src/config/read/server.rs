@@ -1,6 +1,6 @@
 //! `server`: what concerns the process.
 
-use super::super::file::{Drain, Memory, Resolver, Server, Upgrade};
+use super::super::model::{Drain, Memory, Resolver, Server, Upgrade};
 use super::super::tree::Mapping;
 use super::{defaults, secret_keys};
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use rustls::pki_types::DnsName;
 
-use super::super::file::{
+use super::super::model::{
     HttpVersion, NamedTarget, OnUnhealthy, ProxyProtocol, Target, TargetGroup,
 };
 use super::super::tree::{Mapping, Node};

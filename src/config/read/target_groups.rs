@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::super::file::WeightedGroup;
+use super::super::model::WeightedGroup;
 use super::super::tree::{Mapping, Node};
 use super::super::unique::Unique;
 use super::super::words::quoted;

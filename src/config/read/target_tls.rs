@@ -9,7 +9,7 @@ use rustls::pki_types::{CertificateDer, DnsName};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer as _;
 
-use super::super::file::{Certificate, OwnCertificate, TargetTls};
+use super::super::model::{Certificate, OwnCertificate, TargetTls};
 use super::super::tree::{Mapping, Node};
 use super::super::words::quoted;
 use super::defaults;

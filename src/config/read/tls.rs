@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::super::file::{Tls, TlsVersion};
+use super::super::model::{Tls, TlsVersion};
 use super::super::tree::{Mapping, Node};
 use super::super::unique::Unique;
 use super::super::words::quoted;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::super::file::Tunnel;
+use super::super::model::Tunnel;
 use super::super::tree::{Mapping, Node};
 
 pub(super) const KEYS: &[&str] = &[

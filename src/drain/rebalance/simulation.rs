@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::even_out;
-use crate::config::file::{Algorithm, Rebalance, TargetGroup as Description};
+use crate::config::model::{Algorithm, Rebalance, TargetGroup as Description};
 use crate::config::secret_key::SecretKey;
 use crate::drain::{Drain, Eviction, Evictions, Gauges};
 use crate::target_address::TargetAddress;

@@ -11,7 +11,7 @@ use memchr::memmem;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::Failure;
-use crate::config::file::{Expected, HttpCheck};
+use crate::config::model::{Expected, HttpCheck};
 
 /// How much of an answer's body is looked at.
 const MOST_BODY: usize = 64 << 10;

@@ -16,7 +16,7 @@ use tokio::time::timeout;
 
 use super::Target;
 use super::unix_socket::{self, unless_unix};
-use crate::config::file::{self, ProxyProtocol};
+use crate::config::model::{self, ProxyProtocol};
 use crate::os::open_files;
 use crate::target_address::TargetAddress;
 
@@ -64,13 +64,13 @@ impl From<io::Error> for Failure {
 
 /// How the targets of a group are checked.
 pub(super) struct HealthCheck {
-    check: file::Check,
+    check: model::Check,
     port: Option<u16>,
     timeout: Duration,
 }
 
 impl HealthCheck {
-    pub(super) fn new(settings: &file::HealthCheck) -> Self {
+    pub(super) fn new(settings: &model::HealthCheck) -> Self {
         HealthCheck {
             check: settings.check.clone(),
             port: settings.port,
@@ -89,7 +89,7 @@ impl HealthCheck {
     async fn check(&self, target: &Target) -> Result<(), Failure> {
         let address = self.address(target);
         let mut socket = connect(&address).await?;
-        if let file::Check::Tcp = self.check {
+        if let model::Check::Tcp = self.check {
             return Ok(());
         }
         unless_unix(socket.set_nodelay(true))?;
@@ -122,9 +122,9 @@ impl HealthCheck {
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         match &self.check {
-            file::Check::Tcp => Ok(()),
-            file::Check::Http(check) => http::check(check, stream, host).await,
-            file::Check::WebSocket(check) => websocket::check(check, stream, host).await,
+            model::Check::Tcp => Ok(()),
+            model::Check::Http(check) => http::check(check, stream, host).await,
+            model::Check::WebSocket(check) => websocket::check(check, stream, host).await,
         }
     }
 }

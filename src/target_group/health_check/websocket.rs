@@ -14,7 +14,7 @@ use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
 use super::Failure;
 use super::http::AGENT;
-use crate::config::file::WebSocketCheck;
+use crate::config::model::WebSocketCheck;
 
 /// The largest message that a target may greet us with.
 const MOST_MESSAGE: usize = 64 << 10;

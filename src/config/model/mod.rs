@@ -41,7 +41,7 @@ use super::secret_key::SecretKey;
 /// A whole file. Every target group and certificate that a rule names exists, and all names are unique. Durations are from 1 ms to 30
 /// days; an IPv4 address written as IPv6 (`::ffff:10.0.0.1`) is here in its IPv4 form.
 #[derive(Debug, Clone)]
-pub struct File {
+pub struct Config {
     /// What concerns the process.
     pub server: Server,
     /// The address for operators.
