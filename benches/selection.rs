@@ -9,7 +9,7 @@ use std::sync::Arc;
 use criterion::{Criterion, criterion_group, criterion_main};
 use culvert::config;
 use culvert::config::secret_key::SecretKey;
-use culvert::target_group::{Asker, Fleet, TargetGroup};
+use culvert::target_group::{Fleet, PickContext, TargetGroup};
 use culvert::telemetry::metrics::Metrics;
 
 const TARGETS: usize = 1000;
@@ -44,11 +44,11 @@ fn measure(criterion: &mut Criterion, name: &str, group: &TargetGroup) {
             } else {
                 CLIENT
             };
-            let asker = Asker {
+            let context = PickContext {
                 hash: group.hash(black_box(client), |_| Some(&value)),
-                ..Asker::default()
+                ..PickContext::default()
             };
-            group.pick(&asker).expect("most are not full")
+            group.pick(&context).expect("most are not full")
         });
     });
 }

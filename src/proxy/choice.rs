@@ -7,7 +7,7 @@ use http::header::HOST;
 use crate::config::model::HashKey;
 use crate::listener::{Route, Routes};
 use crate::rules::Request;
-use crate::target_group::{Asker, TargetGroup};
+use crate::target_group::{PickContext, TargetGroup};
 use crate::tunnel::chance;
 
 /// The way of a request: to the group that its cookie leads to, otherwise by chance. Groups that serve nobody are left out while
@@ -28,11 +28,11 @@ pub(super) fn route<'a>(routes: &'a Routes, request: &Request<'_>) -> Option<&'a
 }
 
 /// Who asks this group for a target with this request.
-pub(super) fn asker(group: &TargetGroup, request: &Request<'_>) -> Asker<'static> {
-    Asker {
+pub(super) fn context(group: &TargetGroup, request: &Request<'_>) -> PickContext<'static> {
+    PickContext {
         hash: group.hash(request.client_ip(), |key| value(request, key)),
         sticky: told(group, request),
-        ..Asker::default()
+        ..PickContext::default()
     }
 }
 

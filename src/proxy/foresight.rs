@@ -83,8 +83,8 @@ impl<'a> Foresight<'a> {
                 self.is_handshake = handshake::is_handshake(head, route.lenient_handshake)?;
                 let upgrade = handshake::other_upgrade(head, &route.upgrades);
                 self.upgrade = upgrade.filter(|_| !self.is_handshake);
-                let asker = choice::asker(&route.group, &self.request);
-                let target = route.group.foresee(&asker)?;
+                let context = choice::context(&route.group, &self.request);
+                let target = route.group.foresee(&context)?;
                 self.target = Some(target.address.clone());
             }
         }

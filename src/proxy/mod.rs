@@ -2,7 +2,6 @@
 //!
 //! A request that cannot go on leaves by a `Refusal`, and `fail_to_proxy` is the only place that answers one.
 
-mod announcement;
 mod changes;
 mod choice;
 mod exchange;
@@ -15,11 +14,12 @@ mod headers;
 mod hearsay;
 mod http2;
 mod ledger;
+mod proxy_protocol;
 mod refusal;
 pub mod request_line;
 mod response;
 mod scheme;
-mod soundness;
+mod smuggling;
 mod tls_failure;
 mod trailers;
 
@@ -107,11 +107,11 @@ impl ProxyHttp for Proxy {
             Action::Forward(routes) => {
                 let route = choice::route(routes, &request).ok_or(Refusal::NO_TARGET)?;
                 let is_handshake = handshake::is_handshake(head, route.lenient_handshake)?;
-                let asker = choice::asker(&route.group, &request);
+                let context = choice::context(&route.group, &request);
                 let upgrade = handshake::other_upgrade(head, &route.upgrades);
                 if let Some(protocol) = upgrade.filter(|_| !is_handshake) {
                     exchange.count_handshake()?;
-                    exchange.forward_to(route, asker, true);
+                    exchange.forward_to(route, context, true);
                     exchange.switches_to(protocol);
                     return Ok(false);
                 }
@@ -123,7 +123,7 @@ impl ProxyHttp for Proxy {
                     let head = session.req_header_mut();
                     head.insert_header(SEC_WEBSOCKET_PROTOCOL, subprotocols)?;
                 }
-                exchange.forward_to(route, asker, is_handshake);
+                exchange.forward_to(route, context, is_handshake);
                 Ok(false)
             }
         }

@@ -5,16 +5,13 @@
 //! each target once. Health is found out by a `monitor` for each group. Of the configuration only `model` is known here.
 
 mod anchored;
-mod asker;
+mod fleet;
 mod health;
-mod health_check;
-mod monitor;
-mod outliers;
 mod overrides;
 mod pick;
+mod pick_context;
 mod selection;
 mod sources;
-mod standing;
 mod state;
 mod status;
 mod stickiness;
@@ -36,13 +33,13 @@ use crate::config::model::{self, Algorithm, HashKey, OutlierDetection};
 use crate::config::secret_key::SecretKey;
 use crate::target_address::TargetAddress;
 use crate::telemetry::metrics::Metrics;
-pub use asker::{Asker, Unavailable};
-use monitor::{Monitor, Settings};
+use fleet::Standing;
+pub use fleet::{Fleet, TargetId};
+use health::monitor::{Monitor, Settings};
 pub use overrides::{Change, Override, Overrides};
+pub use pick_context::{PickContext, Unavailable};
 use selection::{Noise, Plan, Selection};
 pub use sources::Sources;
-use standing::Standing;
-pub use standing::{Fleet, TargetId};
 pub use state::Held;
 pub use status::{Ejected, LastCheck, TargetStatus};
 use stickiness::Cookies;
@@ -253,11 +250,11 @@ pub(crate) mod tests {
     }
 
     fn pick(group: &TargetGroup, tried: &[TargetAddress]) -> Option<Arc<Target>> {
-        let asker = Asker {
+        let context = PickContext {
             tried,
-            ..Asker::default()
+            ..PickContext::default()
         };
-        let (target, _held) = group.pick(&asker).ok()?;
+        let (target, _held) = group.pick(&context).ok()?;
         Some(target)
     }
 
@@ -289,7 +286,7 @@ pub(crate) mod tests {
             let group = group(targets);
             for _ in 0..100 {
                 let place = |target: Option<Arc<Target>>| target.map(|target| target.place);
-                let foreseen = [(); 3].map(|()| place(group.foresee(&Asker::default()).ok()));
+                let foreseen = [(); 3].map(|()| place(group.foresee(&PickContext::default()).ok()));
                 let picked = place(pick(&group, &[]));
                 assert_eq!(foreseen, [picked; 3]);
             }

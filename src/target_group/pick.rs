@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use pingora::lb::Backend;
 
 use super::selection::{Key, Shares};
-use super::{Asker, Held, Target, TargetGroup, Unavailable, find};
+use super::{Held, PickContext, Target, TargetGroup, Unavailable, find};
 use crate::config::model::Algorithm;
 
 /// How many turns are looked at for one request, before the targets are.
@@ -16,8 +16,8 @@ const MOST_TURNS: usize = 64;
 impl TargetGroup {
     /// The target for a request, which carries it from now on. Only the first try moves the turn: were the next request's target the
     /// one that has just failed, that one would get more than its share.
-    pub fn pick(&self, asker: &Asker<'_>) -> Result<(Arc<Target>, Held), Unavailable> {
-        let key = match asker.tried {
+    pub fn pick(&self, context: &PickContext<'_>) -> Result<(Arc<Target>, Held), Unavailable> {
+        let key = match context.tried {
             [] => Key::Take,
             _ => Key::Retry,
         };
@@ -28,28 +28,30 @@ impl TargetGroup {
             held.set(hold);
             is_held
         };
-        let target = self.choose(asker, key, &take).cloned();
-        target.zip(held.take()).ok_or_else(|| self.why_none(asker))
+        let target = self.choose(context, key, &take).cloned();
+        target
+            .zip(held.take())
+            .ok_or_else(|| self.why_none(context))
     }
 
     /// The target that such a request would get, were it picked now. It moves no turn.
-    pub fn foresee(&self, asker: &Asker<'_>) -> Result<Arc<Target>, Unavailable> {
-        let target = self.choose(asker, Key::Look, &|target| !target.is_full());
-        target.cloned().ok_or_else(|| self.why_none(asker))
+    pub fn foresee(&self, context: &PickContext<'_>) -> Result<Arc<Target>, Unavailable> {
+        let target = self.choose(context, Key::Look, &|target| !target.is_full());
+        target.cloned().ok_or_else(|| self.why_none(context))
     }
 
     /// The first that may be taken: by what the asker has, or by the algorithm.
     fn choose(
         &self,
-        asker: &Asker<'_>,
+        context: &PickContext<'_>,
         key: Key,
         take: &dyn Fn(&Target) -> bool,
     ) -> Option<&Arc<Target>> {
-        let staying = || self.stay(asker, take);
-        let proposed = || self.propose(asker, asker.hash.map_or(key, Key::Hash), take);
+        let staying = || self.stay(context, take);
+        let proposed = || self.propose(context, context.hash.map_or(key, Key::Hash), take);
         staying()
             .or_else(proposed)
-            .or_else(|| self.substitute(asker, key, take))
+            .or_else(|| self.substitute(context, key, take))
     }
 
     /// Whether a request can be sent to a target: to the one of this place, which a cookie tells, or to any.
@@ -60,15 +62,19 @@ impl TargetGroup {
     }
 
     /// The target that the asker comes back to; one of weight 0 is for just those.
-    fn stay(&self, asker: &Asker<'_>, take: &dyn Fn(&Target) -> bool) -> Option<&Arc<Target>> {
-        let target = self.targets.get(asker.sticky?)?;
-        let is_fit = !target.is_in_maintenance && !asker.tried.contains(&target.address);
+    fn stay(
+        &self,
+        context: &PickContext<'_>,
+        take: &dyn Fn(&Target) -> bool,
+    ) -> Option<&Arc<Target>> {
+        let target = self.targets.get(context.sticky?)?;
+        let is_fit = !target.is_in_maintenance && !context.tried.contains(&target.address);
         (is_fit && target.is_available() && take(target)).then_some(target)
     }
 
     fn propose(
         &self,
-        asker: &Asker<'_>,
+        context: &PickContext<'_>,
         key: Key,
         take: &dyn Fn(&Target) -> bool,
     ) -> Option<&Arc<Target>> {
@@ -79,7 +85,7 @@ impl TargetGroup {
         let most = if is_by_turns { MOST_TURNS } else { usize::MAX };
         let takes = |target: &Arc<Target>| {
             let is_ready = !is_by_turns || self.gets_its_turn(target);
-            is_ready && target.is_fit(asker.tried) && take(target)
+            is_ready && target.is_fit(context.tried) && take(target)
         };
         let fit = |backend: &Backend, _| find(&self.targets, backend).is_some_and(takes);
         let proposed = self.balancer.select_with(&key.to_bytes(), most, fit)?;
@@ -96,11 +102,11 @@ impl TargetGroup {
     /// fit that it is quicker to look for those that are.
     fn substitute(
         &self,
-        asker: &Asker<'_>,
+        context: &PickContext<'_>,
         key: Key,
         take: &dyn Fn(&Target) -> bool,
     ) -> Option<&Arc<Target>> {
-        let fit: Vec<&Arc<Target>> = self.fit(asker).filter(|it| !it.is_full()).collect();
+        let fit: Vec<&Arc<Target>> = self.fit(context).filter(|it| !it.is_full()).collect();
         let shares = Shares::new(fit.iter().map(|target| target.weight()));
         let turn = match key {
             Key::Look => self.substitutes.load(Relaxed),
@@ -113,13 +119,13 @@ impl TargetGroup {
     }
 
     /// Those that would take this request, were they not full.
-    fn fit(&self, asker: &Asker<'_>) -> impl Iterator<Item = &Arc<Target>> {
-        let is_fit = |target: &&Arc<Target>| target.is_fit(asker.tried);
+    fn fit(&self, context: &PickContext<'_>) -> impl Iterator<Item = &Arc<Target>> {
+        let is_fit = |target: &&Arc<Target>| target.is_fit(context.tried);
         self.targets.iter().filter(is_fit)
     }
 
-    fn why_none(&self, asker: &Asker<'_>) -> Unavailable {
-        match self.fit(asker).next() {
+    fn why_none(&self, context: &PickContext<'_>) -> Unavailable {
+        match self.fit(context).next() {
             Some(_) => Unavailable::Full,
             None => Unavailable::None,
         }

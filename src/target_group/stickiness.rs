@@ -124,7 +124,7 @@ mod tests {
     use zeroize::Zeroizing;
 
     use super::super::tests::{built, described};
-    use super::super::{Asker, Unavailable};
+    use super::super::{PickContext, Unavailable};
     use super::*;
     use crate::config::model::Algorithm;
 
@@ -211,24 +211,24 @@ mod tests {
     #[test]
     fn a_sticky_client_gets_its_target_of_weight_0_and_nothing_it_was_sent_to_in_vain() {
         let group = group("chat", sticky());
-        let asker = Asker {
+        let context = PickContext {
             sticky: Some(1),
-            ..Asker::default()
+            ..PickContext::default()
         };
-        assert_eq!(group.pick(&asker).unwrap().0.place, 1);
-        assert_eq!(group.foresee(&asker).unwrap().place, 1);
+        assert_eq!(group.pick(&context).unwrap().0.place, 1);
+        assert_eq!(group.foresee(&context).unwrap().place, 1);
         let tried = [group.targets[1].address.clone()];
-        let again = Asker {
+        let again = PickContext {
             tried: &tried,
-            ..asker
+            ..context
         };
         assert_eq!(group.pick(&again).unwrap().0.place, 0);
-        assert_eq!(group.pick(&Asker::default()).unwrap().0.place, 0);
+        assert_eq!(group.pick(&PickContext::default()).unwrap().0.place, 0);
         let nobody = group.targets.iter().map(|target| target.address.clone());
         let nobody: Vec<_> = nobody.collect();
-        let nobody = Asker {
+        let nobody = PickContext {
             tried: &nobody,
-            ..asker
+            ..context
         };
         assert_eq!(group.pick(&nobody).err(), Some(Unavailable::None));
     }

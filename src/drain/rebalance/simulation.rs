@@ -15,7 +15,7 @@ use crate::config::secret_key::SecretKey;
 use crate::drain::{Drain, Eviction, Evictions, Gauges};
 use crate::target_address::TargetAddress;
 use crate::target_group::tests::{address, described};
-use crate::target_group::{Asker, Fleet, Held, TargetGroup};
+use crate::target_group::{Fleet, Held, PickContext, TargetGroup};
 use crate::telemetry::CloseReason;
 use crate::telemetry::metrics::Metrics;
 use crate::tunnel::{Identity, Listed, chance};
@@ -216,11 +216,11 @@ impl World {
 fn connect(group: &TargetGroup, drain: &Drain, dead: &BTreeSet<usize>) -> Option<Tunnel> {
     let mut tried = Vec::new();
     loop {
-        let asker = Asker {
+        let context = PickContext {
             tried: &tried,
-            ..Asker::default()
+            ..PickContext::default()
         };
-        let (target, held) = group.pick(&asker).ok()?;
+        let (target, held) = group.pick(&context).ok()?;
         if dead.iter().any(|dead| address(*dead) == target.address) {
             tried.push(target.address.clone());
             continue;

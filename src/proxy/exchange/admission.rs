@@ -8,7 +8,7 @@ use pingora::http::RequestHeader;
 use super::Exchange;
 use crate::listener::{Limit, Route};
 use crate::proxy::refusal::Refusal;
-use crate::proxy::soundness;
+use crate::proxy::smuggling;
 use crate::rules::Offer;
 
 /// A part of an answer that is shorter goes out whatever the client does: nobody waits for it.
@@ -26,7 +26,7 @@ impl Exchange {
         self.connection.waits(self.has_body);
         let counted = self.rule.rates.requests.count(self.counted());
         counted.map_err(Refusal::beyond)?;
-        soundness::check(head, &self.rule.bounds)
+        smuggling::check(head, &self.rule.bounds)
     }
 
     /// Refuses a handshake that may not be made where it leads, or is one too many. The subprotocols that may go there, if not

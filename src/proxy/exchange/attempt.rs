@@ -12,10 +12,10 @@ use pingora::{Error, ErrorType};
 
 use super::Exchange;
 use crate::os::open_files::{is_out_of_ports, is_shortage};
-use crate::proxy::announcement;
+use crate::proxy::proxy_protocol;
 use crate::proxy::refusal::Refusal;
-use crate::proxy::{http2, soundness, tls_failure};
-use crate::target_group::{Asker, Target};
+use crate::proxy::{http2, smuggling, tls_failure};
+use crate::target_group::{PickContext, Target};
 use crate::telemetry::{RefusalReason, RequestLine};
 use crate::tunnel::{Dialler, Phase, Pool, Purpose};
 
@@ -55,11 +55,11 @@ impl Exchange {
         }
         (self.target, self.ledger.held) = (None, None);
         let route = self.ledger.route.as_ref().ok_or(Refusal::NO_TARGET)?;
-        let asker = Asker {
+        let context = PickContext {
             tried: &self.tried,
-            ..self.asker
+            ..self.context
         };
-        let picked = route.group.pick(&asker);
+        let picked = route.group.pick(&context);
         let (target, held) = picked.map_err(|why| match self.broken {
             Some(_) => Refusal::TARGET_FAILED,
             None => why.into(),
@@ -87,7 +87,7 @@ impl Exchange {
         let (connection, client) = (&self.connection, self.client());
         connection.wire.connected(false, false);
         connection.wire.upload.restart();
-        let header = announcement::header(
+        let header = proxy_protocol::header(
             target.proxy_protocol,
             client,
             connection.local,
@@ -207,7 +207,7 @@ impl Exchange {
         let is_declined = self.is_handshake && is_closed;
         !is_declined
             && self.has_come()
-            && soundness::is_ordinary(head)
+            && smuggling::is_ordinary(head)
             && !http2::is_complaint(error)
     }
 

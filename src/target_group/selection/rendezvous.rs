@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::sync::Arc;
 
-use super::noise::mix;
+use super::random::mix;
 use super::ranking::Rank;
 use crate::target_address::TargetAddress;
 use crate::target_group::Target;

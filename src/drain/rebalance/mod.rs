@@ -4,9 +4,9 @@
 //! more tunnels are closed than the others had too many when it came: where clients stay away, or come back elsewhere, that
 //! is the end of it.
 
-mod scales;
 #[cfg(test)]
 mod simulation;
+mod surplus;
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::{BinaryHeap, HashMap, HashSet};
@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use self::scales::{Scale, fullness_of_all, shed, surplus};
+use self::surplus::{Scale, fullness_of_all, shed, surplus};
 use super::Drain;
 use super::pace::end_within;
 use crate::config::model;

@@ -14,11 +14,11 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::Target;
-use super::unix_socket::{self, unless_unix};
 use crate::config::model::{self, ProxyProtocol};
 use crate::os::open_files;
 use crate::target_address::TargetAddress;
+use crate::target_group::Target;
+use crate::target_group::unix_socket::{self, unless_unix};
 
 /// The longest reason, in characters.
 const LONGEST_REASON: usize = 120;

@@ -9,7 +9,7 @@ use crate::target_address::TargetAddress;
 
 /// A request, as the choice of its target sees it.
 #[derive(Debug, Default, Clone, Copy)]
-pub struct Asker<'a> {
+pub struct PickContext<'a> {
     /// The hash of the client's address or of what the group goes by; `None` where it goes by no such thing.
     pub hash: Option<u64>,
     /// The place of the target that its cookie tells.

@@ -12,11 +12,11 @@ use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, sleep_until};
 
-use super::Target;
-use super::health::Thresholds;
-use super::health_check::{Failure, HealthCheck};
+use super::Thresholds;
+use super::check::{Failure, HealthCheck};
 use crate::config::model::{self, OnUnhealthy, OutlierDetection};
 use crate::target_address::TargetAddress;
+use crate::target_group::Target;
 
 /// How many targets of a group are checked at the same time.
 const AT_A_TIME: usize = 64;
@@ -24,11 +24,11 @@ const AT_A_TIME: usize = 64;
 const JITTER: f64 = 0.1;
 
 /// Watches over the targets of a group.
-pub(super) struct Monitor {
+pub(in crate::target_group) struct Monitor {
     group: Arc<str>,
     settings: watch::Sender<Arc<Settings>>,
     /// Whether all targets get requests because none is healthy.
-    pub(super) is_open: Arc<AtomicBool>,
+    pub(in crate::target_group) is_open: Arc<AtomicBool>,
     /// Told when a target's health turns, or what follows from it.
     turned: Arc<Notify>,
     room: Semaphore,
@@ -37,7 +37,7 @@ pub(super) struct Monitor {
 }
 
 /// What a monitor goes by.
-pub(super) struct Settings {
+pub(in crate::target_group) struct Settings {
     /// In the order of their addresses.
     targets: Arc<[Arc<Target>]>,
     /// `None` before the first configuration.
@@ -50,7 +50,10 @@ pub(super) struct Settings {
 }
 
 impl Settings {
-    pub(super) fn new(group: &model::TargetGroup, targets: Arc<[Arc<Target>]>) -> Self {
+    pub(in crate::target_group) fn new(
+        group: &model::TargetGroup,
+        targets: Arc<[Arc<Target>]>,
+    ) -> Self {
         let check = &group.health_check;
         Settings {
             targets,
@@ -90,7 +93,7 @@ impl Settings {
 
 impl Monitor {
     /// One that watches over nothing yet.
-    pub(super) fn new(group: &str, turned: Arc<Notify>) -> Self {
+    pub(in crate::target_group) fn new(group: &str, turned: Arc<Notify>) -> Self {
         Monitor {
             group: group.into(),
             settings: watch::Sender::new(Arc::new(Settings::none())),
@@ -102,7 +105,7 @@ impl Monitor {
     }
 
     /// What it goes by from now on.
-    pub(super) fn configure(&self, settings: Settings) {
+    pub(in crate::target_group) fn configure(&self, settings: Settings) {
         let settings = Arc::new(settings);
         // First, so that no check of before is entered any more where there are none now.
         self.settings.send_replace(Arc::clone(&settings));
@@ -118,12 +121,12 @@ impl Monitor {
     }
 
     /// Whether there was a configuration before.
-    pub(super) fn is_configured(&self) -> bool {
+    pub(in crate::target_group) fn is_configured(&self) -> bool {
         self.settings.borrow().check.is_some()
     }
 
     /// The targets that do not pass their checks.
-    pub(super) fn unhealthy(&self) -> Vec<TargetAddress> {
+    pub(in crate::target_group) fn unhealthy(&self) -> Vec<TargetAddress> {
         let settings = self.settings.borrow();
         let targets = settings.targets.iter();
         let unhealthy = targets.filter(|target| !target.state.health.is_healthy());
@@ -131,7 +134,7 @@ impl Monitor {
     }
 
     /// Those of them whose tunnels are to be closed.
-    pub(super) fn to_be_emptied(&self) -> Vec<TargetAddress> {
+    pub(in crate::target_group) fn to_be_emptied(&self) -> Vec<TargetAddress> {
         let is_wanted = self.settings.borrow().on_unhealthy == OnUnhealthy::Close
             && !self.is_open.load(Relaxed);
         match is_wanted {
@@ -141,7 +144,7 @@ impl Monitor {
     }
 
     /// Watches, for ever.
-    pub(super) async fn watch(self: Arc<Self>) {
+    pub(in crate::target_group) async fn watch(self: Arc<Self>) {
         let mut changes = self.settings.subscribe();
         let mut tasks = JoinSet::new();
         let mut watched: HashMap<TargetAddress, AbortHandle> = HashMap::new();
@@ -193,7 +196,7 @@ impl Monitor {
 
     /// As if a check had found this.
     #[cfg(test)]
-    pub(super) fn find(&self, address: &TargetAddress, has_passed: bool) {
+    pub(in crate::target_group) fn find(&self, address: &TargetAddress, has_passed: bool) {
         let settings = Arc::clone(&self.settings.borrow());
         let why = || Failure::Because("a test".to_owned());
         let result = has_passed.then_some(()).ok_or_else(why);
@@ -241,7 +244,7 @@ impl Monitor {
     }
 
     /// Ejects a target that has failed requests, unless too many are.
-    pub(super) fn eject(&self, target: &Target, detection: &OutlierDetection) {
+    pub(in crate::target_group) fn eject(&self, target: &Target, detection: &OutlierDetection) {
         let deciding = self.decide();
         let settings = Arc::clone(&self.settings.borrow());
         let is_out = |target: &&Arc<Target>| !target.state.health.is_available();

@@ -3,7 +3,7 @@
 //! A failure is a connection that could not be had, one that ended before an answer, an answer that did not come in time, one of
 //! 5xx, and to a WebSocket handshake one that is no HTTP. Everything else is a success, and begins the count anew.
 
-use super::{Target, TargetGroup};
+use crate::target_group::{Target, TargetGroup};
 
 impl TargetGroup {
     /// Notes that a target has failed a request.

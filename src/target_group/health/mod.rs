@@ -2,6 +2,10 @@
 //!
 //! A request reads a few atomics. What has happened is behind a lock that only checks and ejections take.
 
+mod check;
+pub(super) mod monitor;
+mod outliers;
+
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};

@@ -3,11 +3,11 @@
 //! Proposals are drawn until one is fit; what is fit is the group's business. Targets without a weight are never proposed.
 //! Turns and chance never end, so whoever draws must; by load and by hash each target comes once.
 
-mod least;
-mod noise;
+mod least_connection;
+mod random;
 mod ranking;
 mod rendezvous;
-mod shares;
+mod round_robin;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -18,12 +18,12 @@ use pingora::lb::selection::{BackendIter, BackendSelection};
 
 use super::Target;
 use crate::config::model::{self, Algorithm};
-use least::Least;
-pub(super) use noise::Noise;
+use least_connection::Least;
+pub(super) use random::Noise;
 use ranking::Ranking;
 use rendezvous::Rendezvous;
 pub(super) use rendezvous::hash;
-pub(super) use shares::Shares;
+pub(super) use round_robin::Shares;
 
 /// What a selection is built from.
 pub(super) struct Plan {
@@ -186,9 +186,9 @@ impl BackendIter for Proposals {
 #[cfg(test)]
 mod tests {
     use super::super::tests::{address, built, built_upon, described};
-    use super::super::{Asker, Held, TargetGroup, Unavailable};
+    use super::super::{Held, PickContext, TargetGroup, Unavailable};
     use super::*;
-    use crate::target_group::standing::Standing;
+    use crate::target_group::fleet::Standing;
 
     /// A selection with a seed of its own.
     fn selection(algorithm: Algorithm, weights: &[u16]) -> Arc<Selection> {
@@ -252,7 +252,7 @@ mod tests {
     fn the_least_loaded_goes_with_the_weights_and_ties_are_drawn_fairly() {
         let group = built(&described(Algorithm::LeastConnection, &WEIGHTS));
         let held: Vec<_> = (0..1150)
-            .map(|_| group.pick(&Asker::default()).unwrap())
+            .map(|_| group.pick(&PickContext::default()).unwrap())
             .collect();
         let places = held.iter().map(|(target, _)| target.place);
         assert_eq!(counts(places, 5), [10, 20, 40, 80, 1000]);
@@ -268,7 +268,7 @@ mod tests {
         const EACH: usize = 2000;
         let group = &built(&described(Algorithm::LeastConnection, &[1, 1, 2, 4]));
         let held: Vec<(Arc<Target>, Held)> = std::thread::scope(|scope| {
-            let pick = |_| group.pick(&Asker::default()).unwrap();
+            let pick = |_| group.pick(&PickContext::default()).unwrap();
             let thread = move || (0..EACH).map(pick).collect::<Vec<_>>();
             let threads = [(); 8].map(|()| scope.spawn(thread));
             let picked = threads.map(|thread| thread.join().unwrap());
@@ -286,11 +286,11 @@ mod tests {
         let description = described(Algorithm::LeastConnection, &[1, 1]);
         let standing = Standing::new("chat");
         let before = built_upon(&description, &standing);
-        let (carrying, _held) = before.pick(&Asker::default()).unwrap();
+        let (carrying, _held) = before.pick(&PickContext::default()).unwrap();
         let now = built_upon(&description, &standing);
         for _ in 0..20 {
             // Dropping it gives it back.
-            let (target, _) = now.pick(&Asker::default()).unwrap();
+            let (target, _) = now.pick(&PickContext::default()).unwrap();
             assert_ne!(target.address, carrying.address);
         }
     }
@@ -346,8 +346,8 @@ mod tests {
         }
     }
 
-    fn refused(group: &TargetGroup, asker: &Asker<'_>) -> Option<Unavailable> {
-        group.pick(asker).err()
+    fn refused(group: &TargetGroup, context: &PickContext<'_>) -> Option<Unavailable> {
+        group.pick(context).err()
     }
 
     #[test]
@@ -361,7 +361,7 @@ mod tests {
             most(&mut description, &[1]);
             let group = built(&description);
             let _full = group.targets[0].hold().unwrap();
-            let pick = |_| group.pick(&Asker::default()).unwrap().0.place;
+            let pick = |_| group.pick(&PickContext::default()).unwrap().0.place;
             let places: Vec<usize> = (0..600).map(pick).collect();
             let runs = places.chunk_by(|one, next| one == next).map(<[_]>::len);
             assert!(runs.max() <= Some(longest), "{weights:?}: {places:?}");
@@ -380,22 +380,22 @@ mod tests {
             let mut description = described(algorithm.clone(), &[256, 1, 7]);
             most(&mut description, &[3, 5, 2]);
             let group = built(&description);
-            let asker = Asker {
+            let context = PickContext {
                 hash: (algorithm == Algorithm::SourceIp).then_some(7),
-                ..Asker::default()
+                ..PickContext::default()
             };
-            let mut held: Vec<_> = (0..10).map(|_| group.pick(&asker).unwrap()).collect();
+            let mut held: Vec<_> = (0..10).map(|_| group.pick(&context).unwrap()).collect();
             let places = held.iter().map(|(target, _)| target.place);
             assert_eq!(counts(places, 3), [3, 5, 2], "{algorithm:?}");
-            assert_eq!(refused(&group, &asker), Some(Unavailable::Full));
-            assert!(group.foresee(&asker).is_err());
+            assert_eq!(refused(&group, &context), Some(Unavailable::Full));
+            assert!(group.foresee(&context).is_err());
             let (freed, _) = held.swap_remove(0);
-            assert_eq!(group.foresee(&asker).unwrap().place, freed.place);
-            assert_eq!(group.pick(&asker).unwrap().0.place, freed.place);
+            assert_eq!(group.foresee(&context).unwrap().place, freed.place);
+            assert_eq!(group.pick(&context).unwrap().0.place, freed.place);
             let all = [0, 1, 2].map(address);
-            let tried = Asker {
+            let tried = PickContext {
                 tried: &all,
-                ..asker
+                ..context
             };
             assert_eq!(refused(&group, &tried), Some(Unavailable::None));
         }

@@ -28,7 +28,7 @@ use super::{
 use crate::listener::{Connection, ForwardingRule, Route};
 use crate::rules::{Request, Rule};
 use crate::target_address::TargetAddress;
-use crate::target_group::{Asker, Target};
+use crate::target_group::{PickContext, Target};
 use crate::telemetry::{Client, ClientCertificate};
 use crate::tunnel::{ClientEnd, Framing, Identity, Opening, Phase};
 
@@ -49,7 +49,7 @@ pub struct Exchange {
     is_handshake: bool,
     /// It is a handshake once all of its body has come.
     awaits_body: bool,
-    asker: Asker<'static>,
+    context: PickContext<'static>,
     has_body: bool,
     tried: Vec<TargetAddress>,
     target: Option<Arc<Target>>,
@@ -94,7 +94,7 @@ impl Exchange {
             wire_before,
             is_handshake: false,
             awaits_body: false,
-            asker: Asker::default(),
+            context: PickContext::default(),
             has_body: false,
             tried: Vec::new(),
             target: None,
@@ -261,10 +261,10 @@ impl Exchange {
     pub(super) fn forward_to(
         &mut self,
         route: &Arc<Route>,
-        asker: Asker<'static>,
+        context: PickContext<'static>,
         is_handshake: bool,
     ) {
-        self.asker = asker;
+        self.context = context;
         self.ledger.record.target_group = Some(Arc::clone(&route.group.name));
         self.ledger.route = Some(Arc::clone(route));
         self.is_handshake = is_handshake;
@@ -424,7 +424,7 @@ impl Exchange {
     fn keep_client(&self, answer: &mut ResponseHeader) -> pingora::Result<()> {
         let target = self.target.as_ref().zip(self.ledger.route.as_ref());
         let Some((target, route)) =
-            target.filter(|(target, _)| self.asker.sticky != Some(target.place))
+            target.filter(|(target, _)| self.context.sticky != Some(target.place))
         else {
             return Ok(());
         };

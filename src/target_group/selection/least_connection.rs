@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::noise::mix;
+use super::random::mix;
 use super::ranking::Rank;
 use crate::target_group::Target;
 use crate::target_group::state::State;

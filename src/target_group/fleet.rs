@@ -9,7 +9,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
 
 use super::TargetGroup;
-use super::monitor::Monitor;
+use super::health::monitor::Monitor;
 use super::state::{State, States};
 use super::target::Protocol;
 use crate::config::model;
