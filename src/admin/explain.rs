@@ -15,7 +15,7 @@ use utoipa::ToSchema;
 use super::View;
 use super::denial::{Denial, Error};
 use super::status::word;
-use crate::listener::{ForwardingRule, Routes};
+use crate::forwarding_rule::{ForwardingRule, Routes};
 use crate::proxy::Foresight;
 use crate::rules::{self, Action, Response, Told};
 use crate::telemetry::Client;

@@ -12,7 +12,7 @@ use super::View;
 use super::target::Target;
 use crate::config::model;
 use crate::drain::Drain;
-use crate::listener::{ForwardingRule, Routes};
+use crate::forwarding_rule::{ForwardingRule, Routes};
 use crate::overload::State;
 use crate::rules::{Action, Response};
 use crate::serving::{Reload, Serving, Snapshot};
@@ -260,7 +260,7 @@ impl Rule {
 
 impl WeightedGroup {
     fn all(routes: &Routes) -> Vec<Self> {
-        let group = |(route, weight): (&Arc<crate::listener::Route>, u16)| WeightedGroup {
+        let group = |(route, weight): (&Arc<crate::forwarding_rule::Route>, u16)| WeightedGroup {
             name: route.group.name.to_string(),
             weight,
         };

@@ -13,11 +13,12 @@ use pingora::server::ShutdownWatch;
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
+use super::Connection;
 use super::crowd::Crowd;
 use super::limits::{Hall, House, Place};
 use super::proxy_protocol::{Fault, Header, Proxied, canonical};
-use super::{Connection, ForwardingRule};
 use crate::drain::Drain;
+use crate::forwarding_rule::ForwardingRule;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::Active;
 use crate::telemetry::{CloseReason, Record, RefusalReason};

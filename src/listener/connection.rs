@@ -19,13 +19,15 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::arrival::{Arrival, Way};
 use super::crowd::{Crowd, Waiting};
+use super::http1::Turn;
 use super::limits::{Hall, House, Place, Purpose, Seats, StreamPlace, TO_ASK};
-use super::turn::Turn;
-use super::{ForwardingRule, Limit, Tls, http2, plain_http};
+use super::{http2, plain_http};
 use crate::drain::Drain;
+use crate::forwarding_rule::{ForwardingRule, Limit};
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::Active;
 use crate::telemetry::{CloseReason, Record, RefusalReason, TlsSession};
+use crate::tls::Tls;
 use crate::tunnel::{ClientStream, Tap, WIRE, Wire};
 
 tokio::task_local! {

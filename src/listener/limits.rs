@@ -8,12 +8,12 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::hash::{BuildHasher as _, RandomState};
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::Limit;
+use crate::forwarding_rule::{Limit, network_of};
 use crate::os::open_files::MOST_STANDING;
 
 /// How long one that stands has for a request's head.
@@ -295,14 +295,6 @@ impl Drop for ClientSeat {
                 entry.remove();
             }
         }
-    }
-}
-
-/// A client in IPv6 has all addresses of its /64.
-pub(super) fn network_of(client: IpAddr) -> IpAddr {
-    match client.to_canonical() {
-        IpAddr::V4(ip) => IpAddr::V4(ip),
-        IpAddr::V6(ip) => IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() & (u128::MAX << 64))),
     }
 }
 

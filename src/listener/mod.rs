@@ -6,27 +6,16 @@
 //! accepted goes on.
 
 mod arrival;
-mod certificates;
-mod client_certificates;
 mod connection;
 mod crowd;
-mod forwarding_rule;
+mod http1;
 mod http2;
 mod http2_session;
-mod limit;
 mod limits;
-mod networks;
-mod odd_names;
 mod plain_http;
 mod proxy_protocol;
-mod rates;
-mod route;
 mod shortage;
 mod sockets;
-mod subject;
-mod tickets;
-mod tls;
-mod turn;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -41,6 +30,7 @@ use tokio::runtime::{Builder, Handle};
 use tokio_util::sync::CancellationToken;
 
 use crate::drain::Drain;
+use crate::forwarding_rule::{ForwardingRule, Limit};
 use crate::os::reserve;
 use crate::os::systemd;
 use crate::overload::{Overload, Resets};
@@ -49,17 +39,10 @@ use crate::tunnel::probe_when_silent;
 pub use arrival::Arrival;
 pub use connection::{CONNECTION, Connection};
 use crowd::Crowd;
-pub use forwarding_rule::{ForwardingRule, TargetGroups};
-pub use limit::Limit;
 use limits::{Hall, House};
-pub use networks::Networks;
 use proxy_protocol::canonical;
-pub use rates::Rates;
-pub use route::{Route, Routes};
 pub use shortage::{REST, Shortage};
 pub use sockets::{Sockets, bind_unix};
-pub use tickets::{OwnKey, Tickets};
-pub use tls::Tls;
 
 /// What serves a connection that was accepted: it starts a task.
 pub type Serve = Box<dyn Fn(TcpStream, Arrival) + Send + Sync>;

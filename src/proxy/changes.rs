@@ -9,7 +9,7 @@ use super::facts::Facts;
 use super::hearsay;
 use super::refusal::Refusal;
 use crate::config::model::HeaderChanges;
-use crate::listener::Route;
+use crate::forwarding_rule::Route;
 
 /// Changes the headers, the host and the path of a request to a target.
 pub(super) fn of_request(

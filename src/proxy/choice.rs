@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::header::HOST;
 
 use crate::config::model::HashKey;
-use crate::listener::{Route, Routes};
+use crate::forwarding_rule::{Route, Routes};
 use crate::rules::Request;
 use crate::target_group::{PickContext, TargetGroup};
 use crate::tunnel::chance;

@@ -8,7 +8,7 @@ use http::request::Parts;
 use super::refusal::Refusal;
 use super::scheme::{self, X_FORWARDED_PROTO};
 use super::{choice, forwarded, handshake, hearsay};
-use crate::listener::{ForwardingRule, Routes};
+use crate::forwarding_rule::{ForwardingRule, Routes};
 use crate::rules::{Action, Request, Response, Rule};
 use crate::target_address::TargetAddress;
 use crate::telemetry::Client;

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use http::header::{FORWARDED, HeaderMap, HeaderName, HeaderValue};
 
-use crate::listener::Networks;
+use crate::forwarding_rule::Networks;
 use crate::telemetry::Client;
 
 /// The client's address, and those of the proxies up to the one before the last.

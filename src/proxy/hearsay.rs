@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderName};
 use pingora::http::RequestHeader;
 
 use super::refusal::Refusal;
-use crate::listener::ForwardingRule;
+use crate::forwarding_rule::ForwardingRule;
 
 /// In alphabetical order.
 const NAMES: [&str; 56] = [

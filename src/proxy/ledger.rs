@@ -5,7 +5,8 @@
 
 use std::sync::Arc;
 
-use crate::listener::{Connection, ForwardingRule, Route};
+use crate::forwarding_rule::{ForwardingRule, Route};
+use crate::listener::Connection;
 use crate::target_group::{Held, Target};
 use crate::telemetry::metrics::{ActiveTunnel, CloseCounters, CodeCounters, RuleMetrics};
 use crate::telemetry::{CloseReason, Frames, Record};

@@ -10,7 +10,7 @@ use pingora::http::ResponseHeader;
 use pingora::prelude::Session;
 use pingora::{BError, Error, ErrorSource, ErrorType, Result};
 
-use crate::listener::Limit;
+use crate::forwarding_rule::Limit;
 use crate::os::open_files::{is_out_of_ports, is_shortage};
 use crate::target_group::Unavailable;
 use crate::telemetry::RefusalReason;

@@ -8,8 +8,8 @@ use super::{Serving, lock, unusable};
 use crate::config::model::{Config, ForwardingRule};
 use crate::config::problem::Problem;
 use crate::config::renewal::{self, Renewal};
-use crate::listener::Tls;
 use crate::target_group::Overrides;
+use crate::tls::Tls;
 
 impl Serving {
     /// Reads the files of certificates and keys again; what can be used is used for those who come from now on. What cannot is

@@ -23,13 +23,15 @@ use crate::config::{self, Loaded};
 use crate::config::{Config, model};
 use crate::dns::Names;
 use crate::drain::{Drain, Evictions, Gauges, TargetId};
-use crate::listener::{ForwardingRule, Listeners, Plan, Sockets, TargetGroups, Tickets};
+use crate::forwarding_rule::{ForwardingRule, TargetGroups};
+use crate::listener::{Listeners, Plan, Sockets};
 use crate::os::open_files::Shares;
 use crate::overload::Overload;
 use crate::target_group::{Fleet, Overrides, TargetGroup};
 use crate::telemetry::access_log::{AccessLog, Output};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::{Format, Redaction, Style};
+use crate::tls::Tickets;
 use crate::upgrade::OldProcesses;
 use sockets::NewSockets;
 

@@ -18,10 +18,10 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::config::secret_key::SecretKey;
-use crate::listener::OwnKey;
 use crate::os::reserve;
 use crate::target_group::TargetId;
 use crate::telemetry::metrics::Open;
+use crate::tls::OwnKey;
 
 /// The longest line that is read.
 const LONGEST_LINE: usize = 16 << 20;

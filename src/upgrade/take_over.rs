@@ -9,8 +9,9 @@ use std::path::PathBuf;
 use super::launch::SOCKET_VARIABLE;
 use super::protocol::{Link, Message, Role};
 use crate::config::Config;
-use crate::listener::{Sockets, Tickets};
+use crate::listener::Sockets;
 use crate::serving::{Knowledge, Secrets};
+use crate::tls::Tickets;
 
 /// The process that we take over from.
 pub struct Predecessor {

@@ -14,9 +14,10 @@ use pingora::server::ShutdownWatch;
 use tokio::time::sleep;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
+use crate::forwarding_rule::Limit;
+use crate::listener::Connection;
 use crate::listener::http2_session::Http2Session;
 use crate::listener::limits::{Purpose, Seats};
-use crate::listener::{Connection, Limit};
 use crate::proxy::{Refusal, request_line};
 use crate::telemetry::CloseReason;
 use crate::tunnel::{ALLOW, ClientStream, Demand, Http2Request, Http2Stream};

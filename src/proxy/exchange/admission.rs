@@ -6,7 +6,7 @@ use http::HeaderValue;
 use pingora::http::RequestHeader;
 
 use super::Exchange;
-use crate::listener::{Limit, Route};
+use crate::forwarding_rule::{Limit, Route};
 use crate::proxy::refusal::Refusal;
 use crate::proxy::smuggling;
 use crate::rules::Offer;

@@ -25,7 +25,8 @@ use super::refusal::Refusal;
 use super::{
     forwarded, framing, handshake, headers, http2, request_line, scheme, trailers as fields,
 };
-use crate::listener::{Connection, ForwardingRule, Route};
+use crate::forwarding_rule::{ForwardingRule, Route};
+use crate::listener::Connection;
 use crate::rules::{Request, Rule};
 use crate::target_address::TargetAddress;
 use crate::target_group::{PickContext, Target};

@@ -4,6 +4,12 @@
 //! change the settings of a rule that stays. What all share, also with those before, are the keys that session tickets are sealed
 //! with, so that clients can resume.
 
+mod certificates;
+mod client_certificates;
+mod odd_names;
+mod subject;
+mod tickets;
+
 use std::fmt;
 use std::io;
 use std::sync::Arc;
@@ -16,13 +22,13 @@ use rustls::{ServerConfig, SupportedProtocolVersion};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
-use super::certificates::Certificates;
-use super::client_certificates::Clients;
-use super::odd_names::{self, read_odd_hello, show};
-use super::tickets::Tickets;
 use crate::config::model::{self, TlsVersion};
 use crate::telemetry::TlsSession;
 use crate::tunnel::ClientStream;
+use certificates::Certificates;
+use client_certificates::Clients;
+use odd_names::{read_odd_hello, show};
+pub use tickets::{OwnKey, Tickets};
 
 /// What clients may choose between (RFC 7301), ours first.
 const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];

@@ -1,15 +1,24 @@
 //! A forwarding rule as requests see it: its HTTP rules with their target groups resolved, its clocks and its counters.
 
+mod limit;
+mod networks;
+mod rates;
+mod route;
+
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Networks, Rates, Routes, Tls};
 use crate::config::model::{self, Bounds};
 use crate::rules::{Action, Response, Rules};
 use crate::target_group::TargetGroup;
 use crate::telemetry::metrics::{CodeCounters, Metrics, RuleMetrics};
+use crate::tls::Tls;
+pub use limit::Limit;
+pub use networks::{Networks, network_of};
+pub use rates::Rates;
+pub use route::{Route, Routes};
 
 /// The target groups of a configuration, by name: for the build only.
 pub type TargetGroups = HashMap<String, Arc<TargetGroup>>;

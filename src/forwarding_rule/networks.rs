@@ -1,6 +1,6 @@
 //! Blocks of addresses: whose word is taken for where a connection or a request comes from.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use ipnet::IpNet;
 
@@ -18,6 +18,14 @@ impl Networks {
 impl From<&[IpNet]> for Networks {
     fn from(networks: &[IpNet]) -> Self {
         Networks(networks.into())
+    }
+}
+
+/// A client in IPv6 has all addresses of its /64.
+pub fn network_of(client: IpAddr) -> IpAddr {
+    match client.to_canonical() {
+        IpAddr::V4(ip) => IpAddr::V4(ip),
+        IpAddr::V6(ip) => IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() & (u128::MAX << 64))),
     }
 }
 

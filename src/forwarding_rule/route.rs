@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use http::HeaderValue;
 
-use super::TargetGroups;
 use crate::config::model;
+use crate::forwarding_rule::TargetGroups;
 use crate::rules::{NewPath, Origins, Subprotocols};
 use crate::target_group::{Target, TargetGroup};
 use crate::telemetry::metrics::{ActiveTunnel, CloseCounters, Metrics, TunnelMetrics};

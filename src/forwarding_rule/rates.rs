@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use pingora_limits::rate::Rate;
 
-use super::Limit;
-use super::limits::network_of;
+use super::networks::network_of;
 use crate::config::model;
+use crate::forwarding_rule::Limit;
 
 /// The table's rows and columns: with 10,000 clients a second about one too many is counted.
 const TABLE: (usize, usize) = (4, 8192);
@@ -22,12 +22,12 @@ pub struct Rates {
     /// On WebSocket handshakes.
     pub handshakes: Both,
     /// On TLS handshakes.
-    pub(super) tls_handshakes: Both,
+    pub tls_handshakes: Both,
 }
 
 impl Rates {
     /// None of this second yet.
-    pub(super) fn new(rates: &model::Rates) -> Self {
+    pub fn new(rates: &model::Rates) -> Self {
         let both = Both::new;
         Rates {
             requests: both(&rates.requests, Limit::ClientRequests, Limit::Requests),

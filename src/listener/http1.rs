@@ -5,7 +5,8 @@
 
 use std::sync::Arc;
 
-use super::{Connection, ForwardingRule};
+use super::Connection;
+use crate::forwarding_rule::ForwardingRule;
 use crate::proxy::request_line;
 use crate::telemetry::{CloseReason, Record, RefusalReason};
 use crate::tunnel::ClientEnd;
