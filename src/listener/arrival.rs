@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Connection;
 use super::crowd::Crowd;
-use super::limits::{Hall, House, Place};
+use super::permits::{ListenerLimit, Permit, ProcessLimit};
 use super::proxy_protocol::{Fault, Header, Proxied, canonical};
 use crate::drain::Drain;
 use crate::forwarding_rule::ForwardingRule;
@@ -32,11 +32,11 @@ pub struct Arrival {
     /// The rule of the address that it came to.
     pub(super) rule: Arc<ArcSwap<ForwardingRule>>,
     /// Its place.
-    pub(super) place: Place,
+    pub(super) place: Permit,
     /// The places of the process.
-    pub(super) house: Arc<House>,
+    pub(super) process_limit: Arc<ProcessLimit>,
     /// The places at the address.
-    pub(super) hall: Arc<Hall>,
+    pub(super) listener_limit: Arc<ListenerLimit>,
     /// Those that may have to go when memory is short.
     pub(super) crowd: Arc<Crowd>,
     /// Cancelled when its listener closes.
@@ -121,8 +121,8 @@ impl Arrival {
             return Some(self);
         };
         match self
-            .house
-            .count_client(self.place, &self.hall, client, most)
+            .process_limit
+            .count_client(self.place, &self.listener_limit, client, most)
         {
             Ok(place) => Some(Arrival { place, ..self }),
             Err(limit) => {

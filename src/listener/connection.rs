@@ -20,7 +20,7 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 use super::arrival::{Arrival, Way};
 use super::crowd::{Crowd, Waiting};
 use super::http1::Turn;
-use super::limits::{Hall, House, Place, Purpose, Seats, StreamPlace, TO_ASK};
+use super::permits::{ListenerLimit, Permit, ProcessLimit, Purpose, Slots, StreamPermit, TO_ASK};
 use super::{http2, plain_http};
 use crate::drain::Drain;
 use crate::forwarding_rule::{ForwardingRule, Limit};
@@ -71,14 +71,14 @@ enum Presence {
     Connection {
         _client: Arc<()>,
         _open: Active,
-        place: Place,
-        house: Arc<House>,
-        hall: Arc<Hall>,
+        place: Permit,
+        process_limit: Arc<ProcessLimit>,
+        listener_limit: Arc<ListenerLimit>,
     },
     /// A stream of HTTP/2 on this connection, which counts them; it has a place, too, or is one too many.
     Stream {
         carrier: Arc<Connection>,
-        place: Result<StreamPlace, Limit>,
+        place: Result<StreamPermit, Limit>,
         _token: TaskTrackerToken,
     },
 }
@@ -113,8 +113,8 @@ impl Connection {
                 _client: arrival.client,
                 _open: arrival.open,
                 place: arrival.place,
-                house: arrival.house,
-                hall: arrival.hall,
+                process_limit: arrival.process_limit,
+                listener_limit: arrival.listener_limit,
             },
         })
     }
@@ -123,7 +123,7 @@ impl Connection {
     pub(super) fn stream(
         self: &Arc<Self>,
         token: TaskTrackerToken,
-        place: Result<StreamPlace, Limit>,
+        place: Result<StreamPermit, Limit>,
     ) -> Arc<Self> {
         self.waiting.carry();
         Arc::new(Connection {
@@ -153,21 +153,27 @@ impl Connection {
     pub(super) fn admit_stream(
         &self,
         purpose: Purpose,
-        own: &Arc<Seats>,
-    ) -> Result<StreamPlace, Limit> {
+        own: &Arc<Slots>,
+    ) -> Result<StreamPermit, Limit> {
         match &self.presence {
             Presence::Connection {
-                place: Place::Seat { .. },
-                house,
-                hall,
+                place: Permit::Slot { .. },
+                process_limit,
+                listener_limit,
                 ..
             } => {
                 let rule = self.rule.load();
                 let client = self.counted.zip(rule.max_connections_per_client);
-                house.admit_stream(hall, own, purpose, rule.max_connections, client)
+                process_limit.admit_stream(
+                    listener_limit,
+                    own,
+                    purpose,
+                    rule.max_connections,
+                    client,
+                )
             }
             Presence::Connection {
-                place: Place::Standing { limit, .. },
+                place: Permit::Standing { limit, .. },
                 ..
             } => Err(*limit),
             Presence::Stream { carrier, .. } => carrier.admit_stream(purpose, own),

@@ -11,7 +11,7 @@ mod crowd;
 mod http1;
 mod http2;
 mod http2_session;
-mod limits;
+mod permits;
 mod plain_http;
 mod proxy_protocol;
 mod shortage;
@@ -39,7 +39,7 @@ use crate::tunnel::probe_when_silent;
 pub use arrival::Arrival;
 pub use connection::{CONNECTION, Connection};
 use crowd::Crowd;
-use limits::{Hall, House};
+use permits::{ListenerLimit, ProcessLimit};
 use proxy_protocol::canonical;
 pub use shortage::{REST, Shortage};
 pub use sockets::{Sockets, bind_unix};
@@ -52,7 +52,7 @@ pub struct Listeners {
     drain: Arc<Drain>,
     log: AccessLog,
     runtime: Handle,
-    house: Arc<House>,
+    process_limit: Arc<ProcessLimit>,
     crowd: Arc<Crowd>,
     serve: OnceLock<Serve>,
     held: AtomicBool,
@@ -63,7 +63,7 @@ pub struct Listeners {
 struct Listener {
     socket: std::net::TcpListener,
     rule: Arc<ArcSwap<ForwardingRule>>,
-    hall: Arc<Hall>,
+    listener_limit: Arc<ListenerLimit>,
     /// Ends its loop, and tells its connections to go.
     closing: CancellationToken,
 }
@@ -97,7 +97,7 @@ impl Listeners {
             drain,
             log,
             runtime: runtime(threads)?,
-            house: Arc::new(House::new()),
+            process_limit: Arc::new(ProcessLimit::new()),
             crowd: Arc::new(Crowd::new(overload)),
             serve: OnceLock::new(),
             held: AtomicBool::new(false),
@@ -130,7 +130,7 @@ impl Listeners {
 
     /// From now on so many connections may be open in the process, and so many stand to be refused. Those that are open stay.
     pub fn limit(&self, most: usize, standing: usize) {
-        self.house.limit(most, standing);
+        self.process_limit.limit(most, standing);
     }
 
     /// Resets connections and streams that are no tunnels. How many there were.
@@ -171,7 +171,7 @@ impl Listeners {
                     let mut listener = Listener {
                         socket,
                         rule: Arc::new(ArcSwap::new(rule)),
-                        hall: Arc::default(),
+                        listener_limit: Arc::default(),
                         closing: CancellationToken::new(),
                     };
                     self.accept(&mut listener);
@@ -251,7 +251,7 @@ impl Listeners {
         listener.closing = self.drain.began().child_token();
         let entrance = Entrance {
             rule: Arc::clone(&listener.rule),
-            hall: Arc::clone(&listener.hall),
+            listener_limit: Arc::clone(&listener.listener_limit),
             closing: listener.closing.clone(),
             listeners: Arc::clone(self),
         };
@@ -269,7 +269,7 @@ impl Listeners {
 /// Where connections come in: one loop.
 struct Entrance {
     rule: Arc<ArcSwap<ForwardingRule>>,
-    hall: Arc<Hall>,
+    listener_limit: Arc<ListenerLimit>,
     closing: CancellationToken,
     listeners: Arc<Listeners>,
 }
@@ -329,8 +329,10 @@ impl Entrance {
         };
         let (listeners, rule) = (&self.listeners, self.rule.load());
         let place = match listeners.crowd.refuses() {
-            true => listeners.house.stand(Limit::Memory),
-            false => listeners.house.admit(&self.hall, rule.max_connections),
+            true => listeners.process_limit.stand(Limit::Memory),
+            false => listeners
+                .process_limit
+                .admit(&self.listener_limit, rule.max_connections),
         };
         let place = match place {
             Ok(place) => place,
@@ -340,8 +342,8 @@ impl Entrance {
             peer: canonical(peer),
             rule: Arc::clone(&self.rule),
             place,
-            house: Arc::clone(&listeners.house),
-            hall: Arc::clone(&self.hall),
+            process_limit: Arc::clone(&listeners.process_limit),
+            listener_limit: Arc::clone(&self.listener_limit),
             crowd: Arc::clone(&listeners.crowd),
             closing: self.closing.clone(),
             drain: Arc::clone(&listeners.drain),

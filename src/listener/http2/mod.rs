@@ -25,13 +25,13 @@ use tokio::net::TcpStream;
 use tokio::time::{sleep, sleep_until, timeout};
 use tokio_util::task::TaskTracker;
 
-use super::limits::Seats;
+use super::permits::Slots;
 use super::{Connection, ForwardingRule};
 use crate::telemetry::{CloseReason, RefusalReason};
 use crate::tunnel::{ClientEnd, ClientStream, Framing, Http2Request};
 use farewell::Farewell;
 use frames::{Faults, Frames};
-use one_stream::{Seating, serve_stream};
+use one_stream::{Admission, serve_stream};
 
 /// What a client of HTTP/2 sends first (RFC 9113 section 3.4).
 pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -137,7 +137,7 @@ struct Front<'a, A> {
     /// Those that are open, tunnels too.
     streams: TaskTracker,
     /// The connection's own place, which one of them has.
-    own: Arc<Seats>,
+    own: Arc<Slots>,
     /// What h2 resets streams for before they are any.
     faults: Arc<Faults>,
 }
@@ -284,13 +284,13 @@ impl<A: HttpServerApp + Send + Sync + 'static> Front<'_, A> {
     }
 
     fn begin(&self, request: Http2Request) {
-        let seating = Seating {
+        let admission = Admission {
             carrier: Arc::clone(self.connection),
             own: Arc::clone(&self.own),
             token: self.streams.token(),
         };
         let (app, shutdown) = (Arc::clone(self.app), self.shutdown.clone());
-        let serving = serve_stream(seating, request, app, shutdown);
+        let serving = serve_stream(admission, request, app, shutdown);
         self.connection.drain.connections.spawn(serving);
     }
 

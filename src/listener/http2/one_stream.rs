@@ -17,7 +17,7 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 use crate::forwarding_rule::Limit;
 use crate::listener::Connection;
 use crate::listener::http2_session::Http2Session;
-use crate::listener::limits::{Purpose, Seats};
+use crate::listener::permits::{Purpose, Slots};
 use crate::proxy::{Refusal, request_line};
 use crate::telemetry::CloseReason;
 use crate::tunnel::{ALLOW, ClientStream, Demand, Http2Request, Http2Stream};
@@ -26,15 +26,15 @@ use crate::tunnel::{ALLOW, ClientStream, Demand, Http2Request, Http2Stream};
 const PAUSES_MILLIS: [u64; 4] = [2, 8, 30, 60];
 
 /// What it takes to make a stream a connection of its own.
-pub(super) struct Seating {
+pub(super) struct Admission {
     pub(super) carrier: Arc<Connection>,
-    pub(super) own: Arc<Seats>,
+    pub(super) own: Arc<Slots>,
     pub(super) token: TaskTrackerToken,
 }
 
-impl Seating {
+impl Admission {
     /// Waits a moment where there is no place: one whose answer has just been sent is about to be free.
-    async fn seat(self, purpose: Purpose) -> Arc<Connection> {
+    async fn admit(self, purpose: Purpose) -> Arc<Connection> {
         let mut place = self.carrier.admit_stream(purpose, &self.own);
         for pause in PAUSES_MILLIS {
             if place.is_ok() || self.carrier.limit().is_some() {
@@ -49,18 +49,20 @@ impl Seating {
 
 /// Serves a stream to its end. Its type is forgotten, too.
 pub(super) fn serve_stream<A: HttpServerApp + Send + Sync + 'static>(
-    seating: Seating,
+    admission: Admission,
     mut request: Http2Request,
     app: Arc<A>,
     shutdown: ShutdownWatch,
 ) -> BoxFuture<'static, ()> {
     Box::pin(async move {
         let purpose = Kind::of(&request.head).purpose();
-        if seating.carrier.refuses() {
-            let stream = seating.carrier.stream(seating.token, Err(Limit::Memory));
+        if admission.carrier.refuses() {
+            let stream = admission
+                .carrier
+                .stream(admission.token, Err(Limit::Memory));
             return refuse(&stream, &mut request, Refusal::beyond(Limit::Memory));
         }
-        let stream = seating.seat(purpose).await;
+        let stream = admission.admit(purpose).await;
         let serving = answer(&stream, request, &app, &shutdown);
         stream.until_stopped(serving).await;
     })

@@ -22,21 +22,21 @@ const SHARDS: usize = 64;
 
 /// Places that are taken.
 #[derive(Debug, Default)]
-pub(super) struct Seats(AtomicUsize);
+pub(super) struct Slots(AtomicUsize);
 
 /// One of them, for as long as this is kept.
 #[derive(Debug)]
-pub(super) struct Seat(Arc<Seats>);
+pub(super) struct Slot(Arc<Slots>);
 
-impl Seats {
-    fn take(self: &Arc<Self>, most: usize) -> Option<Seat> {
+impl Slots {
+    fn take(self: &Arc<Self>, most: usize) -> Option<Slot> {
         let one_more = |taken| (taken < most).then_some(taken + 1);
         self.0.fetch_update(Relaxed, Relaxed, one_more).ok()?;
-        Some(Seat(Arc::clone(self)))
+        Some(Slot(Arc::clone(self)))
     }
 }
 
-impl Drop for Seat {
+impl Drop for Slot {
     fn drop(&mut self) {
         self.0.0.fetch_sub(1, Relaxed);
     }
@@ -64,12 +64,12 @@ impl Purpose {
 /// The places that one limit is about: all that are taken, and among them those that plain streams have.
 #[derive(Debug, Default)]
 struct Rows {
-    all: Arc<Seats>,
-    plain: Arc<Seats>,
+    all: Arc<Slots>,
+    plain: Arc<Slots>,
 }
 
 impl Rows {
-    fn take(&self, purpose: Purpose, most: usize) -> Option<[Option<Seat>; 2]> {
+    fn take(&self, purpose: Purpose, most: usize) -> Option<[Option<Slot>; 2]> {
         let plain = match purpose {
             Purpose::Tunnel => None,
             Purpose::Plain => Some(self.plain.take(purpose.share_of(most))?),
@@ -80,17 +80,17 @@ impl Rows {
 
 /// The places of the process.
 #[derive(Debug)]
-pub(super) struct House {
+pub(super) struct ProcessLimit {
     rows: Rows,
-    standing: Arc<Seats>,
+    standing: Arc<Slots>,
     most: AtomicUsize,
     most_standing: AtomicUsize,
 }
 
-impl House {
+impl ProcessLimit {
     /// One without a limit yet.
     pub(super) fn new() -> Self {
-        House {
+        ProcessLimit {
             rows: Rows::default(),
             standing: Arc::default(),
             most: AtomicUsize::new(usize::MAX),
@@ -105,7 +105,11 @@ impl House {
     }
 
     /// A place for a connection to the address with this hall, where at most `most` may be open.
-    pub(super) fn admit(&self, hall: &Hall, most: Option<usize>) -> Result<Place, Limit> {
+    pub(super) fn admit(
+        &self,
+        listener_limit: &ListenerLimit,
+        most: Option<usize>,
+    ) -> Result<Permit, Limit> {
         let seats = || {
             let most_here = most.unwrap_or(usize::MAX);
             let server = self
@@ -113,8 +117,8 @@ impl House {
                 .all
                 .take(self.most.load(Relaxed))
                 .ok_or(Limit::Server)?;
-            let rule = hall.rows.all.take(most_here).ok_or(Limit::Rule)?;
-            Ok(Place::Seat {
+            let rule = listener_limit.rows.all.take(most_here).ok_or(Limit::Rule)?;
+            Ok(Permit::Slot {
                 seats: [server, rule],
                 _client: None,
             })
@@ -123,25 +127,25 @@ impl House {
     }
 
     /// A place for one that is too many, to be told so.
-    pub(super) fn stand(&self, limit: Limit) -> Result<Place, Limit> {
+    pub(super) fn stand(&self, limit: Limit) -> Result<Permit, Limit> {
         let most = self.most_standing.load(Relaxed);
         let spot = self.standing.take(most).ok_or(limit)?;
-        Ok(Place::Standing { limit, _spot: spot })
+        Ok(Permit::Standing { limit, _spot: spot })
     }
 
     /// The same place, counted for a client that may have at most `most` at this address.
     pub(super) fn count_client(
         &self,
-        place: Place,
-        hall: &Hall,
+        place: Permit,
+        listener_limit: &ListenerLimit,
         client: IpAddr,
         most: usize,
-    ) -> Result<Place, Limit> {
-        let Place::Seat { seats, .. } = place else {
+    ) -> Result<Permit, Limit> {
+        let Permit::Slot { seats, .. } = place else {
             return Ok(place);
         };
-        match hall.clients.take(client, Purpose::Tunnel, most) {
-            Some(seat) => Ok(Place::Seat {
+        match listener_limit.clients.take(client, Purpose::Tunnel, most) {
+            Some(seat) => Ok(Permit::Slot {
                 seats,
                 _client: Some(seat),
             }),
@@ -153,24 +157,27 @@ impl House {
     /// itself; `most` and `client` are what holds at its address: how many may be open there, and of which client how many.
     pub(super) fn admit_stream(
         &self,
-        hall: &Hall,
-        own: &Arc<Seats>,
+        listener_limit: &ListenerLimit,
+        own: &Arc<Slots>,
         purpose: Purpose,
         most: Option<usize>,
         client: Option<(IpAddr, usize)>,
-    ) -> Result<StreamPlace, Limit> {
+    ) -> Result<StreamPermit, Limit> {
         if let Some(own) = own.take(1) {
-            return Ok(StreamPlace::Own(own));
+            return Ok(StreamPermit::Own(own));
         }
         let most_here = most.unwrap_or(usize::MAX);
         let server = self.rows.take(purpose, self.most.load(Relaxed));
         let server = server.ok_or(Limit::Server)?;
-        let rule = hall.rows.take(purpose, most_here).ok_or(Limit::Rule)?;
+        let rule = listener_limit
+            .rows
+            .take(purpose, most_here)
+            .ok_or(Limit::Rule)?;
         let client = client
-            .map(|(client, most)| hall.clients.take(client, purpose, most))
+            .map(|(client, most)| listener_limit.clients.take(client, purpose, most))
             .map(|seat| seat.ok_or(Limit::Client))
             .transpose()?;
-        Ok(StreamPlace::Another {
+        Ok(StreamPermit::Another {
             _seats: [server, rule],
             _client: client,
         })
@@ -179,42 +186,42 @@ impl House {
 
 /// The places at one address, whatever rule it has.
 #[derive(Debug, Default)]
-pub(super) struct Hall {
+pub(super) struct ListenerLimit {
     rows: Rows,
     clients: Arc<Clients>,
 }
 
 /// What an open connection takes up, for as long as this is kept.
 #[derive(Debug)]
-pub(super) enum Place {
+pub(super) enum Permit {
     /// It is one of those that may be open.
-    Seat {
-        seats: [Seat; 2],
-        _client: Option<ClientSeat>,
+    Slot {
+        seats: [Slot; 2],
+        _client: Option<ClientSlot>,
     },
     /// It is one too many, and here to be told so.
-    Standing { limit: Limit, _spot: Seat },
+    Standing { limit: Limit, _spot: Slot },
 }
 
-impl Place {
+impl Permit {
     /// What the connection is one too many for.
     pub(super) fn limit(&self) -> Option<Limit> {
         match self {
-            Place::Seat { .. } => None,
-            Place::Standing { limit, .. } => Some(*limit),
+            Permit::Slot { .. } => None,
+            Permit::Standing { limit, .. } => Some(*limit),
         }
     }
 }
 
 /// What a stream takes up, for as long as this is kept.
 #[derive(Debug)]
-pub(super) enum StreamPlace {
+pub(super) enum StreamPermit {
     /// Its connection's own place.
-    Own(#[expect(dead_code, reason = "it is kept, and dropped")] Seat),
+    Own(#[expect(dead_code, reason = "it is kept, and dropped")] Slot),
     /// One more.
     Another {
-        _seats: [[Option<Seat>; 2]; 2],
-        _client: Option<ClientSeat>,
+        _seats: [[Option<Slot>; 2]; 2],
+        _client: Option<ClientSlot>,
     },
 }
 
@@ -234,7 +241,7 @@ struct Count {
 
 /// A place counted for its client, for as long as this is kept.
 #[derive(Debug)]
-pub(super) struct ClientSeat {
+pub(super) struct ClientSlot {
     clients: Arc<Clients>,
     client: IpAddr,
     purpose: Purpose,
@@ -246,7 +253,7 @@ impl Clients {
         address: IpAddr,
         purpose: Purpose,
         most: usize,
-    ) -> Option<ClientSeat> {
+    ) -> Option<ClientSlot> {
         let client = network_of(address);
         let mut shard = self.shard(client);
         let count = shard.entry(client).or_default();
@@ -261,7 +268,7 @@ impl Clients {
         count.all += 1;
         count.plain += usize::from(is_plain);
         drop(shard);
-        Some(ClientSeat {
+        Some(ClientSlot {
             clients: Arc::clone(self),
             client,
             purpose,
@@ -285,7 +292,7 @@ impl Default for Clients {
     }
 }
 
-impl Drop for ClientSeat {
+impl Drop for ClientSlot {
     fn drop(&mut self) {
         if let Entry::Occupied(mut entry) = self.clients.shard(self.client).entry(self.client) {
             let count = entry.get_mut();
@@ -302,39 +309,52 @@ impl Drop for ClientSeat {
 mod tests {
     use super::*;
 
-    fn limits(places: &[Result<Place, Limit>]) -> Vec<Option<Limit>> {
-        let limit = |place: &Result<Place, Limit>| place.as_ref().unwrap().limit();
+    fn limits(places: &[Result<Permit, Limit>]) -> Vec<Option<Limit>> {
+        let limit = |place: &Result<Permit, Limit>| place.as_ref().unwrap().limit();
         places.iter().map(limit).collect()
     }
 
     #[test]
     fn a_connection_beyond_a_limit_stands_and_takes_no_seat() {
-        let (house, hall, other) = (House::new(), Hall::default(), Hall::default());
-        house.limit(3, 9);
-        let here: Vec<_> = (0..3).map(|_| house.admit(&hall, Some(2))).collect();
+        let (process_limit, listener_limit, other) = (
+            ProcessLimit::new(),
+            ListenerLimit::default(),
+            ListenerLimit::default(),
+        );
+        process_limit.limit(3, 9);
+        let here: Vec<_> = (0..3)
+            .map(|_| process_limit.admit(&listener_limit, Some(2)))
+            .collect();
         assert_eq!(limits(&here), [None, None, Some(Limit::Rule)]);
-        let there: Vec<_> = (0..2).map(|_| house.admit(&other, None)).collect();
+        let there: Vec<_> = (0..2).map(|_| process_limit.admit(&other, None)).collect();
         assert_eq!(limits(&there), [None, Some(Limit::Server)]);
         drop(here);
-        let again: Vec<_> = (0..2).map(|_| house.admit(&hall, Some(2))).collect();
+        let again: Vec<_> = (0..2)
+            .map(|_| process_limit.admit(&listener_limit, Some(2)))
+            .collect();
         assert_eq!(limits(&again), [None, None]);
     }
 
     #[test]
     fn no_more_than_some_stand() {
-        let (house, hall) = (House::new(), Hall::default());
-        house.limit(0, 20);
-        let standing: Vec<_> = (0..20).map(|_| house.admit(&hall, None)).collect();
+        let (process_limit, listener_limit) = (ProcessLimit::new(), ListenerLimit::default());
+        process_limit.limit(0, 20);
+        let standing: Vec<_> = (0..20)
+            .map(|_| process_limit.admit(&listener_limit, None))
+            .collect();
         assert!(standing.iter().all(Result::is_ok));
-        assert_eq!(house.admit(&hall, None).err(), Some(Limit::Server));
+        assert_eq!(
+            process_limit.admit(&listener_limit, None).err(),
+            Some(Limit::Server)
+        );
     }
 
     #[test]
     fn connections_are_counted_by_client_and_forgotten_with_the_last() {
-        let (house, hall) = (House::new(), Hall::default());
+        let (process_limit, listener_limit) = (ProcessLimit::new(), ListenerLimit::default());
         let admit = |client: &str| {
-            let place = house.admit(&hall, None).unwrap();
-            house.count_client(place, &hall, client.parse().unwrap(), 1)
+            let place = process_limit.admit(&listener_limit, None).unwrap();
+            process_limit.count_client(place, &listener_limit, client.parse().unwrap(), 1)
         };
         let open = ["192.0.2.1", "192.0.2.1", "192.0.2.2", "2001:db8::1"].map(admit);
         assert_eq!(limits(&open), [None, Some(Limit::Client), None, None]);
@@ -347,27 +367,32 @@ mod tests {
         assert_eq!(limits(&same.map(admit)), expected);
         drop(open);
         assert_eq!(limits(&[admit("192.0.2.1")]), [None]);
-        let left = hall.clients.shards.iter();
+        let left = listener_limit.clients.shards.iter();
         assert!(left.map(|shard| shard.lock().unwrap().len()).sum::<usize>() == 0);
     }
 
     #[test]
     fn a_connections_own_place_is_for_one_of_its_streams_and_each_other_has_one_more() {
-        let (house, hall, own) = (House::new(), Hall::default(), Arc::default());
-        house.limit(4, 9);
-        let admit = || house.admit_stream(&hall, &own, Purpose::Tunnel, None, None);
-        let carrier = house.admit(&hall, None).unwrap();
+        let (process_limit, listener_limit, own) = (
+            ProcessLimit::new(),
+            ListenerLimit::default(),
+            Arc::default(),
+        );
+        process_limit.limit(4, 9);
+        let admit =
+            || process_limit.admit_stream(&listener_limit, &own, Purpose::Tunnel, None, None);
+        let carrier = process_limit.admit(&listener_limit, None).unwrap();
         let mut open: Vec<_> = (0..4).map(|_| admit().unwrap()).collect();
         assert_eq!(admit().err(), Some(Limit::Server));
         assert_eq!(
-            house.admit(&hall, None).unwrap().limit(),
+            process_limit.admit(&listener_limit, None).unwrap().limit(),
             Some(Limit::Server)
         );
         open.remove(0);
         open.push(admit().unwrap());
         assert_eq!(admit().err(), Some(Limit::Server));
         drop((open, carrier));
-        assert_eq!(house.rows.all.0.load(Relaxed), 0);
+        assert_eq!(process_limit.rows.all.0.load(Relaxed), 0);
     }
 
     #[test]
@@ -378,9 +403,15 @@ mod tests {
             (99, Some(5), None, Limit::Rule),
             (99, Some(99), Some((client, 4)), Limit::Client),
         ] {
-            let (house, hall, own) = (House::new(), Hall::default(), Arc::default());
-            house.limit(server, 9);
-            let admit = |purpose| house.admit_stream(&hall, &own, purpose, rule, of_client);
+            let (process_limit, listener_limit, own) = (
+                ProcessLimit::new(),
+                ListenerLimit::default(),
+                Arc::default(),
+            );
+            process_limit.limit(server, 9);
+            let admit = |purpose| {
+                process_limit.admit_stream(&listener_limit, &own, purpose, rule, of_client)
+            };
             let _own = admit(Purpose::Plain).unwrap();
             let plain = [admit(Purpose::Plain), admit(Purpose::Plain)];
             assert!(plain.iter().all(Result::is_ok));
