@@ -32,6 +32,17 @@ impl ClientStream {
         }
     }
 
+    /// How much of what the client said has left the socket, and was not read from here: TLS takes whole records.
+    pub(super) fn undelivered(&mut self) -> usize {
+        match self {
+            ClientStream::Plain(_) | ClientStream::Http2(_) => 0,
+            ClientStream::Tls(stream) => {
+                let state = stream.get_mut().1.process_new_packets();
+                state.map_or(0, |state| state.plaintext_bytes_to_read())
+            }
+        }
+    }
+
     /// Whether the client has chosen HTTP/2 in its TLS handshake (RFC 7301).
     pub fn has_chosen_http2(&self) -> bool {
         match self {

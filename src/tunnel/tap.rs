@@ -168,17 +168,9 @@ impl Tap {
 
     /// Watches the client where nothing is expected from it. What it sends belongs to the next request.
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if !self.early.is_empty() {
-            return Poll::Pending;
-        }
-        let mut early = [0; 512];
-        let mut buf = ReadBuf::new(&mut early);
-        match ready!(self.poll_stream(cx, &mut buf, usize::MAX))? {
-            0 => self.poll_half_closed(cx),
-            _ => {
-                self.early = buf.filled().to_vec();
-                Poll::Pending
-            }
+        match self.poll_early(cx) {
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Ready(Ok(())) | Poll::Pending => self.poll_half_closed(cx),
         }
     }
 

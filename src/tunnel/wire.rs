@@ -88,6 +88,8 @@ pub struct Wire {
     handshake_end: AtomicU64,
     /// How long a client may wait for an answer after it has ended its side, in milliseconds.
     half_close_limit: AtomicU64,
+    /// The client has ended its side.
+    half_closed: AtomicBool,
     body: Told,
     handed_over: AtomicBool,
     being_reset: AtomicBool,
@@ -138,6 +140,7 @@ impl Wire {
             client_limit: AtomicU64::new(0),
             handshake_end: AtomicU64::new(0),
             half_close_limit: AtomicU64::new(0),
+            half_closed: AtomicBool::new(false),
             body: Told::default(),
             handed_over: AtomicBool::new(false),
             being_reset: AtomicBool::new(false),
@@ -218,6 +221,16 @@ impl Wire {
 
     pub(super) fn half_close_limit(&self) -> Duration {
         Duration::from_millis(self.half_close_limit.load(Relaxed))
+    }
+
+    /// The client has ended its side, behind a whole request at least.
+    pub(super) fn half_closed(&self) {
+        self.half_closed.store(true, Relaxed);
+    }
+
+    /// Whether it has: it may want its answer, or be gone.
+    pub fn is_half_closed(&self) -> bool {
+        self.half_closed.load(Relaxed)
     }
 
     /// The request is about to go to a target, with a body that is framed so.

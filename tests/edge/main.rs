@@ -35,6 +35,7 @@ mod framing;
 mod grafana;
 mod half_closed_requests;
 mod hand_over;
+mod half_closed_pipelines;
 mod handshake;
 mod health;
 mod hearsay;

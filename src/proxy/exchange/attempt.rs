@@ -188,7 +188,7 @@ impl Exchange {
                 // A client chooses the clock of a handshake by asking for one; and one that has gone may have waited for something
                 // that does not happen.
                 RefusalReason::TargetTimeout => {
-                    !self.is_handshake && self.has_come() && !self.has_client_ended()
+                    !self.is_handshake && self.has_come() && !self.connection.wire.is_half_closed()
                 }
                 RefusalReason::TargetFailed => self.is_targets_fault(error, head),
                 _ => false,
