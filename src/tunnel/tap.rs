@@ -310,6 +310,9 @@ impl AsyncWrite for Tap {
         if tap.wire.phase() == Phase::Head {
             return tap.poll_answer_head(cx, bytes);
         }
+        if tap.wire.requires_upgrade() {
+            return tap.poll_upgrade_required(cx, bytes);
+        }
         match tap.wire.answers_in_chunks() {
             true => tap.poll_answer(cx, bytes),
             false => tap.poll_out(cx, bytes),

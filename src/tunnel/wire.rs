@@ -111,6 +111,8 @@ pub struct Wire {
     is_target_http2: AtomicBool,
     /// The answer goes to a client of HTTP/1.1 in chunks.
     answers_in_chunks: AtomicBool,
+    /// The answer is that the client has to upgrade.
+    requires_upgrade: AtomicBool,
 }
 
 /// What one side leaves for the other: of a tunnel the target's socket, from the end of the 101 on, and what to do with both; of a
@@ -154,6 +156,7 @@ impl Wire {
             is_target_kept: AtomicBool::new(false),
             is_target_http2: AtomicBool::new(false),
             answers_in_chunks: AtomicBool::new(false),
+            requires_upgrade: AtomicBool::new(false),
         }
     }
 
@@ -187,6 +190,7 @@ impl Wire {
         self.upload.reset();
         self.expect_body(Framing::Length(0));
         self.answers_in_chunks.store(false, Relaxed);
+        self.requires_upgrade.store(false, Relaxed);
         self.meeting().request_trailers = Passage::default();
         self.enter(Phase::Exchange);
     }
@@ -258,6 +262,15 @@ impl Wire {
 
     pub(super) fn answers_in_chunks(&self) -> bool {
         self.answers_in_chunks.load(Relaxed)
+    }
+
+    /// The answer has an `Upgrade`, and is not a 101.
+    pub fn require_upgrade(&self) {
+        self.requires_upgrade.store(true, Relaxed);
+    }
+
+    pub(super) fn requires_upgrade(&self) -> bool {
+        self.requires_upgrade.load(Relaxed)
     }
 
     /// The head of the target's answer has come; its body is framed so. The connection may carry another request if `keeps_target`.

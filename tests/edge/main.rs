@@ -87,6 +87,7 @@ mod sizes;
 mod smuggling;
 mod socket_io;
 mod source_addresses;
+mod static_without_body;
 mod stickiness;
 mod target_anchors;
 mod target_groups;
