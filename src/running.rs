@@ -25,7 +25,7 @@ use crate::limits::Shares;
 use crate::listener::{ForwardingRule, Listeners, Plan, Sockets, TargetGroups, Tickets};
 use crate::names::Names;
 use crate::overload::Overload;
-use crate::target_group::{Fleet, Overrides, TargetGroup};
+use crate::target_group::{Ejection, Fleet, Overrides, TargetGroup};
 use crate::telemetry::access_log::{AccessLog, Output};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::{Format, Redaction, Style};
@@ -94,6 +94,8 @@ pub struct Secrets {
 pub struct Knowledge {
     /// The targets that do not pass their health checks.
     pub unhealthy: Vec<TargetId>,
+    /// Those that are ejected.
+    pub ejected: Vec<Ejection>,
     /// What the names of targets resolve to.
     pub addresses: BTreeMap<String, Vec<IpAddr>>,
 }
@@ -164,7 +166,8 @@ impl Running {
             last_reload: Mutex::default(),
             started: Instant::now(),
         };
-        running.fleet.inherit(knowledge.unhealthy);
+        let (unhealthy, ejected) = (knowledge.unhealthy, knowledge.ejected);
+        running.fleet.inherit(unhealthy, ejected);
         let file = running.file();
         running.apply(&file, &running.target_groups(), new.listeners)?;
         running.metrics.configured();

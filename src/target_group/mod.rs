@@ -41,7 +41,7 @@ pub use overrides::{Change, Override, Overrides};
 use selection::{Noise, Plan, Selection};
 pub use sources::Sources;
 use standing::Standing;
-pub use standing::{Fleet, TargetId};
+pub use standing::{Ejection, Fleet, TargetId};
 pub use state::Held;
 pub use status::{Ejected, LastCheck, TargetStatus};
 use stickiness::Cookies;

@@ -130,6 +130,14 @@ impl Monitor {
         unhealthy.map(|target| target.address).collect()
     }
 
+    /// The targets that are ejected: until when, and which time in a row that is.
+    pub(super) fn ejected(&self) -> Vec<(SocketAddr, (Instant, u32))> {
+        let settings = self.settings.borrow();
+        let ejection =
+            |target: &Arc<Target>| Some((target.address, target.state.health.ejection()?));
+        settings.targets.iter().filter_map(ejection).collect()
+    }
+
     /// Those of them whose tunnels are to be closed.
     pub(super) fn to_be_emptied(&self) -> Vec<SocketAddr> {
         let is_wanted = self.settings.borrow().on_unhealthy == OnUnhealthy::Close

@@ -360,6 +360,11 @@ impl Door {
         let key = self.running.fleet.own_key();
         successor.send(&Message::StickinessKey(key))?;
         successor.send(&Message::Unhealthy(self.running.fleet.unhealthy()))?;
+        let ejected = self.running.fleet.ejected();
+        if !ejected.is_empty() {
+            // A version that is older than this message is not told more than it has to be.
+            successor.send(&Message::Ejected(ejected))?;
+        }
         successor.send(&Message::Names(self.running.names.addresses()))?;
         successor.send(&Message::AllSockets)
     }

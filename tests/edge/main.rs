@@ -104,3 +104,4 @@ mod trailers;
 mod tunnels;
 mod turns;
 mod upgrade;
+mod upgrade_ejections;
