@@ -130,11 +130,12 @@ impl Tap {
             let Some(stream) = &mut self.stream else {
                 continue;
             };
-            let read = self.early.len() + stream.get_mut().undelivered();
+            let (undelivered, cut) = stream.get_mut().undelivered();
+            let read = self.early.len() + undelivered;
             let Some(socket) = stream.get_ref().socket() else {
                 continue;
             };
-            match side_of(socket, left, read) {
+            match side_of(socket, left, read, cut) {
                 Side::Open => {}
                 Side::Whole => self.wire.half_closed(),
                 Side::Gone(end) => {
@@ -157,8 +158,9 @@ enum Side {
     Gone(ClientEnd),
 }
 
-/// How the client's side is, as the system knows. Of its request so much is lacking, of which so much has been read.
-fn side_of(socket: &TcpStream, left: Framing, read: usize) -> Side {
+/// How the client's side is, as the system knows. Of its request so much is lacking, of which so much has been read, and so much
+/// more may have been if its rest is still to be read.
+fn side_of(socket: &TcpStream, left: Framing, read: usize, cut: usize) -> Side {
     let mut events = [PollFd::new(socket, PollFlags::RDHUP)];
     if !matches!(poll(&mut events, Some(&Timespec::default())), Ok(1..)) {
         return Side::Open;
@@ -171,7 +173,8 @@ fn side_of(socket: &TcpStream, left: Framing, read: usize) -> Side {
         return Side::Open;
     }
     let waiting = rustix::io::ioctl_fionread(socket).unwrap_or(u64::MAX);
-    let come = waiting.saturating_add(read as u64);
+    let cut = if waiting > 0 { cut } else { 0 };
+    let come = waiting.saturating_add((read + cut) as u64);
     let is_whole = match left {
         Framing::Length(left) => come >= left,
         Framing::Chunked | Framing::UntilClose => come > 0,
@@ -197,29 +200,32 @@ mod tests {
     async fn a_client_has_gone_if_it_has_ended_in_the_middle_of_its_request() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        for (sent, framing, read, is_reset, expected) in [
-            ("", Framing::Length(2), 0, false, GONE),
-            ("a", Framing::Length(2), 0, false, GONE),
-            ("a", Framing::Length(2), 1, false, Side::Whole),
-            ("ab", Framing::Length(2), 0, false, Side::Whole),
-            ("", Framing::Chunked, 0, false, GONE),
-            ("", Framing::Chunked, 5, false, Side::Whole),
-            ("0\r\n\r\n", Framing::Chunked, 0, false, Side::Whole),
-            ("ab", Framing::Length(2), 0, true, BROKEN),
-            ("", Framing::Length(0), 1, true, BROKEN),
+        for (sent, framing, (read, cut), is_reset, expected) in [
+            ("", Framing::Length(2), (0, 0), false, GONE),
+            ("a", Framing::Length(2), (0, 0), false, GONE),
+            ("a", Framing::Length(2), (1, 0), false, Side::Whole),
+            ("ab", Framing::Length(2), (0, 0), false, Side::Whole),
+            ("", Framing::Chunked, (0, 0), false, GONE),
+            ("", Framing::Chunked, (5, 0), false, Side::Whole),
+            ("0\r\n\r\n", Framing::Chunked, (0, 0), false, Side::Whole),
+            ("ab", Framing::Length(2), (0, 0), true, BROKEN),
+            ("", Framing::Length(0), (1, 0), true, BROKEN),
+            ("a", Framing::Length(9), (0, 8), false, Side::Whole),
+            ("", Framing::Length(9), (0, 9), false, GONE),
         ] {
             let client = TcpStream::connect(address);
             let (client, server) = tokio::join!(client, listener.accept());
             let (mut client, (server, _)) = (client.unwrap(), server.unwrap());
             client.write_all(sent.as_bytes()).await.unwrap();
-            assert_eq!(side_of(&server, framing, read), Side::Open, "{sent:?}");
+            let found = side_of(&server, framing, read, cut);
+            assert_eq!(found, Side::Open, "{sent:?}");
             if is_reset {
                 SockRef::from(&client)
                     .set_linger(Some(Duration::ZERO))
                     .unwrap();
             }
             drop(client);
-            let found = side_of(&server, framing, read);
+            let found = side_of(&server, framing, read, cut);
             assert_eq!(found, expected, "{sent:?} {framing:?}");
         }
     }
