@@ -16,7 +16,7 @@ use super::headers;
 use super::refusal::Refusal;
 use super::trailers;
 use crate::telemetry::RefusalReason;
-use crate::tunnel::joined_cookies;
+use crate::tunnel::{self, joined_cookies};
 
 /// What belongs to a connection of HTTP/1.1 (RFC 9113 section 8.2.2), or is said in another way in HTTP/2.
 const OF_HTTP_1_1: [HeaderName; 8] = [
@@ -103,14 +103,11 @@ pub(super) fn is_reset(error: &Error) -> bool {
     }
 }
 
-/// Whether an error is that the target finds fault with what it was asked: that may be the client's doing.
-pub(super) fn is_complaint(error: &Error) -> bool {
+/// Whether a target of HTTP/2 is not to blame for an error: it finds fault with what it was asked, which may be the client's
+/// doing, or the error is of our making.
+pub(super) fn is_blameless(error: &Error) -> bool {
     let cause = error.root_cause().downcast_ref::<std::io::Error>();
-    let cause = cause.and_then(std::io::Error::get_ref);
-    let cause = cause.and_then(|cause| cause.downcast_ref::<h2::Error>());
-    cause.is_some_and(|cause| {
-        cause.is_remote() && cause.reason() == Some(h2::Reason::PROTOCOL_ERROR)
-    })
+    cause.is_some_and(tunnel::is_blameless)
 }
 
 /// Whether the target's answer to a WebSocket's handshake can be told to a client of HTTP/2.

@@ -265,6 +265,7 @@ impl Refusal {
         }
         if self.reason == RefusalReason::WebsocketVersion {
             header.insert_header("Sec-WebSocket-Version", "13")?;
+            header.insert_header("Upgrade", "websocket")?;
         }
         if let Some(seconds) = self.retry_after() {
             header.insert_header("Retry-After", seconds)?;

@@ -27,7 +27,7 @@ use crate::forwarding_rule::{ForwardingRule, TargetGroups};
 use crate::listener::{Listeners, Plan, Sockets};
 use crate::os::open_files::Shares;
 use crate::overload::Overload;
-use crate::target_group::{Fleet, Overrides, TargetGroup};
+use crate::target_group::{Ejection, Fleet, Overrides, TargetGroup};
 use crate::telemetry::access_log::{AccessLog, Output};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::{Format, Redaction, Style};
@@ -97,6 +97,8 @@ pub struct Secrets {
 pub struct Knowledge {
     /// The targets that do not pass their health checks.
     pub unhealthy: Vec<TargetId>,
+    /// Those that are ejected.
+    pub ejected: Vec<Ejection>,
     /// What the names of targets resolve to.
     pub addresses: BTreeMap<String, Vec<IpAddr>>,
 }
@@ -167,7 +169,8 @@ impl Serving {
             last_reload: Mutex::default(),
             started: Instant::now(),
         };
-        serving.fleet.inherit(knowledge.unhealthy);
+        let (unhealthy, ejected) = (knowledge.unhealthy, knowledge.ejected);
+        serving.fleet.inherit(unhealthy, ejected);
         let config = serving.config();
         serving.apply(&config, &serving.target_groups(), new.listeners)?;
         serving.metrics.configured();

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
@@ -20,14 +21,41 @@ use crate::telemetry::metrics::{Metrics, Open};
 /// A target, by its group and its address.
 pub type TargetId = (String, TargetAddress);
 
+/// An ejection, for the process that succeeds this one.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Ejection {
+    target: TargetId,
+    left: Duration,
+    /// Which time in a row.
+    count: u32,
+}
+
+/// What is known of the targets from the process before.
+#[derive(Debug, Default)]
+struct Inheritance {
+    unhealthy: HashSet<TargetId>,
+    /// Until when each is ejected, and which time in a row that is.
+    ejected: HashMap<TargetId, (Instant, u32)>,
+}
+
+impl Inheritance {
+    /// What is known of a target.
+    fn state(&self, target: &TargetId) -> State {
+        let state = State::new(!self.unhealthy.contains(target));
+        if let Some((until, count)) = self.ejected.get(target) {
+            state.health.stay_ejected(*until, *count);
+        }
+        state
+    }
+}
+
 /// All target groups of the process.
 pub struct Fleet {
     metrics: Arc<Metrics>,
     /// Of sticky cookies, where the configuration has none.
     own_key: SecretKey,
     standings: watch::Sender<BTreeMap<String, Arc<Standing>>>,
-    /// Unhealthy targets of the process before.
-    inherited: Mutex<HashSet<TargetId>>,
+    inherited: Mutex<Arc<Inheritance>>,
     turned: Arc<Notify>,
 }
 
@@ -36,7 +64,8 @@ pub(super) struct Standing {
     /// What its targets carry, and can do.
     pub(super) states: States,
     pub(super) monitor: Arc<Monitor>,
-    inherited: HashSet<TargetAddress>,
+    group: String,
+    inherited: Arc<Inheritance>,
 }
 
 impl Fleet {
@@ -51,9 +80,28 @@ impl Fleet {
         }
     }
 
-    /// These targets count as unhealthy in the first configuration, until their checks pass; all others as healthy.
-    pub fn inherit(&self, unhealthy: Vec<TargetId>) {
-        self.lock_inherited().extend(unhealthy);
+    /// In the first configuration the first targets count as unhealthy, until their checks pass, and all others as healthy; the
+    /// second are ejected, for as long as they were to be.
+    pub fn inherit(&self, unhealthy: Vec<TargetId>, ejected: Vec<Ejection>) {
+        let now = Instant::now();
+        let until = |one: Ejection| (one.target, (now + one.left, one.count));
+        *self.lock_inherited() = Arc::new(Inheritance {
+            unhealthy: unhealthy.into_iter().collect(),
+            ejected: ejected.into_iter().map(until).collect(),
+        });
+    }
+
+    /// The targets that are ejected.
+    pub fn ejected(&self) -> Vec<Ejection> {
+        let now = Instant::now();
+        let found = self.collect(Monitor::ejected);
+        let ejections = found.into_iter();
+        let ejections = ejections.map(|(group, (address, (until, count)))| Ejection {
+            target: (group, address),
+            left: until.saturating_duration_since(now),
+            count,
+        });
+        ejections.collect()
     }
 
     /// The targets that do not pass their health checks.
@@ -66,12 +114,13 @@ impl Fleet {
         self.collect(Monitor::to_be_emptied)
     }
 
-    fn collect(&self, some: impl Fn(&Monitor) -> Vec<TargetAddress>) -> Vec<TargetId> {
+    /// What is found in each group, with the group's name.
+    fn collect<T>(&self, some: impl Fn(&Monitor) -> Vec<T>) -> Vec<(String, T)> {
         let standings = self.standings.borrow();
         let of_group = |(group, standing): (&String, &Arc<Standing>)| {
             let group = group.clone();
-            let addresses = some(&standing.monitor).into_iter();
-            addresses.map(move |address| (group.clone(), address))
+            let found = some(&standing.monitor).into_iter();
+            found.map(move |one| (group.clone(), one))
         };
         standings.iter().flat_map(of_group).collect()
     }
@@ -109,11 +158,9 @@ impl Fleet {
         for (group, protocol) in groups.iter().zip(&protocols) {
             let known = before.get(&group.name).cloned();
             let standing = known.unwrap_or_else(|| {
-                let unhealthy = inherited.iter().filter(|(name, _)| *name == group.name);
-                let unhealthy = unhealthy.map(|(_, address)| address.clone()).collect();
                 Arc::new(Standing::begin(
                     &group.name,
-                    unhealthy,
+                    Arc::clone(&inherited),
                     Arc::clone(&self.turned),
                 ))
             });
@@ -147,7 +194,7 @@ impl Fleet {
         }
     }
 
-    fn lock_inherited(&self) -> MutexGuard<'_, HashSet<TargetId>> {
+    fn lock_inherited(&self) -> MutexGuard<'_, Arc<Inheritance>> {
         let inherited = self.inherited.lock();
         inherited.unwrap_or_else(PoisonError::into_inner)
     }
@@ -201,13 +248,14 @@ impl Fleet {
 impl Standing {
     #[cfg(test)]
     pub(super) fn new(name: &str) -> Self {
-        Standing::begin(name, HashSet::new(), Arc::default())
+        Standing::begin(name, Arc::default(), Arc::default())
     }
 
-    fn begin(name: &str, inherited: HashSet<TargetAddress>, turned: Arc<Notify>) -> Self {
+    fn begin(name: &str, inherited: Arc<Inheritance>, turned: Arc<Notify>) -> Self {
         Standing {
             states: States::default(),
             monitor: Arc::new(Monitor::new(name, turned)),
+            group: name.to_owned(),
             inherited,
         }
     }
@@ -220,12 +268,12 @@ impl Standing {
     ) -> Vec<Arc<State>> {
         let joins = self.monitor.is_configured();
         let begin = |address: &TargetAddress| {
-            let is_unhealthy = !joins && self.inherited.contains(address);
-            let state = State::new(!is_unhealthy);
-            if joins {
-                state.health.start_slowly(Instant::now(), slow_start);
-                state.health.has_to_prove();
+            if !joins {
+                return self.inherited.state(&(self.group.clone(), address.clone()));
             }
+            let state = State::new(true);
+            state.health.start_slowly(Instant::now(), slow_start);
+            state.health.has_to_prove();
             state
         };
         self.states.of(addresses, begin)

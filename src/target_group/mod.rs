@@ -34,7 +34,7 @@ use crate::config::secret_key::SecretKey;
 use crate::target_address::TargetAddress;
 use crate::telemetry::metrics::Metrics;
 use fleet::Standing;
-pub use fleet::{Fleet, TargetId};
+pub use fleet::{Ejection, Fleet, TargetId};
 use health::monitor::{Monitor, Settings};
 pub use overrides::{Change, Override, Overrides};
 pub use pick_context::{PickContext, Unavailable};

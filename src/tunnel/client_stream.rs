@@ -11,6 +11,9 @@ use tokio_rustls::server::TlsStream;
 
 use super::Http2Stream;
 
+/// How much a record of TLS carries at most (RFC 8446 section 5.1).
+const LONGEST_RECORD: usize = 16 << 10;
+
 /// A client's connection.
 #[derive(Debug)]
 pub enum ClientStream {
@@ -29,6 +32,19 @@ impl ClientStream {
             ClientStream::Plain(socket) => Some(socket),
             ClientStream::Tls(stream) => Some(stream.get_ref().0),
             ClientStream::Http2(_) => None,
+        }
+    }
+
+    /// How much of what the client said has left the socket, and was not read from here; and how much more that may be if the
+    /// rest of a record of TLS is in the socket still.
+    pub(super) fn undelivered(&mut self) -> (usize, usize) {
+        let ClientStream::Tls(stream) = self else {
+            return (0, 0);
+        };
+        match stream.get_mut().1.process_new_packets() {
+            Ok(state) if state.peer_has_closed() => (state.plaintext_bytes_to_read(), 0),
+            Ok(state) => (state.plaintext_bytes_to_read(), LONGEST_RECORD),
+            Err(_) => (0, 0),
         }
     }
 

@@ -56,7 +56,7 @@ pub use handle::{Farewell, Handle, Identity};
 pub use http2_heads::joined_cookies;
 pub use http2_request::Http2Request;
 pub use http2_stream::Http2Stream;
-pub use http2_target::{Unprocessed, WantsHttp1};
+pub use http2_target::{Unprocessed, WantsHttp1, is_blameless};
 pub use limits::Limits;
 pub use listing::Page;
 pub use own_answer::{ALLOW, own_answer};

@@ -168,17 +168,9 @@ impl Tap {
 
     /// Watches the client where nothing is expected from it. What it sends belongs to the next request.
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if !self.early.is_empty() {
-            return Poll::Pending;
-        }
-        let mut early = [0; 512];
-        let mut buf = ReadBuf::new(&mut early);
-        match ready!(self.poll_stream(cx, &mut buf, usize::MAX))? {
-            0 => self.poll_half_closed(cx),
-            _ => {
-                self.early = buf.filled().to_vec();
-                Poll::Pending
-            }
+        match self.poll_early(cx) {
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Ready(Ok(())) | Poll::Pending => self.poll_half_closed(cx),
         }
     }
 
@@ -317,6 +309,9 @@ impl AsyncWrite for Tap {
         let tap = self.get_mut();
         if tap.wire.phase() == Phase::Head {
             return tap.poll_answer_head(cx, bytes);
+        }
+        if tap.wire.requires_upgrade() {
+            return tap.poll_upgrade_required(cx, bytes);
         }
         match tap.wire.answers_in_chunks() {
             true => tap.poll_answer(cx, bytes),

@@ -88,6 +88,8 @@ pub struct Wire {
     handshake_end: AtomicU64,
     /// How long a client may wait for an answer after it has ended its side, in milliseconds.
     half_close_limit: AtomicU64,
+    /// The client has ended its side.
+    half_closed: AtomicBool,
     body: Told,
     handed_over: AtomicBool,
     being_reset: AtomicBool,
@@ -109,6 +111,8 @@ pub struct Wire {
     is_target_http2: AtomicBool,
     /// The answer goes to a client of HTTP/1.1 in chunks.
     answers_in_chunks: AtomicBool,
+    /// The answer is that the client has to upgrade.
+    requires_upgrade: AtomicBool,
 }
 
 /// What one side leaves for the other: of a tunnel the target's socket, from the end of the 101 on, and what to do with both; of a
@@ -138,6 +142,7 @@ impl Wire {
             client_limit: AtomicU64::new(0),
             handshake_end: AtomicU64::new(0),
             half_close_limit: AtomicU64::new(0),
+            half_closed: AtomicBool::new(false),
             body: Told::default(),
             handed_over: AtomicBool::new(false),
             being_reset: AtomicBool::new(false),
@@ -151,6 +156,7 @@ impl Wire {
             is_target_kept: AtomicBool::new(false),
             is_target_http2: AtomicBool::new(false),
             answers_in_chunks: AtomicBool::new(false),
+            requires_upgrade: AtomicBool::new(false),
         }
     }
 
@@ -184,6 +190,7 @@ impl Wire {
         self.upload.reset();
         self.expect_body(Framing::Length(0));
         self.answers_in_chunks.store(false, Relaxed);
+        self.requires_upgrade.store(false, Relaxed);
         self.meeting().request_trailers = Passage::default();
         self.enter(Phase::Exchange);
     }
@@ -220,6 +227,16 @@ impl Wire {
         Duration::from_millis(self.half_close_limit.load(Relaxed))
     }
 
+    /// The client has ended its side, behind a whole request at least.
+    pub(super) fn half_closed(&self) {
+        self.half_closed.store(true, Relaxed);
+    }
+
+    /// Whether it has: it may want its answer, or be gone.
+    pub fn is_half_closed(&self) -> bool {
+        self.half_closed.load(Relaxed)
+    }
+
     /// The request is about to go to a target, with a body that is framed so.
     pub fn send_request(&self, framing: Framing) {
         self.sent_framing.tell(Some(framing));
@@ -245,6 +262,15 @@ impl Wire {
 
     pub(super) fn answers_in_chunks(&self) -> bool {
         self.answers_in_chunks.load(Relaxed)
+    }
+
+    /// The answer has an `Upgrade`, and is not a 101.
+    pub fn require_upgrade(&self) {
+        self.requires_upgrade.store(true, Relaxed);
+    }
+
+    pub(super) fn requires_upgrade(&self) -> bool {
+        self.requires_upgrade.load(Relaxed)
     }
 
     /// The head of the target's answer has come; its body is framed so. The connection may carry another request if `keeps_target`.

@@ -19,7 +19,7 @@ use zeroize::Zeroizing;
 
 use crate::config::secret_key::SecretKey;
 use crate::os::reserve;
-use crate::target_group::TargetId;
+use crate::target_group::{Ejection, TargetId};
 use crate::telemetry::metrics::Open;
 use crate::tls::OwnKey;
 
@@ -45,6 +45,8 @@ pub(super) enum Message {
     StickinessKey(SecretKey),
     /// It gives the targets that do not pass their health checks.
     Unhealthy(Vec<TargetId>),
+    /// It gives those that are ejected, where there are any.
+    Ejected(Vec<Ejection>),
     /// It gives what the names of targets resolve to.
     Names(BTreeMap<String, Vec<IpAddr>>),
     /// It has given all.

@@ -360,6 +360,11 @@ impl UpgradeSocket {
         let key = self.serving.fleet.own_key();
         successor.send(&Message::StickinessKey(key))?;
         successor.send(&Message::Unhealthy(self.serving.fleet.unhealthy()))?;
+        let ejected = self.serving.fleet.ejected();
+        if !ejected.is_empty() {
+            // A version that is older than this message is not told more than it has to be.
+            successor.send(&Message::Ejected(ejected))?;
+        }
         successor.send(&Message::Names(self.serving.names.addresses()))?;
         successor.send(&Message::AllSockets)
     }

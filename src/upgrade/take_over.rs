@@ -81,6 +81,7 @@ impl Predecessor {
                 Message::TicketKeys(keys) => inherited.secrets.tickets = Tickets::inherited(keys),
                 Message::StickinessKey(key) => inherited.secrets.stickiness = Some(key),
                 Message::Unhealthy(targets) => inherited.knowledge.unhealthy = targets,
+                Message::Ejected(targets) => inherited.knowledge.ejected = targets,
                 Message::Names(names) => inherited.knowledge.addresses = names,
                 Message::AllSockets => return Ok(inherited),
                 Message::GiveUp(reason) => return Err(io::Error::other(reason)),

@@ -84,7 +84,12 @@ fn assert_form_in_http1(what: &str, expected: u16, answer: &Answer) {
     assert_eq!(answer.status, expected, "{what}");
     let field = |name| answer.header(name).map(str::to_owned);
     assert_form(what, expected, field, answer.text());
-    assert_eq!(answer.header("connection"), Some("close"), "{what}");
+    let (upgrade, connection) = match expected {
+        426 => (Some("websocket"), "upgrade, close"),
+        _ => (None, "close"),
+    };
+    assert_eq!(answer.header("upgrade"), upgrade, "{what}");
+    assert_eq!(answer.header("connection"), Some(connection), "{what}");
 }
 
 fn requests() -> Vec<(u16, String)> {
@@ -198,7 +203,9 @@ async fn every_refusal_in_http_2_has_that_form_and_a_connect_has_its_head() {
         let field = |name: &str| Some(head.headers().get(name)?.to_str().unwrap().to_owned());
         let body = Connection::over(stream).to_end().await;
         assert_form(&what, expected, field, std::str::from_utf8(&body).unwrap());
-        assert_eq!(head.headers().get("connection"), None, "{what}");
+        for name in ["connection", "upgrade"] {
+            assert_eq!(head.headers().get(name), None, "{what}");
+        }
     }
     let connect = Request::connect("a:1").body(()).unwrap();
     let (_, head) = client.open(connect).await;

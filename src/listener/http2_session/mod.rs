@@ -312,3 +312,21 @@ fn keep(unread: &mut VecDeque<BytesMut>, part: &[u8]) {
 fn is_reset(reason: Reason) -> Box<Error> {
     Error::explain(H2Error, format!("the client gave the stream up: {reason}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_small_parts_cost_no_more_than_a_few_large_ones() {
+        let mut unread = VecDeque::new();
+        for _ in 0..16 * TOGETHER {
+            keep(&mut unread, b"x");
+        }
+        let room: usize = unread.iter().map(BytesMut::capacity).sum();
+        assert_eq!(unread.len(), 16);
+        assert!(room <= 32 * TOGETHER, "{room}");
+        keep(&mut unread, &[0; TOGETHER]);
+        assert_eq!(unread.len(), 17);
+    }
+}

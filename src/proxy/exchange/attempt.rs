@@ -69,11 +69,11 @@ impl Exchange {
     }
 
     /// Whether the target is offered HTTP/2. A request of HTTP/1.0 may lack the host that it wants, and its answer would be chunked,
-    /// which its client does not know; a handshake is one of HTTP/1.1.
+    /// which its client does not know; a handshake is one of HTTP/1.1; and of a request a target may want that.
     fn offers_http2(&self, target: &Target) -> bool {
         let is_old = |line: &RequestLine| line.version == "HTTP/1.0";
         let is_old = self.ledger.record.request.as_ref().is_some_and(is_old);
-        target.may_speak_http2() && !self.is_handshake && !is_old
+        target.may_speak_http2() && !self.is_handshake && !is_old && !self.wants_http1
     }
 
     /// Has the connection made as the target and the exchange need it.
@@ -188,7 +188,7 @@ impl Exchange {
                 // A client chooses the clock of a handshake by asking for one; and one that has gone may have waited for something
                 // that does not happen.
                 RefusalReason::TargetTimeout => {
-                    !self.is_handshake && self.has_come() && !self.has_client_ended()
+                    !self.is_handshake && self.has_come() && !self.connection.wire.is_half_closed()
                 }
                 RefusalReason::TargetFailed => self.is_targets_fault(error, head),
                 _ => false,
@@ -208,7 +208,7 @@ impl Exchange {
         !is_declined
             && self.has_come()
             && smuggling::is_ordinary(head)
-            && !http2::is_complaint(error)
+            && !http2::is_blameless(error)
     }
 
     /// Whether all of the request has come.

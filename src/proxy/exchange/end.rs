@@ -9,7 +9,7 @@ use pingora::prelude::Session;
 use super::Exchange;
 use crate::proxy::refusal::Refusal;
 use crate::proxy::{headers, http2};
-use crate::telemetry::CloseReason;
+use crate::telemetry::{CloseReason, RefusalReason};
 use crate::tunnel::{ClientEnd, Ending, Phase};
 
 /// Whether the end of the connection is the end of this answer (RFC 9112 section 6.3).
@@ -43,6 +43,9 @@ impl Exchange {
             sent.is_some_and(|sent| !sent.status.is_informational() || sent.status == 101);
         let refusal = refusal.filter(|_| !has_answer);
         self.ledger.record.refusal = refusal.map(|refusal| refusal.reason);
+        if self.ledger.record.refusal == Some(RefusalReason::WebsocketVersion) {
+            self.connection.wire.require_upgrade();
+        }
         refusal
     }
 

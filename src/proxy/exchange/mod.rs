@@ -60,6 +60,8 @@ pub struct Exchange {
     stale: usize,
     /// How many times a target has not processed the request.
     unprocessed: usize,
+    /// A target wants to be asked this in HTTP/1.1.
+    wants_http1: bool,
     /// How the connection broke to a target that was tried before.
     broken: Option<String>,
     /// Why the target that was tried last could not be connected to, where we have words for it.
@@ -102,6 +104,7 @@ impl Exchange {
             again: None,
             stale: 0,
             unprocessed: 0,
+            wants_http1: false,
             broken: None,
             connect_failure: None,
             picked_at: None,

@@ -54,12 +54,11 @@ impl Exchange {
         if is_from::<Late>(&error) {
             error.etype = ErrorType::ReadTimedout;
         }
-        if let Some(target) = self
-            .target
-            .as_ref()
-            .filter(|_| is_from::<WantsHttp1>(&error))
-        {
-            target.chose_http1();
+        if let Some(wish) = found::<WantsHttp1>(&error) {
+            self.wants_http1 = true;
+            if let Some(target) = self.target.as_ref().filter(|_| wish.always) {
+                target.chose_http1();
+            }
         }
         let request = Broken {
             method: &session.req_header().method,
@@ -113,7 +112,8 @@ impl Broken<'_> {
         if *error.esource() != ErrorSource::Upstream || self.is_body_lost {
             return Next::Nowhere;
         }
-        if is_from::<Unprocessed>(error) {
+        // Nobody carries a request out and then wants it in another version.
+        if is_from::<Unprocessed>(error) || is_from::<WantsHttp1>(error) {
             return Next::Same;
         }
         let context = error.context.as_ref();
@@ -127,7 +127,6 @@ impl Broken<'_> {
             return Next::Nowhere;
         }
         match self.is_tried_by_pingora(error) {
-            _ if is_from::<WantsHttp1>(error) => Next::Same,
             true if self.is_reused => Next::Same,
             true => Next::Other,
             false if self.is_reused && is_write => Next::Same,
@@ -152,9 +151,13 @@ impl Broken<'_> {
 
 /// Whether this is what a tap of a target has said.
 fn is_from<E: std::error::Error + 'static>(error: &Error) -> bool {
+    found::<E>(error).is_some()
+}
+
+/// What a tap of a target has said, if it is this.
+fn found<E: std::error::Error + 'static>(error: &Error) -> Option<&E> {
     let cause = error.root_cause().downcast_ref::<std::io::Error>();
-    let cause = cause.and_then(std::io::Error::get_ref);
-    cause.is_some_and(|cause| cause.is::<E>())
+    cause?.get_ref()?.downcast_ref()
 }
 
 /// Pingora says so in words only.
@@ -210,7 +213,7 @@ mod tests {
         let begun = error(ConnectionClosed, begun, reused);
         let unsent = error(WriteError, UNSENT, never);
         let body = error(WriteError, "while writing body", never);
-        let http1 = because(WantsHttp1);
+        let http1 = because(WantsHttp1 { always: false });
         let late = error(ReadTimedout, "while reading response headers", never);
         let garbage = error(InvalidHTTPHeader, "while parsing", never);
         for (name, error, method, body, fresh, kept) in [
@@ -224,7 +227,15 @@ mod tests {
             ("body", &body, put, Some(true), Nowhere, Same),
             ("body", &body, post, Some(true), Nowhere, Nowhere),
             ("HTTP/1.1 wanted", &http1, get, None, Same, Same),
-            ("HTTP/1.1 wanted", &http1, post, None, Nowhere, Nowhere),
+            ("HTTP/1.1 wanted", &http1, post, Some(true), Same, Same),
+            (
+                "HTTP/1.1 wanted",
+                &http1,
+                post,
+                Some(false),
+                Nowhere,
+                Nowhere,
+            ),
             ("late", &late, get, None, Nowhere, Nowhere),
             ("garbage", &garbage, get, None, Nowhere, Nowhere),
         ] {

@@ -184,6 +184,14 @@ impl Health {
         Some(time)
     }
 
+    /// It was ejected before this process was there, until then; and so many times in a row.
+    pub(super) fn stay_ejected(&self, until: Instant, ejections: u32) {
+        let mut record = self.lock();
+        record.ejections = ejections;
+        record.ejected_until = Some(until);
+        self.is_ejected.store(true, Relaxed);
+    }
+
     /// Until when it is ejected, and which time in a row that is.
     pub(super) fn ejection(&self) -> Option<(Instant, u32)> {
         let record = self.lock();
@@ -331,6 +339,25 @@ mod tests {
             health.readmit(now);
             assert!(health.is_available());
         }
+    }
+
+    #[test]
+    fn an_ejection_goes_on_in_another_process() {
+        let (before, now) = (Health::new(true), Instant::now());
+        for _ in 0..2 {
+            before.eject(now, &detection());
+            before.readmit(now);
+        }
+        before.eject(now, &detection());
+        let (until, count) = before.ejection().unwrap();
+        let health = Health::new(true);
+        health.stay_ejected(until, count);
+        assert!(!health.is_available());
+        assert_eq!(health.ejection(), Some((until, 3)));
+        health.readmit(until);
+        assert!(health.is_available());
+        let again = health.eject(until, &detection());
+        assert_eq!(again, Some(100 * SECOND));
     }
 
     #[test]

@@ -133,6 +133,16 @@ impl Monitor {
         unhealthy.map(|target| target.address.clone()).collect()
     }
 
+    /// The targets that are ejected: until when, and which time in a row that is.
+    pub(in crate::target_group) fn ejected(&self) -> Vec<(TargetAddress, (Instant, u32))> {
+        let settings = self.settings.borrow();
+        let ejection = |target: &Arc<Target>| {
+            let ejection = target.state.health.ejection()?;
+            Some((target.address.clone(), ejection))
+        };
+        settings.targets.iter().filter_map(ejection).collect()
+    }
+
     /// Those of them whose tunnels are to be closed.
     pub(in crate::target_group) fn to_be_emptied(&self) -> Vec<TargetAddress> {
         let is_wanted = self.settings.borrow().on_unhealthy == OnUnhealthy::Close

@@ -25,7 +25,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use self::answer::Told;
 pub(super) use self::carrier::{Carrier, Ticket};
-pub use self::failure::{Unprocessed, WantsHttp1};
+pub use self::failure::{Unprocessed, WantsHttp1, is_blameless};
 use self::receiving::Receiving;
 use self::sending::poll_send;
 use super::body::Body;

@@ -1,4 +1,4 @@
-//! The end of an answer in chunks: its trailers leave with the last chunk, which Pingora writes without any.
+//! What of an answer Pingora does not write as it should be: its trailers leave with the last chunk, and a 426 names its upgrade.
 
 use std::io;
 use std::pin::Pin;
@@ -19,7 +19,7 @@ pub(super) struct Download {
     /// The number of its exchange.
     exchange: u64,
     place: Place,
-    /// The last chunk with its trailers, as far as it has not left.
+    /// What is written in the place of what Pingora writes, as far as it has not left.
     unsent: Bytes,
 }
 
@@ -86,6 +86,12 @@ impl Tap {
             self.download.follow(&bytes[..count]);
             return Poll::Ready(Ok(count));
         }
+        ready!(self.poll_unsent(cx))?;
+        self.download.follow(bytes);
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_unsent(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.download.unsent.is_empty() {
             let unsent = self.download.unsent.clone();
             match ready!(self.poll_out(cx, &unsent))? {
@@ -96,7 +102,23 @@ impl Tap {
                 count => self.download.unsent.advance(count),
             }
         }
-        self.download.follow(bytes);
+        Poll::Ready(Ok(()))
+    }
+
+    /// Writes a short answer of ours whose `Connection` has to name its `Upgrade` (RFC 9110 section 7.8): Pingora says nothing
+    /// there but how the connection goes on.
+    pub(super) fn poll_upgrade_required(
+        &mut self,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let Some(text) = with_upgrade(bytes) else {
+            return self.poll_out(cx, bytes);
+        };
+        if self.download.unsent.is_empty() {
+            self.download.unsent = text.into();
+        }
+        ready!(self.poll_unsent(cx))?;
         Poll::Ready(Ok(bytes.len()))
     }
 
@@ -120,6 +142,14 @@ impl Tap {
         }
         Poll::Ready(written)
     }
+}
+
+/// A head whose `Connection` has one more word; `None` if it is none.
+fn with_upgrade(head: &[u8]) -> Option<Vec<u8>> {
+    const NAME: &[u8] = b"\r\nConnection: ";
+    let place = head.windows(NAME.len()).position(|bytes| bytes == NAME)?;
+    let (before, after) = head.split_at(place + NAME.len());
+    Some([before, b"upgrade, ", after].concat())
 }
 
 #[cfg(test)]

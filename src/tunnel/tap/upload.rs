@@ -121,44 +121,67 @@ impl Tap {
     }
 
     /// While nothing is read, looks now and then whether the client has gone in the middle of its request. One that has sent all of
-    /// it may have ended its side.
+    /// it may have ended its side, which is noted.
     pub(super) fn poll_gone(&mut self, cx: &mut Context<'_>, left: Framing) -> Poll<io::Error> {
         loop {
             let look = self.look.get_or_insert_with(|| Box::pin(sleep(LOOK)));
             ready!(look.as_mut().poll(cx));
             self.look = None;
-            let socket = self
-                .stream
-                .as_ref()
-                .and_then(|stream| stream.get_ref().socket());
-            let end = socket.map_or(ClientEnd::Open, |socket| end_of(socket, left));
-            if end != ClientEnd::Open {
-                self.wire.ended(end);
-                return Poll::Ready(io::ErrorKind::ConnectionReset.into());
+            let Some(stream) = &mut self.stream else {
+                continue;
+            };
+            let (undelivered, cut) = stream.get_mut().undelivered();
+            let read = self.early.len() + undelivered;
+            let Some(socket) = stream.get_ref().socket() else {
+                continue;
+            };
+            match side_of(socket, left, read, cut) {
+                Side::Open => {}
+                Side::Whole => self.wire.half_closed(),
+                Side::Gone(end) => {
+                    self.wire.ended(end);
+                    return Poll::Ready(io::ErrorKind::ConnectionReset.into());
+                }
             }
         }
     }
 }
 
-/// How the client's side has ended, as the system knows: it is broken; or of what it has sent, less is waiting than its request
-/// still lacks.
-fn end_of(socket: &TcpStream, left: Framing) -> ClientEnd {
+/// How the client's side of a connection is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Side {
+    /// More may come.
+    Open,
+    /// It has ended behind a whole request.
+    Whole,
+    /// It is broken, or has ended in the middle of a request.
+    Gone(ClientEnd),
+}
+
+/// How the client's side is, as the system knows. Of its request so much is lacking, of which so much has been read, and so much
+/// more may have been if its rest is still to be read.
+fn side_of(socket: &TcpStream, left: Framing, read: usize, cut: usize) -> Side {
     let mut events = [PollFd::new(socket, PollFlags::RDHUP)];
     if !matches!(poll(&mut events, Some(&Timespec::default())), Ok(1..)) {
-        return ClientEnd::Open;
+        return Side::Open;
     }
     let found = events[0].revents();
     if found.intersects(PollFlags::ERR | PollFlags::HUP) {
-        return ClientEnd::Broken;
+        return Side::Gone(ClientEnd::Broken);
+    }
+    if !found.contains(PollFlags::RDHUP) {
+        return Side::Open;
     }
     let waiting = rustix::io::ioctl_fionread(socket).unwrap_or(u64::MAX);
+    let cut = if waiting > 0 { cut } else { 0 };
+    let come = waiting.saturating_add((read + cut) as u64);
     let is_whole = match left {
-        Framing::Length(left) => waiting >= left,
-        Framing::Chunked | Framing::UntilClose => waiting > 0,
+        Framing::Length(left) => come >= left,
+        Framing::Chunked | Framing::UntilClose => come > 0,
     };
-    match found.contains(PollFlags::RDHUP) && !is_whole {
-        true => ClientEnd::Closed,
-        false => ClientEnd::Open,
+    match is_whole {
+        true => Side::Whole,
+        false => Side::Gone(ClientEnd::Closed),
     }
 }
 
@@ -170,30 +193,40 @@ mod tests {
 
     use super::*;
 
+    const GONE: Side = Side::Gone(ClientEnd::Closed);
+    const BROKEN: Side = Side::Gone(ClientEnd::Broken);
+
     #[tokio::test]
     async fn a_client_has_gone_if_it_has_ended_in_the_middle_of_its_request() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        for (sent, framing, is_reset, expected) in [
-            ("", Framing::Length(2), false, ClientEnd::Closed),
-            ("a", Framing::Length(2), false, ClientEnd::Closed),
-            ("ab", Framing::Length(2), false, ClientEnd::Open),
-            ("", Framing::Chunked, false, ClientEnd::Closed),
-            ("0\r\n\r\n", Framing::Chunked, false, ClientEnd::Open),
-            ("ab", Framing::Length(2), true, ClientEnd::Broken),
+        for (sent, framing, (read, cut), is_reset, expected) in [
+            ("", Framing::Length(2), (0, 0), false, GONE),
+            ("a", Framing::Length(2), (0, 0), false, GONE),
+            ("a", Framing::Length(2), (1, 0), false, Side::Whole),
+            ("ab", Framing::Length(2), (0, 0), false, Side::Whole),
+            ("", Framing::Chunked, (0, 0), false, GONE),
+            ("", Framing::Chunked, (5, 0), false, Side::Whole),
+            ("0\r\n\r\n", Framing::Chunked, (0, 0), false, Side::Whole),
+            ("ab", Framing::Length(2), (0, 0), true, BROKEN),
+            ("", Framing::Length(0), (1, 0), true, BROKEN),
+            ("a", Framing::Length(9), (0, 8), false, Side::Whole),
+            ("", Framing::Length(9), (0, 9), false, GONE),
         ] {
             let client = TcpStream::connect(address);
             let (client, server) = tokio::join!(client, listener.accept());
             let (mut client, (server, _)) = (client.unwrap(), server.unwrap());
             client.write_all(sent.as_bytes()).await.unwrap();
-            assert_eq!(end_of(&server, framing), ClientEnd::Open, "{sent:?}");
+            let found = side_of(&server, framing, read, cut);
+            assert_eq!(found, Side::Open, "{sent:?}");
             if is_reset {
                 SockRef::from(&client)
                     .set_linger(Some(Duration::ZERO))
                     .unwrap();
             }
             drop(client);
-            assert_eq!(end_of(&server, framing), expected, "{sent:?} {framing:?}");
+            let found = side_of(&server, framing, read, cut);
+            assert_eq!(found, expected, "{sent:?} {framing:?}");
         }
     }
 }

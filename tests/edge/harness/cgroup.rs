@@ -5,6 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+
+/// How long a process that was killed may take to be gone.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 /// A cgroup. Dropping it removes it, once the processes in it are gone.
 pub struct Cgroup {
     folder: PathBuf,
@@ -54,9 +60,32 @@ impl Cgroup {
 
 impl Drop for Cgroup {
     fn drop(&mut self) {
-        let deadline = Instant::now() + Duration::from_secs(2);
-        while fs::remove_dir(&self.folder).is_err() && Instant::now() < deadline {
-            std::thread::sleep(Duration::from_millis(5));
+        remove(&self.folder);
+    }
+}
+
+/// Removes a cgroup, once the processes in it are gone, which may take them a moment.
+pub(super) fn remove(folder: &Path) {
+    let deadline = Instant::now() + PATIENCE;
+    while fs::remove_dir(folder).is_err() {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() || !wait_for_one(folder, left) {
+            return;
         }
     }
+}
+
+/// Waits for the end of a process in a cgroup; whether there is one.
+fn wait_for_one(folder: &Path, limit: Duration) -> bool {
+    let members = fs::read_to_string(folder.join("cgroup.procs")).unwrap_or_default();
+    let Some(member) = members.lines().next() else {
+        return false;
+    };
+    let member = member.parse().ok().and_then(Pid::from_raw);
+    // Where there is none to be opened it has just ended.
+    if let Some(Ok(process)) = member.map(|pid| pidfd_open(pid, PidfdFlags::empty())) {
+        let limit = Timespec::try_from(limit).unwrap();
+        poll(&mut [PollFd::new(&process, PollFlags::IN)], Some(&limit)).unwrap();
+    }
+    true
 }

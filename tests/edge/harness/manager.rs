@@ -8,11 +8,10 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use super::{eventually, report};
+use super::{cgroup, eventually, report};
 
 /// How many lines of what it said are shown of a test that failed.
 const SHOWN: usize = 15;
@@ -219,13 +218,10 @@ fn members(cgroup: &Path) -> Vec<String> {
         .collect()
 }
 
-/// Removes a cgroup, whose processes may take a moment to be gone.
+/// Removes a cgroup and those below.
 fn remove(cgroup: &Path) {
     for cgroup in below(cgroup) {
         remove(&cgroup);
     }
-    let deadline = Instant::now() + Duration::from_secs(2);
-    while fs::remove_dir(cgroup).is_err() && Instant::now() < deadline {
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    cgroup::remove(cgroup);
 }

@@ -1,0 +1,172 @@
+//! What lies behind a request does not hide that its client has ended its side, or is gone; and the target is not blamed for it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
+use tokio::time::timeout;
+
+use crate::harness::edge::forwarding_to;
+use crate::harness::target::ok;
+use crate::harness::{Authority, Connection, Edge, Target, soon};
+use crate::tls::HOST;
+
+const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+const ONE_IS_ENOUGH: &str = "    outlierDetection: {consecutiveFailures: 1, baseEjectionTime: 1h, maxEjectionTime: 1h, maxEjectedPercent: 100}\n    healthCheck:";
+
+/// What may lie there: junk, part of a head, and more than is read before its turn.
+fn tails() -> [String; 3] {
+    let long = format!("GET / HTTP/1.1\r\nX: {}", "x".repeat(5000));
+    ["x".into(), "GET / HTTP/1.1\r\nHo".into(), long]
+}
+
+/// A target that answers each request when it is told to.
+struct Waiting {
+    target: Target,
+    asked: Arc<Notify>,
+    answer: Arc<Notify>,
+}
+
+impl Waiting {
+    async fn start() -> Self {
+        let (asked, answer) = (Arc::<Notify>::default(), Arc::<Notify>::default());
+        let (ask, answered) = (Arc::clone(&asked), Arc::clone(&answer));
+        let target = Target::scripted(move |mut connection: Connection| {
+            let (ask, answered) = (Arc::clone(&ask), Arc::clone(&answered));
+            async move {
+                while connection.has_more().await {
+                    connection.head().await;
+                    ask.notify_one();
+                    answered.notified().await;
+                    connection.send(ok("late")).await;
+                }
+            }
+        })
+        .await;
+        Waiting {
+            target,
+            asked,
+            answer,
+        }
+    }
+
+    /// One failure of the target ejects it.
+    fn configuration(&self, half_close: &str, answer: &str) -> String {
+        let tunnel = format!("targetGroup: group, tunnel: {{halfCloseTimeout: {half_close}}}");
+        forwarding_to(&[self.target.address])
+            .replace(
+                "responseTimeout: 2000",
+                &format!("responseTimeout: {answer}"),
+            )
+            .replace("    healthCheck:", ONE_IS_ENOUGH)
+            .replacen("targetGroup: group", &tunnel, 1)
+    }
+
+    async fn edge(&self, half_close: &str, answer: &str) -> Edge {
+        Edge::start(&self.configuration(half_close, answer)).await
+    }
+
+    fn ejections(&self, edge: &Edge) -> f64 {
+        let address = self.target.address;
+        edge.metric(&format!(
+            "target_ejections_total{{target=\"{address}\",target_group=\"group\"}}"
+        ))
+    }
+}
+
+#[tokio::test]
+async fn the_answer_has_to_begin_within_the_half_close_timeout_whatever_lies_behind() {
+    let waiting = Waiting::start().await;
+    let edge = waiting.edge("200", "15s").await;
+    for (place, tail) in tails().into_iter().enumerate() {
+        let mut client = edge.connect().await;
+        client.send(format!("{GET}{tail}")).await;
+        soon("the target is asked", waiting.asked.notified()).await;
+        let begun = Instant::now();
+        client.finish().await;
+        assert_eq!(client.to_end().await, b"");
+        assert!(begun.elapsed() < Duration::from_secs(10), "{tail:.20}");
+        let line = edge.log_lines(place + 1).await.remove(place);
+        assert_eq!(line["closeReason"], "client_closed", "{line}");
+        let error = line["error"].as_str().unwrap();
+        assert!(error.contains("within halfCloseTimeout"), "{error}");
+    }
+    assert_eq!(waiting.ejections(&edge), 0.0);
+}
+
+#[tokio::test]
+async fn a_client_that_resets_is_noticed_whatever_lies_behind_its_request() {
+    let waiting = Waiting::start().await;
+    let edge = waiting.edge("15s", "15s").await;
+    for (place, tail) in tails().into_iter().enumerate() {
+        let mut client = edge.connect().await;
+        client.send(format!("{GET}{tail}")).await;
+        soon("the target is asked", waiting.asked.notified()).await;
+        let begun = Instant::now();
+        client.reset();
+        edge.log_lines(place + 1).await;
+        // A second, and what a slow machine needs.
+        assert!(begun.elapsed() < Duration::from_secs(5), "{tail:.20}");
+    }
+    assert_eq!(waiting.ejections(&edge), 0.0);
+}
+
+#[tokio::test]
+async fn both_requests_of_a_client_that_has_ended_its_side_are_answered() {
+    let waiting = Waiting::start().await;
+    let edge = waiting.edge("15s", "15s").await;
+    for body in ["", "Content-Length: 2\r\n\r\nhi", "X: y\r\n\r\n"] {
+        let second = match body {
+            "" => GET.to_owned(),
+            body => format!("GET / HTTP/1.1\r\nHost: a\r\n{body}"),
+        };
+        let mut client = edge.connect().await;
+        client.send(format!("{GET}{second}")).await;
+        soon("the target is asked", waiting.asked.notified()).await;
+        client.finish().await;
+        let early = timeout(Duration::from_millis(700), client.has_more()).await;
+        assert!(early.is_err(), "something came before the answer");
+        waiting.answer.notify_one();
+        assert_eq!(client.answer().await.text(), "late");
+        soon("it is asked again", waiting.asked.notified()).await;
+        waiting.answer.notify_one();
+        assert_eq!(client.answer_to_end().await.text(), "late");
+    }
+    for line in edge.log_lines(6).await {
+        assert_eq!(line["closeReason"], "completed", "{line}");
+    }
+}
+
+#[tokio::test]
+async fn a_target_is_not_blamed_for_a_client_that_may_have_left() {
+    let waiting = Waiting::start().await;
+    let edge = waiting.edge("15s", "1500").await;
+    for tail in tails() {
+        let mut client = edge.connect().await;
+        client.send(format!("{GET}{tail}")).await;
+        soon("the target is asked", waiting.asked.notified()).await;
+        client.finish().await;
+        assert_eq!(client.answer().await.status, 504);
+        assert_eq!(waiting.ejections(&edge), 0.0, "{tail:.20}");
+    }
+}
+
+#[tokio::test]
+async fn a_goodbye_in_tls_is_heard_behind_the_beginning_of_the_next_request() {
+    let (authority, waiting) = (Authority::new(), Waiting::start().await);
+    authority.issue("one", &[HOST]);
+    let rule = "protocol: HTTPS\n    serverCertificates: [one]";
+    let rules = waiting.configuration("200", "15s");
+    let rules = rules.replacen("protocol: HTTP", rule, 1);
+    let edge = Edge::start(&(authority.certificates(&["one"]) + &rules)).await;
+    let mut client = authority.connect(edge.address, HOST).await;
+    client.send(format!("{GET}x")).await;
+    soon("the target is asked", waiting.asked.notified()).await;
+    let begun = Instant::now();
+    // No FIN comes behind it.
+    client.stream.get_mut().1.send_close_notify();
+    client.send("").await;
+    assert!(!soon("the end", client.has_more()).await);
+    assert!(begun.elapsed() < Duration::from_secs(10));
+    assert_eq!(edge.log_line().await["closeReason"], "client_closed");
+}
