@@ -1,0 +1,27 @@
+//! `accessLog`
+
+use std::path::PathBuf;
+
+/// `accessLog`
+#[derive(Debug, Clone)]
+pub struct AccessLog {
+    /// `path`: the file to append to. Default: standard output.
+    pub path: Option<PathBuf>,
+    /// `format`. Default: json.
+    pub format: LogFormat,
+    /// `redactQueryKeys`: parameters of a query whose values are left out, beside those that are known as secrets. Default: none.
+    pub redact_query_keys: Vec<String>,
+    /// `sample`: how many of the plain exchanges that went well have a line, 0 to 1. Default: 1.
+    pub sample: f64,
+    /// `openRecords`: whether a tunnel has a line when it opens, too. Default: false.
+    pub open_records: bool,
+}
+
+/// How the fields of a line are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// `json`: one object a line.
+    Json,
+    /// `text`: `name=value`.
+    Text,
+}

@@ -1,0 +1,31 @@
+//! An entry of `certificates`.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use rustls::sign::CertifiedKey;
+
+/// An entry of `certificates`, with what is in its files.
+#[derive(Debug, Clone)]
+pub struct Certificate {
+    /// `name`: unique among the certificates.
+    pub name: String,
+    /// `certificateChain` and `privateKey`: where they are.
+    pub files: CertificateFiles,
+    /// What is in them: the key is that of the first certificate.
+    pub key: Arc<CertifiedKey>,
+    /// The DNS names that the certificate is for, in lower case; the first label may be `*`.
+    pub names: Vec<String>,
+    /// When it expires; not before 1970.
+    pub not_after: SystemTime,
+}
+
+/// The files of an entry of `certificates`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CertificateFiles {
+    /// `certificateChain`
+    pub chain: PathBuf,
+    /// `privateKey`
+    pub key: PathBuf,
+}

@@ -1,0 +1,95 @@
+//! An entry of `httpRules`: to whom it applies and what it does.
+
+use super::{AllowedOrigin, Changes, Condition, Redirect, Tunnel};
+
+/// An entry of `httpRules`.
+#[derive(Debug, Clone)]
+pub struct HttpRule {
+    /// `name`: unique within the forwarding rule.
+    pub name: String,
+    /// `conditions`: all must hold; none means always.
+    pub conditions: Vec<Condition>,
+    /// `type` and what belongs to it.
+    pub action: Action,
+}
+
+/// What an HTTP rule does with a request.
+#[derive(Debug, Clone)]
+pub enum Action {
+    /// `FORWARD`
+    Forward(Forward),
+    /// `REDIRECT`
+    Redirect(Redirect),
+    /// `STATIC`
+    Static {
+        /// `statusCode`: 200 to 599. Default: 503.
+        status_code: u16,
+        /// `responseMessage`: the body. Empty where the status allows none.
+        response_message: String,
+        /// `contentType`: visible ASCII and spaces. Default: `text/plain; charset=utf-8`.
+        content_type: String,
+    },
+}
+
+/// What a `FORWARD` rule says.
+#[derive(Debug, Clone)]
+pub struct Forward {
+    /// `targetGroup`, or `targetGroups`: at least one, no two of the same name.
+    pub target_groups: Vec<WeightedGroup>,
+    /// `tunnel`; what it does not say is as in the forwarding rule.
+    pub tunnel: Tunnel,
+    /// `allowedOrigins`: whose pages may open tunnels, at least one. Default: anybody's.
+    pub allowed_origins: Option<Vec<AllowedOrigin>>,
+    /// `allowedSubprotocols`: which subprotocols a handshake may ask for, tokens, at least one. Default: any.
+    pub allowed_subprotocols: Option<Vec<String>>,
+    /// `checkAccept`: whether a 101 must fit to its handshake. Default: over HTTP/2 it must, and over HTTP/1.1 the client looks itself.
+    pub check_accept: Option<bool>,
+    /// `lenientHandshake`: whether a handshake's key may be something else than 16 bytes. Default: false.
+    pub lenient_handshake: bool,
+    /// `upgrades`: to which other protocols than WebSocket a connection may be upgraded, compared without case. Default: none.
+    pub upgrades: Vec<String>,
+
+    /// `headers` and `rewrite`: what is changed on the way. Default: nothing.
+    pub changes: Box<Changes>,
+}
+
+/// An entry of `targetGroups` of a `FORWARD` rule.
+#[derive(Debug, Clone)]
+pub struct WeightedGroup {
+    /// `name`: of one that exists.
+    pub name: String,
+    /// `weight`: 0 to 1000. Default: 1.
+    pub weight: u16,
+}
+
+impl WeightedGroup {
+    /// The only one.
+    pub fn whole(name: &str) -> Self {
+        WeightedGroup {
+            name: name.to_owned(),
+            weight: 1,
+        }
+    }
+}
+
+impl Forward {
+    /// Whether requests may go to this target group.
+    pub fn leads_to(&self, name: &str) -> bool {
+        self.target_groups.iter().any(|group| group.name == name)
+    }
+
+    /// To this target group; the rest is as without a word.
+    pub fn to(target_group: &str) -> Self {
+        Forward {
+            target_groups: vec![WeightedGroup::whole(target_group)],
+            tunnel: Tunnel::default(),
+            allowed_origins: None,
+            allowed_subprotocols: None,
+            check_accept: None,
+            lenient_handshake: false,
+            upgrades: Vec::new(),
+
+            changes: Box::default(),
+        }
+    }
+}
