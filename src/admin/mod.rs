@@ -35,9 +35,9 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
-use tokio_util::sync::CancellationToken;
 
 use crate::config::model::AdminAddress;
+use crate::listener::AcceptLoop;
 use crate::os::reserve;
 use crate::os::signals::{Asked, Order};
 use crate::serving::Serving;
@@ -68,7 +68,7 @@ struct Listening {
     address: AdminAddress,
     /// `None` once it was given up.
     socket: Option<Socket>,
-    closing: CancellationToken,
+    accept_loop: AcceptLoop,
 }
 
 impl Admin {
@@ -85,7 +85,7 @@ impl Admin {
             listening: Mutex::new(Listening {
                 address,
                 socket: Some(socket),
-                closing: CancellationToken::new(),
+                accept_loop: AcceptLoop::default(),
             }),
         }
     }
@@ -142,7 +142,8 @@ impl Admin {
     /// Moves to another address.
     pub fn change(&self, address: AdminAddress, socket: Socket) {
         let mut listening = self.lock();
-        listening.closing.cancel();
+        listening.accept_loop.close();
+        listening.accept_loop = AcceptLoop::default();
         let before = std::mem::replace(&mut listening.address, address);
         listening.socket = Some(socket);
         drop(listening);
@@ -160,13 +161,13 @@ impl Admin {
 
     /// Stops accepting; whoever shares the socket accepts. What was asked is answered.
     pub fn pause(&self) {
-        self.lock().closing.cancel();
+        self.lock().accept_loop.pause();
     }
 
     /// Stops accepting, and gives the socket up: it is another process's, unless that has another.
     pub fn close(&self) {
-        self.pause();
         let mut listening = self.lock();
+        listening.accept_loop.close();
         listening.socket = None;
         if let AdminAddress::Unix(path) = &listening.address
             && is_deserted(path)
@@ -183,7 +184,7 @@ impl Admin {
         }
     }
 
-    /// Accepts again.
+    /// Accepts again, unless it does.
     pub fn resume(&self) {
         let Some((runtime, serving)) = self.started.get() else {
             return;
@@ -193,14 +194,19 @@ impl Admin {
         };
         self.is_ours.store(true, SeqCst);
         let mut listening = self.lock();
-        listening.closing = CancellationToken::new();
-        let (closing, room) = (listening.closing.clone(), Arc::clone(&self.room));
+        let Some(ends) = listening.accept_loop.begin() else {
+            return;
+        };
+        let room = Arc::clone(&self.room);
         let _entered = runtime.enter();
         match listening.copy().and_then(Socket::listen) {
             Ok(socket) => {
-                runtime.spawn(serve(socket, room, closing, routes::router(serving)));
+                runtime.spawn(serve(socket, room, ends, routes::router(serving)));
             }
-            Err(error) => log::error!("the admin address is not served: {error}"),
+            Err(error) => {
+                listening.accept_loop.pause();
+                log::error!("the admin address is not served: {error}");
+            }
         }
     }
 

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::room::{Guest, Place, Room};
 use super::socket::{Listening, Peer, Stream, accept};
-use crate::listener::{REST, Shortage, is_passing};
+use crate::listener::{Ends, REST, Shortage, is_passing};
 
 /// How long a request's head may take, and a connection be idle.
 const HEAD: Duration = Duration::from_secs(10);
@@ -32,19 +32,14 @@ const GOING: Duration = Duration::from_millis(5);
 const NAME: &str = "admin.listen";
 
 /// Accepts and serves until it is told to close; what has begun is completed then.
-pub(super) async fn serve(
-    socket: Listening,
-    room: Arc<Room>,
-    closing: CancellationToken,
-    router: Router,
-) {
+pub(super) async fn serve(socket: Listening, room: Arc<Room>, ends: Ends, router: Router) {
     let mut shortage = Shortage::default();
-    while let Some(accepted) = closing.run_until_cancelled(accept(&socket)).await {
+    while let Some(accepted) = ends.accepting.run_until_cancelled(accept(&socket)).await {
         match accepted {
             Ok((stream, peer)) => {
                 shortage.end(NAME);
                 let place = room.enter().await;
-                let serving = serve_one(stream, peer, place, closing.clone(), router.clone());
+                let serving = serve_one(stream, peer, place, ends.closing.clone(), router.clone());
                 tokio::spawn(serving);
             }
             Err(error) if is_passing(&error) => {}
@@ -52,7 +47,7 @@ pub(super) async fn serve(
                 shortage.note(NAME, &error);
                 // Its file is of use to the next, if that is what is missing.
                 let rest = if room.make_way() { GOING } else { REST };
-                closing.run_until_cancelled(sleep(rest)).await;
+                ends.accepting.run_until_cancelled(sleep(rest)).await;
             }
         }
     }

@@ -5,6 +5,7 @@
 //! the rest of a connection's life is Pingora's `process_new_http`. A loop can be ended, and begun again, at any time; what was
 //! accepted goes on.
 
+mod accept_loop;
 mod arrival;
 mod connection;
 mod crowd;
@@ -27,7 +28,6 @@ use arc_swap::ArcSwap;
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Handle};
-use tokio_util::sync::CancellationToken;
 
 use crate::drain::Drain;
 use crate::forwarding_rule::{ForwardingRule, Limit};
@@ -36,6 +36,7 @@ use crate::os::systemd;
 use crate::overload::{Overload, Resets};
 use crate::telemetry::access_log::AccessLog;
 use crate::tunnel::probe_when_silent;
+pub use accept_loop::{AcceptLoop, Ends};
 pub use arrival::Arrival;
 pub use connection::{CONNECTION, Connection};
 use crowd::Crowd;
@@ -64,8 +65,7 @@ struct Listener {
     socket: std::net::TcpListener,
     rule: Arc<ArcSwap<ForwardingRule>>,
     listener_limit: Arc<ListenerLimit>,
-    /// Ends its loop, and tells its connections to go.
-    closing: CancellationToken,
+    accept_loop: AcceptLoop,
 }
 
 impl Listener {
@@ -155,7 +155,7 @@ impl Listeners {
         open.retain(|address, listener| {
             let stays = plan.iter().any(|(rule, _)| rule.listen == *address);
             if !stays {
-                listener.closing.cancel();
+                listener.accept_loop.close();
                 log::info!("{address}: not listened on any more");
             }
             stays
@@ -172,7 +172,7 @@ impl Listeners {
                         socket,
                         rule: Arc::new(ArcSwap::new(rule)),
                         listener_limit: Arc::default(),
-                        closing: CancellationToken::new(),
+                        accept_loop: AcceptLoop::new(self.drain.began().child_token()),
                     };
                     self.accept(&mut listener);
                     open.insert(address, listener);
@@ -213,12 +213,12 @@ impl Listeners {
 
     /// Stops accepting. The sockets stay: whoever shares them accepts.
     pub fn pause(&self) {
-        for listener in self.lock().values() {
-            listener.closing.cancel();
+        for listener in self.lock().values_mut() {
+            listener.accept_loop.pause();
         }
     }
 
-    /// Accepts, or accepts again.
+    /// Accepts, or accepts again; what accepts already goes on.
     pub fn resume(self: &Arc<Self>) {
         for listener in self.lock().values_mut() {
             self.accept(listener);
@@ -228,8 +228,8 @@ impl Listeners {
 
     /// Stops accepting, and gives the sockets up.
     pub fn close(&self) {
-        for listener in std::mem::take(&mut *self.lock()).into_values() {
-            listener.closing.cancel();
+        for mut listener in std::mem::take(&mut *self.lock()).into_values() {
+            listener.accept_loop.close();
         }
     }
 
@@ -247,12 +247,14 @@ impl Listeners {
         if self.serve.get().is_none() {
             return;
         }
+        let Some(ends) = listener.accept_loop.begin() else {
+            return;
+        };
         listener.preset();
-        listener.closing = self.drain.began().child_token();
         let entrance = Entrance {
             rule: Arc::clone(&listener.rule),
             listener_limit: Arc::clone(&listener.listener_limit),
-            closing: listener.closing.clone(),
+            ends,
             listeners: Arc::clone(self),
         };
         match reserve::with(1, || listener.socket.try_clone()) {
@@ -261,7 +263,10 @@ impl Listeners {
                 let accepting = entrance.accept(socket);
                 self.drain.connections.spawn_on(accepting, &self.runtime);
             }
-            Err(error) => log::error!("{}: cannot be accepted on: {error}", entrance.address()),
+            Err(error) => {
+                listener.accept_loop.pause();
+                log::error!("{}: cannot be accepted on: {error}", entrance.address());
+            }
         }
     }
 }
@@ -270,7 +275,7 @@ impl Listeners {
 struct Entrance {
     rule: Arc<ArcSwap<ForwardingRule>>,
     listener_limit: Arc<ListenerLimit>,
-    closing: CancellationToken,
+    ends: Ends,
     listeners: Arc<Listeners>,
 }
 
@@ -286,7 +291,7 @@ impl Entrance {
             reserve::check()?;
             socket.accept().await
         };
-        while let Some(accepted) = self.closing.run_until_cancelled(next()).await {
+        while let Some(accepted) = self.ends.accepting.run_until_cancelled(next()).await {
             match accepted {
                 Ok((stream, client)) => {
                     shortage.end(self.address());
@@ -297,7 +302,7 @@ impl Entrance {
                 Err(error) => {
                     shortage.note(self.address(), &error);
                     let rest = tokio::time::sleep(REST);
-                    self.closing.run_until_cancelled(rest).await;
+                    self.ends.accepting.run_until_cancelled(rest).await;
                 }
             }
         }
@@ -345,7 +350,7 @@ impl Entrance {
             process_limit: Arc::clone(&listeners.process_limit),
             listener_limit: Arc::clone(&self.listener_limit),
             crowd: Arc::clone(&listeners.crowd),
-            closing: self.closing.clone(),
+            closing: self.ends.closing.clone(),
             drain: Arc::clone(&listeners.drain),
             log: listeners.log.clone(),
             client: listeners.drain.client(),

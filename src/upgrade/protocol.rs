@@ -110,11 +110,18 @@ impl Link {
         self.stream.set_write_timeout(limit)
     }
 
-    /// The process and the user at the other end.
-    pub(super) fn peer(&self) -> io::Result<(u32, u32)> {
+    /// The process at the other end: of one who listened there the one who began to. The error tells that it is neither root's nor
+    /// our own user's, who alone are dealt with.
+    pub(super) fn trusted_peer(&self) -> io::Result<u32> {
         let peer = sockopt::socket_peercred(&self.stream)?;
         let pid = u32::try_from(peer.pid.as_raw_nonzero().get()).unwrap_or_default();
-        Ok((pid, peer.uid.as_raw()))
+        let (uid, ours) = (peer.uid.as_raw(), rustix::process::geteuid().as_raw());
+        if uid != 0 && uid != ours {
+            return Err(io::Error::other(format!(
+                "process {pid} of user {uid} is not trusted: only those of root and of user {ours} are"
+            )));
+        }
+        Ok(pid)
     }
 
     /// Whether the other end is still there.

@@ -17,14 +17,13 @@ use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::unconstrained;
 use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
 
 use super::launch::{Launched, check};
 use super::old_processes::tell;
 use super::on_thread;
 use super::protocol::{Link, Message, Role};
 use crate::config::model::AdminAddress;
-use crate::listener::{REST, Shortage, bind_unix, is_passing};
+use crate::listener::{AcceptLoop, Ends, REST, Shortage, bind_unix, is_passing};
 use crate::os::open_files::is_short;
 use crate::os::reserve;
 use crate::os::systemd;
@@ -78,7 +77,7 @@ pub struct UpgradeSocket {
     serving: Arc<Serving>,
     requests: mpsc::Sender<Request>,
     successor: Mutex<Waiting>,
-    closing: Mutex<CancellationToken>,
+    accept_loop: Mutex<AcceptLoop>,
     room: Arc<Semaphore>,
     runtime: OnceLock<Handle>,
 }
@@ -113,7 +112,7 @@ impl UpgradeSocket {
             serving,
             requests,
             successor: Mutex::default(),
-            closing: Mutex::default(),
+            accept_loop: Mutex::default(),
             room: Arc::new(Semaphore::new(MOST_VISITORS)),
             runtime: OnceLock::new(),
         })
@@ -121,16 +120,20 @@ impl UpgradeSocket {
 
     /// Hears whoever comes, until it is paused.
     pub async fn listen(self: Arc<Self>) {
-        let closing = CancellationToken::new();
-        *lock(&self.closing) = closing.clone();
+        let Some(Ends { accepting, .. }) = lock(&self.accept_loop).begin() else {
+            return;
+        };
         self.runtime.get_or_init(Handle::current);
         let listener = self.socket().and_then(tokio::net::UnixListener::from_std);
         let listener = match listener {
             Ok(listener) => listener,
-            Err(error) => return log::error!("server.upgradeSocket: {error}"),
+            Err(error) => {
+                self.pause();
+                return log::error!("server.upgradeSocket: {error}");
+            }
         };
         let mut shortage = Shortage::default();
-        while let Some(visitor) = closing.run_until_cancelled(accept(&listener)).await {
+        while let Some(visitor) = accepting.run_until_cancelled(accept(&listener)).await {
             match visitor {
                 Ok(stream) => {
                     shortage.end(NAME);
@@ -139,7 +142,9 @@ impl UpgradeSocket {
                 Err(error) if is_passing(&error) => {}
                 Err(error) => {
                     shortage.note(NAME, &error);
-                    closing.run_until_cancelled(tokio::time::sleep(REST)).await;
+                    accepting
+                        .run_until_cancelled(tokio::time::sleep(REST))
+                        .await;
                 }
             }
         }
@@ -159,7 +164,7 @@ impl UpgradeSocket {
 
     /// Stops hearing; whoever shares the socket hears.
     fn pause(&self) {
-        lock(&self.closing).cancel();
+        lock(&self.accept_loop).pause();
     }
 
     /// Gives the socket up: it is the heir's, unless that has another.
@@ -220,12 +225,7 @@ impl UpgradeSocket {
     fn hear_one(&self, stream: UnixStream) -> io::Result<()> {
         stream.set_nonblocking(false)?;
         let mut link = Link::new(stream);
-        let (pid, uid) = link.peer()?;
-        if uid != 0 && uid != rustix::process::geteuid().as_raw() {
-            return Err(io::Error::other(format!(
-                "process {pid} of user {uid} is not heard: only root and our own user are"
-            )));
-        }
+        let pid = link.trusted_peer()?;
         link.patience(Some(AT_HAND))?;
         match link.receive()? {
             Message::StillOpen(open) => self.serving.old_processes.report(pid, open),
@@ -313,7 +313,9 @@ impl UpgradeSocket {
 
     fn try_hand_over(self: &Arc<Self>, successor: &mut Link) -> Result<Successor, String> {
         refuse_as_first_process()?;
-        let pid = successor.peer().map_err(|error| error.to_string())?.0;
+        let pid = successor
+            .trusted_peer()
+            .map_err(|error| error.to_string())?;
         let name = format!("the new process {pid}");
         let lost = |error: io::Error| match error.kind() {
             io::ErrorKind::UnexpectedEof => format!("{name} ended in the middle of the hand-over"),

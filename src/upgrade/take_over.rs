@@ -46,6 +46,8 @@ impl Predecessor {
         let stream = UnixStream::connect(&path)
             .map_err(|error| format!("{}: no running process: {error}", path.display()))?;
         let link = Link::new(stream);
+        link.trusted_peer()
+            .map_err(|error| format!("{}: {error}", path.display()))?;
         Ok(Predecessor { link, path })
     }
 

@@ -30,6 +30,7 @@ mod close_answers;
 mod command_line;
 mod diagnostics;
 mod drain;
+mod failed_hand_over;
 mod failures;
 mod files_in_reserve;
 mod fleet;
