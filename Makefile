@@ -24,7 +24,7 @@ export CULVERT_TEST_NODE := $(NODE)
 export CULVERT_BROWSER_MODULES := $(TARGET_DIR)/browser
 export CULVERT_BINARY := $(TARGET_DIR)/debug/culvert
 
-.PHONY: build demo test lint unit edge test-browser screenshots bench bench-log bench-rules bench-selection bench-scrape install uninstall tools clean
+.PHONY: build demo test lint unit edge test-browser screenshots bench bench-instructions check-instructions bench-log bench-rules bench-selection bench-scrape install uninstall tools clean
 
 build: tools
 	cargo build --release --locked
@@ -89,6 +89,13 @@ bench: tools $(ENVOY)/ready
 	@$(call need,haproxy,haproxy)
 	@$(call need,nginx,nginx)
 	cargo bench --locked --bench peers
+
+# What counts is the release build; what counts it is built as the tests are.
+bench-instructions check-instructions: tools
+	@$(call need,valgrind,valgrind)
+	cargo build --release --locked
+	cargo bench --locked --profile dev --bench instructions -- \
+		--program $(TARGET_DIR)/release/culvert $(if $(filter check%,$@),--check --rounds 3)
 
 bench-log: tools
 	cargo bench --locked --bench access_log
