@@ -37,7 +37,6 @@ mod report;
 mod rest;
 mod toolchain;
 
-use std::fs;
 use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -99,10 +98,8 @@ fn run(options: &Options) -> io::Result<ExitCode> {
             }
             let mut counted = Counted::start(&options.program, &tls, is_logged)?;
             for operation in operations {
-                let (profile, counts) = counted.count(operation)?;
-                if let Some(folder) = options.keep.as_ref().filter(|_| round == 0) {
-                    fs::write(folder.join(format!("callgrind.out.{operation:?}")), &counts)?;
-                }
+                let folder = options.keep.as_deref().filter(|_| round == 0);
+                let profile = counted.count(operation, folder)?;
                 table.add(operation, &profile);
             }
         }

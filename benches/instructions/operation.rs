@@ -56,9 +56,9 @@ impl Operation {
     /// How often it is done while it is counted.
     pub(crate) fn times(self) -> usize {
         match self {
-            Operation::TlsHandshake => 20,
-            Operation::Echo64 | Operation::Echo1k => 200,
-            _ => 100,
+            Operation::TlsHandshake => 10,
+            Operation::Echo64 | Operation::Echo1k => 100,
+            _ => 50,
         }
     }
 

@@ -17,9 +17,9 @@ const ALLOCATIONS: [&str; 5] = [
 #[derive(Default)]
 pub(crate) struct Profile {
     /// Instructions, by owner.
-    pub(crate) instructions: [u64; Owner::ALL.len()],
+    pub(crate) instructions: [f64; Owner::ALL.len()],
     /// How often memory was asked for.
-    pub(crate) allocations: u64,
+    pub(crate) allocations: f64,
 }
 
 /// Where the reader is.
@@ -44,29 +44,37 @@ impl Profile {
                 None => profile.cost(&mut place, line)?,
             }
         }
-        let total = text.lines().find_map(|line| line.strip_prefix("totals: "));
-        let total = total.and_then(|total| total.trim().parse::<u64>().ok());
-        if total != Some(profile.total()) {
-            let sum = profile.total();
+        let total = number(
+            text.lines()
+                .rev()
+                .find_map(|line| line.strip_prefix("totals: ")),
+        )?;
+        let sum = profile.total();
+        if sum != total {
             return Err(io::Error::other(format!(
-                "{sum} instructions are not {total:?}"
+                "{sum} instructions of {total} were found"
             )));
         }
         Ok(profile)
     }
 
     /// All instructions.
-    pub(crate) fn total(&self) -> u64 {
+    pub(crate) fn total(&self) -> f64 {
         self.instructions.iter().sum()
     }
 
-    /// What is left of it without another.
-    pub(crate) fn without(mut self, other: &Profile) -> Self {
-        for (count, less) in self.instructions.iter_mut().zip(other.instructions) {
-            *count = count.saturating_sub(less);
+    /// With another one, so many times.
+    pub(crate) fn with(mut self, other: &Profile, times: f64) -> Self {
+        for (count, more) in self.instructions.iter_mut().zip(other.instructions) {
+            *count += more * times;
         }
-        self.allocations = self.allocations.saturating_sub(other.allocations);
+        self.allocations += other.allocations * times;
         self
+    }
+
+    /// Without another one, so many times.
+    pub(crate) fn without(self, other: &Profile, times: f64) -> Self {
+        self.with(other, -times)
     }
 
     fn name<'a>(&mut self, place: &mut Place<'a>, key: &str, value: &'a str) -> io::Result<()> {
@@ -96,7 +104,9 @@ impl Profile {
     }
 }
 
-fn number(word: Option<&str>) -> io::Result<u64> {
-    let number = word.and_then(|word| word.parse().ok());
-    number.ok_or_else(|| io::Error::other("a line of callgrind's that holds no number"))
+fn number(word: Option<&str>) -> io::Result<f64> {
+    let number = word.and_then(|word| word.parse::<u32>().ok());
+    number
+        .map(f64::from)
+        .ok_or_else(|| io::Error::other("a line of callgrind's that holds no number"))
 }

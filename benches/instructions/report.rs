@@ -31,7 +31,8 @@ struct Row {
 impl Table {
     /// Takes what one round has given.
     pub(crate) fn add(&mut self, operation: Operation, profile: &Profile) {
-        let each = |count: u64| count as f64 / operation.times() as f64;
+        // What is done anyway may be a little less than was taken for it.
+        let each = |count: f64| (count / operation.times() as f64).max(0.0);
         let row = &mut self.rows[operation as usize];
         row.instructions.push(each(profile.total()));
         row.allocations.push(each(profile.allocations));
