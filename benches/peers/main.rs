@@ -1,4 +1,4 @@
-//! The same loads against peers: what Culvert, HAProxy and nginx need for a tunnel, a message, a handshake and a request.
+//! The same loads against peers: what Culvert, HAProxy, nginx and Envoy need for a tunnel, a message, a handshake and a request.
 //!
 //! `make bench` runs it. Every round puts a fresh process of each proxy under each load; the median of the rounds goes into
 //! benches/RESULTS.md, which also says how it is measured.
@@ -37,7 +37,7 @@ use tls::Tls;
 /// The core of the client and the target.
 const CORE: usize = 1;
 
-/// Measures Culvert, HAProxy and nginx under the same loads.
+/// Measures Culvert, HAProxy, nginx and Envoy under the same loads.
 #[derive(Parser)]
 struct Options {
     /// A tenth of the work, once. Nothing is written to RESULTS.md, nor with --only and --proxy

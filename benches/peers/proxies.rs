@@ -1,6 +1,6 @@
 //! The proxies that are compared: each starts as a process of its own, on a core of its own, with one thread for the traffic.
 //!
-//! Their configurations lie beside this file and say the same in three languages. A proxy that is dropped is ended, with all
+//! Their configurations lie beside this file and say the same in four languages. A proxy that is dropped is ended, with all
 //! its processes and its folder; the system ends it too, should the bench be killed.
 
 use std::fs::{self, File};
@@ -23,7 +23,9 @@ use crate::tls::Tls;
 
 /// The core that the proxies have for themselves.
 const CORE: &str = "0";
-const PATIENCE: Duration = Duration::from_secs(10);
+/// What the configuration is called, whatever its language: Envoy reads no other.
+const CONFIGURATION: &str = "configuration.yaml";
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Which proxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -34,11 +36,13 @@ pub(crate) enum Kind {
     Haproxy,
     /// nginx.
     Nginx,
+    /// Envoy.
+    Envoy,
 }
 
 impl Kind {
     /// All of them, ours first.
-    pub(crate) const ALL: [Kind; 3] = [Kind::Culvert, Kind::Haproxy, Kind::Nginx];
+    pub(crate) const ALL: [Kind; 4] = [Kind::Culvert, Kind::Haproxy, Kind::Nginx, Kind::Envoy];
 
     /// As it calls itself.
     pub(crate) fn name(self) -> &'static str {
@@ -46,6 +50,7 @@ impl Kind {
             Kind::Culvert => "Culvert",
             Kind::Haproxy => "HAProxy",
             Kind::Nginx => "nginx",
+            Kind::Envoy => "Envoy",
         }
     }
 
@@ -54,6 +59,7 @@ impl Kind {
         let said = match self {
             Kind::Culvert => return Ok(env!("CARGO_PKG_VERSION").to_owned()),
             Kind::Haproxy | Kind::Nginx => Command::new(self.program()).arg("-v").output(),
+            Kind::Envoy => Command::new(self.program()).arg("--version").output(),
         };
         let said = said.map_err(|error| {
             io::Error::other(format!(
@@ -65,7 +71,7 @@ impl Kind {
         let text = String::from_utf8_lossy(&text);
         let number = text
             .split([' ', '/', '\n'])
-            .find(|word| word.starts_with(|c: char| c.is_ascii_digit()));
+            .find(|word| word.contains('.') && word.starts_with(|c: char| c.is_ascii_digit()));
         Ok(number.unwrap_or("unknown").to_owned())
     }
 
@@ -74,14 +80,25 @@ impl Kind {
             Kind::Culvert => env!("CARGO_BIN_EXE_culvert"),
             Kind::Haproxy => "haproxy",
             Kind::Nginx => "nginx",
+            Kind::Envoy => "envoy",
         }
     }
 
-    fn configuration(self) -> &'static str {
+    /// Its configuration, with a log of plain requests or without; what is to be filled in stands there in capitals.
+    pub(crate) fn configuration(self, is_logged: bool) -> String {
+        let (logged, unlogged) = self.without_log();
+        match is_logged {
+            true => self.template().to_owned(),
+            false => self.template().replacen(logged, unlogged, 1),
+        }
+    }
+
+    fn template(self) -> &'static str {
         match self {
             Kind::Culvert => include_str!("culvert.yaml"),
             Kind::Haproxy => include_str!("haproxy.cfg"),
             Kind::Nginx => include_str!("nginx.conf"),
+            Kind::Envoy => include_str!("envoy.yaml"),
         }
     }
 
@@ -91,14 +108,24 @@ impl Kind {
             Kind::Culvert => ("access.log}", "access.log, sample: 0}"),
             Kind::Haproxy => ("    log global\n", ""),
             Kind::Nginx => ("access_log FOLDER/access.log combined", "access_log off"),
+            Kind::Envoy => ("access_log: *log", "access_log: []"),
         }
     }
 
     fn arguments(self) -> &'static [&'static str] {
         match self {
-            Kind::Culvert => &["-c", "configuration"],
-            Kind::Haproxy => &["-db", "-f", "configuration"],
-            Kind::Nginx => &["-p", ".", "-e", "stderr", "-c", "configuration"],
+            Kind::Culvert => &["-c", CONFIGURATION],
+            Kind::Haproxy => &["-db", "-f", CONFIGURATION],
+            Kind::Nginx => &["-p", ".", "-e", "stderr", "-c", CONFIGURATION],
+            Kind::Envoy => &[
+                "--concurrency",
+                "1",
+                "--disable-hot-restart",
+                "--log-level",
+                "warning",
+                "-c",
+                CONFIGURATION,
+            ],
         }
     }
 }
@@ -109,8 +136,10 @@ pub(crate) struct Proxy {
     pub(crate) plain: Address,
     /// Where it listens with TLS.
     pub(crate) encrypted: Address,
-    process: Child,
-    folder: TempDir,
+    /// The process that was started.
+    pub(crate) process: Child,
+    /// Where it runs.
+    pub(crate) folder: TempDir,
 }
 
 impl Proxy {
@@ -121,36 +150,34 @@ impl Proxy {
         tls: &Tls,
         is_logged: bool,
     ) -> io::Result<Proxy> {
-        let mut proxy = Proxy::spawn(kind, target, tls, is_logged)?;
-        proxy.become_ready()?;
+        let command = ["taskset", "--cpu-list", CORE, kind.program()];
+        let configuration = kind.configuration(is_logged);
+        let mut proxy = Proxy::spawn(kind, &command, &configuration, target, tls)?;
+        proxy.become_ready(Proxy::answers)?;
         Ok(proxy)
     }
 
-    fn spawn(kind: Kind, target: SocketAddr, tls: &Tls, is_logged: bool) -> io::Result<Proxy> {
+    /// Starts a proxy by this command, which its arguments follow, with this configuration, once that is filled in.
+    pub(crate) fn spawn(
+        kind: Kind,
+        command: &[&str],
+        configuration: &str,
+        target: SocketAddr,
+        tls: &Tls,
+    ) -> io::Result<Proxy> {
         let folder = tempfile::tempdir()?;
         let [plain, encrypted, admin] = free_addresses();
-        let (logged, unlogged) = kind.without_log();
-        let template = match is_logged {
-            true => kind.configuration().to_owned(),
-            false => kind.configuration().replacen(logged, unlogged, 1),
-        };
-        let configuration = template
+        let configuration = configuration
             .replace("LISTEN_PORT", &plain.port().to_string())
             .replace("TLS_PORT", &encrypted.port().to_string())
             .replace("ADMIN_PORT", &admin.port().to_string())
             .replace("TARGET_PORT", &target.port().to_string())
             .replace("CERTIFICATES", &tls.folder().display().to_string())
             .replace("FOLDER", &folder.path().display().to_string());
-        fs::write(folder.path().join("configuration"), configuration)?;
+        fs::write(folder.path().join(CONFIGURATION), configuration)?;
         let process = Command::new("setpriv")
-            .args([
-                "--pdeathsig",
-                "INT",
-                "taskset",
-                "--cpu-list",
-                CORE,
-                kind.program(),
-            ])
+            .args(["--pdeathsig", "INT"])
+            .args(command)
             .args(kind.arguments())
             .current_dir(folder.path())
             .stdin(Stdio::null())
@@ -171,14 +198,18 @@ impl Proxy {
         })
     }
 
-    fn become_ready(&mut self) -> io::Result<()> {
+    /// Waits until it is ready by this measure. Errors: it has ended, or is not ready in time.
+    pub(crate) fn become_ready(
+        &mut self,
+        is_ready: impl Fn(&Proxy) -> io::Result<()>,
+    ) -> io::Result<()> {
         let ended = |proxy: &mut Proxy| {
             proxy
                 .process
                 .try_wait()
                 .is_ok_and(|status| status.is_some())
         };
-        if eventually(|| ended(self) || self.answers().is_ok()) && !ended(self) {
+        if eventually(|| ended(self) || is_ready(self).is_ok()) && !ended(self) {
             return Ok(());
         }
         let said = fs::read_to_string(self.folder.path().join("said"))?;

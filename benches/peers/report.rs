@@ -65,12 +65,12 @@ impl Row {
 
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [ours, first, second] = Kind::ALL.map(Kind::name);
+        let (ours, names) = (Kind::Culvert.name(), Kind::ALL.map(Kind::name).join(" | "));
         writeln!(
             f,
-            "| median of the rounds | {ours} | {first} | {second} | {ours} ÷ best peer | goal |"
+            "| median of the rounds | {names} | {ours} ÷ best peer | goal |"
         )?;
-        writeln!(f, "|---|--:|--:|--:|--:|--:|")?;
+        writeln!(f, "|---|{}--:|--:|", "--:|".repeat(Kind::ALL.len()))?;
         for row in &self.rows {
             write!(f, "| {} |", row.name)?;
             for kind in Kind::ALL {
