@@ -239,7 +239,7 @@ pub(crate) mod tests {
     /// One that nobody has looked for yet.
     pub(crate) fn overload() -> Overload {
         let metrics = crate::telemetry::metrics::Metrics::new().unwrap();
-        Overload::new(&CancellationToken::new(), metrics.memory)
+        Overload::new(&CancellationToken::new(), metrics.process.memory)
     }
 
     #[test]

@@ -101,7 +101,7 @@ impl Serving {
         let ends: Vec<_> = certificates
             .map(|one| (one.name.as_str(), one.not_after))
             .collect();
-        self.metrics.show_certificates(&ends);
+        self.metrics.process.show_certificates(&ends);
     }
 }
 

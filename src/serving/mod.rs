@@ -131,14 +131,18 @@ impl Serving {
         let new = NewSockets::listen(&config, None, sockets);
         let output = output(&config);
         let (new, output) = both(new, output)?;
-        let log = AccessLog::start(output, style(&config), metrics.access_log_dropped.clone())
-            .map_err(|error| one(problem("accessLog", error)))?;
+        let log = AccessLog::start(
+            output,
+            style(&config),
+            metrics.process.access_log_dropped.clone(),
+        )
+        .map_err(|error| one(problem("accessLog", error)))?;
         let drain = Arc::new(Drain::new(Gauges {
-            draining: metrics.draining.clone(),
-            remaining: metrics.drain_remaining.clone(),
-            lost: metrics.access_log_dropped.clone(),
+            draining: metrics.process.draining.clone(),
+            remaining: metrics.process.drain_remaining.clone(),
+            lost: metrics.process.access_log_dropped.clone(),
         }));
-        let overload = Arc::new(Overload::new(drain.began(), metrics.memory.clone()));
+        let overload = Arc::new(Overload::new(drain.began(), metrics.process.memory.clone()));
         let threads = config.server.threads;
         let guard = Arc::clone(&overload);
         let listeners = Listeners::new(Arc::clone(&drain), log.clone(), threads, guard)
@@ -173,7 +177,7 @@ impl Serving {
         serving.fleet.inherit(unhealthy, ejected);
         let config = serving.config();
         serving.apply(&config, &serving.target_groups(), new.listeners)?;
-        serving.metrics.configured();
+        serving.metrics.process.configured();
         Ok(serving)
     }
 
@@ -249,7 +253,7 @@ impl Serving {
     /// Reads the configuration again and applies it, or says in the diagnostics, and in the error, why not.
     pub fn reload(&self) -> Result<(), String> {
         let result = self.try_reload();
-        self.metrics.reloaded(result.is_ok());
+        self.metrics.process.reloaded(result.is_ok());
         let problems = result.as_ref().err().map_or("", String::as_str);
         *lock(&self.last_reload) = Some(Reload {
             at: SystemTime::now(),

@@ -101,9 +101,9 @@ impl World {
     fn new() -> Self {
         let metrics = Arc::new(Metrics::new().unwrap());
         let drain = Arc::new(Drain::new(Gauges {
-            draining: metrics.draining.clone(),
-            remaining: metrics.drain_remaining.clone(),
-            lost: metrics.access_log_dropped.clone(),
+            draining: metrics.process.draining.clone(),
+            remaining: metrics.process.drain_remaining.clone(),
+            lost: metrics.process.access_log_dropped.clone(),
         }));
         let mut world = World {
             fleet: Fleet::new(metrics, SecretKey::random().unwrap()),

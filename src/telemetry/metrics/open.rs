@@ -67,7 +67,7 @@ fn gauge(value: i64) -> Gauge {
 impl Metrics {
     /// What is open here.
     pub fn open_tunnels(&self) -> Vec<Open> {
-        let families = self.tunnels_active.collect();
+        let families = self.tunnel.active.collect();
         let children = families.iter().flat_map(|family| family.get_metric());
         children
             .map(Open::of)
@@ -77,15 +77,16 @@ impl Metrics {
 
     /// How many tunnels old processes have open, as far as they have told.
     pub fn old_generation_tunnels(&self) -> i64 {
-        self.old_generation_tunnels.get()
+        self.process.old_generation_tunnels.get()
     }
 
     /// Shows how many old processes there are, and their tunnels.
     pub fn show_generations(&self, processes: usize, open: Vec<Open>) {
-        self.old_generations
+        self.process
+            .old_generations
             .set(i64::try_from(processes).unwrap_or(i64::MAX));
         let tunnels = open.iter().map(|open| open.tunnels).sum();
-        self.old_generation_tunnels.set(tunnels);
+        self.process.old_generation_tunnels.set(tunnels);
         *self.elsewhere() = open;
     }
 
@@ -101,7 +102,7 @@ impl Metrics {
         let is_it = |family: &MetricFamily| family.name() == "culvert_tunnels_active";
         if !families.iter().any(is_it) {
             // One without children is not gathered.
-            families.extend(self.tunnels_active.collect());
+            families.extend(self.tunnel.active.collect());
         }
         let Some(family) = families.iter_mut().find(|family| is_it(family)) else {
             return;

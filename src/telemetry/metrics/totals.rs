@@ -24,11 +24,11 @@ impl Metrics {
     pub fn totals(&self) -> Totals {
         let gone = self.gone();
         let mut totals = gone.clone();
-        let closed = sums(&self.tunnels_closed, "reason");
+        let closed = sums(&self.tunnel.closed, "reason");
         for reason in CloseReason::ALL {
             totals.closed[reason as usize] += closed.get(reason.as_str()).copied().unwrap_or(0);
         }
-        let bytes = sums(&self.bytes, "direction");
+        let bytes = sums(&self.rule.bytes, "direction");
         totals.bytes_in += bytes.get("in").copied().unwrap_or(0);
         totals.bytes_out += bytes.get("out").copied().unwrap_or(0);
         totals

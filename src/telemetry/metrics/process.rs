@@ -1,0 +1,122 @@
+//! What the process shows of itself.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use prometheus::core::Collector as _;
+use prometheus::{IntCounter, IntGauge, IntGaugeVec};
+
+use super::super::diagnostics;
+use super::MemoryMetrics;
+use super::families::Families;
+
+/// What the process shows of itself.
+pub struct ProcessMetrics {
+    certificate_not_after: IntGaugeVec,
+    config_last_reload: IntGauge,
+    reloads: [IntCounter; 2],
+    pub(super) old_generations: IntGauge,
+    pub(super) old_generation_tunnels: IntGauge,
+    /// 1 from the beginning of a drain.
+    pub draining: IntGauge,
+    /// Seconds to a drain's deadline.
+    pub drain_remaining: IntGauge,
+    /// Lines of the access log that were lost.
+    pub access_log_dropped: IntCounter,
+    /// What the memory's guard shows.
+    pub memory: MemoryMetrics,
+}
+
+impl ProcessMetrics {
+    pub(super) fn new(families: &Families) -> Result<Self, prometheus::Error> {
+        let version = families.gauge("build_info", "The running version.", &["version"])?;
+        version
+            .with_label_values(&[env!("CARGO_PKG_VERSION")])
+            .set(1);
+        diagnostics::count_with(families.one_counter(
+            "diagnostics_suppressed_total",
+            "Lines on standard error that were left out because there were too many of their kind.",
+        )?);
+        let reloads = families.counter(
+            "config_reloads_total",
+            "Configurations read, by what became of them.",
+            &["result"],
+        )?;
+        Ok(ProcessMetrics {
+            certificate_not_after: families.gauge(
+                "certificate_not_after_timestamp_seconds",
+                "When a certificate expires.",
+                &["certificate"],
+            )?,
+            config_last_reload: families.one_gauge(
+                "config_last_reload_timestamp_seconds",
+                "When the running configuration was applied.",
+            )?,
+            reloads: ["applied", "rejected"].map(|result| reloads.with_label_values(&[result])),
+            old_generations: families.one_gauge(
+                "old_generations",
+                "Processes that have handed over to this one, or to one before it, and still run.",
+            )?,
+            old_generation_tunnels: families.one_gauge(
+                "old_generation_tunnels",
+                "Open tunnels of old generations; they are in tunnels_active, too.",
+            )?,
+            draining: families.one_gauge("draining", "1 from the beginning of a drain.")?,
+            drain_remaining: families.one_gauge(
+                "drain_remaining_seconds",
+                "Seconds to the deadline of a drain.",
+            )?,
+            access_log_dropped: families.one_counter(
+                "access_log_dropped_total",
+                "Lines of the access log that were lost.",
+            )?,
+            memory: MemoryMetrics::new(families)?,
+        })
+    }
+
+    /// Notes that a configuration was applied just now.
+    pub fn configured(&self) {
+        self.config_last_reload.set(timestamp(SystemTime::now()));
+    }
+
+    /// Shows when these certificates expire, and no others.
+    pub fn show_certificates(&self, certificates: &[(&str, SystemTime)]) {
+        let family = &self.certificate_not_after;
+        for (name, not_after) in certificates {
+            let expires = timestamp(*not_after);
+            family.with_label_values(&[name]).set(expires);
+        }
+        let is_shown = |name: &str| certificates.iter().any(|(shown, _)| *shown == name);
+        for name in label_values(family, "certificate") {
+            if !is_shown(&name) {
+                // One that is not there needs no removing.
+                family.remove_label_values(&[&name]).ok();
+            }
+        }
+    }
+
+    /// Notes that a configuration was read while another was running, and whether it was applied.
+    pub fn reloaded(&self, is_applied: bool) {
+        let [applied, rejected] = &self.reloads;
+        if is_applied {
+            applied.inc();
+            self.configured();
+        } else {
+            rejected.inc();
+        }
+    }
+}
+
+/// Seconds since 1970.
+fn timestamp(moment: SystemTime) -> i64 {
+    let since = moment.duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}
+
+/// The values that a label has in a family.
+fn label_values(family: &IntGaugeVec, label: &str) -> Vec<String> {
+    let families = family.collect();
+    let children = families.iter().flat_map(|family| family.get_metric());
+    let labels = children.flat_map(|child| child.get_label());
+    let values = labels.filter(|found| found.name() == label);
+    values.map(|found| found.value().to_owned()).collect()
+}

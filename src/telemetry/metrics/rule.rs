@@ -1,0 +1,259 @@
+//! What forwarding rules and their HTTP rules count.
+
+use std::iter;
+use std::ops::Range;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
+
+use super::super::{Record, RefusalReason};
+use super::Totals;
+use super::families::Families;
+use super::kept::Kept;
+
+const REQUEST_SECONDS: &[f64] = &[
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
+];
+const TUNNEL_SECONDS: &[f64] = &[
+    1.0, 10.0, 60.0, 300.0, 900.0, 3600.0, 7200.0, 14400.0, 28800.0, 43200.0, 86400.0,
+];
+
+/// The families of forwarding rules and HTTP rules.
+pub(super) struct RuleFamilies {
+    requests: IntCounterVec,
+    request_seconds: HistogramVec,
+    handshake_seconds: HistogramVec,
+    tunnel_seconds: HistogramVec,
+    pub(super) bytes: IntCounterVec,
+    connections_active: IntGaugeVec,
+    refusals: IntCounterVec,
+    rules: Kept<RuleMetrics, 1>,
+    http_rules: Kept<CodeCounters, 2>,
+}
+
+impl RuleFamilies {
+    pub(super) fn new(families: &Families) -> Result<Self, prometheus::Error> {
+        let rule = ["forwarding_rule"].as_slice();
+        Ok(RuleFamilies {
+            requests: families.counter(
+                "requests_total",
+                "Exchanges that are over, by the status that the client saw.",
+                &["forwarding_rule", "http_rule", "code"],
+            )?,
+            request_seconds: families.histogram(
+                "request_duration_seconds",
+                "From a plain request to the end of its answer.",
+                rule,
+                REQUEST_SECONDS,
+            )?,
+            handshake_seconds: families.histogram(
+                "handshake_duration_seconds",
+                "From a WebSocket handshake to its 101.",
+                rule,
+                REQUEST_SECONDS,
+            )?,
+            tunnel_seconds: families.histogram(
+                "tunnel_duration_seconds",
+                "From a WebSocket handshake to the tunnel's close.",
+                rule,
+                TUNNEL_SECONDS,
+            )?,
+            bytes: families.counter(
+                "bytes_total",
+                "Bytes of exchanges that are over, in from clients and out to them.",
+                &["forwarding_rule", "direction"],
+            )?,
+            connections_active: families.gauge("connections_active", "Open connections.", rule)?,
+            refusals: families.counter(
+                "refusals_total",
+                "Requests answered with an error of our own, and connections closed for want of a \
+                 request, by reason.",
+                &["forwarding_rule", "reason"],
+            )?,
+            rules: Kept::default(),
+            http_rules: Kept::default(),
+        })
+    }
+
+    /// What a forwarding rule counts.
+    pub(super) fn rule(&self, name: &str) -> Arc<RuleMetrics> {
+        let refusals =
+            |reason: RefusalReason| self.refusals.with_label_values(&[name, reason.as_str()]);
+        self.rules.get([name], || RuleMetrics {
+            unmatched: self.http_rule(name, ""),
+            request_seconds: self.request_seconds.with_label_values(&[name]),
+            handshake_seconds: self.handshake_seconds.with_label_values(&[name]),
+            tunnel_seconds: self.tunnel_seconds.with_label_values(&[name]),
+            bytes_in: self.bytes.with_label_values(&[name, "in"]),
+            bytes_out: self.bytes.with_label_values(&[name, "out"]),
+            connections_active: self.connections_active.with_label_values(&[name]),
+            refusals: RefusalReason::ALL.map(refusals),
+        })
+    }
+
+    /// What an HTTP rule counts; the empty name stands for no rule.
+    pub(super) fn http_rule(&self, rule: &str, http_rule: &str) -> Arc<CodeCounters> {
+        self.http_rules.get([rule, http_rule], || CodeCounters {
+            requests: self.requests.clone(),
+            labels: [rule.to_owned(), http_rule.to_owned()],
+            codes: (0..CODES).map(|_| OnceLock::new()).collect(),
+        })
+    }
+
+    /// Drops the children with which nobody counts any more. One that is not there needs no removing.
+    pub(super) fn forget(&self, gone: &mut Totals) {
+        self.rules.sweep(|labels| self.forget_rule(labels, gone));
+        self.http_rules.sweep(|[rule, http_rule]| {
+            for status in iter::once(0).chain(STATUSES) {
+                let labels = [rule, http_rule, &status.to_string()];
+                self.requests.remove_label_values(&labels).ok();
+            }
+        });
+    }
+
+    fn forget_rule(&self, labels: [&str; 1], gone: &mut Totals) {
+        self.request_seconds.remove_label_values(&labels).ok();
+        self.handshake_seconds.remove_label_values(&labels).ok();
+        self.tunnel_seconds.remove_label_values(&labels).ok();
+        self.connections_active.remove_label_values(&labels).ok();
+        let [rule] = labels;
+        gone.bytes_in += self.bytes.with_label_values(&[rule, "in"]).get();
+        gone.bytes_out += self.bytes.with_label_values(&[rule, "out"]).get();
+        for direction in ["in", "out"] {
+            self.bytes.remove_label_values(&[rule, direction]).ok();
+        }
+        for reason in RefusalReason::ALL {
+            let labels = [rule, reason.as_str()];
+            self.refusals.remove_label_values(&labels).ok();
+        }
+    }
+}
+
+/// The counters of one forwarding rule.
+pub struct RuleMetrics {
+    pub(super) unmatched: Arc<CodeCounters>,
+    pub(super) request_seconds: Histogram,
+    pub(super) handshake_seconds: Histogram,
+    pub(super) tunnel_seconds: Histogram,
+    pub(super) bytes_in: IntCounter,
+    pub(super) bytes_out: IntCounter,
+    pub(super) connections_active: IntGauge,
+    pub(super) refusals: [IntCounter; RefusalReason::ALL.len()],
+}
+
+impl RuleMetrics {
+    /// How many connections are open.
+    pub fn connections(&self) -> i64 {
+        self.connections_active.get()
+    }
+
+    /// How many requests met no HTTP rule.
+    pub fn unmatched(&self) -> u64 {
+        self.unmatched.total()
+    }
+
+    /// Counts an open connection until the guard is dropped.
+    pub fn connection(self: &Arc<Self>) -> Active {
+        self.connections_active.inc();
+        Active(Arc::clone(self))
+    }
+
+    /// Notes that a handshake led to a tunnel.
+    pub fn handshake(&self, took: Duration) {
+        self.handshake_seconds.observe(took.as_secs_f64());
+    }
+
+    /// Counts a refusal, of what may have been no exchange yet.
+    pub fn refuse(&self, reason: RefusalReason) {
+        self.refusals[reason as usize].inc();
+    }
+
+    /// Counts an exchange that is over. `requests` are the counters of the HTTP rule that matched, if one did.
+    pub fn count(&self, record: &Record, requests: Option<&Arc<CodeCounters>>) {
+        requests.unwrap_or(&self.unmatched).count(record.status);
+        self.bytes_in
+            .inc_by(record.bytes.request_header + record.bytes.request_body);
+        self.bytes_out
+            .inc_by(record.bytes.response_header + record.bytes.response_body);
+        if let Some(reason) = record.refusal {
+            self.refuse(reason);
+        }
+        let seconds = if record.upgraded {
+            &self.tunnel_seconds
+        } else {
+            &self.request_seconds
+        };
+        seconds.observe(record.clock.elapsed().as_secs_f64());
+    }
+}
+
+/// The statuses that are counted one by one.
+const STATUSES: Range<u16> = 100..600;
+
+const CODES: usize = 501;
+
+/// `requests_total` of one HTTP rule: a child for each status from 100 to 599, made when it is first seen, and one, labelled
+/// 0, for exchanges without an answer.
+pub struct CodeCounters {
+    pub(super) requests: IntCounterVec,
+    pub(super) labels: [String; 2],
+    pub(super) codes: Box<[OnceLock<IntCounter>]>,
+}
+
+impl CodeCounters {
+    /// Makes the child for a status that the configuration knows.
+    pub fn expect(&self, status: u16) {
+        self.child(Some(status));
+    }
+
+    /// How many exchanges there were, whatever their status.
+    pub fn total(&self) -> u64 {
+        let children = self.codes.iter().filter_map(OnceLock::get);
+        children.map(IntCounter::get).sum()
+    }
+
+    pub(super) fn count(&self, status: Option<u16>) {
+        self.child(status).inc();
+    }
+
+    pub(super) fn child(&self, status: Option<u16>) -> &IntCounter {
+        let status = status
+            .filter(|status| STATUSES.contains(status))
+            .unwrap_or(0);
+        let place = usize::from(status.saturating_sub(99)).min(CODES - 1);
+        self.codes[place].get_or_init(|| {
+            let [forwarding_rule, http_rule] = &self.labels;
+            self.requests
+                .with_label_values(&[forwarding_rule, http_rule, &status.to_string()])
+        })
+    }
+}
+
+/// A connection that is open, and counted as such for as long as this is kept.
+pub struct Active(Arc<RuleMetrics>);
+
+impl Drop for Active {
+    fn drop(&mut self) {
+        self.0.connections_active.dec();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Metrics;
+
+    #[test]
+    fn a_status_out_of_range_is_counted_as_none() {
+        let metrics = Metrics::new().unwrap();
+        let counters = metrics.http_rule("edge", "hello");
+        for status in [None, Some(99), Some(600), Some(u16::MAX)] {
+            counters.count(status);
+        }
+        counters.count(Some(599));
+        counters.count(Some(100));
+        assert_eq!(counters.child(None).get(), 4);
+        assert_eq!(counters.child(Some(599)).get(), 1);
+        assert_eq!(counters.child(Some(100)).get(), 1);
+    }
+}
