@@ -2,7 +2,7 @@
 //! everybody else they are dropped before any condition sees them. So is every name with an underscore, unless the forwarding
 //! rule lets them pass: many targets read `X_Real_IP` as `X-Real-IP`.
 //!
-//! The list is that of the README, and a test compares the two.
+//! The list is that of the reference, and a test compares the two.
 
 use http::header::CONNECTION;
 use http::{HeaderMap, HeaderName};
@@ -173,11 +173,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_list_is_that_of_the_readme() {
+    fn the_list_is_that_of_the_reference() {
         assert!(NAMES.is_sorted() && PREFIXES.is_sorted());
-        let readme = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
-        let readme = std::fs::read_to_string(readme).unwrap();
-        let (_, rest) = readme.split_once("\n### What proxies say\n").unwrap();
+        let reference = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/reference.md");
+        let reference = std::fs::read_to_string(reference).unwrap();
+        let (_, rest) = reference.split_once("\n### What proxies say\n").unwrap();
         let section = rest.split("\n#").next().unwrap();
         let table = section.lines().filter(|line| line.starts_with("| "));
         let quoted = table.flat_map(|line| line.split('`').skip(1).step_by(2));

@@ -1,7 +1,7 @@
 //! Trailers (RFC 9110 section 6.5): which of them pass, and what heads say about them.
 //!
 //! Whoever merges them with a head must not be misled about how a message is framed, where it goes, whose it is or how it is read
-//! (section 6.5.1). The list is that of the README, and a test compares the two.
+//! (section 6.5.1). The list is that of the reference, and a test compares the two.
 
 use http::header::{CONNECTION, TE, TRAILER};
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -163,11 +163,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_list_is_that_of_the_readme() {
+    fn the_list_is_that_of_the_reference() {
         assert!(NOT_PASSED.is_sorted());
-        let readme = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
-        let readme = std::fs::read_to_string(readme).unwrap();
-        let (_, rest) = readme.split_once("\n### Trailers\n").unwrap();
+        let reference = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/reference.md");
+        let reference = std::fs::read_to_string(reference).unwrap();
+        let (_, rest) = reference.split_once("\n### Trailers\n").unwrap();
         let section = rest.split("\n#").next().unwrap();
         let table = section.lines().filter(|line| line.starts_with("| "));
         let quoted = table.flat_map(|line| line.split('`').skip(1).step_by(2));

@@ -15,7 +15,7 @@ use crate::harness::prometheus::{grafana, promtool};
 use crate::harness::target::refusing;
 use crate::harness::{Authority, Connection, Edge, Prometheus, Target, eventually, eventually_or};
 
-const README: &str = include_str!("../../README.md");
+const REFERENCE: &str = include_str!("../../docs/reference.md");
 const HOST: &str = "a.example";
 /// How many tunnels each target ends, or breaks off.
 const TUNNELS: usize = 30;
@@ -47,7 +47,7 @@ fn each_alert_fires_when_it_should_and_only_then() {
         assert!(fires.contains(&true), "{alert} is not seen firing");
         assert!(fires.contains(&false), "{alert} is not seen quiet");
         let name = format!("`{alert}`");
-        assert!(README.contains(&name), "{alert} is not in the README");
+        assert!(REFERENCE.contains(&name), "{alert} is not in the reference");
     }
 }
 
@@ -82,7 +82,7 @@ fn the_dashboards_identifiers_are_unique_and_its_variables_are_declared() {
 fn the_dashboard_is_installed_where_grafana_is_told_to_look_for_it() {
     let provider = &yaml("provisioning/dashboards/culvert.yaml")["providers"][0];
     let installed = format!("{}/culvert.json\n", text(&provider["options"]["path"]));
-    assert!(README.contains(&installed), "{installed}");
+    assert!(REFERENCE.contains(&installed), "{installed}");
     let source = &yaml("provisioning/datasources/prometheus.yaml")["datasources"][0];
     let variable = &dashboard()["templating"]["list"][0];
     assert_eq!(variable["query"], source["type"]);

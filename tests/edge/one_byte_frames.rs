@@ -12,7 +12,7 @@ const STREAMS: u32 = 4;
 const BYTES: usize = 60_000;
 /// How many are sent before it is waited until they have been read: many that nobody has taken end the connection.
 const AT_ONCE: usize = 200;
-/// What README.md allows is 640 KB, and 2 MB for small frames on their way; the rest is what a process keeps of what it had.
+/// What the reference allows is 640 KB, and 2 MB for small frames on their way; the rest is what a process keeps of what it had.
 const MOST: usize = 4 << 20;
 
 /// A target of HTTP/2 whose window takes nothing.

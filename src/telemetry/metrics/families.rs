@@ -70,7 +70,7 @@ mod tests {
 
     use super::super::Metrics;
 
-    const README: &str = include_str!("../../../README.md");
+    const REFERENCE: &str = include_str!("../../../docs/reference.md");
     const DASHBOARD: &str = include_str!("../../../grafana/culvert.json");
     const ALERTS: &str = include_str!("../../../grafana/alerts.yaml");
     const ALERTS_TEST: &str = include_str!("../../../grafana/alerts_test.yaml");
@@ -126,8 +126,8 @@ mod tests {
     }
 
     #[test]
-    fn the_readme_lists_every_metric_with_its_type_and_its_labels() {
-        let section = README.split("\n## Metrics\n").nth(1).unwrap();
+    fn the_reference_lists_every_metric_with_its_type_and_its_labels() {
+        let section = REFERENCE.split("\n## Metrics\n").nth(1).unwrap();
         let table = section.split("\n#").next().unwrap();
         let rows = table.lines().filter(|line| line.starts_with("| `"));
         let listed = rows.filter_map(|line| {
