@@ -91,6 +91,7 @@ mod renewal;
 mod retries;
 mod rules;
 
+mod runbook;
 mod schemes;
 mod service;
 mod sessions;
