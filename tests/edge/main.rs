@@ -90,7 +90,6 @@ mod reload;
 mod renewal;
 mod retries;
 mod rules;
-
 mod runbook;
 mod schemes;
 mod service;
