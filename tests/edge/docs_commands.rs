@@ -1,5 +1,5 @@
-//! Every command that the pages show works, against a running process; those that would change this machine say that they are
-//! not run, and are at least read by a shell.
+//! Every command that the pages show works, against a running process. Those that would change
+//! this machine say that they are not run, and are at least read by a shell.
 
 use std::os::unix::fs::symlink;
 use std::path::Path;

@@ -1,4 +1,5 @@
-//! Every configuration that the pages show is valid: as it is, or, where it is a part, with the least that makes it whole.
+//! Every configuration that the pages show is valid: as it is, or, where it is a part, with the
+//! least that makes it whole.
 
 use std::path::Path;
 use std::process::Command;
@@ -31,8 +32,8 @@ fn authority() -> Authority {
     authority
 }
 
-/// What stands in a file, made whole: HTTP rules have a forwarding rule, groups that are named are there, and files
-/// and addresses are ours.
+/// What stands in a file, made whole: HTTP rules have a forwarding rule, groups that are named are
+/// there, and files and addresses are ours.
 fn whole(block: &Block, authority: &Authority) -> Value {
     let parsed: Result<Value, _> = serde_yaml::from_str(&block.text);
     let shown = parsed.unwrap_or_else(|error| panic!("{}: {error}", block.place));

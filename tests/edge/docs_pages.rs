@@ -1,4 +1,5 @@
-//! What the pages are made of: how long they are, and that each block of code says what is done with it.
+//! What the pages are made of: how long they are, and that each block of code says what is done
+//! with it.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Recipes of the guide do what they say, with our ports and targets in place of those that are shown.
+//! Recipes of the guide do what they say, with our ports and targets in place of those shown.
 
 use std::net::SocketAddr;
 

@@ -1,4 +1,4 @@
-//! Whoever is woken by an alert finds what to do: each has an entry in the runbook, to which it leads.
+//! Whoever is woken by an alert finds what to do: it leads to an entry of its own in the runbook.
 
 use serde_json::Value;
 

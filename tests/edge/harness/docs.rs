@@ -1,4 +1,4 @@
-//! The pages that come with Culvert, as a reader sees them: headings, links, tables and blocks of code.
+//! The pages that come with Culvert, as a reader sees them: headings, links, tables and blocks.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -158,7 +158,7 @@ impl Page {
         block.split("\n```").next().unwrap().to_owned() + "\n"
     }
 
-    /// What is between backticks in this column of the tables under a heading, but for what is above the columns.
+    /// What is between backticks in this column of the tables under a heading, but for their heads.
     pub fn quoted(&self, heading: &str, column: usize) -> Vec<String> {
         let section = self.section(heading);
         let lines: Vec<&str> = section.lines().map(str::trim).collect();
