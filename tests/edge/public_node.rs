@@ -1,4 +1,4 @@
-//! The public node of the reference, as it is but for its ports, its targets, its files and where its load balancer stands.
+//! The public node of the guide, as it is but for its ports, its targets, its files and where its load balancer stands.
 
 use std::path::Path;
 
@@ -9,11 +9,11 @@ use crate::harness::{Authority, Connection, Edge, Target};
 
 const NAMES: [&str; 2] = ["chat.example.com", "feed.example.com"];
 
-/// What the reference shows.
+/// What the guide shows.
 fn shown() -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reference.md");
-    let reference = std::fs::read_to_string(path).unwrap();
-    let (_, section) = reference.split_once("\n## A public node\n").unwrap();
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/guide.md");
+    let guide = std::fs::read_to_string(path).unwrap();
+    let (_, section) = guide.split_once("\n## A public node\n").unwrap();
     let (_, file) = section.split_once("\n```yaml\n").unwrap();
     file.split_once("```\n").unwrap().0.to_owned()
 }

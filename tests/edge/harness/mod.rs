@@ -6,6 +6,7 @@ pub mod admin;
 mod cgroup;
 pub mod client;
 pub mod dns;
+pub mod docs;
 pub mod edge;
 mod haproxy;
 pub mod http2;

@@ -1,0 +1,132 @@
+//! Every command that the pages show works, against a running process. Those that would change
+//! this machine say that they are not run, and are at least read by a shell.
+
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use crate::harness::docs::{Block, blocks_of};
+use crate::harness::{Authority, Edge};
+
+/// What the commands in the pages talk to.
+const CONFIGURATION: &str = "
+certificates: [{name: any, certificateChain: CERTIFICATES/any.crt, privateKey: CERTIFICATES/any.key}]
+server: {upgradeSocket: FOLDER/upgrade.sock, drain: {deadline: 1s}}
+forwardingRules:
+  - name: public
+    protocol: HTTP
+    listenerIp: 127.0.0.1
+    listenerPort: LISTEN_PORT
+    serverCertificates: [any]
+    httpRules:
+      - name: old
+        type: STATIC
+        responseMessage: gone
+        conditions: [{type: PATH, condition: STARTS_WITH, value: /old}]
+      - {name: chat, type: FORWARD, targetGroup: chat-servers}
+targetGroups:
+  - name: chat-servers
+    algorithm: ROUND_ROBIN
+    protocol: HTTP
+    targets: [{ip: 10.0.0.7, port: 9001, healthCheckEnabled: false}]\n";
+
+/// What runs with it, and where its certificate is.
+async fn start() -> (Edge, Authority) {
+    let authority = Authority::new();
+    authority.issue("any", &["example.com"]);
+    let folder = authority.file("");
+    let configuration = CONFIGURATION.replace("CERTIFICATES/", folder.to_str().unwrap());
+    (Edge::start(&configuration).await, authority)
+}
+
+/// Makes are dry; whoever asks to be root is left as they are.
+const BEFORE: &str = "make() { command make --dry-run -C \"$REPOSITORY\" \"$@\" >/dev/null; }
+sudo() { \"$@\"; }
+cd \"$ROOT\"\n";
+
+/// Runs a script with our paths and addresses in place of those in the pages.
+fn shell(edge: &Edge, script: &str) -> Output {
+    let root = edge.folder.path();
+    let programs = root.join("bin");
+    if !programs.exists() {
+        std::fs::create_dir(&programs).unwrap();
+        symlink(env!("CARGO_BIN_EXE_culvert"), programs.join("culvert")).unwrap();
+    }
+    let path = std::env::var("PATH").unwrap();
+    let script = script
+        .replace("/etc/culvert/culvert.yaml", edge.file().to_str().unwrap())
+        .replace("127.0.0.1:9900", &edge.admin.to_string())
+        .replace(" grafana/", " \"$REPOSITORY\"/grafana/")
+        .replace(" /etc/", " \"$ROOT\"/etc/")
+        .replace(" /var/", " \"$ROOT\"/var/");
+    Command::new("sh")
+        .args(["-e", "-c", &format!("{BEFORE}{script}")])
+        .env("PATH", format!("{}:{path}", programs.display()))
+        .env("ROOT", root)
+        .env("REPOSITORY", env!("CARGO_MANIFEST_DIR"))
+        .env_remove("MAKEFLAGS")
+        .output()
+        .unwrap()
+}
+
+#[tokio::test]
+async fn every_command_in_the_pages_works() {
+    for block in blocks_of("sh") {
+        let (edge, _authority) = start().await;
+        std::fs::create_dir_all(edge.folder.path().join("etc/grafana")).unwrap();
+        let output = shell(&edge, &block.text);
+        assert!(output.status.success(), "{}: {output:?}", block.place);
+    }
+}
+
+#[tokio::test]
+async fn a_command_that_does_not_work_would_be_noticed() {
+    let (edge, _authority) = start().await;
+    for wrong in [
+        "culvert -c /etc/culvert/culvert.yaml state",
+        "make no-such-target",
+        "curl -sf http://127.0.0.1:9900/no-such-page",
+    ] {
+        assert!(!shell(&edge, wrong).status.success(), "{wrong}");
+    }
+}
+
+#[tokio::test]
+async fn what_the_pages_show_of_a_session_is_what_it_says() {
+    let blocks = blocks_of("console");
+    assert!(!blocks.is_empty());
+    for block in blocks {
+        let (edge, _authority) = start().await;
+        let mut said = String::new();
+        for line in block.text.lines() {
+            if let Some(command) = line.strip_prefix("$ ") {
+                let output = shell(&edge, command);
+                said += &format!("{line}\n");
+                said += std::str::from_utf8(&output.stdout).unwrap();
+                said += std::str::from_utf8(&output.stderr).unwrap();
+            }
+        }
+        assert_eq!(said, block.text, "{}", block.place);
+    }
+}
+
+#[test]
+fn what_is_not_run_can_at_least_be_read_by_a_shell() {
+    for block in blocks_of("sh not-run") {
+        assert!(is_shell(&block), "{}", block.place);
+    }
+    let unreadable = Block {
+        place: String::new(),
+        info: String::new(),
+        text: "for x in; done".to_owned(),
+    };
+    assert!(!is_shell(&unreadable));
+}
+
+fn is_shell(block: &Block) -> bool {
+    let mut shell = Command::new("sh");
+    let read = shell
+        .args(["-n", "-c", &block.text])
+        .current_dir(Path::new("/"));
+    read.output().unwrap().status.success()
+}
