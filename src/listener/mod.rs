@@ -31,11 +31,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::drain::Drain;
 use crate::forwarding_rule::{ForwardingRule, Limit};
+use crate::os::keepalive::probe_when_silent;
 use crate::os::reserve;
 use crate::os::systemd;
 use crate::overload::{Overload, Resets};
 use crate::telemetry::access_log::AccessLog;
-use crate::tunnel::probe_when_silent;
 pub use arrival::Arrival;
 pub use connection::{CONNECTION, Connection};
 use crowd::Crowd;

@@ -36,15 +36,12 @@ mod target_tap;
 mod trailers;
 mod wire;
 
-use crate::target_group::unix_socket::unless_unix;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use socket2::{SockRef, TcpKeepalive};
 use tokio_util::task::TaskTracker;
 
 pub use body::Framing;
@@ -218,55 +215,5 @@ impl Opening {
         let clocks = Arc::clone(&self.tunnels.clocks);
         let relay = Relay::new(handle, clocks, rules, client, target, self.on_end, entry);
         self.tunnels.tasks.spawn(relay);
-    }
-}
-
-/// Has the system probe a peer after some silence, and give it up when it does not answer for as long again, or takes nothing
-/// for that long in all though something waits for it (TCP_USER_TIMEOUT, RFC 5482). With that option Linux no longer counts
-/// the probes, so it has to be the same time. A peer on a Unix socket cannot vanish.
-pub fn probe_when_silent<'a>(socket: impl Into<SockRef<'a>>, silence: Duration) -> io::Result<()> {
-    let probes = TcpKeepalive::new()
-        .with_time(silence)
-        .with_interval(silence / 4)
-        .with_retries(4);
-    let socket = socket.into();
-    unless_unix(socket.set_tcp_keepalive(&probes))?;
-    unless_unix(socket.set_tcp_user_timeout(Some(silence * 2)))
-}
-
-/// A random number from 0 up to, but not, 1.
-pub fn chance() -> f64 {
-    f64::from(u32::from_ne_bytes(random())) / (f64::from(u32::MAX) + 1.0)
-}
-
-/// Four random bytes: a masking key (RFC 6455 section 5.3), or chance.
-fn random() -> [u8; 4] {
-    let random = uuid::Uuid::new_v4();
-    let [first, second, third, fourth, ..] = *random.as_bytes();
-    [first, second, third, fourth]
-}
-
-#[cfg(test)]
-mod tests {
-    use tokio::net::{TcpListener, TcpStream};
-
-    use super::*;
-
-    #[tokio::test]
-    async fn a_peer_is_given_up_after_twice_the_silence_however_it_is_silent() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let stream = TcpStream::connect(listener.local_addr().unwrap());
-        let stream = stream.await.unwrap();
-        let silence = Duration::from_secs(40);
-        probe_when_silent(&stream, silence).unwrap();
-        let socket = SockRef::from(&stream);
-        assert!(socket.keepalive().unwrap());
-        assert_eq!(socket.tcp_keepalive_time().unwrap(), silence);
-        let (every, times) = (
-            socket.tcp_keepalive_interval().unwrap(),
-            socket.tcp_keepalive_retries().unwrap(),
-        );
-        assert_eq!(every * times, silence);
-        assert_eq!(socket.tcp_user_timeout().unwrap(), Some(silence * 2));
     }
 }

@@ -14,7 +14,9 @@ use super::ending::{Ending, OnEnd, Verdict};
 use super::flow::{Flow, Pumped};
 use super::frames::{Follower, Sender, close_frame};
 use super::limits::Limits;
-use super::{ClientStream, Clocks, Entry, Handle, TargetStream, probe_when_silent, random};
+use super::{ClientStream, Clocks, Entry, Handle, TargetStream};
+use crate::os::keepalive::probe_when_silent;
+use crate::os::random;
 use crate::telemetry::CloseReason;
 
 const SCRATCH: usize = 64 << 10;
@@ -188,7 +190,7 @@ impl Relay {
         let is_said = are_off != [true, true];
         self.verdict.order(reason, is_said.then_some(farewell.code));
         let frame = |mask| close_frame(farewell.code, &farewell.text, mask);
-        self.inward.close(frame(Some(random())));
+        self.inward.close(frame(Some(random::four_bytes())));
         self.outward.close(frame(None));
     }
 

@@ -5,7 +5,6 @@
 //! ends with its answer: when it lets one go whose request and answer are over, the socket goes to the [`Pool`], and else it is
 //! closed.
 
-use crate::target_group::unix_socket::unless_unix;
 use std::fmt;
 use std::io;
 use std::pin::Pin;
@@ -25,6 +24,8 @@ use super::silence::Silence;
 use super::trailers::{self, LAST_CHUNK, last_chunk};
 use super::wire::with_wire;
 use super::{Pool, TargetStream};
+
+use crate::os::keepalive::unless_unix;
 
 /// How much of an answer may be on its way to a client that does not take it, in bytes: over HTTP/1.1, over HTTP/2.
 const WINDOW: usize = 16 << 10;
