@@ -24,11 +24,12 @@ use super::permits::{ListenerLimit, Permit, ProcessLimit, Purpose, Slots, Stream
 use super::{http2, plain_http};
 use crate::drain::Drain;
 use crate::forwarding_rule::{ForwardingRule, Limit};
+use crate::stream::{ClientStream, WIRE, Wire};
+use crate::tap::Tap;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::Active;
 use crate::telemetry::{CloseReason, Record, RefusalReason, TlsSession};
 use crate::tls::Tls;
-use crate::tunnel::{ClientStream, Tap, WIRE, Wire};
 
 tokio::task_local! {
     /// The connection that the running task serves.

@@ -110,8 +110,8 @@ impl Listeners {
         if self.serve.set(serve).is_err() {
             return;
         }
-        let clocks = Arc::clone(&self.drain.tunnels.clocks);
-        self.runtime.spawn(async move { clocks.run().await });
+        let wheel = Arc::clone(&self.drain.tunnels.timer_wheel);
+        self.runtime.spawn(async move { wheel.run().await });
         self.runtime.spawn(systemd::keep_alive());
         if !self.held.load(SeqCst) {
             self.resume();

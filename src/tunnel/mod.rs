@@ -6,35 +6,14 @@
 //! each ends, and how much of it is on its way. From there a tunnel is one small task. Its
 //! [`Handle`] is what others know of it and reach it by; [`Tunnels`] holds all of them.
 
-mod absolute_form;
-mod backlog;
-mod body;
-mod chunks;
-mod client_stream;
-mod clocks;
-mod dial;
 mod ending;
 mod flow;
 mod frames;
 mod handle;
-mod heads;
-mod http2_heads;
-mod http2_request;
-mod http2_stream;
-mod http2_target;
 mod limits;
 mod listing;
-mod own_answer;
-mod pace;
-mod pool;
 mod relay;
-mod request_head;
-mod silence;
-mod tap;
-mod target_stream;
-mod target_tap;
-mod trailers;
-mod wire;
+mod timer_wheel;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -44,28 +23,14 @@ use std::time::Duration;
 
 use tokio_util::task::TaskTracker;
 
-pub use body::Framing;
-pub use client_stream::ClientStream;
-pub use clocks::Clocks;
-pub use dial::Dialler;
+use crate::stream::{ClientStream, TargetStream};
 pub use ending::{Ending, OnEnd};
 pub use handle::{Farewell, Handle, Identity};
-pub use http2_heads::joined_cookies;
-pub use http2_request::Http2Request;
-pub use http2_stream::Http2Stream;
-pub use http2_target::{Unprocessed, WantsHttp1, is_blameless};
 pub use limits::Limits;
 pub use listing::Page;
-pub use own_answer::{ALLOW, own_answer};
-pub use pace::{Demand, Pace};
-pub use pool::Pool;
-use relay::{End, Relay, Rules};
-pub use silence::Late;
-pub use tap::{LAST_CHANCE, Tap};
-pub use target_stream::TargetStream;
-pub use target_tap::Purpose;
-pub use trailers::are_few;
-pub use wire::{ClientEnd, Phase, WIRE, Wire};
+pub(crate) use relay::End;
+use relay::{Relay, Rules};
+pub use timer_wheel::TimerWheel;
 
 const SHARDS: usize = 64;
 
@@ -73,7 +38,7 @@ const SHARDS: usize = 64;
 #[derive(Debug)]
 pub struct Tunnels {
     /// Their timer; somebody has to turn it.
-    pub clocks: Arc<Clocks>,
+    pub timer_wheel: Arc<TimerWheel>,
     tasks: TaskTracker,
     opened: AtomicU64,
     open: [Mutex<BTreeMap<u64, Arc<Handle>>>; SHARDS],
@@ -83,7 +48,7 @@ impl Tunnels {
     /// None yet. Their tasks will be in this tracker.
     pub fn new(tasks: TaskTracker) -> Self {
         Tunnels {
-            clocks: Arc::default(),
+            timer_wheel: Arc::default(),
             tasks,
             opened: AtomicU64::new(0),
             open: std::array::from_fn(|_| Mutex::default()),
@@ -204,7 +169,7 @@ impl fmt::Debug for Opening {
 }
 
 impl Opening {
-    fn open(self, client: End<ClientStream>, target: End<TargetStream>) {
+    pub(crate) fn open(self, client: End<ClientStream>, target: End<TargetStream>) {
         let rules = Rules {
             limits: self.limits,
             has_frames: self.has_frames,
@@ -212,8 +177,16 @@ impl Opening {
         };
         let handle = Arc::new(Handle::new(self.identity));
         let entry = Entry::add(&self.tunnels, &handle);
-        let clocks = Arc::clone(&self.tunnels.clocks);
-        let relay = Relay::new(handle, clocks, rules, client, target, self.on_end, entry);
+        let timer_wheel = Arc::clone(&self.tunnels.timer_wheel);
+        let relay = Relay::new(
+            handle,
+            timer_wheel,
+            rules,
+            client,
+            target,
+            self.on_end,
+            entry,
+        );
         self.tunnels.tasks.spawn(relay);
     }
 }

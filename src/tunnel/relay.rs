@@ -14,9 +14,11 @@ use super::ending::{Ending, OnEnd, Verdict};
 use super::flow::{Flow, Pumped};
 use super::frames::{Follower, Sender, close_frame};
 use super::limits::Limits;
-use super::{ClientStream, Clocks, Entry, Handle, TargetStream};
+use super::timer_wheel::TimerWheel;
+use super::{Entry, Handle};
 use crate::os::keepalive::probe_when_silent;
 use crate::os::random;
+use crate::stream::{ClientStream, TargetStream};
 use crate::telemetry::CloseReason;
 
 const SCRATCH: usize = 64 << 10;
@@ -38,14 +40,14 @@ pub(super) struct Rules {
 
 /// One end of a tunnel, and what was read from it already.
 #[derive(Debug)]
-pub(super) struct End<S> {
-    pub(super) stream: S,
-    pub(super) early: Vec<u8>,
+pub(crate) struct End<S> {
+    pub(crate) stream: S,
+    pub(crate) early: Vec<u8>,
 }
 
-pub(super) struct Relay {
+pub(crate) struct Relay {
     handle: Arc<Handle>,
-    clocks: Arc<Clocks>,
+    timer_wheel: Arc<TimerWheel>,
     limits: Limits,
     client: ClientStream,
     target: TargetStream,
@@ -70,7 +72,7 @@ pub(super) struct Relay {
 impl Relay {
     pub(super) fn new(
         handle: Arc<Handle>,
-        clocks: Arc<Clocks>,
+        timer_wheel: Arc<TimerWheel>,
         rules: Rules,
         client: End<ClientStream>,
         target: End<TargetStream>,
@@ -84,7 +86,7 @@ impl Relay {
         };
         Relay {
             handle,
-            clocks,
+            timer_wheel,
             limits: rules.limits,
             client: client.stream,
             target: target.stream,
@@ -253,7 +255,7 @@ impl Relay {
         let next = self.unprobed.map_or(next, |moment| moment.min(next));
         if self.watched <= now || next < self.watched {
             self.watched = next;
-            self.clocks.watch(&self.handle, next);
+            self.timer_wheel.watch(&self.handle, next);
         }
     }
 
@@ -370,13 +372,13 @@ mod tests {
         let endings = Endings::default();
         let reported = Arc::clone(&endings);
         let on_end: OnEnd = Box::new(move |ending| reported.lock().unwrap().push(ending));
-        let (seen, clocks) = (Arc::clone(&handle), Arc::clone(&tunnels.clocks));
+        let (seen, wheel) = (Arc::clone(&handle), Arc::clone(&tunnels.timer_wheel));
         let rules = Rules {
             limits,
             has_frames: true,
             probes_client: false,
         };
-        let relay = Relay::new(handle, clocks, rules, client, target, on_end, entry);
+        let relay = Relay::new(handle, wheel, rules, client, target, on_end, entry);
         (relay, [far_client, far_target], endings, seen)
     }
 

@@ -27,8 +27,9 @@ use tokio_util::task::TaskTracker;
 
 use super::permits::Slots;
 use super::{Connection, ForwardingRule};
+use crate::stream::{ClientEnd, ClientStream, Http2Request};
+use crate::tap::Framing;
 use crate::telemetry::{CloseReason, RefusalReason};
-use crate::tunnel::{ClientEnd, ClientStream, Framing, Http2Request};
 use farewell::Farewell;
 use frames::{Faults, Frames};
 use one_stream::{Admission, serve_stream};

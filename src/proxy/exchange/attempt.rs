@@ -15,9 +15,11 @@ use crate::os::open_files::{is_out_of_ports, is_shortage};
 use crate::proxy::proxy_protocol;
 use crate::proxy::refusal::Refusal;
 use crate::proxy::{http2, smuggling, tls_failure};
+use crate::stream::Phase;
+use crate::tap::Purpose;
+use crate::target_connection::{Dialler, Pool};
 use crate::target_group::{PickContext, Target};
 use crate::telemetry::{RefusalReason, RequestLine};
-use crate::tunnel::{Dialler, Phase, Pool, Purpose};
 
 /// By how much the client's clock goes first where both it and the target's run.
 const GRACE: Duration = Duration::from_millis(100);

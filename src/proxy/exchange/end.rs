@@ -9,8 +9,9 @@ use pingora::prelude::Session;
 use super::Exchange;
 use crate::proxy::refusal::Refusal;
 use crate::proxy::{headers, http2};
+use crate::stream::{ClientEnd, Phase};
 use crate::telemetry::{CloseReason, RefusalReason};
-use crate::tunnel::{ClientEnd, Ending, Phase};
+use crate::tunnel::Ending;
 
 /// Whether the end of the connection is the end of this answer (RFC 9112 section 6.3).
 fn ends_with_it(session: &Session, answer: &ResponseHeader) -> bool {

@@ -28,10 +28,12 @@ use super::{
 use crate::forwarding_rule::{ForwardingRule, Route};
 use crate::listener::Connection;
 use crate::rules::{Request, Rule};
+use crate::stream::{ClientEnd, Phase};
+use crate::tap::Framing;
 use crate::target_address::TargetAddress;
 use crate::target_group::{PickContext, Target};
 use crate::telemetry::{Client, ClientCertificate};
-use crate::tunnel::{ClientEnd, Framing, Identity, Opening, Phase};
+use crate::tunnel::{Identity, Opening};
 
 /// How many heads of 1xx a target may send before its answer's, and how large they may be together: what a client of HTTP/2 does
 /// not take of them waits in memory.
