@@ -11,7 +11,7 @@ const STEP: u64 = 0x9E37_79B9_7F4A_7C15;
 
 /// A random number from 0 up to, but not, 1.
 pub fn chance() -> f64 {
-    fraction(u32::from_ne_bytes(four_bytes()))
+    f64::from(u32::from_ne_bytes(four_bytes())) / (f64::from(u32::MAX) + 1.0)
 }
 
 /// Four random bytes, which nobody can guess.
@@ -23,19 +23,6 @@ pub fn four_bytes() -> [u8; 4] {
 /// A seed for a [`Random`].
 pub fn seed() -> u64 {
     Uuid::new_v4().as_u64_pair().0
-}
-
-/// The chance that lies in a random id in hexadecimal digits: a number from 0 up to, but not, 1,
-/// always the same for the same id. 0 where there are no digits.
-pub fn chance_of(id: &str) -> f64 {
-    let bits = id
-        .get(..8)
-        .and_then(|hex| u32::from_str_radix(hex, 16).ok());
-    fraction(bits.unwrap_or(0))
-}
-
-fn fraction(bits: u32) -> f64 {
-    f64::from(bits) / (f64::from(u32::MAX) + 1.0)
 }
 
 /// A source of random numbers.
@@ -95,19 +82,5 @@ mod tests {
         let all: Vec<f64> = (0..100).map(|_| chance()).collect();
         assert!(all.iter().all(|chance| (0.0..1.0).contains(chance)));
         assert!(all.iter().any(|chance| *chance != all[0]));
-    }
-
-    #[test]
-    fn an_id_has_its_own_chance() {
-        for (id, expected) in [
-            ("00000000ffff", 0.0),
-            ("80000000", 0.5),
-            ("4000000000", 0.25),
-            ("", 0.0),
-            ("no digits", 0.0),
-        ] {
-            assert_eq!(chance_of(id), expected, "{id}");
-        }
-        assert!(chance_of("ffffffff") < 1.0);
     }
 }

@@ -5,6 +5,7 @@
 //! of this knows what is done with it.
 
 mod client;
+mod framing;
 mod head_end;
 mod http2;
 mod http2_heads;
@@ -13,10 +14,18 @@ mod target;
 mod wire;
 
 pub use client::ClientStream;
-pub(crate) use head_end::{Answer, HeadEnd};
+pub use framing::Framing;
+pub(crate) use head_end::HeadEnd;
 pub use http2::Http2Stream;
 pub use http2_heads::joined_cookies;
 pub use http2_request::Http2Request;
 pub use target::TargetStream;
-pub use wire::{ClientEnd, Phase, WIRE, Wire};
-pub(crate) use wire::{status_of, with_wire};
+pub(crate) use wire::status_of;
+pub use wire::{ClientEnd, Phase, Wire};
+
+/// One end of a tunnel, and what was read from it already.
+#[derive(Debug)]
+pub(crate) struct End<S> {
+    pub(crate) stream: S,
+    pub(crate) early: Vec<u8>,
+}

@@ -1,59 +1,13 @@
 //! A body on its way, as far as it has come: where it ends, and how much of what passes is payload.
 
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::task::Poll;
 
 use tokio::io::ReadBuf;
 
 use super::chunks::{Chunks, Malformed, Taken};
 use super::trailers::LAST_CHUNK;
-
-/// How the end of a body is told (RFC 9112 section 6.3).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Framing {
-    /// So many bytes.
-    Length(u64),
-    /// A last chunk.
-    Chunked,
-    /// The end of the connection.
-    UntilClose,
-}
-
-/// A framing that becomes known.
-#[derive(Debug)]
-pub(crate) struct Told(AtomicU64);
-
-impl Told {
-    const UNKNOWN: u64 = u64::MAX;
-    const CHUNKED: u64 = u64::MAX - 1;
-    const UNTIL_CLOSE: u64 = u64::MAX - 2;
-
-    pub(crate) fn tell(&self, framing: Option<Framing>) {
-        let word = match framing {
-            None => Self::UNKNOWN,
-            Some(Framing::Chunked) => Self::CHUNKED,
-            Some(Framing::UntilClose) => Self::UNTIL_CLOSE,
-            Some(Framing::Length(length)) => length.min(Self::UNTIL_CLOSE - 1),
-        };
-        self.0.store(word, Relaxed);
-    }
-
-    pub(crate) fn get(&self) -> Option<Framing> {
-        match self.0.load(Relaxed) {
-            Self::UNKNOWN => None,
-            Self::CHUNKED => Some(Framing::Chunked),
-            Self::UNTIL_CLOSE => Some(Framing::UntilClose),
-            length => Some(Framing::Length(length)),
-        }
-    }
-}
-
-impl Default for Told {
-    fn default() -> Self {
-        Told(AtomicU64::new(Self::UNKNOWN))
-    }
-}
+use crate::stream::Framing;
 
 /// A body, as far as it has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,6 +53,19 @@ impl Body {
             }
             Body::Chunked(chunks) => chunks.count(bytes),
             Body::UntilClose => Ok(all(bytes.len())),
+        }
+    }
+
+    /// Takes bytes that are to be sent.
+    ///
+    /// Errors: they are malformed, or more than belong to it.
+    pub(super) fn count_all(&mut self, bytes: &[u8]) -> io::Result<Taken> {
+        let taken = self.count(bytes).map_err(invalid)?;
+        match taken.bytes < bytes.len() {
+            true => Err(io::Error::other(
+                "more than the request was about to be sent",
+            )),
+            false => Ok(taken),
         }
     }
 
@@ -178,7 +145,7 @@ impl Chunk {
         let first = self.start + SIZE.len();
         let read = &mut buf.filled_mut()[first..];
         let taken = chunks.compact(read, Some(trailers));
-        let taken = taken.map_err(|why| io::Error::new(io::ErrorKind::InvalidData, why))?;
+        let taken = taken.map_err(invalid)?;
         let beyond = read[taken.bytes..].to_vec();
         match taken.payload {
             0 => buf.set_filled(self.start),
@@ -201,24 +168,14 @@ fn size_line(payload: usize) -> [u8; SIZE.len()] {
     [digit(12), digit(8), digit(4), digit(0), b'\r', b'\n']
 }
 
+/// What the reader of a malformed body gets.
+pub(super) fn invalid(why: Malformed) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, why)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_framing_is_told_and_heard() {
-        let told = Told::default();
-        assert_eq!(told.get(), None);
-        for framing in [
-            Framing::Length(0),
-            Framing::Length(5),
-            Framing::Chunked,
-            Framing::UntilClose,
-        ] {
-            told.tell(Some(framing));
-            assert_eq!(told.get(), Some(framing));
-        }
-    }
 
     #[test]
     fn a_body_takes_no_more_than_belongs_to_it() {

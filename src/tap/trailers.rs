@@ -5,6 +5,7 @@
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::chunks::{LONGEST_TRAILERS, Malformed};
+use super::fields;
 
 /// The end of a body in chunks, as Pingora writes it.
 pub(super) const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
@@ -32,57 +33,16 @@ pub(super) fn parse(text: &[u8]) -> Result<HeaderMap, Malformed> {
 
 /// Whether there are no more of them than anybody means.
 pub fn are_few(trailers: &HeaderMap) -> bool {
-    trailers.len() <= MOST_FIELDS && size(trailers) <= LONGEST_TRAILERS
+    trailers.len() <= MOST_FIELDS && fields::size(trailers) <= LONGEST_TRAILERS
 }
 
 /// The end of a body in chunks that has these trailers.
 pub(super) fn last_chunk(trailers: &HeaderMap) -> Vec<u8> {
-    let mut text = Vec::with_capacity(size(trailers) + LAST_CHUNK.len());
+    let mut text = Vec::with_capacity(fields::size(trailers) + LAST_CHUNK.len());
     text.extend_from_slice(b"0\r\n");
-    for (name, value) in trailers {
-        text.extend_from_slice(name.as_str().as_bytes());
-        text.extend_from_slice(b": ");
-        text.extend_from_slice(value.as_bytes());
-        text.extend_from_slice(b"\r\n");
-    }
+    fields::write(trailers, &mut text);
     text.extend_from_slice(b"\r\n");
     text
-}
-
-fn size(trailers: &HeaderMap) -> usize {
-    let field = |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len() + 4;
-    trailers.iter().map(field).sum()
-}
-
-/// The trailers of a message on their way: those that have come, and those that may pass.
-#[derive(Debug, Default)]
-pub(crate) struct Passage {
-    come: Option<Box<HeaderMap>>,
-    passed: Option<Box<HeaderMap>>,
-}
-
-impl Passage {
-    pub(crate) fn bring(&mut self, trailers: HeaderMap) {
-        self.come = Some(Box::new(trailers));
-    }
-
-    /// Lets those pass that `purge` leaves.
-    pub(crate) fn pass(&mut self, purge: impl FnOnce(&mut HeaderMap)) {
-        if let Some(mut trailers) = self.come.take() {
-            purge(&mut trailers);
-            self.passed = Some(trailers).filter(|trailers| !trailers.is_empty());
-        }
-    }
-
-    /// Those that have passed; they may be asked for again.
-    pub(crate) fn passed(&self) -> Option<HeaderMap> {
-        self.passed.as_deref().cloned()
-    }
-
-    /// Those that have passed, once.
-    pub(crate) fn fetch(&mut self) -> Option<HeaderMap> {
-        self.passed.take().map(|trailers| *trailers)
-    }
 }
 
 #[cfg(test)]
@@ -106,17 +66,5 @@ mod tests {
         let long = "b".repeat(LONGEST_TRAILERS);
         let long = parse(format!("a: {long}\r\n\r\n").as_bytes()).unwrap();
         assert!(!are_few(&long));
-    }
-
-    #[test]
-    fn none_leave_that_were_not_let_pass() {
-        let mut passage = Passage::default();
-        passage.bring(parse(b"a: b\r\nc: d\r\n\r\n").unwrap());
-        assert_eq!(passage.fetch(), None);
-        passage.pass(|trailers| drop(trailers.remove("a")));
-        passage.pass(|_| unreachable!("they have passed already"));
-        assert_eq!(passage.passed().unwrap().len(), 1);
-        assert!(passage.fetch().unwrap().contains_key("c"));
-        assert_eq!(passage.fetch(), None);
     }
 }

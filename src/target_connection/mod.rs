@@ -8,5 +8,6 @@ mod pool;
 
 pub(crate) use carrier::Ticket;
 pub use dial::Dialler;
+pub(crate) use dial::Found;
 pub use failure::{Unprocessed, WantsHttp1, is_blameless};
 pub use pool::Pool;

@@ -8,7 +8,8 @@ use std::collections::{BinaryHeap, VecDeque};
 use std::ops::Bound::{Excluded, Unbounded};
 use std::sync::Arc;
 
-use super::{Handle, SHARDS, Tunnels};
+use super::handle::Handle;
+use super::registry::{SHARDS, Tunnels};
 
 /// How many tunnels are looked at, and how many are copied, while a lock is held.
 const LOOKS: usize = 256;
@@ -155,8 +156,8 @@ impl<'a, F: Fn(&Handle) -> bool> Merge<'a, F> {
 mod tests {
     use tokio_util::task::TaskTracker;
 
-    use super::super::Entry;
     use super::super::handle::tests::handle_of;
+    use super::super::registry::Entry;
     use super::*;
 
     fn opened(count: usize) -> (Arc<Tunnels>, Vec<Entry>) {

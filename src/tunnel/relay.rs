@@ -13,12 +13,13 @@ use std::time::{Duration, Instant};
 use super::ending::{Ending, OnEnd, Verdict};
 use super::flow::{Flow, Pumped};
 use super::frames::{Follower, Sender, close_frame};
+use super::handle::Handle;
 use super::limits::Limits;
+use super::registry::Entry;
 use super::timer_wheel::TimerWheel;
-use super::{Entry, Handle};
 use crate::os::keepalive::probe_when_silent;
 use crate::os::random;
-use crate::stream::{ClientStream, TargetStream};
+use crate::stream::{ClientStream, End, TargetStream};
 use crate::telemetry::CloseReason;
 
 const SCRATCH: usize = 64 << 10;
@@ -38,14 +39,7 @@ pub(super) struct Rules {
     pub(super) probes_client: bool,
 }
 
-/// One end of a tunnel, and what was read from it already.
-#[derive(Debug)]
-pub(crate) struct End<S> {
-    pub(crate) stream: S,
-    pub(crate) early: Vec<u8>,
-}
-
-pub(crate) struct Relay {
+pub(super) struct Relay {
     handle: Arc<Handle>,
     timer_wheel: Arc<TimerWheel>,
     limits: Limits,
@@ -331,8 +325,8 @@ mod tests {
     use tokio::net::{TcpListener, TcpStream};
     use tokio_util::task::TaskTracker;
 
-    use super::super::Tunnels;
     use super::super::handle::tests::handle;
+    use super::super::registry::Tunnels;
     use super::*;
 
     fn limits() -> Limits {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::Handle;
+use super::handle::Handle;
 
 const SLOTS: usize = 1024;
 const TICK: Duration = Duration::from_millis(50);

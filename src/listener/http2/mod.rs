@@ -27,8 +27,7 @@ use tokio_util::task::TaskTracker;
 
 use super::permits::Slots;
 use super::{Connection, ForwardingRule};
-use crate::stream::{ClientEnd, ClientStream, Http2Request};
-use crate::tap::Framing;
+use crate::stream::{ClientEnd, ClientStream, Framing, Http2Request};
 use crate::telemetry::{CloseReason, RefusalReason};
 use farewell::Farewell;
 use frames::{Faults, Frames};

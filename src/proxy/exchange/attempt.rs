@@ -16,7 +16,7 @@ use crate::proxy::proxy_protocol;
 use crate::proxy::refusal::Refusal;
 use crate::proxy::{http2, smuggling, tls_failure};
 use crate::stream::Phase;
-use crate::tap::Purpose;
+use crate::tap::{Connector, Purpose};
 use crate::target_connection::{Dialler, Pool};
 use crate::target_group::{PickContext, Target};
 use crate::telemetry::{RefusalReason, RequestLine};
@@ -107,16 +107,21 @@ impl Exchange {
         let target = Arc::clone(target);
         // The target's tap has the clock: it does not run while the client is what is slow.
         let silence = peer.options.read_timeout.take().unwrap_or(Duration::MAX);
+        let dialler = Dialler {
+            pool,
+            header,
+            target,
+            offers_http2,
+            has_body: self.has_body,
+        };
         connect_with(
-            Dialler {
-                pool,
+            Connector {
+                dialler,
                 limit,
                 silence,
-                header,
-                target,
                 purpose,
-                offers_http2,
-                has_body: self.has_body,
+                wire: Arc::clone(&connection.wire),
+                hand_over: Arc::clone(&connection.hand_over),
             },
             peer,
         );

@@ -1,74 +1,23 @@
-//! What the tap and the exchange of one connection tell each other. Both run in one task; the atomics are there because
-//! Pingora wants its streams to be `Sync`.
+//! The wire: what the taps and the exchange of one connection tell each other. All run in one task;
+//! the atomics are there because Pingora wants its streams to be `Sync`.
 
 mod backlog;
+mod passage;
+mod phase;
+mod target;
 mod trailers;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use futures_util::task::AtomicWaker;
 
 use self::backlog::{Download, Upload};
+use self::passage::Passage;
+pub use self::phase::{ClientEnd, Phase};
+use super::framing::{Framing, Told};
 use super::head_end::HeadEnd;
-use super::target::TargetStream;
-use crate::tap::{Framing, Passage, Told};
-use crate::tunnel::{End, Opening};
-
-tokio::task_local! {
-    /// The wire of the connection that the running task serves.
-    pub static WIRE: Arc<Wire>;
-}
-
-/// Tells the wire of the connection that the running task serves, if it serves one.
-pub(crate) fn with_wire<T>(tell: impl FnOnce(&Arc<Wire>) -> T) -> Option<T> {
-    WIRE.try_with(tell).ok()
-}
-
-/// How far the connection has come with its present request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Phase {
-    /// Waiting for a request's head.
-    Head,
-    /// A plain request and its answer.
-    Exchange,
-    /// A WebSocket handshake that has no answer yet. What the client sends meanwhile stays in its socket.
-    Handshake,
-    /// After the 101.
-    Tunnel,
-}
-
-/// How the client's side of a connection ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub enum ClientEnd {
-    /// It has not.
-    Open,
-    /// The client sent its FIN.
-    Closed,
-    /// The connection broke.
-    Broken,
-    /// The client did not send its head in time.
-    HeadExpired,
-    /// The client's head has a request line that is none.
-    HeadMalformed,
-    /// The client's head has too many bytes.
-    HeadTooLarge,
-    /// The client's head has too many headers.
-    TooManyHeaders,
-    /// The handshake got no answer in time.
-    HandshakeExpired,
-    /// The client's body is not framed as it should be.
-    BodyMalformed,
-    /// The client sends its body too slowly.
-    BodyLate,
-    /// The client takes its answer too slowly.
-    AnswerLate,
-}
 
 /// The notes of one connection.
 #[derive(Debug)]
@@ -91,9 +40,8 @@ pub struct Wire {
     /// The client has ended its side.
     half_closed: AtomicBool,
     body: Told,
-    handed_over: AtomicBool,
     being_reset: AtomicBool,
-    meeting: Mutex<Meeting>,
+    left: Mutex<Left>,
     /// The request's body, from the client to the target.
     pub upload: Upload,
     /// The answer's body, from the target to the client.
@@ -115,12 +63,10 @@ pub struct Wire {
     requires_upgrade: AtomicBool,
 }
 
-/// What one side leaves for the other: of a tunnel the target's socket, from the end of the 101 on, and what to do with both; of a
-/// request the head that a target of HTTP/2 gets; of both the trailers.
+/// What one side leaves for the other: of a request the head that a target of HTTP/2 gets, and the
+/// trailers of both messages.
 #[derive(Debug, Default)]
-struct Meeting {
-    target: Option<End<TargetStream>>,
-    opening: Option<Opening>,
+struct Left {
     head: Option<Box<http::Request<()>>>,
     request_trailers: Passage,
     answer_trailers: Passage,
@@ -144,9 +90,8 @@ impl Wire {
             half_close_limit: AtomicU64::new(0),
             half_closed: AtomicBool::new(false),
             body: Told::default(),
-            handed_over: AtomicBool::new(false),
             being_reset: AtomicBool::new(false),
-            meeting: Mutex::default(),
+            left: Mutex::default(),
             upload: Upload::default(),
             download: Download::default(),
             sent_framing: Told::default(),
@@ -162,12 +107,7 @@ impl Wire {
 
     /// How far it has come.
     pub fn phase(&self) -> Phase {
-        match self.phase.load(Relaxed) {
-            0 => Phase::Head,
-            1 => Phase::Exchange,
-            2 => Phase::Handshake,
-            _ => Phase::Tunnel,
-        }
+        Phase::of(self.phase.load(Relaxed))
     }
 
     /// From here on the next request's head is awaited. The client may take this long for it, and for each of its parts in what
@@ -191,7 +131,7 @@ impl Wire {
         self.expect_body(Framing::Length(0));
         self.answers_in_chunks.store(false, Relaxed);
         self.requires_upgrade.store(false, Relaxed);
-        self.meeting().request_trailers = Passage::default();
+        self.left().request_trailers = Passage::default();
         self.enter(Phase::Exchange);
     }
 
@@ -237,24 +177,6 @@ impl Wire {
         self.half_closed.load(Relaxed)
     }
 
-    /// The request is about to go to a target, with a body that is framed so.
-    pub fn send_request(&self, framing: Framing) {
-        self.sent_framing.tell(Some(framing));
-        self.answer_framing.tell(None);
-        self.keeps_target.store(false, Relaxed);
-        self.download.reset();
-        self.meeting().answer_trailers = Passage::default();
-    }
-
-    /// The head of that request, for a target of HTTP/2.
-    pub fn bring_head(&self, head: http::Request<()>) {
-        self.meeting().head = Some(Box::new(head));
-    }
-
-    pub(crate) fn fetch_head(&self) -> Option<http::Request<()>> {
-        self.meeting().head.take().map(|head| *head)
-    }
-
     /// The answer goes out in HTTP/1.1, in chunks or otherwise.
     pub fn answer_in_chunks(&self, is_chunked: bool) {
         self.answers_in_chunks.store(is_chunked, Relaxed);
@@ -271,47 +193,6 @@ impl Wire {
 
     pub(crate) fn requires_upgrade(&self) -> bool {
         self.requires_upgrade.load(Relaxed)
-    }
-
-    /// The head of the target's answer has come; its body is framed so. The connection may carry another request if `keeps_target`.
-    pub fn expect_answer(&self, framing: Framing, keeps_target: bool) {
-        self.keeps_target.store(keeps_target, Relaxed);
-        self.answer_framing.tell(Some(framing));
-        self.answer_reader.wake();
-    }
-
-    pub(crate) fn sent_framing(&self) -> Option<Framing> {
-        self.sent_framing.get()
-    }
-
-    pub(crate) fn answer_framing(&self) -> Option<Framing> {
-        self.answer_framing.get()
-    }
-
-    /// How the answer is framed, once that is known.
-    pub(crate) fn poll_answer_framing(&self, cx: &mut Context<'_>) -> Poll<Framing> {
-        self.answer_reader.register(cx.waker());
-        self.answer_framing().map_or(Poll::Pending, Poll::Ready)
-    }
-
-    pub(crate) fn keeps_target(&self) -> bool {
-        self.keeps_target.load(Relaxed)
-    }
-
-    /// Notes whether the connection to the target had carried other requests, and whether it is one of HTTP/2.
-    pub fn connected(&self, is_kept: bool, is_http2: bool) {
-        self.is_target_kept.store(is_kept, Relaxed);
-        self.is_target_http2.store(is_http2, Relaxed);
-    }
-
-    /// Whether the target is asked in HTTP/2.
-    pub fn is_target_http2(&self) -> bool {
-        self.is_target_http2.load(Relaxed)
-    }
-
-    /// Whether the connection to the target had carried other requests.
-    pub fn is_target_kept(&self) -> bool {
-        self.is_target_kept.load(Relaxed)
     }
 
     /// The exchange turns out to be a handshake, which has this long to be answered.
@@ -335,35 +216,6 @@ impl Wire {
         self.phase.store(phase as u8, Relaxed);
     }
 
-    /// The target's socket, right after its 101.
-    pub(crate) fn bring_target(&self, target: End<TargetStream>) {
-        self.meeting().target = Some(target);
-    }
-
-    /// What opens the tunnel once the 101 has gone out to the client.
-    pub fn bring_opening(&self, opening: Opening) {
-        self.meeting().opening = Some(opening);
-    }
-
-    /// Both halves; once, when both are there.
-    pub(crate) fn meet(&self) -> Option<(Opening, End<TargetStream>)> {
-        let mut meeting = self.meeting();
-        if meeting.opening.is_none() || meeting.target.is_none() {
-            return None;
-        }
-        self.handed_over.store(true, Relaxed);
-        meeting.opening.take().zip(meeting.target.take())
-    }
-
-    /// Ends the waiting: nothing will be handed over any more. Returns the opening, if it was brought and not fetched.
-    pub fn part(&self) -> Option<Opening> {
-        std::mem::take(&mut *self.meeting()).opening
-    }
-
-    pub(crate) fn is_handed_over(&self) -> bool {
-        self.handed_over.load(Relaxed)
-    }
-
     /// Whoever is in the middle of something on it is dropped now, and the client is to see a reset.
     pub fn begin_reset(&self) {
         self.being_reset.store(true, Relaxed);
@@ -379,8 +231,13 @@ impl Wire {
         self.being_reset.load(Relaxed)
     }
 
-    fn meeting(&self) -> MutexGuard<'_, Meeting> {
-        self.meeting.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The exchange is over: nobody fetches any more what was left for it.
+    pub fn end_exchange(&self) {
+        *self.left() = Left::default();
+    }
+
+    fn left(&self) -> MutexGuard<'_, Left> {
+        self.left.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How long the handshake still has to be answered.
@@ -391,19 +248,7 @@ impl Wire {
 
     /// How the client's side ended, as far as it was read.
     pub fn client_end(&self) -> ClientEnd {
-        match self.end.load(Relaxed) {
-            0 => ClientEnd::Open,
-            1 => ClientEnd::Closed,
-            2 => ClientEnd::Broken,
-            3 => ClientEnd::HeadExpired,
-            4 => ClientEnd::HeadMalformed,
-            5 => ClientEnd::HeadTooLarge,
-            6 => ClientEnd::TooManyHeaders,
-            7 => ClientEnd::HandshakeExpired,
-            8 => ClientEnd::BodyMalformed,
-            9 => ClientEnd::BodyLate,
-            _ => ClientEnd::AnswerLate,
-        }
+        ClientEnd::of(self.end.load(Relaxed))
     }
 
     /// Notes the first end only.

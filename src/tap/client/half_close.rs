@@ -11,8 +11,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, ReadBuf};
 
 use super::Tap;
-use crate::stream::ClientEnd;
-use crate::tap::Framing;
+use crate::stream::{ClientEnd, Framing};
 
 const LATE: &str =
     "the answer had not begun within halfCloseTimeout of the end of the client's side";

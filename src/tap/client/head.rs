@@ -11,9 +11,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{LAST_CHANCE, Tap};
-use crate::stream::ClientEnd;
-use crate::stream::HeadEnd;
-use crate::stream::status_of;
+use crate::stream::{ClientEnd, HeadEnd, status_of};
 use crate::tap::absolute_form::mended;
 use crate::tap::own_answer::without_body;
 use crate::tap::request_head::{RequestHead, answer, answer_instead};

@@ -6,6 +6,7 @@
 //!
 //! It also keeps a total clock for a head and for the wait between requests, where Pingora's is per read and silent.
 
+mod chunked_answer;
 mod download;
 mod half_close;
 mod head;
@@ -18,18 +19,20 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, BufWriter, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, BufWriter, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-use self::download::Download;
+use self::chunked_answer::ChunkedAnswer;
 use crate::config::model::Bounds;
-use crate::stream::{Answer, ClientEnd, ClientStream, HeadEnd, Phase, Wire};
+use crate::stream::{ClientEnd, ClientStream, End, Framing, HeadEnd, Phase, Wire};
 use crate::tap::chunks::Chunks;
+use crate::tap::early;
+use crate::tap::hand_over::HandOver;
+use crate::tap::heads::Answer;
+use crate::tap::pace::{Demand, Pace};
 use crate::tap::request_head::RequestHead;
-use crate::tap::{Demand, Framing, Pace};
-use crate::tunnel::End;
 
 /// Lets a head and a short body leave together. Whoever waits for the client sends it first: Pingora does not, within a body
 /// of a known length.
@@ -43,6 +46,7 @@ pub struct Tap {
     /// `None` once it was handed over.
     stream: Option<BufWriter<ClientStream>>,
     wire: Arc<Wire>,
+    hand_over: Arc<HandOver>,
     draining: CancellationToken,
     head: HeadEnd,
     request_head: RequestHead,
@@ -66,7 +70,7 @@ pub struct Tap {
     chunks: (u64, Chunks),
     /// Its trailers, as far as they have come.
     trailers: Vec<u8>,
-    download: Download,
+    chunked_answer: ChunkedAnswer,
     /// When it is looked next whether the client is still there.
     look: Option<Pin<Box<Sleep>>>,
     /// How fast the client sends its body, and takes what is written to it.
@@ -90,12 +94,14 @@ impl Tap {
         early: Vec<u8>,
         stream: ClientStream,
         wire: Arc<Wire>,
+        hand_over: Arc<HandOver>,
         draining: CancellationToken,
         bounds: Bounds,
     ) -> Self {
         Tap {
             stream: Some(BufWriter::with_capacity(WRITE_BUFFER, stream)),
             wire,
+            hand_over,
             draining,
             head: HeadEnd::default(),
             request_head: RequestHead::default(),
@@ -110,7 +116,7 @@ impl Tap {
             leaves: None,
             chunks: (0, Chunks::default()),
             trailers: Vec::new(),
-            download: Download::default(),
+            chunked_answer: ChunkedAnswer::default(),
             look: None,
             read_pace: Pace::default(),
             write_pace: Pace::default(),
@@ -124,25 +130,19 @@ impl Tap {
         buf: &mut ReadBuf<'_>,
         most: usize,
     ) -> Poll<io::Result<usize>> {
-        if !self.early.is_empty() {
-            let count = self.early.len().min(most).min(buf.remaining());
-            let rest = self.early.split_off(count);
-            buf.put_slice(&std::mem::replace(&mut self.early, rest));
+        if let Some(count) = early::show(&mut self.early, buf, most) {
             return Poll::Ready(Ok(count));
         }
         let Some(stream) = &mut self.stream else {
             return Poll::Ready(Ok(0));
         };
-        let before = buf.filled().len();
-        let mut limited = stream.take(most as u64);
-        let result = ready!(Pin::new(&mut limited).poll_read(cx, buf));
-        let count = buf.filled().len() - before;
-        match &result {
-            Ok(()) if count == 0 => self.wire.ended(ClientEnd::Closed),
-            Ok(()) => {}
+        let read = ready!(early::poll_read(stream, cx, buf, most));
+        match &read {
+            Ok(0) => self.wire.ended(ClientEnd::Closed),
+            Ok(_) => {}
             Err(_) => self.wire.ended(ClientEnd::Broken),
         }
-        Poll::Ready(result.map(|()| count))
+        Poll::Ready(read)
     }
 
     fn poll_exchange(
@@ -254,7 +254,7 @@ impl Tap {
     /// The 101 has left: from here on the sockets are the relay's. The task is woken, for Pingora waits for bytes that will
     /// not come.
     fn hand_over(&mut self, cx: &mut Context<'_>) {
-        let Some((opening, target)) = self.wire.meet() else {
+        let Some((opening, target)) = self.hand_over.meet() else {
             return;
         };
         let Some(stream) = self.stream.take() else {

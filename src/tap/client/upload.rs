@@ -10,10 +10,10 @@ use tokio::net::TcpStream;
 use tokio::time::sleep;
 
 use super::Tap;
-use crate::stream::ClientEnd;
+use crate::stream::{ClientEnd, Framing};
 use crate::tap::body::poll_chunk;
 use crate::tap::chunks::Chunks;
-use crate::tap::{Framing, trailers};
+use crate::tap::{early, trailers};
 
 /// How often it is looked whether a client is still there that nothing is read from.
 const LOOK: Duration = Duration::from_millis(500);
@@ -89,7 +89,7 @@ impl Tap {
                 return Poll::Ready(Err(error));
             }
         };
-        self.put_back(&beyond);
+        early::put_back(&mut self.early, &beyond);
         if chunks.is_over() {
             self.bring_trailers()?;
             self.wire.expect_body(Framing::Length(0));
@@ -111,13 +111,6 @@ impl Tap {
                 self.wire.ended(ClientEnd::BodyMalformed);
                 Err(io::Error::new(io::ErrorKind::InvalidData, why))
             }
-        }
-    }
-
-    /// What was read too much comes before all that was read already.
-    fn put_back(&mut self, beyond: &[u8]) {
-        if !beyond.is_empty() {
-            self.early = [beyond, &self.early].concat();
         }
     }
 

@@ -6,8 +6,8 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use h2::SendStream;
 
-use crate::stream::with_wire;
-use crate::tap::body::Body;
+use crate::stream::Wire;
+use crate::tap::body::{Body, invalid};
 
 /// Sends of the body what there is room for; of bytes that are framing alone, all. Returns how many bytes were taken, and how much
 /// payload is in them.
@@ -16,16 +16,12 @@ use crate::tap::body::Body;
 pub(super) fn poll_send(
     body: &mut Body,
     stream: &mut SendStream<Bytes>,
+    wire: &Wire,
     cx: &mut Context<'_>,
     bytes: &[u8],
 ) -> Poll<io::Result<(usize, usize)>> {
-    let invalid = |why| io::Error::new(io::ErrorKind::InvalidData, why);
     let mut after = *body;
-    let all = after.count(bytes).map_err(invalid)?;
-    if all.bytes < bytes.len() {
-        let more = "more than the request was about to be sent";
-        return Poll::Ready(Err(io::Error::other(more)));
-    }
+    let all = after.count_all(bytes)?;
     let mut most = bytes.len();
     if all.payload > 0 {
         stream.reserve_capacity(all.payload);
@@ -39,7 +35,7 @@ pub(super) fn poll_send(
             // The target wants no more of it. Its answer says why, or how it has failed.
             Some(Err(_)) | None => {
                 *body = after;
-                with_wire(|wire| wire.upload.unmeter());
+                wire.upload.unmeter();
                 return Poll::Ready(Ok((bytes.len(), 0)));
             }
         }
@@ -47,14 +43,13 @@ pub(super) fn poll_send(
     let mut part = bytes[..most].to_vec();
     let taken = body.take_payload(&mut part).map_err(invalid)?;
     part.truncate(taken.payload);
-    send(stream, part, body.is_over());
+    send(stream, wire, part, body.is_over());
     Poll::Ready(Ok((most, taken.payload)))
 }
 
 /// Sends a part of the body, and with the last the trailers. A stream that is over takes nothing: the answer says why.
-fn send(stream: &mut SendStream<Bytes>, part: Vec<u8>, is_over: bool) {
-    let trailers = is_over.then(|| with_wire(|wire| wire.request_trailers()));
-    let trailers = trailers.flatten().flatten();
+fn send(stream: &mut SendStream<Bytes>, wire: &Wire, part: Vec<u8>, is_over: bool) {
+    let trailers = is_over.then(|| wire.request_trailers()).flatten();
     let is_last = is_over && trailers.is_none();
     if !part.is_empty() || is_last {
         stream.send_data(part.into(), is_last).ok();

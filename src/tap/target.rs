@@ -14,49 +14,29 @@ use std::time::Duration;
 
 use bytes::{Buf as _, BytesMut};
 use pingora::protocols::l4::virt::{VirtualSockOpt, VirtualSocket};
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::stream::{Answer, HeadEnd, TargetStream, with_wire};
-use crate::tap::body::{Body, poll_chunk};
-use crate::tap::chunks::{Chunks, Malformed};
-use crate::tap::silence::Silence;
-use crate::tap::trailers::{self, LAST_CHUNK, last_chunk};
+use super::body::{Body, invalid, poll_chunk};
+use super::chunks::Chunks;
+use super::early;
+use super::hand_over::HandOver;
+use super::heads::Answer;
+use super::purpose::Purpose;
+use super::silence::Silence;
+use super::target_request::Request;
+use super::trailers;
+use crate::stream::{End, HeadEnd, TargetStream, Wire};
 use crate::target_connection::Pool;
-use crate::tunnel::End;
 
 use crate::os::keepalive::unless_unix;
 
-/// How much of an answer may be on its way to a client that does not take it, in bytes: over HTTP/1.1, over HTTP/2.
-const WINDOW: usize = 16 << 10;
-const STREAM_WINDOW: usize = 4 << 10;
 /// What else is gathered with the payload of a chunk.
 const ROOM: usize = 16;
 /// The pieces of a chunk leave together, up to this size.
 const TOGETHER: usize = 64 << 10;
 
-/// What a connection to a target is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Purpose {
-    /// A WebSocket's handshake: with a 101 the socket goes to the wire, where the tap of the client's side fetches it.
-    Handshake,
-    /// A plain request.
-    Request,
-    /// A plain request over HTTP/2, where one connection has many answers under way.
-    Stream,
-}
-
-impl Purpose {
-    /// How much of an answer may be on its way to a client that does not take it, in bytes.
-    pub(super) fn window(self) -> usize {
-        match self {
-            Purpose::Handshake | Purpose::Request => WINDOW,
-            Purpose::Stream => STREAM_WINDOW,
-        }
-    }
-}
-
 /// A target's connection, tapped.
-pub(crate) struct TargetTap {
+pub(super) struct TargetTap {
     /// `None` once it has gone to the wire, or to the pool.
     stream: Option<TargetStream>,
     pool: Option<(Arc<Pool>, u64)>,
@@ -70,13 +50,8 @@ pub(crate) struct TargetTap {
     trailers: Vec<u8>,
     purpose: Purpose,
     silence: Silence,
-}
-
-/// How far the request has come that is being sent.
-#[derive(Debug, Clone, Copy)]
-enum Request {
-    Head(HeadEnd),
-    Body(Body),
+    wire: Arc<Wire>,
+    hand_over: Arc<HandOver>,
 }
 
 /// How far its answer has come.
@@ -90,11 +65,13 @@ enum Progress {
 
 impl TargetTap {
     /// A connection that has nothing under way. It may go to the pool afterwards, under this key.
-    pub(crate) fn new(
+    pub(super) fn new(
         stream: TargetStream,
         pool: Option<(Arc<Pool>, u64)>,
         purpose: Purpose,
         silence: Duration,
+        wire: Arc<Wire>,
+        hand_over: Arc<HandOver>,
     ) -> Self {
         TargetTap {
             stream: Some(stream),
@@ -106,6 +83,8 @@ impl TargetTap {
             trailers: Vec::new(),
             purpose,
             silence: Silence::new(silence),
+            wire,
+            hand_over,
         }
     }
 
@@ -116,20 +95,15 @@ impl TargetTap {
         buf: &mut ReadBuf<'_>,
         most: usize,
     ) -> Poll<io::Result<usize>> {
-        if !self.early.is_empty() {
-            let count = self.early.len().min(most).min(buf.remaining());
-            buf.put_slice(&self.early[..count]);
-            self.early.drain(..count);
+        if let Some(count) = early::show(&mut self.early, buf, most) {
             return Poll::Ready(Ok(count));
         }
         let Some(stream) = &mut self.stream else {
             return Poll::Ready(Ok(0));
         };
-        let before = buf.filled().len();
-        let mut limited = stream.take(most as u64);
-        if let Poll::Ready(read) = Pin::new(&mut limited).poll_read(cx, buf) {
+        if let Poll::Ready(read) = early::poll_read(stream, cx, buf, most) {
             self.silence.end();
-            return Poll::Ready(read.map(|()| buf.filled().len() - before));
+            return Poll::Ready(read);
         }
         self.silence.poll_late(cx).map(Err)
     }
@@ -142,10 +116,7 @@ impl TargetTap {
             return Poll::Ready(Ok(()));
         };
         if let Some(count) = answer.end_of_last(&buf.filled()[before..]) {
-            let beyond = &buf.filled()[before + count..];
-            if !beyond.is_empty() {
-                self.early = [beyond, &self.early].concat();
-            }
+            early::put_back(&mut self.early, &buf.filled()[before + count..]);
             buf.set_filled(before + count);
             self.end_heads();
         }
@@ -161,18 +132,15 @@ impl TargetTap {
             && let Some(stream) = self.stream.take()
         {
             let early = std::mem::take(&mut self.early);
-            with_wire(|wire| wire.bring_target(End { stream, early }));
+            self.hand_over.bring_target(End { stream, early });
         }
     }
 
     /// Shows a part of the body, as much as there is room for. Beyond the body there is nothing.
     fn poll_body(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if matches!(self.answer, Progress::Told) {
-            let framing = with_wire(|wire| wire.poll_answer_framing(cx));
-            let Some(framing) = framing else {
-                return Poll::Ready(Ok(()));
-            };
-            self.answer = Progress::Body(ready!(framing).into());
+            let framing = ready!(self.wire.poll_answer_framing(cx));
+            self.answer = Progress::Body(framing.into());
         }
         let Progress::Body(body) = self.answer else {
             return Poll::Ready(Ok(()));
@@ -181,8 +149,7 @@ impl TargetTap {
             return Poll::Ready(Ok(()));
         }
         let window = self.purpose.window();
-        let room = with_wire(|wire| wire.download.poll_room(cx, window));
-        let Poll::Ready(room) = room.unwrap_or(Poll::Ready(window)) else {
+        let Poll::Ready(room) = self.wire.download.poll_room(cx, window) else {
             // It is the client that is slow.
             self.silence.end();
             return Poll::Pending;
@@ -191,7 +158,7 @@ impl TargetTap {
             Body::Chunked(chunks) => ready!(self.poll_chunks(cx, buf, chunks, room))?,
             body => ready!(self.poll_plain(cx, buf, body, room))?,
         };
-        with_wire(|wire| wire.download.give(shown));
+        self.wire.download.give(shown);
         Poll::Ready(Ok(()))
     }
 
@@ -226,12 +193,10 @@ impl TargetTap {
         self.trailers = trailers;
         self.answer = Progress::Body(Body::Chunked(chunks));
         let (payload, beyond) = ready!(shown)?;
-        if !beyond.is_empty() {
-            self.early = [&*beyond, &self.early].concat();
-        }
+        early::put_back(&mut self.early, &beyond);
         if chunks.is_over() && !self.trailers.is_empty() {
             let trailers = trailers::parse(&self.trailers).map_err(invalid)?;
-            with_wire(|wire| wire.bring_trailers(trailers));
+            self.wire.bring_trailers(trailers);
         }
         Poll::Ready(Ok(payload))
     }
@@ -267,63 +232,15 @@ impl TargetTap {
         let is_over = match self.answer {
             Progress::Heads(_) => false,
             Progress::Told => {
-                let framing = with_wire(|wire| wire.answer_framing()).flatten();
+                let framing = self.wire.answer_framing();
                 framing.is_some_and(|framing| Body::from(framing).is_over())
             }
             Progress::Body(body) => body.is_over(),
         };
         let is_sent = matches!(self.request, Request::Body(body) if body.is_over());
-        let keeps = with_wire(|wire| wire.keeps_target()).unwrap_or(false);
+        let keeps = self.wire.keeps_target();
         is_over && is_sent && keeps && self.early.is_empty() && self.unsent.is_empty()
     }
-}
-
-impl Request {
-    /// Takes note of what is sent, and tells how much payload is in it.
-    ///
-    /// Errors: it is more than the request.
-    fn follow(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let rest = match self {
-            Request::Body(_) => bytes,
-            Request::Head(head) => {
-                let Some(end) = head.find(bytes) else {
-                    return Ok(0);
-                };
-                let framing = with_wire(|wire| wire.sent_framing()).flatten();
-                let framing =
-                    framing.ok_or_else(|| io::Error::other("a request without a framing"))?;
-                *self = Request::Body(framing.into());
-                &bytes[end..]
-            }
-        };
-        let Request::Body(body) = self else {
-            return Ok(0);
-        };
-        let taken = body.count(rest).map_err(invalid)?;
-        match taken.bytes < rest.len() {
-            true => Err(io::Error::other(
-                "more than the request was about to be sent",
-            )),
-            false => Ok(taken.payload),
-        }
-    }
-}
-
-impl Request {
-    /// What leaves instead of these bytes, with which the request is over: the last chunk with its trailers, if it has any.
-    fn last_chunk(self, bytes: &[u8]) -> Option<Vec<u8>> {
-        match self {
-            Request::Body(Body::Chunked(chunks)) if chunks.is_over() && bytes == LAST_CHUNK => {
-                let trailers = with_wire(|wire| wire.request_trailers()).flatten();
-                trailers.map(|trailers| last_chunk(&trailers))
-            }
-            Request::Body(_) | Request::Head(_) => None,
-        }
-    }
-}
-
-fn invalid(why: Malformed) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, why)
 }
 
 impl Drop for TargetTap {
@@ -354,8 +271,7 @@ impl AsyncRead for TargetTap {
     ) -> Poll<io::Result<()>> {
         let tap = self.get_mut();
         if tap.stream.is_none() {
-            let is_handed_over = with_wire(|wire| wire.is_handed_over()).unwrap_or(true);
-            return match is_handed_over {
+            return match tap.hand_over.is_done() {
                 true => Poll::Ready(Ok(())),
                 false => Poll::Pending,
             };
@@ -378,9 +294,9 @@ impl AsyncWrite for TargetTap {
             return Poll::Ready(Ok(bytes.len()));
         }
         let mut after = tap.request;
-        let mut payload = after.follow(bytes)?;
+        let mut payload = after.follow(bytes, &tap.wire)?;
         let mut count = bytes.len();
-        let last = after.last_chunk(bytes);
+        let last = after.last_chunk(bytes, &tap.wire);
         let piece = last.as_deref().unwrap_or(bytes);
         let may_wait = tap.is_gathering(piece);
         if !may_wait {
@@ -395,13 +311,13 @@ impl AsyncWrite for TargetTap {
             count = ready!(Pin::new(stream).poll_write(cx, bytes))?;
             if count < bytes.len() {
                 after = tap.request;
-                payload = after.follow(&bytes[..count])?;
+                payload = after.follow(&bytes[..count], &tap.wire)?;
             }
         }
         tap.request = after;
         // It may wait for just this.
         tap.silence.end();
-        with_wire(|wire| wire.upload.take(payload));
+        tap.wire.upload.take(payload);
         Poll::Ready(Ok(count))
     }
 
@@ -440,48 +356,46 @@ impl VirtualSocket for TargetTap {
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::AsyncWriteExt as _;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
-    use crate::stream::{WIRE, Wire};
-    use crate::tap::Framing;
+    use crate::stream::Framing;
 
     const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi";
 
     /// A tap for a request that is framed so, its target's end, and where its connection goes.
-    async fn tap() -> (TargetTap, TcpStream, Arc<Pool>) {
+    async fn tap(wire: &Arc<Wire>) -> (TargetTap, TcpStream, Arc<Pool>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let stream = TcpStream::connect(listener.local_addr().unwrap());
         let (stream, target) = tokio::join!(stream, listener.accept());
         let pool = Arc::new(Pool::holding(8));
         let stream = TargetStream::Plain(stream.unwrap());
         let kept = Some((Arc::clone(&pool), 1));
-        let tap = TargetTap::new(stream, kept, Purpose::Request, Duration::from_secs(60));
+        let (wire, hand_over, silence) =
+            (Arc::clone(wire), Arc::default(), Duration::from_secs(60));
+        let tap = TargetTap::new(stream, kept, Purpose::Request, silence, wire, hand_over);
         (tap, target.unwrap().0, pool)
     }
 
     /// Sends these pieces, whose request is framed so, and reads the target's answer to its end.
     async fn exchange(framing: Framing, pieces: &[&str], answer: &[u8]) -> (bool, Vec<u8>, bool) {
-        let (mut tap, mut target, pool) = tap().await;
         let wire = Arc::new(Wire::new());
+        let (mut tap, mut target, pool) = tap(&wire).await;
         wire.send_request(framing);
         target.write_all(answer).await.unwrap();
-        let exchange = async {
-            let mut is_sent = true;
-            for piece in pieces {
-                is_sent &= tap.write_all(piece.as_bytes()).await.is_ok();
-                is_sent &= tap.flush().await.is_ok();
-            }
-            let mut head = [0; 128];
-            let count = tap.read(&mut head).await.unwrap();
-            wire.expect_answer(Framing::Length(2), true);
-            let mut body = Vec::new();
-            tap.read_to_end(&mut body).await.unwrap();
-            drop(tap);
-            (is_sent, [&head[..count], &body].concat())
-        };
-        let (is_sent, read) = WIRE.scope(Arc::clone(&wire), exchange).await;
+        let mut is_sent = true;
+        for piece in pieces {
+            is_sent &= tap.write_all(piece.as_bytes()).await.is_ok();
+            is_sent &= tap.flush().await.is_ok();
+        }
+        let mut head = [0; 128];
+        let count = tap.read(&mut head).await.unwrap();
+        wire.expect_answer(Framing::Length(2), true);
+        let mut body = Vec::new();
+        tap.read_to_end(&mut body).await.unwrap();
+        drop(tap);
+        let read = [&head[..count], &body].concat();
         (is_sent, read, !pool.is_empty())
     }
 

@@ -11,6 +11,7 @@ mod sending;
 use std::fmt;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -24,9 +25,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use self::answer::Told;
 use self::receiving::Receiving;
 use self::sending::poll_send;
-use super::http1::Purpose;
-use crate::stream::{HeadEnd, with_wire};
+use crate::stream::{HeadEnd, Wire};
 use crate::tap::body::Body;
+use crate::tap::purpose::Purpose;
 use crate::tap::silence::Silence;
 use crate::tap::trailers::LAST_CHUNK;
 use crate::target_connection::{Ticket, failure};
@@ -38,7 +39,7 @@ const WINDOW: usize = 8 << 10;
 const MOST_UNSENT: usize = 32 << 10;
 
 /// A stream to a target, tapped.
-pub(crate) struct Http2Tap {
+pub(super) struct Http2Tap {
     ticket: Ticket,
     sending: Sending,
     reading: Reading,
@@ -49,6 +50,7 @@ pub(crate) struct Http2Tap {
     text: Bytes,
     silence: Silence,
     purpose: Purpose,
+    wire: Arc<Wire>,
 }
 
 /// How far the request has come.
@@ -70,7 +72,12 @@ enum Reading {
 }
 
 impl Http2Tap {
-    pub(crate) fn new(ticket: Ticket, purpose: Purpose, silence: Duration) -> Self {
+    pub(super) fn new(
+        ticket: Ticket,
+        purpose: Purpose,
+        silence: Duration,
+        wire: Arc<Wire>,
+    ) -> Self {
         Http2Tap {
             ticket,
             sending: Sending::Head(HeadEnd::default()),
@@ -80,12 +87,13 @@ impl Http2Tap {
             text: Bytes::new(),
             silence: Silence::new(silence),
             purpose,
+            wire,
         }
     }
 
     /// Sends the head, once all of it has been written that Pingora would send.
     fn send_head(&mut self) -> io::Result<()> {
-        let told = with_wire(|wire| wire.fetch_head().zip(wire.sent_framing())).flatten();
+        let told = self.wire.fetch_head().zip(self.wire.sent_framing());
         let (head, framing) = told.ok_or_else(|| io::Error::other("a request without a head"))?;
         self.method = head.method().clone();
         let body = Body::from(framing);
@@ -102,7 +110,7 @@ impl Http2Tap {
             return Ok(());
         };
         while !self.unsent.is_empty() {
-            let Poll::Ready(sent) = poll_send(body, stream, cx, &self.unsent) else {
+            let Poll::Ready(sent) = poll_send(body, stream, &self.wire, cx, &self.unsent) else {
                 self.ticket.stick(true);
                 return Ok(());
             };
@@ -110,7 +118,7 @@ impl Http2Tap {
             self.unsent.advance(count);
             // It may wait for just this.
             self.silence.end();
-            with_wire(|wire| wire.upload.take(payload));
+            self.wire.upload.take(payload);
         }
         self.ticket.stick(false);
         Ok(())
@@ -163,10 +171,9 @@ impl Http2Tap {
         let Reading::Body(receiving) = &mut self.reading else {
             return Poll::Ready(Ok(()));
         };
-        receiving.take_parts(cx)?;
+        receiving.take_parts(&self.wire, cx)?;
         let window = WINDOW.min(self.purpose.window());
-        let room = with_wire(|wire| wire.download.poll_room(cx, window));
-        let Poll::Ready(room) = room.unwrap_or(Poll::Ready(window)) else {
+        let Poll::Ready(room) = self.wire.download.poll_room(cx, window) else {
             // It is the client that is slow.
             self.silence.end();
             return Poll::Pending;
@@ -183,7 +190,7 @@ impl Http2Tap {
             return Poll::Ready(Ok(()));
         }
         let shown = receiving.show(buf, room)?;
-        with_wire(|wire| wire.download.give(shown));
+        self.wire.download.give(shown);
         Poll::Ready(Ok(()))
     }
 

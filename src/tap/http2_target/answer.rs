@@ -5,6 +5,8 @@ use std::io::Write as _;
 use http::header::{CONTENT_LENGTH, HeaderMap};
 use http::{Method, StatusCode};
 
+use crate::tap::fields;
+
 /// The most that [`chunk_line`] and the end of a chunk take.
 pub(super) const CHUNK_OVERHEAD: usize = 8 + 2 + 2;
 
@@ -33,19 +35,10 @@ pub(super) fn told(method: &Method, status: StatusCode, fields: &HeaderMap, is_o
 
 /// The head.
 pub(super) fn head(status: StatusCode, fields: &HeaderMap, framing: &[u8]) -> Vec<u8> {
-    let length: usize = fields
-        .iter()
-        .map(|(name, value)| name.as_str().len() + value.len() + 4)
-        .sum();
-    let mut head = Vec::with_capacity(length + framing.len() + 64);
+    let mut head = Vec::with_capacity(fields::size(fields) + framing.len() + 64);
     let reason = status.canonical_reason().unwrap_or_default();
     write!(head, "HTTP/1.1 {} {reason}\r\n", status.as_str()).ok();
-    for (name, value) in fields {
-        head.extend_from_slice(name.as_str().as_bytes());
-        head.extend_from_slice(b": ");
-        head.extend_from_slice(value.as_bytes());
-        head.extend_from_slice(b"\r\n");
-    }
+    fields::write(fields, &mut head);
     head.extend_from_slice(framing);
     head.extend_from_slice(b"\r\n");
     head

@@ -8,7 +8,7 @@ use h2::RecvStream;
 use tokio::io::ReadBuf;
 
 use super::answer::{CHUNK_OVERHEAD, Told, chunk_line};
-use crate::stream::with_wire;
+use crate::stream::Wire;
 use crate::tap::trailers::are_few;
 use crate::target_connection::failure;
 
@@ -46,14 +46,14 @@ impl Receiving {
     }
 
     /// Reads what there is, as far as the window lets the target send.
-    pub(super) fn take_parts(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
-        while let Poll::Ready(Some(part)) = self.poll_more(cx) {
+    pub(super) fn take_parts(&mut self, wire: &Wire, cx: &mut Context<'_>) -> io::Result<()> {
+        while let Poll::Ready(Some(part)) = self.poll_more(wire, cx) {
             self.part.extend_from_slice(&part?);
         }
         Ok(())
     }
 
-    fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
+    fn poll_more(&mut self, wire: &Wire, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
         if self.is_over {
             return Poll::Ready(None);
         }
@@ -72,7 +72,7 @@ impl Receiving {
                 let error = io::Error::new(io::ErrorKind::InvalidData, "too many trailers");
                 return Poll::Ready(Some(Err(error)));
             }
-            with_wire(|wire| wire.bring_trailers(trailers));
+            wire.bring_trailers(trailers);
         }
         Poll::Ready(None)
     }
