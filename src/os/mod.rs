@@ -1,5 +1,5 @@
-//! What the process asks of its system: signals, the service manager, chance, whether peers are still
-//! there, and open files, of which it keeps some for its operator.
+//! What the process asks of its system: signals, the service manager, chance, whether peers are
+//! still there, and open files, of which it keeps some for its operator.
 
 pub mod daemon;
 pub mod keepalive;

@@ -1,5 +1,5 @@
-//! A client's connection: plain, in TLS, or one stream of an HTTP/2 connection. What is read and written here is what the
-//! client said and hears; the socket is below.
+//! A client's connection: plain, in TLS, or one stream of an HTTP/2 connection. What is read and
+//! written here is what the client said and hears; the socket is below.
 
 use std::io;
 use std::pin::Pin;
@@ -35,8 +35,8 @@ impl ClientStream {
         }
     }
 
-    /// How much of what the client said has left the socket, and was not read from here; and how much more that may be if the
-    /// rest of a record of TLS is in the socket still.
+    /// How much of what the client said has left the socket, and was not read from here; and how
+    /// much more that may be if the rest of a record of TLS is in the socket still.
     pub(crate) fn undelivered(&mut self) -> (usize, usize) {
         let ClientStream::Tls(stream) = self else {
             return (0, 0);
@@ -56,8 +56,9 @@ impl ClientStream {
         }
     }
 
-    /// Tells a client in TLS or HTTP/2 that nothing more comes, as far as that goes without waiting: it takes an end of which it
-    /// was not told for a broken one. To others the end of the connection says the same.
+    /// Tells a client in TLS or HTTP/2 that nothing more comes, as far as that goes without
+    /// waiting: it takes an end of which it was not told for a broken one. To others the end of the
+    /// connection says the same.
     pub(crate) fn say_goodbye(&mut self, cx: &mut Context<'_>) {
         if matches!(self, ClientStream::Plain(_)) {
             return;

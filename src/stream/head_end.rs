@@ -1,5 +1,5 @@
-//! Where an HTTP/1.1 head ends: at its first empty line (RFC 9112 section 2.1), the lines ending in CRLF or LF, as
-//! httparse takes them.
+//! Where an HTTP/1.1 head ends: at its first empty line (RFC 9112 section 2.1), the lines ending in
+//! CRLF or LF, as httparse takes them.
 
 /// Looks for the ends of heads in a stream, however it is cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -18,8 +18,8 @@ enum Line {
 }
 
 impl HeadEnd {
-    /// Takes the next bytes of the stream; tells how many of them belong to the head if it ends among them. The next byte is
-    /// then the first of another head.
+    /// Takes the next bytes of the stream; tells how many of them belong to the head if it ends
+    /// among them. The next byte is then the first of another head.
     pub(crate) fn find(&mut self, bytes: &[u8]) -> Option<usize> {
         let mut rest = bytes;
         while let Some(end) = memchr::memchr(b'\n', rest) {

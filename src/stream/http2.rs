@@ -1,8 +1,10 @@
-//! A WebSocket on one stream of an HTTP/2 connection (RFC 8441), as an HTTP/1.1 connection of its own.
+//! A WebSocket on one stream of an HTTP/2 connection (RFC 8441), as an HTTP/1.1 connection of its
+//! own.
 //!
-//! What is read is the handshake that an HTTP/1.1 client would have sent, then what the client's DATA frames carry. What is written
-//! begins with the head of the answer, which becomes a HEADERS frame: a 101 becomes a 200 (section 5). From there on bytes are
-//! passed as they are. END_STREAM is a FIN, RST_STREAM a reset. Flow control is the stream's: nothing is read from it that is not
+//! What is read is the handshake that an HTTP/1.1 client would have sent, then what the client's
+//! DATA frames carry. What is written begins with the head of the answer, which becomes a HEADERS
+//! frame: a 101 becomes a 200 (section 5). From there on bytes are passed as they are. END_STREAM
+//! is a FIN, RST_STREAM a reset. Flow control is the stream's: nothing is read from it that is not
 //! asked for here.
 
 use std::fmt;
@@ -168,7 +170,8 @@ fn poll_send(
     }
 }
 
-/// Why nothing can be sent: only asking whether the client has reset the stream tells (RFC 9113 section 6.4).
+/// Why nothing can be sent: only asking whether the client has reset the stream tells (RFC 9113
+/// section 6.4).
 fn poll_broken(writer: &mut SendStream<Bytes>, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
     let kind = io::ErrorKind::BrokenPipe;
     Poll::Ready(Err(match ready!(writer.poll_reset(cx)) {

@@ -1,7 +1,8 @@
 //! The heads of a WebSocket over HTTP/2, from and to HTTP/1.1 (RFC 8441 section 5).
 //!
-//! Rules and targets see the handshake that an HTTP/1.1 client would have sent. Its `Sec-WebSocket-Key` is ours, for the client
-//! has none; whether the target's answer fits to it is checked where the answer is.
+//! Rules and targets see the handshake that an HTTP/1.1 client would have sent. Its
+//! `Sec-WebSocket-Key` is ours, for the client has none; whether the target's answer fits to it is
+//! checked where the answer is.
 
 use std::io;
 
@@ -175,7 +176,8 @@ mod tests {
             let fields = fields.map(|(name, value)| format!("{name}={}", value.to_str().unwrap()));
             (head.status.as_u16(), fields.collect::<Vec<_>>())
         };
-        let upgraded = "HTTP/1.1 101 Switching\r\nSec-WebSocket-Accept: x\r\nSec-WebSocket-Protocol: chat\r\n\r\n";
+        let upgraded = "HTTP/1.1 101 Switching\r\nSec-WebSocket-Accept: x\r\n\
+                        Sec-WebSocket-Protocol: chat\r\n\r\n";
         let protocol = "sec-websocket-protocol=chat".to_owned();
         assert_eq!(head(upgraded), (200, vec![protocol]));
         assert_eq!(head("HTTP/1.1 403 No\r\n\r\n"), (403, vec![]));

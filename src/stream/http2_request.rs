@@ -1,7 +1,9 @@
-//! What a client asks on a stream of HTTP/2: its head, and the ends of h2 that its body comes from and its answer goes to.
+//! What a client asks on a stream of HTTP/2: its head, and the ends of h2 that its body comes from
+//! and its answer goes to.
 //!
-//! Plain requests, the handshakes of WebSockets and those that are refused at once are all begun here. What is no request that
-//! everybody would understand in the same way is none (RFC 9113 section 8.3.1).
+//! Plain requests, the handshakes of WebSockets and those that are refused at once are all begun
+//! here. What is no request that everybody would understand in the same way is none (RFC 9113
+//! section 8.3.1).
 
 use std::task::{Context, Poll, ready};
 
@@ -59,7 +61,8 @@ impl Http2Request {
         })
     }
 
-    /// The next part of the body; `None` where only trailers may follow. More may be sent once it is [released](Self::release).
+    /// The next part of the body; `None` where only trailers may follow. More may be sent once it
+    /// is [released](Self::release).
     pub fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, h2::Error>>> {
         let data = ready!(self.body.poll_data(cx));
         Poll::Ready(data.map(|data| {

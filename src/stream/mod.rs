@@ -1,8 +1,8 @@
 //! What bytes come from and go to, on both sides, and the notes on one connection.
 //!
 //! A [`ClientStream`] and a [`TargetStream`] are what the two say and hear, whatever is below. The
-//! [`Wire`] is where the taps of a connection and its exchange tell each other how far they are. None
-//! of this knows what is done with it.
+//! [`Wire`] is where the taps of a connection and its exchange tell each other how far they are.
+//! None of this knows what is done with it.
 
 mod client;
 mod framing;

@@ -1,4 +1,5 @@
-//! A target's connection, plain or in TLS. What is read and written here is what the target said and hears; the socket is below.
+//! A target's connection, plain or in TLS. What is read and written here is what the target said
+//! and hears; the socket is below.
 
 use std::io;
 use std::pin::Pin;
@@ -37,8 +38,8 @@ impl TargetStream {
         }
     }
 
-    /// Whether the target has neither said anything nor closed. What it says in TLS may be no word to us: a ticket for another
-    /// session.
+    /// Whether the target has neither said anything nor closed. What it says in TLS may be no word
+    /// to us: a ticket for another session.
     pub(crate) fn is_silent(&mut self) -> bool {
         match (is_socket_silent(self.socket()), &mut *self) {
             (Ok(true), TargetStream::Plain(_)) => true,
@@ -53,8 +54,8 @@ impl TargetStream {
         }
     }
 
-    /// Tells a target in TLS that nothing more comes, as far as that goes without waiting. To others the end of the connection
-    /// says the same.
+    /// Tells a target in TLS that nothing more comes, as far as that goes without waiting. To
+    /// others the end of the connection says the same.
     pub(crate) fn say_goodbye(&mut self, cx: &mut Context<'_>) {
         if let TargetStream::Tls(stream) = self
             && let Poll::Ready(Err(error)) = Pin::new(stream).poll_shutdown(cx)
@@ -64,7 +65,8 @@ impl TargetStream {
     }
 }
 
-/// Whether there is nothing to read; the system is asked, for the runtime may not know yet. Errors: the end.
+/// Whether there is nothing to read; the system is asked, for the runtime may not know yet. Errors:
+/// the end.
 fn is_socket_silent(socket: &TcpStream) -> io::Result<bool> {
     match recv(socket, &mut [0u8], RecvFlags::PEEK | RecvFlags::DONTWAIT) {
         Ok((0, _)) => Err(io::ErrorKind::UnexpectedEof.into()),

@@ -1,11 +1,14 @@
-//! A request whose target is an address (RFC 9112 section 3.2.2): the address names the host, whatever Host says.
+//! A request whose target is an address (RFC 9112 section 3.2.2): the address names the host,
+//! whatever Host says.
 //!
-//! Pingora compares the two byte by byte, and refuses a request in which they differ. So Host is made to say what the target
-//! says before Pingora sees the head. What is unsound in any other way is left as it is, to be refused.
+//! Pingora compares the two byte by byte, and refuses a request in which they differ. So Host is
+//! made to say what the target says before Pingora sees the head. What is unsound in any other way
+//! is left as it is, to be refused.
 
 use std::ops::Range;
 
-/// The head with the host of its target in place of the one in Host; `None` where there is nothing to change.
+/// The head with the host of its target in place of the one in Host; `None` where there is nothing
+/// to change.
 pub(super) fn mended(head: &[u8]) -> Option<Vec<u8>> {
     let authority = authority(head)?;
     let host = only_host(head)?;

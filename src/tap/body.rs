@@ -78,8 +78,9 @@ impl Body {
     }
 }
 
-/// Shows a part of a chunked body, in one chunk of ours: what `read` reads, which is told the most that it may. Returns how much
-/// payload there is, and what was read beyond the body. Trailers are not shown, but added to those that have come.
+/// Shows a part of a chunked body, in one chunk of ours: what `read` reads, which is told the most
+/// that it may. Returns how much payload there is, and what was read beyond the body. Trailers are
+/// not shown, but added to those that have come.
 ///
 /// Errors: malformed chunks, of the kind `InvalidData`; and those of `read`.
 pub(super) fn poll_chunk(
@@ -134,8 +135,9 @@ impl Chunk {
         buf.set_filled(self.start);
     }
 
-    /// Turns what was read into one chunk of ours, with the last one if the body is over, or into nothing, if there was no payload.
-    /// Returns how much payload there is, and what was read beyond the body.
+    /// Turns what was read into one chunk of ours, with the last one if the body is over, or into
+    /// nothing, if there was no payload. Returns how much payload there is, and what was read
+    /// beyond the body.
     fn end(
         self,
         chunks: &mut Chunks,

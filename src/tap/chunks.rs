@@ -1,8 +1,9 @@
 //! A chunked body (RFC 9112 section 7.1), followed byte by byte and taken at its word.
 //!
-//! What parsers disagree about is where requests are smuggled and answers cut: a size without digits, blanks after it, an
-//! extension with a control character, a line that ends in a bare LF. None of them passes here. Pingora is shown what was
-//! understood, in chunks of ours, and never the sender's own framing.
+//! What parsers disagree about is where requests are smuggled and answers cut: a size without
+//! digits, blanks after it, an extension with a control character, a line that ends in a bare LF.
+//! None of them passes here. Pingora is shown what was understood, in chunks of ours, and never the
+//! sender's own framing.
 
 use std::fmt;
 
@@ -109,8 +110,9 @@ impl Chunks {
         Ok(taken)
     }
 
-    /// Takes the next bytes, and moves what is payload among them to the front. The lines of trailers are added to those that
-    /// have come, if anybody wants them: with the empty line behind them, but none at all where there are no trailers.
+    /// Takes the next bytes, and moves what is payload among them to the front. The lines of
+    /// trailers are added to those that have come, if anybody wants them: with the empty line
+    /// behind them, but none at all where there are no trailers.
     pub(super) fn compact(
         &mut self,
         bytes: &mut [u8],
@@ -423,7 +425,10 @@ mod tests {
         }
 
         #[test]
-        fn no_bytes_panic(text in prop::collection::vec(any::<u8>(), 0..200), cut in any::<usize>()) {
+        fn no_bytes_panic(
+            text in prop::collection::vec(any::<u8>(), 0..200),
+            cut in any::<usize>(),
+        ) {
             read(&text, &[cut]);
         }
     }

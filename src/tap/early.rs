@@ -1,5 +1,5 @@
-//! Reading for Pingora: what was read too early comes first, then the stream, and never more than is
-//! asked for.
+//! Reading for Pingora: what was read too early comes first, then the stream, and never more than
+//! is asked for.
 
 use std::io;
 use std::pin::Pin;

@@ -43,8 +43,8 @@ impl HandOver {
         halves.opening.take().zip(halves.target.take())
     }
 
-    /// Ends the waiting: nothing will be handed over any more. Returns the opening, if it was brought
-    /// and not fetched.
+    /// Ends the waiting: nothing will be handed over any more. Returns the opening, if it was
+    /// brought and not fetched.
     pub fn part(&self) -> Option<Opening> {
         std::mem::take(&mut *self.halves()).opening
     }

@@ -24,7 +24,8 @@ impl Default for Answer {
 }
 
 impl Answer {
-    /// Takes the next bytes of the answer; tells how many of them belong to heads if a 101 ends among them.
+    /// Takes the next bytes of the answer; tells how many of them belong to heads if a 101 ends
+    /// among them.
     pub(super) fn end_of_101(&mut self, bytes: &[u8]) -> Option<usize> {
         let end = self.end_of_last(bytes)?;
         self.is_101().then_some(end)
@@ -35,8 +36,8 @@ impl Answer {
         self.start.get(9..START) == Some(b"101")
     }
 
-    /// Takes the next bytes of the answer; tells how many of them belong to heads if the last one ends among them: any but a 1xx,
-    /// or a 101.
+    /// Takes the next bytes of the answer; tells how many of them belong to heads if the last one
+    /// ends among them: any but a 1xx, or a 101.
     pub(super) fn end_of_last(&mut self, bytes: &[u8]) -> Option<usize> {
         let mut passed = 0;
         while !self.is_last && passed < bytes.len() {

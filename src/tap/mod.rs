@@ -2,8 +2,8 @@
 //!
 //! Pingora does the handshake. Both taps hold back what lies beyond the heads, so that when the 101
 //! has gone out nothing of the tunnel is in Pingora's hands, and they hand their sockets over to a
-//! relay. Of a plain exchange they follow the bodies, too: where each ends, and how much of it is on
-//! its way.
+//! relay. Of a plain exchange they follow the bodies, too: where each ends, and how much of it is
+//! on its way.
 
 mod absolute_form;
 mod body;

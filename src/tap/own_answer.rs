@@ -1,18 +1,21 @@
-//! An answer of ours to what is no exchange: in the form of all others, a short text and the end of the connection.
+//! An answer of ours to what is no exchange: in the form of all others, a short text and the end of
+//! the connection.
 
 use pingora::protocols::http::date::get_cached_date;
 
-/// What a CONNECT is told that may be asked for instead (RFC 9110 section 15.5.6): targets know what they serve of it.
+/// What a CONNECT is told that may be asked for instead (RFC 9110 section 15.5.6): targets know
+/// what they serve of it.
 pub const ALLOW: &str = "GET, HEAD, POST, PUT, DELETE, OPTIONS, TRACE, PATCH";
 
-/// An answer with a status, `400 Bad Request`, these words for whoever reads it, and another field line, if it has one.
+/// An answer with a status, `400 Bad Request`, these words for whoever reads it, and another field
+/// line, if it has one.
 pub fn own_answer(status: &str, words: &str, field: &str) -> Vec<u8> {
     let code = status.split(' ').next().unwrap_or_default();
     let body = format!("{code} {words}\n");
     let (length, date) = (body.len(), get_cached_date());
     let head = format!(
-        "HTTP/1.1 {status}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {length}\r\n\
-         Cache-Control: no-store\r\n{field}Date: "
+        "HTTP/1.1 {status}\r\nContent-Type: text/plain; charset=utf-8\r\n\
+         Content-Length: {length}\r\nCache-Control: no-store\r\n{field}Date: "
     );
     let end = b"\r\nConnection: close\r\n\r\n";
     [head.as_bytes(), date.as_bytes(), end, body.as_bytes()].concat()

@@ -1,7 +1,8 @@
 //! How fast a client must send its body, or take its answer, while it is waited for.
 //!
-//! It must do something within the limit, and in all of the time that it is waited for it must come to the minimum rate, measured
-//! over windows as long as the limit. Time in which nobody waits for it does not count.
+//! It must do something within the limit, and in all of the time that it is waited for it must come
+//! to the minimum rate, measured over windows as long as the limit. Time in which nobody waits for
+//! it does not count.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -81,7 +82,8 @@ mod tests {
         rate: 100,
     };
 
-    /// After how many seconds a client is late that moves so many bytes every so many seconds, and then stops or goes on.
+    /// After how many seconds a client is late that moves so many bytes every so many seconds, and
+    /// then stops or goes on.
     async fn late_after(every: u64, bytes: usize, times: u32) -> u64 {
         let (began, mut pace) = (Instant::now(), Pace::default());
         for _ in 0..times {

@@ -1,7 +1,9 @@
-//! The head of a request on its way to Pingora: whether it may go on, and what a client is told whose head may not.
+//! The head of a request on its way to Pingora: whether it may go on, and what a client is told
+//! whose head may not.
 //!
-//! Pingora's parser bounds a head at 1 MiB and 256 headers, and mends a request line that has spaces or control characters in its
-//! target, or a fragment. What rules would then look at is not what the client sent, so it is refused here (RFC 9112 section 3.2).
+//! Pingora's parser bounds a head at 1 MiB and 256 headers, and mends a request line that has
+//! spaces or control characters in its target, or a fragment. What rules would then look at is not
+//! what the client sent, so it is refused here (RFC 9112 section 3.2).
 
 use super::own_answer::{ALLOW, own_answer};
 use crate::config::model::Bounds;

@@ -1,8 +1,10 @@
-//! The target's tap: a target's connection of HTTP/1.1 as Pingora sees it, for one request and its answer.
+//! The target's tap: a target's connection of HTTP/1.1 as Pingora sees it, for one request and its
+//! answer.
 //!
-//! What leaves is a whole request and not a byte more. What comes is cut into heads and a body, chunked ones in chunks of ours, and
-//! of the body only as much as the client takes; what follows a 101 is not shown. Pingora is told that each connection is new and
-//! ends with its answer: when it lets one go whose request and answer are over, the socket goes to the [`Pool`], and else it is
+//! What leaves is a whole request and not a byte more. What comes is cut into heads and a body,
+//! chunked ones in chunks of ours, and of the body only as much as the client takes; what follows a
+//! 101 is not shown. Pingora is told that each connection is new and ends with its answer: when it
+//! lets one go whose request and answer are over, the socket goes to the [`Pool`], and else it is
 //! closed.
 
 use std::fmt;

@@ -1,5 +1,5 @@
-//! A request on its way to a target of HTTP/1.1: where it is, and that no more leaves than belongs to
-//! it.
+//! A request on its way to a target of HTTP/1.1: where it is, and that no more leaves than belongs
+//! to it.
 
 use std::io;
 
@@ -37,7 +37,8 @@ impl Request {
         Ok(body.count_all(rest)?.payload)
     }
 
-    /// What leaves instead of these bytes, with which the request is over: the last chunk with its trailers, if it has any.
+    /// What leaves instead of these bytes, with which the request is over: the last chunk with its
+    /// trailers, if it has any.
     pub(super) fn last_chunk(self, bytes: &[u8], wire: &Wire) -> Option<Vec<u8>> {
         match self {
             Request::Body(Body::Chunked(chunks)) if chunks.is_over() && bytes == LAST_CHUNK => wire

@@ -1,6 +1,8 @@
-//! Trailers (RFC 9110 section 6.5), as they come and as they leave in HTTP/1.1: what is written behind the last chunk.
+//! Trailers (RFC 9110 section 6.5), as they come and as they leave in HTTP/1.1: what is written
+//! behind the last chunk.
 //!
-//! Pingora drops them, so they go from one side to the other over the wire. Which of them may pass is decided where requests are.
+//! Pingora drops them, so they go from one side to the other over the wire. Which of them may pass
+//! is decided where requests are.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 

@@ -14,14 +14,16 @@ use crate::stream::TargetStream;
 
 /// How many requests a connection carries at a time, if its target allows as many.
 const STREAMS: usize = 64;
-/// How much of an answer a target may send that its client does not take, in bytes. All streams of a connection may be as slow
-/// without stopping the others.
+/// How much of an answer a target may send that its client does not take, in bytes. All streams of
+/// a connection may be as slow without stopping the others.
 const STREAM_WINDOW: u32 = 16 << 10;
 /// How much of a request waits for the target's connection.
 const SEND_BUFFER: usize = 8 << 10;
-/// What a target may send in small frames before they are read, as h2 counts it: 256 for each. The windows bound what they hold.
+/// What a target may send in small frames before they are read, as h2 counts it: 256 for each. The
+/// windows bound what they hold.
 const SMALL_FRAMES: usize = 256 * STREAM_WINDOW as usize * STREAMS;
-/// How many requests that clients have given up are remembered, and for how long: their targets do not know yet, and answer on.
+/// How many requests that clients have given up are remembered, and for how long: their targets do
+/// not know yet, and answer on.
 const MOST_RESET: usize = 4096;
 const RESET_FOR: Duration = Duration::from_secs(10);
 /// How long the head of an answer may be, as HTTP/2 counts it.
@@ -66,7 +68,8 @@ impl Carrier {
         })
     }
 
-    /// One more request, unless it carries as many as it may; none with a body while another waits for the target to take some.
+    /// One more request, unless it carries as many as it may; none with a body while another waits
+    /// for the target to take some.
     pub(crate) fn ticket(&self, has_body: bool) -> Option<Ticket> {
         if has_body && self.load.stuck.load(Relaxed) > 0 {
             return None;
@@ -141,7 +144,8 @@ fn builder() -> Builder {
     builder
 }
 
-/// Reads and writes for all that it carries, until the pool has let it go and the last of them is over.
+/// Reads and writes for all that it carries, until the pool has let it go and the last of them is
+/// over.
 async fn drive(connection: Connection<TargetStream, Bytes>) {
     if let Err(error) = connection.await {
         log::debug!("a target's connection of HTTP/2: {error}");

@@ -119,8 +119,8 @@ async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
         SocketAddr::V4(_) => TcpSocket::new_v4(),
         SocketAddr::V6(_) => TcpSocket::new_v6(),
     }?;
-    // The request follows at once. Its packet carries the ACK of the target's SYN, which would be one of its own otherwise, and
-    // wake the target for nothing.
+    // The request follows at once. Its packet carries the ACK of the target's SYN, which would be
+    // one of its own otherwise, and wake the target for nothing.
     SockRef::from(&socket).set_tcp_quickack(false)?;
     socket.connect(address).await
 }

@@ -1,5 +1,5 @@
-//! How a request to a target of HTTP/2 can fail, in the form that Pingora passes on: an [`io::Error`], with what is behind it;
-//! and whether the target is to blame.
+//! How a request to a target of HTTP/2 can fail, in the form that Pingora passes on: an
+//! [`io::Error`], with what is behind it; and whether the target is to blame.
 
 use std::fmt;
 use std::io;
@@ -17,7 +17,8 @@ const COMPLAINTS: [Reason; 8] = [
     Reason::ENHANCE_YOUR_CALM,
     Reason::HTTP_1_1_REQUIRED,
 ];
-/// What we say to a target that breaks the rules of HTTP/2. All else that we say is about limits of ours, or that we want no more.
+/// What we say to a target that breaks the rules of HTTP/2. All else that we say is about limits of
+/// ours, or that we want no more.
 const BREACHES: [Reason; 5] = [
     Reason::PROTOCOL_ERROR,
     Reason::FLOW_CONTROL_ERROR,
@@ -26,7 +27,8 @@ const BREACHES: [Reason; 5] = [
     Reason::COMPRESSION_ERROR,
 ];
 
-/// The target says that it has not begun with a request (RFC 9113 section 8.7): it may be sent again, whatever it asks for.
+/// The target says that it has not begun with a request (RFC 9113 section 8.7): it may be sent
+/// again, whatever it asks for.
 #[derive(Debug)]
 pub struct Unprocessed(h2::Error);
 
@@ -65,7 +67,8 @@ impl fmt::Display for Blameless {
 
 impl std::error::Error for Blameless {}
 
-/// Whether the target is not to blame for what a request to it has failed of, as far as HTTP/2 tells.
+/// Whether the target is not to blame for what a request to it has failed of, as far as HTTP/2
+/// tells.
 pub fn is_blameless(error: &io::Error) -> bool {
     error.get_ref().is_some_and(|cause| {
         let unprocessed = cause.downcast_ref::<Unprocessed>();
@@ -74,7 +77,8 @@ pub fn is_blameless(error: &io::Error) -> bool {
     })
 }
 
-/// A client may have caused what the target complains of, as it may that a limit of ours was reached.
+/// A client may have caused what the target complains of, as it may that a limit of ours was
+/// reached.
 fn is_targets_fault(error: &h2::Error) -> bool {
     match error.reason() {
         Some(reason) if error.is_remote() => !COMPLAINTS.contains(&reason),
@@ -187,7 +191,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_target_is_blamed_for_what_it_has_done_itself() {
-        // :status 200, and one field again and again (RFC 7541): more parts of a head than we put together.
+        // :status 200, and one field again and again (RFC 7541): more parts of a head than we put
+        // together.
         let part = frame(CONTINUATION, 0, 1, b"\x00\x01a\x01b");
         let endless = [frame(HEADERS, 0, 1, b"\x88"), part.repeat(100)].concat();
         for (said, is_blamed) in [

@@ -1,5 +1,5 @@
-//! Connections to targets: those that are dialled, those that wait for their next request, and those
-//! of HTTP/2, which carry many at a time.
+//! Connections to targets: those that are dialled, those that wait for their next request, and
+//! those of HTTP/2, which carry many at a time.
 
 mod carrier;
 mod dial;

@@ -1,7 +1,9 @@
-//! Connections to targets that wait for their next request, and those of HTTP/2, which may carry others meanwhile.
+//! Connections to targets that wait for their next request, and those of HTTP/2, which may carry
+//! others meanwhile.
 //!
-//! Of HTTP/1.1 only one comes here whose last request and answer are over, byte for byte, and of which no side has said that it closes. One that
-//! has been closed or has said something meanwhile is not given out again.
+//! Of HTTP/1.1 only one comes here whose last request and answer are over, byte for byte, and of
+//! which no side has said that it closes. One that has been closed or has said something meanwhile
+//! is not given out again.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -119,7 +121,8 @@ impl Pool {
         self.len() == 0
     }
 
-    /// Lets those go that nobody can use any more, again and again; all of them while memory is short.
+    /// Lets those go that nobody can use any more, again and again; all of them while memory is
+    /// short.
     pub async fn sweep(&self, is_short: impl Fn() -> bool) {
         let mut ticks = interval(SWEEP);
         loop {

@@ -1,7 +1,8 @@
 //! The open tunnels in the order in which they were opened, a page at a time.
 //!
-//! Every tunnel has a number, and each shard holds its own in order, so a page is a merge of the shards. A lock is held for a few
-//! tunnels at a time, and no more are copied than a page needs, however many there are.
+//! Every tunnel has a number, and each shard holds its own in order, so a page is a merge of the
+//! shards. A lock is held for a few tunnels at a time, and no more are copied than a page needs,
+//! however many there are.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};

@@ -1,8 +1,9 @@
-//! The relay: one small task for each tunnel, which moves bytes between two sockets until both directions are over.
+//! The relay: one small task for each tunnel, which moves bytes between two sockets until both
+//! directions are over.
 //!
-//! It holds no buffer while nothing is in flight: bytes are read into a buffer of the thread, and only what the receiver does
-//! not take is kept. Whatever ends the relay, also a panic or the end of the runtime, drops it, and dropping it reports the
-//! tunnel's end, once.
+//! It holds no buffer while nothing is in flight: bytes are read into a buffer of the thread, and
+//! only what the receiver does not take is kept. Whatever ends the relay, also a panic or the end
+//! of the runtime, drops it, and dropping it reports the tunnel's end, once.
 
 use std::cell::RefCell;
 use std::pin::Pin;
@@ -51,7 +52,8 @@ pub(super) struct Relay {
     /// When the last byte moved, and when the clocks will have the relay look again.
     active: Instant,
     watched: Instant,
-    /// When the sockets get their keep-alive: most tunnels that end early need none, and it costs a system call for each option.
+    /// When the sockets get their keep-alive: most tunnels that end early need none, and it costs a
+    /// system call for each option.
     unprobed: Option<Instant>,
     /// Whether the client's socket has to get it too.
     probes_client: bool,
@@ -112,7 +114,8 @@ impl Relay {
         let more_in = self.judge(inward, CloseReason::ClientError, CloseReason::TargetError);
         let more_out = self.judge(outward, CloseReason::TargetError, CloseReason::ClientError);
         self.note_ends();
-        // The other direction was looked at before this one came to its end, and may have to end the target's side now.
+        // The other direction was looked at before this one came to its end, and may have to end
+        // the target's side now.
         let is_news = was_awaited && self.outward.is_not_awaited();
         more_in || more_out || is_news
     }
@@ -176,8 +179,8 @@ impl Relay {
         self.until.get_or_insert_with(|| Instant::now() + limit);
     }
 
-    /// Ends the tunnel ourselves: a Close frame in each direction where there are frames, otherwise a FIN, and a limit for the
-    /// answers.
+    /// Ends the tunnel ourselves: a Close frame in each direction where there are frames, otherwise
+    /// a FIN, and a limit for the answers.
     fn end(&mut self, reason: CloseReason, now: Instant) {
         let by = now + self.limits.close;
         self.until = Some(self.until.map_or(by, |until| until.min(by)));

@@ -1,8 +1,10 @@
-//! The one timer of all tunnels: a wheel of slots, each with the tunnels whose relay wants to look at its clocks then.
+//! The one timer of all tunnels: a wheel of slots, each with the tunnels whose relay wants to look
+//! at its clocks then.
 //!
-//! A tunnel is put into the slot of its deadline, or into the last one of this turn if that is further away; nothing is ever
-//! taken out before its time. So setting a deadline is one push, a tunnel that is gone costs nothing but its place until the
-//! wheel comes round, and one that is idle for hours is touched once a turn.
+//! A tunnel is put into the slot of its deadline, or into the last one of this turn if that is
+//! further away; nothing is ever taken out before its time. So setting a deadline is one push, a
+//! tunnel that is gone costs nothing but its place until the wheel comes round, and one that is
+//! idle for hours is touched once a turn.
 
 use std::sync::atomic::{AtomicU64, Ordering::Acquire, Ordering::Release};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};

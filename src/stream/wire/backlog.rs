@@ -1,8 +1,9 @@
-//! What one side has given, and the other has not taken: how much of a body is between a client and its target.
+//! What one side has given, and the other has not taken: how much of a body is between a client and
+//! its target.
 //!
-//! Pingora keeps up to ten reads of a body between its halves, whatever they hold. So a read gets only as much as there is
-//! room for, and none while there is no room: the bytes stay in the sockets, and the sender waits. Where the other side takes all
-//! at once, there is always room.
+//! Pingora keeps up to ten reads of a body between its halves, whatever they hold. So a read gets
+//! only as much as there is room for, and none while there is no room: the bytes stay in the
+//! sockets, and the sender waits. Where the other side takes all at once, there is always room.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::task::{Context, Poll};
@@ -36,7 +37,8 @@ impl Upload {
         self.is_unmetered.store(false, Relaxed);
     }
 
-    /// What is read from here on goes where nobody tells what was taken: away, or over HTTP/2, whose windows bound it.
+    /// What is read from here on goes where nobody tells what was taken: away, or over HTTP/2,
+    /// whose windows bound it.
     pub fn unmeter(&self) {
         self.is_unmetered.store(true, Relaxed);
         self.reader.wake();
@@ -124,7 +126,8 @@ impl Download {
         poll_room(&self.reader, cx, most, || self.waiting())
     }
 
-    /// What was read, and has not been sent. All that has passed has been sent, unless the client is stuck: it is written at once.
+    /// What was read, and has not been sent. All that has passed has been sent, unless the client
+    /// is stuck: it is written at once.
     fn waiting(&self) -> u64 {
         let given = self.given.load(Relaxed);
         let is_sent = given <= self.passed.load(Relaxed) && !self.is_stuck.load(Relaxed);

@@ -110,8 +110,8 @@ impl Wire {
         Phase::of(self.phase.load(Relaxed))
     }
 
-    /// From here on the next request's head is awaited. The client may take this long for it, and for each of its parts in what
-    /// follows.
+    /// From here on the next request's head is awaited. The client may take this long for it, and
+    /// for each of its parts in what follows.
     pub fn await_head(&self, limit: Duration) {
         let millis = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
         self.client_limit.store(millis, Relaxed);
@@ -157,7 +157,8 @@ impl Wire {
         }
     }
 
-    /// The request will go to a target, whose answer has this long to begin once the client has ended its side.
+    /// The request will go to a target, whose answer has this long to begin once the client has
+    /// ended its side.
     pub fn forward(&self, half_close_limit: Duration) {
         let millis = u64::try_from(half_close_limit.as_millis()).unwrap_or(u64::MAX);
         self.half_close_limit.store(millis, Relaxed);
@@ -216,7 +217,8 @@ impl Wire {
         self.phase.store(phase as u8, Relaxed);
     }
 
-    /// Whoever is in the middle of something on it is dropped now, and the client is to see a reset.
+    /// Whoever is in the middle of something on it is dropped now, and the client is to see a
+    /// reset.
     pub fn begin_reset(&self) {
         self.being_reset.store(true, Relaxed);
     }

@@ -8,7 +8,8 @@ pub enum Phase {
     Head,
     /// A plain request and its answer.
     Exchange,
-    /// A WebSocket handshake that has no answer yet. What the client sends meanwhile stays in its socket.
+    /// A WebSocket handshake that has no answer yet. What the client sends meanwhile stays in its
+    /// socket.
     Handshake,
     /// After the 101.
     Tunnel,

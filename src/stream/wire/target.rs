@@ -8,7 +8,8 @@ use super::passage::Passage;
 use crate::stream::framing::Framing;
 
 impl Wire {
-    /// Notes whether the connection to the target had carried other requests, and whether it is one of HTTP/2.
+    /// Notes whether the connection to the target had carried other requests, and whether it is one
+    /// of HTTP/2.
     pub fn connected(&self, is_kept: bool, is_http2: bool) {
         self.is_target_kept.store(is_kept, Relaxed);
         self.is_target_http2.store(is_http2, Relaxed);
@@ -42,7 +43,8 @@ impl Wire {
         self.left().head.take().map(|head| *head)
     }
 
-    /// The head of the target's answer has come; its body is framed so. The connection may carry another request if `keeps_target`.
+    /// The head of the target's answer has come; its body is framed so. The connection may carry
+    /// another request if `keeps_target`.
     pub fn expect_answer(&self, framing: Framing, keeps_target: bool) {
         self.keeps_target.store(keeps_target, Relaxed);
         self.answer_framing.tell(Some(framing));

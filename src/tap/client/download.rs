@@ -1,4 +1,5 @@
-//! What of an answer Pingora does not write as it should be: its trailers leave with the last chunk, and a 426 names its upgrade.
+//! What of an answer Pingora does not write as it should be: its trailers leave with the last
+//! chunk, and a 426 names its upgrade.
 
 use std::io;
 use std::pin::Pin;
@@ -48,8 +49,8 @@ impl Tap {
         Poll::Ready(Ok(()))
     }
 
-    /// Writes a short answer of ours whose `Connection` has to name its `Upgrade` (RFC 9110 section 7.8): Pingora says nothing
-    /// there but how the connection goes on.
+    /// Writes a short answer of ours whose `Connection` has to name its `Upgrade` (RFC 9110 section
+    /// 7.8): Pingora says nothing there but how the connection goes on.
     pub(super) fn poll_upgrade_required(
         &mut self,
         cx: &mut Context<'_>,

@@ -1,8 +1,9 @@
-//! A client that has ended its side after a whole request may still want the answer (RFC 9112 section 9.6), and may be gone: one
-//! sends the same FIN as the other. Who is gone is found out when something is written, or when too long nothing is.
+//! A client that has ended its side after a whole request may still want the answer (RFC 9112
+//! section 9.6), and may be gone: one sends the same FIN as the other. Who is gone is found out
+//! when something is written, or when too long nothing is.
 //!
-//! Behind the request may lie the next, whole or in part: it waits here, and is served in its turn. Little of it is read, so that
-//! the end behind it is not seen by reading: the system is asked.
+//! Behind the request may lie the next, whole or in part: it waits here, and is served in its turn.
+//! Little of it is read, so that the end behind it is not seen by reading: the system is asked.
 
 use std::io;
 use std::pin::Pin;
@@ -48,7 +49,8 @@ impl Tap {
         }
     }
 
-    /// Ready, with an error, when the client is gone, or has waited for its answer to begin for as long as it may.
+    /// Ready, with an error, when the client is gone, or has waited for its answer to begin for as
+    /// long as it may.
     pub(super) fn poll_half_closed(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.early.is_empty() && !self.wire.is_half_closed() {
             return Poll::Pending;

@@ -1,6 +1,7 @@
 //! The head of a request: gathered as it comes, and shown to Pingora whole.
 //!
-//! Until then a connection costs what has come of the head. One that must not go on is answered here.
+//! Until then a connection costs what has come of the head. One that must not go on is answered
+//! here.
 
 use std::future::poll_fn;
 use std::io;
@@ -18,11 +19,13 @@ use crate::tap::request_head::{RequestHead, answer, answer_instead};
 
 /// How much is read at a time of a head.
 const PIECE: usize = 2048;
-/// How long a client that was refused may go on sending: closing on it would take its answer from it (RFC 9112 section 9.6).
+/// How long a client that was refused may go on sending: closing on it would take its answer from
+/// it (RFC 9112 section 9.6).
 const LINGER: Duration = Duration::from_secs(1);
 
 impl Tap {
-    /// Waits for a whole head; whether one has come. A client whose head must not go on has been told.
+    /// Waits for a whole head; whether one has come. A client whose head must not go on has been
+    /// told.
     pub async fn has_head(&mut self) -> bool {
         (self.head, self.request_head) = (HeadEnd::default(), RequestHead::default());
         self.head_left = 0;
@@ -50,8 +53,8 @@ impl Tap {
         }
     }
 
-    /// Looks at the bytes that have come last; tells whether a head has come, as soon as that is certain. Empty lines may come
-    /// before it (RFC 9112 section 2.2).
+    /// Looks at the bytes that have come last; tells whether a head has come, as soon as that is
+    /// certain. Empty lines may come before it (RFC 9112 section 2.2).
     fn look_for_head(&mut self, cx: &mut Context<'_>) -> Option<bool> {
         while self.head_left < self.early.len() {
             let fresh = &self.early[self.head_left..];
@@ -141,7 +144,8 @@ impl Tap {
         Poll::Ready(())
     }
 
-    /// Pingora answers a head of which it makes no exchange: what it says is said in the form of all answers of ours.
+    /// Pingora answers a head of which it makes no exchange: what it says is said in the form of
+    /// all answers of ours.
     pub(super) fn poll_answer_head(
         &mut self,
         cx: &mut Context<'_>,

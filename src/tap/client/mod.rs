@@ -1,10 +1,12 @@
 //! The tap: a client's stream as Pingora sees it.
 //!
-//! It cuts the stream as HTTP does. A head ends with its empty line, and what the client sent beyond it stays here: the
-//! rest of a body, the next request, or, after a handshake, the first bytes of the tunnel, which Pingora never sees. When the 101
-//! has gone out the tap hands its socket over to the relay, and answers Pingora with the end of the stream.
+//! It cuts the stream as HTTP does. A head ends with its empty line, and what the client sent
+//! beyond it stays here: the rest of a body, the next request, or, after a handshake, the first
+//! bytes of the tunnel, which Pingora never sees. When the 101 has gone out the tap hands its
+//! socket over to the relay, and answers Pingora with the end of the stream.
 //!
-//! It also keeps a total clock for a head and for the wait between requests, where Pingora's is per read and silent.
+//! It also keeps a total clock for a head and for the wait between requests, where Pingora's is per
+//! read and silent.
 
 mod chunked_answer;
 mod download;
@@ -34,8 +36,8 @@ use crate::tap::heads::Answer;
 use crate::tap::pace::{Demand, Pace};
 use crate::tap::request_head::RequestHead;
 
-/// Lets a head and a short body leave together. Whoever waits for the client sends it first: Pingora does not, within a body
-/// of a known length.
+/// Lets a head and a short body leave together. Whoever waits for the client sends it first:
+/// Pingora does not, within a body of a known length.
 const WRITE_BUFFER: usize = 1460;
 /// How long a connection that has not said anything yet may stay once a drain has begun.
 pub const LAST_CHANCE: Duration = Duration::from_secs(1);
@@ -87,9 +89,10 @@ struct Clock {
 }
 
 impl Tap {
-    /// Taps a stream of which these bytes have been read already. A head has the limit that the wire tells from its first byte,
-    /// and the wait for that byte as long; it may be as large as `bounds` say. When `draining` is cancelled, a connection that
-    /// waits between two requests ends.
+    /// Taps a stream of which these bytes have been read already. A head has the limit that the
+    /// wire tells from its first byte, and the wait for that byte as long; it may be as large as
+    /// `bounds` say. When `draining` is cancelled, a connection that waits between two requests
+    /// ends.
     pub fn after(
         early: Vec<u8>,
         stream: ClientStream,
@@ -166,7 +169,8 @@ impl Tap {
         }
     }
 
-    /// Watches the client where nothing is expected from it. What it sends belongs to the next request.
+    /// Watches the client where nothing is expected from it. What it sends belongs to the next
+    /// request.
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.poll_early(cx) {
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
@@ -184,7 +188,8 @@ impl Tap {
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 
-    /// After the 101 Pingora reads nothing but the end, once the socket is gone. Until it is, the clock runs.
+    /// After the 101 Pingora reads nothing but the end, once the socket is gone. Until it is, the
+    /// clock runs.
     fn poll_tunnel(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &self.stream {
             Some(_) => self.poll_withheld(cx),
@@ -192,7 +197,8 @@ impl Tap {
         }
     }
 
-    /// Ready once the phase has lasted for `limit`, as far as the tap was asked; never later than `limit` from now.
+    /// Ready once the phase has lasted for `limit`, as far as the tap was asked; never later than
+    /// `limit` from now.
     fn poll_clock(&mut self, cx: &mut Context<'_>, limit: Duration) -> Poll<()> {
         let (phase, exchange) = (self.wire.phase(), self.wire.exchanges());
         let is_present = |clock: &Clock| (clock.phase, clock.exchange) == (phase, exchange);
@@ -206,7 +212,8 @@ impl Tap {
         poll_within(clock, limit, cx)
     }
 
-    /// Ends a write that waits for the client for longer than it may. Pingora has such a clock for bodies only.
+    /// Ends a write that waits for the client for longer than it may. Pingora has such a clock for
+    /// bodies only.
     fn bound<T>(
         &mut self,
         cx: &mut Context<'_>,
@@ -251,8 +258,8 @@ impl Tap {
         self.is_101_written |= answer.end_of_101(bytes).is_some();
     }
 
-    /// The 101 has left: from here on the sockets are the relay's. The task is woken, for Pingora waits for bytes that will
-    /// not come.
+    /// The 101 has left: from here on the sockets are the relay's. The task is woken, for Pingora
+    /// waits for bytes that will not come.
     fn hand_over(&mut self, cx: &mut Context<'_>) {
         let Some((opening, target)) = self.hand_over.meet() else {
             return;
@@ -345,8 +352,8 @@ impl AsyncWrite for Tap {
 }
 
 impl Drop for Tap {
-    /// What a reset connection has yet to send is of no use, and would stay with the system for as long as its client does not
-    /// take it.
+    /// What a reset connection has yet to send is of no use, and would stay with the system for as
+    /// long as its client does not take it.
     fn drop(&mut self) {
         let stream = self.stream.as_ref().filter(|_| self.wire.is_being_reset());
         let socket = stream.and_then(|stream| stream.get_ref().socket());

@@ -114,8 +114,8 @@ impl Tap {
         }
     }
 
-    /// While nothing is read, looks now and then whether the client has gone in the middle of its request. One that has sent all of
-    /// it may have ended its side, which is noted.
+    /// While nothing is read, looks now and then whether the client has gone in the middle of its
+    /// request. One that has sent all of it may have ended its side, which is noted.
     pub(super) fn poll_gone(&mut self, cx: &mut Context<'_>, left: Framing) -> Poll<io::Error> {
         loop {
             let look = self.look.get_or_insert_with(|| Box::pin(sleep(LOOK)));
@@ -152,8 +152,8 @@ enum Side {
     Gone(ClientEnd),
 }
 
-/// How the client's side is, as the system knows. Of its request so much is lacking, of which so much has been read, and so much
-/// more may have been if its rest is still to be read.
+/// How the client's side is, as the system knows. Of its request so much is lacking, of which so
+/// much has been read, and so much more may have been if its rest is still to be read.
 fn side_of(socket: &TcpStream, left: Framing, read: usize, cut: usize) -> Side {
     let mut events = [PollFd::new(socket, PollFlags::RDHUP)];
     if !matches!(poll(&mut events, Some(&Timespec::default())), Ok(1..)) {

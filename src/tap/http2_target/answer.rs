@@ -21,7 +21,8 @@ pub(super) enum Told {
     Chunks,
 }
 
-/// How the body of an answer to this method is told, of which `is_over` says whether it is at its end with the head.
+/// How the body of an answer to this method is told, of which `is_over` says whether it is at its
+/// end with the head.
 pub(super) fn told(method: &Method, status: StatusCode, fields: &HeaderMap, is_over: bool) -> Told {
     let is_bodiless = *method == Method::HEAD
         || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
@@ -61,7 +62,8 @@ mod tests {
         fields.append("set-cookie", HeaderValue::from_static("a=1"));
         fields.append("set-cookie", HeaderValue::from_bytes(b"b=\xff").unwrap());
         let text = head(StatusCode::OK, &fields, b"transfer-encoding: chunked\r\n");
-        let expected = b"HTTP/1.1 200 OK\r\nset-cookie: a=1\r\nset-cookie: b=\xff\r\ntransfer-encoding: chunked\r\n\r\n";
+        let expected = b"HTTP/1.1 200 OK\r\nset-cookie: a=1\r\nset-cookie: b=\xff\r\n\
+                         transfer-encoding: chunked\r\n\r\n";
         assert_eq!(text, expected);
         let odd = StatusCode::from_u16(599).unwrap();
         assert_eq!(head(odd, &HeaderMap::new(), b""), b"HTTP/1.1 599 \r\n\r\n");

@@ -1,8 +1,10 @@
-//! A stream to a target of HTTP/2, as Pingora sees it: a connection of HTTP/1.1, for one request and its answer.
+//! A stream to a target of HTTP/2, as Pingora sees it: a connection of HTTP/1.1, for one request
+//! and its answer.
 //!
-//! Pingora's own session towards such targets keeps what a client does not take, knows no 1xx, and hears nothing of its client
-//! while the target takes nothing. What Pingora writes here goes out as a head of HTTP/2, which the exchange has made, and its
-//! body; what comes is written as an answer of HTTP/1.1, of its body only as much as the client takes.
+//! Pingora's own session towards such targets keeps what a client does not take, knows no 1xx, and
+//! hears nothing of its client while the target takes nothing. What Pingora writes here goes out as
+//! a head of HTTP/2, which the exchange has made, and its body; what comes is written as an answer
+//! of HTTP/1.1, of its body only as much as the client takes.
 
 mod answer;
 mod receiving;
@@ -32,10 +34,12 @@ use crate::tap::silence::Silence;
 use crate::tap::trailers::LAST_CHUNK;
 use crate::target_connection::{Ticket, failure};
 
-/// How much of an answer may be on its way to a client that does not take it, in bytes, beside what the stream's window holds.
+/// How much of an answer may be on its way to a client that does not take it, in bytes, beside what
+/// the stream's window holds.
 const WINDOW: usize = 8 << 10;
 
-/// How much of what Pingora has written may wait. It writes no more than the client may have on its way, and a little framing.
+/// How much of what Pingora has written may wait. It writes no more than the client may have on its
+/// way, and a little framing.
 const MOST_UNSENT: usize = 32 << 10;
 
 /// A stream to a target, tapped.
@@ -43,7 +47,8 @@ pub(super) struct Http2Tap {
     ticket: Ticket,
     sending: Sending,
     reading: Reading,
-    /// Written by Pingora, and not taken by the target: a little, so that the answer is heard meanwhile.
+    /// Written by Pingora, and not taken by the target: a little, so that the answer is heard
+    /// meanwhile.
     unsent: BytesMut,
     method: Method,
     /// Heads and lines that Pingora has not read yet.
@@ -194,7 +199,8 @@ impl Http2Tap {
         Poll::Ready(Ok(()))
     }
 
-    /// Ready with an error when the target has been silent for too long. Nobody else need wait for it then.
+    /// Ready with an error when the target has been silent for too long. Nobody else need wait for
+    /// it then.
     fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let late = ready!(self.silence.poll_late(cx));
         self.ticket.retire();

@@ -77,8 +77,8 @@ impl Receiving {
         Poll::Ready(None)
     }
 
-    /// How much of the part may be shown. The last byte of a body of a known length waits for the stream's end, with which trailers
-    /// come: nobody reads on behind it.
+    /// How much of the part may be shown. The last byte of a body of a known length waits for the
+    /// stream's end, with which trailers come: nobody reads on behind it.
     fn shown(&self) -> usize {
         match self.told == Told::Length && !self.is_over {
             true => self.part.len().saturating_sub(1),

@@ -9,8 +9,8 @@ use h2::SendStream;
 use crate::stream::Wire;
 use crate::tap::body::{Body, invalid};
 
-/// Sends of the body what there is room for; of bytes that are framing alone, all. Returns how many bytes were taken, and how much
-/// payload is in them.
+/// Sends of the body what there is room for; of bytes that are framing alone, all. Returns how many
+/// bytes were taken, and how much payload is in them.
 ///
 /// Errors: they are more than the request.
 pub(super) fn poll_send(
@@ -47,7 +47,8 @@ pub(super) fn poll_send(
     Poll::Ready(Ok((most, taken.payload)))
 }
 
-/// Sends a part of the body, and with the last the trailers. A stream that is over takes nothing: the answer says why.
+/// Sends a part of the body, and with the last the trailers. A stream that is over takes nothing:
+/// the answer says why.
 fn send(stream: &mut SendStream<Bytes>, wire: &Wire, part: Vec<u8>, is_over: bool) {
     let trailers = is_over.then(|| wire.request_trailers()).flatten();
     let is_last = is_over && trailers.is_none();
