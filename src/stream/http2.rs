@@ -23,7 +23,7 @@ use super::http2_heads::{Head, answer, handshake};
 use super::http2_request::Http2Request;
 use super::wire::{ClientEnd, Wire};
 
-/// One stream.
+/// A WebSocket on one stream of HTTP/2.
 pub struct Http2Stream {
     request: Box<Http2Request>,
     /// What was read and not yet shown: at first the handshake.

@@ -27,9 +27,9 @@ const OF_HTTP_1_1: [HeaderName; 5] = [
     HeaderName::from_static("proxy-connection"),
 ];
 
-/// One stream.
+/// A request on one stream of HTTP/2.
 pub struct Http2Request {
-    /// The head.
+    /// The request's head.
     pub head: RequestHeader,
     body: RecvStream,
     answer: SendResponse<Bytes>,

@@ -26,7 +26,7 @@ pub struct Connector {
     pub limit: Duration,
     /// How long the target may be silent while something is awaited from it.
     pub silence: Duration,
-    /// What for.
+    /// What the connection is for.
     pub purpose: Purpose,
     /// The notes of the connection that the exchange is on.
     pub wire: Arc<Wire>,

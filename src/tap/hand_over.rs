@@ -58,3 +58,70 @@ impl HandOver {
         self.halves.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio_util::task::TaskTracker;
+
+    use super::*;
+    use crate::tunnel::{Identity, Limits, Tunnels};
+
+    fn opening() -> Opening {
+        let second = Duration::from_secs(1);
+        Opening {
+            tunnels: Arc::new(Tunnels::new(TaskTracker::new())),
+            identity: Identity {
+                id: "1".into(),
+                forwarding_rule: "edge".into(),
+                target_group: "chat".into(),
+                target: "192.0.2.1:80".parse().unwrap(),
+                client: SocketAddr::from(([192, 0, 2, 2], 80)).into(),
+                uri: "/chat".into(),
+            },
+            limits: Limits {
+                idle: second,
+                lifetime: None,
+                lifetime_jitter: 0.0,
+                half_close: second,
+                close: second,
+                keepalive: second,
+            },
+            has_frames: true,
+            client_keepalive: second,
+            on_end: Box::new(drop),
+        }
+    }
+
+    async fn target() -> End<TargetStream> {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap());
+        End {
+            stream: TargetStream::Plain(stream.await.unwrap()),
+            early: Vec::new(),
+        }
+    }
+
+    #[tokio::test]
+    async fn the_halves_are_fetched_together_and_once() {
+        let hand_over = HandOver::default();
+        hand_over.bring_target(target().await);
+        assert!(hand_over.meet().is_none() && !hand_over.is_done());
+        hand_over.bring_opening(opening());
+        assert!(hand_over.meet().is_some() && hand_over.is_done());
+        assert!(hand_over.meet().is_none() && hand_over.part().is_none());
+    }
+
+    #[tokio::test]
+    async fn an_opening_that_nobody_fetched_comes_back_and_leaves_nothing() {
+        let hand_over = HandOver::default();
+        hand_over.bring_target(target().await);
+        hand_over.bring_opening(opening());
+        assert!(hand_over.part().is_some());
+        assert!(hand_over.meet().is_none() && !hand_over.is_done());
+    }
+}

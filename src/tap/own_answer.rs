@@ -21,7 +21,7 @@ pub fn own_answer(status: &str, words: &str, field: &str) -> Vec<u8> {
     [head.as_bytes(), date.as_bytes(), end, body.as_bytes()].concat()
 }
 
-/// The same to a HEAD, which has no body (RFC 9110 section 9.3.2).
+/// What a HEAD gets of an answer: all but its body (RFC 9110 section 9.3.2).
 pub(super) fn without_body(mut answer: Vec<u8>) -> Vec<u8> {
     let end = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n");
     answer.truncate(end.map_or(answer.len(), |end| end + 4));

@@ -251,7 +251,7 @@ impl HeadStart {
         &self.bytes[..self.size.into()]
     }
 
-    /// The same with as many of these bytes as a head may have.
+    /// This start with more of its bytes: as many of these as a head may have.
     fn with(mut self, bytes: &[u8]) -> Self {
         let room = &mut self.bytes[self.size.into()..];
         let count = room.len().min(bytes.len());

@@ -7,6 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio_util::task::TaskTracker;
 
 use super::handle::Handle;
+#[cfg(test)]
+use super::handle::Identity;
 use super::timer_wheel::TimerWheel;
 
 pub(super) const SHARDS: usize = 64;
@@ -22,7 +24,7 @@ pub struct Tunnels {
 }
 
 impl Tunnels {
-    /// None yet. Their tasks will be in this tracker.
+    /// An empty registry, whose tunnels will be tasks of this tracker.
     pub fn new(tasks: TaskTracker) -> Self {
         Tunnels {
             timer_wheel: Arc::default(),
@@ -79,7 +81,7 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    /// Adds it.
+    /// Lists a tunnel under the next number.
     pub(super) fn add(tunnels: &Arc<Tunnels>, handle: &Arc<Handle>) -> Self {
         let number = tunnels.opened.fetch_add(1, Relaxed);
         tunnels.shard(number).insert(number, Arc::clone(handle));
@@ -106,20 +108,20 @@ pub(crate) struct Listed {
 
 #[cfg(test)]
 impl Listed {
-    /// Lists it.
-    pub(crate) fn open(tunnels: &Arc<Tunnels>, identity: super::handle::Identity) -> Self {
+    /// Lists a tunnel.
+    pub(crate) fn open(tunnels: &Arc<Tunnels>, identity: Identity) -> Self {
         let handle = Arc::new(Handle::new(identity));
         let _entry = Entry::add(tunnels, &handle);
         Listed { handle, _entry }
     }
 
-    /// Why it is to end.
+    /// Why the tunnel is to end.
     pub(crate) fn order(&self) -> Option<crate::telemetry::CloseReason> {
         self.handle.order()
     }
 
-    /// Which it is.
-    pub(crate) fn identity(&self) -> &super::handle::Identity {
+    /// Which tunnel it is.
+    pub(crate) fn identity(&self) -> &Identity {
         &self.handle.identity
     }
 }

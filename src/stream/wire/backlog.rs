@@ -25,7 +25,7 @@ pub struct Upload {
 }
 
 impl Upload {
-    /// Another request.
+    /// Begins anew, for another request.
     pub(crate) fn reset(&self) {
         self.given.store(0, Relaxed);
         self.restart();
@@ -93,7 +93,7 @@ pub struct Download {
 }
 
 impl Download {
-    /// Another answer.
+    /// Begins anew, for another answer.
     pub(crate) fn reset(&self) {
         for count in [&self.given, &self.passed, &self.sent] {
             count.store(0, Relaxed);

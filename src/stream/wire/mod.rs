@@ -105,7 +105,7 @@ impl Wire {
         }
     }
 
-    /// How far it has come.
+    /// How far the connection has come with its present request.
     pub fn phase(&self) -> Phase {
         Phase::of(self.phase.load(Relaxed))
     }
@@ -173,7 +173,7 @@ impl Wire {
         self.half_closed.store(true, Relaxed);
     }
 
-    /// Whether it has: it may want its answer, or be gone.
+    /// Whether the client has ended its side: it may want its answer, or be gone.
     pub fn is_half_closed(&self) -> bool {
         self.half_closed.load(Relaxed)
     }
@@ -223,12 +223,12 @@ impl Wire {
         self.being_reset.store(true, Relaxed);
     }
 
-    /// All that was to be dropped has been.
+    /// All that was to be dropped has been: nothing is being reset any more.
     pub fn end_reset(&self) {
         self.being_reset.store(false, Relaxed);
     }
 
-    /// Between the two.
+    /// Whether the connection is being reset.
     pub fn is_being_reset(&self) -> bool {
         self.being_reset.load(Relaxed)
     }

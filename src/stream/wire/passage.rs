@@ -10,7 +10,7 @@ pub(super) struct Passage {
 }
 
 impl Passage {
-    /// These have come.
+    /// Notes trailers that have come.
     pub(super) fn bring(&mut self, trailers: HeaderMap) {
         self.come = Some(Box::new(trailers));
     }

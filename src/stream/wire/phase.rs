@@ -16,7 +16,7 @@ pub enum Phase {
 }
 
 impl Phase {
-    /// The one with this discriminant.
+    /// The phase with this discriminant.
     pub(super) fn of(number: u8) -> Self {
         match number {
             0 => Phase::Head,
@@ -31,7 +31,7 @@ impl Phase {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum ClientEnd {
-    /// It has not.
+    /// It has not ended.
     Open,
     /// The client sent its FIN.
     Closed,
@@ -56,7 +56,7 @@ pub enum ClientEnd {
 }
 
 impl ClientEnd {
-    /// The one with this discriminant.
+    /// The end with this discriminant.
     pub(super) fn of(number: u8) -> Self {
         match number {
             0 => ClientEnd::Open,
