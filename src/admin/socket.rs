@@ -11,9 +11,9 @@ use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::task::unconstrained;
 use tokio_util::either::Either;
 
+use crate::os::keepalive::probe_when_silent;
 use crate::os::open_files::is_short;
 use crate::os::reserve;
-use crate::tunnel::probe_when_silent;
 
 /// After this silence the system probes a client; one that takes nothing for twice as long is gone.
 const SILENCE: Duration = Duration::from_secs(15);

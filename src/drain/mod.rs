@@ -19,8 +19,9 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::model;
 use crate::os::systemd;
+use crate::tap::LAST_CHANCE;
 use crate::telemetry::CloseReason;
-use crate::tunnel::{LAST_CHANCE, Tunnels};
+use crate::tunnel::Tunnels;
 pub use eviction::{Eviction, Evictions, TargetId};
 use pace::{Pace, end_tunnels};
 pub use rebalance::even_out;

@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
+use crate::os::random::chance;
 use crate::telemetry::CloseReason;
-use crate::tunnel::{Handle, Tunnels, chance};
+use crate::tunnel::{Handle, Tunnels};
 
 const LONGEST_STEP: Duration = Duration::from_secs(1);
 const SHORTEST_STEP: Duration = Duration::from_millis(20);

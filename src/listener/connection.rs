@@ -24,11 +24,12 @@ use super::permits::{ListenerLimit, Permit, ProcessLimit, Purpose, Slots, Stream
 use super::{http2, plain_http};
 use crate::drain::Drain;
 use crate::forwarding_rule::{ForwardingRule, Limit};
+use crate::stream::{ClientStream, Wire};
+use crate::tap::{HandOver, Tap};
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::Active;
 use crate::telemetry::{CloseReason, Record, RefusalReason, TlsSession};
 use crate::tls::Tls;
-use crate::tunnel::{ClientStream, Tap, WIRE, Wire};
 
 tokio::task_local! {
     /// The connection that the running task serves.
@@ -49,6 +50,8 @@ pub struct Connection {
     pub rule: Arc<ArcSwap<ForwardingRule>>,
     /// What went over the wire.
     pub wire: Arc<Wire>,
+    /// Where its tunnel begins, if it becomes one.
+    pub hand_over: Arc<HandOver>,
     /// The end of the process.
     pub drain: Arc<Drain>,
     /// Where its records go.
@@ -102,6 +105,7 @@ impl Connection {
             keepalive: arrival.rule.load().keepalive,
             rule: arrival.rule,
             wire: Arc::default(),
+            hand_over: Arc::default(),
             drain: arrival.drain,
             log: arrival.log,
             tls: OnceLock::new(),
@@ -133,6 +137,7 @@ impl Connection {
             counted: self.counted,
             rule: Arc::clone(&self.rule),
             wire: Arc::default(),
+            hand_over: Arc::default(),
             drain: Arc::clone(&self.drain),
             log: self.log.clone(),
             keepalive: self.keepalive,
@@ -299,7 +304,7 @@ impl Connection {
             biased;
             () = self.drain.stopped() => {}
             () = told => {}
-            () = WIRE.scope(Arc::clone(&self.wire), CONNECTION.scope(Arc::clone(self), serving)) => {}
+            () = CONNECTION.scope(Arc::clone(self), serving) => {}
         }
         // What goes on is a tunnel.
         self.wire.end_reset();
@@ -341,7 +346,8 @@ impl Connection {
     pub(super) fn tap(&self, stream: ClientStream, early: Vec<u8>) -> Tap {
         let bounds = self.rule.load().bounds;
         let leaving = CancellationToken::clone(&self.idle);
-        Tap::after(early, stream, Arc::clone(&self.wire), leaving, bounds)
+        let (wire, hand_over) = (Arc::clone(&self.wire), Arc::clone(&self.hand_over));
+        Tap::after(early, stream, wire, hand_over, leaving, bounds)
     }
 
     /// What requests are read from, and what was read of them to see what they are: where the rule has TLS, there is a handshake

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use super::Connection;
 use crate::forwarding_rule::ForwardingRule;
 use crate::proxy::request_line;
+use crate::stream::ClientEnd;
 use crate::telemetry::{CloseReason, Record, RefusalReason};
-use crate::tunnel::ClientEnd;
 
 /// One request's time on the connection, from the wait for its head on.
 pub(super) struct Turn<'a> {

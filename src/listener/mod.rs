@@ -31,11 +31,11 @@ use tokio::runtime::{Builder, Handle};
 
 use crate::drain::Drain;
 use crate::forwarding_rule::{ForwardingRule, Limit};
+use crate::os::keepalive::probe_when_silent;
 use crate::os::reserve;
 use crate::os::systemd;
 use crate::overload::{Overload, Resets};
 use crate::telemetry::access_log::AccessLog;
-use crate::tunnel::probe_when_silent;
 pub use accept_loop::{AcceptLoop, Ends};
 pub use arrival::Arrival;
 pub use connection::{CONNECTION, Connection};
@@ -110,8 +110,8 @@ impl Listeners {
         if self.serve.set(serve).is_err() {
             return;
         }
-        let clocks = Arc::clone(&self.drain.tunnels.clocks);
-        self.runtime.spawn(async move { clocks.run().await });
+        let wheel = Arc::clone(&self.drain.tunnels.timer_wheel);
+        self.runtime.spawn(async move { wheel.run().await });
         self.runtime.spawn(systemd::keep_alive());
         if !self.held.load(SeqCst) {
             self.resume();

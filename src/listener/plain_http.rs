@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::tunnel::own_answer;
+use crate::tap::own_answer;
 
 const STATUS: &str = "400 Bad Request";
 const WORDS: &str = "this port speaks TLS: use https:// or wss://";

@@ -1,7 +1,10 @@
-//! What the process asks of its system: signals, the service manager, and open files, of which it keeps some for its operator.
+//! What the process asks of its system: signals, the service manager, chance, whether peers are
+//! still there, and open files, of which it keeps some for its operator.
 
 pub mod daemon;
+pub mod keepalive;
 pub mod open_files;
+pub mod random;
 pub mod reserve;
 pub mod signals;
 pub mod systemd;

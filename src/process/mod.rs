@@ -22,7 +22,7 @@ use crate::os::{daemon, open_files, reserve};
 use crate::overload::{Level, Overload};
 use crate::proxy::Proxy;
 use crate::serving::{self, Serving};
-use crate::tunnel::Pool;
+use crate::target_connection::Pool;
 use crate::upgrade::{Inherited, InheritedSocket, Predecessor};
 use lifecycle::Lifecycle;
 

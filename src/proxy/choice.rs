@@ -6,9 +6,9 @@ use http::header::HOST;
 
 use crate::config::model::HashKey;
 use crate::forwarding_rule::{Route, Routes};
+use crate::os::random::chance;
 use crate::rules::Request;
 use crate::target_group::{PickContext, TargetGroup};
-use crate::tunnel::chance;
 
 /// The way of a request: to the group that its cookie leads to, otherwise by chance. Groups that serve nobody are left out while
 /// another serves. `None` where every weight is 0.

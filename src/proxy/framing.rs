@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
 
 use super::refusal::Refusal;
-use crate::tunnel::Framing;
+use crate::stream::Framing;
 
 /// How a request is framed that goes to a target of HTTP/1.1; Pingora makes chunks of a body without a length.
 pub(super) fn of_request(request: &RequestHeader, has_body: bool) -> Framing {

@@ -15,8 +15,9 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use super::headers;
 use super::refusal::Refusal;
 use super::trailers;
+use crate::stream::joined_cookies;
+use crate::target_connection;
 use crate::telemetry::RefusalReason;
-use crate::tunnel::{self, joined_cookies};
 
 /// What belongs to a connection of HTTP/1.1 (RFC 9113 section 8.2.2), or is said in another way in HTTP/2.
 const OF_HTTP_1_1: [HeaderName; 8] = [
@@ -107,7 +108,7 @@ pub(super) fn is_reset(error: &Error) -> bool {
 /// doing, or the error is of our making.
 pub(super) fn is_blameless(error: &Error) -> bool {
     let cause = error.root_cause().downcast_ref::<std::io::Error>();
-    cause.is_some_and(tunnel::is_blameless)
+    cause.is_some_and(target_connection::is_blameless)
 }
 
 /// Whether the target's answer to a WebSocket's handshake can be told to a client of HTTP/2.

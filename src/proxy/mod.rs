@@ -39,7 +39,7 @@ use pingora::{BError, Error, Result};
 
 use crate::listener::{CONNECTION, Connection};
 use crate::rules::{Action, Request, Response};
-use crate::tunnel::Pool;
+use crate::target_connection::Pool;
 pub use exchange::Exchange;
 pub use foresight::Foresight;
 pub use refusal::Refusal;

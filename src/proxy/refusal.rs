@@ -12,9 +12,10 @@ use pingora::{BError, Error, ErrorSource, ErrorType, Result};
 
 use crate::forwarding_rule::Limit;
 use crate::os::open_files::{is_out_of_ports, is_shortage};
+use crate::os::random::chance;
+use crate::tap::ALLOW;
 use crate::target_group::Unavailable;
 use crate::telemetry::RefusalReason;
-use crate::tunnel::{ALLOW, chance};
 
 /// How long the rest of a body that is too large is read, so that the client sees its answer.
 const LINGER: Duration = Duration::from_secs(1);

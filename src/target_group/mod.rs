@@ -31,6 +31,7 @@ use prometheus::IntCounter;
 
 use crate::config::model::{self, Algorithm, HashKey, OutlierDetection};
 use crate::config::secret_key::SecretKey;
+use crate::os::random::Random;
 use crate::target_address::TargetAddress;
 use crate::telemetry::metrics::Metrics;
 use fleet::Standing;
@@ -38,7 +39,7 @@ pub use fleet::{Ejection, Fleet, TargetId};
 use health::monitor::{Monitor, Settings};
 pub use overrides::{Change, Override, Overrides};
 pub use pick_context::{PickContext, Unavailable};
-use selection::{Noise, Plan, Selection};
+use selection::{Plan, Selection};
 pub use sources::Sources;
 pub use state::Held;
 pub use status::{Ejected, LastCheck, TargetStatus};
@@ -68,7 +69,7 @@ pub struct TargetGroup {
     application_cookie: Option<HashKey>,
     balancer: LoadBalancer<Selection>,
     substitutes: AtomicU64,
-    noise: Noise,
+    random: Random,
     monitor: Arc<Monitor>,
     outlier_detection: Option<OutlierDetection>,
 }
@@ -93,7 +94,7 @@ impl TargetGroup {
         let backends = Backends::new(Static::new(backends));
         let plan = Plan::of(group, &targets);
         let seed = plan.seed;
-        let noise = Noise::new(!seed);
+        let random = Random::new(!seed);
         let balancer = LoadBalancer::from_backends_with_config(backends, Some(plan));
         let updated = balancer.update().now_or_never();
         if updated.is_none_or(|updated| updated.is_err()) {
@@ -115,7 +116,7 @@ impl TargetGroup {
             targets,
             balancer,
             substitutes: AtomicU64::new(seed >> 1),
-            noise,
+            random,
             monitor,
             outlier_detection: group.outlier_detection.clone(),
         }

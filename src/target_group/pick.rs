@@ -95,7 +95,7 @@ impl TargetGroup {
     /// Leaves out turns of a target that is not to have all of its share yet.
     fn gets_its_turn(&self, target: &Target) -> bool {
         let factor = target.state.weight_factor();
-        factor >= 1.0 || self.noise.chance() < factor
+        factor >= 1.0 || self.random.chance() < factor
     }
 
     /// Takes the turn of targets that are not fit: one that is, in proportion to the weights. For where so many proposals were not

@@ -2,13 +2,12 @@
 //!
 //! What comes of it goes by the name of a TCP stream: reading, writing, shutting down and waiting are the same calls of the system
 //! for both, and nothing on the way of a byte has to ask which it is. What only TCP has is refused by the system
-//! ([`unless_unix`]).
+//! ([`unless_unix`](crate::os::keepalive::unless_unix)).
 
 use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use rustix::io::Errno;
 use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::net::TcpStream;
 use tokio::time::sleep;
@@ -30,14 +29,6 @@ pub async fn connect(path: &Path) -> io::Result<TcpStream> {
             Err(error) => return Err(error),
         }
         pause = (pause * 2).min(LONGEST_PAUSE);
-    }
-}
-
-/// What setting an option of TCP has come to, where a Unix socket has no such thing and needs none.
-pub fn unless_unix(set: io::Result<()>) -> io::Result<()> {
-    match set {
-        Err(error) if Errno::from_io_error(&error) == Some(Errno::OPNOTSUPP) => Ok(()),
-        set => set,
     }
 }
 
@@ -84,14 +75,5 @@ mod tests {
         assert_eq!(kind().await, io::ErrorKind::NotFound);
         drop(UnixListener::bind(&path).unwrap());
         assert_eq!(kind().await, io::ErrorKind::ConnectionRefused);
-    }
-
-    #[tokio::test]
-    async fn options_of_tcp_are_passed_over() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("app.sock");
-        let _listener = UnixListener::bind(&path).unwrap();
-        let stream = connect(&path).await.unwrap();
-        unless_unix(stream.set_nodelay(true)).unwrap();
     }
 }

@@ -23,8 +23,8 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
 use crate::config::model::{self, TlsVersion};
+use crate::stream::ClientStream;
 use crate::telemetry::TlsSession;
-use crate::tunnel::ClientStream;
 use certificates::Certificates;
 use client_certificates::Clients;
 use odd_names::{read_odd_hello, show};

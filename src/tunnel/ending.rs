@@ -45,7 +45,8 @@ impl Ending {
 /// Called once, when the tunnel is over.
 pub type OnEnd = Box<dyn FnOnce(Ending) + Send>;
 
-/// What is known of why a tunnel ends. The first Close frame decides, then our own order, then the first FIN or break.
+/// What is known of why a tunnel ends. The first Close frame decides, then our own order, then the
+/// first FIN or break.
 #[derive(Debug, Default)]
 pub(super) struct Verdict {
     said_close: Option<CloseReason>,

@@ -1,9 +1,10 @@
-//! One direction of a tunnel: what is read from the sender is written to the receiver, and nothing is kept meanwhile but
-//! what the receiver does not take.
+//! One direction of a tunnel: what is read from the sender is written to the receiver, and nothing
+//! is kept meanwhile but what the receiver does not take.
 //!
-//! It passes bytes on until the sender's FIN, which is passed on too. When the tunnel is to be ended it goes on to the end of
-//! the frame that it is in, puts a Close frame there, and from then on discards what still comes, up to the sender's own Close.
-//! A receiver from which no answer is awaited any more gets a FIN as well: some notice nothing else.
+//! It passes bytes on until the sender's FIN, which is passed on too. When the tunnel is to be
+//! ended it goes on to the end of the frame that it is in, puts a Close frame there, and from then
+//! on discards what still comes, up to the sender's own Close. A receiver from which no answer is
+//! awaited any more gets a FIN as well: some notice nothing else.
 
 use std::io;
 use std::pin::Pin;
@@ -13,7 +14,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::frames::{CloseFrame, Follower};
 
-/// How often one wake-up may read in one direction, so that a busy tunnel leaves room for the others.
+/// How often one wake-up may read in one direction, so that a busy tunnel leaves room for the
+/// others.
 const READS: usize = 4;
 
 /// One direction of a tunnel.
@@ -100,22 +102,24 @@ impl Flow {
         self.rest = Rest::default();
     }
 
-    /// Ends the direction: with this frame where the framing is known and nobody has said Close in it yet.
+    /// Ends the direction: with this frame where the framing is known and nobody has said Close in
+    /// it yet.
     pub(super) fn close(&mut self, frame: CloseFrame) {
         if matches!(self.stage, Stage::Passing) {
             self.stage = Stage::Closing(frame);
         }
     }
 
-    /// Whether neither this direction nor the other has anything left to pass once one of them has ended: the other is over, or
-    /// both have had a Close frame, after which nothing comes (RFC 6455 section 5.5.1).
+    /// Whether neither this direction nor the other has anything left to pass once one of them has
+    /// ended: the other is over, or both have had a Close frame, after which nothing comes (RFC
+    /// 6455 section 5.5.1).
     pub(super) fn is_last(&self, other: &Flow) -> bool {
         let have_said_close = self.follower.close().is_some() && other.follower.close().is_some();
         other.is_over() || have_said_close && other.rest.is_empty()
     }
 
-    /// Does what can be done now, within bounds. When it ends last nobody has to be sent a FIN, for the sockets are closed
-    /// anyway.
+    /// Does what can be done now, within bounds. When it ends last nobody has to be sent a FIN, for
+    /// the sockets are closed anyway.
     pub(super) fn pump<S: AsyncRead + Unpin, R: AsyncWrite + Unpin>(
         &mut self,
         sender: &mut S,
@@ -184,8 +188,8 @@ impl Flow {
         })
     }
 
-    /// Puts our Close frame where the stream stands between two frames. Where the sender has said Close itself there is nothing
-    /// to say, and where the framing is not known nothing but a FIN.
+    /// Puts our Close frame where the stream stands between two frames. Where the sender has said
+    /// Close itself there is nothing to say, and where the framing is not known nothing but a FIN.
     fn say_close(&mut self, frame: &CloseFrame) {
         if self.follower.close().is_some() {
             self.stage = Stage::Over;

@@ -1,9 +1,10 @@
 //! Follows the framing of RFC 6455 in one direction of a tunnel, by lengths only.
 //!
-//! A [`Follower`] is shown the bytes that the relay passes. It knows whether they end at a frame boundary, which Close
-//! frame was among them, and how many frames they were. It neither keeps nor changes payload: it skips it by
-//! arithmetic, and of a Close frame it reads the code. Whether the frames make up proper messages is left to the two
-//! ends. A head is judged once it is complete, so how the bytes are cut into reads makes no difference.
+//! A [`Follower`] is shown the bytes that the relay passes. It knows whether they end at a frame
+//! boundary, which Close frame was among them, and how many frames they were. It neither keeps nor
+//! changes payload: it skips it by arithmetic, and of a Close frame it reads the code. Whether the
+//! frames make up proper messages is left to the two ends. A head is judged once it is complete, so
+//! how the bytes are cut into reads makes no difference.
 
 use std::ops::Deref;
 
@@ -85,8 +86,8 @@ impl Follower {
         }
     }
 
-    /// Follows bytes only up to the end of the frame that the direction is in, and returns how many those are: 0 at a
-    /// boundary, all of them if the frame goes on or the follower is off.
+    /// Follows bytes only up to the end of the frame that the direction is in, and returns how many
+    /// those are: 0 at a boundary, all of them if the frame goes on or the follower is off.
     pub(super) fn follow_to_boundary(&mut self, bytes: &[u8]) -> usize {
         if self.is_at_boundary() {
             return 0;
@@ -140,7 +141,8 @@ impl Follower {
         }
     }
 
-    /// Follows what comes after a head whose last bytes, `head_rest` of them, are the first of `bytes`.
+    /// Follows what comes after a head whose last bytes, `head_rest` of them, are the first of
+    /// `bytes`.
     #[inline]
     fn follow_body(&mut self, head: Head, head_rest: usize, bytes: &[u8]) -> usize {
         if !head.is_valid(self.sender) {
@@ -222,8 +224,9 @@ impl Head {
         self.first & OPCODE
     }
 
-    /// Lengths that are longer written than they need be, and bits reserved for extensions, pass; so do control frames whatever
-    /// their mask, for there are clients that answer a Close, or a Ping, without one.
+    /// Lengths that are longer written than they need be, and bits reserved for extensions, pass;
+    /// so do control frames whatever their mask, for there are clients that answer a Close, or a
+    /// Ping, without one.
     fn is_valid(&self, sender: Sender) -> bool {
         let is_known = matches!(self.opcode(), 0x0..=0x2 | 0x8..=0xA);
         let is_control = self.opcode() & CONTROL != 0;
@@ -248,7 +251,7 @@ impl HeadStart {
         &self.bytes[..self.size.into()]
     }
 
-    /// The same with as many of these bytes as a head may have.
+    /// This start with more of its bytes: as many of these as a head may have.
     fn with(mut self, bytes: &[u8]) -> Self {
         let room = &mut self.bytes[self.size.into()..];
         let count = room.len().min(bytes.len());
@@ -310,8 +313,8 @@ impl Deref for CloseFrame {
     }
 }
 
-/// A Close frame with this code and this text, of which a control frame has room for 123 bytes: masked with the given key
-/// towards a target, unmasked towards a client.
+/// A Close frame with this code and this text, of which a control frame has room for 123 bytes:
+/// masked with the given key towards a target, unmasked towards a client.
 pub(super) fn close_frame(code: u16, text: &str, mask: Option<[u8; 4]>) -> CloseFrame {
     let most = text.len().min(LONGEST_TEXT);
     let end = (0..=most)
@@ -599,7 +602,11 @@ mod tests {
         }
 
         #[test]
-        fn a_close_frame_of_ours_gives_its_code_back(code: u16, text in ".{0,123}", mask: Option<[u8; 4]>) {
+        fn a_close_frame_of_ours_gives_its_code_back(
+            code: u16,
+            text in ".{0,123}",
+            mask: Option<[u8; 4]>,
+        ) {
             let sender = if mask.is_some() { Client } else { Target };
             let follower = follow(sender, [&*close_frame(code, &text, mask)]);
             let close = Some(Close { code: Some(code) });

@@ -96,7 +96,8 @@ impl Handle {
         self.order.load(Relaxed) != 0
     }
 
-    /// Has the relay end the tunnel: with a Close frame to both sides where the framing allows it. The first reason counts.
+    /// Has the relay end the tunnel: with a Close frame to both sides where the framing allows it.
+    /// The first reason counts.
     pub fn end(&self, reason: CloseReason) {
         let order = reason as u8 + 1;
         self.order.compare_exchange(0, order, Relaxed, Relaxed).ok();

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::chance;
+use crate::os::random::chance;
 
 /// How long a tunnel may do what.
 #[derive(Debug, Clone, Copy)]

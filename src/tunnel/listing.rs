@@ -1,14 +1,16 @@
 //! The open tunnels in the order in which they were opened, a page at a time.
 //!
-//! Every tunnel has a number, and each shard holds its own in order, so a page is a merge of the shards. A lock is held for a few
-//! tunnels at a time, and no more are copied than a page needs, however many there are.
+//! Every tunnel has a number, and each shard holds its own in order, so a page is a merge of the
+//! shards. A lock is held for a few tunnels at a time, and no more are copied than a page needs,
+//! however many there are.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::ops::Bound::{Excluded, Unbounded};
 use std::sync::Arc;
 
-use super::{Handle, SHARDS, Tunnels};
+use super::handle::Handle;
+use super::registry::{SHARDS, Tunnels};
 
 /// How many tunnels are looked at, and how many are copied, while a lock is held.
 const LOOKS: usize = 256;
@@ -155,8 +157,8 @@ impl<'a, F: Fn(&Handle) -> bool> Merge<'a, F> {
 mod tests {
     use tokio_util::task::TaskTracker;
 
-    use super::super::Entry;
     use super::super::handle::tests::handle_of;
+    use super::super::registry::Entry;
     use super::*;
 
     fn opened(count: usize) -> (Arc<Tunnels>, Vec<Entry>) {

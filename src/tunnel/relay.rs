@@ -1,8 +1,9 @@
-//! The relay: one small task for each tunnel, which moves bytes between two sockets until both directions are over.
+//! The relay: one small task for each tunnel, which moves bytes between two sockets until both
+//! directions are over.
 //!
-//! It holds no buffer while nothing is in flight: bytes are read into a buffer of the thread, and only what the receiver does
-//! not take is kept. Whatever ends the relay, also a panic or the end of the runtime, drops it, and dropping it reports the
-//! tunnel's end, once.
+//! It holds no buffer while nothing is in flight: bytes are read into a buffer of the thread, and
+//! only what the receiver does not take is kept. Whatever ends the relay, also a panic or the end
+//! of the runtime, drops it, and dropping it reports the tunnel's end, once.
 
 use std::cell::RefCell;
 use std::pin::Pin;
@@ -13,8 +14,13 @@ use std::time::{Duration, Instant};
 use super::ending::{Ending, OnEnd, Verdict};
 use super::flow::{Flow, Pumped};
 use super::frames::{Follower, Sender, close_frame};
+use super::handle::Handle;
 use super::limits::Limits;
-use super::{ClientStream, Clocks, Entry, Handle, TargetStream, probe_when_silent, random};
+use super::registry::Entry;
+use super::timer_wheel::TimerWheel;
+use crate::os::keepalive::probe_when_silent;
+use crate::os::random;
+use crate::stream::{ClientStream, End, TargetStream};
 use crate::telemetry::CloseReason;
 
 const SCRATCH: usize = 64 << 10;
@@ -34,16 +40,9 @@ pub(super) struct Rules {
     pub(super) probes_client: bool,
 }
 
-/// One end of a tunnel, and what was read from it already.
-#[derive(Debug)]
-pub(super) struct End<S> {
-    pub(super) stream: S,
-    pub(super) early: Vec<u8>,
-}
-
 pub(super) struct Relay {
     handle: Arc<Handle>,
-    clocks: Arc<Clocks>,
+    timer_wheel: Arc<TimerWheel>,
     limits: Limits,
     client: ClientStream,
     target: TargetStream,
@@ -53,7 +52,8 @@ pub(super) struct Relay {
     /// When the last byte moved, and when the clocks will have the relay look again.
     active: Instant,
     watched: Instant,
-    /// When the sockets get their keep-alive: most tunnels that end early need none, and it costs a system call for each option.
+    /// When the sockets get their keep-alive: most tunnels that end early need none, and it costs a
+    /// system call for each option.
     unprobed: Option<Instant>,
     /// Whether the client's socket has to get it too.
     probes_client: bool,
@@ -68,7 +68,7 @@ pub(super) struct Relay {
 impl Relay {
     pub(super) fn new(
         handle: Arc<Handle>,
-        clocks: Arc<Clocks>,
+        timer_wheel: Arc<TimerWheel>,
         rules: Rules,
         client: End<ClientStream>,
         target: End<TargetStream>,
@@ -82,7 +82,7 @@ impl Relay {
         };
         Relay {
             handle,
-            clocks,
+            timer_wheel,
             limits: rules.limits,
             client: client.stream,
             target: target.stream,
@@ -114,7 +114,8 @@ impl Relay {
         let more_in = self.judge(inward, CloseReason::ClientError, CloseReason::TargetError);
         let more_out = self.judge(outward, CloseReason::TargetError, CloseReason::ClientError);
         self.note_ends();
-        // The other direction was looked at before this one came to its end, and may have to end the target's side now.
+        // The other direction was looked at before this one came to its end, and may have to end
+        // the target's side now.
         let is_news = was_awaited && self.outward.is_not_awaited();
         more_in || more_out || is_news
     }
@@ -178,8 +179,8 @@ impl Relay {
         self.until.get_or_insert_with(|| Instant::now() + limit);
     }
 
-    /// Ends the tunnel ourselves: a Close frame in each direction where there are frames, otherwise a FIN, and a limit for the
-    /// answers.
+    /// Ends the tunnel ourselves: a Close frame in each direction where there are frames, otherwise
+    /// a FIN, and a limit for the answers.
     fn end(&mut self, reason: CloseReason, now: Instant) {
         let by = now + self.limits.close;
         self.until = Some(self.until.map_or(by, |until| until.min(by)));
@@ -188,7 +189,7 @@ impl Relay {
         let is_said = are_off != [true, true];
         self.verdict.order(reason, is_said.then_some(farewell.code));
         let frame = |mask| close_frame(farewell.code, &farewell.text, mask);
-        self.inward.close(frame(Some(random())));
+        self.inward.close(frame(Some(random::four_bytes())));
         self.outward.close(frame(None));
     }
 
@@ -251,7 +252,7 @@ impl Relay {
         let next = self.unprobed.map_or(next, |moment| moment.min(next));
         if self.watched <= now || next < self.watched {
             self.watched = next;
-            self.clocks.watch(&self.handle, next);
+            self.timer_wheel.watch(&self.handle, next);
         }
     }
 
@@ -327,8 +328,8 @@ mod tests {
     use tokio::net::{TcpListener, TcpStream};
     use tokio_util::task::TaskTracker;
 
-    use super::super::Tunnels;
     use super::super::handle::tests::handle;
+    use super::super::registry::Tunnels;
     use super::*;
 
     fn limits() -> Limits {
@@ -368,13 +369,13 @@ mod tests {
         let endings = Endings::default();
         let reported = Arc::clone(&endings);
         let on_end: OnEnd = Box::new(move |ending| reported.lock().unwrap().push(ending));
-        let (seen, clocks) = (Arc::clone(&handle), Arc::clone(&tunnels.clocks));
+        let (seen, wheel) = (Arc::clone(&handle), Arc::clone(&tunnels.timer_wheel));
         let rules = Rules {
             limits,
             has_frames: true,
             probes_client: false,
         };
-        let relay = Relay::new(handle, clocks, rules, client, target, on_end, entry);
+        let relay = Relay::new(handle, wheel, rules, client, target, on_end, entry);
         (relay, [far_client, far_target], endings, seen)
     }
 

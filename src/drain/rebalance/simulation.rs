@@ -13,12 +13,13 @@ use super::even_out;
 use crate::config::model::{Algorithm, Rebalance, TargetGroup as Description};
 use crate::config::secret_key::SecretKey;
 use crate::drain::{Drain, Eviction, Evictions, Gauges};
+use crate::os::random::chance;
 use crate::target_address::TargetAddress;
 use crate::target_group::tests::{address, described};
 use crate::target_group::{Fleet, Held, PickContext, TargetGroup};
 use crate::telemetry::CloseReason;
 use crate::telemetry::metrics::Metrics;
-use crate::tunnel::{Identity, Listed, chance};
+use crate::tunnel::{Identity, Listed};
 
 const CLIENTS: usize = 4000;
 const SECOND: Duration = Duration::from_secs(1);

@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 
 use super::fields::{Block, Fields};
-use crate::tunnel::Tap;
+use crate::tap::Tap;
 
 const HEAD: usize = 9;
 /// How long a frame may be: we ask for no other size.

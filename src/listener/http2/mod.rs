@@ -27,8 +27,8 @@ use tokio_util::task::TaskTracker;
 
 use super::permits::Slots;
 use super::{Connection, ForwardingRule};
+use crate::stream::{ClientEnd, ClientStream, Framing, Http2Request};
 use crate::telemetry::{CloseReason, RefusalReason};
-use crate::tunnel::{ClientEnd, ClientStream, Framing, Http2Request};
 use farewell::Farewell;
 use frames::{Faults, Frames};
 use one_stream::{Admission, serve_stream};

@@ -19,8 +19,9 @@ use crate::listener::Connection;
 use crate::listener::http2_session::Http2Session;
 use crate::listener::permits::{Purpose, Slots};
 use crate::proxy::{Refusal, request_line};
+use crate::stream::{ClientStream, Http2Request, Http2Stream};
+use crate::tap::{ALLOW, Demand};
 use crate::telemetry::CloseReason;
-use crate::tunnel::{ALLOW, ClientStream, Demand, Http2Request, Http2Stream};
 
 /// How long a stream waits for a place before it is looked again, each time.
 const PAUSES_MILLIS: [u64; 4] = [2, 8, 30, 60];

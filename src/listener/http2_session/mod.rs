@@ -23,7 +23,8 @@ use pingora::http::ResponseHeader;
 use pingora::protocols::http::HttpTask;
 use pingora::{Error, OrErr as _, Result};
 
-use crate::tunnel::{ClientEnd, Demand, Framing, Http2Request, Pace, Wire, are_few};
+use crate::stream::{ClientEnd, Framing, Http2Request, Wire};
+use crate::tap::{Demand, Pace, are_few};
 
 /// How much of a body may be on its way to a target that does not take it, in bytes; more waits in the stream's window.
 const WINDOW: usize = 4 << 10;

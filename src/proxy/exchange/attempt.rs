@@ -15,9 +15,11 @@ use crate::os::open_files::{is_out_of_ports, is_shortage};
 use crate::proxy::proxy_protocol;
 use crate::proxy::refusal::Refusal;
 use crate::proxy::{http2, smuggling, tls_failure};
+use crate::stream::Phase;
+use crate::tap::{Connector, Purpose};
+use crate::target_connection::{Dialler, Pool};
 use crate::target_group::{PickContext, Target};
 use crate::telemetry::{RefusalReason, RequestLine};
-use crate::tunnel::{Dialler, Phase, Pool, Purpose};
 
 /// By how much the client's clock goes first where both it and the target's run.
 const GRACE: Duration = Duration::from_millis(100);
@@ -105,16 +107,21 @@ impl Exchange {
         let target = Arc::clone(target);
         // The target's tap has the clock: it does not run while the client is what is slow.
         let silence = peer.options.read_timeout.take().unwrap_or(Duration::MAX);
+        let dialler = Dialler {
+            pool,
+            header,
+            target,
+            offers_http2,
+            has_body: self.has_body,
+        };
         connect_with(
-            Dialler {
-                pool,
+            Connector {
+                dialler,
                 limit,
                 silence,
-                header,
-                target,
                 purpose,
-                offers_http2,
-                has_body: self.has_body,
+                wire: Arc::clone(&connection.wire),
+                hand_over: Arc::clone(&connection.hand_over),
             },
             peer,
         );

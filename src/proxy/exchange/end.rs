@@ -9,8 +9,9 @@ use pingora::prelude::Session;
 use super::Exchange;
 use crate::proxy::refusal::Refusal;
 use crate::proxy::{headers, http2};
+use crate::stream::{ClientEnd, Phase};
 use crate::telemetry::{CloseReason, RefusalReason};
-use crate::tunnel::{ClientEnd, Ending, Phase};
+use crate::tunnel::{Ending, Opening};
 
 /// Whether the end of the connection is the end of this answer (RFC 9112 section 6.3).
 fn ends_with_it(session: &Session, answer: &ResponseHeader) -> bool {
@@ -92,13 +93,20 @@ impl Exchange {
         }
     }
 
+    /// Nobody waits any more for what the exchange would bring. Returns what would have opened its
+    /// tunnel, unless somebody has fetched it.
+    pub(super) fn part(&self) -> Option<Opening> {
+        self.connection.wire.end_exchange();
+        self.connection.hand_over.part()
+    }
+
     /// The exchange is over, and Pingora tells how. A tunnel's goes on, unless nobody has fetched it.
     pub(in crate::proxy) fn close(&mut self, session: &Session, error: Option<&Error>) {
         let error = error.filter(|error| !self.is_only_rest_missing(error, session));
         let reason = self.close_reason(error);
         // What is left of the request goes nowhere.
         self.connection.wire.upload.unmeter();
-        if let Some(opening) = self.connection.wire.part() {
+        if let Some(opening) = self.part() {
             let error = self.ledger.record.error.take();
             (opening.on_end)(Ending::unopened(reason, error));
         }

@@ -28,10 +28,11 @@ use super::{
 use crate::forwarding_rule::{ForwardingRule, Route};
 use crate::listener::Connection;
 use crate::rules::{Request, Rule};
+use crate::stream::{ClientEnd, Framing, Phase};
 use crate::target_address::TargetAddress;
 use crate::target_group::{PickContext, Target};
 use crate::telemetry::{Client, ClientCertificate};
-use crate::tunnel::{ClientEnd, Framing, Identity, Opening, Phase};
+use crate::tunnel::{Identity, Opening};
 
 /// How many heads of 1xx a target may send before its answer's, and how large they may be together: what a client of HTTP/2 does
 /// not take of them waits in memory.
@@ -458,7 +459,7 @@ impl Exchange {
         self.ledger.open_tunnel(target);
         self.connection.write_open(&self.ledger.record);
         let ledger = self.ledger.take(&self.rule);
-        self.connection.wire.bring_opening(Opening {
+        self.connection.hand_over.bring_opening(Opening {
             tunnels: Arc::clone(&self.connection.drain.tunnels),
             identity,
             limits: route.limits,
@@ -478,7 +479,7 @@ impl Drop for Exchange {
     /// A plain exchange that is dropped half way: the ledger writes the rest.
     fn drop(&mut self) {
         // A tunnel that was not opened any more would keep itself alive.
-        drop(self.connection.wire.part());
+        drop(self.part());
         let bytes = &mut self.ledger.record.bytes;
         let (read, written) = (self.connection.wire.read(), self.connection.wire.written());
         bytes.request_body = (read - self.wire_before.0).saturating_sub(bytes.request_header);

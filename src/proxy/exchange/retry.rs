@@ -10,7 +10,8 @@ use pingora::prelude::Session;
 use pingora::{BError, Error, ErrorSource, ErrorType};
 
 use super::Exchange;
-use crate::tunnel::{Late, Unprocessed, WantsHttp1};
+use crate::tap::Late;
+use crate::target_connection::{Unprocessed, WantsHttp1};
 
 /// How many kept connections may turn out to be dead before the target counts as broken.
 const MOST_STALE: usize = 8;

@@ -7,7 +7,7 @@ use pingora::prelude::Session;
 
 use super::{Exchange, is_stream};
 use crate::proxy::{hearsay, trailers};
-use crate::tunnel::Framing;
+use crate::stream::Framing;
 
 impl Exchange {
     /// Says in the head of the request that is about to be sent what the client's says of trailers. In HTTP/1.1 they can follow

@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep_until};
 use super::Thresholds;
 use super::check::{Failure, HealthCheck};
 use crate::config::model::{self, OnUnhealthy, OutlierDetection};
+use crate::os::random::chance;
 use crate::target_address::TargetAddress;
 use crate::target_group::Target;
 
@@ -350,10 +351,4 @@ async fn wait(changes: &mut watch::Receiver<Arc<Settings>>) {
             }
         }
     }
-}
-
-/// A random number from 0 to 1.
-fn chance() -> f64 {
-    let [first, second, ..] = *uuid::Uuid::new_v4().as_bytes();
-    f64::from(u16::from_ne_bytes([first, second])) / f64::from(u16::MAX)
 }

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::random::mix;
 use super::ranking::Rank;
+use crate::os::random::mix;
 use crate::target_group::Target;
 use crate::target_group::state::State;
 

@@ -4,7 +4,6 @@
 //! Turns and chance never end, so whoever draws must; by load and by hash each target comes once.
 
 mod least_connection;
-mod random;
 mod ranking;
 mod rendezvous;
 mod round_robin;
@@ -18,8 +17,8 @@ use pingora::lb::selection::{BackendIter, BackendSelection};
 
 use super::Target;
 use crate::config::model::{self, Algorithm};
+use crate::os::random::{self, Random};
 use least_connection::Least;
-pub(super) use random::Noise;
 use ranking::Ranking;
 use rendezvous::Rendezvous;
 pub(super) use rendezvous::hash;
@@ -39,7 +38,7 @@ impl Plan {
         Plan {
             algorithm: group.algorithm.clone(),
             targets: Arc::clone(targets),
-            seed: uuid::Uuid::new_v4().as_u64_pair().0,
+            seed: random::seed(),
         }
     }
 }
@@ -92,7 +91,7 @@ pub(super) struct Selection {
     rendezvous: Rendezvous,
     turns: AtomicU64,
     retries: AtomicU64,
-    noise: Noise,
+    random: Random,
 }
 
 impl BackendSelection for Selection {
@@ -111,7 +110,7 @@ impl BackendSelection for Selection {
             // Anywhere: configurations may follow each other, and nodes start together.
             turns: AtomicU64::new(plan.seed >> 1),
             retries: AtomicU64::new(plan.seed >> 1),
-            noise: Noise::new(plan.seed),
+            random: Random::new(plan.seed),
         }
     }
 
@@ -129,7 +128,9 @@ impl BackendSelection for Selection {
         let order = match (Key::from_bytes(key), &self.algorithm) {
             (Key::Hash(hash), _) => Order::ByHash(hash, Ranking::default()),
             (_, Algorithm::Random) => Order::Chance,
-            (_, Algorithm::LeastConnection) => Order::ByLoad(self.noise.next(), Ranking::default()),
+            (_, Algorithm::LeastConnection) => {
+                Order::ByLoad(self.random.next(), Ranking::default())
+            }
             (Key::Take, _) => Order::Turns,
             (Key::Retry, _) => Order::Retries,
             (Key::Look, _) => Order::Look(self.turns.load(Relaxed)),
@@ -169,7 +170,7 @@ impl BackendIter for Proposals {
                 *turn += 1;
                 shares.whose_turn(*turn - 1)
             }
-            Order::Chance => shares.owner(selection.noise.below(shares.total())),
+            Order::Chance => shares.owner(selection.random.below(shares.total())),
             Order::ByLoad(chance, ranking) => {
                 let all = || selection.least.ranks(*chance);
                 ranking.next(|| all().min(), all)

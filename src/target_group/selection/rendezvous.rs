@@ -11,8 +11,8 @@ use std::net::SocketAddr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::sync::Arc;
 
-use super::random::mix;
 use super::ranking::Rank;
+use crate::os::random::mix;
 use crate::target_address::TargetAddress;
 use crate::target_group::Target;
 

@@ -15,10 +15,11 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::config::model::{self, ProxyProtocol};
+use crate::os::keepalive::unless_unix;
 use crate::os::open_files;
 use crate::target_address::TargetAddress;
 use crate::target_group::Target;
-use crate::target_group::unix_socket::{self, unless_unix};
+use crate::target_group::unix_socket;
 
 /// The longest reason, in characters.
 const LONGEST_REASON: usize = 120;

@@ -1,0 +1,122 @@
+//! A client's connection: plain, in TLS, or one stream of an HTTP/2 connection. What is read and
+//! written here is what the client said and hears; the socket is below.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
+
+use super::http2::Http2Stream;
+
+/// How much a record of TLS carries at most (RFC 8446 section 5.1).
+const LONGEST_RECORD: usize = 16 << 10;
+
+/// A client's connection.
+#[derive(Debug)]
+pub enum ClientStream {
+    /// TCP.
+    Plain(TcpStream),
+    /// TLS over TCP, after its handshake. Boxed, so that plain ones do not pay for its size.
+    Tls(Box<TlsStream<TcpStream>>),
+    /// A WebSocket over HTTP/2, which shares its socket with others.
+    Http2(Box<Http2Stream>),
+}
+
+impl ClientStream {
+    /// The socket below, if it is this client's alone.
+    pub(crate) fn socket(&self) -> Option<&TcpStream> {
+        match self {
+            ClientStream::Plain(socket) => Some(socket),
+            ClientStream::Tls(stream) => Some(stream.get_ref().0),
+            ClientStream::Http2(_) => None,
+        }
+    }
+
+    /// How much of what the client said has left the socket, and was not read from here; and how
+    /// much more that may be if the rest of a record of TLS is in the socket still.
+    pub(crate) fn undelivered(&mut self) -> (usize, usize) {
+        let ClientStream::Tls(stream) = self else {
+            return (0, 0);
+        };
+        match stream.get_mut().1.process_new_packets() {
+            Ok(state) if state.peer_has_closed() => (state.plaintext_bytes_to_read(), 0),
+            Ok(state) => (state.plaintext_bytes_to_read(), LONGEST_RECORD),
+            Err(_) => (0, 0),
+        }
+    }
+
+    /// Whether the client has chosen HTTP/2 in its TLS handshake (RFC 7301).
+    pub fn has_chosen_http2(&self) -> bool {
+        match self {
+            ClientStream::Tls(stream) => stream.get_ref().1.alpn_protocol() == Some(b"h2"),
+            ClientStream::Plain(_) | ClientStream::Http2(_) => false,
+        }
+    }
+
+    /// Tells a client in TLS or HTTP/2 that nothing more comes, as far as that goes without
+    /// waiting: it takes an end of which it was not told for a broken one. To others the end of the
+    /// connection says the same.
+    pub(crate) fn say_goodbye(&mut self, cx: &mut Context<'_>) {
+        if matches!(self, ClientStream::Plain(_)) {
+            return;
+        }
+        if let Poll::Ready(Err(error)) = Pin::new(self).poll_shutdown(cx) {
+            log::debug!("the end of a client's stream: {error}");
+        }
+    }
+}
+
+impl AsyncRead for ClientStream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            ClientStream::Plain(socket) => Pin::new(socket).poll_read(cx, buf),
+            ClientStream::Tls(stream) => Pin::new(stream).poll_read(cx, buf).map(or_end),
+            ClientStream::Http2(stream) => Pin::new(stream).poll_read(cx, buf),
+        }
+    }
+}
+
+/// A FIN is an end also where no close_notify came before it.
+pub(crate) fn or_end(read: io::Result<()>) -> io::Result<()> {
+    match read {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(()),
+        read => read,
+    }
+}
+
+impl AsyncWrite for ClientStream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            ClientStream::Plain(socket) => Pin::new(socket).poll_write(cx, bytes),
+            ClientStream::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
+            ClientStream::Http2(stream) => Pin::new(stream).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            ClientStream::Plain(socket) => Pin::new(socket).poll_flush(cx),
+            ClientStream::Tls(stream) => Pin::new(stream).poll_flush(cx),
+            ClientStream::Http2(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            ClientStream::Plain(socket) => Pin::new(socket).poll_shutdown(cx),
+            ClientStream::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+            ClientStream::Http2(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}

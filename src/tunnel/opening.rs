@@ -1,0 +1,57 @@
+//! What opens a tunnel, once its handshake is over and its sockets are there.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::ending::OnEnd;
+use super::handle::{Handle, Identity};
+use super::limits::Limits;
+use super::registry::{Entry, Tunnels};
+use super::relay::{Relay, Rules};
+use crate::stream::{ClientStream, End, TargetStream};
+
+/// All that a tunnel needs to be opened, but its sockets.
+pub struct Opening {
+    /// Where it will be listed.
+    pub tunnels: Arc<Tunnels>,
+    /// Which one it is.
+    pub identity: Identity,
+    /// How long it may do what.
+    pub limits: Limits,
+    /// Whether it carries WebSocket's frames.
+    pub has_frames: bool,
+    /// After which silence the system probes the client as it is.
+    pub client_keepalive: Duration,
+    /// Called when it is over.
+    pub on_end: OnEnd,
+}
+
+impl fmt::Debug for Opening {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.identity.fmt(f)
+    }
+}
+
+impl Opening {
+    pub(crate) fn open(self, client: End<ClientStream>, target: End<TargetStream>) {
+        let rules = Rules {
+            limits: self.limits,
+            has_frames: self.has_frames,
+            probes_client: self.limits.keepalive != self.client_keepalive,
+        };
+        let handle = Arc::new(Handle::new(self.identity));
+        let entry = Entry::add(&self.tunnels, &handle);
+        let timer_wheel = Arc::clone(&self.tunnels.timer_wheel);
+        let relay = Relay::new(
+            handle,
+            timer_wheel,
+            rules,
+            client,
+            target,
+            self.on_end,
+            entry,
+        );
+        self.tunnels.tasks.spawn(relay);
+    }
+}
