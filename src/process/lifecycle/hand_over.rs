@@ -1,0 +1,110 @@
+//! A process hands over to another, and another takes over from it.
+
+use std::net::Shutdown;
+use std::pin::pin;
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+use tokio::time::sleep;
+
+use super::{End, LOOK, Lifecycle};
+use crate::os::daemon;
+use crate::os::signals::{Order, Signals};
+use crate::upgrade::{Link, Predecessor, Successor, on_thread};
+
+impl Lifecycle {
+    /// Takes over from the predecessor, if there is one; then whoever asks at the upgrade socket is heard. The error tells why the
+    /// predecessor goes on.
+    pub(super) async fn arrive(&self, predecessor: Option<Predecessor>) -> Result<(), String> {
+        while !self.serving.is_started() {
+            sleep(LOOK).await;
+        }
+        let Some(mut predecessor) = predecessor else {
+            self.begin();
+            return Ok(());
+        };
+        let mut predecessor =
+            on_thread(move || predecessor.ready().map(|()| predecessor)).await??;
+        self.put_pid_file()?;
+        let socket = self.serving.config().server.upgrade_socket.clone();
+        let before = on_thread(move || predecessor.settled(socket)).await??;
+        self.serving.old_processes.expect(&before);
+        if let Some(upgrade_socket) = &self.upgrade_socket {
+            upgrade_socket.own();
+        }
+        self.serving.resume();
+        self.begin();
+        self.serving.drain.speak();
+        Ok(())
+    }
+
+    fn begin(&self) {
+        let serving = Arc::clone(&self.serving);
+        tokio::spawn(async move { serving.old_processes.watch().await });
+        if daemon::is_this() {
+            daemon::serves();
+        }
+        if let Some(upgrade_socket) = &self.upgrade_socket {
+            tokio::spawn(Arc::clone(upgrade_socket).listen());
+        }
+    }
+
+    /// Hands over, while signals are still heeded. Whoever asked for it is told the outcome.
+    pub(super) async fn hand_over(
+        &self,
+        successor: Link,
+        asked: Option<oneshot::Sender<Result<Successor, String>>>,
+        signals: &mut Signals,
+    ) -> End {
+        let Some(upgrade_socket) = self.upgrade_socket.clone() else {
+            return End::None;
+        };
+        let cutter = successor.cutter();
+        let mut handing = pin!(on_thread(move || upgrade_socket.hand_over(successor)));
+        let (mut is_to_drain, mut is_to_reload) = (false, false);
+        let outcome = loop {
+            tokio::select! {
+                outcome = &mut handing => break outcome.and_then(|outcome| outcome),
+                order = signals.next() => match order {
+                    Order::Drain if !is_to_drain => {
+                        is_to_drain = true;
+                        // The hand-over fails now, unless it is done. The new process can still be told to end.
+                        if let Ok(link) = &cutter {
+                            link.shutdown(Shutdown::Read).ok();
+                        }
+                    }
+                    Order::Drain | Order::Exit => return End::Within(self.stop().await),
+                    Order::Reload => is_to_reload = true,
+                    Order::Reopen => self.reopen(),
+                    Order::HandOver => log::warn!("SIGQUIT: a hand-over is under way"),
+                }
+            }
+        };
+        match &outcome {
+            Ok(heir) if is_to_reload => heir.reload(),
+            Ok(_) => {}
+            Err(_) => {
+                if let Err(reason) = self.put_pid_file() {
+                    log::error!("{reason}");
+                }
+                if is_to_reload {
+                    self.reload(None);
+                }
+            }
+        }
+        match asked {
+            // It may not wait any more.
+            Some(asked) => drop(asked.send(outcome.clone())),
+            None => {
+                if let Err(reason) = &outcome {
+                    log::error!("SIGQUIT: {reason}; this process serves on");
+                }
+            }
+        }
+        match outcome {
+            Ok(heir) => End::Within(self.linger(heir, is_to_drain, signals).await),
+            Err(_) if is_to_drain => End::Within(self.drain(signals).await),
+            Err(_) => End::None,
+        }
+    }
+}

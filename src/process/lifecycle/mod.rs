@@ -1,0 +1,228 @@
+//! The life of the process: does what it is told to, one order at a time, until one ends it.
+//!
+//! Whatever ends it, every open exchange leaves its line in the access log first. Pingora is told of the end only when all
+//! is over, so none of its own waiting applies.
+
+mod hand_over;
+mod wind_down;
+
+use std::io;
+use std::path::Path;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use pingora::server::{ShutdownSignal, ShutdownSignalWatch};
+use tokio::sync::mpsc;
+
+use super::pid_file::PidFile;
+use crate::os::reserve;
+use crate::os::signals::{Order, Outcome, Signals};
+use crate::os::systemd;
+use crate::serving::Serving;
+use crate::serving::file_watch::Watch;
+use crate::upgrade::{InheritedSocket, Predecessor, Request, UpgradeSocket};
+
+/// How many files are open at once while a configuration is read. Listeners that are new need one more each.
+const FILES_OF_A_CONFIGURATION: usize = 8;
+const LOOK: Duration = Duration::from_millis(5);
+
+/// Does what signals, and visitors of `server.upgradeSocket`, ask.
+pub(super) struct Lifecycle {
+    /// What serves.
+    pub serving: Arc<Serving>,
+    upgrade_socket: Option<Arc<UpgradeSocket>>,
+    pid_file: Mutex<Option<PidFile>>,
+    inbox: Mutex<Option<Inbox>>,
+    watch: Watch,
+}
+
+/// What comes in.
+struct Inbox {
+    signals: Signals,
+    requests: mpsc::Receiver<Request>,
+    /// That files of the configuration have changed on disk.
+    changes: mpsc::Receiver<()>,
+    predecessor: Option<Predecessor>,
+}
+
+/// How the process goes on, or ends.
+enum End {
+    /// Not yet.
+    None,
+    /// After this long for the log's last lines.
+    Within(Duration),
+}
+
+impl Lifecycle {
+    /// That of what serves. With a predecessor it first takes over. Errors: what belongs to the process alone and cannot be
+    /// had, with the key that asks for it.
+    pub(super) fn new(
+        serving: Arc<Serving>,
+        signals: Signals,
+        predecessor: Option<Predecessor>,
+        inherited: Option<InheritedSocket>,
+    ) -> Result<Self, String> {
+        let (sender, requests) = mpsc::channel(1);
+        serving.admin.obeys(signals.sender());
+        let config = serving.config();
+        let open = |path: &Path| {
+            let socket = inherited.filter(|(known, _)| known == path);
+            let socket = socket.map(|(_, socket)| socket);
+            UpgradeSocket::open(path, socket, Arc::clone(&serving), sender).map(Arc::new)
+        };
+        let upgrade_socket = config
+            .server
+            .upgrade_socket
+            .as_deref()
+            .map(open)
+            .transpose();
+        let upgrade_socket = upgrade_socket.map_err(|error| {
+            let reason = format!("server.upgradeSocket: {error}");
+            if let Some(predecessor) = &predecessor {
+                predecessor.fail(&reason);
+            }
+            reason
+        })?;
+        let (changed, changes) = mpsc::channel(1);
+        let lifecycle = Lifecycle {
+            watch: Watch::start(Arc::clone(&serving), changed),
+            upgrade_socket,
+            pid_file: Mutex::default(),
+            inbox: Mutex::default(),
+            serving,
+        };
+        let prepared = lifecycle.prepare_pid_file();
+        match &predecessor {
+            Some(predecessor) => {
+                if let Err(reason) = &prepared {
+                    predecessor.fail(reason);
+                }
+                lifecycle.serving.drain.be_silent();
+                lifecycle.serving.hold();
+            }
+            None => lifecycle.put_pid_file()?,
+        }
+        prepared?;
+        *lock(&lifecycle.inbox) = Some(Inbox {
+            signals,
+            requests,
+            changes,
+            predecessor,
+        });
+        Ok(lifecycle)
+    }
+
+    fn prepare_pid_file(&self) -> Result<(), String> {
+        if let Some(path) = &self.serving.config().server.pid_file {
+            let named = |error| format!("server.pidFile: {}: {error}", path.display());
+            *lock(&self.pid_file) = Some(PidFile::prepare(path).map_err(named)?);
+        }
+        Ok(())
+    }
+
+    fn put_pid_file(&self) -> Result<(), String> {
+        let file = lock(&self.pid_file);
+        let put = reserve::with(1, || file.as_ref().map_or(Ok(()), PidFile::put));
+        put.map_err(|error: io::Error| format!("server.pidFile: {error}"))
+    }
+}
+
+#[async_trait]
+impl ShutdownSignalWatch for Lifecycle {
+    async fn recv(&self) -> ShutdownSignal {
+        let inbox = lock(&self.inbox).take();
+        if let Some(inbox) = inbox {
+            let patience = self.run(inbox).await;
+            self.serving.log.flush(patience);
+        }
+        if let Some(upgrade_socket) = &self.upgrade_socket {
+            upgrade_socket.remove();
+        }
+        self.serving.end();
+        drop(lock(&self.pid_file).take());
+        ShutdownSignal::FastShutdown
+    }
+}
+
+impl Lifecycle {
+    /// Returns when the process is to end, and how long its last lines may take.
+    async fn run(&self, inbox: Inbox) -> Duration {
+        let (mut signals, mut requests, mut changes) =
+            (inbox.signals, inbox.requests, inbox.changes);
+        self.serving.drain.heeds_signals();
+        let mut arrival = pin!(self.arrive(inbox.predecessor));
+        let mut has_arrived = false;
+        loop {
+            let end = tokio::select! {
+                order = signals.next() => self.obey(order, &mut signals).await,
+                Some(request) = requests.recv() => {
+                    let Request { successor, outcome } = request;
+                    self.hand_over(successor, Some(outcome), &mut signals).await
+                }
+                Some(()) = changes.recv() => {
+                    let _lent = reserve::lend(FILES_OF_A_CONFIGURATION);
+                    self.serving.renew();
+                    End::None
+                }
+                arrived = &mut arrival, if !has_arrived => {
+                    has_arrived = true;
+                    match arrived {
+                        Ok(()) => End::None,
+                        Err(reason) => {
+                            log::error!("the running process goes on: {reason}");
+                            End::Within(self.close().await)
+                        }
+                    }
+                }
+            };
+            if let End::Within(patience) = end {
+                return patience;
+            }
+        }
+    }
+
+    async fn obey(&self, order: Order, signals: &mut Signals) -> End {
+        match order {
+            Order::Drain => return End::Within(self.drain(signals).await),
+            Order::Exit => return End::Within(self.stop().await),
+            Order::Reopen => self.reopen(),
+            Order::Reload => self.reload(signals.outcome()),
+            Order::HandOver => match self.upgrade_socket.as_ref().map(|it| it.successor()) {
+                Some(Some(successor)) => return self.hand_over(successor, None, signals).await,
+                Some(None) => log::error!(
+                    "SIGQUIT: no process waits to take over; start one with -u, or use \
+                     `culvert upgrade`"
+                ),
+                None => {
+                    log::error!("SIGQUIT: server.upgradeSocket is not set, so nobody can take over")
+                }
+            },
+        }
+        End::None
+    }
+
+    fn reload(&self, asked: Option<Outcome>) {
+        systemd::reloading();
+        let lent = reserve::lend(FILES_OF_A_CONFIGURATION);
+        // What is wrong is in the diagnostics, too.
+        let outcome = self.serving.reload();
+        drop(lent);
+        self.watch.look();
+        systemd::ready();
+        if let Some(asked) = asked {
+            // It may not wait any more.
+            asked.send(outcome).ok();
+        }
+    }
+
+    fn reopen(&self) {
+        self.serving.log.reopen();
+        self.serving.old_processes.reopen_logs();
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
