@@ -8,6 +8,7 @@ mod farewell;
 mod fields;
 mod frames;
 mod huffman;
+mod name;
 mod one_stream;
 
 use std::sync::Arc;

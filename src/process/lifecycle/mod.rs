@@ -28,7 +28,7 @@ use crate::upgrade::{InheritedSocket, Predecessor, Request, UpgradeSocket};
 const FILES_OF_A_CONFIGURATION: usize = 8;
 const LOOK: Duration = Duration::from_millis(5);
 
-/// Does what signals, and visitors of `server.upgradeSocket`, ask.
+/// Does what signals, and those who ask at `server.upgradeSocket`, want.
 pub(super) struct Lifecycle {
     /// What serves.
     pub serving: Arc<Serving>,

@@ -1,8 +1,10 @@
 //! The running process's side: what it hears on `server.upgradeSocket`, and how it hands over.
 
+mod hand_over;
+
 use std::fs;
 use std::io;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process;
@@ -21,12 +23,10 @@ use tokio::time::timeout;
 use super::launch::{Launched, check};
 use super::old_processes::tell;
 use super::on_thread;
-use super::protocol::{Link, Message, Role};
-use crate::config::model::AdminAddress;
+use super::protocol::{Link, Message};
 use crate::listener::{AcceptLoop, Ends, REST, Shortage, bind_unix, is_passing};
 use crate::os::open_files::is_short;
 use crate::os::reserve;
-use crate::os::systemd;
 use crate::serving::Serving;
 use crate::telemetry::diagnostics::OUTSIDE;
 
@@ -36,7 +36,7 @@ const LOOK: Duration = Duration::from_millis(20);
 /// What it is called in the diagnostics.
 const NAME: &str = "server.upgradeSocket";
 /// How many may be heard at once.
-const MOST_VISITORS: usize = 32;
+const MOST_PEERS: usize = 32;
 
 /// What is asked of the running process: to hand over to the process at the other end.
 pub struct Request {
@@ -113,7 +113,7 @@ impl UpgradeSocket {
             requests,
             successor: Mutex::default(),
             accept_loop: Mutex::default(),
-            room: Arc::new(Semaphore::new(MOST_VISITORS)),
+            room: Arc::new(Semaphore::new(MOST_PEERS)),
             runtime: OnceLock::new(),
         })
     }
@@ -133,8 +133,8 @@ impl UpgradeSocket {
             }
         };
         let mut shortage = Shortage::default();
-        while let Some(visitor) = accepting.run_until_cancelled(accept(&listener)).await {
-            match visitor {
+        while let Some(peer) = accepting.run_until_cancelled(accept(&listener)).await {
+            match peer {
                 Ok(stream) => {
                     shortage.end(NAME);
                     self.let_in(stream);
@@ -178,7 +178,7 @@ impl UpgradeSocket {
 
     /// What was asked for before is still answered.
     pub async fn answered(&self) {
-        let all = u32::try_from(MOST_VISITORS).unwrap_or(u32::MAX);
+        let all = u32::try_from(MOST_PEERS).unwrap_or(u32::MAX);
         if timeout(AT_HAND, self.room.acquire_many(all)).await.is_err() {
             log::warn!("server.upgradeSocket: somebody who asked gets no answer");
         }
@@ -292,84 +292,6 @@ impl UpgradeSocket {
             self.timeout()
         ))
     }
-
-    /// Hands everything over to a new process. If that does not settle, everything is as before.
-    pub fn hand_over(self: &Arc<Self>, mut successor: Link) -> Result<Successor, String> {
-        let outcome = self.try_hand_over(&mut successor);
-        let word = match &outcome {
-            Ok(heir) => {
-                log::info!("process {} has taken over", heir.pid);
-                systemd::main_process(heir.pid);
-                let mut processes = self.serving.old_processes.processes();
-                processes.push(process::id());
-                Message::Farewell(processes)
-            }
-            Err(reason) => Message::GiveUp(reason.clone()),
-        };
-        // It may be gone.
-        successor.send(&word).ok();
-        outcome
-    }
-
-    fn try_hand_over(self: &Arc<Self>, successor: &mut Link) -> Result<Successor, String> {
-        refuse_as_first_process()?;
-        let pid = successor
-            .trusted_peer()
-            .map_err(|error| error.to_string())?;
-        let name = format!("the new process {pid}");
-        let lost = |error: io::Error| match error.kind() {
-            io::ErrorKind::UnexpectedEof => format!("{name} ended in the middle of the hand-over"),
-            io::ErrorKind::WouldBlock => {
-                format!("{name} gave no answer within {:?}", self.timeout())
-            }
-            _ => format!("{name}: {error}"),
-        };
-        successor.patience(Some(self.timeout())).map_err(lost)?;
-        self.send_sockets(successor).map_err(lost)?;
-        match successor.receive().map_err(lost)? {
-            Message::Ready => {}
-            Message::Failed(reason) => return Err(reason),
-            other => return Err(format!("{name}: unexpected {other:?}")),
-        }
-        self.serving.pause();
-        self.pause();
-        self.is_ours.store(false, SeqCst);
-        settle(successor)
-            .map(|socket| Successor { pid, socket })
-            .map_err(|error| {
-                self.is_ours.store(true, SeqCst);
-                self.serving.resume();
-                if let Some(runtime) = self.runtime.get() {
-                    runtime.spawn(Arc::clone(self).listen());
-                }
-                lost(error)
-            })
-    }
-
-    fn send_sockets(&self, successor: &Link) -> io::Result<()> {
-        self.serving.listeners.give_sockets(|address, socket| {
-            successor.send_socket(Role::Listener(address), socket.as_fd())
-        })?;
-        let admin = &self.serving.admin;
-        let (address, socket) = admin.socket()?;
-        let role = match address {
-            AdminAddress::Tcp(address) => Role::Admin(address),
-            AdminAddress::Unix(path) => Role::AdminAt(path),
-        };
-        successor.send_socket(role, socket.as_fd())?;
-        successor.send_socket(Role::Upgrade, self.socket()?.as_fd())?;
-        successor.send(&Message::TicketKeys(self.serving.tickets.own()))?;
-        let key = self.serving.fleet.own_key();
-        successor.send(&Message::StickinessKey(key))?;
-        successor.send(&Message::Unhealthy(self.serving.fleet.unhealthy()))?;
-        let ejected = self.serving.fleet.ejected();
-        if !ejected.is_empty() {
-            // A version that is older than this message is not told more than it has to be.
-            successor.send(&Message::Ejected(ejected))?;
-        }
-        successor.send(&Message::Names(self.serving.names.addresses()))?;
-        successor.send(&Message::AllSockets)
-    }
 }
 
 /// The end of the first process is the end of all others.
@@ -380,20 +302,11 @@ fn refuse_as_first_process() -> Result<(), String> {
     Ok(())
 }
 
-/// Tells that nothing is accepted here any more, and waits until the new process has all; tells where it is to be found.
-fn settle(successor: &mut Link) -> io::Result<Option<PathBuf>> {
-    successor.send(&Message::Over)?;
-    match successor.receive()? {
-        Message::Settled(socket) => Ok(socket),
-        other => Err(io::Error::other(format!("unexpected {other:?}"))),
-    }
-}
-
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The next visitor; where no files are left, with one in reserve.
+/// The next who comes; where no files are left, with one in reserve.
 async fn accept(listener: &tokio::net::UnixListener) -> io::Result<UnixStream> {
     let accepted = match listener.accept().await {
         Err(error) if is_short(&error) => reserve::with(1, || {
