@@ -1,26 +1,54 @@
 //! Culvert: an application load balancer for long-lived connections, on Pingora.
 //!
-//! The road of a request, and the room for each stop:
+//! A *forwarding rule* is a listening address with ordered *HTTP rules*; an HTTP rule has *conditions*
+//! and an action: answer itself, or forward to a *target group*, which picks a *target*. One request
+//! and all that follows from it is an *exchange*; an exchange whose connection was upgraded is a
+//! *tunnel*.
+//!
+//! The rooms, in the order in which a reader meets them:
 //!
 //! ```text
-//! accept ── whose? ── TLS ── parse ── match rule ── pick target ── forward ── 101 ── tunnel ── close ── log
-//! listener/                           rules/        target_group/  proxy/           tunnel/            telemetry/
-//! ```
+//! the process      cli               what it can be told on the command line
+//!                  commands          the commands that ask a running process
+//!                  demo              the whole road without a configuration file
+//!                  process           its start, Pingora around it, and its life to the end
+//!                  config            a file, and the checked Config that comes of it
+//!                  serving           what serves now: built from a Config, changed by the next one
+//!                  dns               what the names of targets resolve to
+//!                  upgrade           another process takes over, or is taken over from
+//!                  drain             the end of all that is open, at its pace
+//!                  overload          less and less is done when memory is short
+//!                  os                signals, the service manager, open files, chance
 //!
-//! A *forwarding rule* is a listening address with ordered *HTTP rules*; an HTTP rule has *conditions* and an action:
-//! answer itself, or forward to a *target group*, which picks a *target*. One request and all that follows from it is an
-//! *exchange*; an exchange whose connection was upgraded is a *tunnel*. `proxy` holds Pingora's phases, in order, each a
-//! doorway into one room. Near the limit of memory `overload` has less and less of all this done, so that tunnels live.
+//! the road         listener          accept, PROXY protocol, HTTP/1.1 or HTTP/2, limits
+//!                  tls               certificates and the handshake with clients
+//!                  forwarding_rule   what holds for all that arrives at an address
+//!                  stream            what bytes come from and go to, and the notes on a connection
+//!                  tap               what Pingora takes for its connections, on both sides
+//!                  proxy             Pingora's phases, each a doorway into one room; refusals
+//!                  rules             conditions, and which HTTP rule a request meets
+//!                  target_group      health, and which target is next
+//!                  target_connection dialling, and connections that wait for the next request
+//!                  target_address    where a target is
+//!                  tunnel            from the 101 to the close
+//!
+//! what is told     telemetry         the record of an exchange, its line, metrics, diagnostics
+//!                  admin             the operator's address: probes, metrics, API, page
+//! ```
 //!
 //! What holds everywhere:
 //!
-//! - The request path looks nothing up by name, takes no lock that others wait for, and touches no file.
-//! - A status is chosen in `proxy::refusal` or by an HTTP rule, nowhere else, but for plain HTTP where TLS is spoken
-//!   (`listener::plain_http`).
-//! - Every exchange leaves one record, when it is over and whatever ends it: the exchange owns its record, and
-//!   dropping the exchange writes it.
+//! - The request path looks nothing up by name, touches no file, and holds no lock while it waits for
+//!   anything. The locks that it takes are those of one connection, or one of many for its part of
+//!   what all share, and are held for a few instructions.
+//! - A status is chosen in `proxy::refusal` or by an HTTP rule. Only what never becomes a request is
+//!   answered elsewhere: a head that cannot be read (`tap::request_head`), and plain HTTP where TLS is
+//!   spoken (`listener::plain_http`).
+//! - Every exchange leaves one record, when it is over and whatever ends it: the exchange owns its
+//!   record, and dropping the exchange writes it.
 //! - Nothing that comes from the network, from a file or from an operator panics the process.
-//! - What an operator needs opens its files by way of `reserve`, which has some when clients have taken all others.
+//! - What an operator needs opens its files by way of `os::reserve`, which has some when clients have
+//!   taken all others.
 
 pub mod admin;
 pub mod cli;

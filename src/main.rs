@@ -1,4 +1,4 @@
-//! The story: arguments, configuration, server, run.
+//! The story: arguments, configuration, process, run.
 
 use std::io::Write as _;
 use std::process::ExitCode;
