@@ -63,6 +63,7 @@ pub use own_answer::{ALLOW, own_answer};
 pub use pace::{Demand, Pace};
 pub use pool::Pool;
 use relay::{End, Relay, Rules};
+pub use request_head::shown_to_pingora;
 pub use silence::Late;
 pub use tap::{LAST_CHANCE, Tap};
 pub use target_stream::TargetStream;
