@@ -188,12 +188,13 @@ pub struct Explain {
     #[arg(long, value_name = "VERSION")]
     pub http_version: Option<String>,
 
-    /// What should become of it: a status, 101 where a tunnel opens, or the target group that it goes to. Exit with 1 where it
-    /// is something else
+    /// What should become of it: a status, 101 where a tunnel opens, or the target group that it
+    /// goes to. Exit with 1 where it is something else
     #[arg(long, value_name = "STATUS|GROUP")]
     pub expect: Option<String>,
 
-    /// Go by the configuration file alone, without a running process: all targets count as healthy, and no name is resolved
+    /// Go by the configuration file alone, without a running process: all targets count as healthy,
+    /// and no name is resolved
     #[arg(long, conflicts_with_all = ["admin", "token_file"])]
     pub offline: bool,
 

@@ -1,4 +1,5 @@
-//! Finding a rule allocates nothing, whatever the rules look at and however they compare; and no more does the decision.
+//! Finding a rule allocates nothing, whatever the rules look at and however they compare; and no
+//! more does the decision.
 //!
 //! A regular expression allocates its scratch space at its first search, and may again when it meets text that leads
 //! it somewhere new, or when threads contend for that space. Here each expression has seen the request before.
@@ -163,8 +164,16 @@ const FORWARDING: &str = "forwardingRules:
     listenerIp: 127.0.0.1
     listenerPort: 80
     httpRules:
-      - {name: gone, type: STATIC, statusCode: 410, responseMessage: gone, conditions: [{type: PATH, condition: EQUALS, value: /gone}]}
-      - {name: all, type: FORWARD, targetGroup: group, allowedOrigins: ['https://app.example'], allowedSubprotocols: [chat]}
+      - name: gone
+        type: STATIC
+        statusCode: 410
+        responseMessage: gone
+        conditions: [{type: PATH, condition: EQUALS, value: /gone}]
+      - name: all
+        type: FORWARD
+        targetGroup: group
+        allowedOrigins: ['https://app.example']
+        allowedSubprotocols: [chat]
 targetGroups:
   - {name: group, algorithm: SOURCE_IP, protocol: HTTP, targets: [{ip: 192.0.2.7, port: 9001}]}
 ";

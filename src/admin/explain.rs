@@ -31,7 +31,8 @@ pub(super) struct Sample {
     method: String,
     /// The path with its query, as it stands in the request.
     path: String,
-    /// By name: a value, or several, or none. Without a Host it is the address that the rule listens on.
+    /// By name: a value, or several, or none. Without a Host it is the address that the rule
+    /// listens on.
     #[serde(default)]
     headers: BTreeMap<String, OneOrMore>,
     /// Whose connection it comes on; 127.0.0.1 by default.
@@ -42,7 +43,8 @@ pub(super) struct Sample {
     forwarding_rule: Option<String>,
     /// Whether it comes over TLS.
     tls: Option<bool>,
-    /// `1.0`, `1.1` (by default) or `2`. In HTTP/2 one with `Upgrade: websocket` is the extended CONNECT of a WebSocket.
+    /// `1.0`, `1.1` (by default) or `2`. In HTTP/2 one with `Upgrade: websocket` is the extended
+    /// CONNECT of a WebSocket.
     http_version: Option<String>,
 }
 
@@ -144,7 +146,8 @@ struct Refused {
     detail: &'static str,
 }
 
-/// What would become of a request, and why, decided as for real ones. Limits on clients are not looked at, and no turn is moved.
+/// What would become of a request, and why, decided as for real ones. Limits on clients are not
+/// looked at, and no turn is moved.
 #[utoipa::path(
     post,
     path = "/api/v1/explain",
@@ -162,7 +165,8 @@ pub(super) async fn explain(
     Explanation::of(&sample, &rules, name).map(Json)
 }
 
-/// The same by rules that do not serve; `name` is what a target is called. Errors: why there is no such request.
+/// The same by rules that do not serve; `name` is what a target is called. Errors: why there is no
+/// such request.
 pub fn explain_by(
     rules: &[Arc<ForwardingRule>],
     sample: Value,
@@ -253,14 +257,15 @@ impl Sample {
             let key = HeaderName::from_bytes(name.as_bytes()).map_err(|_| bad())?;
             for value in values.as_slice() {
                 let value = HeaderValue::from_bytes(value.as_bytes()).map_err(|_| bad())?;
-                headers.append(&key, value);
+                headers.try_append(&key, value).map_err(|_| bad())?;
             }
         }
         Ok(headers)
     }
 }
 
-/// What belongs to a connection of HTTP/1.1 makes a request of HTTP/2 malformed, but for what says that it is a WebSocket's.
+/// What belongs to a connection of HTTP/1.1 makes a request of HTTP/2 malformed, but for what says
+/// that it is a WebSocket's.
 fn check_http2(headers: &HeaderMap) -> Result<(), Denial> {
     let is_websocket = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"websocket");
     let is_handshake = headers.get(UPGRADE).is_some_and(is_websocket);

@@ -43,8 +43,8 @@ pub(super) fn explain(asked: &Explain, conf: &Path) -> Result<String, String> {
     }
 }
 
-/// Whether this becomes of a request: a status, of which a tunnel's is 101 and what a target would answer has none; or a target
-/// group, or one of those that chance picks from.
+/// Whether this becomes of a request: a status, of which a tunnel's is 101 and what a target would
+/// answer has none; or a target group, or one of those that chance picks from.
 fn is_as_expected(expected: &str, answer: &Value) -> bool {
     let is_refused = answer["refusal"].is_object();
     let action = &answer["action"];

@@ -1,6 +1,8 @@
-//! The rules of a file that nobody serves, for `explain --offline`: nothing is listened on, connected to, checked or resolved.
+//! The rules of a file that nobody serves, for `explain --offline`: nothing is listened on,
+//! connected to, checked or resolved.
 //!
-//! All targets count as healthy. One that is known by name has no address here, but stands for all that the name has.
+//! All targets count as healthy. One that is known by name has no address here, but stands for all
+//! that the name has.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -17,7 +19,8 @@ use crate::target_group::{Fleet, Target};
 use crate::telemetry::metrics::Metrics;
 use crate::tls::{Tickets, Tls};
 
-/// What would become of a request if this file were served. Errors: all that is wrong with it, or with the request.
+/// What would become of a request if this file were served. Errors: all that is wrong with it, or
+/// with the request.
 pub(super) fn explain(conf: &Path, sample: Value) -> Result<Value, String> {
     let loaded = config::load(conf).map_err(|problems| problems.to_string())?;
     let config = &loaded.config;
@@ -55,7 +58,8 @@ pub fn rules(config: &Config) -> Result<Vec<Arc<ForwardingRule>>, String> {
         .collect()
 }
 
-/// Puts a target in the place of each name: its address is none that anybody has (RFC 1122 section 3.2.1.3).
+/// Puts a target in the place of each name: its address is none that anybody has (RFC 1122 section
+/// 3.2.1.3).
 fn stand_for_names(group: &mut model::TargetGroup) {
     for (number, named) in (1..).zip(&group.named) {
         let nobody = IpAddr::V4(Ipv4Addr::from_bits(number));

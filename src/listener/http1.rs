@@ -95,7 +95,15 @@ fn end_without_exchange(
             None,
             "broken before the request's head was complete",
         ),
-        _ => (
+        ClientEnd::Open
+        | ClientEnd::HeadExpired
+        | ClientEnd::HeadTooLarge
+        | ClientEnd::TooManyHeaders
+        | ClientEnd::HeadMalformed
+        | ClientEnd::HandshakeExpired
+        | ClientEnd::BodyMalformed
+        | ClientEnd::BodyLate
+        | ClientEnd::AnswerLate => (
             connection.cut_off(),
             None,
             "ended before the request's head was complete",

@@ -46,7 +46,8 @@ pub(super) fn of_request(
     Ok(())
 }
 
-/// Whether the target can be asked for the path that takes the place of the client's. Errors: it would be too long.
+/// Whether the target can be asked for the path that takes the place of the client's. Errors: it
+/// would be too long.
 pub(super) fn check_target(route: &Route, request: &RequestHeader) -> Result<(), Refusal> {
     let Some(path) = &route.path else {
         return Ok(());

@@ -1,8 +1,9 @@
-//! What becomes of a request: decided here and nowhere else, by its head, by who sent it and by the rules that serve.
+//! What becomes of a request: decided here and nowhere else, by its head, by who sent it and by the
+//! rules that serve.
 //!
-//! `request_filter` carries a [`Decision`] out, and `explain` tells it. Both clean the head first, so that conditions see the same.
-//! What depends on anything else is not in it: how many others there are (rates, places), memory, what comes of a body, and
-//! what targets do.
+//! `request_filter` carries a [`Decision`] out, and `explain` tells it. Both clean the head first,
+//! so that conditions see the same. What depends on anything else is not in it: how many others
+//! there are (rates, places), memory, what comes of a body, and what targets do.
 
 use std::sync::Arc;
 

@@ -1,7 +1,8 @@
-//! A request that nobody has made, for `explain`: it takes the road of a real one up to its decision, without a connection, and
-//! without leaving a trace.
+//! A request that nobody has made, for `explain`: it takes the road of a real one up to its
+//! decision, without a connection, and without leaving a trace.
 //!
-//! Its head is written as it would be on the wire, and bounded, mended, parsed and cleaned by what does that for real ones.
+//! Its head is written as it would be on the wire, and bounded, mended, parsed and cleaned by what
+//! does that for real ones.
 
 use std::io::Cursor;
 use std::net::IpAddr;
@@ -28,7 +29,8 @@ pub struct Hypothetical {
     pub method: Method,
     /// Its request-target: a path with its query, an address, or `*`.
     pub target: String,
-    /// HTTP/1.0, HTTP/1.1 or HTTP/2. A WebSocket's handshake in HTTP/2 looks like one in HTTP/1.1 here.
+    /// HTTP/1.0, HTTP/1.1 or HTTP/2. A WebSocket's handshake in HTTP/2 looks like one in HTTP/1.1
+    /// here.
     pub version: Version,
     /// Its headers, Host among them.
     pub headers: HeaderMap,

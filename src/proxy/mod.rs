@@ -71,8 +71,9 @@ impl ProxyHttp for Proxy {
         exchange.read_head(session);
         exchange.admit()?;
         let rule = exchange.rule();
-        decide::clean(&rule, &exchange.sender(session), session.req_header_mut())?;
-        let decision = decide::decide(&rule, &exchange.sender(session), session.req_header());
+        let sender = exchange.sender(session);
+        decide::clean(&rule, &sender, session.req_header_mut())?;
+        let decision = decide::decide(&rule, &sender, session.req_header());
         if let Some(rule) = decision.rule {
             exchange.matched(rule);
         }

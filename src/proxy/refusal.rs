@@ -162,7 +162,8 @@ impl Refusal {
         }
     }
 
-    /// The refusal of a head that became no exchange, by what its client was told, if anything, and how it came to its end.
+    /// The refusal of a head that became no exchange, by what its client was told, if anything, and
+    /// how it came to its end.
     pub fn of_head(answer: Option<u16>, end: ClientEnd) -> Option<Refusal> {
         match (answer, end) {
             (Some(405), _) => Some(Refusal::CONNECT),

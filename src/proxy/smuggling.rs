@@ -79,8 +79,9 @@ fn check_framing(headers: &HeaderMap) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Whether Connection names at most nine things, in the form of names, and none of what says whom a request is for and from.
-/// Pingora sends no other to a target, but finds that out when there is a connection to one.
+/// Whether Connection names at most nine things, in the form of names, and none of what says whom a
+/// request is for and from. Pingora sends no other to a target, but finds that out when there is a
+/// connection to one.
 pub(super) fn check_nominations(headers: &HeaderMap) -> Result<(), Refusal> {
     let lines = headers.get_all(CONNECTION).iter();
     let names = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b','));

@@ -1,4 +1,5 @@
-//! `culvert explain`: what it foretells of a request, for operators and for the tests that they have of their own.
+//! `culvert explain`: what it foretells of a request, for operators and for the tests that they
+//! have of their own.
 
 use crate::harness::admin::ask;
 use crate::harness::edge::forwarding_to;
@@ -13,17 +14,37 @@ const FILE: &str = "forwardingRules:
     listenerPort: 80
     maxHeaderBytes: 600
     httpRules:
-      - {name: old, type: REDIRECT, location: 'https://{host}/new', conditions: [{type: PATH, condition: EQUALS, value: /old}]}
-      - {name: gone, type: STATIC, statusCode: 410, responseMessage: gone, conditions: [{type: PATH, condition: EQUALS, value: /gone}]}
+      - name: old
+        type: REDIRECT
+        location: 'https://{host}/new'
+        conditions: [{type: PATH, condition: EQUALS, value: /old}]
+      - name: gone
+        type: STATIC
+        statusCode: 410
+        responseMessage: gone
+        conditions: [{type: PATH, condition: EQUALS, value: /gone}]
       - {name: canary, type: FORWARD, targetGroups: [{name: a, weight: 1}, {name: b, weight: 1}],
           conditions: [{type: PATH, condition: EQUALS, value: /canary}]}
-      - {name: empty, type: FORWARD, targetGroup: empty, conditions: [{type: PATH, condition: EQUALS, value: /empty}]}
-      - {name: all, type: FORWARD, targetGroup: a, allowedOrigins: ['https://app.example'], allowedSubprotocols: [chat],
-          upgrades: [tcp]}
+      - name: empty
+        type: FORWARD
+        targetGroup: empty
+        conditions: [{type: PATH, condition: EQUALS, value: /empty}]
+      - name: all
+        type: FORWARD
+        targetGroup: a
+        allowedOrigins: ['https://app.example']
+        allowedSubprotocols: [chat]
+        upgrades: [tcp]
 targetGroups:
   - {name: a, algorithm: ROUND_ROBIN, protocol: HTTP, targets: [{ip: 192.0.2.7, port: 9001}]}
-  - {name: b, algorithm: ROUND_ROBIN, protocol: HTTP, targets: [{host: chat.internal.example, port: 9002}]}
-  - {name: empty, algorithm: ROUND_ROBIN, protocol: HTTP, targets: [{ip: 192.0.2.8, port: 9001, maintenanceEnabled: true}]}
+  - name: b
+    algorithm: ROUND_ROBIN
+    protocol: HTTP
+    targets: [{host: chat.internal.example, port: 9002}]
+  - name: empty
+    algorithm: ROUND_ROBIN
+    protocol: HTTP
+    targets: [{ip: 192.0.2.8, port: 9001, maintenanceEnabled: true}]
 ";
 
 /// Asks the file alone; returns the exit code and what was said on either output.
@@ -197,7 +218,8 @@ fn what_cannot_be_asked_for_is_an_error() {
 #[tokio::test]
 async fn an_answer_that_is_none_to_a_handshake_in_http2_is_foretold() {
     let target = Target::named("a").await;
-    let rule = "      - {name: here, type: STATIC, statusCode: 200, responseMessage: hi, conditions: [{type: PATH, condition: EQUALS, value: /here}]}\n";
+    let rule = "      - {name: here, type: STATIC, statusCode: 200, responseMessage: hi,
+          conditions: [{type: PATH, condition: EQUALS, value: /here}]}\n";
     let rules = forwarding_to(&[target.address]);
     let edge =
         Edge::start(&rules.replace("    httpRules:\n", &format!("    httpRules:\n{rule}"))).await;

@@ -1,4 +1,5 @@
-//! What `explain` foretells of a request is what becomes of it: of random requests, by random small configurations.
+//! What `explain` foretells of a request is what becomes of it: of random requests, by random small
+//! configurations.
 //!
 //! `CULVERT_SEED` has other ones tried than those of each run, `CULVERT_ROUNDS` more of them.
 
@@ -32,7 +33,8 @@ async fn target() -> Target {
                     switching_protocols(&head)
                 }
                 Some(protocol) => format!(
-                    "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: {protocol}\r\n\r\n"
+                    "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n\
+                     Upgrade: {protocol}\r\n\r\n"
                 ),
             };
             connection.send(answer).await;
@@ -48,8 +50,13 @@ fn foretold(edge: &Edge, request: &Request) -> Value {
         let values = headers.entry(*name).or_insert_with(|| json!([]));
         values.as_array_mut().unwrap().push(json!(value));
     }
-    let sample = json!({"method": request.method, "path": request.target, "httpVersion": request.version,
-        "headers": headers, "clientIp": "127.0.0.1"});
+    let sample = json!({
+        "method": request.method,
+        "path": request.target,
+        "httpVersion": request.version,
+        "headers": headers,
+        "clientIp": "127.0.0.1",
+    });
     let (status, told) = ask(edge, "POST", "/api/v1/explain", &[], &sample.to_string());
     assert_eq!(status, 200, "{sample}: {told}");
     told

@@ -1,4 +1,5 @@
-//! Which requests may go on: by the limits of their forwarding rule, and by how many others there are.
+//! Which requests may go on: by the limits of their forwarding rule, and by how many others there
+//! are.
 
 use std::net::IpAddr;
 

@@ -1,4 +1,5 @@
-//! A request goes where it was decided: as a plain one, or as a handshake, which may be one too many.
+//! A request goes where it was decided: as a plain one, or as a handshake, which may be one too
+//! many.
 
 use std::sync::Arc;
 

@@ -200,7 +200,7 @@ fn condition() -> impl Strategy<Value = Value> {
         r#"{"type": "HEADER", "key": "Expect", "condition": "EXISTS"}"#,
         r#"{"type": "HEADER", "key": "X-Real-Ip", "condition": "EXISTS"}"#,
         r#"{"type": "HEADER", "key": "X-Client-Certificate-Verify", "condition": "EXISTS"}"#,
-        r#"{"type": "HEADER", "key": "X-Forwarded-Proto", "condition": "EQUALS", "value": "https"}"#,
+        r#"{"type": "HEADER", "key": "X-Forwarded-Proto", "condition": "CONTAINS", "value": "s"}"#,
     ];
     (select(CONDITIONS), bool::ANY).prop_map(|(text, negate)| {
         let mut condition: Value = serde_json::from_str(text).unwrap();
@@ -221,7 +221,9 @@ fn action() -> impl Strategy<Value = Value> {
         "{path}",
     ];
     let redirect = (select(locations.to_vec()), select(vec![301, 302, 307, 308]))
-        .prop_map(|(location, status)| json!({"type": "REDIRECT", "location": location, "statusCode": status}));
+        .prop_map(|(location, status)| {
+            json!({"type": "REDIRECT", "location": location, "statusCode": status})
+        });
     let keys = [
         ("allowedOrigins", json!(["https://app.example"])),
         ("allowedSubprotocols", json!(["chat"])),
@@ -245,7 +247,8 @@ fn action() -> impl Strategy<Value = Value> {
             forward
         });
     let split = select(vec![0, 1, 5]).prop_map(|weight| {
-        let groups = json!([{"name": "turns", "weight": 1}, {"name": "address", "weight": weight}, {"name": "nobody", "weight": 3}]);
+        let weights = [("turns", 1), ("address", weight), ("nobody", 3)];
+        let groups = weights.map(|(name, weight)| json!({"name": name, "weight": weight}));
         json!({"type": "FORWARD", "targetGroups": groups})
     });
     prop_oneof![1 => answer, 1 => redirect, 4 => forward, 1 => split]
@@ -277,12 +280,26 @@ pub fn configuration(targets: [SocketAddr; 2]) -> impl Strategy<Value = String> 
     ];
     let keys = subsequence(keys.to_vec(), 0..=keys.len());
     (rules(), keys, option::of(Just(()))).prop_map(move |(rules, keys, cookie)| {
-        let mut rule = json!({"name": "edge", "protocol": "HTTP", "listenerIp": "127.0.0.1", "listenerPort": "LISTEN_PORT",
-            "clientTimeout": 2000, "httpRules": rules});
+        let mut rule = json!({
+            "name": "edge",
+            "protocol": "HTTP",
+            "listenerIp": "127.0.0.1",
+            "listenerPort": "LISTEN_PORT",
+            "clientTimeout": 2000,
+            "httpRules": rules,
+        });
         keys.into_iter().for_each(|(key, value)| rule[key] = value);
         let group = |name: &str, algorithm: &str, weight: u16| {
-            let target = |target: SocketAddr| json!({"ip": target.ip(), "port": target.port(), "weight": weight});
-            let mut group = json!({"name": name, "algorithm": algorithm, "protocol": "HTTP", "targets": targets.map(target)});
+            let target = |target: SocketAddr| {
+                let (ip, port) = (target.ip(), target.port());
+                json!({"ip": ip, "port": port, "weight": weight})
+            };
+            let mut group = json!({
+                "name": name,
+                "algorithm": algorithm,
+                "protocol": "HTTP",
+                "targets": targets.map(target),
+            });
             if cookie.is_some() {
                 group["stickiness"] = json!({"type": "COOKIE", "name": format!("at-{name}")});
             }
@@ -290,8 +307,13 @@ pub fn configuration(targets: [SocketAddr; 2]) -> impl Strategy<Value = String> 
         };
         let mut hash = group("hash", "HASH", 1);
         hash["hashKey"] = json!({"type": "HEADER", "key": "Host"});
-        let groups = [group("turns", "ROUND_ROBIN", 1), group("address", "SOURCE_IP", 1), hash,
-            group("random", "RANDOM", 1), group("nobody", "ROUND_ROBIN", 0)];
+        let groups = [
+            group("turns", "ROUND_ROBIN", 1),
+            group("address", "SOURCE_IP", 1),
+            hash,
+            group("random", "RANDOM", 1),
+            group("nobody", "ROUND_ROBIN", 0),
+        ];
         let whole = json!({"forwardingRules": [rule], "targetGroups": groups});
         serde_yaml::to_string(&whole).unwrap()
     })
