@@ -168,7 +168,7 @@ pub struct Kill {
 /// `explain`
 #[derive(Debug, Args)]
 pub struct Explain {
-    /// The path with its query, or a URL
+    /// The path with its query, or a URL; ws:// and wss:// ask for a WebSocket
     #[arg(value_name = "URL")]
     pub target: String,
 
@@ -180,9 +180,23 @@ pub struct Explain {
     #[arg(short = 'H', long = "header", value_name = "HEADER")]
     pub headers: Vec<String>,
 
-    /// The headers of a WebSocket handshake, too
+    /// The headers of a WebSocket handshake, too; ws:// and wss:// say so as well
     #[arg(short, long)]
     pub websocket: bool,
+
+    /// The version of HTTP: 1.0, 1.1 or 2; 1.1 by default
+    #[arg(long, value_name = "VERSION")]
+    pub http_version: Option<String>,
+
+    /// What should become of it: a status, 101 where a tunnel opens, or the target group that it
+    /// goes to. Exit with 1 where it is something else
+    #[arg(long, value_name = "STATUS|GROUP")]
+    pub expect: Option<String>,
+
+    /// Go by the configuration file alone, without a running process: all targets count as healthy,
+    /// and no name is resolved
+    #[arg(long, conflicts_with_all = ["admin", "token_file"])]
+    pub offline: bool,
 
     /// The client's address; 127.0.0.1 by default
     #[arg(long, value_name = "IP")]

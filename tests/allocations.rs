@@ -1,4 +1,5 @@
-//! Finding a rule allocates nothing, whatever the rules look at and however they compare.
+//! Finding a rule allocates nothing, whatever the rules look at and however they compare; and no
+//! more does the decision.
 //!
 //! A regular expression allocates its scratch space at its first search, and may again when it meets text that leads
 //! it somewhere new, or when threads contend for that space. Here each expression has seen the request before.
@@ -10,8 +11,10 @@ use std::cell::Cell;
 use std::net::{IpAddr, Ipv4Addr};
 
 use culvert::config::model::{Action, Comparison, Condition, Forward, HttpRule, Subject};
+use culvert::proxy::Hypothetical;
 use culvert::rules::{Request, Rules};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use culvert::telemetry::Client;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 use regex::bytes::RegexBuilder;
 
 thread_local! {
@@ -153,4 +156,66 @@ fn finding_by_source_ip_allocates_nothing() {
 fn what_allocates_is_counted() {
     let (allocations, _) = allocations_of(|| vec![1]);
     assert_eq!(allocations, 1);
+}
+
+const FORWARDING: &str = "forwardingRules:
+  - name: edge
+    protocol: HTTP
+    listenerIp: 127.0.0.1
+    listenerPort: 80
+    httpRules:
+      - name: gone
+        type: STATIC
+        statusCode: 410
+        responseMessage: gone
+        conditions: [{type: PATH, condition: EQUALS, value: /gone}]
+      - name: all
+        type: FORWARD
+        targetGroup: group
+        allowedOrigins: ['https://app.example']
+        allowedSubprotocols: [chat]
+targetGroups:
+  - {name: group, algorithm: SOURCE_IP, protocol: HTTP, targets: [{ip: 192.0.2.7, port: 9001}]}
+";
+
+/// A request for this path with these headers.
+fn request(path: &str, headers: &[(&'static str, &'static str)]) -> Hypothetical {
+    let lines = headers.iter().map(|(name, value)| {
+        let name = HeaderName::from_static(name);
+        (name, HeaderValue::from_static(value))
+    });
+    Hypothetical {
+        method: Method::GET,
+        target: path.to_owned(),
+        version: Version::HTTP_11,
+        headers: lines.collect(),
+        peer: Client {
+            ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            port: None,
+        },
+    }
+}
+
+#[test]
+fn deciding_on_a_request_allocates_nothing() {
+    const HANDSHAKE: &[(&str, &str)] = &[
+        ("host", "app.example"),
+        ("connection", "keep-alive, Upgrade"),
+        ("upgrade", "websocket"),
+        ("sec-websocket-version", "13"),
+        ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+        ("origin", "https://app.example"),
+    ];
+    let config = culvert::config::parse("test", FORWARDING).expect("it is valid");
+    let rules = culvert::commands::offline::rules(&config.config).expect("it can be used");
+    for (path, headers) in [
+        ("/", HANDSHAKE),
+        ("/", &HANDSHAKE[..1]),
+        ("/gone", HANDSHAKE),
+    ] {
+        let arrived = request(path, headers).arrive(&rules[0]);
+        let (allocations, decision) = allocations_of(|| arrived.decision());
+        assert!(decision.outcome.is_ok());
+        assert_eq!(allocations, 0, "{path} {headers:?}");
+    }
 }

@@ -7,17 +7,19 @@ use std::sync::Arc;
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::request::Parts;
-use axum::http::{HeaderName, HeaderValue, Method};
+use axum::http::header::{CONNECTION, HOST, TRANSFER_ENCODING, UPGRADE};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::View;
 use super::denial::{Denial, Error};
 use super::status::word;
 use crate::forwarding_rule::{ForwardingRule, Routes};
-use crate::proxy::Foresight;
-use crate::rules::{self, Action, Response, Told};
+use crate::proxy::{Forward, Hypothetical, Outcome, Passage, Refusal};
+use crate::rules::{self, Told};
+use crate::target_group::Target;
 use crate::telemetry::Client;
 
 /// A request that somebody might make.
@@ -29,7 +31,8 @@ pub(super) struct Sample {
     method: String,
     /// The path with its query, as it stands in the request.
     path: String,
-    /// By name: a value, or several.
+    /// By name: a value, or several, or none. Without a Host it is the address that the rule
+    /// listens on.
     #[serde(default)]
     headers: BTreeMap<String, OneOrMore>,
     /// Whose connection it comes on; 127.0.0.1 by default.
@@ -40,6 +43,9 @@ pub(super) struct Sample {
     forwarding_rule: Option<String>,
     /// Whether it comes over TLS.
     tls: Option<bool>,
+    /// `1.0`, `1.1` (by default) or `2`. In HTTP/2 one with `Upgrade: websocket` is the extended
+    /// CONNECT of a WebSocket.
+    http_version: Option<String>,
 }
 
 /// The value of a header, or several.
@@ -65,11 +71,11 @@ pub(super) struct Explanation {
     forwarding_rule: String,
     /// The client, behind trusted proxies.
     client_ip: String,
-    /// In the order of evaluation.
+    /// In the order of evaluation; none where the request is refused before.
     http_rules: Vec<HttpRule>,
     /// The HTTP rule that decides: the first that matches.
     matched: Option<String>,
-    action: Option<Outcome>,
+    action: Option<Done>,
     /// Where it would be refused.
     refusal: Option<Refused>,
 }
@@ -105,9 +111,10 @@ struct Condition {
 }
 
 /// What is done.
-#[derive(Serialize, ToSchema)]
+#[derive(Default, Serialize, ToSchema)]
+#[schema(as = Outcome)]
 #[serde(rename_all = "camelCase")]
-struct Outcome {
+struct Done {
     /// `FORWARD`, `REDIRECT` or `STATIC`.
     #[serde(rename = "type")]
     kind: &'static str,
@@ -117,6 +124,9 @@ struct Outcome {
     location: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     target_group: Option<String>,
+    /// All that it might be, where chance decides.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    target_groups: Vec<String>,
     /// The target, were it picked now.
     #[serde(skip_serializing_if = "Option::is_none")]
     target: Option<String>,
@@ -136,7 +146,8 @@ struct Refused {
     detail: &'static str,
 }
 
-/// What would become of a request, and why. Limits on clients are not looked at, and no turn is moved.
+/// What would become of a request, and why, decided as for real ones. Limits on clients are not
+/// looked at, and no turn is moved.
 #[utoipa::path(
     post,
     path = "/api/v1/explain",
@@ -150,14 +161,21 @@ pub(super) async fn explain(
     let sample: Sample =
         serde_json::from_slice(&body).map_err(|error| Denial::bad(error.to_string()))?;
     let rules = view.snapshot().rules;
-    let rule = sample.rule(&rules)?;
-    let mut head = sample.head()?;
-    let peer = Client {
-        ip: sample.client_ip.to_canonical(),
-        port: None,
-    };
-    let foresight = Foresight::of(rule, &mut head, sample.path.as_bytes(), peer);
-    Ok(Json(Explanation::of(rule, &foresight)))
+    let name = |target: &Target| target.address.to_string();
+    Explanation::of(&sample, &rules, name).map(Json)
+}
+
+/// The same by rules that do not serve; `name` is what a target is called. Errors: why there is no
+/// such request.
+pub fn explain_by(
+    rules: &[Arc<ForwardingRule>],
+    sample: Value,
+    name: impl Fn(&Target) -> String,
+) -> Result<Value, String> {
+    let sample: Sample = serde_json::from_value(sample).map_err(|error| error.to_string())?;
+    let explanation = Explanation::of(&sample, rules, name);
+    let explanation = explanation.map_err(|denial| denial.body.error)?;
+    serde_json::to_value(explanation).map_err(|error| error.to_string())
 }
 
 impl Sample {
@@ -189,7 +207,8 @@ impl Sample {
         }
     }
 
-    fn head(&self) -> Result<Parts, Denial> {
+    /// The request, as it would come to this rule.
+    fn request(&self, rule: &ForwardingRule) -> Result<Hypothetical, Denial> {
         let is_bare = |byte: u8| byte.is_ascii_control() || matches!(byte, b' ' | b'#');
         if self.path.is_empty() || self.path.bytes().any(is_bare) {
             return Err(Denial::bad(
@@ -197,19 +216,64 @@ impl Sample {
             ));
         }
         let method = Method::from_bytes(self.method.as_bytes());
-        let method = method.ok().filter(|method| *method != Method::CONNECT);
-        let method = method.ok_or_else(|| Denial::bad("method: is never forwarded"))?;
-        let (mut head, ()) = http::Request::new(()).into_parts();
-        head.method = method;
+        let mut headers = self.headers()?;
+        if !self
+            .headers
+            .keys()
+            .any(|name| name.eq_ignore_ascii_case("host"))
+            && let Ok(host) = HeaderValue::from_str(&rule.listen.to_string())
+        {
+            headers.insert(HOST, host);
+        }
+        let version = self.version()?;
+        if version == Version::HTTP_2 {
+            check_http2(&headers)?;
+        }
+        Ok(Hypothetical {
+            method: method.map_err(|_| Denial::bad("method: must be a word"))?,
+            target: self.path.clone(),
+            version,
+            headers,
+            peer: Client {
+                ip: self.client_ip.to_canonical(),
+                port: None,
+            },
+        })
+    }
+
+    fn version(&self) -> Result<Version, Denial> {
+        match self.http_version.as_deref() {
+            Some("1.0") => Ok(Version::HTTP_10),
+            None | Some("1.1") => Ok(Version::HTTP_11),
+            Some("2") => Ok(Version::HTTP_2),
+            Some(_) => Err(Denial::bad("httpVersion: must be 1.0, 1.1 or 2")),
+        }
+    }
+
+    fn headers(&self) -> Result<HeaderMap, Denial> {
+        let mut headers = HeaderMap::new();
         for (name, values) in &self.headers {
             let bad = || Denial::bad(format!("headers: {name:?} is no header"));
             let key = HeaderName::from_bytes(name.as_bytes()).map_err(|_| bad())?;
             for value in values.as_slice() {
-                let value = HeaderValue::from_str(value).map_err(|_| bad())?;
-                head.headers.append(&key, value);
+                let value = HeaderValue::from_bytes(value.as_bytes()).map_err(|_| bad())?;
+                headers.try_append(&key, value).map_err(|_| bad())?;
             }
         }
-        Ok(head)
+        Ok(headers)
+    }
+}
+
+/// What belongs to a connection of HTTP/1.1 makes a request of HTTP/2 malformed, but for what says
+/// that it is a WebSocket's.
+fn check_http2(headers: &HeaderMap) -> Result<(), Denial> {
+    let is_websocket = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"websocket");
+    let is_handshake = headers.get(UPGRADE).is_some_and(is_websocket);
+    let of_http1 = [CONNECTION, UPGRADE, TRANSFER_ENCODING];
+    let mut found = of_http1.iter().filter(|name| headers.contains_key(*name));
+    match found.next().filter(|_| !is_handshake) {
+        Some(name) => Err(Denial::bad(format!("headers: HTTP/2 has no {name}"))),
+        None => Ok(()),
     }
 }
 
@@ -223,32 +287,59 @@ impl OneOrMore {
 }
 
 impl Explanation {
-    fn of(rule: &ForwardingRule, foresight: &Foresight<'_>) -> Self {
-        let request = &foresight.request;
-        let http_rule = |rule: &rules::Rule<Routes>| HttpRule {
+    fn of(
+        sample: &Sample,
+        rules: &[Arc<ForwardingRule>],
+        name: impl Fn(&Target) -> String,
+    ) -> Result<Self, Denial> {
+        let rule = sample.rule(rules)?;
+        let arrived = sample.request(rule)?.arrive(rule);
+        let decision = arrived.decision();
+        let (mut done, refusal) = match decision.outcome {
+            Ok(outcome) => Done::of(&outcome, name),
+            Err(refusal) => (Done::default(), Some(refusal)),
+        };
+        let action = decision.rule.map(|http_rule| {
+            done.kind = word(&http_rule.action);
+            let groups = arrived.target_groups(http_rule);
+            if done.target_group.is_some() && groups.len() > 1 {
+                done.target_groups = groups.iter().map(|group| group.name.to_string()).collect();
+            }
+            done
+        });
+        let http_rules = arrived.request().map(|request| {
+            let all = rule.rules.iter();
+            all.map(|one| HttpRule::of(one, &request)).collect()
+        });
+        Ok(Explanation {
+            forwarding_rule: rule.name.to_string(),
+            client_ip: arrived.client_ip().to_string(),
+            http_rules: http_rules.unwrap_or_default(),
+            matched: decision.rule.map(|rule| rule.name.to_string()),
+            action,
+            refusal: refusal.map(Refused::of),
+        })
+    }
+}
+
+impl HttpRule {
+    fn of(rule: &rules::Rule<Routes>, request: &rules::Request<'_>) -> Self {
+        let conditions = rule.explain(request).into_iter();
+        HttpRule {
             name: rule.name.to_string(),
             kind: word(&rule.action),
-            conditions: rule
-                .explain(request)
-                .into_iter()
-                .map(Condition::of)
-                .collect(),
+            conditions: conditions.map(Condition::of).collect(),
             matched: rule.matches(request),
-        };
-        let refusal = foresight.refusal.map(|refusal| Refused {
+        }
+    }
+}
+
+impl Refused {
+    fn of(refusal: Refusal) -> Self {
+        Refused {
             status_code: refusal.status(),
             reason: refusal.reason.as_str(),
             detail: refusal.detail,
-        });
-        Explanation {
-            forwarding_rule: rule.name.to_string(),
-            client_ip: request.client_ip().to_string(),
-            http_rules: rule.rules.iter().map(http_rule).collect(),
-            matched: foresight.rule.map(|rule| rule.name.to_string()),
-            action: foresight
-                .rule
-                .map(|rule| Outcome::of(&rule.action, foresight)),
-            refusal,
         }
     }
 }
@@ -267,21 +358,37 @@ impl Condition {
     }
 }
 
-impl Outcome {
-    fn of(action: &Action<Routes>, foresight: &Foresight<'_>) -> Self {
-        let status_code = match action {
-            Action::Forward(_) => None,
-            Action::Respond(Response::Redirect(redirect)) => Some(redirect.status),
-            Action::Respond(Response::Static(answer)) => Some(answer.status),
-        };
-        Outcome {
-            kind: word(action),
-            status_code: status_code.map(|status| status.as_u16()),
-            location: foresight.location.clone(),
-            target_group: foresight.target_group.as_ref().map(ToString::to_string),
-            target: foresight.target.as_ref().map(|target| target.to_string()),
-            websocket: foresight.is_handshake,
-            upgrade: foresight.upgrade.as_ref().map(ToString::to_string),
+impl Done {
+    /// What is done, and the refusal where there is no target for it.
+    fn of(outcome: &Outcome<'_>, name: impl Fn(&Target) -> String) -> (Self, Option<Refusal>) {
+        let mut done = Done::default();
+        match outcome {
+            Outcome::Static(answer) => done.status_code = Some(answer.status.as_u16()),
+            Outcome::Redirect(redirect, location) => {
+                done.status_code = Some(redirect.status.as_u16());
+                done.location = Some(location.clone());
+            }
+            Outcome::Forward(forward) => {
+                let refusal = done.forward(forward, name).err();
+                return (done, refusal);
+            }
         }
+        (done, None)
+    }
+
+    fn forward(
+        &mut self,
+        forward: &Forward<'_>,
+        name: impl Fn(&Target) -> String,
+    ) -> Result<(), Refusal> {
+        let group = &forward.route.group;
+        self.target_group = Some(group.name.to_string());
+        match &forward.passage {
+            Passage::Plain => {}
+            Passage::WebSocket(_) => self.websocket = true,
+            Passage::Upgrade(protocol) => self.upgrade = Some(protocol.to_string()),
+        }
+        self.target = Some(name(&*group.foresee(&forward.context)?));
+        Ok(())
     }
 }

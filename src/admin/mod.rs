@@ -42,6 +42,7 @@ use crate::os::reserve;
 use crate::os::signals::{Asked, Order};
 use crate::serving::Serving;
 use events::Audience;
+pub use explain::explain_by;
 use room::Room;
 pub use routes::document;
 use serve::serve;

@@ -4,6 +4,7 @@
 
 mod client;
 mod explain;
+pub mod offline;
 mod status;
 mod table;
 mod top;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::Connection;
 use crate::forwarding_rule::ForwardingRule;
-use crate::proxy::request_line;
+use crate::proxy::{Refusal, request_line};
 use crate::stream::ClientEnd;
 use crate::telemetry::{CloseReason, Record, RefusalReason};
 
@@ -81,50 +81,29 @@ fn end_without_exchange(
         );
     }
     let end = connection.wire.client_end();
-    match (connection.wire.head_answer(), end) {
-        (Some(405), _) => (
-            CloseReason::Refused,
-            Some(RefusalReason::ConnectMethod),
-            "CONNECT is not served",
-        ),
-        (_, ClientEnd::HeadExpired) => (
-            CloseReason::Refused,
-            Some(RefusalReason::ClientTimeout),
-            "the request's head did not arrive within clientTimeout",
-        ),
-        (_, ClientEnd::HeadTooLarge) => (
-            CloseReason::Refused,
-            Some(RefusalReason::MaxHeaderBytes),
-            "the request's head is too large",
-        ),
-        (_, ClientEnd::TooManyHeaders) => (
-            CloseReason::Refused,
-            Some(RefusalReason::MaxHeaders),
-            "the request has too many headers",
-        ),
-        (Some(_), _) | (None, ClientEnd::HeadMalformed) => (
-            CloseReason::Refused,
-            Some(RefusalReason::BadRequest),
-            "malformed request head",
-        ),
-        (None, ClientEnd::Closed) => (
+    if let Some(refusal) = Refusal::of_head(connection.wire.head_answer(), end) {
+        return (CloseReason::Refused, Some(refusal.reason), refusal.detail);
+    }
+    match end {
+        ClientEnd::Closed => (
             CloseReason::ClientClosed,
             None,
             "closed before the request's head was complete",
         ),
-        (None, ClientEnd::Broken) => (
+        ClientEnd::Broken => (
             CloseReason::ClientError,
             None,
             "broken before the request's head was complete",
         ),
-        (
-            None,
-            ClientEnd::Open
-            | ClientEnd::HandshakeExpired
-            | ClientEnd::BodyMalformed
-            | ClientEnd::BodyLate
-            | ClientEnd::AnswerLate,
-        ) => (
+        ClientEnd::Open
+        | ClientEnd::HeadExpired
+        | ClientEnd::HeadTooLarge
+        | ClientEnd::TooManyHeaders
+        | ClientEnd::HeadMalformed
+        | ClientEnd::HandshakeExpired
+        | ClientEnd::BodyMalformed
+        | ClientEnd::BodyLate
+        | ClientEnd::AnswerLate => (
             connection.cut_off(),
             None,
             "ended before the request's head was complete",

@@ -11,6 +11,9 @@ use super::refusal::Refusal;
 use crate::config::model::HeaderChanges;
 use crate::forwarding_rule::Route;
 
+/// The longest target that a head can have (http's `Uri`).
+const LONGEST_TARGET: usize = u16::MAX as usize - 1;
+
 /// Changes the headers, the host and the path of a request to a target.
 pub(super) fn of_request(
     route: &Route,
@@ -41,6 +44,27 @@ pub(super) fn of_request(
         rewritten.map_err(|_| Refusal::TARGET_TOO_LONG)?;
     }
     Ok(())
+}
+
+/// Whether the target can be asked for the path that takes the place of the client's. Errors: it
+/// would be too long.
+pub(super) fn check_target(route: &Route, request: &RequestHeader) -> Result<(), Refusal> {
+    let Some(path) = &route.path else {
+        return Ok(());
+    };
+    // Octets that are no UTF-8 count as what stands for them there.
+    let asked = request
+        .uri
+        .path_and_query()
+        .map_or(0, |asked| asked.as_str().len());
+    if asked + path.most_growth() <= LONGEST_TARGET {
+        return Ok(());
+    }
+    let is_too_long = |target: Vec<u8>| String::from_utf8_lossy(&target).len() > LONGEST_TARGET;
+    match path.of(request.raw_path()).is_some_and(is_too_long) {
+        true => Err(Refusal::TARGET_TOO_LONG),
+        false => Ok(()),
+    }
 }
 
 /// What a target may take for a header that is removed or set, and that header itself.

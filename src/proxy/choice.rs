@@ -16,15 +16,30 @@ pub(super) fn route<'a>(routes: &'a Routes, request: &Request<'_>) -> Option<&'a
     if let Some(only) = routes.only() {
         return Some(only);
     }
-    let mut all = routes.iter().map(|(route, _)| route);
-    let is_told = |route: &&Arc<Route>| {
-        let place = told(&route.group, request);
-        place.is_some() && route.group.serves(place)
-    };
     let chance = chance();
-    all.find(is_told)
+    told_route(routes, request)
         .or_else(|| routes.by_chance(chance, |route| route.group.serves(None)))
         .or_else(|| routes.by_chance(chance, |_| true))
+}
+
+/// All ways that [`route`] may find for it.
+pub(super) fn possible<'a>(routes: &'a Routes, request: &Request<'_>) -> Vec<&'a Arc<Route>> {
+    if let Some(certain) = routes.only().or_else(|| told_route(routes, request)) {
+        return vec![certain];
+    }
+    let weighted = routes.iter().filter(|(_, weight)| *weight > 0);
+    let all: Vec<_> = weighted.map(|(route, _)| route).collect();
+    let mut serving = all.clone();
+    serving.retain(|route| route.group.serves(None));
+    if serving.is_empty() { all } else { serving }
+}
+
+fn told_route<'a>(routes: &'a Routes, request: &Request<'_>) -> Option<&'a Arc<Route>> {
+    let mut all = routes.iter().map(|(route, _)| route);
+    all.find(|route| {
+        let place = told(&route.group, request);
+        place.is_some() && route.group.serves(place)
+    })
 }
 
 /// Who asks this group for a target with this request.

@@ -4,15 +4,16 @@
 
 mod changes;
 mod choice;
+mod decide;
 mod exchange;
 mod facts;
-mod foresight;
 mod forwarded;
 mod framing;
 mod handshake;
 mod headers;
 mod hearsay;
 mod http2;
+mod hypothetical;
 mod ledger;
 mod proxy_protocol;
 mod refusal;
@@ -29,7 +30,6 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::Version;
-use http::header::SEC_WEBSOCKET_PROTOCOL;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
 use pingora::prelude::{HttpPeer, ProxyHttp, Session};
@@ -38,10 +38,10 @@ use pingora::proxy::{FailToProxy, ProxyWarnLogContext};
 use pingora::{BError, Error, Result};
 
 use crate::listener::{CONNECTION, Connection};
-use crate::rules::{Action, Request, Response};
 use crate::target_connection::Pool;
+pub use decide::{Decision, Forward, Outcome, Passage};
 pub use exchange::Exchange;
-pub use foresight::Foresight;
+pub use hypothetical::{Arrived, Hypothetical};
 pub use refusal::Refusal;
 
 /// The proxy. What a request needs comes with its connection; what is its own are the connections to targets that wait.
@@ -69,64 +69,26 @@ impl ProxyHttp for Proxy {
 
     async fn request_filter(&self, session: &mut Session, exchange: &mut Exchange) -> Result<bool> {
         exchange.read_head(session);
-        headers::ask_by_path(session.req_header_mut())?;
-        exchange.admit(session.req_header())?;
-        let forwarding_rule = exchange.rule();
-        let is_from_proxy = exchange.is_from_proxy();
-        hearsay::disregard(session.req_header_mut(), &forwarding_rule, is_from_proxy)?;
-        headers::tell_certificate(exchange.client_certificate(), session.req_header_mut())?;
-        headers::tell_scheme(exchange.scheme(), session.req_header_mut())?;
-        let head = session.req_header();
-        let client_ip = exchange.client_ip();
-        let request = Request::new(
-            head.method.as_str(),
-            head.raw_path(),
-            &head.headers,
-            client_ip,
-        );
-        let rule = forwarding_rule
-            .rules
-            .find(&request)
-            .ok_or(Refusal::NO_MATCHING_RULE)?;
-        exchange.matched(rule);
-        match &rule.action {
-            Action::Respond(Response::Static(answer)) => {
-                if exchange.is_handshake_in_http2(session) {
-                    http2::check_status(answer.status)?;
-                }
-                let sent = response::send_static(session, answer).await;
-                sent.map_err(|error| error.into_down())?;
-                Ok(true)
-            }
-            Action::Respond(Response::Redirect(redirect)) => {
-                let answer = response::redirect(redirect, &request, exchange.scheme())?;
-                let sent = session.write_response_header(answer, true).await;
-                sent.map_err(|error| error.into_down())?;
-                Ok(true)
-            }
-            Action::Forward(routes) => {
-                let route = choice::route(routes, &request).ok_or(Refusal::NO_TARGET)?;
-                let is_handshake = handshake::is_handshake(head, route.lenient_handshake)?;
-                let context = choice::context(&route.group, &request);
-                let upgrade = handshake::other_upgrade(head, &route.upgrades);
-                if let Some(protocol) = upgrade.filter(|_| !is_handshake) {
-                    exchange.count_handshake()?;
-                    exchange.forward_to(route, context, true);
-                    exchange.switches_to(protocol);
-                    return Ok(false);
-                }
-                if !is_handshake {
-                    session
-                        .req_header_mut()
-                        .remove_header(&http::header::UPGRADE);
-                } else if let Some(subprotocols) = exchange.admit_handshake(head, route)? {
-                    let head = session.req_header_mut();
-                    head.insert_header(SEC_WEBSOCKET_PROTOCOL, subprotocols)?;
-                }
-                exchange.forward_to(route, context, is_handshake);
-                Ok(false)
-            }
+        exchange.admit()?;
+        let rule = exchange.rule();
+        let sender = exchange.sender(session);
+        decide::clean(&rule, &sender, session.req_header_mut())?;
+        let decision = decide::decide(&rule, &sender, session.req_header());
+        if let Some(rule) = decision.rule {
+            exchange.matched(rule);
         }
+        let answered = match decision.outcome? {
+            Outcome::Static(answer) => response::send_static(session, answer).await,
+            Outcome::Redirect(redirect, location) => {
+                response::send_redirect(session, redirect, location).await
+            }
+            Outcome::Forward(forward) => {
+                exchange.forward(session, forward)?;
+                return Ok(false);
+            }
+        };
+        answered.map_err(|error| error.into_down())?;
+        Ok(true)
     }
 
     /// A part without bytes is none: at the end Pingora would write it as a last chunk, and another after it.

@@ -13,6 +13,7 @@ use pingora::{BError, Error, ErrorSource, ErrorType, Result};
 use crate::forwarding_rule::Limit;
 use crate::os::open_files::{is_out_of_ports, is_shortage};
 use crate::os::random::chance;
+use crate::stream::ClientEnd;
 use crate::tap::ALLOW;
 use crate::target_group::Unavailable;
 use crate::telemetry::RefusalReason;
@@ -130,6 +131,13 @@ impl Refusal {
         reason: RefusalReason::BadRequest,
         detail: "malformed request",
     };
+    /// A head that is none.
+    pub const MALFORMED_HEAD: Refusal = Refusal::bad_request("malformed request head");
+    /// A head whose rest does not come.
+    const HEAD_LATE: Refusal = Refusal {
+        reason: RefusalReason::ClientTimeout,
+        detail: "the request's head did not arrive within clientTimeout",
+    };
     const INTERNAL: Refusal = Refusal {
         reason: RefusalReason::Internal,
         detail: "internal error",
@@ -153,6 +161,28 @@ impl Refusal {
                 Some(Refusal::BAD_REQUEST)
             }
             ErrorSource::Internal | ErrorSource::Unset => Some(Refusal::INTERNAL),
+        }
+    }
+
+    /// The refusal of a head that became no exchange, by what its client was told, if anything, and
+    /// how it came to its end.
+    pub fn of_head(answer: Option<u16>, end: ClientEnd) -> Option<Refusal> {
+        match (answer, end) {
+            (Some(405), _) => Some(Refusal::CONNECT),
+            (_, ClientEnd::HeadExpired) => Some(Refusal::HEAD_LATE),
+            (_, ClientEnd::HeadTooLarge) => Some(Refusal::HEAD_TOO_LARGE),
+            (_, ClientEnd::TooManyHeaders) => Some(Refusal::TOO_MANY_HEADERS),
+            (Some(_), _) | (None, ClientEnd::HeadMalformed) => Some(Refusal::MALFORMED_HEAD),
+            (
+                None,
+                ClientEnd::Open
+                | ClientEnd::Closed
+                | ClientEnd::Broken
+                | ClientEnd::HandshakeExpired
+                | ClientEnd::BodyMalformed
+                | ClientEnd::BodyLate
+                | ClientEnd::AnswerLate,
+            ) => None,
         }
     }
 

@@ -5,8 +5,7 @@ use pingora::Result;
 use pingora::http::ResponseHeader;
 use pingora::prelude::Session;
 
-use super::refusal::Refusal;
-use crate::rules::{Redirect, Request, Static};
+use crate::rules::{Redirect, Static};
 
 /// Sends a ready-made answer.
 pub(super) async fn send_static(session: &mut Session, answer: &Static) -> Result<()> {
@@ -22,20 +21,16 @@ pub(super) async fn send_static(session: &mut Session, answer: &Static) -> Resul
     send(session, header, has_body.then(|| answer.body.clone())).await
 }
 
-/// Builds the answer that sends a client elsewhere.
-///
-/// Errors: the request has not what its new address needs.
-pub(super) fn redirect(
+/// Sends a client to this location.
+pub(super) async fn send_redirect(
+    session: &mut Session,
     redirect: &Redirect,
-    request: &Request<'_>,
-    scheme: &str,
-) -> Result<Box<ResponseHeader>> {
-    let location = redirect.location(request, scheme);
-    let location = location.ok_or(Refusal::NO_LOCATION)?;
+    location: String,
+) -> Result<()> {
     let mut header = ResponseHeader::build(redirect.status, Some(3))?;
     header.insert_header("Location", location)?;
     header.insert_header("Content-Length", 0)?;
-    Ok(Box::new(header))
+    send(session, header, None).await
 }
 
 async fn send(

@@ -1,7 +1,7 @@
 //! Whether a request is what it seems to be to everybody on its way. Where two readers could take a head for different
 //! requests, one hides a request from the other: so it is refused, though Pingora would make something of it.
 
-use http::header::{CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING};
+use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING};
 use http::{HeaderMap, Method, Version};
 use pingora::http::RequestHeader;
 
@@ -11,6 +11,15 @@ use crate::config::model::Bounds;
 
 /// More than this overflows in some readers.
 const LONGEST_BODY: u64 = i64::MAX as u64;
+/// How many things Connection may name.
+const MOST_NOMINATIONS: usize = 9;
+/// What it may not name.
+const NOT_NOMINATED: [&str; 4] = [
+    "host",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+];
 /// The smallest bound that a target in use has for a head, or reads of it at once.
 const ORDINARY_SIZE: usize = 4096;
 
@@ -68,6 +77,34 @@ fn check_framing(headers: &HeaderMap) -> Result<(), Refusal> {
         }
     }
     Ok(())
+}
+
+/// Whether Connection names at most nine things, in the form of names, and none of what says whom a
+/// request is for and from. Pingora sends no other to a target, but finds that out when there is a
+/// connection to one.
+pub(super) fn check_nominations(headers: &HeaderMap) -> Result<(), Refusal> {
+    let lines = headers.get_all(CONNECTION).iter();
+    let names = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
+    let names = names
+        .map(<[u8]>::trim_ascii)
+        .filter(|name| !name.is_empty());
+    let is_kept = |name: &[u8]| {
+        let mut kept = NOT_NOMINATED.iter();
+        kept.any(|kept| name.eq_ignore_ascii_case(kept.as_bytes()))
+    };
+    let is_beyond = |(place, name): (usize, &[u8])| {
+        place >= MOST_NOMINATIONS || !is_token(name) || is_kept(name)
+    };
+    match names.enumerate().any(is_beyond) {
+        true => Err(Refusal::bad_request("Connection names what it may not")),
+        false => Ok(()),
+    }
+}
+
+/// RFC 9110 section 5.6.2.
+fn is_token(text: &[u8]) -> bool {
+    let is_of_token = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
+    text.iter().all(is_of_token)
 }
 
 /// A path, which an address has become by now, or `*` for OPTIONS (RFC 9112 section 3.2); CONNECT does not come this far in HTTP/1.1.
@@ -186,6 +223,38 @@ mod tests {
             "a\\b",
         ] {
             assert!(!is_host(host.as_bytes()), "{host}");
+        }
+    }
+
+    #[test]
+    fn connection_names_few_things_and_none_that_says_whom_a_request_is_from() {
+        let is_sound = |lines: &[&str]| {
+            let mut head = RequestHeader::build("GET", b"/", None).unwrap();
+            for line in lines {
+                head.append_header("connection", *line).unwrap();
+            }
+            check_nominations(&head.headers).is_ok()
+        };
+        let nine = "a,b,c,d,e,f,g,h,i";
+        for lines in [
+            &[][..],
+            &[""],
+            &["close, x-a,, "],
+            &[nine],
+            &["x-request-id"],
+        ] {
+            assert!(is_sound(lines), "{lines:?}");
+        }
+        for lines in [
+            &["Host"][..],
+            &["close, X-Forwarded-For"],
+            &["close", "x-forwarded-proto"],
+            &["a b"],
+            &[":authority"],
+            &["\"x-a\""],
+            &[nine, "j"],
+        ] {
+            assert!(!is_sound(lines), "{lines:?}");
         }
     }
 

@@ -33,6 +33,13 @@ impl From<&model::NewPath> for NewPath {
 }
 
 impl NewPath {
+    /// By how many bytes a target becomes longer at most.
+    pub fn most_growth(&self) -> usize {
+        match self {
+            NewPath::Whole(with) | NewPath::Prefix { with, .. } => with.len() + 1,
+        }
+    }
+
     /// The request-target with this path, the query as it was; `None` for a target without a path (`*`). A target in absolute
     /// form (RFC 9112 section 3.2.2) stays in it.
     pub fn of(&self, target: &[u8]) -> Option<Vec<u8>> {

@@ -30,5 +30,6 @@ pub use hand_over::HandOver;
 pub use own_answer::{ALLOW, own_answer};
 pub use pace::{Demand, Pace};
 pub use purpose::Purpose;
+pub use request_head::shown_to_pingora;
 pub use silence::Late;
 pub use trailers::are_few;

@@ -5,6 +5,7 @@
 //! spaces or control characters in its target, or a fragment. What rules would then look at is not
 //! what the client sent, so it is refused here (RFC 9112 section 3.2).
 
+use super::absolute_form::mended;
 use super::own_answer::{ALLOW, own_answer};
 use crate::config::model::Bounds;
 use crate::stream::ClientEnd;
@@ -28,6 +29,14 @@ enum RequestLine {
     /// A CR has come, and an LF must follow.
     Ending,
     After,
+}
+
+/// What Pingora is shown of this head, which is whole. Errors: it must not go on.
+pub fn shown_to_pingora(head: Vec<u8>, bounds: Bounds) -> Result<Vec<u8>, ClientEnd> {
+    match RequestHead::default().take(&head, true, bounds) {
+        Some(fault) => Err(fault),
+        None => Ok(mended(&head).unwrap_or(head)),
+    }
 }
 
 impl RequestHead {

@@ -6,6 +6,7 @@
 mod admission;
 mod attempt;
 mod end;
+mod forward;
 mod retry;
 mod trailers;
 
@@ -13,18 +14,17 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::header::{EXPECT, HeaderName, SET_COOKIE};
+use http::header::{HeaderName, SET_COOKIE};
 use http::{StatusCode, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::prelude::Session;
 use uuid::Uuid;
 
+use super::decide::Sender;
 use super::facts::Facts;
 use super::ledger::Ledger;
 use super::refusal::Refusal;
-use super::{
-    forwarded, framing, handshake, headers, http2, request_line, scheme, trailers as fields,
-};
+use super::{forwarded, framing, handshake, headers, http2, request_line, trailers as fields};
 use crate::forwarding_rule::{ForwardingRule, Route};
 use crate::listener::Connection;
 use crate::rules::{Request, Rule};
@@ -135,10 +135,6 @@ impl Exchange {
         // A client of HTTP/1.0 does not know them (RFC 9110 section 15.2).
         let is_old = session.req_header().version == Version::HTTP_10;
         session.set_ignore_info_resp(is_old);
-        if is_old {
-            // It cannot expect one either (section 10.1.1).
-            session.req_header_mut().remove_header(&EXPECT);
-        }
         let body = match is_stream {
             true => http2::body_length(session),
             false => headers::body_length(&session.req_header().headers),
@@ -148,10 +144,10 @@ impl Exchange {
             .wire
             .expect_body(body.map_or(Framing::Chunked, Framing::Length));
         let head = session.req_header();
-        let (client, proxies) = forwarded::client(&head.headers, self.peer(), &self.rule.trusted);
-        self.ledger.record.client = client;
         let is_tls = self.connection.is_clients_tls();
-        self.ledger.record.scheme = Some(scheme::of(&head.headers, proxies, is_tls));
+        let sender = Sender::of(&self.rule, &head.headers, self.peer(), is_tls);
+        self.ledger.record.client = sender.client;
+        self.ledger.record.scheme = Some(sender.scheme);
         let version = match (self.connection.is_http2(), is_old) {
             (true, _) => "HTTP/2",
             (false, true) => "HTTP/1.0",
@@ -193,8 +189,19 @@ impl Exchange {
         Arc::clone(&self.rule)
     }
 
+    /// Who sent the request, and how it came.
+    pub(super) fn sender(&self, session: &Session) -> Sender<'_> {
+        Sender {
+            client: self.client(),
+            scheme: self.scheme(),
+            is_from_proxy: self.is_from_proxy(),
+            certificate: self.client_certificate(),
+            is_handshake_in_http2: self.is_handshake_in_http2(session),
+        }
+    }
+
     /// The client's address.
-    pub(super) fn client_ip(&self) -> IpAddr {
+    fn client_ip(&self) -> IpAddr {
         self.client().ip
     }
 
@@ -260,37 +267,6 @@ impl Exchange {
     pub(super) fn matched<G>(&mut self, rule: &Rule<G>) {
         self.ledger.http_rule = self.rule.http_rule(rule.index).cloned();
         self.ledger.record.http_rule = Some(Arc::clone(&rule.name));
-    }
-
-    /// Notes where the request goes, and who asks there.
-    pub(super) fn forward_to(
-        &mut self,
-        route: &Arc<Route>,
-        context: PickContext<'static>,
-        is_handshake: bool,
-    ) {
-        self.context = context;
-        self.ledger.record.target_group = Some(Arc::clone(&route.group.name));
-        self.ledger.route = Some(Arc::clone(route));
-        self.is_handshake = is_handshake;
-        self.connection.wire.forward(route.limits.half_close);
-        self.awaits_body = is_handshake && self.has_body;
-        if is_handshake && !self.has_body {
-            self.begin_handshake();
-        }
-    }
-
-    /// Nothing of what the client sends from here on is the request's.
-    fn begin_handshake(&self) {
-        if let Some(route) = &self.ledger.route {
-            let limit = route.handshake_timeout;
-            self.connection.wire.begin_handshake(limit);
-        }
-    }
-
-    /// Notes that the handshake is for this protocol, and not for WebSocket.
-    pub(super) fn switches_to(&mut self, protocol: Arc<str>) {
-        self.ledger.record.protocol = Some(protocol);
     }
 
     /// The protocol that the handshake is for, if that is not WebSocket.
