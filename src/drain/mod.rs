@@ -21,7 +21,7 @@ use crate::config::model;
 use crate::os::systemd;
 use crate::telemetry::CloseReason;
 use crate::tunnel::{LAST_CHANCE, Tunnels};
-pub use eviction::{Eviction, Evictions, TargetId};
+pub use eviction::{Cause, Eviction, Evictions, TargetId};
 use pace::{Pace, end_tunnels};
 pub use rebalance::even_out;
 

@@ -12,12 +12,12 @@ use crate::tunnel::chance;
 
 /// The way of a request: to the group that its cookie leads to, otherwise by chance. Groups that serve nobody are left out while
 /// another serves. `None` where every weight is 0.
-pub(super) fn route<'a>(routes: &'a Routes, request: &Request<'_>) -> Option<&'a Arc<Route>> {
+pub(super) fn route(routes: &Routes, request: &Request<'_>) -> Option<Arc<Route>> {
     if let Some(only) = routes.only() {
         return Some(only);
     }
     let mut all = routes.iter().map(|(route, _)| route);
-    let is_told = |route: &&Arc<Route>| {
+    let is_told = |route: &Arc<Route>| {
         let place = told(&route.group, request);
         place.is_some() && route.group.serves(place)
     };

@@ -119,7 +119,7 @@ impl ProxyHttp for Proxy {
                     session
                         .req_header_mut()
                         .remove_header(&http::header::UPGRADE);
-                } else if let Some(subprotocols) = exchange.admit_handshake(head, route)? {
+                } else if let Some(subprotocols) = exchange.admit_handshake(head, &route)? {
                     let head = session.req_header_mut();
                     head.insert_header(SEC_WEBSOCKET_PROTOCOL, subprotocols)?;
                 }

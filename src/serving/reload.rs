@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::sockets::NewSockets;
-use super::{Serving, both, lock, output, path_of, style};
-use crate::config::problem::{Problem, Problems};
+use super::{Serving, both, lock, output, problems, style};
+use crate::config::fault::{Fault, Object};
+use crate::config::problem::Problems;
 use crate::config::{self, Config, Loaded, model};
 use crate::listener::Sockets;
 use crate::target_group::Overrides;
@@ -58,26 +59,26 @@ impl Serving {
             log::error!("reload: {fault}");
         }
         self.names.learn(&config);
-        let applied = self.prepare_and_apply(&before, config);
+        let config = Arc::new(config);
+        let applied = self.replace(&before, &config);
         self.names.keep(&self.config());
-        applied.map_err(|problems| {
-            Problems {
-                file: name,
-                problems,
-            }
-            .to_string()
+        applied.map_err(|faults| {
+            let problems = problems(faults, &config, true);
+            let file = name;
+            Problems { file, problems }.to_string()
         })
     }
 
-    fn prepare_and_apply(&self, before: &Config, config: Config) -> Result<(), Vec<Problem>> {
-        let new = NewSockets::listen(&config, Some(self), &mut Sockets::default());
+    /// Puts another configuration in the place of the present one, whichever source made it.
+    fn replace(&self, before: &Config, config: &Arc<Config>) -> Result<(), Vec<Fault>> {
+        let new = NewSockets::listen(config, Some(self), &mut Sockets::default());
         let moves = config.access_log.path != before.access_log.path;
-        let output = moves.then(|| output(&config)).transpose();
+        let output = moves.then(|| output(config)).transpose();
         let (new, output) = both(new, output)?;
-        warn_of_what_stays(before, &config);
+        self.warn_of_what_stays(before, config);
         let mut overrides = lock(&self.overrides);
-        let groups = self.names.expand(&config.target_groups);
-        self.apply(&config, &groups, new.listeners)?;
+        let groups = self.names.expand_all(&config.target_groups);
+        self.apply(config, &groups, new.listeners)?;
         if let Some((address, socket)) = new.admin {
             self.admin.change(address, socket);
         } else if let Err(error) = self.admin.set_mode(config.admin.mode) {
@@ -86,43 +87,46 @@ impl Serving {
         if let Some(output) = output {
             self.log.switch(output);
         }
-        self.log.restyle(style(&config));
-        self.evict(&config, &self.target_groups(), &groups);
+        self.log.restyle(style(config));
+        self.evict(config, &self.target_groups(), &groups);
         if overrides.count() > 0 {
             let count = overrides.count();
             log::info!("reload: what was set over the admin address for {count} targets is over");
         }
         *overrides = Overrides::default();
         *lock(&self.groups) = Arc::new(groups);
-        self.keep(config);
+        self.keep(Arc::clone(config));
         Ok(())
     }
 
-    pub(super) fn keep(&self, config: Config) {
-        *lock(&self.config) = Arc::new(config);
+    pub(super) fn keep(&self, config: Arc<Config>) {
+        *lock(&self.config) = config;
         self.fleet.reconsider();
     }
-}
 
-/// Says what only a new process can change.
-fn warn_of_what_stays(before: &Config, now: &Config) {
-    let rules = &before.forwarding_rules;
-    for (place, rule) in now.forwarding_rules.iter().enumerate() {
-        let is_turned =
-            |old: &model::ForwardingRule| old.listen == rule.listen && old.v6_only != rule.v6_only;
-        if rules.iter().any(is_turned) {
-            let path = path_of(place);
-            log::warn!("reload: {path}.v6only stays as it is for as long as the socket is there");
+    /// Says what only a new process can change.
+    fn warn_of_what_stays(&self, before: &Config, now: &Config) {
+        let rules = &before.forwarding_rules;
+        for rule in &now.forwarding_rules {
+            let is_turned = |old: &Arc<model::ForwardingRule>| {
+                old.listen == rule.listen && old.v6_only != rule.v6_only
+            };
+            if rules.iter().any(is_turned) {
+                let path = self.called(&Object::ForwardingRule(rule.name.clone()), now);
+                log::warn!(
+                    "reload: {path}.v6only stays as it is for as long as the socket is there"
+                );
+            }
         }
-    }
-    let (before, now) = (&before.server, &now.server);
-    for (key, is_other) in [
-        ("threads", before.threads != now.threads),
-        ("upgradeSocket", before.upgrade_socket != now.upgrade_socket),
-        ("pidFile", before.pid_file != now.pid_file),
-    ] {
-        if is_other {
-            log::warn!("reload: server.{key} stays as it is until a new process takes over");
+        let (before, now) = (&before.server, &now.server);
+        for (key, is_other) in [
+            ("threads", before.threads != now.threads),
+            ("upgradeSocket", before.upgrade_socket != now.upgrade_socket),
+            ("pidFile", before.pid_file != now.pid_file),
+        ] {
+            if is_other {
+                log::warn!("reload: server.{key} stays as it is until a new process takes over");
+            }
         }
     }
 }

@@ -1,7 +1,8 @@
-//! What a configuration file may say, once it has been checked: plain data, with the defaults filled in.
+//! What a configuration may say, once it has been checked: plain data, with the defaults filled in.
 //!
-//! Nothing here knows how the words were written or what they do later; `config::read` makes these values from
-//! YAML, and every room builds its runtime type from them. Names are those of the file, in snake case.
+//! Nothing here knows how the words were written or what they do later. A source makes these values, as `config::read` does
+//! from YAML, and every room builds its runtime type from them. Names are those of the file, in snake case. Rules and groups are
+//! shared with the configurations before and after, so that one of them is changed without a copy of all.
 
 mod balance;
 mod changes;
@@ -38,7 +39,7 @@ pub use self::target_group::{
 };
 use super::secret_key::SecretKey;
 
-/// A whole file. Every target group and certificate that a rule names exists, and all names are unique. Durations are from 1 ms to 30
+/// A whole configuration, whatever source made it: a file, or code. Every target group and certificate that a rule names exists, and all names are unique. Durations are from 1 ms to 30
 /// days; an IPv4 address written as IPv6 (`::ffff:10.0.0.1`) is here in its IPv4 form.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -51,9 +52,9 @@ pub struct Config {
     /// Possibly none.
     pub certificates: Vec<Certificate>,
     /// At least one.
-    pub forwarding_rules: Vec<ForwardingRule>,
+    pub forwarding_rules: Vec<Arc<ForwardingRule>>,
     /// Possibly none, where all rules answer themselves.
-    pub target_groups: Vec<TargetGroup>,
+    pub target_groups: Vec<Arc<TargetGroup>>,
 }
 
 /// `server`
@@ -86,8 +87,8 @@ pub struct Server {
 /// `server.sessionTicketKeyFile`, with what is in it.
 #[derive(Debug, Clone)]
 pub struct SessionTicketKeys {
-    /// The file.
-    pub path: PathBuf,
+    /// The file, to be read again when it changes; `None` where they are in none.
+    pub path: Option<PathBuf>,
     /// 1 to 8: the first seals, all of them open.
     pub keys: Vec<SecretKey>,
 }
@@ -203,8 +204,8 @@ pub enum LogFormat {
 pub struct Certificate {
     /// `name`: unique among the certificates.
     pub name: String,
-    /// `certificateChain` and `privateKey`: where they are.
-    pub files: CertificateFiles,
+    /// `certificateChain` and `privateKey`: where they are, to be read again when they change; `None` where they are in no files.
+    pub files: Option<CertificateFiles>,
     /// What is in them: the key is that of the first certificate.
     pub key: Arc<CertifiedKey>,
     /// The DNS names that the certificate is for, in lower case; the first label may be `*`.
@@ -278,8 +279,8 @@ pub struct Tls {
 /// `clientCertificates`
 #[derive(Debug, Clone)]
 pub struct ClientCertificates {
-    /// `caFile`
-    pub ca_file: PathBuf,
+    /// `caFile`, to be read again when it changes; `None` where they are in none.
+    pub ca_file: Option<PathBuf>,
     /// What is in it.
     pub authorities: Authorities,
     /// `mode`. Default: require.
