@@ -4,6 +4,7 @@
 //! One task does it for all of them: a look at the open tunnels tells what each target has, and from one look to the next the
 //! tunnels are ended whose turn it is. A target may be called off at any time; what is open then stays open.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::future::pending;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -12,7 +13,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
-use super::pace::{Pace, SHORTEST_STEP, idlest_first};
+use super::pace::{Pace, SHORTEST_STEP};
 use crate::target_address::TargetAddress;
 pub use crate::target_group::TargetId;
 use crate::telemetry::CloseReason;
@@ -23,6 +24,8 @@ const LOOK: Duration = Duration::from_secs(1);
 const QUIET: Duration = Duration::from_secs(5);
 /// How much longer than a look it is at least to the next one, up to [`LOOK`]: looking takes no more than this part of a core.
 const REST: u32 = 20;
+/// Tunnels that end within so long are ended at once: it takes no timer for each.
+const SLOT: Duration = Duration::from_millis(10);
 
 /// How a target is emptied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,6 +64,18 @@ struct Course {
     /// Dropped when it is called off.
     life: Arc<()>,
 }
+
+/// What a target has open at a look.
+#[derive(Default)]
+struct Found {
+    /// What may be ended.
+    open: Vec<Idle>,
+    /// Whether there is more, which has been told to end.
+    has_ending: bool,
+}
+
+/// A tunnel, and how long nothing has moved in it.
+type Idle = (Duration, Arc<Handle>);
 
 /// A tunnel that is about to be ended.
 struct End {
@@ -193,24 +208,25 @@ impl Evictions {
     }
 
     /// The open tunnels of these targets, by their places.
-    fn tunnels_of(&self, targets: &HashMap<TargetId, usize>) -> Vec<Vec<Arc<Handle>>> {
-        let mut found = vec![Vec::new(); targets.len()];
+    fn tunnels_of(&self, targets: &HashMap<TargetId, usize>) -> Vec<Found> {
+        let mut found: Vec<Found> = targets.iter().map(|_| Found::default()).collect();
         if targets.is_empty() {
             return found;
         }
-        let places: HashMap<(&str, &TargetAddress), usize> = targets
-            .iter()
-            .map(|((group, address), place)| ((group.as_str(), address), *place))
-            .collect();
+        let mut groups: HashMap<&TargetAddress, Vec<(&str, usize)>> = HashMap::new();
+        for ((group, address), place) in targets {
+            groups.entry(address).or_default().push((group, *place));
+        }
         let place = |tunnel: &Handle| {
             let identity = &tunnel.identity;
-            let key = (&*identity.target_group, &identity.target);
-            places.get(&key).copied()
+            let mut groups = groups.get(&identity.target)?.iter();
+            let (_, place) = groups.find(|(group, _)| **group == *identity.target_group)?;
+            Some(*place)
         };
         let is_its = |tunnel: &Handle| place(tunnel).is_some();
         self.tunnels.for_each(is_its, |tunnel| {
             if let Some(place) = place(tunnel) {
-                found[place].push(Arc::clone(tunnel));
+                found[place].add(tunnel);
             }
         });
         found
@@ -218,6 +234,27 @@ impl Evictions {
 
     fn lock(&self) -> MutexGuard<'_, HashMap<(TargetId, Cause), Course>> {
         self.courses.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Found {
+    fn add(&mut self, tunnel: &Arc<Handle>) {
+        match tunnel.is_ending() {
+            true => self.has_ending = true,
+            false => self.open.push((tunnel.idle(), Arc::clone(tunnel))),
+        }
+    }
+
+    /// So many of those that may be ended, if there are as many: the idlest, in their order.
+    fn idlest(&mut self, count: usize) -> &[Idle] {
+        let count = count.min(self.open.len());
+        if (1..self.open.len()).contains(&count) {
+            let key = |(idle, _): &Idle| Reverse(*idle);
+            self.open.select_nth_unstable_by_key(count - 1, key);
+        }
+        let idlest = &mut self.open[..count];
+        idlest.sort_unstable_by_key(|(idle, _)| Reverse(*idle));
+        idlest
     }
 }
 
@@ -251,36 +288,25 @@ impl Course {
     /// Decides which of the target's tunnels end within the step; whether it has had none for long enough.
     fn is_over(
         &mut self,
-        tunnels: &mut [Arc<Handle>],
+        found: &mut Found,
         now: Instant,
         step: Duration,
         ends: &mut Vec<End>,
     ) -> bool {
         let deadline = self.deadline();
         if now < deadline {
-            let mut open: Vec<_> = tunnels
-                .iter()
-                .filter(|one| !one.is_ending())
-                .cloned()
-                .collect();
+            let (open, elapsed) = (found.open.len(), now - self.begins);
             let pace = Pace::over(self.eviction.window);
-            let share = pace.share_of(step, open.len(), 0, now - self.begins, chance());
-            let share = share.min(open.len());
-            idlest_first(&mut open, share);
+            let share = pace.share_of(step, open, 0, elapsed, chance());
             let span = step.min(deadline - now);
-            let moment = || now + span.mul_f64(chance());
-            ends.extend(
-                open.into_iter()
-                    .take(share)
-                    .map(|one| self.end(one, moment())),
-            );
+            self.end_within(found.idlest(share), now, span, ends);
             return false;
         }
-        for tunnel in tunnels.iter().filter(|tunnel| !tunnel.is_ending()) {
+        for (_, tunnel) in &found.open {
             tunnel.end(self.eviction.reason);
         }
         // A handshake that was under way may still have become a tunnel, or will.
-        if !tunnels.is_empty() {
+        if !found.open.is_empty() || found.has_ending {
             self.quiet_since = None;
             return false;
         }
@@ -288,13 +314,19 @@ impl Course {
         now - since >= QUIET
     }
 
-    fn end(&self, tunnel: Arc<Handle>, at: Instant) -> End {
-        End {
+    /// At random moments, the first of these tunnels first.
+    fn end_within(&self, tunnels: &[Idle], now: Instant, span: Duration, ends: &mut Vec<End>) {
+        let slots = span.as_secs_f64() / SLOT.as_secs_f64();
+        let moment = |_: &Idle| now + span.min(SLOT.mul_f64((chance() * slots).ceil()));
+        let mut moments: Vec<Instant> = tunnels.iter().map(moment).collect();
+        moments.sort_unstable();
+        let end = |(at, (_, tunnel)): (Instant, &Idle)| End {
             at,
-            tunnel,
+            tunnel: Arc::clone(tunnel),
             reason: self.eviction.reason,
             course: Arc::downgrade(&self.life),
-        }
+        };
+        ends.extend(moments.into_iter().zip(tunnels).map(end));
     }
 
     /// Tells that it is emptied, if it is not to come back.
@@ -308,8 +340,12 @@ impl Course {
 }
 
 async fn end_in_turn(ends: Vec<End>) {
+    let mut reached = None;
     for end in ends {
-        sleep_until(end.at).await;
+        if reached < Some(end.at) {
+            sleep_until(end.at).await;
+            reached = Some(end.at);
+        }
         if end.course.strong_count() > 0 {
             end.tunnel.end(end.reason);
         }

@@ -102,7 +102,7 @@ fn open(tunnels: &Tunnels, which: impl Fn(&Handle) -> bool) -> Vec<Arc<Handle>> 
 }
 
 /// Moves the `count` idlest to the front.
-pub(super) fn idlest_first(open: &mut [Arc<Handle>], count: usize) {
+fn idlest_first(open: &mut [Arc<Handle>], count: usize) {
     if (1..open.len()).contains(&count) {
         open.select_nth_unstable_by_key(count - 1, |tunnel| Reverse(tunnel.idle()));
     }
