@@ -23,7 +23,7 @@ export CULVERT_TEST_NODE := $(NODE)
 export CULVERT_BROWSER_MODULES := $(TARGET_DIR)/browser
 export CULVERT_BINARY := $(TARGET_DIR)/debug/culvert
 
-.PHONY: build demo test lint unit edge test-browser screenshots bench bench-log bench-rules bench-selection bench-scrape install uninstall tools clean
+.PHONY: build demo test lint unit edge test-browser screenshots bench bench-log bench-rules bench-selection bench-scrape bench-changes install uninstall tools clean
 
 build: tools
 	cargo build --release --locked
@@ -100,6 +100,9 @@ bench-selection: tools
 
 bench-scrape: tools
 	cargo bench --locked --bench scrape
+
+bench-changes: tools
+	cargo bench --locked --bench changes
 
 # What building Pingora needs.
 tools:

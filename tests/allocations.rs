@@ -1,5 +1,5 @@
-//! Finding a rule allocates nothing, whatever the rules look at and however they compare; nor does taking the route that it
-//! leads to.
+//! Finding a rule allocates nothing, whatever the rules look at and however they compare; nor does
+//! taking the route that it leads to.
 //!
 //! A regular expression allocates its scratch space at its first search, and may again when it meets text that leads
 //! it somewhere new, or when threads contend for that space. Here each expression has seen the request before.

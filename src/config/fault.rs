@@ -1,6 +1,8 @@
-//! Why a configuration that is sound in itself cannot be put in place: an address that another process has, say.
+//! Why a configuration that is sound in itself cannot be put in place: an address that another
+//! process has, say.
 //!
-//! Whichever source it has, a fault names its object; where the source is a file, the place of the object there is told instead.
+//! Whichever source it has, a fault names its object; where the source is a file, the place of the
+//! object there is told instead.
 
 use std::fmt;
 
@@ -38,7 +40,8 @@ impl Fault {
         }
     }
 
-    /// The same as a problem of this configuration; `is_file` where that is a file, which has places.
+    /// The same as a problem of this configuration; `is_file` where that is a file, which has
+    /// places.
     pub fn into_problem(self, config: &Config, is_file: bool) -> Problem {
         let place = is_file.then(|| self.object.place(config)).flatten();
         Problem {
@@ -96,8 +99,11 @@ mod tests {
 
     #[test]
     fn a_fault_is_told_with_its_place_in_a_file_and_by_name_where_there_is_none() {
-        let text = "{forwardingRules: [{name: edge, protocol: HTTP, listenerIp: 127.0.0.1, listenerPort: 80, httpRules: []}],
-            targetGroups: [{name: a, algorithm: RANDOM, protocol: HTTP}, {name: chat, algorithm: RANDOM, protocol: HTTP}]}";
+        let text = "forwardingRules:
+- {name: edge, protocol: HTTP, listenerIp: 127.0.0.1, listenerPort: 80, httpRules: []}
+targetGroups:
+- {name: a, algorithm: RANDOM, protocol: HTTP}
+- {name: chat, algorithm: RANDOM, protocol: HTTP}";
         let config = crate::config::parse("edge.yaml", text).unwrap().config;
         for (object, in_file, by_name) in [
             (Object::Process, "", ""),

@@ -140,7 +140,8 @@ impl Names {
         groups.iter().map(|group| self.expand(group)).collect()
     }
 
-    /// A target group with a target for each address of its names. What is there by address already stays what it is.
+    /// A target group with a target for each address of its names. What is there by address already
+    /// stays what it is.
     pub fn expand(&self, group: &Arc<model::TargetGroup>) -> Arc<model::TargetGroup> {
         if group.named.is_empty() {
             return Arc::clone(group);

@@ -1,8 +1,9 @@
-//! Empties single targets: those that left the configuration, those in maintenance that are to be drained, and those that are
-//! unhealthy where that is wanted.
+//! Empties single targets: those that left the configuration, those in maintenance that are to be
+//! drained, and those that are unhealthy where that is wanted.
 //!
-//! One task does it for all of them: a look at the open tunnels tells what each target has, and from one look to the next the
-//! tunnels are ended whose turn it is. A target may be called off at any time; what is open then stays open.
+//! One task does it for all of them: a look at the open tunnels tells what each target has, and
+//! from one look to the next the tunnels are ended whose turn it is. A target may be called off at
+//! any time; what is open then stays open.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -19,10 +20,12 @@ pub use crate::target_group::TargetId;
 use crate::telemetry::CloseReason;
 use crate::tunnel::{Handle, Tunnels, chance};
 
-/// How often to look whether a target has tunnels still, and for how long it has none before that is believed.
+/// How often to look whether a target has tunnels still, and for how long it has none before that
+/// is believed.
 const LOOK: Duration = Duration::from_secs(1);
 const QUIET: Duration = Duration::from_secs(5);
-/// How much longer than a look it is at least to the next one, up to [`LOOK`]: looking takes no more than this part of a core.
+/// How much longer than a look it is at least to the next one, up to [`LOOK`]: looking takes no
+/// more than this part of a core.
 const REST: u32 = 20;
 /// Tunnels that end within so long are ended at once: it takes no timer for each.
 const SLOT: Duration = Duration::from_millis(10);
@@ -106,8 +109,8 @@ impl Evictions {
         }
     }
 
-    /// Empties these targets from now on, for this cause, and no others of those that are asked about. One that is being
-    /// emptied for the same reason already is left to that.
+    /// Empties these targets from now on, for this cause, and no others of those that are asked
+    /// about. One that is being emptied for the same reason already is left to that.
     pub fn evict(
         &self,
         cause: Cause,
@@ -133,7 +136,8 @@ impl Evictions {
         }
     }
 
-    /// Does the work, for ever. Calls `gone` when targets have nothing any more that the configuration does not have.
+    /// Does the work, for ever. Calls `gone` when targets have nothing any more that the
+    /// configuration does not have.
     pub async fn run(&self, gone: impl Fn()) {
         let mut rest = SHORTEST_STEP;
         loop {
@@ -165,8 +169,8 @@ impl Evictions {
         }
     }
 
-    /// Looks at the open tunnels, if there is a target that is to have less of them, and decides which end until the next look:
-    /// not before this rest is over.
+    /// Looks at the open tunnels, if there is a target that is to have less of them, and decides
+    /// which end until the next look: not before this rest is over.
     fn look(&self, now: Instant, rest: Duration) -> Plan {
         let due = self.due(now);
         let mut found = self.tunnels_of(&due);
@@ -285,7 +289,8 @@ impl Course {
         }
     }
 
-    /// Decides which of the target's tunnels end within the step; whether it has had none for long enough.
+    /// Decides which of the target's tunnels end within the step; whether it has had none for long
+    /// enough.
     fn is_over(
         &mut self,
         found: &mut Found,

@@ -1,4 +1,5 @@
-//! The target groups that a forwarding rule leads to: for its build, and for a change of one of them.
+//! The target groups that a forwarding rule leads to: for its build, and for a change of one of
+//! them.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -75,7 +76,8 @@ pub(super) fn places(rules: &Rules<Routes>) -> HashMap<Arc<str>, Vec<usize>> {
 }
 
 impl ForwardingRule {
-    /// From now on requests for the target group of this name go to it as it is here. Those under way keep what they have.
+    /// From now on requests for the target group of this name go to it as it is here. Those under
+    /// way keep what they have.
     pub fn lead_to(&self, group: &Arc<TargetGroup>, metrics: &Metrics) {
         let Some(places) = self.leading_to.get(&group.name) else {
             return;

@@ -1,6 +1,7 @@
 //! A forwarding rule as requests see it: its HTTP rules with their target groups resolved, its clocks and its counters.
 //!
-//! It is built anew with the whole configuration; where one target group changes, only the ways there are replaced.
+//! It is built anew with the whole configuration; where one target group changes, only the ways
+//! there are replaced.
 
 mod destinations;
 mod limit;
@@ -27,7 +28,8 @@ pub use route::{Route, Routes};
 /// The target groups of a configuration, by name: for the build only.
 pub type TargetGroups = HashMap<String, Arc<TargetGroup>>;
 
-/// What a connection that was accepted on one address is subject to. Immutable, but for the ways to a target group that changes.
+/// What a connection that was accepted on one address is subject to. Immutable, but for the ways to
+/// a target group that changes.
 pub struct ForwardingRule {
     /// Its name.
     pub name: Arc<str>,
@@ -67,8 +69,8 @@ pub struct ForwardingRule {
 }
 
 impl ForwardingRule {
-    /// Builds a rule, upon what the one of its name has counted before. The configuration has been checked; an error names a target
-    /// group that does not exist.
+    /// Builds a rule, upon what the one of its name has counted before. The configuration has been
+    /// checked; an error names a target group that does not exist.
     pub fn build(
         rule: &model::ForwardingRule,
         groups: &TargetGroups,

@@ -1,7 +1,7 @@
 //! Where a `FORWARD` rule leads to: a target group, or several by their weights.
 //!
-//! A route is immutable, with the group as it is. Where one group changes, its routes are replaced, and nothing else of the
-//! rule; whoever has taken a route keeps it.
+//! A route is immutable, with the group as it is. Where one group changes, its routes are replaced,
+//! and nothing else of the rule; whoever has taken a route keeps it.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -130,8 +130,8 @@ fn conf(config: &Config) -> ServerConf {
     }
 }
 
-/// What target groups need beside requests, on a thread of its own: health checks with what follows from them, that targets are
-/// emptied, and that load evens out.
+/// What target groups need beside requests, on a thread of its own: health checks with what follows
+/// from them, that targets are emptied, and that load evens out.
 struct Upkeep(Arc<Serving>);
 
 #[async_trait]

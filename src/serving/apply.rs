@@ -1,7 +1,7 @@
 //! Puts a configuration in place, at its own depth: the whole of it, or one target group.
 //!
-//! What may fail comes first: after it everything changes, or nothing has. Forwarding rules, target groups and targets that stay
-//! keep what is known of them.
+//! What may fail comes first: after it everything changes, or nothing has. Forwarding rules, target
+//! groups and targets that stay keep what is known of them.
 
 use std::collections::HashMap;
 use std::net::{SocketAddr, TcpListener};
@@ -14,8 +14,8 @@ use crate::forwarding_rule::{ForwardingRule, TargetGroups};
 use crate::listener::Plan;
 
 impl Serving {
-    /// Puts the rules and the target groups of a configuration in place. The groups are as they are with the addresses of names
-    /// and the overrides.
+    /// Puts the rules and the target groups of a configuration in place. The groups are as they are
+    /// with the addresses of names and the overrides.
     pub(super) fn apply(
         &self,
         config: &Config,
@@ -49,8 +49,9 @@ impl Serving {
         Ok(())
     }
 
-    /// Puts one target group in place, as it is with the addresses of names and the overrides; whatever else there is stays as it
-    /// is. Who forgets the metrics of targets that left is who empties them.
+    /// Puts one target group in place, as it is with the addresses of names and the overrides;
+    /// whatever else there is stays as it is. Who forgets the metrics of targets that left is who
+    /// empties them.
     pub(super) fn apply_group(
         &self,
         config: &Config,

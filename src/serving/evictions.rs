@@ -11,8 +11,9 @@ use crate::target_address::TargetAddress;
 use crate::telemetry::CloseReason;
 
 impl Serving {
-    /// Empties the targets of these groups that are gone, and those whose maintenance asks for it. Those of other groups, and those
-    /// that have been gone for longer, are left to what is done already.
+    /// Empties the targets of these groups that are gone, and those whose maintenance asks for it.
+    /// Those of other groups, and those that have been gone for longer, are left to what is done
+    /// already.
     pub(super) fn evict(
         &self,
         config: &Config,

@@ -1,4 +1,5 @@
-//! Changes of one target group: by whoever makes the configuration, and by the addresses of its names. Nothing else is built.
+//! Changes of one target group: by whoever makes the configuration, and by the addresses of its
+//! names. Nothing else is built.
 
 use std::sync::Arc;
 
@@ -8,7 +9,8 @@ use crate::config::{Config, model};
 use crate::target_group::Overrides;
 
 impl Serving {
-    /// The target groups of the configuration, with a target for each address of their names; without the overrides.
+    /// The target groups of the configuration, with a target for each address of their names;
+    /// without the overrides.
     pub fn target_groups(&self) -> Arc<Vec<Arc<model::TargetGroup>>> {
         Arc::clone(&lock(&self.groups))
     }
@@ -19,8 +21,9 @@ impl Serving {
         groups.iter().find(|group| group.name == name).cloned()
     }
 
-    /// Puts this target group, which has been checked like the rest of the configuration, in the place of the one of its name. What
-    /// is decided over the admin address for its targets stays. Names of targets that are new are resolved, which blocks.
+    /// Puts this target group, which has been checked like the rest of the configuration, in the
+    /// place of the one of its name. What is decided over the admin address for its targets stays.
+    /// Names of targets that are new are resolved, which blocks.
     ///
     /// Errors: there is no group of this name, or it cannot be used. Nothing has changed then.
     pub fn change_group(&self, group: model::TargetGroup) -> Result<(), Fault> {
@@ -46,8 +49,8 @@ impl Serving {
         Ok(())
     }
 
-    /// Asks for the names of targets again when their records run out, and serves with what is new, until this process serves no
-    /// more.
+    /// Asks for the names of targets again when their records run out, and serves with what is new,
+    /// until this process serves no more.
     pub async fn watch_names(&self) {
         while !self.listeners.is_closed() {
             let settings = self.config().server.resolver.clone();

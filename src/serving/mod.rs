@@ -1,8 +1,9 @@
 //! What serves now: built from a configuration, and changed in place by the next one.
 //!
-//! A change has a depth: the whole of the configuration, one target group, or what is decided about one target, which changes
-//! its group. A reload reads, checks and builds the whole of the new configuration before anything of the old is touched; where
-//! that fails nothing has changed. Whatever the depth, tunnels are left alone, but for those whose target is gone or is to be
+//! A change has a depth: the whole of the configuration, one target group, or what is decided about
+//! one target, which changes its group. A reload reads, checks and builds the whole of the new
+//! configuration before anything of the old is touched; where that fails nothing has changed.
+//! Whatever the depth, tunnels are left alone, but for those whose target is gone or is to be
 //! emptied: they are evicted, slowly.
 
 mod apply;
@@ -107,8 +108,9 @@ pub struct Knowledge {
 }
 
 impl Serving {
-    /// Builds all that a configuration asks for; it is of the file at this path, if there is one. Some sockets and keys may be there
-    /// already, and something be known. Errors: every socket and file that cannot be had.
+    /// Builds all that a configuration asks for; it is of the file at this path, if there is one.
+    /// Some sockets and keys may be there already, and something be known. Errors: every socket and
+    /// file that cannot be had.
     pub fn build(
         path: Option<&Path>,
         config: Config,
@@ -268,7 +270,8 @@ impl Serving {
         self.overload.limit(config.server.memory.limit);
     }
 
-    /// What an object of this configuration is called: by its place in the file, or by its name where there is none.
+    /// What an object of this configuration is called: by its place in the file, or by its name
+    /// where there is none.
     fn called(&self, object: &Object, config: &Config) -> String {
         let place = self.path.as_ref().and_then(|_| object.place(config));
         place.unwrap_or_else(|| object.to_string())

@@ -1,4 +1,5 @@
-//! What an operator decides about a target while the configuration stays as it is: only its group is built anew.
+//! What an operator decides about a target while the configuration stays as it is: only its group
+//! is built anew.
 
 use super::{Serving, lock};
 use crate::config::fault::Fault;

@@ -21,7 +21,8 @@ pub struct Reload {
 }
 
 impl Serving {
-    /// Reads the configuration again and applies it, or says in the diagnostics, and in the error, why not.
+    /// Reads the configuration again and applies it, or says in the diagnostics, and in the error,
+    /// why not.
     pub fn reload(&self) -> Result<(), String> {
         let result = self.try_reload();
         self.metrics.reloaded(result.is_ok());

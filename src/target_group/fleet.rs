@@ -140,8 +140,9 @@ impl Fleet {
         self.own_key.clone()
     }
 
-    /// Builds the target groups of a configuration, with its keys of sticky cookies, upon what is known of them. Those that are not
-    /// in it are forgotten. Where one cannot be built, nothing has changed; the error has its name and why.
+    /// Builds the target groups of a configuration, with its keys of sticky cookies, upon what is
+    /// known of them. Those that are not in it are forgotten. Where one cannot be built, nothing
+    /// has changed; the error has its name and why.
     pub fn build(
         &self,
         groups: &[Arc<model::TargetGroup>],
@@ -172,8 +173,8 @@ impl Fleet {
         Ok(built)
     }
 
-    /// Builds one of these target groups anew, upon what is known of it; the others stay as they are. Where it cannot be built,
-    /// nothing has changed; the error says why.
+    /// Builds one of these target groups anew, upon what is known of it; the others stay as they
+    /// are. Where it cannot be built, nothing has changed; the error says why.
     pub fn rebuild(
         &self,
         group: &model::TargetGroup,

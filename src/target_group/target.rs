@@ -31,7 +31,8 @@ pub(super) struct Protocol {
 }
 
 impl Protocol {
-    /// What the configuration says; what is the same as before is kept. Fails only where rustls does.
+    /// What the configuration says; what is the same as before is kept. Fails only where rustls
+    /// does.
     pub(super) fn build(
         group: &model::TargetGroup,
         before: Option<&Standing>,

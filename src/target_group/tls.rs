@@ -27,7 +27,8 @@ use crate::target_address::TargetAddress;
 const HTTP1: &[&[u8]] = &[b"http/1.1"];
 const EITHER: &[&[u8]] = &[b"h2", b"http/1.1"];
 
-/// What the connections of a group rest on. Immutable: where its settings change, or their files are read again, there is another.
+/// What the connections of a group rest on. Immutable: where its settings change, or their files
+/// are read again, there is another.
 pub(super) struct Trust {
     /// For HTTP/1.1, and for either version.
     connectors: [TlsConnector; 2],

@@ -1,5 +1,5 @@
-//! A change touches what it says and nothing else: what is known of rules, groups and targets that stay goes on, whether one
-//! target is patched or the whole configuration is read again.
+//! A change touches what it says and nothing else: what is known of rules, groups and targets that
+//! stay goes on, whether one target is patched or the whole configuration is read again.
 
 use std::net::SocketAddr;
 
@@ -13,14 +13,16 @@ const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 const ELSEWHERE: &str = "GET /b HTTP/1.1\r\nHost: a\r\n\r\n";
 const MOST: usize = 4;
 
-/// A rule with this setting, which leads to `a` but for what is under `/b`; the settings of `a`, and the targets of both.
+/// A rule with this setting, which leads to `a` but for what is under `/b`; the settings of `a`,
+/// and the targets of both.
 fn two_groups(rule: &str, a: (&str, &[SocketAddr]), b: (&str, &[SocketAddr])) -> String {
     let group = |name: &str, (settings, targets): (&str, &[SocketAddr])| {
         let target = |at: &SocketAddr| format!("{{ip: {}, port: {}}}", at.ip(), at.port());
         let targets: Vec<String> = targets.iter().map(target).collect();
         let targets = targets.join(", ");
         format!(
-            "  - {{name: {name}, algorithm: ROUND_ROBIN, protocol: HTTP, {settings} targets: [{targets}]}}\n"
+            "  - {{name: {name}, algorithm: ROUND_ROBIN, protocol: HTTP, {settings}
+     targets: [{targets}]}}\n"
         )
     };
     format!(
@@ -31,7 +33,10 @@ fn two_groups(rule: &str, a: (&str, &[SocketAddr]), b: (&str, &[SocketAddr])) ->
     listenerPort: LISTEN_PORT
     {rule}
     httpRules:
-      - {{name: b, type: FORWARD, targetGroup: b, conditions: [{{type: PATH, condition: EQUALS, value: /b}}]}}
+      - name: b
+        type: FORWARD
+        targetGroup: b
+        conditions: [{{type: PATH, condition: EQUALS, value: /b}}]
       - {{name: rest, type: FORWARD, targetGroup: a}}
 targetGroups:\n{}{}",
         group("a", a),
@@ -52,8 +57,8 @@ async fn asked(client: &mut Connection, request: &str) -> (u16, String) {
     (answer.status, answer.text().to_owned())
 }
 
-/// Has a client ask as often as it may from the beginning of a second on, then makes a change, until the client is refused in
-/// the same second.
+/// Has a client ask as often as it may from the beginning of a second on, then makes a change,
+/// until the client is refused in the same second.
 async fn is_still_refused_after(edge: &Edge, change: impl AsyncFn()) {
     let mut client = edge.connect().await;
     let asking = async {
@@ -152,8 +157,10 @@ async fn health_ejections_and_slow_starts_go_on_after_a_patch_and_a_reload() {
         Target::answering("hi").await,
     );
     let failing = Target::replying(|_, _| ok("").replace("200 OK", "500 Sorry")).await;
-    let settings = "slowStart: 10h, healthCheck: {checkInterval: 50, unhealthyThreshold: 1, retries: 0}, \
-        outlierDetection: {consecutiveFailures: 1, baseEjectionTime: 1h, maxEjectionTime: 1h, maxEjectedPercent: 100},";
+    let settings = "slowStart: 10h,
+     healthCheck: {checkInterval: 50, unhealthyThreshold: 1, retries: 0},
+     outlierDetection: {consecutiveFailures: 1, baseEjectionTime: 1h, maxEjectionTime: 1h,
+       maxEjectedPercent: 100},";
     let mut targets = vec![good.address, refusing(), failing.address];
     let configured = |targets: &[SocketAddr]| two_groups("", (settings, targets), ("", &[]));
     let edge = Edge::start(&configured(&targets)).await;

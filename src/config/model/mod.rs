@@ -1,8 +1,9 @@
 //! What a configuration may say, once it has been checked: plain data, with the defaults filled in.
 //!
-//! Nothing here knows how the words were written or what they do later. A source makes these values, as `config::read` does
-//! from YAML, and every room builds its runtime type from them. Names are those of the file, in snake case. Rules and groups are
-//! shared with the configurations before and after, so that one of them is changed without a copy of all.
+//! Nothing here knows how the words were written or what they do later. A source makes these
+//! values, as `config::read` does from YAML, and every room builds its runtime type from them.
+//! Names are those of the file, in snake case. Rules and groups are shared with the configurations
+//! before and after, so that one of them is changed without a copy of all.
 
 mod balance;
 mod changes;
@@ -39,7 +40,8 @@ pub use self::target_group::{
 };
 use super::secret_key::SecretKey;
 
-/// A whole configuration, whatever source made it: a file, or code. Every target group and certificate that a rule names exists, and all names are unique. Durations are from 1 ms to 30
+/// A whole configuration, whatever source made it: a file, or code. Every target group and
+/// certificate that a rule names exists, and all names are unique. Durations are from 1 ms to 30
 /// days; an IPv4 address written as IPv6 (`::ffff:10.0.0.1`) is here in its IPv4 form.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -204,7 +206,8 @@ pub enum LogFormat {
 pub struct Certificate {
     /// `name`: unique among the certificates.
     pub name: String,
-    /// `certificateChain` and `privateKey`: where they are, to be read again when they change; `None` where they are in no files.
+    /// `certificateChain` and `privateKey`: where they are, to be read again when they change;
+    /// `None` where they are in no files.
     pub files: Option<CertificateFiles>,
     /// What is in them: the key is that of the first certificate.
     pub key: Arc<CertifiedKey>,
