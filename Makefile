@@ -24,7 +24,7 @@ export CULVERT_TEST_NODE := $(NODE)
 export CULVERT_BROWSER_MODULES := $(TARGET_DIR)/browser
 export CULVERT_BINARY := $(TARGET_DIR)/debug/culvert
 
-.PHONY: build demo test lint unit edge test-browser screenshots bench bench-instructions check-instructions bench-log bench-rules bench-selection bench-scrape install uninstall tools clean
+.PHONY: build demo test lint unit edge test-browser screenshots bench bench-instructions check-instructions bench-log bench-rules bench-selection bench-scrape bench-changes install uninstall tools clean
 
 build: tools
 	cargo build --release --locked
@@ -108,6 +108,9 @@ bench-selection: tools
 
 bench-scrape: tools
 	cargo bench --locked --bench scrape
+
+bench-changes: tools
+	cargo bench --locked --bench changes
 
 # What building Pingora needs.
 tools:

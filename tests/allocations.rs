@@ -1,5 +1,5 @@
-//! Finding a rule allocates nothing, whatever the rules look at and however they compare; and no
-//! more does the decision.
+//! Finding a rule allocates nothing, whatever the rules look at and however they compare; nor does
+//! taking the route that it leads to, nor the decision.
 //!
 //! A regular expression allocates its scratch space at its first search, and may again when it meets text that leads
 //! it somewhere new, or when threads contend for that space. Here each expression has seen the request before.
@@ -9,11 +9,17 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 
+use culvert::config;
 use culvert::config::model::{Action, Comparison, Condition, Forward, HttpRule, Subject};
+use culvert::config::secret_key::SecretKey;
+use culvert::forwarding_rule::ForwardingRule;
 use culvert::proxy::Hypothetical;
-use culvert::rules::{Request, Rules};
+use culvert::rules::{self, Request, Rules};
+use culvert::target_group::Fleet;
 use culvert::telemetry::Client;
+use culvert::telemetry::metrics::Metrics;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 use regex::bytes::RegexBuilder;
 
@@ -217,5 +223,55 @@ fn deciding_on_a_request_allocates_nothing() {
         let (allocations, decision) = allocations_of(|| arrived.decision());
         assert!(decision.outcome.is_ok());
         assert_eq!(allocations, 0, "{path} {headers:?}");
+    }
+}
+
+/// A rule that leads to a group, and half to another, as a process builds it.
+fn forwarding_rule() -> ForwardingRule {
+    let text = "forwardingRules:
+- name: edge
+  protocol: HTTP
+  listenerIp: 127.0.0.1
+  listenerPort: 80
+  httpRules:
+  - {name: one, type: FORWARD, targetGroup: a}
+  - {name: two, type: FORWARD, targetGroups: [{name: a, weight: 1}, {name: b, weight: 1}]}
+targetGroups:
+- {name: a, algorithm: RANDOM, protocol: HTTP, targets: [{ip: 10.0.0.1, port: 80}]}
+- {name: b, algorithm: RANDOM, protocol: HTTP, targets: [{ip: 10.0.0.2, port: 80}]}";
+    let config = config::parse("edge.yaml", text)
+        .expect("it is sound")
+        .config;
+    let metrics = Arc::new(Metrics::new().expect("the names are good"));
+    let key = SecretKey::random().expect("there is randomness");
+    let fleet = Fleet::new(Arc::clone(&metrics), key);
+    let built = fleet.build(&config.target_groups, &[]);
+    let built = built.expect("they can be built").into_iter();
+    let groups = built.map(|group| (group.name.to_string(), group)).collect();
+    let rule = &config.forwarding_rules[0];
+    ForwardingRule::build(rule, &groups, None, None, &metrics).expect("the groups are there")
+}
+
+#[test]
+fn taking_a_route_to_a_group_that_may_be_replaced_allocates_nothing() {
+    let rule = forwarding_rule();
+    for place in [0, 1] {
+        let action = &rule.rules.at(place).expect("there are two").action;
+        let rules::Action::Forward(routes) = action else {
+            panic!("it forwards");
+        };
+        let take = || {
+            let only = routes.only();
+            only.or_else(|| routes.by_chance(0.7, |route| route.group.serves(None)))
+        };
+        // A thread has to make itself known once.
+        take();
+        let (allocations, route) = allocations_of(take);
+        let expected = ["a", "b"][place];
+        assert_eq!(
+            route.map(|route| route.group.name.to_string()).as_deref(),
+            Some(expected)
+        );
+        assert_eq!(allocations, 0, "{expected}");
     }
 }

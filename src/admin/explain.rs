@@ -378,7 +378,7 @@ impl Done {
 
     fn forward(
         &mut self,
-        forward: &Forward<'_>,
+        forward: &Forward,
         name: impl Fn(&Target) -> String,
     ) -> Result<(), Refusal> {
         let group = &forward.route.group;

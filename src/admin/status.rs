@@ -260,7 +260,7 @@ impl Rule {
 
 impl WeightedGroup {
     fn all(routes: &Routes) -> Vec<Self> {
-        let group = |(route, weight): (&Arc<crate::forwarding_rule::Route>, u16)| WeightedGroup {
+        let group = |(route, weight): (Arc<crate::forwarding_rule::Route>, u16)| WeightedGroup {
             name: route.group.name.to_string(),
             weight,
         };
@@ -280,7 +280,7 @@ pub(super) fn word<G>(action: &Action<G>) -> &'static str {
 fn groups(serving: &Serving, snapshot: &Snapshot) -> Vec<Group> {
     let overrides = serving.overrides();
     let open = OpenTunnels::of(serving);
-    let group = |group: &model::TargetGroup| {
+    let group = |group: &Arc<model::TargetGroup>| {
         let built = snapshot
             .groups
             .iter()
@@ -296,15 +296,15 @@ fn groups(serving: &Serving, snapshot: &Snapshot) -> Vec<Group> {
             targets: group.targets.iter().map(target).collect(),
         }
     };
-    let effective = overrides.applied_to(&serving.target_groups());
+    let effective = overrides.applied_to_all(&serving.target_groups());
     effective.iter().map(group).collect()
 }
 
 /// How many tunnels each target has, by its group and its address.
-pub(super) struct OpenTunnels(HashMap<(String, String), i64>);
+struct OpenTunnels(HashMap<(String, String), i64>);
 
 impl OpenTunnels {
-    pub(super) fn of(serving: &Serving) -> Self {
+    fn of(serving: &Serving) -> Self {
         let mut open = HashMap::new();
         for child in serving.metrics.open_tunnels() {
             *open.entry((child.target_group, child.target)).or_default() += child.tunnels;
@@ -312,7 +312,7 @@ impl OpenTunnels {
         OpenTunnels(open)
     }
 
-    pub(super) fn to(&self, group: &str, target: &TargetAddress) -> i64 {
+    fn to(&self, group: &str, target: &TargetAddress) -> i64 {
         let key = (group.to_owned(), target.to_string());
         self.0.get(&key).copied().unwrap_or(0)
     }

@@ -12,7 +12,6 @@ use utoipa::ToSchema;
 use super::View;
 use super::denial::{Denial, Error};
 use super::socket::Peer;
-use super::status::OpenTunnels;
 use crate::config::model;
 use crate::serving::Serving;
 use crate::target_address::TargetAddress;
@@ -149,7 +148,10 @@ pub(super) async fn patch(
     match view.decide(&group, &address, change) {
         Ok(true) => log::info!("admin: {peer}: target group {group:?}: target {address}: {change}"),
         Ok(false) => return Err(none()),
-        Err(reason) => return Err(Denial::new(StatusCode::INTERNAL_SERVER_ERROR, reason)),
+        Err(fault) => {
+            let status = StatusCode::INTERNAL_SERVER_ERROR;
+            return Err(Denial::new(status, fault.to_string()));
+        }
     }
     // A reload may just have taken it away.
     find(&view, &group, &address).map(Json).ok_or_else(none)
@@ -157,15 +159,14 @@ pub(super) async fn patch(
 
 fn find(serving: &Serving, name: &str, address: &TargetAddress) -> Option<Target> {
     let overrides = serving.overrides();
-    let groups = overrides.applied_to(&serving.target_groups());
-    let group = groups.iter().find(|group| group.name == name)?;
+    let group = overrides.applied_to(&serving.target_group(name)?);
     let target = group
         .targets
         .iter()
         .find(|target| target.address == *address)?;
     let snapshot = serving.snapshot();
     let built = snapshot.groups.iter().find(|built| *built.name == *name);
-    let open = OpenTunnels::of(serving).to(name, address);
+    let open = serving.metrics.open_tunnels_to(name, address);
     Some(Target::of(target, built, overrides.of(name, address), open))
 }
 

@@ -33,7 +33,9 @@ pub fn rules(config: &Config) -> Result<Vec<Arc<ForwardingRule>>, String> {
     let metrics = Arc::new(Metrics::new().map_err(|error| error.to_string())?);
     let key = SecretKey::random().ok_or("the system gives no random numbers")?;
     let mut groups = config.target_groups.clone();
-    groups.iter_mut().for_each(stand_for_names);
+    for group in &mut groups {
+        stand_for_names(Arc::make_mut(group));
+    }
     let fleet = Fleet::new(Arc::clone(&metrics), key);
     let groups = fleet.build(&groups, &config.server.stickiness_keys);
     let groups = groups.map_err(|(place, why)| format!("targetGroups[{place}]: {why}"))?;
@@ -41,13 +43,13 @@ pub fn rules(config: &Config) -> Result<Vec<Arc<ForwardingRule>>, String> {
         .into_iter()
         .map(|group| (group.name.to_string(), group));
     let groups: TargetGroups = HashMap::from_iter(named);
-    let build = |(place, rule): (usize, &model::ForwardingRule)| {
+    let build = |(place, rule): (usize, &Arc<model::ForwardingRule>)| {
         let at = |why| format!("forwardingRules[{place}]: {why}");
         let tickets = Tickets::default();
         let tls = rule.tls.as_ref();
         let tls = tls.map(|tls| Tls::build(tls, &config.certificates, &tickets));
         let tls = tls.transpose().map_err(at)?;
-        let built = ForwardingRule::build(rule, &groups, tls, &metrics).map_err(at)?;
+        let built = ForwardingRule::build(rule, &groups, tls, None, &metrics).map_err(at)?;
         Ok(Arc::new(built))
     };
     config

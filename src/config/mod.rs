@@ -10,6 +10,7 @@ use std::path::Path;
 use std::time::Duration;
 
 mod document;
+pub mod fault;
 pub mod model;
 pub mod origin;
 pub mod problem;

@@ -10,7 +10,7 @@ use std::time::SystemTime;
 
 use serde_json::{Value, json};
 
-use super::model::{Certificate, ClientCertificates, Config};
+use super::model::{Certificate, ClientCertificates, Config, OwnCertificate, TargetGroup};
 use super::problem::Problem;
 use super::read;
 use super::tree::{Findings, Node};
@@ -30,15 +30,18 @@ pub struct Renewal {
 
 /// The files that are read again.
 pub fn files(config: &Config) -> Vec<PathBuf> {
-    let pairs = config.certificates.iter().map(|one| &one.files);
+    let pairs = config
+        .certificates
+        .iter()
+        .filter_map(|one| one.files.as_ref());
     let mut files: Vec<_> = pairs
         .flat_map(|pair| [pair.chain.clone(), pair.key.clone()])
         .collect();
     let tickets = config.server.session_ticket_keys.as_ref();
-    files.extend(tickets.map(|keys| keys.path.clone()));
+    files.extend(tickets.and_then(|keys| keys.path.clone()));
     let tls = config.forwarding_rules.iter().flat_map(|rule| &rule.tls);
     let clients = tls.flat_map(|tls| &tls.client_certificates);
-    files.extend(clients.map(|clients| clients.ca_file.clone()));
+    files.extend(clients.filter_map(|clients| clients.ca_file.clone()));
     files
 }
 
@@ -78,18 +81,32 @@ pub fn keep_unexpired(before: &Config, now: &mut Config) -> Vec<String> {
 
 /// Has target groups show what is in `certificates` now.
 fn show_to_targets(config: &mut Config) {
-    let groups = config.target_groups.iter_mut();
-    for own in groups.filter_map(|group| group.tls.as_mut()?.client_certificate.as_mut()) {
+    for group in &mut config.target_groups {
+        let Some(shown) = shown_by(group) else {
+            continue;
+        };
         let mut certificates = config.certificates.iter();
-        if let Some(found) = certificates.find(|one| one.name == own.name) {
-            own.key = Arc::clone(&found.key);
+        let found = certificates.find(|one| one.name == shown.name);
+        if let Some(found) = found.filter(|found| !Arc::ptr_eq(&found.key, &shown.key)) {
+            let key = Arc::clone(&found.key);
+            let tls = Arc::make_mut(group).tls.as_mut();
+            if let Some(own) = tls.and_then(|tls| tls.client_certificate.as_mut()) {
+                own.key = key;
+            }
         }
     }
 }
 
+fn shown_by(group: &TargetGroup) -> Option<&OwnCertificate> {
+    group.tls.as_ref()?.client_certificate.as_ref()
+}
+
 impl Renewal {
     fn certificate(&mut self, place: usize, before: &Certificate) {
-        let (chain, key) = (&before.files.chain, &before.files.key);
+        let Some(files) = &before.files else {
+            return;
+        };
+        let (chain, key) = (&files.chain, &files.key);
         let value = json!({"name": before.name, "certificateChain": chain, "privateKey": key});
         let at = format!("certificates[{place}]");
         let found = reading(&value, &at, read::certificate);
@@ -118,10 +135,13 @@ impl Renewal {
         let Some(before) = tls.and_then(|tls| tls.client_certificates.clone()) else {
             return;
         };
-        let value = json!(before.ca_file);
+        let Some(ca_file) = before.ca_file.clone() else {
+            return;
+        };
+        let value = json!(ca_file);
         let at = format!("forwardingRules[{rule}].clientCertificates.caFile");
         let found = reading(&value, &at, |node| read::authorities(&node));
-        let Some((new, warnings)) = self.usable(found, |_| before.ca_file.clone()) else {
+        let Some((new, warnings)) = self.usable(found, |_| ca_file.clone()) else {
             return;
         };
         if new.certificates == before.authorities.certificates {
@@ -130,7 +150,8 @@ impl Renewal {
         self.changes
             .push(format!("{at}: the authorities on disk vouch for clients"));
         self.warnings.extend(warnings);
-        if let Some(tls) = &mut self.config.forwarding_rules[rule].tls {
+        let rule = Arc::make_mut(&mut self.config.forwarding_rules[rule]);
+        if let Some(tls) = &mut rule.tls {
             let authorities = new;
             tls.client_certificates = Some(ClientCertificates {
                 authorities,
@@ -143,11 +164,14 @@ impl Renewal {
         let Some(before) = self.config.server.session_ticket_keys.clone() else {
             return;
         };
-        let value = json!(before.path);
+        let Some(path) = &before.path else {
+            return;
+        };
+        let value = json!(path);
         let found = reading(&value, "server.sessionTicketKeyFile", |node| {
             read::session_ticket_keys(&node)
         });
-        let Some((new, warnings)) = self.usable(found, |_| before.path.clone()) else {
+        let Some((new, warnings)) = self.usable(found, |_| path.clone()) else {
             return;
         };
         if new.keys != before.keys {
@@ -204,7 +228,10 @@ fn expired(place: usize, certificate: &Certificate) -> String {
         path: format!("certificates[{place}].certificateChain"),
         message: format!("expired on {end}"),
     };
-    stays(&certificate.files.chain, &problem)
+    match &certificate.files {
+        Some(files) => stays(&files.chain, &problem),
+        None => format!("{problem}; what was there before stays in use"),
+    }
 }
 
 fn stays(file: &Path, problem: &Problem) -> String {

@@ -135,31 +135,38 @@ impl Names {
         }
     }
 
-    /// Target groups with a target for each address of their names. What is there by address already stays what it is.
-    pub fn expand(&self, groups: &[model::TargetGroup]) -> Vec<model::TargetGroup> {
+    /// Target groups with a target for each address of their names.
+    pub fn expand_all(&self, groups: &[Arc<model::TargetGroup>]) -> Vec<Arc<model::TargetGroup>> {
+        groups.iter().map(|group| self.expand(group)).collect()
+    }
+
+    /// A target group with a target for each address of its names. What is there by address already
+    /// stays what it is.
+    pub fn expand(&self, group: &Arc<model::TargetGroup>) -> Arc<model::TargetGroup> {
+        if group.named.is_empty() {
+            return Arc::clone(group);
+        }
         let known = self.known();
-        let mut groups = groups.to_vec();
-        for group in &mut groups {
-            let mut taken: BTreeSet<TargetAddress> = group
-                .targets
-                .iter()
-                .map(|target| target.address.clone())
-                .collect();
-            for named in &group.named {
-                let addresses = known.get(&*named.host).map(|known| &known.addresses);
-                for address in addresses.into_iter().flatten() {
-                    let address = SocketAddr::new(*address, named.port);
-                    let address = TargetAddress::from(address);
-                    if taken.insert(address.clone()) {
-                        group.targets.push(model::Target {
-                            address,
-                            ..named.target.clone()
-                        });
-                    }
+        let mut expanded = model::TargetGroup::clone(group);
+        let targets = &mut expanded.targets;
+        let mut taken: BTreeSet<TargetAddress> = targets
+            .iter()
+            .map(|target| target.address.clone())
+            .collect();
+        for named in &group.named {
+            let addresses = known.get(&*named.host).map(|known| &known.addresses);
+            for address in addresses.into_iter().flatten() {
+                let address = SocketAddr::new(*address, named.port);
+                let address = TargetAddress::from(address);
+                if taken.insert(address.clone()) {
+                    targets.push(model::Target {
+                        address,
+                        ..named.target.clone()
+                    });
                 }
             }
         }
-        groups
+        Arc::new(expanded)
     }
 
     /// Waits until names are due, and resolves them; whether there are other addresses now.
@@ -248,7 +255,7 @@ impl Known {
 }
 
 fn named(config: &Config) -> impl Iterator<Item = (&model::TargetGroup, &model::NamedTarget)> {
-    let groups = config.target_groups.iter();
+    let groups = config.target_groups.iter().map(Arc::as_ref);
     groups.flat_map(|group| group.named.iter().map(move |named| (group, named)))
 }
 

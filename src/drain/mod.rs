@@ -22,7 +22,7 @@ use crate::os::systemd;
 use crate::tap::LAST_CHANCE;
 use crate::telemetry::CloseReason;
 use crate::tunnel::Tunnels;
-pub use eviction::{Eviction, Evictions, TargetId};
+pub use eviction::{Cause, Eviction, Evictions, TargetId};
 use pace::{Pace, end_tunnels};
 pub use rebalance::even_out;
 

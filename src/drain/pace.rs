@@ -14,7 +14,7 @@ use crate::telemetry::CloseReason;
 use crate::tunnel::{Handle, Tunnels};
 
 const LONGEST_STEP: Duration = Duration::from_secs(1);
-const SHORTEST_STEP: Duration = Duration::from_millis(20);
+pub(super) const SHORTEST_STEP: Duration = Duration::from_millis(20);
 /// In how many steps a short window is passed.
 const STEPS: u32 = 20;
 
@@ -39,15 +39,28 @@ impl Pace {
         }
     }
 
-    fn step(&self) -> Duration {
+    /// How long it is from one look at the open tunnels to the next.
+    pub(super) fn step(&self) -> Duration {
         (self.window / STEPS).clamp(SHORTEST_STEP, LONGEST_STEP)
     }
 
     /// How many of `open` to end between now and the end of the step. `chance`, from 0 to 1, decides on the fraction of a
     /// tunnel, so that a few are spread as evenly as many.
     fn share(&self, open: usize, ended: usize, elapsed: Duration, chance: f64) -> usize {
+        self.share_of(self.step(), open, ended, elapsed, chance)
+    }
+
+    /// The same for a step of this length.
+    pub(super) fn share_of(
+        &self,
+        step: Duration,
+        open: usize,
+        ended: usize,
+        elapsed: Duration,
+        chance: f64,
+    ) -> usize {
         let left = self.window.saturating_sub(elapsed).as_secs_f64();
-        let step = self.step().as_secs_f64();
+        let step = step.as_secs_f64();
         let even = if left > step {
             open as f64 * step / left
         } else {

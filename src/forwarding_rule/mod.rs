@@ -1,5 +1,9 @@
 //! A forwarding rule as requests see it: its HTTP rules with their target groups resolved, its clocks and its counters.
+//!
+//! It is built anew with the whole configuration; where one target group changes, only the ways
+//! there are replaced.
 
+mod destinations;
 mod limit;
 mod networks;
 mod rates;
@@ -15,6 +19,7 @@ use crate::rules::{Action, Response, Rules};
 use crate::target_group::TargetGroup;
 use crate::telemetry::metrics::{CodeCounters, Metrics, RuleMetrics};
 use crate::tls::Tls;
+use destinations::{Destinations, places};
 pub use limit::Limit;
 pub use networks::{Networks, network_of};
 pub use rates::Rates;
@@ -23,7 +28,8 @@ pub use route::{Route, Routes};
 /// The target groups of a configuration, by name: for the build only.
 pub type TargetGroups = HashMap<String, Arc<TargetGroup>>;
 
-/// What a connection that was accepted on one address is subject to. Immutable.
+/// What a connection that was accepted on one address is subject to. Immutable, but for the ways to
+/// a target group that changes.
 pub struct ForwardingRule {
     /// Its name.
     pub name: Arc<str>,
@@ -58,17 +64,22 @@ pub struct ForwardingRule {
     /// What it counts.
     pub metrics: Arc<RuleMetrics>,
     http_rules: Vec<Arc<CodeCounters>>,
+    /// By the name of a target group: the places of the HTTP rules that lead there.
+    leading_to: HashMap<Arc<str>, Vec<usize>>,
 }
 
 impl ForwardingRule {
-    /// Builds a rule. The configuration has been checked; an error names a target group that does not exist.
+    /// Builds a rule, upon what the one of its name has counted before. The configuration has been
+    /// checked; an error names a target group that does not exist.
     pub fn build(
         rule: &model::ForwardingRule,
         groups: &TargetGroups,
         tls: Option<Tls>,
+        before: Option<&ForwardingRule>,
         metrics: &Metrics,
     ) -> Result<Self, String> {
-        let routes = |forward: &model::Forward| Routes::build(&rule.name, forward, groups, metrics);
+        let destinations = Destinations::new(&rule.name, groups, metrics);
+        let routes = |forward: &model::Forward| Routes::build(forward, &destinations);
         let rules = Rules::build(&rule.http_rules, routes)?;
         let counters = |http_rule: &crate::rules::Rule<Routes>| {
             let counters = metrics.http_rule(&rule.name, &http_rule.name);
@@ -86,13 +97,14 @@ impl ForwardingRule {
             underscores_in_headers: rule.underscores_in_headers,
             max_connections: rule.max_connections,
             max_connections_per_client: rule.max_connections_per_client,
-            rates: Rates::new(&rule.rates),
+            rates: Rates::upon(before.map(|before| &before.rates), &rule.rates),
             bounds: rule.bounds,
             tls,
             h2c: rule.h2c,
             max_concurrent_streams: rule.max_concurrent_streams,
             keepalive: rule.tunnel.tcp_keepalive,
             http_rules: rules.iter().map(counters).collect(),
+            leading_to: places(&rules),
             rules,
             metrics: metrics.forwarding_rule(&rule.name),
         })

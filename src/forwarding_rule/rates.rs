@@ -4,6 +4,7 @@
 //! second, some are counted a little too high.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use pingora_limits::rate::Rate;
@@ -26,21 +27,24 @@ pub struct Rates {
 }
 
 impl Rates {
-    /// None of this second yet.
-    pub fn new(rates: &model::Rates) -> Self {
-        let both = Both::new;
+    /// These limits, upon what the rule has counted in this second under those that it had before.
+    pub fn upon(before: Option<&Rates>, rates: &model::Rates) -> Self {
+        use Limit::{ClientHandshakes, ClientRequests, ClientTlsHandshakes};
+        use Limit::{Handshakes, Requests, TlsHandshakes};
+        let [requests, handshakes, tls] = [
+            before.map(|before| &before.requests),
+            before.map(|before| &before.handshakes),
+            before.map(|before| &before.tls_handshakes),
+        ];
+        let tls_limits = (ClientTlsHandshakes, TlsHandshakes);
         Rates {
-            requests: both(&rates.requests, Limit::ClientRequests, Limit::Requests),
-            handshakes: both(
+            requests: Both::upon(requests, &rates.requests, (ClientRequests, Requests)),
+            handshakes: Both::upon(
+                handshakes,
                 &rates.handshakes,
-                Limit::ClientHandshakes,
-                Limit::Handshakes,
+                (ClientHandshakes, Handshakes),
             ),
-            tls_handshakes: both(
-                &rates.tls_handshakes,
-                Limit::ClientTlsHandshakes,
-                Limit::TlsHandshakes,
-            ),
+            tls_handshakes: Both::upon(tls, &rates.tls_handshakes, tls_limits),
         }
     }
 }
@@ -52,10 +56,17 @@ pub struct Both {
 }
 
 impl Both {
-    fn new(rate: &model::Rate, client: Limit, all: Limit) -> Self {
+    fn upon(before: Option<&Both>, rate: &model::Rate, (client, all): (Limit, Limit)) -> Self {
+        let seen = |limit: Option<&PerSecond>| limit.map(|limit| Arc::clone(&limit.seen));
+        let (of_client, of_all) = (
+            before.and_then(|before| seen(before.client.as_ref())),
+            before.and_then(|before| seen(before.all.as_ref())),
+        );
+        let per_client = |most| PerSecond::new(most, TABLE, client, of_client);
+        let for_all = |most| PerSecond::new(most, (1, 1), all, of_all);
         Both {
-            client: rate.client.map(|most| PerSecond::new(most, TABLE, client)),
-            all: rate.all.map(|most| PerSecond::new(most, (1, 1), all)),
+            client: rate.client.map(per_client),
+            all: rate.all.map(for_all),
         }
     }
 
@@ -73,15 +84,22 @@ impl Both {
 struct PerSecond {
     most: isize,
     limit: Limit,
-    seen: Rate,
+    seen: Arc<Rate>,
 }
 
 impl PerSecond {
-    fn new(most: usize, (rows, columns): (usize, usize), limit: Limit) -> Self {
+    fn new(
+        most: usize,
+        (rows, columns): (usize, usize),
+        limit: Limit,
+        seen: Option<Arc<Rate>>,
+    ) -> Self {
+        let second = Duration::from_secs(1);
+        let none = || Arc::new(Rate::new_with_estimator_config(second, rows, columns));
         PerSecond {
             most: isize::try_from(most).unwrap_or(isize::MAX),
             limit,
-            seen: Rate::new_with_estimator_config(Duration::from_secs(1), rows, columns),
+            seen: seen.unwrap_or_else(none),
         }
     }
 
@@ -99,7 +117,29 @@ mod tests {
 
     fn both(client: Option<usize>, all: Option<usize>) -> Both {
         let rate = model::Rate { all, client };
-        Both::new(&rate, Limit::ClientRequests, Limit::Requests)
+        Both::upon(None, &rate, (Limit::ClientRequests, Limit::Requests))
+    }
+
+    #[test]
+    fn what_was_counted_in_this_second_counts_under_other_limits_too() {
+        let limits = |client, all| model::Rate { all, client };
+        let words = (Limit::ClientRequests, Limit::Requests);
+        let client = "192.0.2.1".parse().ok();
+        // The next second may have begun meanwhile.
+        let is_kept = (0..5).any(|_| {
+            let before = Both::upon(None, &limits(Some(9), None), words);
+            for _ in 0..9 {
+                assert_eq!(before.count(client), Ok(()));
+            }
+            let now = Both::upon(Some(&before), &limits(Some(9), Some(9)), words);
+            now.count(client) == Err(Limit::ClientRequests)
+        });
+        assert!(is_kept);
+        let all = Both::upon(None, &limits(None, Some(9)), words);
+        assert_eq!(
+            Both::upon(Some(&all), &limits(Some(1), Some(9)), words).count(client),
+            Ok(())
+        );
     }
 
     #[test]

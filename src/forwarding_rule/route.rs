@@ -1,56 +1,52 @@
 //! Where a `FORWARD` rule leads to: a target group, or several by their weights.
+//!
+//! A route is immutable, with the group as it is. Where one group changes, its routes are replaced,
+//! and nothing else of the rule; whoever has taken a route keeps it.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use http::HeaderValue;
 
+use super::destinations::{Destination, Destinations};
 use crate::config::model;
-use crate::forwarding_rule::TargetGroups;
 use crate::rules::{NewPath, Origins, Subprotocols};
 use crate::target_group::{Target, TargetGroup};
-use crate::telemetry::metrics::{ActiveTunnel, CloseCounters, Metrics, TunnelMetrics};
+use crate::telemetry::metrics::{ActiveTunnel, CloseCounters, TunnelMetrics};
 use crate::tunnel::Limits;
 
 /// The ways of a `FORWARD` rule, at least one, each with its weight.
-pub struct Routes(Box<[(Arc<Route>, u16)]>);
+pub struct Routes(Box<[(ArcSwap<Route>, u16)]>);
 
 impl Routes {
     /// `None` where a target group is not there.
-    pub(super) fn build(
-        forwarding_rule: &str,
-        forward: &model::Forward,
-        groups: &TargetGroups,
-        metrics: &Metrics,
-    ) -> Option<Self> {
+    pub(super) fn build(forward: &model::Forward, destinations: &Destinations<'_>) -> Option<Self> {
         let route = |group: &model::WeightedGroup| {
-            let built = groups.get(&group.name)?;
-            let route = Route::build(forwarding_rule, built, forward, metrics);
-            Some((Arc::new(route), group.weight))
+            let destination = destinations.of(&group.name)?;
+            let route = Route::build(&destination, forward);
+            Some((ArcSwap::from_pointee(route), group.weight))
         };
         let routes: Option<_> = forward.target_groups.iter().map(route).collect();
         routes.map(Routes)
     }
 
     /// All of them with their weights, as written.
-    pub fn iter(&self) -> impl Iterator<Item = (&Arc<Route>, u16)> {
-        self.0.iter().map(|(route, weight)| (route, *weight))
+    pub fn iter(&self) -> impl Iterator<Item = (Arc<Route>, u16)> {
+        let routes = self.0.iter();
+        routes.map(|(route, weight)| (route.load_full(), *weight))
     }
 
     /// The only one, if there is only one.
-    pub fn only(&self) -> Option<&Arc<Route>> {
+    pub fn only(&self) -> Option<Arc<Route>> {
         match &*self.0 {
-            [(route, _)] => Some(route),
+            [(route, _)] => Some(route.load_full()),
             _ => None,
         }
     }
 
     /// One of the wanted in proportion to the weights, by a number from 0 up to, but not, 1. `None` where all their weights are 0.
-    pub fn by_chance(
-        &self,
-        chance: f64,
-        is_wanted: impl Fn(&Route) -> bool,
-    ) -> Option<&Arc<Route>> {
+    pub fn by_chance(&self, chance: f64, is_wanted: impl Fn(&Route) -> bool) -> Option<Arc<Route>> {
         let weighted = || {
             self.iter()
                 .filter(|(route, weight)| *weight > 0 && is_wanted(route))
@@ -63,60 +59,61 @@ impl Routes {
         });
         found.map(|(route, _)| route)
     }
+
+    /// From now on the way to the group of this name leads to it as it is here.
+    pub(super) fn lead_to(&self, destination: &Destination) {
+        for (route, _) in &self.0 {
+            let now = route.load();
+            if now.group.name == destination.group.name {
+                route.store(Arc::new(now.to(destination)));
+            }
+        }
+    }
 }
 
 /// The way to one target group.
+#[derive(Clone)]
 pub struct Route {
     /// The target group.
     pub group: Arc<TargetGroup>,
     /// Whose pages may open tunnels, where not anybody's may.
-    pub origins: Option<Origins>,
+    pub origins: Option<Arc<Origins>>,
     /// What a handshake may ask for, where not anything.
-    pub subprotocols: Option<Subprotocols>,
+    pub subprotocols: Option<Arc<Subprotocols>>,
     /// Whether a 101 must fit to its handshake, where that does not depend on the client's version of HTTP.
     pub check_accept: Option<bool>,
     /// Whether a handshake's key may be something else than 16 bytes.
     pub lenient_handshake: bool,
     /// To which other protocols than WebSocket a connection may be upgraded.
-    pub upgrades: Box<[Arc<str>]>,
-    /// How long a handshake may take.
-    pub handshake_timeout: Duration,
+    pub upgrades: Arc<[Arc<str>]>,
+    handshake_timeout: Duration,
     /// What bounds its tunnels.
     pub limits: Limits,
     /// What is changed of the headers.
-    pub headers: model::Headers,
+    pub headers: Arc<model::Headers>,
     /// What the target sees as Host, where not what the client sent.
     pub host: Option<HeaderValue>,
     /// Which path it sees, where not the client's.
-    pub path: Option<NewPath>,
-    tunnels: TunnelMetrics,
+    pub path: Option<Arc<NewPath>>,
+    tunnels: Arc<TunnelMetrics>,
 }
 
 impl Route {
-    fn build(
-        forwarding_rule: &str,
-        group: &Arc<TargetGroup>,
-        forward: &model::Forward,
-        metrics: &Metrics,
-    ) -> Self {
+    fn build(destination: &Destination, forward: &model::Forward) -> Self {
         let (tunnel, changes) = (&forward.tunnel, &forward.changes);
-        let targets = group.targets().map(|target| &target.address);
-        let tunnels = metrics.tunnels(forwarding_rule, &group.name, targets);
+        let origins = forward.allowed_origins.as_deref();
+        let subprotocols = forward.allowed_subprotocols.as_deref();
+        let path = changes.rewrite.path.as_ref();
+        let upgrades = forward.upgrades.iter();
         Route {
-            group: Arc::clone(group),
-            origins: forward.allowed_origins.as_deref().map(Origins::new),
-            subprotocols: forward
-                .allowed_subprotocols
-                .as_deref()
-                .map(Subprotocols::new),
+            group: Arc::clone(&destination.group),
+            tunnels: Arc::clone(&destination.tunnels),
+            origins: origins.map(|origins| Arc::new(Origins::new(origins))),
+            subprotocols: subprotocols.map(|allowed| Arc::new(Subprotocols::new(allowed))),
             check_accept: forward.check_accept,
             lenient_handshake: forward.lenient_handshake,
-            upgrades: forward
-                .upgrades
-                .iter()
-                .map(|name| (&**name).into())
-                .collect(),
-            handshake_timeout: tunnel.handshake_timeout.min(group.response_timeout),
+            upgrades: upgrades.map(|name| (&**name).into()).collect(),
+            handshake_timeout: tunnel.handshake_timeout,
             limits: Limits {
                 idle: tunnel.idle_timeout,
                 lifetime: tunnel.max_lifetime,
@@ -125,11 +122,24 @@ impl Route {
                 close: tunnel.close_timeout,
                 keepalive: tunnel.tcp_keepalive,
             },
-            headers: changes.headers.clone(),
+            headers: Arc::new(changes.headers.clone()),
             host: changes.rewrite.host.clone(),
-            path: changes.rewrite.path.as_ref().map(NewPath::from),
-            tunnels,
+            path: path.map(|path| Arc::new(NewPath::from(path))),
         }
+    }
+
+    /// The same way, to the group as it is there.
+    fn to(&self, destination: &Destination) -> Self {
+        Route {
+            group: Arc::clone(&destination.group),
+            tunnels: Arc::clone(&destination.tunnels),
+            ..self.clone()
+        }
+    }
+
+    /// How long a handshake may take.
+    pub fn handshake_timeout(&self) -> Duration {
+        self.handshake_timeout.min(self.group.response_timeout)
     }
 
     /// Counts a tunnel to this target as open until the guard is dropped.

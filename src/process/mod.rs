@@ -130,8 +130,8 @@ fn conf(config: &Config) -> ServerConf {
     }
 }
 
-/// What target groups need beside requests, on a thread of its own: health checks with what follows from them, and that load
-/// evens out.
+/// What target groups need beside requests, on a thread of its own: health checks with what follows
+/// from them, that targets are emptied, and that load evens out.
 struct Upkeep(Arc<Serving>);
 
 #[async_trait]
@@ -141,6 +141,7 @@ impl BackgroundService for Upkeep {
         tokio::join!(
             self.0.fleet.check_health(),
             self.0.evict_unhealthy(),
+            self.0.empty_targets(),
             drain::even_out(&self.0.drain, groups),
         );
     }

@@ -12,7 +12,7 @@ use crate::target_group::{PickContext, TargetGroup};
 
 /// The way of a request: to the group that its cookie leads to, otherwise by chance. Groups that serve nobody are left out while
 /// another serves. `None` where every weight is 0.
-pub(super) fn route<'a>(routes: &'a Routes, request: &Request<'_>) -> Option<&'a Arc<Route>> {
+pub(super) fn route(routes: &Routes, request: &Request<'_>) -> Option<Arc<Route>> {
     if let Some(only) = routes.only() {
         return Some(only);
     }
@@ -23,7 +23,7 @@ pub(super) fn route<'a>(routes: &'a Routes, request: &Request<'_>) -> Option<&'a
 }
 
 /// All ways that [`route`] may find for it.
-pub(super) fn possible<'a>(routes: &'a Routes, request: &Request<'_>) -> Vec<&'a Arc<Route>> {
+pub(super) fn possible(routes: &Routes, request: &Request<'_>) -> Vec<Arc<Route>> {
     if let Some(certain) = routes.only().or_else(|| told_route(routes, request)) {
         return vec![certain];
     }
@@ -34,7 +34,7 @@ pub(super) fn possible<'a>(routes: &'a Routes, request: &Request<'_>) -> Vec<&'a
     if serving.is_empty() { all } else { serving }
 }
 
-fn told_route<'a>(routes: &'a Routes, request: &Request<'_>) -> Option<&'a Arc<Route>> {
+fn told_route(routes: &Routes, request: &Request<'_>) -> Option<Arc<Route>> {
     let mut all = routes.iter().map(|(route, _)| route);
     all.find(|route| {
         let place = told(&route.group, request);

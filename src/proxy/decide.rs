@@ -48,13 +48,13 @@ pub enum Outcome<'r> {
     /// Its client is sent to this location.
     Redirect(&'r Redirect, String),
     /// It goes to a target.
-    Forward(Forward<'r>),
+    Forward(Forward),
 }
 
 /// Where a request goes.
-pub struct Forward<'r> {
+pub struct Forward {
     /// The way to its target group.
-    pub route: &'r Arc<Route>,
+    pub route: Arc<Route>,
     /// As what it goes.
     pub passage: Passage,
     /// What of it decides on its target.
@@ -167,19 +167,19 @@ fn respond<'r>(
     }
 }
 
-fn forward<'r>(
-    routes: &'r Routes,
+fn forward(
+    routes: &Routes,
     head: &RequestHeader,
     request: &Request<'_>,
-) -> Result<Forward<'r>, Refusal> {
+) -> Result<Forward, Refusal> {
     let route = choice::route(routes, request).ok_or(Refusal::NO_TARGET)?;
-    let passage = passage(route, head)?;
+    let passage = passage(&route, head)?;
     smuggling::check_nominations(&head.headers)?;
-    changes::check_target(route, head)?;
+    changes::check_target(&route, head)?;
     Ok(Forward {
-        route,
         passage,
         context: choice::context(&route.group, request),
+        route,
     })
 }
 

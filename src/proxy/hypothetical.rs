@@ -6,6 +6,7 @@
 
 use std::io::Cursor;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use futures_util::FutureExt as _;
 use http::header::{SEC_WEBSOCKET_KEY, UPGRADE};
@@ -121,12 +122,12 @@ impl<'r> Arrived<'r> {
     }
 
     /// The target groups that it may go to by this rule; chance decides where there are several.
-    pub fn target_groups(&self, http_rule: &'r Rule<Routes>) -> Vec<&'r TargetGroup> {
+    pub fn target_groups(&self, http_rule: &'r Rule<Routes>) -> Vec<Arc<TargetGroup>> {
         let (Some(request), Action::Forward(routes)) = (self.request(), &http_rule.action) else {
             return Vec::new();
         };
         let routes = choice::possible(routes, &request).into_iter();
-        routes.map(|route| &*route.group).collect()
+        routes.map(|route| Arc::clone(&route.group)).collect()
     }
 
     /// What becomes of it.

@@ -68,6 +68,11 @@ impl<G> Rules<G> {
         self.rules.iter().find(|rule| rule.matches(request))
     }
 
+    /// The rule at this place in the order of evaluation.
+    pub fn at(&self, place: usize) -> Option<&Rule<G>> {
+        self.rules.get(place)
+    }
+
     /// All rules, in the order of their evaluation.
     pub fn iter(&self) -> impl Iterator<Item = &Rule<G>> {
         self.rules.iter()

@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::mem;
 use std::sync::Arc;
 
-use super::{Serving, lock, unusable};
+use super::apply::unusable_rule;
+use super::{Serving, lock, problems};
+use crate::config::fault::Fault;
 use crate::config::model::{Config, ForwardingRule};
-use crate::config::problem::Problem;
 use crate::config::renewal::{self, Renewal};
 use crate::target_group::Overrides;
 use crate::tls::Tls;
@@ -39,13 +40,13 @@ impl Serving {
         };
         match used {
             Ok(()) => {
-                self.keep(config);
+                self.keep(Arc::new(config));
                 for change in changes {
                     log::info!("{change}");
                 }
             }
-            Err(problems) => {
-                for problem in problems {
+            Err(faults) => {
+                for problem in problems(faults, &config, self.path.is_some()) {
                     log::error!("{problem}");
                 }
             }
@@ -70,27 +71,22 @@ impl Serving {
     }
 
     /// Puts the target groups in place with what they show now, and the rules that lead to them.
-    fn renew_groups(&self, config: &Config, overrides: &Overrides) -> Result<(), Vec<Problem>> {
-        let groups = self.names.expand(&config.target_groups);
-        self.apply(config, &overrides.applied_to(&groups), HashMap::new())?;
+    fn renew_groups(&self, config: &Config, overrides: &Overrides) -> Result<(), Vec<Fault>> {
+        let groups = self.names.expand_all(&config.target_groups);
+        self.apply(config, &overrides.applied_to_all(&groups), HashMap::new())?;
         *lock(&self.groups) = Arc::new(groups);
         Ok(())
     }
 
     /// What each forwarding rule offers.
-    pub(super) fn all_tls(&self, config: &Config) -> Result<Vec<Option<Tls>>, Vec<Problem>> {
-        let build = |(place, rule): (usize, &ForwardingRule)| {
+    pub(super) fn all_tls(&self, config: &Config) -> Result<Vec<Option<Tls>>, Vec<Fault>> {
+        let build = |rule: &Arc<ForwardingRule>| {
             let tls = rule.tls.as_ref();
             tls.map(|tls| Tls::build(tls, &config.certificates, &self.tickets))
                 .transpose()
-                .map_err(|word| unusable(place, word))
+                .map_err(|word| vec![unusable_rule(rule, word)])
         };
-        config
-            .forwarding_rules
-            .iter()
-            .enumerate()
-            .map(build)
-            .collect()
+        config.forwarding_rules.iter().map(build).collect()
     }
 
     /// Takes the keys of session tickets, and shows when the certificates expire.

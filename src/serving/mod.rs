@@ -1,30 +1,35 @@
 //! What serves now: built from a configuration, and changed in place by the next one.
 //!
-//! A reload reads, checks and builds the whole of the new configuration before anything of the old is touched; where that fails
-//! nothing has changed. Tunnels are left alone, but for those whose target is gone or is to be emptied: they are evicted, slowly.
+//! A change has a depth: the whole of the configuration, one target group, or what is decided about
+//! one target, which changes its group. A reload reads, checks and builds the whole of the new
+//! configuration before anything of the old is touched; where that fails nothing has changed.
+//! Whatever the depth, tunnels are left alone, but for those whose target is gone or is to be
+//! emptied: they are evicted, slowly.
 
+mod apply;
 mod certificates;
 mod evictions;
 pub mod file_watch;
+mod group_changes;
 mod overrides;
-mod resolved_targets;
+mod reload;
 mod sockets;
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use crate::admin::Admin;
-use crate::config::problem::{Problem, Problems};
+use crate::config::fault::{Fault, Object};
+use crate::config::problem::Problem;
 use crate::config::secret_key::SecretKey;
-use crate::config::{self, Loaded};
 use crate::config::{Config, model};
 use crate::dns::Names;
-use crate::drain::{Drain, Evictions, Gauges, TargetId};
-use crate::forwarding_rule::{ForwardingRule, TargetGroups};
-use crate::listener::{Listeners, Plan, Sockets};
+use crate::drain::{Cause, Drain, Evictions, Gauges, TargetId};
+use crate::forwarding_rule::ForwardingRule;
+use crate::listener::{Listeners, Sockets};
 use crate::os::open_files::Shares;
 use crate::overload::Overload;
 use crate::target_group::{Ejection, Fleet, Overrides, TargetGroup};
@@ -33,6 +38,7 @@ use crate::telemetry::metrics::Metrics;
 use crate::telemetry::{Format, Redaction, Style};
 use crate::tls::Tickets;
 use crate::upgrade::OldProcesses;
+pub use reload::Reload;
 use sockets::NewSockets;
 
 /// What serves now.
@@ -61,9 +67,7 @@ pub struct Serving {
     /// The names of targets.
     pub names: Names,
     /// The target groups with the addresses of their names, without the overrides.
-    groups: Mutex<Arc<Vec<model::TargetGroup>>>,
-    /// Those of unhealthy targets.
-    unhealthy: Evictions,
+    groups: Mutex<Arc<Vec<Arc<model::TargetGroup>>>>,
     config: Mutex<Arc<Config>>,
     /// What is wrong with files on disk, and was told.
     faults: Mutex<Vec<String>>,
@@ -103,17 +107,10 @@ pub struct Knowledge {
     pub addresses: BTreeMap<String, Vec<IpAddr>>,
 }
 
-/// How a reload ended.
-#[derive(Debug, Clone)]
-pub struct Reload {
-    /// When.
-    pub at: SystemTime,
-    /// What was wrong; nothing where the configuration was applied.
-    pub problems: Vec<String>,
-}
-
 impl Serving {
-    /// Builds all that a configuration asks for; some sockets and keys may be there already, and something be known. Errors: every socket and file that cannot be had.
+    /// Builds all that a configuration asks for; it is of the file at this path, if there is one.
+    /// Some sockets and keys may be there already, and something be known. Errors: every socket and
+    /// file that cannot be had.
     pub fn build(
         path: Option<&Path>,
         config: Config,
@@ -121,35 +118,44 @@ impl Serving {
         secrets: Secrets,
         knowledge: Knowledge,
     ) -> Result<Self, Vec<Problem>> {
-        let one = |problem| vec![problem];
-        let metrics = Metrics::new().map_err(|error| one(problem("", error)))?;
-        let metrics = Arc::new(metrics);
+        let config = Arc::new(config);
+        let built = Self::begin(path, &config, sockets, secrets, knowledge);
+        built.map_err(|faults| problems(faults, &config, path.is_some()))
+    }
+
+    fn begin(
+        path: Option<&Path>,
+        config: &Arc<Config>,
+        sockets: &mut Sockets,
+        secrets: Secrets,
+        mut knowledge: Knowledge,
+    ) -> Result<Self, Vec<Fault>> {
+        let one = |message: &dyn ToString| vec![Fault::new(Object::Process, message.to_string())];
+        let metrics = Arc::new(Metrics::new().map_err(|error| one(&error))?);
         let names = Names::new(Arc::clone(&metrics));
-        names.inherit(knowledge.addresses, &config);
-        names.learn(&config);
-        let groups = names.expand(&config.target_groups);
-        let new = NewSockets::listen(&config, None, sockets);
-        let output = output(&config);
-        let (new, output) = both(new, output)?;
+        names.inherit(std::mem::take(&mut knowledge.addresses), config);
+        names.learn(config);
+        let groups = names.expand_all(&config.target_groups);
+        let new = NewSockets::listen(config, None, sockets);
+        let (new, output) = both(new, output(config))?;
         let log = AccessLog::start(
             output,
-            style(&config),
+            style(config),
             metrics.process.access_log_dropped.clone(),
         )
-        .map_err(|error| one(problem("accessLog", error)))?;
+        .map_err(|error| vec![fault("accessLog", error)])?;
         let drain = Arc::new(Drain::new(Gauges {
             draining: metrics.process.draining.clone(),
             remaining: metrics.process.drain_remaining.clone(),
             lost: metrics.process.access_log_dropped.clone(),
         }));
         let overload = Arc::new(Overload::new(drain.began(), metrics.process.memory.clone()));
-        let threads = config.server.threads;
-        let guard = Arc::clone(&overload);
+        let (threads, guard) = (config.server.threads, Arc::clone(&overload));
         let listeners = Listeners::new(Arc::clone(&drain), log.clone(), threads, guard)
-            .map_err(|error| one(problem("server.threads", error)))?;
+            .map_err(|error| vec![fault("server.threads", error)])?;
         let (address, socket) = new.admin.ok_or_else(Vec::new)?;
         let key = secrets.stickiness.or_else(SecretKey::random);
-        let key = key.ok_or_else(|| one(problem("", "the system gives no random numbers")))?;
+        let key = key.ok_or_else(|| one(&"the system gives no random numbers"))?;
         let fleet = Arc::new(Fleet::new(Arc::clone(&metrics), key));
         let serving = Serving {
             old_processes: OldProcesses::new(Arc::clone(&metrics), Arc::clone(&fleet)),
@@ -157,7 +163,6 @@ impl Serving {
             listeners: Arc::new(listeners),
             admin: Admin::new(address, socket),
             evictions: Evictions::new(Arc::clone(&drain.tunnels)),
-            unhealthy: Evictions::new(Arc::clone(&drain.tunnels)),
             drain,
             overload,
             log,
@@ -166,19 +171,29 @@ impl Serving {
             names,
             groups: Mutex::new(Arc::new(groups)),
             path: path.map(Path::to_owned),
-            config: Mutex::new(Arc::new(config)),
+            config: Mutex::new(Arc::clone(config)),
             faults: Mutex::default(),
             snapshot: Mutex::default(),
             overrides: Mutex::default(),
             last_reload: Mutex::default(),
             started: Instant::now(),
         };
-        let (unhealthy, ejected) = (knowledge.unhealthy, knowledge.ejected);
-        serving.fleet.inherit(unhealthy, ejected);
-        let config = serving.config();
-        serving.apply(&config, &serving.target_groups(), new.listeners)?;
-        serving.metrics.process.configured();
+        serving.begin_to_serve(knowledge, new.listeners)?;
         Ok(serving)
+    }
+
+    fn begin_to_serve(
+        &self,
+        knowledge: Knowledge,
+        sockets: HashMap<SocketAddr, TcpListener>,
+    ) -> Result<(), Vec<Fault>> {
+        let Knowledge {
+            unhealthy, ejected, ..
+        } = knowledge;
+        self.fleet.inherit(unhealthy, ejected);
+        self.apply(&self.config(), &self.target_groups(), sockets)?;
+        self.metrics.process.configured();
+        Ok(())
     }
 
     /// The configuration that is applied.
@@ -247,138 +262,39 @@ impl Serving {
         self.admin.close();
         self.fleet.forget();
         self.names.wake();
-        self.unhealthy.evict(HashMap::new());
+        self.evictions
+            .evict(Cause::Health, |_| true, HashMap::new());
     }
 
-    /// Reads the configuration again and applies it, or says in the diagnostics, and in the error, why not.
-    pub fn reload(&self) -> Result<(), String> {
-        let result = self.try_reload();
-        self.metrics.process.reloaded(result.is_ok());
-        let problems = result.as_ref().err().map_or("", String::as_str);
-        *lock(&self.last_reload) = Some(Reload {
-            at: SystemTime::now(),
-            problems: problems.lines().map(str::to_owned).collect(),
-        });
-        match &result {
-            Ok(()) => log::info!("reload: the configuration is applied"),
-            Err(problems) => {
-                for line in problems.lines() {
-                    log::error!("reload: {line}");
-                }
-                log::error!("reload: the configuration is rejected, nothing has changed");
-            }
-        }
-        result
-    }
-
-    fn try_reload(&self) -> Result<(), String> {
-        let Some(path) = &self.path else {
-            return Err("there is no configuration file".to_owned());
-        };
-        let name = path.display().to_string();
-        let Loaded {
-            mut config,
-            warnings,
-        } = config::load(path).map_err(|all| all.to_string())?;
-        for warning in &warnings {
-            log::warn!("reload: {}", warning.as_warning(&name));
-        }
-        let before = self.config();
-        for fault in config::renewal::keep_unexpired(&before, &mut config) {
-            log::error!("reload: {fault}");
-        }
-        self.names.learn(&config);
-        let applied = self.prepare_and_apply(&before, config);
-        self.names.keep(&self.config());
-        applied.map_err(|problems| {
-            Problems {
-                file: name,
-                problems,
-            }
-            .to_string()
-        })
-    }
-
-    fn prepare_and_apply(&self, before: &Config, config: Config) -> Result<(), Vec<Problem>> {
-        let new = NewSockets::listen(&config, Some(self), &mut Sockets::default());
-        let moves = config.access_log.path != before.access_log.path;
-        let output = moves.then(|| output(&config)).transpose();
-        let (new, output) = both(new, output)?;
-        warn_of_what_stays(before, &config);
-        let mut overrides = lock(&self.overrides);
-        let groups = self.names.expand(&config.target_groups);
-        self.apply(&config, &groups, new.listeners)?;
-        if let Some((address, socket)) = new.admin {
-            self.admin.change(address, socket);
-        } else if let Err(error) = self.admin.set_mode(config.admin.mode) {
-            log::error!("reload: admin.mode: {error}");
-        }
-        if let Some(output) = output {
-            self.log.switch(output);
-        }
-        self.log.restyle(style(&config));
-        self.evict(&config, &self.target_groups(), &groups);
-        if overrides.count() > 0 {
-            let count = overrides.count();
-            log::info!("reload: what was set over the admin address for {count} targets is over");
-        }
-        *overrides = Overrides::default();
-        *lock(&self.groups) = Arc::new(groups);
-        self.keep(config);
-        Ok(())
-    }
-
-    fn keep(&self, config: Config) {
-        *lock(&self.config) = Arc::new(config);
-        self.fleet.reconsider();
-    }
-
-    /// Puts the rules and the target groups of a configuration in place.
-    fn apply(
-        &self,
-        config: &Config,
-        groups: &[model::TargetGroup],
-        mut sockets: HashMap<SocketAddr, TcpListener>,
-    ) -> Result<(), Vec<Problem>> {
-        // What may fail comes first: after it everything changes.
-        let tls = self.all_tls(config)?;
-        let groups = self.fleet.build(groups, &config.server.stickiness_keys);
-        let groups = groups.map_err(|(place, why)| {
-            let message = format!("cannot be used: {why}");
-            vec![problem(&format!("targetGroups[{place}]"), message)]
-        })?;
-        let by_name: TargetGroups = groups
-            .iter()
-            .map(|group| (group.name.to_string(), Arc::clone(group)))
-            .collect();
-        let mut plan = Plan::new();
-        for ((place, rule), tls) in config.forwarding_rules.iter().enumerate().zip(tls) {
-            let built = ForwardingRule::build(rule, &by_name, tls, &self.metrics)
-                .map_err(|word| unusable(place, word))?;
-            plan.push((Arc::new(built), sockets.remove(&rule.listen)));
-        }
-        let rules = plan.iter().map(|(rule, _)| Arc::clone(rule)).collect();
-        *lock(&self.snapshot) = Snapshot { rules, groups };
+    /// Shares out the open files and the memory where this is the configuration.
+    fn limit(&self, config: &Config) {
         let shares = shares(config);
         self.listeners
             .limit(most_connections(config, shares), shares.standing);
         self.overload.limit(config.server.memory.limit);
-        self.listeners.change(plan);
-        self.use_files(config);
-        self.metrics.forget();
-        Ok(())
+    }
+
+    /// What an object of this configuration is called: by its place in the file, or by its name
+    /// where there is none.
+    fn called(&self, object: &Object, config: &Config) -> String {
+        let place = self.path.as_ref().and_then(|_| object.place(config));
+        place.unwrap_or_else(|| object.to_string())
     }
 }
 
 fn targets(
-    groups: &[model::TargetGroup],
+    groups: &[Arc<model::TargetGroup>],
 ) -> impl Iterator<Item = (&model::TargetGroup, &model::Target)> {
-    let groups = groups.iter();
+    let groups = groups.iter().map(Arc::as_ref);
     groups.flat_map(|group| group.targets.iter().map(move |target| (group, target)))
 }
 
-fn path_of(forwarding_rule: usize) -> String {
-    format!("forwardingRules[{forwarding_rule}]")
+/// Faults as problems of a configuration, which may be a file.
+fn problems(faults: Vec<Fault>, config: &Config, is_file: bool) -> Vec<Problem> {
+    let faults = faults.into_iter();
+    faults
+        .map(|fault| fault.into_problem(config, is_file))
+        .collect()
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -405,11 +321,6 @@ fn most_connections(config: &Config, shares: Shares) -> usize {
     most
 }
 
-fn unusable(forwarding_rule: usize, word: String) -> Vec<Problem> {
-    let message = format!("cannot be used: {word}");
-    vec![problem(&path_of(forwarding_rule), message)]
-}
-
 fn style(config: &Config) -> Style {
     let log = &config.access_log;
     Style {
@@ -423,49 +334,23 @@ fn style(config: &Config) -> Style {
     }
 }
 
-fn output(config: &Config) -> Result<Output, Problem> {
+fn output(config: &Config) -> Result<Output, Fault> {
     let path = config.access_log.path.as_deref();
-    Output::open(path).map_err(|error| problem("accessLog.path", error))
-}
-
-/// Says what only a new process can change.
-fn warn_of_what_stays(before: &Config, now: &Config) {
-    let rules = &before.forwarding_rules;
-    for (place, rule) in now.forwarding_rules.iter().enumerate() {
-        let is_turned =
-            |old: &model::ForwardingRule| old.listen == rule.listen && old.v6_only != rule.v6_only;
-        if rules.iter().any(is_turned) {
-            let path = path_of(place);
-            log::warn!("reload: {path}.v6only stays as it is for as long as the socket is there");
-        }
-    }
-    let (before, now) = (&before.server, &now.server);
-    for (key, is_other) in [
-        ("threads", before.threads != now.threads),
-        ("upgradeSocket", before.upgrade_socket != now.upgrade_socket),
-        ("pidFile", before.pid_file != now.pid_file),
-    ] {
-        if is_other {
-            log::warn!("reload: server.{key} stays as it is until a new process takes over");
-        }
-    }
+    Output::open(path).map_err(|error| fault("accessLog.path", error))
 }
 
 /// Both, or all that is wrong with either.
 fn both<A, B>(
-    first: Result<A, Vec<Problem>>,
-    second: Result<B, Problem>,
-) -> Result<(A, B), Vec<Problem>> {
+    first: Result<A, Vec<Fault>>,
+    second: Result<B, Fault>,
+) -> Result<(A, B), Vec<Fault>> {
     match (first, second) {
         (Ok(first), Ok(second)) => Ok((first, second)),
-        (Ok(_), Err(problem)) => Err(vec![problem]),
-        (Err(problems), second) => Err(second.err().into_iter().chain(problems).collect()),
+        (Ok(_), Err(fault)) => Err(vec![fault]),
+        (Err(faults), second) => Err(second.err().into_iter().chain(faults).collect()),
     }
 }
 
-fn problem(path: &str, message: impl ToString) -> Problem {
-    Problem {
-        path: path.to_owned(),
-        message: message.to_string(),
-    }
+fn fault(setting: &'static str, message: impl ToString) -> Fault {
+    Fault::new(Object::Setting(setting), message)
 }

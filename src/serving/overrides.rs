@@ -1,10 +1,8 @@
-//! What an operator decides about a target while the configuration stays as it is.
+//! What an operator decides about a target while the configuration stays as it is: only its group
+//! is built anew.
 
-use std::collections::HashMap;
-
-use super::{Serving, lock, targets};
-use crate::config::model;
-use crate::config::problem::Problem;
+use super::{Serving, lock};
+use crate::config::fault::Fault;
 use crate::target_address::TargetAddress;
 use crate::target_group::Change;
 
@@ -16,26 +14,20 @@ impl Serving {
         group: &str,
         target: &TargetAddress,
         change: Change,
-    ) -> Result<bool, String> {
+    ) -> Result<bool, Fault> {
         let mut overrides = lock(&self.overrides);
-        let config = self.config();
-        let is_it = |(of, found): (&model::TargetGroup, &model::Target)| {
-            of.name == group && found.address == *target
+        let Some(configured) = self.target_group(group) else {
+            return Ok(false);
         };
-        let groups = self.target_groups();
-        if !targets(&groups).any(is_it) {
+        let mut targets = configured.targets.iter();
+        if !targets.any(|found| found.address == *target) {
             return Ok(false);
         }
         let mut decided = overrides.clone();
         decided.change(group, target, change);
-        let groups = decided.applied_to(&groups);
-        let lines = |problems: Vec<Problem>| {
-            let lines: Vec<String> = problems.iter().map(Problem::to_string).collect();
-            lines.join("; ")
-        };
-        self.apply(&config, &groups, HashMap::new())
-            .map_err(lines)?;
-        self.evict(&config, &groups, &groups);
+        let (config, now) = (self.config(), decided.applied_to(&configured));
+        self.apply_group(&config, &now)?;
+        self.evict(&config, &[configured], &[now]);
         *overrides = decided;
         Ok(true)
     }

@@ -4,11 +4,12 @@ use std::collections::HashMap;
 use std::fmt::Display;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
 
-use super::{Serving, path_of, problem};
+use super::Serving;
 use crate::admin::Socket;
+use crate::config::fault::{Fault, Object};
 use crate::config::model::{self, AdminAddress, Config};
-use crate::config::problem::Problem;
 use crate::listener::Sockets;
 
 /// Sockets for the addresses that are not listened on yet.
@@ -22,35 +23,38 @@ impl NewSockets {
         config: &Config,
         serving: Option<&Serving>,
         sockets: &mut Sockets,
-    ) -> Result<Self, Vec<Problem>> {
-        let mut problems = Vec::new();
+    ) -> Result<Self, Vec<Fault>> {
+        let mut faults = Vec::new();
         let listen = &config.admin.listen;
         let moves = serving.is_none_or(|now| now.admin.address() != *listen);
         let admin = moves.then(|| admin_socket(&config.admin, sockets));
         let admin = match admin.transpose() {
             Ok(socket) => socket.map(|socket| (listen.clone(), socket)),
             Err(error) => {
-                problems.push(cannot_listen("admin.listen", listen, &error));
+                let admin = Object::Setting("admin.listen");
+                faults.push(cannot_listen(admin, listen, &error));
                 None
             }
         };
-        let mut listen = |path: &str, address, v6_only| match sockets.listen(address, v6_only) {
-            Ok(socket) => Some((address, socket)),
-            Err(error) => {
-                problems.push(cannot_listen(path, &address, &error));
-                None
+        let mut listen = |rule: &Arc<model::ForwardingRule>| {
+            let address = rule.listen;
+            match sockets.listen(address, rule.v6_only) {
+                Ok(socket) => Some((address, socket)),
+                Err(error) => {
+                    let rule = Object::ForwardingRule(rule.name.clone());
+                    faults.push(cannot_listen(rule, &address, &error));
+                    None
+                }
             }
         };
         let is_new = |address: &SocketAddr| serving.is_none_or(|now| !now.listeners.has(address));
-        let places = config.forwarding_rules.iter().enumerate();
-        let new = places.filter(|(_, rule)| is_new(&rule.listen));
-        let listeners = new
-            .filter_map(|(place, rule)| listen(&path_of(place), rule.listen, rule.v6_only))
-            .collect();
-        if problems.is_empty() {
+        let rules = config.forwarding_rules.iter();
+        let new = rules.filter(|rule| is_new(&rule.listen));
+        let listeners = new.filter_map(&mut listen).collect();
+        if faults.is_empty() {
             Ok(NewSockets { listeners, admin })
         } else {
-            Err(problems)
+            Err(faults)
         }
     }
 }
@@ -62,10 +66,10 @@ fn admin_socket(admin: &model::Admin, sockets: &mut Sockets) -> io::Result<Socke
     }
 }
 
-fn cannot_listen(path: &str, address: &impl Display, error: &io::Error) -> Problem {
+fn cannot_listen(object: Object, address: &impl Display, error: &io::Error) -> Fault {
     let hint = match error.kind() {
         io::ErrorKind::PermissionDenied => "; a port below 1024 needs CAP_NET_BIND_SERVICE",
         _ => "",
     };
-    problem(path, format!("cannot listen on {address}: {error}{hint}"))
+    Fault::new(object, format!("cannot listen on {address}: {error}{hint}"))
 }

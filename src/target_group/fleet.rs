@@ -13,6 +13,7 @@ use super::TargetGroup;
 use super::health::monitor::Monitor;
 use super::state::{State, States};
 use super::target::Protocol;
+use super::tls::Trust;
 use crate::config::model;
 use crate::config::secret_key::SecretKey;
 use crate::target_address::TargetAddress;
@@ -64,6 +65,8 @@ pub(super) struct Standing {
     /// What its targets carry, and can do.
     pub(super) states: States,
     pub(super) monitor: Arc<Monitor>,
+    /// What connections to its targets rest on, with the sessions of TLS that can be resumed.
+    trust: Mutex<Option<Arc<Trust>>>,
     group: String,
     inherited: Arc<Inheritance>,
 }
@@ -137,44 +140,66 @@ impl Fleet {
         self.own_key.clone()
     }
 
-    /// Builds the target groups of a configuration, with its keys of sticky cookies, upon what is known of them. Those that are not
-    /// in it are forgotten. Where one cannot be built, nothing has changed; the error has its place and why.
+    /// Builds the target groups of a configuration, with its keys of sticky cookies, upon what is
+    /// known of them. Those that are not in it are forgotten. Where one cannot be built, nothing
+    /// has changed; the error has its name and why.
     pub fn build(
         &self,
-        groups: &[model::TargetGroup],
+        groups: &[Arc<model::TargetGroup>],
         keys: &[SecretKey],
-    ) -> Result<Vec<Arc<TargetGroup>>, (usize, String)> {
-        let protocol = |(place, group)| Protocol::build(group).map_err(|why| (place, why));
-        let protocols = groups.iter().enumerate().map(protocol);
-        let protocols: Vec<Protocol> = protocols.collect::<Result<_, _>>()?;
-        let keys = match keys {
-            [] => std::slice::from_ref(&self.own_key),
-            keys => keys,
-        };
+    ) -> Result<Vec<Arc<TargetGroup>>, (String, String)> {
         let before = self.standings.borrow().clone();
+        let protocol = |group: &Arc<model::TargetGroup>| {
+            let known = before.get(&group.name).map(Arc::as_ref);
+            Protocol::build(group, known).map_err(|why| (group.name.clone(), why))
+        };
+        let protocols: Vec<Protocol> = groups.iter().map(protocol).collect::<Result<_, _>>()?;
         let inherited = std::mem::take(&mut *self.lock_inherited());
+        let standing = |name: &String| {
+            let known = before.get(name).cloned();
+            known.unwrap_or_else(|| {
+                let turned = Arc::clone(&self.turned);
+                Arc::new(Standing::begin(name, Arc::clone(&inherited), turned))
+            })
+        };
         let mut standings = BTreeMap::new();
         let mut built = Vec::new();
         for (group, protocol) in groups.iter().zip(&protocols) {
-            let known = before.get(&group.name).cloned();
-            let standing = known.unwrap_or_else(|| {
-                Arc::new(Standing::begin(
-                    &group.name,
-                    Arc::clone(&inherited),
-                    Arc::clone(&self.turned),
-                ))
-            });
-            built.push(Arc::new(TargetGroup::build(
-                group,
-                protocol,
-                &standing,
-                keys,
-                &self.metrics,
-            )));
+            let standing = standing(&group.name);
+            built.push(self.build_upon(&standing, group, protocol, keys));
             standings.insert(group.name.clone(), standing);
         }
         self.standings.send_replace(standings);
         Ok(built)
+    }
+
+    /// Builds one of these target groups anew, upon what is known of it; the others stay as they
+    /// are. Where it cannot be built, nothing has changed; the error says why.
+    pub fn rebuild(
+        &self,
+        group: &model::TargetGroup,
+        keys: &[SecretKey],
+    ) -> Result<Arc<TargetGroup>, String> {
+        let known = self.standings.borrow().get(&group.name).cloned();
+        let standing = known.ok_or("is none of the target groups that serve")?;
+        let protocol = Protocol::build(group, Some(&standing))?;
+        Ok(self.build_upon(&standing, group, &protocol, keys))
+    }
+
+    fn build_upon(
+        &self,
+        standing: &Standing,
+        group: &model::TargetGroup,
+        protocol: &Protocol,
+        keys: &[SecretKey],
+    ) -> Arc<TargetGroup> {
+        let keys = match keys {
+            [] => std::slice::from_ref(&self.own_key),
+            keys => keys,
+        };
+        standing.trusts(protocol);
+        let built = TargetGroup::build(group, protocol, standing, keys, &self.metrics);
+        Arc::new(built)
     }
 
     /// Takes what old processes have open as what their targets carry, too.
@@ -255,9 +280,23 @@ impl Standing {
         Standing {
             states: States::default(),
             monitor: Arc::new(Monitor::new(name, turned)),
+            trust: Mutex::default(),
             group: name.to_owned(),
             inherited,
         }
+    }
+
+    /// What its connections rested on last.
+    pub(super) fn trust(&self) -> Option<Arc<Trust>> {
+        self.lock_trust().clone()
+    }
+
+    fn trusts(&self, protocol: &Protocol) {
+        self.lock_trust().clone_from(&protocol.trust);
+    }
+
+    fn lock_trust(&self) -> MutexGuard<'_, Option<Arc<Trust>>> {
+        self.trust.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The states of these targets. One that joins a group that serves starts slowly.

@@ -240,7 +240,7 @@ pub(crate) mod tests {
 
     pub(super) fn built_upon(group: &model::TargetGroup, standing: &Standing) -> TargetGroup {
         let metrics = Metrics::new().unwrap();
-        let protocol = Protocol::build(group).unwrap();
+        let protocol = Protocol::build(group, Some(standing)).unwrap();
         let keys = [SecretKey::new(zeroize::Zeroizing::new([7; 32]))];
         TargetGroup::build(group, &protocol, standing, &keys, &metrics)
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use crate::config::model;
 use crate::target_address::TargetAddress;
@@ -47,25 +48,25 @@ impl fmt::Display for Change {
     }
 }
 
-/// The overrides of all targets, by group and address.
+/// The overrides of all targets, by group and address. No group is without one.
 #[derive(Debug, Default, Clone)]
-pub struct Overrides(BTreeMap<(String, TargetAddress), Override>);
+pub struct Overrides(BTreeMap<String, BTreeMap<TargetAddress, Override>>);
 
 impl Overrides {
     /// How many targets are not as the configuration says.
     pub fn count(&self) -> usize {
-        self.0.len()
+        self.0.values().map(BTreeMap::len).sum()
     }
 
     /// The override of a target, if there is one.
     pub fn of(&self, group: &str, target: &TargetAddress) -> Option<Override> {
-        self.0.get(&(group.to_owned(), target.clone())).copied()
+        self.0.get(group)?.get(target).copied()
     }
 
     /// Changes what is decided about a target.
     pub fn change(&mut self, group: &str, target: &TargetAddress, change: Change) {
-        let key = (group.to_owned(), target.clone());
-        let mut now = self.0.remove(&key).unwrap_or_default();
+        let decided = self.0.entry(group.to_owned()).or_default();
+        let mut now = decided.remove(target).unwrap_or_default();
         now.maintenance = change.maintenance.unwrap_or(now.maintenance);
         now.drain = change.drain.unwrap_or(now.drain);
         now.weight = change.weight.unwrap_or(now.weight);
@@ -73,21 +74,33 @@ impl Overrides {
             now.drain = Some(false);
         }
         if now != Override::default() {
-            self.0.insert(key, now);
+            decided.insert(target.clone(), now);
+        }
+        if decided.is_empty() {
+            self.0.remove(group);
         }
     }
 
     /// The target groups of a configuration as they are with the overrides.
-    pub fn applied_to(&self, groups: &[model::TargetGroup]) -> Vec<model::TargetGroup> {
-        let mut groups = groups.to_vec();
-        for group in &mut groups {
-            for target in &mut group.targets {
-                if let Some(decided) = self.of(&group.name, &target.address) {
-                    decided.apply_to(target);
-                }
+    pub fn applied_to_all(
+        &self,
+        groups: &[Arc<model::TargetGroup>],
+    ) -> Vec<Arc<model::TargetGroup>> {
+        groups.iter().map(|group| self.applied_to(group)).collect()
+    }
+
+    /// A target group as it is with the overrides.
+    pub fn applied_to(&self, group: &Arc<model::TargetGroup>) -> Arc<model::TargetGroup> {
+        let Some(decided) = self.0.get(&group.name) else {
+            return Arc::clone(group);
+        };
+        let mut group = model::TargetGroup::clone(group);
+        for target in &mut group.targets {
+            if let Some(decided) = decided.get(&target.address) {
+                decided.apply_to(target);
             }
         }
-        groups
+        Arc::new(group)
     }
 }
 

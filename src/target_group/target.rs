@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use pingora::lb::{Backend, Extensions};
 use pingora::prelude::HttpPeer;
 
+use super::fleet::Standing;
 use super::sources::Sources;
 use super::state::{Held, State};
 use super::tls::{Tls, Trust};
@@ -24,17 +25,25 @@ const NOWHERE: (Ipv4Addr, u16) = (Ipv4Addr::UNSPECIFIED, 0);
 /// How the targets of a group are spoken to.
 pub(super) struct Protocol {
     /// `None` is plain text.
-    trust: Option<Arc<Trust>>,
+    pub(super) trust: Option<Arc<Trust>>,
     http_version: HttpVersion,
     sources: Arc<Sources>,
 }
 
 impl Protocol {
-    /// What the configuration says. Fails only where rustls does.
-    pub(super) fn build(group: &model::TargetGroup) -> Result<Self, String> {
-        let trust = group.tls.as_ref().map(Trust::build).transpose()?;
+    /// What the configuration says; what is the same as before is kept. Fails only where rustls
+    /// does.
+    pub(super) fn build(
+        group: &model::TargetGroup,
+        before: Option<&Standing>,
+    ) -> Result<Self, String> {
+        let trust = |tls| {
+            let before = before.and_then(Standing::trust);
+            let same = before.filter(|before| before.rests_on(tls));
+            same.map_or_else(|| Trust::build(tls).map(Arc::new), Ok)
+        };
         Ok(Protocol {
-            trust: trust.map(Arc::new),
+            trust: group.tls.as_ref().map(trust).transpose()?,
             http_version: group.http_version,
             sources: Arc::new(Sources::new(&group.source_addresses)),
         })

@@ -13,7 +13,7 @@ use rustls::client::danger::ServerCertVerifier;
 use rustls::crypto::ring::default_provider;
 use rustls::pki_types::ServerName;
 use rustls::sign::SingleCertAndKey;
-use rustls::{ClientConfig, Error};
+use rustls::{ClientConfig, Error, RootCertStore};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -27,13 +27,15 @@ use crate::target_address::TargetAddress;
 const HTTP1: &[&[u8]] = &[b"http/1.1"];
 const EITHER: &[&[u8]] = &[b"h2", b"http/1.1"];
 
-/// What the connections of a group rest on. Immutable: a reload makes another.
+/// What the connections of a group rest on. Immutable: where its settings change, or their files
+/// are read again, there is another.
 pub(super) struct Trust {
     /// For HTTP/1.1, and for either version.
     connectors: [TlsConnector; 2],
     server_name: Option<ServerName<'static>>,
     /// The same for the same settings.
     key: u64,
+    roots: Arc<RootCertStore>,
 }
 
 /// TLS to one target.
@@ -57,7 +59,13 @@ impl Trust {
             connectors,
             server_name: tls.server_name.clone().map(ServerName::DnsName),
             key: key(tls),
+            roots: Arc::clone(&tls.roots),
         })
+    }
+
+    /// Whether it was built from these settings, and from what was read with them.
+    pub(super) fn rests_on(&self, tls: &model::TargetTls) -> bool {
+        self.key == key(tls) && Arc::ptr_eq(&self.roots, &tls.roots)
     }
 }
 
@@ -142,4 +150,32 @@ fn key(tls: &model::TargetTls) -> u64 {
     let shown = tls.client_certificate.as_ref();
     shown.map(|own| &own.key.cert).hash(&mut hasher);
     hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_rests_on_the_same_settings_and_files_as_read_is_kept() {
+        let roots = Arc::new(RootCertStore::empty());
+        let settings = model::TargetTls {
+            server_name: None,
+            authorities: None,
+            roots: Arc::clone(&roots),
+            verify_certificate: false,
+            client_certificate: None,
+        };
+        let trust = Trust::build(&settings).unwrap();
+        assert!(trust.rests_on(&settings.clone()));
+        let read_again = model::TargetTls {
+            roots: Arc::new(RootCertStore::empty()),
+            ..settings.clone()
+        };
+        let verified = model::TargetTls {
+            verify_certificate: true,
+            ..settings
+        };
+        assert!(!trust.rests_on(&read_again) && !trust.rests_on(&verified));
+    }
 }

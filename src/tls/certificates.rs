@@ -80,7 +80,6 @@ mod tests {
     use rustls::sign::{Signer, SigningKey};
 
     use super::*;
-    use crate::config::model::CertificateFiles;
 
     /// A key that only says of which kind it is.
     #[derive(Debug)]
@@ -102,7 +101,7 @@ mod tests {
     fn certificate(names: &[&str], kind: SignatureAlgorithm) -> Certificate {
         Certificate {
             name: String::new(),
-            files: CertificateFiles::default(),
+            files: None,
             key: Arc::new(CertifiedKey::new(Vec::new(), Arc::new(Kind(kind)))),
             names: names.iter().map(|name| (*name).to_owned()).collect(),
             not_after: SystemTime::UNIX_EPOCH,

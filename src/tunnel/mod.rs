@@ -20,7 +20,5 @@ pub use handle::{Farewell, Handle, Identity};
 pub use limits::Limits;
 pub use listing::Page;
 pub use opening::Opening;
-#[cfg(test)]
-pub(crate) use registry::Listed;
-pub use registry::Tunnels;
+pub use registry::{Listed, Tunnels};
 pub use timer_wheel::TimerWheel;

@@ -6,9 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio_util::task::TaskTracker;
 
-use super::handle::Handle;
-#[cfg(test)]
-use super::handle::Identity;
+use super::handle::{Handle, Identity};
 use super::timer_wheel::TimerWheel;
 
 pub(super) const SHARDS: usize = 64;
@@ -99,29 +97,28 @@ impl Drop for Entry {
     }
 }
 
-/// A tunnel that is listed, and that nobody relays.
-#[cfg(test)]
-pub(crate) struct Listed {
+/// A tunnel that is listed, and that nobody relays: for tests and benches.
+#[derive(Debug)]
+pub struct Listed {
     handle: Arc<Handle>,
     _entry: Entry,
 }
 
-#[cfg(test)]
 impl Listed {
     /// Lists a tunnel.
-    pub(crate) fn open(tunnels: &Arc<Tunnels>, identity: Identity) -> Self {
+    pub fn open(tunnels: &Arc<Tunnels>, identity: Identity) -> Self {
         let handle = Arc::new(Handle::new(identity));
         let _entry = Entry::add(tunnels, &handle);
         Listed { handle, _entry }
     }
 
     /// Why the tunnel is to end.
-    pub(crate) fn order(&self) -> Option<crate::telemetry::CloseReason> {
+    pub fn order(&self) -> Option<crate::telemetry::CloseReason> {
         self.handle.order()
     }
 
     /// Which tunnel it is.
-    pub(crate) fn identity(&self) -> &Identity {
+    pub fn identity(&self) -> &Identity {
         &self.handle.identity
     }
 }

@@ -24,6 +24,7 @@ mod blame;
 mod blame_http2;
 mod bodiless;
 mod cancelled_streams;
+mod change_depth;
 mod changes;
 mod client_certificates;
 mod close_answers;

@@ -11,8 +11,9 @@ use rustls::sign::CertifiedKey;
 pub struct Certificate {
     /// `name`: unique among the certificates.
     pub name: String,
-    /// `certificateChain` and `privateKey`: where they are.
-    pub files: CertificateFiles,
+    /// `certificateChain` and `privateKey`: where they are, to be read again when they change;
+    /// `None` where they are in no files.
+    pub files: Option<CertificateFiles>,
     /// What is in them: the key is that of the first certificate.
     pub key: Arc<CertifiedKey>,
     /// The DNS names that the certificate is for, in lower case; the first label may be `*`.

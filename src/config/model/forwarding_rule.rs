@@ -67,8 +67,8 @@ pub struct Tls {
 /// `clientCertificates`
 #[derive(Debug, Clone)]
 pub struct ClientCertificates {
-    /// `caFile`
-    pub ca_file: PathBuf,
+    /// `caFile`, to be read again when it changes; `None` where they are in none.
+    pub ca_file: Option<PathBuf>,
     /// What is in it.
     pub authorities: Authorities,
     /// `mode`. Default: require.

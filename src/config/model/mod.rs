@@ -1,7 +1,9 @@
-//! What a configuration file may say, once it has been checked: plain data, with the defaults filled in.
+//! What a configuration may say, once it has been checked: plain data, with the defaults filled in.
 //!
-//! Nothing here knows how the words were written or what they do later; `config::read` makes these values from
-//! YAML, and every room builds its runtime type from them. Names are those of the file, in snake case.
+//! Nothing here knows how the words were written or what they do later. A source makes these
+//! values, as `config::read` does from YAML, and every room builds its runtime type from them.
+//! Names are those of the file, in snake case. Rules and groups are shared with the configurations
+//! before and after, so that one of them is changed without a copy of all.
 
 mod access_log;
 mod admin;
@@ -18,6 +20,8 @@ mod origin;
 mod redirect;
 mod server;
 mod target_group;
+
+use std::sync::Arc;
 
 pub use self::access_log::{AccessLog, LogFormat};
 pub use self::admin::{Admin, AdminAddress, Token};
@@ -41,7 +45,8 @@ pub use self::target_group::{
     HttpVersion, OwnCertificate, ProxyProtocol, Target, TargetGroup, TargetTls,
 };
 
-/// A whole file. Every target group and certificate that a rule names exists, and all names are unique. Durations are from 1 ms to 30
+/// A whole configuration, whatever source made it: a file, or code. Every target group and
+/// certificate that a rule names exists, and all names are unique. Durations are from 1 ms to 30
 /// days; an IPv4 address written as IPv6 (`::ffff:10.0.0.1`) is here in its IPv4 form.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -54,7 +59,7 @@ pub struct Config {
     /// Possibly none.
     pub certificates: Vec<Certificate>,
     /// At least one.
-    pub forwarding_rules: Vec<ForwardingRule>,
+    pub forwarding_rules: Vec<Arc<ForwardingRule>>,
     /// Possibly none, where all rules answer themselves.
-    pub target_groups: Vec<TargetGroup>,
+    pub target_groups: Vec<Arc<TargetGroup>>,
 }

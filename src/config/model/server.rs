@@ -36,8 +36,8 @@ pub struct Server {
 /// `server.sessionTicketKeyFile`, with what is in it.
 #[derive(Debug, Clone)]
 pub struct SessionTicketKeys {
-    /// The file.
-    pub path: PathBuf,
+    /// The file, to be read again when it changes; `None` where they are in none.
+    pub path: Option<PathBuf>,
     /// 1 to 8: the first seals, all of them open.
     pub keys: Vec<SecretKey>,
 }

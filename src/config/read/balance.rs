@@ -1,5 +1,6 @@
 //! How a target group shares requests out: `algorithm`, `hashKey` and `stickiness`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderName;
@@ -151,7 +152,7 @@ pub(super) fn warn_of_cookies(config: &Config, top: &Mapping) {
         if config.server.stickiness_keys.is_empty() {
             node.warning("stickiness: without server.stickinessKeyFile other nodes do not know these cookies");
         }
-        let plain = |rule: &&ForwardingRule| rule.tls.is_none() && leads_to(rule, group);
+        let plain = |rule: &&Arc<ForwardingRule>| rule.tls.is_none() && leads_to(rule, group);
         let plain = config.forwarding_rules.iter().find(plain);
         if let Some(rule) = plain.filter(|_| cookie.same_site == SameSite::None) {
             let name = quoted(&rule.name);
@@ -171,7 +172,7 @@ pub(super) fn warn_of_cookies(config: &Config, top: &Mapping) {
 
 /// Another group with a cookie of this name, and the forwarding rule on which a client may need both.
 fn rival<'f>(config: &'f Config, group: &TargetGroup, name: &str) -> Option<(&'f str, &'f str)> {
-    let has_it = |other: &&TargetGroup| match &other.stickiness {
+    let has_it = |other: &&Arc<TargetGroup>| match &other.stickiness {
         Some(Stickiness::Cookie(cookie)) => other.name != group.name && cookie.name == name,
         Some(Stickiness::ApplicationCookie(_)) | None => false,
     };
@@ -179,7 +180,7 @@ fn rival<'f>(config: &'f Config, group: &TargetGroup, name: &str) -> Option<(&'f
     rules.filter(|rule| leads_to(rule, group)).find_map(|rule| {
         let elsewhere = forwards(rule).filter(|forward| !forward.leads_to(&group.name));
         let elsewhere: Vec<&Forward> = elsewhere.collect();
-        let is_there = |other: &&TargetGroup| {
+        let is_there = |other: &&Arc<TargetGroup>| {
             let mut ways = elsewhere.iter();
             ways.any(|forward| forward.leads_to(&other.name))
         };

@@ -37,7 +37,7 @@ pub(super) fn read(node: Node, names: &mut Unique<String>) -> Option<Certificate
     check_pair(&key, &mapping)?;
     Some(Certificate {
         name: name?,
-        files,
+        files: Some(files),
         key: Arc::new(key),
         names: chain.names,
         not_after: chain.not_after,

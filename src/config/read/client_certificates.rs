@@ -28,7 +28,7 @@ pub(super) fn read(node: &Node) -> Option<ClientCertificates> {
     });
     let (ca_file, authorities) = ca?;
     Some(ClientCertificates {
-        ca_file,
+        ca_file: Some(ca_file),
         authorities,
         mode: mode?,
     })

@@ -32,6 +32,7 @@ mod tls;
 mod tunnel;
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use serde_json::Value;
 
@@ -110,7 +111,7 @@ struct Named<'a> {
     certificates: HashSet<&'a str>,
 }
 
-fn forwarding_rules(top: &Mapping, addresses: &mut Addresses) -> Option<Vec<ForwardingRule>> {
+fn forwarding_rules(top: &Mapping, addresses: &mut Addresses) -> Option<Vec<Arc<ForwardingRule>>> {
     let named = Named {
         target_groups: names_in(top, "targetGroups"),
         certificates: names_in(top, "certificates"),
@@ -120,7 +121,7 @@ fn forwarding_rules(top: &Mapping, addresses: &mut Addresses) -> Option<Vec<Forw
         if list.entries()?.is_empty() {
             return list.problem("must have at least one entry");
         }
-        list.each(|node| forwarding_rule::read(node, &mut names, addresses, &named))
+        list.each(|node| forwarding_rule::read(node, &mut names, addresses, &named).map(Arc::new))
     })
 }
 
@@ -134,14 +135,14 @@ fn names_in<'a>(top: &Mapping<'a>, list: &str) -> HashSet<&'a str> {
     list.into_iter().flatten().filter_map(name).collect()
 }
 
-fn target_groups(top: &Mapping, read: &[Certificate]) -> Option<Vec<TargetGroup>> {
+fn target_groups(top: &Mapping, read: &[Certificate]) -> Option<Vec<Arc<TargetGroup>>> {
     let certificates = target_tls::Certificates {
         names: names_in(top, "certificates"),
         read,
     };
     let mut names = Unique::new("name");
     top.or("targetGroups", Vec::new(), |list| {
-        list.each(|node| target_group::read(node, &mut names, &certificates))
+        list.each(|node| target_group::read(node, &mut names, &certificates).map(Arc::new))
     })
 }
 

@@ -20,6 +20,7 @@ const OTHERS_READ: u32 = 0o004;
 pub(super) fn session_tickets(node: &Node) -> Option<SessionTicketKeys> {
     let keys = read(node, "sessions can be decrypted and forged")?;
     let path = node.path_of_file()?;
+    let path = Some(path);
     Some(SessionTicketKeys { path, keys })
 }
 

@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep};
 use super::even_out;
 use crate::config::model::{Algorithm, Rebalance, TargetGroup as Description};
 use crate::config::secret_key::SecretKey;
-use crate::drain::{Drain, Eviction, Evictions, Gauges};
+use crate::drain::{Cause, Drain, Eviction, Evictions, Gauges};
 use crate::os::random::chance;
 use crate::target_address::TargetAddress;
 use crate::target_group::tests::{address, described};
@@ -89,7 +89,7 @@ impl Tunnel {
 struct World {
     fleet: Fleet,
     groups: Arc<Mutex<Vec<Arc<TargetGroup>>>>,
-    evictions: Evictions,
+    evictions: Arc<Evictions>,
     drain: Arc<Drain>,
     present: BTreeSet<usize>,
     dead: BTreeSet<usize>,
@@ -109,7 +109,7 @@ impl World {
         let mut world = World {
             fleet: Fleet::new(metrics, SecretKey::random().unwrap()),
             groups: Arc::default(),
-            evictions: Evictions::new(Arc::clone(&drain.tunnels)),
+            evictions: Arc::new(Evictions::new(Arc::clone(&drain.tunnels))),
             drain,
             present: (0..14).collect(),
             dead: BTreeSet::new(),
@@ -133,7 +133,7 @@ impl World {
             }),
             ..all.clone()
         };
-        *self.groups.lock().unwrap() = self.fleet.build(&[group], &[]).unwrap();
+        *self.groups.lock().unwrap() = self.fleet.build(&[Arc::new(group)], &[]).unwrap();
     }
 
     fn group(&self) -> Arc<TargetGroup> {
@@ -156,7 +156,8 @@ impl World {
                     window: Duration::from_secs(60),
                 };
                 let id = ("chat".to_owned(), address(target));
-                self.evictions.evict([(id, removal)].into());
+                let wanted = [(id, removal)].into();
+                self.evictions.evict(Cause::Configuration, |_| true, wanted);
             }
             Dies => {
                 self.dead.insert(target);
@@ -247,6 +248,8 @@ async fn an_hour_of_a_fleet_that_joins_leaves_dies_and_flaps_ends_even() {
     let (drain, groups) = (Arc::clone(&world.drain), Arc::clone(&world.groups));
     let evening_out =
         tokio::spawn(async move { even_out(&drain, || groups.lock().unwrap().clone()).await });
+    let evictions = Arc::clone(&world.evictions);
+    let emptying = tokio::spawn(async move { evictions.run(|| {}).await });
     for second in 0..60 * MINUTE {
         let now = SCRIPT.iter().filter(|(at, ..)| *at == second);
         for (_, target, event) in now {
@@ -260,6 +263,7 @@ async fn an_hour_of_a_fleet_that_joins_leaves_dies_and_flaps_ends_even() {
         }
     }
     evening_out.abort();
+    emptying.abort();
     let open = world
         .clients
         .iter()

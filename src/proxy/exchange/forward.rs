@@ -17,7 +17,7 @@ impl Exchange {
     pub(in crate::proxy) fn forward(
         &mut self,
         session: &mut Session,
-        forward: Forward<'_>,
+        forward: Forward,
     ) -> Result<()> {
         let Forward {
             route,
@@ -47,17 +47,12 @@ impl Exchange {
     }
 
     /// Notes where the request goes, and who asks there.
-    fn forward_to(
-        &mut self,
-        route: &Arc<Route>,
-        context: PickContext<'static>,
-        is_handshake: bool,
-    ) {
+    fn forward_to(&mut self, route: Arc<Route>, context: PickContext<'static>, is_handshake: bool) {
         self.context = context;
         self.ledger.record.target_group = Some(Arc::clone(&route.group.name));
-        self.ledger.route = Some(Arc::clone(route));
-        self.is_handshake = is_handshake;
         self.connection.wire.forward(route.limits.half_close);
+        self.ledger.route = Some(route);
+        self.is_handshake = is_handshake;
         self.awaits_body = is_handshake && self.has_body;
         if is_handshake && !self.has_body {
             self.begin_handshake();
@@ -67,7 +62,7 @@ impl Exchange {
     /// Nothing of what the client sends from here on is the request's.
     pub(super) fn begin_handshake(&self) {
         if let Some(route) = &self.ledger.route {
-            let limit = route.handshake_timeout;
+            let limit = route.handshake_timeout();
             self.connection.wire.begin_handshake(limit);
         }
     }

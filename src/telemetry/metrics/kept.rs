@@ -18,6 +18,18 @@ impl<T, const LABELS: usize> Kept<T, LABELS> {
         })
     }
 
+    /// What has these labels, if anybody knows it.
+    pub(super) fn known(&self, labels: [&str; LABELS]) -> Option<Arc<T>> {
+        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.get(&labels.map(str::to_owned))?.upgrade()
+    }
+
+    /// The labels of all that somebody may know.
+    pub(super) fn labels(&self) -> Vec<[String; LABELS]> {
+        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.keys().cloned().collect()
+    }
+
     /// Has `forget` remove the children of what nobody knows any more. None of it is made anew meanwhile.
     pub(super) fn sweep(&self, mut forget: impl FnMut([&str; LABELS])) {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -8,6 +8,7 @@ use prometheus::proto::{Gauge, LabelPair, Metric, MetricFamily};
 use serde::{Deserialize, Serialize};
 
 use super::Metrics;
+use crate::target_address::TargetAddress;
 
 /// How many tunnels are open from a forwarding rule to a target.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,6 +74,13 @@ impl Metrics {
             .map(Open::of)
             .filter(|open| open.tunnels > 0)
             .collect()
+    }
+
+    /// How many of it are to this target, from all forwarding rules: without a look at the others.
+    pub fn open_tunnels_to(&self, target_group: &str, target: &TargetAddress) -> i64 {
+        let target = target.to_string();
+        let open = |[rule]: [String; 1]| self.tunnel.open([&rule, target_group, &target]);
+        self.rule.names().into_iter().map(open).sum()
     }
 
     /// How many tunnels old processes have open, as far as they have told.
@@ -153,6 +161,9 @@ mod tests {
         assert_eq!(shown("192.0.2.1:80").as_deref(), Some("6"));
         assert_eq!(shown("192.0.2.9:80").as_deref(), Some("2"));
         assert_eq!(metrics.open_tunnels(), [elsewhere("192.0.2.1:80", 1)]);
+        let _rule = metrics.forwarding_rule("edge");
+        assert_eq!(metrics.open_tunnels_to("chat", address), 1);
+        assert_eq!(metrics.open_tunnels_to("other", address), 0);
         drop((tunnels, open));
         assert_eq!(shown("192.0.2.1:80").as_deref(), Some("5"));
         metrics.show_generations(0, Vec::new());

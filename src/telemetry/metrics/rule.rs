@@ -92,6 +92,11 @@ impl RuleFamilies {
         })
     }
 
+    /// The names of all forwarding rules that somebody may count for.
+    pub(super) fn names(&self) -> Vec<[String; 1]> {
+        self.rules.labels()
+    }
+
     /// What an HTTP rule counts; the empty name stands for no rule.
     pub(super) fn http_rule(&self, rule: &str, http_rule: &str) -> Arc<CodeCounters> {
         self.http_rules.get([rule, http_rule], || CodeCounters {

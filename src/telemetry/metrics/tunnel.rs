@@ -55,6 +55,12 @@ impl TunnelFamilies {
         }
     }
 
+    /// How many are open with these labels, without a look at the others.
+    pub(super) fn open(&self, labels: [&str; 3]) -> i64 {
+        let tunnels = self.tunnels.known(labels);
+        tunnels.map_or(0, |tunnels| tunnels.active.get())
+    }
+
     fn closes(&self, rule: &str, group: &str) -> Arc<CloseCounters> {
         let child = |reason: CloseReason| {
             let labels = [rule, group, reason.as_str()];

@@ -1,0 +1,135 @@
+//! Why a configuration that is sound in itself cannot be put in place: an address that another
+//! process has, say.
+//!
+//! Whichever source it has, a fault names its object; where the source is a file, the place of the
+//! object there is told instead.
+
+use std::fmt;
+
+use super::model::Config;
+use super::problem::Problem;
+
+/// What stands in the way of a configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// What it is about.
+    pub object: Object,
+    /// What: one line.
+    pub message: String,
+}
+
+/// What a fault is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Object {
+    /// The process.
+    Process,
+    /// A setting for the process, as the configuration calls it: `admin.listen`.
+    Setting(&'static str),
+    /// The forwarding rule of this name.
+    ForwardingRule(String),
+    /// The target group of this name.
+    TargetGroup(String),
+}
+
+impl Fault {
+    /// What is wrong with an object.
+    pub fn new(object: Object, message: impl ToString) -> Self {
+        Fault {
+            object,
+            message: message.to_string(),
+        }
+    }
+
+    /// The same as a problem of this configuration; `is_file` where that is a file, which has
+    /// places.
+    pub fn into_problem(self, config: &Config, is_file: bool) -> Problem {
+        let place = is_file.then(|| self.object.place(config)).flatten();
+        Problem {
+            path: place.unwrap_or_else(|| self.object.to_string()),
+            message: self.message,
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.object {
+            Object::Process => f.write_str(&self.message),
+            _ => write!(f, "{}: {}", self.object, self.message),
+        }
+    }
+}
+
+impl std::error::Error for Fault {}
+
+impl Object {
+    /// Its path in the file of this configuration.
+    pub fn place(&self, config: &Config) -> Option<String> {
+        match self {
+            Object::Process => Some(String::new()),
+            Object::Setting(path) => Some((*path).to_owned()),
+            Object::ForwardingRule(name) => {
+                let mut rules = config.forwarding_rules.iter();
+                let place = rules.position(|rule| rule.name == *name)?;
+                Some(format!("forwardingRules[{place}]"))
+            }
+            Object::TargetGroup(name) => {
+                let mut groups = config.target_groups.iter();
+                let place = groups.position(|group| group.name == *name)?;
+                Some(format!("targetGroups[{place}]"))
+            }
+        }
+    }
+}
+
+impl fmt::Display for Object {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Object::Process => Ok(()),
+            Object::Setting(path) => f.write_str(path),
+            Object::ForwardingRule(name) => write!(f, "forwarding rule {name}"),
+            Object::TargetGroup(name) => write!(f, "target group {name}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_is_told_with_its_place_in_a_file_and_by_name_where_there_is_none() {
+        let text = "forwardingRules:
+- {name: edge, protocol: HTTP, listenerIp: 127.0.0.1, listenerPort: 80, httpRules: []}
+targetGroups:
+- {name: a, algorithm: RANDOM, protocol: HTTP}
+- {name: chat, algorithm: RANDOM, protocol: HTTP}";
+        let config = crate::config::parse("edge.yaml", text).unwrap().config;
+        for (object, in_file, by_name) in [
+            (Object::Process, "", ""),
+            (
+                Object::Setting("admin.listen"),
+                "admin.listen",
+                "admin.listen",
+            ),
+            (
+                Object::TargetGroup("chat".into()),
+                "targetGroups[1]",
+                "target group chat",
+            ),
+            (
+                Object::ForwardingRule("edge".into()),
+                "forwardingRules[0]",
+                "forwarding rule edge",
+            ),
+        ] {
+            let told = |is_file| Fault::new(object.clone(), "why").into_problem(&config, is_file);
+            assert_eq!(
+                (told(true).path, told(false).path),
+                (in_file.into(), by_name.into())
+            );
+        }
+        let fault = Fault::new(Object::TargetGroup("chat".into()), "cannot be used: why");
+        assert_eq!(fault.to_string(), "target group chat: cannot be used: why");
+    }
+}

@@ -1,0 +1,133 @@
+//! A reload: the configuration is read again, and the whole of it put in place, or nothing.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use super::sockets::NewSockets;
+use super::{Serving, both, lock, output, problems, style};
+use crate::config::fault::{Fault, Object};
+use crate::config::problem::Problems;
+use crate::config::{self, Config, Loaded, model};
+use crate::listener::Sockets;
+use crate::target_group::Overrides;
+
+/// How a reload ended.
+#[derive(Debug, Clone)]
+pub struct Reload {
+    /// When.
+    pub at: SystemTime,
+    /// What was wrong; nothing where the configuration was applied.
+    pub problems: Vec<String>,
+}
+
+impl Serving {
+    /// Reads the configuration again and applies it, or says in the diagnostics, and in the error,
+    /// why not.
+    pub fn reload(&self) -> Result<(), String> {
+        let result = self.try_reload();
+        self.metrics.process.reloaded(result.is_ok());
+        let problems = result.as_ref().err().map_or("", String::as_str);
+        *lock(&self.last_reload) = Some(Reload {
+            at: SystemTime::now(),
+            problems: problems.lines().map(str::to_owned).collect(),
+        });
+        match &result {
+            Ok(()) => log::info!("reload: the configuration is applied"),
+            Err(problems) => {
+                for line in problems.lines() {
+                    log::error!("reload: {line}");
+                }
+                log::error!("reload: the configuration is rejected, nothing has changed");
+            }
+        }
+        result
+    }
+
+    fn try_reload(&self) -> Result<(), String> {
+        let Some(path) = &self.path else {
+            return Err("there is no configuration file".to_owned());
+        };
+        let name = path.display().to_string();
+        let Loaded {
+            mut config,
+            warnings,
+        } = config::load(path).map_err(|all| all.to_string())?;
+        for warning in &warnings {
+            log::warn!("reload: {}", warning.as_warning(&name));
+        }
+        let before = self.config();
+        for fault in config::renewal::keep_unexpired(&before, &mut config) {
+            log::error!("reload: {fault}");
+        }
+        self.names.learn(&config);
+        let config = Arc::new(config);
+        let applied = self.replace(&before, &config);
+        self.names.keep(&self.config());
+        applied.map_err(|faults| {
+            let problems = problems(faults, &config, true);
+            let file = name;
+            Problems { file, problems }.to_string()
+        })
+    }
+
+    /// Puts another configuration in the place of the present one, whichever source made it.
+    fn replace(&self, before: &Config, config: &Arc<Config>) -> Result<(), Vec<Fault>> {
+        let new = NewSockets::listen(config, Some(self), &mut Sockets::default());
+        let moves = config.access_log.path != before.access_log.path;
+        let output = moves.then(|| output(config)).transpose();
+        let (new, output) = both(new, output)?;
+        self.warn_of_what_stays(before, config);
+        let mut overrides = lock(&self.overrides);
+        let groups = self.names.expand_all(&config.target_groups);
+        self.apply(config, &groups, new.listeners)?;
+        if let Some((address, socket)) = new.admin {
+            self.admin.change(address, socket);
+        } else if let Err(error) = self.admin.set_mode(config.admin.mode) {
+            log::error!("reload: admin.mode: {error}");
+        }
+        if let Some(output) = output {
+            self.log.switch(output);
+        }
+        self.log.restyle(style(config));
+        self.evict(config, &self.target_groups(), &groups);
+        if overrides.count() > 0 {
+            let count = overrides.count();
+            log::info!("reload: what was set over the admin address for {count} targets is over");
+        }
+        *overrides = Overrides::default();
+        *lock(&self.groups) = Arc::new(groups);
+        self.keep(Arc::clone(config));
+        Ok(())
+    }
+
+    pub(super) fn keep(&self, config: Arc<Config>) {
+        *lock(&self.config) = config;
+        self.fleet.reconsider();
+    }
+
+    /// Says what only a new process can change.
+    fn warn_of_what_stays(&self, before: &Config, now: &Config) {
+        let rules = &before.forwarding_rules;
+        for rule in &now.forwarding_rules {
+            let is_turned = |old: &Arc<model::ForwardingRule>| {
+                old.listen == rule.listen && old.v6_only != rule.v6_only
+            };
+            if rules.iter().any(is_turned) {
+                let path = self.called(&Object::ForwardingRule(rule.name.clone()), now);
+                log::warn!(
+                    "reload: {path}.v6only stays as it is for as long as the socket is there"
+                );
+            }
+        }
+        let (before, now) = (&before.server, &now.server);
+        for (key, is_other) in [
+            ("threads", before.threads != now.threads),
+            ("upgradeSocket", before.upgrade_socket != now.upgrade_socket),
+            ("pidFile", before.pid_file != now.pid_file),
+        ] {
+            if is_other {
+                log::warn!("reload: server.{key} stays as it is until a new process takes over");
+            }
+        }
+    }
+}
