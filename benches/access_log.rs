@@ -1,5 +1,5 @@
-//! What the access log's writer does by itself: lines of a tunnel's record, made and handed over as fast as one thread can, into a
-//! file. It should write 50,000 a second.
+//! What the access log's writer does by itself: lines of a tunnel's record, made and handed over as
+//! fast as one thread can, into a file. It should write 50,000 a second.
 
 use std::io;
 use std::net::SocketAddr;

@@ -1,7 +1,8 @@
-//! What finding a rule costs: the last of 100, by host and by path, and the WebSocket rule for real handshakes.
+//! What finding a rule costs: the last of 100, by host and by path, and the WebSocket rule for real
+//! handshakes.
 //!
-//! Looking at the head ([`Request::new`]) is part of what is measured, parsing it is not. Finding the last of 100 should
-//! stay under 3 µs.
+//! Looking at the head ([`Request::new`]) is part of what is measured, parsing it is not. Finding
+//! the last of 100 should stay under 3 µs.
 
 use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr};

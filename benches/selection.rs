@@ -1,6 +1,8 @@
-//! What choosing one of 1,000 targets costs, by each algorithm: where all are fit, and where every tenth is full.
+//! What choosing one of 1,000 targets costs, by each algorithm: where all are fit, and where every
+//! tenth is full.
 //!
-//! What is chosen is held, and given back. It should take less than 10 µs by `LEAST_CONNECTION`, and 2 µs by the others.
+//! What is chosen is held, and given back. It should take less than 10 µs by `LEAST_CONNECTION`,
+//! and 2 µs by the others.
 
 use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr};

@@ -19,11 +19,13 @@ pub struct Arguments {
     )]
     pub conf: PathBuf,
 
-    /// Check the configuration and exit: 0 if it is valid, 1 with every problem on standard error if not
+    /// Check the configuration and exit: 0 if it is valid, 1 with every problem on standard error
+    /// if not
     #[arg(short, long)]
     pub test: bool,
 
-    /// Take over from the running process at server.upgradeSocket: wait until it gets SIGQUIT, then serve in its place
+    /// Take over from the running process at server.upgradeSocket: wait until it gets SIGQUIT, then
+    /// serve in its place
     #[arg(short, long)]
     pub upgrade: bool,
 
@@ -42,7 +44,8 @@ pub enum Command {
     /// Serve a chat page and two echo targets on 127.0.0.1:8080; needs no configuration
     Demo,
 
-    /// Have the running process at server.upgradeSocket start this program, hand over to it, and keep its tunnels
+    /// Have the running process at server.upgradeSocket start this program, hand over to it, and
+    /// keep its tunnels
     Upgrade {
         /// Another program than this one
         #[arg(long, value_name = "PATH")]
@@ -68,7 +71,8 @@ pub enum Command {
     /// Have the running process drain and end, as SIGTERM does
     Drain(Reached),
 
-    /// Have the running process read its configuration again; 1 with every problem if it is rejected
+    /// Have the running process read its configuration again; 1 with every problem if it is
+    /// rejected
     Reload(Reached),
 
     /// Show what would become of a request, and why
@@ -86,7 +90,8 @@ pub enum Command {
 /// Where the running process is heard, and how to show what it says.
 #[derive(Debug, Args)]
 pub struct Reached {
-    /// Its admin address, http://HOST:PORT or unix:PATH; without it the one in the configuration file
+    /// Its admin address, http://HOST:PORT or unix:PATH; without it the one in the configuration
+    /// file
     #[arg(long, value_name = "ADDRESS")]
     pub admin: Option<String>,
 

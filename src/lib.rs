@@ -1,9 +1,9 @@
 //! Culvert: an application load balancer for long-lived connections, on Pingora.
 //!
-//! A *forwarding rule* is a listening address with ordered *HTTP rules*; an HTTP rule has *conditions*
-//! and an action: answer itself, or forward to a *target group*, which picks a *target*. One request
-//! and all that follows from it is an *exchange*; an exchange whose connection was upgraded is a
-//! *tunnel*.
+//! A *forwarding rule* is a listening address with ordered *HTTP rules*; an HTTP rule has
+//! *conditions* and an action: answer itself, or forward to a *target group*, which picks a
+//! *target*. One request and all that follows from it is an *exchange*; an exchange whose
+//! connection was upgraded is a *tunnel*.
 //!
 //! The rooms, in the order in which a reader meets them:
 //!
@@ -38,17 +38,17 @@
 //!
 //! What holds everywhere:
 //!
-//! - The request path looks nothing up by name, touches no file, and holds no lock while it waits for
-//!   anything. The locks that it takes are those of one connection, or one of many for its part of
-//!   what all share, and are held for a few instructions.
-//! - A status is chosen in `proxy::refusal` or by an HTTP rule. Only what never becomes a request is
-//!   answered elsewhere: a head that cannot be read (`tap::request_head`), and plain HTTP where TLS is
-//!   spoken (`listener::plain_http`).
+//! - The request path looks nothing up by name, touches no file, and holds no lock while it waits
+//!   for anything. The locks that it takes are those of one connection, or one of many for its part
+//!   of what all share, and are held for a few instructions.
+//! - A status is chosen in `proxy::refusal` or by an HTTP rule. Only what never becomes a request
+//!   is answered elsewhere: a head that cannot be read (`tap::request_head`), and plain HTTP where
+//!   TLS is spoken (`listener::plain_http`).
 //! - Every exchange leaves one record, when it is over and whatever ends it: the exchange owns its
 //!   record, and dropping the exchange writes it.
 //! - Nothing that comes from the network, from a file or from an operator panics the process.
-//! - What an operator needs opens its files by way of `os::reserve`, which has some when clients have
-//!   taken all others.
+//! - What an operator needs opens its files by way of `os::reserve`, which has some when clients
+//!   have taken all others.
 
 pub mod admin;
 pub mod cli;

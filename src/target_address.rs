@@ -1,5 +1,5 @@
-//! Where a target is: an address of the network, or a Unix socket of this machine. It is also what the target is called: in the
-//! log, in metrics, in the API, and from one process to the next.
+//! Where a target is: an address of the network, or a Unix socket of this machine. It is also what
+//! the target is called: in the log, in metrics, in the API, and from one process to the next.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -25,7 +25,8 @@ pub enum TargetAddress {
 }
 
 impl TargetAddress {
-    /// The Unix socket with this path, however often it repeats its slashes. Errors: what a path has to be.
+    /// The Unix socket with this path, however often it repeats its slashes. Errors: what a path
+    /// has to be.
     pub fn unix(path: &str) -> Result<Self, &'static str> {
         const EXPECTED: &str = "an absolute path of at most 107 bytes";
         let is_clean = path.starts_with('/') && !path.contains(char::is_control);

@@ -1,8 +1,9 @@
 //! Finding a rule allocates nothing, whatever the rules look at and however they compare; nor does
 //! taking the route that it leads to, nor the decision.
 //!
-//! A regular expression allocates its scratch space at its first search, and may again when it meets text that leads
-//! it somewhere new, or when threads contend for that space. Here each expression has seen the request before.
+//! A regular expression allocates its scratch space at its first search, and may again when it
+//! meets text that leads it somewhere new, or when threads contend for that space. Here each
+//! expression has seen the request before.
 
 #![allow(unsafe_code)] // A global allocator cannot be had without it; this one only counts and passes on.
 
@@ -32,7 +33,8 @@ struct Counting;
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-// SAFETY: every call goes to `System` as it came; the counter needs no allocation and no destructor.
+// SAFETY: every call goes to `System` as it came; the counter needs no allocation and no
+// destructor.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count();
@@ -110,7 +112,8 @@ fn expression(value: &str) -> regex::bytes::Regex {
         .expect("the value has no special characters")
 }
 
-/// A hundred rules with one condition each, of which only the last holds, by its value or because the others are negated.
+/// A hundred rules with one condition each, of which only the last holds, by its value or because
+/// the others are negated.
 fn rules(negate_others: bool, subject: impl Fn(usize) -> Subject) -> Rules<()> {
     let rule = |number| HttpRule {
         name: format!("rule {number}"),

@@ -1,7 +1,7 @@
 //! Culvert under callgrind: what its traffic takes between two moments.
 //!
-//! Only the threads that carry traffic are counted, and of them only what they would not have done anyway: they also
-//! look at clocks, whether there is traffic or not.
+//! Only the threads that carry traffic are counted, and of them only what they would not have done
+//! anyway: they also look at clocks, whether there is traffic or not.
 
 use std::fs;
 use std::io;
@@ -18,7 +18,8 @@ use crate::proxies::{Kind, Proxy};
 use crate::rest::Rest;
 use crate::tls::Tls;
 
-/// callgrind counts `rep movsb` once for each byte that it moves; without it, moves are counted as the loops that they are elsewhere.
+/// callgrind counts `rep movsb` once for each byte that it moves; without it, moves are counted as
+/// the loops that they are elsewhere.
 const TUNABLES: &str = "GLIBC_TUNABLES=glibc.cpu.x86_rep_movsb_threshold=100000000";
 const OUTPUT: &str = "callgrind.out";
 /// The threads that do what traffic asks for.
@@ -70,8 +71,9 @@ impl Counted {
         })
     }
 
-    /// What an operation takes, done [`Operation::times`]: what some more take than a few, so that what is done once is in no
-    /// count. What those that are more have taken goes to the folder, as callgrind writes it, if there is one.
+    /// What an operation takes, done [`Operation::times`]: what some more take than a few, so that
+    /// what is done once is in no count. What those that are more have taken goes to the folder, as
+    /// callgrind writes it, if there is one.
     pub(crate) fn count(
         &mut self,
         operation: Operation,

@@ -18,7 +18,8 @@ const AFTER: &str = ".\n";
 const TO_ACCEPT: &str = "If the change is worth it, `make bench-instructions` writes new figures: \
     commit benches/INSTRUCTIONS.md with it.";
 
-/// Compares, and says what differs. Fails where more is executed than before, if compiler and libraries are the same.
+/// Compares, and says what differs. Fails where more is executed than before, if compiler and
+/// libraries are the same.
 pub(crate) fn check(table: &Table, toolchain: &str) -> io::Result<ExitCode> {
     let page = fs::read_to_string(PAGE)?;
     let mut worse = 0;

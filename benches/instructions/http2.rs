@@ -1,6 +1,8 @@
-//! A client of HTTP/2 that makes the same request over and over, as a browser does: after the first, every field is an index.
+//! A client of HTTP/2 that makes the same request over and over, as a browser does: after the
+//! first, every field is an index.
 //!
-//! Its frames (RFC 9113) are written down here and not made by a library, so that they are the same in every version.
+//! Its frames (RFC 9113) are written down here and not made by a library, so that they are the same
+//! in every version.
 
 use std::io::{self, Write as _};
 
@@ -25,7 +27,8 @@ const ACK: u8 = 1;
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 
-/// The fields of the request after `:method` and `:scheme`, by their place in the static table (RFC 7541 appendix A).
+/// The fields of the request after `:method` and `:scheme`, by their place in the static table (RFC
+/// 7541 appendix A).
 const FIELDS: [(u8, &str); 6] = [
     (1, "chat.example.com"),
     (4, "/plain"),

@@ -1,7 +1,9 @@
-//! What Culvert executes for a handshake, a message and a request: instructions and allocations, counted by callgrind.
+//! What Culvert executes for a handshake, a message and a request: instructions and allocations,
+//! counted by callgrind.
 //!
-//! Counts do not move with the machine or its load, as times do. `make bench-instructions` writes them into
-//! benches/INSTRUCTIONS.md, which also says how they are counted; `make check-instructions` compares with that page.
+//! Counts do not move with the machine or its load, as times do. `make bench-instructions` writes
+//! them into benches/INSTRUCTIONS.md, which also says how they are counted; `make
+//! check-instructions` compares with that page.
 
 #[path = "../peers/measure.rs"]
 #[allow(dead_code, reason = "the other bench needs more of it")]
@@ -59,7 +61,8 @@ struct Options {
     /// Only these operations; then nothing is written
     #[arg(long)]
     only: Vec<Operation>,
-    /// A folder for callgrind's files of the first round, which `callgrind_annotate` and KCachegrind read
+    /// A folder for callgrind's files of the first round, which `callgrind_annotate` and
+    /// KCachegrind read
     #[arg(long)]
     keep: Option<PathBuf>,
     /// The program, if it is not the one that cargo has built with this bench

@@ -29,7 +29,8 @@ pub(crate) enum Operation {
 }
 
 impl Operation {
-    /// All, in the order in which one process does them: a handshake finds no kept connection to the target.
+    /// All, in the order in which one process does them: a handshake finds no kept connection to
+    /// the target.
     pub(crate) const ALL: [Operation; 7] = [
         Operation::Handshake,
         Operation::TlsHandshake,

@@ -1,7 +1,8 @@
 //! Whose the code is that an instruction was made from.
 //!
-//! A function holds what the compiler has copied into it from others, and callgrind tells the file of each line: what Pingora inlines
-//! from http is http's. Rust's own library is written for its callers: what lies in its files is theirs whose function it is in.
+//! A function holds what the compiler has copied into it from others, and callgrind tells the file
+//! of each line: what Pingora inlines from http is http's. Rust's own library is written for its
+//! callers: what lies in its files is theirs whose function it is in.
 
 use std::fmt;
 

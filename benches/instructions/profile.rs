@@ -34,7 +34,8 @@ struct Place<'a> {
 }
 
 impl Profile {
-    /// Reads a file of callgrind's, with names and positions in full. Errors: it is none, or not whole.
+    /// Reads a file of callgrind's, with names and positions in full. Errors: it is none, or not
+    /// whole.
     pub(crate) fn read(text: &str) -> io::Result<Self> {
         let mut profile = Profile::default();
         let mut place = Place::default();

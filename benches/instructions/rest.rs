@@ -1,7 +1,7 @@
 //! When a process has nothing left to do: all its threads wait for something.
 //!
-//! Both ends speak only then. So the proxy meets the same words in the same order every time, however busy the machine is, and
-//! what it executes for them comes out the same.
+//! Both ends speak only then. So the proxy meets the same words in the same order every time,
+//! however busy the machine is, and what it executes for them comes out the same.
 
 use std::fs;
 use std::io;

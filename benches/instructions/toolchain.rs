@@ -1,4 +1,5 @@
-//! What the counts depend on beside the source: with other compilers and other libraries they differ.
+//! What the counts depend on beside the source: with other compilers and other libraries they
+//! differ.
 
 use std::fs;
 use std::io;

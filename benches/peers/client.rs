@@ -1,7 +1,9 @@
-//! The client's end: connections that each do a script over and over, the next time when the last is done (a closed loop).
+//! The client's end: connections that each do a script over and over, the next time when the last
+//! is done (a closed loop).
 //!
-//! One thread, edge-triggered epoll, a write and a read for each message (in TLS, another read that finds nothing): what it takes is taken from the target, with which it
-//! shares a core. Every byte that comes back is compared; anything unexpected is an error, and so is a run that does not end.
+//! One thread, edge-triggered epoll, a write and a read for each message (in TLS, another read that
+//! finds nothing): what it takes is taken from the target, with which it shares a core. Every byte
+//! that comes back is compared; anything unexpected is an error, and so is a run that does not end.
 
 use std::collections::VecDeque;
 use std::io::{self, Read as _, Write as _};
@@ -78,7 +80,8 @@ impl Client {
         self.proxy.tls.is_some()
     }
 
-    /// Has the connections do the script, so often in all and so many at a time. Returns how long each took.
+    /// Has the connections do the script, so often in all and so many at a time. Returns how long
+    /// each took.
     pub(crate) fn run(
         &mut self,
         script: &mut [Step<'_>],

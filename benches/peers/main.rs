@@ -1,7 +1,8 @@
-//! The same loads against peers: what Culvert, HAProxy, nginx and Envoy need for a tunnel, a message, a handshake and a request.
+//! The same loads against peers: what Culvert, HAProxy, nginx and Envoy need for a tunnel, a
+//! message, a handshake and a request.
 //!
-//! `make bench` runs it. Every round puts a fresh process of each proxy under each load; the median of the rounds goes into
-//! benches/RESULTS.md, which also says how it is measured.
+//! `make bench` runs it. Every round puts a fresh process of each proxy under each load; the median
+//! of the rounds goes into benches/RESULTS.md, which also says how it is measured.
 
 mod client;
 mod figure;

@@ -1,6 +1,8 @@
-//! The bytes that the client and the target say to each other through a proxy: handshakes, frames (RFC 6455), plain requests.
+//! The bytes that the client and the target say to each other through a proxy: handshakes, frames
+//! (RFC 6455), plain requests.
 //!
-//! All of them are built once. A message carries a stamp, so that an echo that is old, or another tunnel's, is noticed.
+//! All of them are built once. A message carries a stamp, so that an echo that is old, or another
+//! tunnel's, is noticed.
 
 use std::io;
 use std::sync::LazyLock;
@@ -76,8 +78,8 @@ const LENGTH_64: u8 = 127;
 const KEY: [u8; 4] = [0x9D, 0x37, 0xC2, 0x5B];
 const STAMP: usize = 8;
 
-/// What the target answers to a head: nothing to a body, which never ends. `None`: it is neither a sound handshake nor one of
-/// the requests.
+/// What the target answers to a head: nothing to a body, which never ends. `None`: it is neither a
+/// sound handshake nor one of the requests.
 pub(crate) fn answer_to(head: &[u8]) -> Option<&'static [u8]> {
     if head.starts_with(b"GET /plain ") {
         return Some(ANSWER);
@@ -209,7 +211,8 @@ pub(crate) struct Frame {
 }
 
 impl Frame {
-    /// `None` if it is not complete. Errors: it is not masked, or not whole: those do not occur in the loads.
+    /// `None` if it is not complete. Errors: it is not masked, or not whole: those do not occur in
+    /// the loads.
     pub(crate) fn read(bytes: &[u8]) -> io::Result<Option<Frame>> {
         let Some((&[first, second], rest)) = bytes.split_first_chunk() else {
             return Ok(None);

@@ -1,7 +1,9 @@
-//! The proxies that are compared: each starts as a process of its own, on a core of its own, with one thread for the traffic.
+//! The proxies that are compared: each starts as a process of its own, on a core of its own, with
+//! one thread for the traffic.
 //!
-//! Their configurations lie beside this file and say the same in four languages. A proxy that is dropped is ended, with all
-//! its processes and its folder; the system ends it too, should the bench be killed.
+//! Their configurations lie beside this file and say the same in four languages. A proxy that is
+//! dropped is ended, with all its processes and its folder; the system ends it too, should the
+//! bench be killed.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
@@ -84,7 +86,8 @@ impl Kind {
         }
     }
 
-    /// Its configuration, with a log of plain requests or without; what is to be filled in stands there in capitals.
+    /// Its configuration, with a log of plain requests or without; what is to be filled in stands
+    /// there in capitals.
     pub(crate) fn configuration(self, is_logged: bool) -> String {
         let (logged, unlogged) = self.without_log();
         match is_logged {
@@ -157,7 +160,8 @@ impl Proxy {
         Ok(proxy)
     }
 
-    /// Starts a proxy by this command, which its arguments follow, with this configuration, once that is filled in.
+    /// Starts a proxy by this command, which its arguments follow, with this configuration, once
+    /// that is filled in.
     pub(crate) fn spawn(
         kind: Kind,
         command: &[&str],

@@ -1,5 +1,6 @@
-//! Clients that send a byte now and then: a third of them a request's head, a third the first message of a TLS handshake, a
-//! third a request's body. What they send is never whole, and so they are never answered.
+//! Clients that send a byte now and then: a third of them a request's head, a third the first
+//! message of a TLS handshake, a third a request's body. What they send is never whole, and so they
+//! are never answered.
 //!
 //! One thread gives each its turn.
 
@@ -55,7 +56,8 @@ pub(crate) fn start(proxy: &Proxy) -> io::Result<Senders> {
 }
 
 impl Senders {
-    /// Ends them. Errors: one of them was not slow all the time, because the proxy answered it or closed the connection.
+    /// Ends them. Errors: one of them was not slow all the time, because the proxy answered it or
+    /// closed the connection.
     pub(crate) fn stop(self) -> io::Result<()> {
         self.should_stop.store(true, Relaxed);
         let sent = self.thread.join();

@@ -1,4 +1,5 @@
-//! A client's connection, plain or in TLS, on a socket that never waits. What it reads and writes is what both ends say.
+//! A client's connection, plain or in TLS, on a socket that never waits. What it reads and writes
+//! is what both ends say.
 //!
 //! The TLS handshake goes on while something is read or written.
 
@@ -65,7 +66,8 @@ impl Stream {
         }
     }
 
-    /// Whether a read of less than there was room for tells that there is no more. In TLS that is only the end of a record.
+    /// Whether a read of less than there was room for tells that there is no more. In TLS that is
+    /// only the end of a record.
     pub(crate) fn reads_all(&self) -> bool {
         matches!(self, Stream::Plain(_))
     }

@@ -1,8 +1,8 @@
-//! The target's end: a thread that answers handshakes and plain requests, and echoes messages. Where it is asked to take a long
-//! body, it takes nothing of it.
+//! The target's end: a thread that answers handshakes and plain requests, and echoes messages.
+//! Where it is asked to take a long body, it takes nothing of it.
 //!
-//! It is as lean as the client, with which it shares a core. A connection that says anything else is closed, which the client
-//! notices.
+//! It is as lean as the client, with which it shares a core. A connection that says anything else
+//! is closed, which the client notices.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr};
@@ -15,7 +15,8 @@ use socket2::SockRef;
 
 use crate::protocol::{self, Frame};
 
-/// The segments of a connection that is not to be taken for loopback, where the system takes megabytes that nobody reads.
+/// The segments of a connection that is not to be taken for loopback, where the system takes
+/// megabytes that nobody reads.
 pub(crate) const SEGMENT: u32 = 1460;
 
 const LISTENER: Token = Token(usize::MAX);

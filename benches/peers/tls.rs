@@ -1,7 +1,8 @@
 //! The TLS of the bench: one certificate on P-256, made for the run, and what the client offers.
 //!
-//! The client offers one version, one cipher and one key exchange, so that all proxies do the same, and resumes nothing. It knows
-//! the certificate, and only checks who signs with it: it has to be leaner than what it measures.
+//! The client offers one version, one cipher and one key exchange, so that all proxies do the same,
+//! and resumes nothing. It knows the certificate, and only checks who signs with it: it has to be
+//! leaner than what it measures.
 
 use std::fs;
 use std::io;

@@ -1,8 +1,8 @@
-//! What clients cost that are no tunnels: they say nothing, or a head byte after byte, or take no answer, or send a body that their
-//! target does not take.
+//! What clients cost that are no tunnels: they say nothing, or a head byte after byte, or take no
+//! answer, or send a body that their target does not take.
 //!
-//! Their connections have the segments of an Ethernet: between ends that take loopback for what it is the system keeps
-//! more than a megabyte for whoever does not read, and the proxy none of it.
+//! Their connections have the segments of an Ethernet: between ends that take loopback for what it
+//! is the system keeps more than a megabyte for whoever does not read, and the proxy none of it.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::SocketAddr;
@@ -19,7 +19,8 @@ use crate::stream::{Address, Stream, or_later};
 use crate::target::{self, SEGMENT};
 
 const KIB: f64 = 1024.0;
-/// How many wait, and how many before them: what a process does once is no part of what a client costs.
+/// How many wait, and how many before them: what a process does once is no part of what a client
+/// costs.
 const COUNT: usize = 300;
 const FIRST: usize = 8;
 /// How often each gets a turn, and how much of a head it sends then.

@@ -1,6 +1,7 @@
 //! What streams of HTTP/2 cost whose client takes no answer, or whose target takes no body.
 //!
-//! The client is h2's, with the windows that HTTP/2 begins with: it takes 65,535 bytes of all answers on a connection, and no more.
+//! The client is h2's, with the windows that HTTP/2 begins with: it takes 65,535 bytes of all
+//! answers on a connection, and no more.
 
 use std::io;
 use std::sync::Arc;

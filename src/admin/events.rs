@@ -1,7 +1,7 @@
 //! `GET /api/v1/events`: the figures of the status page, each second, as server-sent events.
 //!
-//! They are made once for all who look, and only while somebody does. Whoever reads slowly misses some; nothing is kept
-//! for them.
+//! They are made once for all who look, and only while somebody does. Whoever reads slowly misses
+//! some; nothing is kept for them.
 
 use std::cell::RefCell;
 use std::convert::Infallible;
@@ -98,7 +98,8 @@ struct Viewer {
     _place: OwnedSemaphorePermit,
 }
 
-/// The figures of the status page, at once and then each second, until the process closes the stream.
+/// The figures of the status page, at once and then each second, until the process closes the
+/// stream.
 #[utoipa::path(
     get,
     path = "/api/v1/events",
@@ -150,7 +151,8 @@ async fn place(view: &View) -> Option<OwnedSemaphorePermit> {
 }
 
 impl Viewer {
-    /// The next event; `None` when there is none for them any more. It is asked for when they have taken the one before.
+    /// The next event; `None` when there is none for them any more. It is asked for when they have
+    /// taken the one before.
     async fn next(&mut self) -> Option<Bytes> {
         self.guest.watches();
         let changed = self.closing.run_until_cancelled(self.event.changed());

@@ -1,4 +1,5 @@
-//! `POST /api/v1/explain`: what would become of a request, and why. The rules that are asked are those that serve.
+//! `POST /api/v1/explain`: what would become of a request, and why. The rules that are asked are
+//! those that serve.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;

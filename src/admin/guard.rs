@@ -1,8 +1,9 @@
 //! Who is heard at the admin address: what every request passes before it is looked at.
 //!
-//! A page in an operator's browser can make requests to any address that the browser reaches. So a request must name a host that
-//! is ours (against DNS rebinding), and what changes something must not come from another origin. `/livez` and `/readyz`
-//! tell nothing but that, and are for everybody.
+//! A page in an operator's browser can make requests to any address that the browser reaches. So a
+//! request must name a host that is ours (against DNS rebinding), and what changes something must
+//! not come from another origin. `/livez` and `/readyz` tell nothing but that, and are for
+//! everybody.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -91,7 +92,8 @@ fn admit(admin: &model::Admin, peer: Peer, request: &Request) -> Result<(), Deni
     }
 }
 
-/// Pages of other sites get nothing, not even a stream that they cannot read: browsers say whose page asks (Fetch Metadata).
+/// Pages of other sites get nothing, not even a stream that they cannot read: browsers say whose
+/// page asks (Fetch Metadata).
 fn check_site(headers: &HeaderMap) -> Result<(), Denial> {
     let value = |name| headers.get(name).map(HeaderValue::as_bytes);
     // Whoever follows a link may see what is there.

@@ -1,4 +1,5 @@
-//! The address for operators: metrics, probes and the API, on a listener of its own that outlives a drain.
+//! The address for operators: metrics, probes and the API, on a listener of its own that outlives a
+//! drain.
 //!
 //! | path | answer |
 //! |---|---|

@@ -25,7 +25,8 @@ pub(super) struct Draining {
     draining: bool,
 }
 
-/// Reads the configuration again and applies it, as SIGHUP does. If anything is wrong with it nothing changes.
+/// Reads the configuration again and applies it, as SIGHUP does. If anything is wrong with it
+/// nothing changes.
 #[utoipa::path(
     post,
     path = "/api/v1/reload",

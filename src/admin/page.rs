@@ -1,7 +1,7 @@
 //! `GET /`: the status page, one document with its style and its script.
 //!
-//! It holds no data: all that it shows it asks the API for, with the token where there is one. The policy lets it run nothing but
-//! this script, and talk to nobody but this address.
+//! It holds no data: all that it shows it asks the API for, with the token where there is one. The
+//! policy lets it run nothing but this script, and talk to nobody but this address.
 
 use std::sync::LazyLock;
 

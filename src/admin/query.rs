@@ -1,5 +1,5 @@
-//! What stands after the question mark. A word that is not known is an error: a filter that was mistyped must not end all
-//! tunnels.
+//! What stands after the question mark. A word that is not known is an error: a filter that was
+//! mistyped must not end all tunnels.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -61,7 +61,8 @@ pub(super) struct PageQuery {
 #[serde(default)]
 #[into_params(parameter_in = Query)]
 pub(super) struct WordsQuery {
-    /// A code that may be sent: 1000 to 1003, 1007 to 1009, 1011 to 1014, 3000 to 4999; by default 1008.
+    /// A code that may be sent: 1000 to 1003, 1007 to 1009, 1011 to 1014, 3000 to 4999; by default
+    /// 1008.
     code: Option<String>,
     /// A text of at most 123 bytes.
     text: Option<String>,

@@ -1,7 +1,8 @@
-//! The places of the admin address: few. When all are taken, a connection that asks for nothing gives way to a new one.
+//! The places of the admin address: few. When all are taken, a connection that asks for nothing
+//! gives way to a new one.
 //!
-//! One with whose request something is being done keeps its place, and so does a stream of events: there are fewer of those
-//! than places, so all others together always have some.
+//! One with whose request something is being done keeps its place, and so does a stream of events:
+//! there are fewer of those than places, so all others together always have some.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -94,7 +95,8 @@ impl Room {
         }
     }
 
-    /// Sends away whoever has asked for nothing, or not taken their answer, for the longest time. False if there is nobody.
+    /// Sends away whoever has asked for nothing, or not taken their answer, for the longest time.
+    /// False if there is nobody.
     pub(super) fn make_way(&self) -> bool {
         self.send_away(|stage, _| stage <= Stage::Taking)
     }

@@ -1,4 +1,5 @@
-//! Which path leads where, and the document that describes the API. Both are made from the same handlers.
+//! Which path leads where, and the document that describes the API. Both are made from the same
+//! handlers.
 
 use std::sync::OnceLock;
 
@@ -21,8 +22,8 @@ use crate::os::reserve;
 /// How many files are open at once while metrics are gathered.
 const FILES_OF_METRICS: usize = 6;
 
-/// The API of Culvert's admin address. Every error is `{"error": "…"}`. Where `admin.tokenFile` is set, requests need
-/// `Authorization: Bearer TOKEN`.
+/// The API of Culvert's admin address. Every error is `{"error": "…"}`. Where `admin.tokenFile` is
+/// set, requests need `Authorization: Bearer TOKEN`.
 #[derive(OpenApi)]
 #[openapi(info(title = "Culvert"))]
 struct Description;

@@ -1,4 +1,5 @@
-//! The connections of the admin address: few, and none of them for long without a request, or in the way of one.
+//! The connections of the admin address: few, and none of them for long without a request, or in
+//! the way of one.
 
 use std::pin::Pin;
 use std::sync::Arc;

@@ -1,4 +1,5 @@
-//! `PATCH /api/v1/targetgroups/{name}/targets/{target}`: what an operator decides about a target until the next reload.
+//! `PATCH /api/v1/targetgroups/{name}/targets/{target}`: what an operator decides about a target
+//! until the next reload.
 
 use std::sync::Arc;
 
@@ -171,7 +172,8 @@ fn find(serving: &Serving, name: &str, address: &TargetAddress) -> Option<Target
 }
 
 impl Target {
-    /// A target: as it is configured with the overrides, as it was built, and how many tunnels it has.
+    /// A target: as it is configured with the overrides, as it was built, and how many tunnels it
+    /// has.
     pub(super) fn of(
         target: &model::Target,
         group: Option<&Arc<TargetGroup>>,

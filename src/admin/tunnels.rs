@@ -167,7 +167,8 @@ fn none() -> Denial {
     Denial::not_found("no open tunnel has this id")
 }
 
-/// Ends all tunnels that a filter is true of, with a Close frame to both sides; at least one filter is needed.
+/// Ends all tunnels that a filter is true of, with a Close frame to both sides; at least one filter
+/// is needed.
 #[utoipa::path(
     delete,
     path = "/api/v1/tunnels",

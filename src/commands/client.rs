@@ -60,7 +60,8 @@ impl Client {
         Ok(Client { address, token })
     }
 
-    /// Makes a request and waits for the answer. Errors: nobody is there, or what was asked is refused.
+    /// Makes a request and waits for the answer. Errors: nobody is there, or what was asked is
+    /// refused.
     pub(super) fn ask(
         &self,
         method: &str,
@@ -78,8 +79,8 @@ impl Client {
         })
     }
 
-    /// Shows each event of a stream, until there are no more or `show` breaks off. Errors: nobody is there, or nobody any
-    /// more, or it is refused.
+    /// Shows each event of a stream, until there are no more or `show` breaks off. Errors: nobody
+    /// is there, or nobody any more, or it is refused.
     pub(super) async fn events(
         &self,
         path: &str,
@@ -212,7 +213,8 @@ impl std::fmt::Display for Client {
     }
 }
 
-/// Takes the next event that is whole out of a stream: the JSON in its data. Others than such are passed over.
+/// Takes the next event that is whole out of a stream: the JSON in its data. Others than such are
+/// passed over.
 fn next_event(stream: &mut Vec<u8>) -> Option<Value> {
     loop {
         let end = memchr::memmem::find(stream, b"\n\n")?;

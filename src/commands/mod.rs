@@ -1,6 +1,7 @@
 //! The commands that talk to a running process, over its admin address.
 //!
-//! Each asks the API and shows the answer: a table, or with `--json` what the process said. An error is what the operator reads.
+//! Each asks the API and shows the answer: a table, or with `--json` what the process said. An
+//! error is what the operator reads.
 
 mod client;
 mod explain;
@@ -17,7 +18,8 @@ use serde_json::{Value, json};
 use crate::cli::{Command, Reached};
 use client::Client;
 
-/// Carries a command out; returns what to print. `None` where it is no command for a running process.
+/// Carries a command out; returns what to print. `None` where it is no command for a running
+/// process.
 pub fn run(command: &Command, conf: &Path) -> Option<Result<String, String>> {
     Some(match command {
         Command::Status(reached) => get(reached, conf, "/api/v1/status", status::show),

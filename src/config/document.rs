@@ -1,8 +1,9 @@
 //! From text to a value tree: the only place that knows YAML.
 //!
-//! JSON is YAML, so both are read here. What a tree cannot say is refused on the spot, with line and column: a key that
-//! occurs twice in its mapping, a tag, a number that is not finite, several documents. Keys are taken as they are
-//! written, even where they look like numbers. Aliases are expanded, within a limit on the tree's size.
+//! JSON is YAML, so both are read here. What a tree cannot say is refused on the spot, with line
+//! and column: a key that occurs twice in its mapping, a tag, a number that is not finite, several
+//! documents. Keys are taken as they are written, even where they look like numbers. Aliases are
+//! expanded, within a limit on the tree's size.
 
 use std::cell::Cell;
 use std::fmt;

@@ -1,8 +1,9 @@
 //! The configuration: from a file to checked values, or to all that is wrong with it.
 //!
-//! The way of a file: `document` makes a value tree of the YAML, `read` goes through it key by key and makes a
-//! [`Config`] of it. `tree` and `scalar` are what it reads with: they note each problem with its path and go on, so
-//! that one run reports them all. What the values do is left to the rooms that are built from them.
+//! The way of a file: `document` makes a value tree of the YAML, `read` goes through it key by key
+//! and makes a [`Config`] of it. `tree` and `scalar` are what it reads with: they note each problem
+//! with its path and go on, so that one run reports them all. What the values do is left to the
+//! rooms that are built from them.
 
 use std::fs;
 use std::io::{self, Read};
@@ -101,7 +102,8 @@ fn read_text(path: &Path) -> Result<String, Problems> {
         .map_err(|error| Problems::whole_file(&name, error.utf8_error().to_string()))
 }
 
-/// A duration as a file may write it: `90s`, or `90000` for milliseconds. The error is what it must be.
+/// A duration as a file may write it: `90s`, or `90000` for milliseconds. The error is what it must
+/// be.
 pub fn duration(text: &str) -> Result<Duration, &'static str> {
     let number = text.parse::<u64>().map(Value::from);
     let value = number.unwrap_or_else(|_| Value::from(text));

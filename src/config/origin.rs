@@ -1,5 +1,5 @@
-//! An origin as browsers tell it in the Origin header: scheme, host and port (RFC 6454 section 6.2). The same reading serves the
-//! file and the requests that are compared with it.
+//! An origin as browsers tell it in the Origin header: scheme, host and port (RFC 6454 section
+//! 6.2). The same reading serves the file and the requests that are compared with it.
 
 /// An origin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,8 +1,10 @@
-//! What is wrong with a configuration file, as the operator reads it: one problem a line, each with its place.
+//! What is wrong with a configuration file, as the operator reads it: one problem a line, each with
+//! its place.
 //!
-//! A place is the path of keys and indices from the top of the file, `forwardingRules[0].httpRules[2].targetGroup`.
-//! It is empty where there is none: a file that cannot be read, or text that is not YAML (line and column are then in
-//! the message). Warnings have the same form and stop nothing.
+//! A place is the path of keys and indices from the top of the file,
+//! `forwardingRules[0].httpRules[2].targetGroup`. It is empty where there is none: a file that
+//! cannot be read, or text that is not YAML (line and column are then in the message). Warnings
+//! have the same form and stop nothing.
 
 use std::fmt;
 
@@ -31,7 +33,8 @@ impl fmt::Display for Problem {
     }
 }
 
-/// All that is wrong with one file. Displayed as lines, `FILE: path: message`, without a line end after the last.
+/// All that is wrong with one file. Displayed as lines, `FILE: path: message`, without a line end
+/// after the last.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problems {
     /// The file's name, as it was given.

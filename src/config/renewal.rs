@@ -1,8 +1,8 @@
-//! Files that a configuration names, read again while it serves: certificates with their keys, those of the authorities that vouch
-//! for clients, and the keys of session tickets.
+//! Files that a configuration names, read again while it serves: certificates with their keys,
+//! those of the authorities that vouch for clients, and the keys of session tickets.
 //!
-//! What cannot be used changes nothing: what was read before stays. Nor does a certificate that has expired take the place of
-//! one that has not. The rest of the configuration is not read.
+//! What cannot be used changes nothing: what was read before stays. Nor does a certificate that has
+//! expired take the place of one that has not. The rest of the configuration is not read.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -64,7 +64,8 @@ pub fn renew(before: &Config) -> Renewal {
     renewal
 }
 
-/// Puts certificates of before in the place of those that have expired meanwhile on disk; returns what is wrong with these.
+/// Puts certificates of before in the place of those that have expired meanwhile on disk; returns
+/// what is wrong with these.
 pub fn keep_unexpired(before: &Config, now: &mut Config) -> Vec<String> {
     let mut faults = Vec::new();
     for (place, new) in now.certificates.iter_mut().enumerate() {

@@ -1,7 +1,9 @@
-//! What a single value of the file may be: a string, a number in a range, one of a few words, an address.
+//! What a single value of the file may be: a string, a number in a range, one of a few words, an
+//! address.
 //!
-//! Each reader returns `None` only after it has noted why. Nothing is converted: a number does not pass for a string,
-//! nor a string for a number, so that what the file says is what the reader of the file sees.
+//! Each reader returns `None` only after it has noted why. Nothing is converted: a number does not
+//! pass for a string, nor a string for a number, so that what the file says is what the reader of
+//! the file sees.
 
 use std::fmt::Display;
 use std::net::{IpAddr, SocketAddr};
@@ -115,7 +117,8 @@ impl<'a> Node<'a> {
         }
     }
 
-    /// A block of addresses, or one address. An IPv4 block written as IPv6 is taken as IPv4, like the addresses of clients.
+    /// A block of addresses, or one address. An IPv4 block written as IPv6 is taken as IPv4, like
+    /// the addresses of clients.
     pub(super) fn block(&self) -> Option<IpNet> {
         const MAPPED: u8 = 96;
         let text = self.value.as_str().unwrap_or_default();

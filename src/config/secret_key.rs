@@ -1,5 +1,5 @@
-//! A key of 32 secret bytes, and how files and other processes have it: session tickets are sealed with such keys, and sticky
-//! cookies made.
+//! A key of 32 secret bytes, and how files and other processes have it: session tickets are sealed
+//! with such keys, and sticky cookies made.
 //!
 //! It is wiped from memory when it is dropped, and no message shows it.
 

@@ -1,7 +1,8 @@
-//! Text with placeholders, `https://{host}{path}`: what an operator writes, and what stands for what.
+//! Text with placeholders, `https://{host}{path}`: what an operator writes, and what stands for
+//! what.
 //!
-//! A placeholder is a name of letters in braces. Other braces are text, as in JSON; so are those of `{{host}}`, which stands for
-//! `{host}`.
+//! A placeholder is a name of letters in braces. Other braces are text, as in JSON; so are those of
+//! `{{host}}`, which stands for `{host}`.
 
 use super::words;
 

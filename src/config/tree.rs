@@ -1,8 +1,10 @@
-//! A value tree read key by key, where what is wrong is noted with its path and the reading goes on.
+//! A value tree read key by key, where what is wrong is noted with its path and the reading goes
+//! on.
 //!
-//! A reader returns `None` only after it has noted a problem, so a caller reads all its keys first and only then
-//! combines them with `?`: that is how a file's problems are all reported together. A key whose value is null counts
-//! as absent. What a single value may be (a port, a name, a duration) is in `scalar`.
+//! A reader returns `None` only after it has noted a problem, so a caller reads all its keys first
+//! and only then combines them with `?`: that is how a file's problems are all reported together. A
+//! key whose value is null counts as absent. What a single value may be (a port, a name, a
+//! duration) is in `scalar`.
 
 use std::cell::RefCell;
 
@@ -124,7 +126,8 @@ impl<'a> Node<'a> {
         entries.into_iter().collect()
     }
 
-    /// A mapping whose keys may be any words, each entry read by `read`: all of them, even when one has problems.
+    /// A mapping whose keys may be any words, each entry read by `read`: all of them, even when one
+    /// has problems.
     pub(super) fn each_key<T>(
         &self,
         mut read: impl FnMut(&str, Node<'a>) -> Option<T>,

@@ -1,8 +1,8 @@
-//! How a file writes a length of time: an integer of milliseconds, or a string with units; and an amount of memory: an integer of
-//! bytes, or a string with a unit.
+//! How a file writes a length of time: an integer of milliseconds, or a string with units; and an
+//! amount of memory: an integer of bytes, or a string with a unit.
 //!
-//! Every duration in the file is from 1 ms to 30 days: nothing here means "off" or "for ever" by a special number, and
-//! adding one to the clock cannot overflow.
+//! Every duration in the file is from 1 ms to 30 days: nothing here means "off" or "for ever" by a
+//! special number, and adding one to the clock cannot overflow.
 
 use std::time::Duration;
 

@@ -1,7 +1,8 @@
 //! `culvert demo`: the whole road in one process, without a configuration file.
 //!
-//! Two echo targets on free ports, a rule that serves a chat page and one that forwards the WebSockets it opens. All of it is
-//! an ordinary configuration, `demo.yaml`, with the targets' ports put in.
+//! Two echo targets on free ports, a rule that serves a chat page and one that forwards the
+//! WebSockets it opens. All of it is an ordinary configuration, `demo.yaml`, with the targets'
+//! ports put in.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -45,7 +46,8 @@ fn configuration(ports: &[u16]) -> Result<String, String> {
     Ok(TARGETS.iter().zip(ports).fold(text, put_in))
 }
 
-/// Starts an echo target for each of the configuration's, on a thread of their own, and tells their ports.
+/// Starts an echo target for each of the configuration's, on a thread of their own, and tells their
+/// ports.
 fn start_targets() -> io::Result<Vec<u16>> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -1,7 +1,7 @@
 //! One look-up of a name: /etc/hosts first, then its A and AAAA records.
 //!
-//! The resolver is built anew each time, so that what changes in /etc/hosts and /etc/resolv.conf is heeded. It caches nothing:
-//! whoever asks knows for how long the answer holds.
+//! The resolver is built anew each time, so that what changes in /etc/hosts and /etc/resolv.conf is
+//! heeded. It caches nothing: whoever asks knows for how long the answer holds.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -36,7 +36,8 @@ pub(super) struct Answer {
 /// Addresses of one family, and for how long; none where there are no records.
 type Family = Result<(Vec<IpAddr>, Duration), NetError>;
 
-/// Looks a name up. Where only one family of addresses cannot be had, `last` is what there was of it before.
+/// Looks a name up. Where only one family of addresses cannot be had, `last` is what there was of
+/// it before.
 ///
 /// Errors: why there is no answer, in words.
 pub(super) async fn look_up(
@@ -93,8 +94,8 @@ fn config(settings: &model::Resolver) -> ResolverConfig {
     ResolverConfig::from_parts(None, Vec::new(), servers)
 }
 
-/// The name as it stands, and by the search list only where it has no records for certain: of several failures that list tells
-/// the last.
+/// The name as it stands, and by the search list only where it has no records for certain: of
+/// several failures that list tells the last.
 async fn ask(resolver: &TokioResolver, name: &Name, family: RecordType) -> Family {
     let mut absolute = name.clone();
     absolute.set_fqdn(true);

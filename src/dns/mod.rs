@@ -1,7 +1,8 @@
 //! Targets that are known by name: what the names resolve to, and when they are asked for again.
 //!
-//! A target group is built from addresses, so the groups of a configuration are expanded here: a name becomes a target for each
-//! of its addresses. A name that cannot be resolved keeps the addresses that it had.
+//! A target group is built from addresses, so the groups of a configuration are expanded here: a
+//! name becomes a target for each of its addresses. A name that cannot be resolved keeps the
+//! addresses that it had.
 
 mod lookup;
 
@@ -67,7 +68,8 @@ impl Names {
             .collect()
     }
 
-    /// Takes what the process before knew of the names in this configuration, as long as nothing better is known.
+    /// Takes what the process before knew of the names in this configuration, as long as nothing
+    /// better is known.
     pub fn inherit(&self, mut addresses: BTreeMap<String, Vec<IpAddr>>, config: &Config) {
         let mut known = self.known();
         for (_, named) in named(config) {
@@ -77,7 +79,8 @@ impl Names {
         }
     }
 
-    /// Resolves the names in a configuration that were never asked for, for as long as the resolver may take; this blocks.
+    /// Resolves the names in a configuration that were never asked for, for as long as the resolver
+    /// may take; this blocks.
     pub fn learn(&self, config: &Config) {
         self.count_for(config);
         let new = self.new_names();

@@ -1,8 +1,10 @@
-//! The end of a process, told to everyone who has to know: readiness first, then the listeners, then what is open.
+//! The end of a process, told to everyone who has to know: readiness first, then the listeners,
+//! then what is open.
 //!
-//! Everything that is open is a task in one tracker, so "all done" is "the tracker is empty". Tunnels are ended at a pace,
-//! plain connections are told to go. What is still open past the deadline is told to stop: its task is dropped, and with it
-//! its exchange, which writes its record.
+//! Everything that is open is a task in one tracker, so "all done" is "the tracker is empty".
+//! Tunnels are ended at a pace, plain connections are told to go. What is still open past the
+//! deadline is told to stop: its task is dropped, and with it its exchange, which writes its
+//! record.
 
 mod eviction;
 mod pace;
@@ -26,7 +28,8 @@ pub use eviction::{Cause, Eviction, Evictions, TargetId};
 use pace::{Pace, end_tunnels};
 pub use rebalance::even_out;
 
-/// How long both sides of a tunnel have to answer our Close after the deadline, less what it takes to end those that do not.
+/// How long both sides of a tunnel have to answer our Close after the deadline, less what it takes
+/// to end those that do not.
 const CLOSING: Duration = Duration::from_millis(1600);
 /// How many connections end in a second at least when they are told to stop.
 const STOPS_PER_SECOND: usize = 10_000;
@@ -35,7 +38,8 @@ const AGAIN: Duration = Duration::from_millis(50);
 const STOPPING: Duration = Duration::from_millis(300);
 /// How long they may take in all.
 const LONGEST_STOP: Duration = Duration::from_secs(10);
-/// How long the end takes at most once no more waiting is asked for: the Close frames, the connections, the log's last lines.
+/// How long the end takes at most once no more waiting is asked for: the Close frames, the
+/// connections, the log's last lines.
 const END: Duration = Duration::from_secs(15);
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -179,8 +183,8 @@ impl Drain {
         self.stop.cancelled().await;
     }
 
-    /// Returns when a client that has not asked for anything yet has had its time: `limit`, or a last chance once connections
-    /// are told to go.
+    /// Returns when a client that has not asked for anything yet has had its time: `limit`, or a
+    /// last chance once connections are told to go.
     pub async fn waited_for(&self, limit: Duration) {
         let last_chance = async {
             self.began.cancelled().await;
@@ -201,8 +205,9 @@ impl Drain {
             .unwrap_or(CloseReason::ProcessExit)
     }
 
-    /// Drains: not ready at once; then, after a delay, `close` has to close the listeners; then what is open has to end. Returns
-    /// when nothing is open any more, at the latest shortly after the deadline.
+    /// Drains: not ready at once; then, after a delay, `close` has to close the listeners; then
+    /// what is open has to end. Returns when nothing is open any more, at the latest shortly after
+    /// the deadline.
     pub async fn run(&self, settings: &model::Drain, close: impl FnOnce()) {
         let began = Instant::now();
         let deadline = began + settings.deadline;

@@ -1,7 +1,7 @@
 //! Ends tunnels one after the other, so that their clients do not all come back at once.
 //!
-//! The idlest go first. A step at a time the open tunnels are looked at anew, so that one that has opened since, or one that
-//! has come to life, is where it belongs.
+//! The idlest go first. A step at a time the open tunnels are looked at anew, so that one that has
+//! opened since, or one that has come to life, is where it belongs.
 
 use std::cmp::Reverse;
 use std::sync::Arc;
@@ -44,8 +44,8 @@ impl Pace {
         (self.window / STEPS).clamp(SHORTEST_STEP, LONGEST_STEP)
     }
 
-    /// How many of `open` to end between now and the end of the step. `chance`, from 0 to 1, decides on the fraction of a
-    /// tunnel, so that a few are spread as evenly as many.
+    /// How many of `open` to end between now and the end of the step. `chance`, from 0 to 1,
+    /// decides on the fraction of a tunnel, so that a few are spread as evenly as many.
     fn share(&self, open: usize, ended: usize, elapsed: Duration, chance: f64) -> usize {
         self.share_of(self.step(), open, ended, elapsed, chance)
     }
@@ -73,7 +73,8 @@ impl Pace {
     }
 }
 
-/// Ends the tunnels that `which` is true of, for this reason. Returns at the deadline, when all have been told.
+/// Ends the tunnels that `which` is true of, for this reason. Returns at the deadline, when all
+/// have been told.
 pub(super) async fn end_tunnels(
     tunnels: &Tunnels,
     which: impl Fn(&Handle) -> bool,

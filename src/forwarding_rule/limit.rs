@@ -1,4 +1,5 @@
-//! The limits that a connection, a request or a handshake may be one too many for: their words, and what the client is told.
+//! The limits that a connection, a request or a handshake may be one too many for: their words, and
+//! what the client is told.
 
 use crate::telemetry::RefusalReason;
 

@@ -1,4 +1,5 @@
-//! A forwarding rule as requests see it: its HTTP rules with their target groups resolved, its clocks and its counters.
+//! A forwarding rule as requests see it: its HTTP rules with their target groups resolved, its
+//! clocks and its counters.
 //!
 //! It is built anew with the whole configuration; where one target group changes, only the ways
 //! there are replaced.
@@ -35,7 +36,8 @@ pub struct ForwardingRule {
     pub name: Arc<str>,
     /// Where it listens.
     pub listen: SocketAddr,
-    /// How long to wait for the client: for a head, for progress of a body or of the answer, for the next request.
+    /// How long to wait for the client: for a head, for progress of a body or of the answer, for
+    /// the next request.
     pub client_timeout: Duration,
     /// Whose connections begin with a header of the PROXY protocol.
     pub proxied: Networks,
@@ -57,7 +59,8 @@ pub struct ForwardingRule {
     pub h2c: bool,
     /// How many streams one connection of HTTP/2 may have at a time.
     pub max_concurrent_streams: u32,
-    /// After which silence the system probes its clients, where the route of a tunnel says nothing else.
+    /// After which silence the system probes its clients, where the route of a tunnel says nothing
+    /// else.
     pub keepalive: Duration,
     /// Its HTTP rules.
     pub rules: Rules<Routes>,
@@ -110,7 +113,8 @@ impl ForwardingRule {
         })
     }
 
-    /// The client that a connection is counted for: nobody where it is a proxy's, which comes for many.
+    /// The client that a connection is counted for: nobody where it is a proxy's, which comes for
+    /// many.
     pub(super) fn counts(&self, peer: IpAddr, proxied: Option<IpAddr>) -> Option<IpAddr> {
         let client = proxied.or((!self.proxied.contain(peer)).then_some(peer));
         client.filter(|client| !self.trusted.contain(*client))

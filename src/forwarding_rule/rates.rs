@@ -1,7 +1,8 @@
-//! How many requests, WebSocket handshakes and TLS handshakes a second may bring, of one client and of all together.
+//! How many requests, WebSocket handshakes and TLS handshakes a second may bring, of one client and
+//! of all together.
 //!
-//! The counting is Pingora's: in a table of fixed size, without a lock, and never too low. Where very many clients come in one
-//! second, some are counted a little too high.
+//! The counting is Pingora's: in a table of fixed size, without a lock, and never too low. Where
+//! very many clients come in one second, some are counted a little too high.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -70,7 +71,8 @@ impl Both {
         }
     }
 
-    /// Counts one, of this client if it is anybody's in particular. One that is too many for its client does not count for all.
+    /// Counts one, of this client if it is anybody's in particular. One that is too many for its
+    /// client does not count for all.
     ///
     /// Errors: what it is one too many for in this second.
     pub fn count(&self, client: Option<IpAddr>) -> Result<(), Limit> {

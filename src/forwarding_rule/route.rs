@@ -45,7 +45,8 @@ impl Routes {
         }
     }
 
-    /// One of the wanted in proportion to the weights, by a number from 0 up to, but not, 1. `None` where all their weights are 0.
+    /// One of the wanted in proportion to the weights, by a number from 0 up to, but not, 1. `None`
+    /// where all their weights are 0.
     pub fn by_chance(&self, chance: f64, is_wanted: impl Fn(&Route) -> bool) -> Option<Arc<Route>> {
         let weighted = || {
             self.iter()
@@ -80,7 +81,8 @@ pub struct Route {
     pub origins: Option<Arc<Origins>>,
     /// What a handshake may ask for, where not anything.
     pub subprotocols: Option<Arc<Subprotocols>>,
-    /// Whether a 101 must fit to its handshake, where that does not depend on the client's version of HTTP.
+    /// Whether a 101 must fit to its handshake, where that does not depend on the client's version
+    /// of HTTP.
     pub check_accept: Option<bool>,
     /// Whether a handshake's key may be something else than 16 bytes.
     pub lenient_handshake: bool,

@@ -1,8 +1,9 @@
-//! A connection that has just been accepted: before anything else it is found out whose it is, and whether there is a place
-//! for it.
+//! A connection that has just been accepted: before anything else it is found out whose it is, and
+//! whether there is a place for it.
 //!
-//! Where the forwarding rule wants a header of the PROXY protocol from this peer, it is read here. A connection without a valid
-//! one ends here, too; so does one that is too many while many others are being told so.
+//! Where the forwarding rule wants a header of the PROXY protocol from this peer, it is read here.
+//! A connection without a valid one ends here, too; so does one that is too many while many others
+//! are being told so.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -72,7 +73,8 @@ impl Arrival {
         connection.serve(stream, app, shutdown).await;
     }
 
-    /// What the PROXY protocol says of the client, if anything. `None` where the connection must not go on.
+    /// What the PROXY protocol says of the client, if anything. `None` where the connection must
+    /// not go on.
     async fn proxied(
         &self,
         stream: &mut TcpStream,

@@ -1,8 +1,9 @@
 //! All connections and streams that are no tunnels, and who of them goes when memory is short.
 //!
-//! Each notes when something last happened on it, and whether it waits for its client. When there have to be fewer, those go
-//! first that wait longest for their clients, and then the others, in the same order. What an entry costs is its place in a
-//! map, under one of many locks, when it comes and when it goes; nothing is done for it in between.
+//! Each notes when something last happened on it, and whether it waits for its client. When there
+//! have to be fewer, those go first that wait longest for their clients, and then the others, in
+//! the same order. What an entry costs is its place in a map, under one of many locks, when it
+//! comes and when it goes; nothing is done for it in between.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
@@ -55,7 +56,8 @@ impl Crowd {
         millis(self.began.elapsed())
     }
 
-    /// Has a connection or a stream among those that may be told to go, for as long as what is returned is kept.
+    /// Has a connection or a stream among those that may be told to go, for as long as what is
+    /// returned is kept.
     pub(super) fn enter<'a>(&'a self, waiting: &Arc<Waiting>) -> Member<'a> {
         let number = self.entered.fetch_add(1, Relaxed);
         let (reset, told) = oneshot::channel();

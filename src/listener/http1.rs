@@ -1,7 +1,8 @@
 //! One request's time on a connection of HTTP/1.1, from the wait for its head on.
 //!
-//! Pingora makes an exchange once it has a head. What it answers before that (a head it cannot parse, CONNECT), and a head
-//! that never came, leave their record here: it is written when no exchange began.
+//! Pingora makes an exchange once it has a head. What it answers before that (a head it cannot
+//! parse, CONNECT), and a head that never came, leave their record here: it is written when no
+//! exchange began.
 
 use std::sync::Arc;
 

@@ -1,9 +1,11 @@
-//! Listening sockets: a forwarding rule's address, the loop that accepts on it, and what serves a connection.
+//! Listening sockets: a forwarding rule's address, the loop that accepts on it, and what serves a
+//! connection.
 //!
-//! The sockets are there before anything is started, so that an address that cannot be had is a message and not half a
-//! process. The accept loops are ours because Pingora's bind on their own, keep 64 KB a connection and end by its signals;
-//! the rest of a connection's life is Pingora's `process_new_http`. A loop can be ended, and begun again, at any time; what was
-//! accepted goes on.
+//! The sockets are there before anything is started, so that an address that cannot be had is a
+//! message and not half a process. The accept loops are ours because Pingora's bind on their own,
+//! keep 64 KB a connection and end by its signals; the rest of a connection's life is Pingora's
+//! `process_new_http`. A loop can be ended, and begun again, at any time; what was accepted goes
+//! on.
 
 mod accept_loop;
 mod arrival;
@@ -69,7 +71,8 @@ struct Listener {
 }
 
 impl Listener {
-    /// Sets what the sockets of all clients need. On Linux they have it from the listening one, which saves the system calls.
+    /// Sets what the sockets of all clients need. On Linux they have it from the listening one,
+    /// which saves the system calls.
     fn preset(&self) {
         let rule = self.rule.load();
         let socket = SockRef::from(&self.socket);
@@ -128,7 +131,8 @@ impl Listeners {
         self.serve.get().is_some()
     }
 
-    /// From now on so many connections may be open in the process, and so many stand to be refused. Those that are open stay.
+    /// From now on so many connections may be open in the process, and so many stand to be refused.
+    /// Those that are open stay.
     pub fn limit(&self, most: usize, standing: usize) {
         self.process_limit.limit(most, standing);
     }
@@ -149,7 +153,8 @@ impl Listeners {
         open.get(address).map(|listener| listener.rule.load_full())
     }
 
-    /// Listens on what the plan says and on nothing else. What goes on listening just gets its new rule.
+    /// Listens on what the plan says and on nothing else. What goes on listening just gets its new
+    /// rule.
     pub fn change(self: &Arc<Self>, plan: Plan) {
         let mut open = self.lock();
         open.retain(|address, listener| {
@@ -182,7 +187,8 @@ impl Listeners {
         }
     }
 
-    /// Gives away a copy of each socket, for another process: one at a time, so that few files are needed.
+    /// Gives away a copy of each socket, for another process: one at a time, so that few files are
+    /// needed.
     pub fn give_sockets(
         &self,
         give: impl Fn(SocketAddr, std::net::TcpListener) -> io::Result<()>,
@@ -306,7 +312,8 @@ impl Entrance {
                 }
             }
         }
-        // Those that the system has accepted already would be reset. The runtime may not know of them yet: it is not asked.
+        // Those that the system has accepted already would be reset. The runtime may not know of
+        // them yet: it is not asked.
         if let Ok(socket) = socket.into_std() {
             self.empty(&socket);
         }
@@ -372,9 +379,10 @@ pub fn is_passing(error: &io::Error) -> bool {
     )
 }
 
-/// The threads that serve connections, for as long as the process lives. They are ours because of one setting: a thread with
-/// more than 256 tasks to run keeps the others in a queue that it looks into now and then; at the usual one time in 61 the
-/// tunnels in there wait far longer than the rest.
+/// The threads that serve connections, for as long as the process lives. They are ours because of
+/// one setting: a thread with more than 256 tasks to run keeps the others in a queue that it looks
+/// into now and then; at the usual one time in 61 the tunnels in there wait far longer than the
+/// rest.
 fn runtime(threads: usize) -> io::Result<Handle> {
     let runtime = Builder::new_multi_thread()
         .worker_threads(threads)

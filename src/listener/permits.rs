@@ -1,9 +1,10 @@
 //! How many connections there may be: in the process, at one address, and of one client there.
 //!
-//! A connection has a place for as long as it is open, as a tunnel, too. One for which there is none may stand for a moment,
-//! to be answered; when many stand already it is closed at once. A stream of HTTP/2 has a place as well, but for one on each
-//! connection, which that one's own place is for; plain streams have half of the places at most. A lock is taken for the
-//! clients alone, where they are counted: when a connection or a stream comes and when it goes.
+//! A connection has a place for as long as it is open, as a tunnel, too. One for which there is
+//! none may stand for a moment, to be answered; when many stand already it is closed at once. A
+//! stream of HTTP/2 has a place as well, but for one on each connection, which that one's own place
+//! is for; plain streams have half of the places at most. A lock is taken for the clients alone,
+//! where they are counted: when a connection or a stream comes and when it goes.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -61,7 +62,8 @@ impl Purpose {
     }
 }
 
-/// The places that one limit is about: all that are taken, and among them those that plain streams have.
+/// The places that one limit is about: all that are taken, and among them those that plain streams
+/// have.
 #[derive(Debug, Default)]
 struct Rows {
     all: Arc<Slots>,
@@ -153,8 +155,9 @@ impl ProcessLimit {
         }
     }
 
-    /// A place for a stream: where it is admitted, and where it is refused. `own` is the place that its connection has
-    /// itself; `most` and `client` are what holds at its address: how many may be open there, and of which client how many.
+    /// A place for a stream: where it is admitted, and where it is refused. `own` is the place that
+    /// its connection has itself; `most` and `client` are what holds at its address: how many may
+    /// be open there, and of which client how many.
     pub(super) fn admit_stream(
         &self,
         listener_limit: &ListenerLimit,

@@ -1,4 +1,5 @@
-//! Plain HTTP on an address that speaks TLS: the client is told so, instead of seeing the connection end.
+//! Plain HTTP on an address that speaks TLS: the client is told so, instead of seeing the
+//! connection end.
 
 use std::time::Duration;
 
@@ -13,7 +14,8 @@ const WORDS: &str = "this port speaks TLS: use https:// or wss://";
 
 /// How long the client has to read the answer and to go.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// How much of what it sends meanwhile is read; what is left unread would take the answer away from it.
+/// How much of what it sends meanwhile is read; what is left unread would take the answer away from
+/// it.
 const MOST: u64 = 64 << 10;
 
 /// Whether what a client begins with is the method of a request, and no TLS.

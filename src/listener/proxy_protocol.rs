@@ -1,8 +1,9 @@
-//! The header of the PROXY protocol that a load balancer in front puts before all else: who the client is.
+//! The header of the PROXY protocol that a load balancer in front puts before all else: who the
+//! client is.
 //!
-//! The specification is <https://www.haproxy.org/download/2.8/doc/proxy-protocol.txt>. The header is looked at in the socket
-//! before it is taken out, so that exactly its bytes are: what follows is HTTP's, or TLS's. Where it ends is found here, what it
-//! says is read by the crate.
+//! The specification is <https://www.haproxy.org/download/2.8/doc/proxy-protocol.txt>. The header
+//! is looked at in the socket before it is taken out, so that exactly its bytes are: what follows
+//! is HTTP's, or TLS's. Where it ends is found here, what it says is read by the crate.
 
 use std::net::SocketAddr;
 
@@ -49,8 +50,8 @@ const MALFORMED: Fault = "the PROXY protocol's header is malformed";
 const NOT_TCP: Fault = "the PROXY protocol's header is not of a TCP connection";
 
 impl Header {
-    /// Reads a header, and not a byte more; `None` where it says nothing of a client: the sender's own connections, and
-    /// `UNKNOWN` ones.
+    /// Reads a header, and not a byte more; `None` where it says nothing of a client: the sender's
+    /// own connections, and `UNKNOWN` ones.
     pub(super) async fn read(&mut self, stream: &mut TcpStream) -> Result<Option<Proxied>, Fault> {
         let mut next = [0; LOOK];
         loop {
@@ -152,7 +153,8 @@ fn parse_v2(header: &[u8]) -> Result<Option<Proxied>, Fault> {
     Ok(Some(Proxied { is_tls, ..proxied }))
 }
 
-/// Whether the value of `PP2_TYPE_SSL` says that the client came over TLS. What cannot be read says nothing.
+/// Whether the value of `PP2_TYPE_SSL` says that the client came over TLS. What cannot be read says
+/// nothing.
 fn tells_tls(header: &v2::Header<'_>) -> bool {
     let mut values = header.tlvs().map_while(Result::ok);
     let ssl = values.find(|value| value.kind == u8::from(v2::Type::SSL));

@@ -1,5 +1,5 @@
-//! A time in which nothing can be accepted, because the process or the machine has run out of open files, say. It is spoken of
-//! at its beginning, once in a while, and at its end.
+//! A time in which nothing can be accepted, because the process or the machine has run out of open
+//! files, say. It is spoken of at its beginning, once in a while, and at its end.
 
 use std::fmt::Display;
 use std::io;

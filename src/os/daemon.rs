@@ -1,6 +1,8 @@
-//! `-d`: the process in the background. The command starts itself anew, detached from the terminal, and ends when that serves.
+//! `-d`: the process in the background. The command starts itself anew, detached from the terminal,
+//! and ends when that serves.
 //!
-//! Standard output is given up, so the access log needs a file; the diagnostics stay where they were.
+//! Standard output is given up, so the access log needs a file; the diagnostics stay where they
+//! were.
 
 use std::env;
 use std::io::{self, Read as _, Write as _};

@@ -1,5 +1,5 @@
-//! Limits of the operating system: every connection is an open file, and so is the way to its target. At the limits that come of
-//! that by default the files never run out, whatever clients do.
+//! Limits of the operating system: every connection is an open file, and so is the way to its
+//! target. At the limits that come of that by default the files never run out, whatever clients do.
 
 use std::io;
 
@@ -8,17 +8,20 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 
 /// How many files are kept in reserve for the operator.
 pub const RESERVE: usize = 16;
-/// The share of the open files that clients may have: each place has a connection and a way to a target.
+/// The share of the open files that clients may have: each place has a connection and a way to a
+/// target.
 const FOR_CLIENTS: (u64, u64) = (7, 16);
 /// How many connections at most may stand at a time to be told that there is no place for them.
 pub const MOST_STANDING: usize = 128;
-/// What is open besides: runtimes, logs, sockets for upgrades and for names, files while they are read, and the reserve.
+/// What is open besides: runtimes, logs, sockets for upgrades and for names, files while they are
+/// read, and the reserve.
 const BESIDES: u64 = 48 + RESERVE as u64;
 /// What the admin address may have.
 const FOR_ADMIN: u64 = 64;
 
-/// How the open files are shared out. A place of a client takes two at most: a connection of HTTP/1.1 and the way to its target,
-/// a connection of HTTP/2 and the way of one of its streams, or one for each further stream.
+/// How the open files are shared out. A place of a client takes two at most: a connection of
+/// HTTP/1.1 and the way to its target, a connection of HTTP/2 and the way of one of its streams, or
+/// one for each further stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shares {
     /// Places for clients.
@@ -53,7 +56,8 @@ impl Shares {
     }
 }
 
-/// Whether an error of Pingora's comes of this process or machine having run out of something, which is nobody else's fault.
+/// Whether an error of Pingora's comes of this process or machine having run out of something,
+/// which is nobody else's fault.
 pub fn is_shortage(error: &pingora::Error) -> bool {
     let cause = error.root_cause().downcast_ref::<io::Error>();
     cause.is_some_and(is_short)
@@ -66,7 +70,8 @@ pub fn is_short(error: &io::Error) -> bool {
     })
 }
 
-/// Whether a connect failed because no port is left to leave from, or because the address to leave from is not this machine's.
+/// Whether a connect failed because no port is left to leave from, or because the address to leave
+/// from is not this machine's.
 pub fn is_out_of_ports(error: &pingora::Error) -> bool {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error.root_cause());
     while let Some(one) = cause {

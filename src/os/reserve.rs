@@ -1,10 +1,11 @@
-//! Open files that are kept back for the operator's ways in: the admin address, the upgrade socket, what a reload reads, what
-//! a new process needs of this one, the service manager.
+//! Open files that are kept back for the operator's ways in: the admin address, the upgrade socket,
+//! what a reload reads, what a new process needs of this one, the service manager.
 //!
-//! They are open all the time, on /dev/null. Where no file is left, those that are needed are closed first, and opened again as
-//! soon as that is possible. Until then no client's connection is accepted: the listeners fill the reserve up before they take
-//! anything. What else opens files, the ways to targets, may be faster now and then: so a file that was given back is asked for
-//! more than once.
+//! They are open all the time, on /dev/null. Where no file is left, those that are needed are
+//! closed first, and opened again as soon as that is possible. Until then no client's connection is
+//! accepted: the listeners fill the reserve up before they take anything. What else opens files,
+//! the ways to targets, may be faster now and then: so a file that was given back is asked for more
+//! than once.
 
 use std::fs::File;
 use std::io;
@@ -30,7 +31,8 @@ pub fn with<T>(files: usize, work: impl FnMut() -> io::Result<T>) -> io::Result<
     RESERVE.with(files, work)
 }
 
-/// Has so many files ready for whatever is done while the result is kept; where none are left, those in reserve.
+/// Has so many files ready for whatever is done while the result is kept; where none are left,
+/// those in reserve.
 pub fn lend(files: usize) -> Lent {
     Lent(RESERVE.lend(files).then_some(&RESERVE))
 }

@@ -8,7 +8,8 @@
 //! | SIGQUIT | hand over to the process that waits for it |
 //! | SIGUSR1 | open the access log's file anew |
 //!
-//! SIGTERM, SIGINT and SIGUSR1 are passed on to old processes, which hold tunnels of before an upgrade.
+//! SIGTERM, SIGINT and SIGUSR1 are passed on to old processes, which hold tunnels of before an
+//! upgrade.
 
 use std::io;
 
@@ -43,8 +44,8 @@ impl Order {
     }
 }
 
-/// An order that was not given by a signal, and where to tell what became of it. It is not told where the order is not carried
-/// out now.
+/// An order that was not given by a signal, and where to tell what became of it. It is not told
+/// where the order is not carried out now.
 #[derive(Debug)]
 pub struct Asked {
     /// The order.

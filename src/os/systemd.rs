@@ -1,8 +1,9 @@
-//! The service manager, and what it is told of this process: sd_notify(3). Where there is none, nothing happens.
+//! The service manager, and what it is told of this process: sd_notify(3). Where there is none,
+//! nothing happens.
 //!
-//! A manager that listens to the main process alone (`NotifyAccess=main`) hears it and no other. It learns from
-//! [`main_process`] that another process is the main one from now on; after that this one is silent, whatever is called
-//! here: its own end is not the service's.
+//! A manager that listens to the main process alone (`NotifyAccess=main`) hears it and no other. It
+//! learns from [`main_process`] that another process is the main one from now on; after that this
+//! one is silent, whatever is called here: its own end is not the service's.
 
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
@@ -30,15 +31,15 @@ pub fn reloading() {
     }
 }
 
-/// The service ends, and needs so long at most: the manager waits for that, or for its own `TimeoutStopSec=` if that is
-/// longer.
+/// The service ends, and needs so long at most: the manager waits for that, or for its own
+/// `TimeoutStopSec=` if that is longer.
 pub fn stopping(within: Duration) {
     let time = format!("EXTEND_TIMEOUT_USEC={}", within.as_micros());
     tell(&[NotifyState::Stopping, NotifyState::Custom(&time)]);
 }
 
-/// From now on that process is the service's main one, and ready; it must be a child of the manager's. It ends a reload, and
-/// it is the last that the manager hears of this process.
+/// From now on that process is the service's main one, and ready; it must be a child of the
+/// manager's. It ends a reload, and it is the last that the manager hears of this process.
 pub fn main_process(pid: u32) {
     tell(&[NotifyState::MainPid(pid), NotifyState::Ready]);
     SUCCEEDED.store(true, SeqCst);
@@ -50,8 +51,8 @@ pub fn status(text: &str) {
     tell(&[NotifyState::Status(&text.replace(['\n', '\r'], " "))]);
 }
 
-/// Tells the manager's watchdog, as often as it wants to hear it, that the runtime of this task still turns. Without a watchdog
-/// it returns at once.
+/// Tells the manager's watchdog, as often as it wants to hear it, that the runtime of this task
+/// still turns. Without a watchdog it returns at once.
 pub async fn keep_alive() {
     let watchdog = std::env::var("WATCHDOG_USEC").ok();
     let Some(patience) = watchdog.as_deref().and_then(patience) else {
@@ -64,8 +65,8 @@ pub async fn keep_alive() {
     }
 }
 
-/// How long the watchdog waits, from its variable. WATCHDOG_PID is not looked at: a process that succeeds another inherits it,
-/// and it names the other.
+/// How long the watchdog waits, from its variable. WATCHDOG_PID is not looked at: a process that
+/// succeeds another inherits it, and it names the other.
 fn patience(microseconds: &str) -> Option<Duration> {
     let microseconds = microseconds.parse().ok().filter(|time| *time > 0)?;
     Some(Duration::from_micros(microseconds))

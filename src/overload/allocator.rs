@@ -1,4 +1,5 @@
-//! The allocator: what it keeps for half a second, in case it is needed again, can be given back at once.
+//! The allocator: what it keeps for half a second, in case it is needed again, can be given back at
+//! once.
 
 use tikv_jemalloc_ctl::{Access as _, AsName as _, arenas};
 
@@ -11,7 +12,8 @@ pub(super) fn give_back() -> bool {
     (0..arenas).filter(|arena| empty(*arena).is_ok()).count() > 0
 }
 
-/// Pages that are free may be kept for no time, and then for as long as before: with the first word they go.
+/// Pages that are free may be kept for no time, and then for as long as before: with the first word
+/// they go.
 fn empty(arena: u32) -> tikv_jemalloc_ctl::Result<()> {
     let key = format!("arena.{arena}.dirty_decay_ms\0");
     let millis: isize = key.name().read()?;

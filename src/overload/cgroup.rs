@@ -1,8 +1,9 @@
-//! The memory's cgroups that the process is in, of both versions: what the kernel lets them have, and what they use.
+//! The memory's cgroups that the process is in, of both versions: what the kernel lets them have,
+//! and what they use.
 //!
-//! `/proc/self/cgroup` tells where in a hierarchy the process is, and `/proc/self/mountinfo` where that hierarchy can be seen: the
-//! whole of it, or from somewhere further down on, as in a container. Each cgroup counts what those below it use, and each may
-//! have a limit.
+//! `/proc/self/cgroup` tells where in a hierarchy the process is, and `/proc/self/mountinfo` where
+//! that hierarchy can be seen: the whole of it, or from somewhere further down on, as in a
+//! container. Each cgroup counts what those below it use, and each may have a limit.
 
 use std::io;
 use std::path::{Component, Path, PathBuf};
@@ -27,7 +28,8 @@ pub(super) struct Cgroup {
 struct Files {
     limits: &'static [&'static str],
     usage: &'static str,
-    /// In `memory.stat`: the cache of files, which is dropped before anybody is killed, also that which is often read.
+    /// In `memory.stat`: the cache of files, which is dropped before anybody is killed, also that
+    /// which is often read.
     cache: [&'static str; 2],
 }
 
@@ -58,7 +60,8 @@ impl Cgroup {
         Ok(found)
     }
 
-    /// `None` for one that does not count memory: that of version 2 at the root, or where version 1 does.
+    /// `None` for one that does not count memory: that of version 2 at the root, or where version 1
+    /// does.
     fn open(folder: &Path, files: &'static Files) -> io::Result<Option<Self>> {
         let limits = files.limits.iter();
         let limits = limits.map(|name| Figure::find(&folder.join(name)));
@@ -93,7 +96,8 @@ impl Cgroup {
     }
 }
 
-/// The folders of the cgroups that the process is in, from its own to the last that can be seen, of each hierarchy.
+/// The folders of the cgroups that the process is in, from its own to the last that can be seen, of
+/// each hierarchy.
 fn folders(process: &Path) -> io::Result<Vec<(PathBuf, &'static Files)>> {
     let text = std::fs::read_to_string(process.join("mountinfo"))?;
     let mounts: Vec<_> = text.lines().filter_map(hierarchy).collect();

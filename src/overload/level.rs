@@ -1,6 +1,7 @@
 //! The levels: what is done at how much of the limit.
 //!
-//! A level that was entered is left a little further down, so that nothing swings to and fro at its edge.
+//! A level that was entered is left a little further down, so that nothing swings to and fro at its
+//! edge.
 
 use super::reading::Reading;
 

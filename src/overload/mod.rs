@@ -1,8 +1,10 @@
-//! The guard against what nobody foresaw: near the limit of memory less and less is done, so that the open tunnels live.
+//! The guard against what nobody foresaw: near the limit of memory less and less is done, so that
+//! the open tunnels live.
 //!
-//! A task of its own looks at what is used, the oftener the less there is left, and sets a [`Level`]. What is accepted and asked
-//! for looks at that level, which is one atomic; the connections themselves, and who of them is to go, are the listeners' matter.
-//! Tunnels are never ended here, and health checks, the admin address and upgrades do not ask.
+//! A task of its own looks at what is used, the oftener the less there is left, and sets a
+//! [`Level`]. What is accepted and asked for looks at that level, which is one atomic; the
+//! connections themselves, and who of them is to go, are the listeners' matter. Tunnels are never
+//! ended here, and health checks, the admin address and upgrades do not ask.
 
 mod allocator;
 mod cgroup;
@@ -28,7 +30,8 @@ use reading::Reading;
 use report::Report;
 use usage::Usage;
 
-/// What a request that is reset gives back at least, as far as it is planned: rather one round more than many for nothing.
+/// What a request that is reset gives back at least, as far as it is planned: rather one round more
+/// than many for nothing.
 const BYTES_EACH: u64 = 64 << 10;
 /// How fast memory is expected to be used up at most, in bytes a second.
 const FASTEST: f64 = (4_u64 << 30) as f64;
@@ -36,7 +39,8 @@ const SHORTEST_WAIT: Duration = Duration::from_millis(10);
 const LONGEST_WAIT: Duration = Duration::from_millis(250);
 /// Of the limit, in hundredths: down to here any requests are reset.
 const FULL: u64 = 92;
-/// How far ahead is looked: what was told to go takes a while to be gone, and what is there already goes on growing.
+/// How far ahead is looked: what was told to go takes a while to be gone, and what is there already
+/// goes on growing.
 const AHEAD: Duration = Duration::from_millis(200);
 /// Between two looks that are nearer to each other no growth is seen.
 const MOMENT: Duration = Duration::from_millis(5);
@@ -89,7 +93,8 @@ pub struct State {
 }
 
 impl Overload {
-    /// One that has not looked yet. `began` is the beginning of a drain, at which idle connections go anyway.
+    /// One that has not looked yet. `began` is the beginning of a drain, at which idle connections
+    /// go anyway.
     pub fn new(began: &CancellationToken, shown: MemoryMetrics) -> Self {
         Overload {
             level: AtomicU8::new(Level::Ample as u8),

@@ -1,4 +1,5 @@
-//! What is said of the memory on standard error: when a level is entered or left, but not more often than every ten seconds.
+//! What is said of the memory on standard error: when a level is entered or left, but not more
+//! often than every ten seconds.
 
 use std::time::{Duration, Instant};
 
@@ -56,7 +57,8 @@ impl Report {
 mod tests {
     use super::*;
 
-    /// The seconds, of those at which these levels hold, at which something is said, and how it ends.
+    /// The seconds, of those at which these levels hold, at which something is said, and how it
+    /// ends.
     fn said(levels: &[(u64, Level)]) -> Vec<(u64, String)> {
         let (mut report, start) = (Report::default(), Instant::now());
         let reading = Reading {

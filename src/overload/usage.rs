@@ -1,7 +1,8 @@
 //! How much memory is used, and how much may be: the process's own, and that of its cgroups.
 //!
-//! In a cgroup what counts is what the kernel counts there: the buffers of sockets and old processes among it, and the cache of
-//! files not, as far as that can be dropped. Elsewhere it is the resident memory of the process, without the pages of files.
+//! In a cgroup what counts is what the kernel counts there: the buffers of sockets and old
+//! processes among it, and the cache of files not, as far as that can be dropped. Elsewhere it is
+//! the resident memory of the process, without the pages of files.
 
 use std::io;
 use std::path::Path;
@@ -70,9 +71,11 @@ impl Usage {
     }
 }
 
-/// The lowest limit, and what is used of it; or, where another is nearer to its end, so much that as little is left of it.
+/// The lowest limit, and what is used of it; or, where another is nearer to its end, so much that
+/// as little is left of it.
 ///
-/// The operator's word is for the process, and takes the place of what a cgroup leaves free where it leaves less.
+/// The operator's word is for the process, and takes the place of what a cgroup leaves free where
+/// it leaves less.
 fn tightest(
     own: u64,
     total: u64,
@@ -107,7 +110,8 @@ fn nine_tenths(bytes: u64) -> u64 {
 mod tests {
     use super::*;
 
-    /// What is used of which limit: the process's own, the operator's word, and cgroups; all in bytes of a machine of 1000.
+    /// What is used of which limit: the process's own, the operator's word, and cgroups; all in
+    /// bytes of a machine of 1000.
     fn found(own: u64, wanted: Option<u64>, cgroups: &[(u64, u64)]) -> (u64, u64) {
         let cgroups = cgroups.iter();
         let cgroups = cgroups.map(|&(used, limit)| Reading { used, limit });

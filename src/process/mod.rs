@@ -1,4 +1,5 @@
-//! The process: what serves, Pingora's services around it, and its life: what it does when it is told to.
+//! The process: what serves, Pingora's services around it, and its life: what it does when it is
+//! told to.
 
 mod lifecycle;
 mod pid_file;
@@ -26,8 +27,8 @@ use crate::target_connection::Pool;
 use crate::upgrade::{Inherited, InheritedSocket, Predecessor};
 use lifecycle::Lifecycle;
 
-/// Serves a configuration until a signal ends it; instead of the process that runs now, if `succeeds`. Errors, for the
-/// operator: every socket and file that cannot be had.
+/// Serves a configuration until a signal ends it; instead of the process that runs now, if
+/// `succeeds`. Errors, for the operator: every socket and file that cannot be had.
 pub fn serve(path: Option<&Path>, config: Config, succeeds: bool) -> Result<(), String> {
     if daemon::is_this() {
         daemon::detach();

@@ -1,4 +1,5 @@
-//! What the operator changes on the way to the target and back. It comes last: whatever a header said before, the operator wins.
+//! What the operator changes on the way to the target and back. It comes last: whatever a header
+//! said before, the operator wins.
 
 use http::header::HOST;
 use http::{HeaderMap, HeaderName, StatusCode};

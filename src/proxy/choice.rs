@@ -1,4 +1,5 @@
-//! What of a request decides where it goes: to which of a rule's target groups, and to which target there.
+//! What of a request decides where it goes: to which of a rule's target groups, and to which target
+//! there.
 
 use std::sync::Arc;
 
@@ -10,8 +11,8 @@ use crate::os::random::chance;
 use crate::rules::Request;
 use crate::target_group::{PickContext, TargetGroup};
 
-/// The way of a request: to the group that its cookie leads to, otherwise by chance. Groups that serve nobody are left out while
-/// another serves. `None` where every weight is 0.
+/// The way of a request: to the group that its cookie leads to, otherwise by chance. Groups that
+/// serve nobody are left out while another serves. `None` where every weight is 0.
 pub(super) fn route(routes: &Routes, request: &Request<'_>) -> Option<Arc<Route>> {
     if let Some(only) = routes.only() {
         return Some(only);

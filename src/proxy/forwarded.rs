@@ -1,4 +1,5 @@
-//! Where a request comes from, as the proxies before us tell it in `X-Forwarded-For`: those that are trusted, and no others.
+//! Where a request comes from, as the proxies before us tell it in `X-Forwarded-For`: those that
+//! are trusted, and no others.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -15,8 +16,9 @@ pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-i
 
 const LONGEST_ID: usize = 128;
 
-/// The client behind whoever sent a request, and how many trusted proxies are between: who is trusted is believed about the one
-/// before it. That ends with the first who is not trusted, and with the last of whom something is known.
+/// The client behind whoever sent a request, and how many trusted proxies are between: who is
+/// trusted is believed about the one before it. That ends with the first who is not trusted, and
+/// with the last of whom something is known.
 pub(super) fn client(headers: &HeaderMap, peer: Client, trusted: &Networks) -> (Client, usize) {
     let (mut client, mut proxies) = (peer, 0);
     let mut hops = hops(headers);
@@ -30,7 +32,8 @@ pub(super) fn client(headers: &HeaderMap, peer: Client, trusted: &Networks) -> (
     (client, proxies)
 }
 
-/// What the sender calls the request: one name, of letters, digits and what else may stand in a path unencoded.
+/// What the sender calls the request: one name, of letters, digits and what else may stand in a
+/// path unencoded.
 pub(super) fn request_id(headers: &HeaderMap) -> Option<&str> {
     let mut lines = headers.get_all(X_REQUEST_ID).into_iter();
     let (Some(id), None) = (lines.next(), lines.next()) else {

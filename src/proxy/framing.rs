@@ -1,6 +1,8 @@
-//! How messages to and from targets are framed: where Pingora sees an end, and where everybody else does (RFC 9112 section 6).
+//! How messages to and from targets are framed: where Pingora sees an end, and where everybody else
+//! does (RFC 9112 section 6).
 //!
-//! An answer whose framing two readers could take for different things would leave the rest of one as the beginning of another.
+//! An answer whose framing two readers could take for different things would leave the rest of one
+//! as the beginning of another.
 
 use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
@@ -9,7 +11,8 @@ use pingora::http::{RequestHeader, ResponseHeader};
 use super::refusal::Refusal;
 use crate::stream::Framing;
 
-/// How a request is framed that goes to a target of HTTP/1.1; Pingora makes chunks of a body without a length.
+/// How a request is framed that goes to a target of HTTP/1.1; Pingora makes chunks of a body
+/// without a length.
 pub(super) fn of_request(request: &RequestHeader, has_body: bool) -> Framing {
     let is_chunked = request.headers.contains_key(TRANSFER_ENCODING);
     let length = request.headers.get(CONTENT_LENGTH).and_then(number);
@@ -23,7 +26,8 @@ pub(super) fn of_request(request: &RequestHeader, has_body: bool) -> Framing {
 
 /// How a target's answer to a request of this method is framed. Several equal lengths become one.
 ///
-/// Errors: one that contradicts itself, or has a coding that we do not know, or one at all in HTTP/1.0.
+/// Errors: one that contradicts itself, or has a coding that we do not know, or one at all in
+/// HTTP/1.0.
 pub(super) fn of_answer(method: &Method, answer: &mut ResponseHeader) -> Result<Framing, Refusal> {
     let is_chunked = is_chunked(answer)?;
     let length = length(answer)?;
@@ -36,7 +40,8 @@ pub(super) fn of_answer(method: &Method, answer: &mut ResponseHeader) -> Result<
     })
 }
 
-/// Whether another request may follow on the connection that an answer came on (RFC 9112 section 9.3).
+/// Whether another request may follow on the connection that an answer came on (RFC 9112 section
+/// 9.3).
 pub(super) fn keeps_connection(answer: &ResponseHeader) -> bool {
     let says = |word: &str| {
         let lines = answer.headers.get_all(CONNECTION).iter();
@@ -50,8 +55,9 @@ pub(super) fn keeps_connection(answer: &ResponseHeader) -> bool {
     }
 }
 
-/// Takes from the head of an answer that can have no body what only bodies have (RFC 9110 section 8.6, RFC 9112 section 6.1).
-/// Answers to HEAD and a 304 tell what the answer to a GET would have; they stay as they are.
+/// Takes from the head of an answer that can have no body what only bodies have (RFC 9110 section
+/// 8.6, RFC 9112 section 6.1). Answers to HEAD and a 304 tell what the answer to a GET would have;
+/// they stay as they are.
 pub(super) fn forget_body(answer: &mut ResponseHeader) {
     if answer.status.is_informational() || answer.status == StatusCode::NO_CONTENT {
         answer.remove_header(&CONTENT_LENGTH);
@@ -59,7 +65,8 @@ pub(super) fn forget_body(answer: &mut ResponseHeader) {
     }
 }
 
-/// Whether the target seems to send a body behind an answer that has none: it would be taken for the next answer.
+/// Whether the target seems to send a body behind an answer that has none: it would be taken for
+/// the next answer.
 pub(super) fn promises_too_much(answer: &ResponseHeader) -> bool {
     let length = answer.headers.get(CONTENT_LENGTH);
     answer.status == StatusCode::NO_CONTENT

@@ -1,5 +1,5 @@
-//! The WebSocket handshake: whether a request is one, and whether it is valid (RFC 6455 section 4.2.1); and which other upgrade a
-//! request may be for.
+//! The WebSocket handshake: whether a request is one, and whether it is valid (RFC 6455 section
+//! 4.2.1); and which other upgrade a request may be for.
 
 use std::sync::Arc;
 
@@ -14,8 +14,9 @@ use pingora::http::{RequestHeader, ResponseHeader};
 use super::refusal::Refusal;
 use crate::telemetry::RefusalReason;
 
-/// Whether the request is a WebSocket handshake. Any other `Upgrade`, one that offers something besides, and one in an HTTP/1.0
-/// request (RFC 9110 section 7.8) is ignored. Where it is `lenient` any key will do.
+/// Whether the request is a WebSocket handshake. Any other `Upgrade`, one that offers something
+/// besides, and one in an HTTP/1.0 request (RFC 9110 section 7.8) is ignored. Where it is `lenient`
+/// any key will do.
 ///
 /// Errors: a handshake that is not valid.
 pub(super) fn is_handshake(request: &Parts, lenient: bool) -> Result<bool, Refusal> {
@@ -35,7 +36,8 @@ pub(super) fn is_handshake(request: &Parts, lenient: bool) -> Result<bool, Refus
     Ok(true)
 }
 
-/// To which of these protocols the request asks to be upgraded (RFC 9110 section 7.8): the only one that it names.
+/// To which of these protocols the request asks to be upgraded (RFC 9110 section 7.8): the only one
+/// that it names.
 pub(super) fn other_upgrade(request: &Parts, permitted: &[Arc<str>]) -> Option<Arc<str>> {
     let headers = &request.headers;
     let mut lines = headers.get_all(UPGRADE).iter();
@@ -52,7 +54,8 @@ pub(super) fn other_upgrade(request: &Parts, permitted: &[Arc<str>]) -> Option<A
         .cloned()
 }
 
-/// Asks the target for the protocol that the client asks for: of other upgrades than WebSocket nothing reaches it by itself.
+/// Asks the target for the protocol that the client asks for: of other upgrades than WebSocket
+/// nothing reaches it by itself.
 pub(super) fn ask_again(asked: &RequestHeader, request: &mut RequestHeader) -> pingora::Result<()> {
     if let Some(protocol) = asked.headers.get(UPGRADE) {
         request.insert_header(CONNECTION, "Upgrade")?;
@@ -112,7 +115,8 @@ fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
         .any(|member| member.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
 }
 
-/// Exactly one key, of 16 bytes in base64: 22 characters and two of padding. Some clients have others, and some targets take them.
+/// Exactly one key, of 16 bytes in base64: 22 characters and two of padding. Some clients have
+/// others, and some targets take them.
 fn has_valid_key(headers: &HeaderMap, lenient: bool) -> bool {
     let mut keys = headers.get_all(SEC_WEBSOCKET_KEY).iter();
     let (Some(key), None) = (keys.next(), keys.next()) else {

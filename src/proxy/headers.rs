@@ -1,7 +1,8 @@
-//! What the target is told about the client, and the client by the target, in headers; and how long heads are on the wire.
+//! What the target is told about the client, and the client by the target, in headers; and how long
+//! heads are on the wire.
 //!
-//! What a client itself says of where it comes from is not here any more (`hearsay`). A trusted proxy's word is kept, and its own
-//! address added.
+//! What a client itself says of where it comes from is not here any more (`hearsay`). A trusted
+//! proxy's word is kept, and its own address added.
 
 use http::header::{
     CONTENT_LENGTH, FORWARDED, HOST, HeaderName, HeaderValue, TRANSFER_ENCODING, UPGRADE,
@@ -32,7 +33,8 @@ const X_CLIENT_CERTIFICATE: [HeaderName; 3] = [
     HeaderName::from_static("x-client-certificate-fingerprint"),
 ];
 
-/// Sets the headers about the client's certificate, and no others of these names: what a client says of it itself is removed.
+/// Sets the headers about the client's certificate, and no others of these names: what a client
+/// says of it itself is removed.
 pub(super) fn tell_certificate(
     certificate: Option<&ClientCertificate>,
     request: &mut RequestHeader,
@@ -61,8 +63,9 @@ pub(super) fn tell_scheme(scheme: &'static str, request: &mut RequestHeader) -> 
     request.insert_header(X_FORWARDED_PROTO, HeaderValue::from_static(scheme))
 }
 
-/// Sets `X-Forwarded-For`, `-Proto` and `-Host` and `X-Request-Id` on the request that goes to the target. It goes in HTTP/1.1, where
-/// it must have a Host: what a client of HTTP/1.0 has not said is the target's.
+/// Sets `X-Forwarded-For`, `-Proto` and `-Host` and `X-Request-Id` on the request that goes to the
+/// target. It goes in HTTP/1.1, where it must have a Host: what a client of HTTP/1.0 has not said
+/// is the target's.
 pub(super) fn tell_target(exchange: &Exchange, request: &mut RequestHeader) -> Result<()> {
     // Again: a client may have named them in Connection, and Pingora has removed them then.
     tell_certificate(exchange.client_certificate(), request)?;
@@ -87,7 +90,8 @@ pub(super) fn tell_target(exchange: &Exchange, request: &mut RequestHeader) -> R
     Ok(())
 }
 
-/// Asks by the path where the target is an address, whose authority is the host: Host says the same, or is not there.
+/// Asks by the path where the target is an address, whose authority is the host: Host says the
+/// same, or is not there.
 pub(super) fn ask_by_path(request: &mut RequestHeader) -> Result<()> {
     let target = origin_form(request.method.as_str(), request.raw_path());
     let Some((authority, path)) = target else {
@@ -101,7 +105,8 @@ pub(super) fn ask_by_path(request: &mut RequestHeader) -> Result<()> {
     request.set_raw_path(&path)
 }
 
-/// Removes what concerns the target's connection alone (RFC 9110 section 7.6.1). What frames the body stays.
+/// Removes what concerns the target's connection alone (RFC 9110 section 7.6.1). What frames the
+/// body stays.
 pub(super) fn forget_connection(answer: &mut ResponseHeader) {
     let mut hops = trailers::hops(&answer.headers);
     let tells_protocol = matches!(answer.status.as_u16(), 101 | 426);
@@ -112,15 +117,16 @@ pub(super) fn forget_connection(answer: &mut ResponseHeader) {
     }
 }
 
-/// Takes the chunks from an answer to a client that does not know them (RFC 9112 section 6.1): it ends with the connection,
-/// or, for a handshake in HTTP/2, with the stream.
+/// Takes the chunks from an answer to a client that does not know them (RFC 9112 section 6.1): it
+/// ends with the connection, or, for a handshake in HTTP/2, with the stream.
 pub(super) fn suit_end_of_connection(session: &mut Session, answer: &mut ResponseHeader) {
     if answer.remove_header(&TRANSFER_ENCODING).is_some() {
         session.set_keepalive(None);
     }
 }
 
-/// How long the request's body is; `None` where it is chunked. Pingora has checked the framing (RFC 9112 section 6.3).
+/// How long the request's body is; `None` where it is chunked. Pingora has checked the framing (RFC
+/// 9112 section 6.3).
 pub(super) fn body_length(headers: &HeaderMap) -> Option<u64> {
     if headers.contains_key(TRANSFER_ENCODING) {
         return None;

@@ -1,6 +1,7 @@
-//! What a request says in the name of proxies: headers that they set and targets believe. Only trusted proxies may send them; of
-//! everybody else they are dropped before any condition sees them. So is every name with an underscore, unless the forwarding
-//! rule lets them pass: many targets read `X_Real_IP` as `X-Real-IP`.
+//! What a request says in the name of proxies: headers that they set and targets believe. Only
+//! trusted proxies may send them; of everybody else they are dropped before any condition sees
+//! them. So is every name with an underscore, unless the forwarding rule lets them pass: many
+//! targets read `X_Real_IP` as `X-Real-IP`.
 //!
 //! The list is that of the reference, and a test compares the two.
 
@@ -108,7 +109,8 @@ pub(super) fn dropped(
 
 /// Drops them.
 ///
-/// Errors: a trusted proxy's request whose Connection names one of them. It may have been written by a client that wants it gone.
+/// Errors: a trusted proxy's request whose Connection names one of them. It may have been written
+/// by a client that wants it gone.
 pub(super) fn disregard(
     request: &mut RequestHeader,
     rule: &ForwardingRule,
@@ -125,7 +127,8 @@ pub(super) fn disregard(
     Ok(())
 }
 
-/// Whether a target may take one name for the other: some keep of a name only its letters and digits.
+/// Whether a target may take one name for the other: some keep of a name only its letters and
+/// digits.
 pub(super) fn read_alike(one: &str, other: &str) -> bool {
     one.len() == other.len() && one.bytes().map(read).eq(other.bytes().map(read))
 }

@@ -1,5 +1,6 @@
-//! What is different where the client speaks HTTP/2: its heads are brought into the form that rules and targets know, and a
-//! WebSocket's answer is checked, for the client cannot (RFC 8441 section 5).
+//! What is different where the client speaks HTTP/2: its heads are brought into the form that rules
+//! and targets know, and a WebSocket's answer is checked, for the client cannot (RFC 8441 section
+//! 5).
 
 use http::header::{
     CONNECTION, CONTENT_LENGTH, COOKIE, HOST, HeaderName, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
@@ -19,7 +20,8 @@ use crate::stream::joined_cookies;
 use crate::target_connection;
 use crate::telemetry::RefusalReason;
 
-/// What belongs to a connection of HTTP/1.1 (RFC 9113 section 8.2.2), or is said in another way in HTTP/2.
+/// What belongs to a connection of HTTP/1.1 (RFC 9113 section 8.2.2), or is said in another way in
+/// HTTP/2.
 const OF_HTTP_1_1: [HeaderName; 8] = [
     CONNECTION,
     HOST,
@@ -31,8 +33,8 @@ const OF_HTTP_1_1: [HeaderName; 8] = [
     HeaderName::from_static("proxy-connection"),
 ];
 
-/// Says in headers what HTTP/2 says in another way: the host, which is `:authority` (RFC 9113 section 8.3.1), and the
-/// cookies, of which there may be several lines (section 8.2.3).
+/// Says in headers what HTTP/2 says in another way: the host, which is `:authority` (RFC 9113
+/// section 8.3.1), and the cookies, of which there may be several lines (section 8.2.3).
 pub(super) fn suit_http_1_1(request: &mut RequestHeader) {
     let authority = request.uri.authority();
     let host = authority.and_then(|name| HeaderValue::from_str(name.as_str()).ok());
@@ -45,7 +47,8 @@ pub(super) fn suit_http_1_1(request: &mut RequestHeader) {
     }
 }
 
-/// The head of a request to a target of HTTP/2. The client's own tells whether it takes trailers, which Pingora has removed.
+/// The head of a request to a target of HTTP/2. The client's own tells whether it takes trailers,
+/// which Pingora has removed.
 ///
 /// Errors: a target or a host that HTTP/2 has no place for (RFC 9113 section 8.3.1).
 pub(super) fn head_for_target(
@@ -104,8 +107,8 @@ pub(super) fn is_reset(error: &Error) -> bool {
     }
 }
 
-/// Whether a target of HTTP/2 is not to blame for an error: it finds fault with what it was asked, which may be the client's
-/// doing, or the error is of our making.
+/// Whether a target of HTTP/2 is not to blame for an error: it finds fault with what it was asked,
+/// which may be the client's doing, or the error is of our making.
 pub(super) fn is_blameless(error: &Error) -> bool {
     let cause = error.root_cause().downcast_ref::<std::io::Error>();
     cause.is_some_and(target_connection::is_blameless)
@@ -135,8 +138,8 @@ pub(super) fn check_accept(
     fits.then_some(()).ok_or(Refusal::WRONG_ACCEPT)
 }
 
-/// Whether a rule's own answer to a WebSocket's handshake can be told to a client of HTTP/2: a success would mean that a tunnel
-/// is open.
+/// Whether a rule's own answer to a WebSocket's handshake can be told to a client of HTTP/2: a
+/// success would mean that a tunnel is open.
 pub(super) fn check_status(status: StatusCode) -> Result<(), Refusal> {
     match status.is_success() {
         true => Err(Refusal {

@@ -1,7 +1,8 @@
-//! The ledger: an exchange's record, and where it is entered when the exchange is over: the access log and the counters.
+//! The ledger: an exchange's record, and where it is entered when the exchange is over: the access
+//! log and the counters.
 //!
-//! It is moved with what it is about, from the exchange to the tunnel. It writes once; if nobody has it write, dropping it
-//! does, with the reason that the process gives.
+//! It is moved with what it is about, from the exchange to the tunnel. It writes once; if nobody
+//! has it write, dropping it does, with the reason that the process gives.
 
 use std::sync::Arc;
 

@@ -1,6 +1,7 @@
 //! Pingora's phases, in the order in which a request meets them. Each is a doorway into one room.
 //!
-//! A request that cannot go on leaves by a `Refusal`, and `fail_to_proxy` is the only place that answers one.
+//! A request that cannot go on leaves by a `Refusal`, and `fail_to_proxy` is the only place that
+//! answers one.
 
 mod changes;
 mod choice;
@@ -44,7 +45,8 @@ pub use exchange::Exchange;
 pub use hypothetical::{Arrived, Hypothetical};
 pub use refusal::Refusal;
 
-/// The proxy. What a request needs comes with its connection; what is its own are the connections to targets that wait.
+/// The proxy. What a request needs comes with its connection; what is its own are the connections
+/// to targets that wait.
 #[derive(Debug, Default)]
 pub struct Proxy {
     pool: Arc<Pool>,
@@ -91,7 +93,8 @@ impl ProxyHttp for Proxy {
         Ok(true)
     }
 
-    /// A part without bytes is none: at the end Pingora would write it as a last chunk, and another after it.
+    /// A part without bytes is none: at the end Pingora would write it as a last chunk, and another
+    /// after it.
     async fn request_body_filter(
         &self,
         session: &mut Session,
@@ -230,7 +233,8 @@ impl ProxyHttp for Proxy {
         };
         let sent = refusal.send(session).await;
         if exchange.is_handshake_in_http2(session) {
-            // A stream that is dropped without an end is reset, and what it has been told goes with it.
+            // A stream that is dropped without an end is reset, and what it has been told goes with
+            // it.
             session.as_downstream_mut().shutdown().await;
         }
         let can_reuse_downstream = sent.is_ok() && refusal.keeps_connection();

@@ -1,5 +1,5 @@
-//! What a target hears of the client before the first byte of a request, where it wants that: a header of the PROXY protocol
-//! (<https://www.haproxy.org/download/2.8/doc/proxy-protocol.txt>).
+//! What a target hears of the client before the first byte of a request, where it wants that: a
+//! header of the PROXY protocol (<https://www.haproxy.org/download/2.8/doc/proxy-protocol.txt>).
 //!
 //! A connection that begins with one is its client's, and carries nothing for any other.
 
@@ -18,8 +18,8 @@ const WITH_CERTIFICATE: u8 = 4;
 const VERIFIED: [u8; 4] = [0, 0, 0, 0];
 const NOT_VERIFIED: [u8; 4] = [0, 0, 0, 1];
 
-/// The header for a client that came to this address, over this TLS of ours, or of a proxy's where it `is_secure` without; empty if
-/// none is wanted. A port that is not known is 0.
+/// The header for a client that came to this address, over this TLS of ours, or of a proxy's where
+/// it `is_secure` without; empty if none is wanted. A port that is not known is 0.
 pub(super) fn header(
     version: Option<ProxyProtocol>,
     client: Client,
@@ -73,7 +73,8 @@ fn binary(ends: (SocketAddr, SocketAddr), ssl: &[u8]) -> Vec<u8> {
     header.expect("a header far shorter than 64 KiB")
 }
 
-/// The protocol has one family for both: an IPv4 address beside one of IPv6 is told in its IPv6 form.
+/// The protocol has one family for both: an IPv4 address beside one of IPv6 is told in its IPv6
+/// form.
 fn of_one_family(client: SocketAddr, local: SocketAddr) -> (SocketAddr, SocketAddr) {
     if client.is_ipv4() == local.is_ipv4() {
         return (client, local);

@@ -1,7 +1,7 @@
 //! The one place where an error becomes an answer: which status, and what the client reads.
 //!
-//! A room that cannot go on returns a [`Refusal`], which travels by `?` as the cause of a Pingora error;
-//! `fail_to_proxy` turns it, and every error of Pingora's own, into the answer.
+//! A room that cannot go on returns a [`Refusal`], which travels by `?` as the cause of a Pingora
+//! error; `fail_to_proxy` turns it, and every error of Pingora's own, into the answer.
 
 use std::fmt;
 use std::time::Duration;
@@ -71,7 +71,8 @@ impl Refusal {
         reason: RefusalReason::TargetFailed,
         detail: "the target's Sec-WebSocket-Accept does not fit to the handshake",
     };
-    /// A 101 that is for another protocol than was asked for (RFC 9110 section 15.2.2), or comes before the request is over.
+    /// A 101 that is for another protocol than was asked for (RFC 9110 section 15.2.2), or comes
+    /// before the request is over.
     pub const WRONG_UPGRADE: Refusal = Refusal {
         reason: RefusalReason::TargetFailed,
         detail: "the target's 101 does not fit to the request",
@@ -247,8 +248,8 @@ impl Refusal {
         )
     }
 
-    /// After how many seconds the client may try again: by chance, so that those who were sent away together do not come back
-    /// together.
+    /// After how many seconds the client may try again: by chance, so that those who were sent away
+    /// together do not come back together.
     pub fn retry_after(self) -> Option<u64> {
         let (least, most): (u32, u32) = match self.reason {
             RefusalReason::ServerMaxConnections

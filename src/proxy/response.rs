@@ -15,7 +15,8 @@ pub(super) async fn send_static(session: &mut Session, answer: &Static) -> Resul
         header.insert_header("Content-Type", &answer.content_type)?;
         header.insert_header("Content-Length", answer.body.len())?;
     } else if answer.status == StatusCode::RESET_CONTENT {
-        // Unlike the others it does not end with its head, unless that says so (RFC 9110 section 15.3.6).
+        // Unlike the others it does not end with its head, unless that says so (RFC 9110 section
+        // 15.3.6).
         header.insert_header("Content-Length", 0)?;
     }
     send(session, header, has_body.then(|| answer.body.clone())).await

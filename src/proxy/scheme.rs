@@ -1,8 +1,9 @@
-//! Whether the client came over TLS: to us, or to a proxy before us, as far as that is trusted. It is found out once for a request.
+//! Whether the client came over TLS: to us, or to a proxy before us, as far as that is trusted. It
+//! is found out once for a request.
 //!
-//! A trusted proxy says so in `X-Forwarded-Proto`, or in `Forwarded` (RFC 7239 section 5.4). Each on the way may have put its own
-//! word behind those of the ones before it, or in their place: of the last words, as many as there are trusted proxies, the first
-//! is the one about the client.
+//! A trusted proxy says so in `X-Forwarded-Proto`, or in `Forwarded` (RFC 7239 section 5.4). Each
+//! on the way may have put its own word behind those of the ones before it, or in their place: of
+//! the last words, as many as there are trusted proxies, the first is the one about the client.
 
 use http::HeaderMap;
 use http::header::{FORWARDED, HeaderName, HeaderValue};

@@ -1,5 +1,6 @@
-//! Whether a request is what it seems to be to everybody on its way. Where two readers could take a head for different
-//! requests, one hides a request from the other: so it is refused, though Pingora would make something of it.
+//! Whether a request is what it seems to be to everybody on its way. Where two readers could take a
+//! head for different requests, one hides a request from the other: so it is refused, though
+//! Pingora would make something of it.
 
 use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING};
 use http::{HeaderMap, Method, Version};
@@ -25,7 +26,8 @@ const ORDINARY_SIZE: usize = 4096;
 
 /// Looks at a head that Pingora has parsed.
 ///
-/// Errors: one that is too large, or announces a body that is, or that not everybody would understand in the same way.
+/// Errors: one that is too large, or announces a body that is, or that not everybody would
+/// understand in the same way.
 pub(super) fn check(head: &RequestHeader, bounds: &Bounds) -> Result<(), Refusal> {
     if head.headers.len() > bounds.headers {
         return Err(Refusal::TOO_MANY_HEADERS);
@@ -52,8 +54,8 @@ fn size(head: &RequestHeader) -> usize {
         .sum::<usize>()
 }
 
-/// One length, in digits, or one coding, which is `chunked` (RFC 9112 sections 6.1 to 6.3). Pingora would pass several equal
-/// lengths on, and forget all codings but the last.
+/// One length, in digits, or one coding, which is `chunked` (RFC 9112 sections 6.1 to 6.3). Pingora
+/// would pass several equal lengths on, and forget all codings but the last.
 fn check_framing(headers: &HeaderMap) -> Result<(), Refusal> {
     let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
     if let Some(length) = lengths.next() {
@@ -107,7 +109,8 @@ fn is_token(text: &[u8]) -> bool {
     text.iter().all(is_of_token)
 }
 
-/// A path, which an address has become by now, or `*` for OPTIONS (RFC 9112 section 3.2); CONNECT does not come this far in HTTP/1.1.
+/// A path, which an address has become by now, or `*` for OPTIONS (RFC 9112 section 3.2); CONNECT
+/// does not come this far in HTTP/1.1.
 fn check_target(head: &RequestHeader) -> Result<(), Refusal> {
     let target = head.raw_path();
     let is_sound = target.starts_with(b"/")
@@ -119,7 +122,8 @@ fn check_target(head: &RequestHeader) -> Result<(), Refusal> {
     }
 }
 
-/// One Host in HTTP/1.1 (RFC 9112 section 3.2), and only what may stand in one. Pingora has refused several.
+/// One Host in HTTP/1.1 (RFC 9112 section 3.2), and only what may stand in one. Pingora has refused
+/// several.
 fn check_host(head: &RequestHeader) -> Result<(), Refusal> {
     match head.headers.get(HOST) {
         None if head.version == Version::HTTP_11 => Err(Refusal::bad_request("no Host")),
@@ -128,8 +132,8 @@ fn check_host(head: &RequestHeader) -> Result<(), Refusal> {
     }
 }
 
-/// Whether it is a host, possibly with a port, or empty. Of what RFC 3986 allows in names beyond letters and digits, only what
-/// occurs: commas and the like are more likely to deceive.
+/// Whether it is a host, possibly with a port, or empty. Of what RFC 3986 allows in names beyond
+/// letters and digits, only what occurs: commas and the like are more likely to deceive.
 fn is_host(host: &[u8]) -> bool {
     let colon = match host.iter().position(|byte| *byte == b']') {
         Some(end) => host.get(end + 1).map(|_| end + 1),
@@ -163,7 +167,8 @@ fn is_port(port: &[u8]) -> bool {
     digits.is_empty() || (number.is_some() && digits.iter().all(u8::is_ascii_digit))
 }
 
-/// Whether every target knows what to make of this head. One that does not may end the connection without an answer.
+/// Whether every target knows what to make of this head. One that does not may end the connection
+/// without an answer.
 pub(super) fn is_ordinary(head: &RequestHeader) -> bool {
     const METHODS: [Method; 7] = [
         Method::GET,

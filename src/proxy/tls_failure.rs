@@ -1,8 +1,10 @@
-//! What the log says of a target with which there is no TLS: a few words of ours, for some of rustls' come from the target.
+//! What the log says of a target with which there is no TLS: a few words of ours, for some of
+//! rustls' come from the target.
 
 use pingora::{Error, ErrorType};
 
-/// What rustls says begins with this where it is about the certificate; then comes one of the words below.
+/// What rustls says begins with this where it is about the certificate; then comes one of the words
+/// below.
 const CERTIFICATE: &str = "invalid peer certificate: ";
 
 const CERTIFICATE_WORDS: &[(&str, &str)] = &[

@@ -1,7 +1,8 @@
 //! Trailers (RFC 9110 section 6.5): which of them pass, and what heads say about them.
 //!
-//! Whoever merges them with a head must not be misled about how a message is framed, where it goes, whose it is or how it is read
-//! (section 6.5.1). The list is that of the reference, and a test compares the two.
+//! Whoever merges them with a head must not be misled about how a message is framed, where it goes,
+//! whose it is or how it is read (section 6.5.1). The list is that of the reference, and a test
+//! compares the two.
 
 use http::header::{CONNECTION, TE, TRAILER};
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -74,7 +75,8 @@ pub(super) fn are_taken(headers: &HeaderMap) -> bool {
     codings.any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"trailers"))
 }
 
-/// Leaves of these trailers what may pass; `hops` are the fields that the head says are for one connection.
+/// Leaves of these trailers what may pass; `hops` are the fields that the head says are for one
+/// connection.
 pub(super) fn purge(trailers: &mut HeaderMap, hops: &[HeaderName]) {
     let is_kept = |name: &HeaderName| is_passed(name.as_str()) && !hops.contains(name);
     let names: Vec<HeaderName> = trailers.keys().filter(|n| !is_kept(n)).cloned().collect();
@@ -110,7 +112,8 @@ pub(super) fn hops(headers: &HeaderMap) -> Vec<HeaderName> {
         .collect()
 }
 
-/// Which trailers a head announces that may pass (RFC 9110 section 6.6.2), as far as that is known in advance.
+/// Which trailers a head announces that may pass (RFC 9110 section 6.6.2), as far as that is known
+/// in advance.
 fn announced(headers: &HeaderMap, hops: &[HeaderName]) -> Option<HeaderValue> {
     let lines = headers.get_all(TRAILER).iter();
     let names = lines
@@ -125,8 +128,8 @@ fn announced(headers: &HeaderMap, hops: &[HeaderName]) -> Option<HeaderValue> {
     HeaderValue::from_str(&list.join(", ")).ok()
 }
 
-/// Says in the head of a request what the client's says of trailers: whether it takes them, and, where the request can have any,
-/// which there may be. Pingora has removed both.
+/// Says in the head of a request what the client's says of trailers: whether it takes them, and,
+/// where the request can have any, which there may be. Pingora has removed both.
 pub(super) fn tell_target(
     client: &RequestHeader,
     request: &mut RequestHeader,
@@ -142,7 +145,8 @@ pub(super) fn tell_target(
     Ok(())
 }
 
-/// Says in the head of an answer which trailers there may be, or, where it cannot have any, nothing.
+/// Says in the head of an answer which trailers there may be, or, where it cannot have any,
+/// nothing.
 pub(super) fn tell_client(answer: &mut ResponseHeader, can_follow: bool) -> Result<()> {
     if !answer.headers.contains_key(TRAILER) {
         return Ok(());

@@ -1,7 +1,7 @@
 //! What a rule does with a request: forward it, or answer it with what is ready-made here.
 //!
-//! Writing an answer to the client is the work of `proxy`, which also knows when an answer must not have a body (to a
-//! HEAD request, say).
+//! Writing an answer to the client is the work of `proxy`, which also knows when an answer must not
+//! have a body (to a HEAD request, say).
 
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode};

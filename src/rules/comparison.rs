@@ -1,7 +1,7 @@
 //! How one value compares with what the configuration says: one kind, one line.
 //!
-//! Where the values come from is the work of `condition`. Whether case counts belongs to the subject, so it is settled
-//! when a comparison is built.
+//! Where the values come from is the work of `condition`. Whether case counts belongs to the
+//! subject, so it is settled when a comparison is built.
 
 use regex::bytes::Regex;
 

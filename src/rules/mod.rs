@@ -1,8 +1,9 @@
 //! The HTTP rules of a forwarding rule: which of them a request meets, and what that one does.
 //!
-//! [`Rules`] are built once from the checked configuration and then only read. `find` allocates nothing and knows no
-//! session: a [`Request`] borrows what conditions look at from the parsed head. Carrying an action out is the work of
-//! `proxy`. `STATIC` and `REDIRECT` rules come before all `FORWARD` rules, whatever order they were written in.
+//! [`Rules`] are built once from the checked configuration and then only read. `find` allocates
+//! nothing and knows no session: a [`Request`] borrows what conditions look at from the parsed
+//! head. Carrying an action out is the work of `proxy`. `STATIC` and `REDIRECT` rules come before
+//! all `FORWARD` rules, whatever order they were written in.
 
 mod action;
 mod comparison;
@@ -26,7 +27,8 @@ pub use self::subprotocols::{Offer, Subprotocols};
 use self::condition::Condition;
 use crate::config::model;
 
-/// The HTTP rules of one forwarding rule, in the order of their evaluation; `G` is what `FORWARD` leads to.
+/// The HTTP rules of one forwarding rule, in the order of their evaluation; `G` is what `FORWARD`
+/// leads to.
 #[derive(Debug)]
 pub struct Rules<G> {
     rules: Vec<Rule<G>>,
@@ -47,8 +49,9 @@ pub struct Rule<G> {
 impl<G> Rules<G> {
     /// Builds the rules; `group` is where a `FORWARD` rule leads to, if its target group is there.
     ///
-    /// An error is the configured word that cannot be used: the name of an unknown target group, or text that has no
-    /// place in a header. The configuration has been checked for these, so none is expected.
+    /// An error is the configured word that cannot be used: the name of an unknown target group, or
+    /// text that has no place in a header. The configuration has been checked for these, so none is
+    /// expected.
     pub fn build(
         rules: &[model::HttpRule],
         group: impl Fn(&model::Forward) -> Option<G>,

@@ -40,8 +40,8 @@ impl NewPath {
         }
     }
 
-    /// The request-target with this path, the query as it was; `None` for a target without a path (`*`). A target in absolute
-    /// form (RFC 9112 section 3.2.2) stays in it.
+    /// The request-target with this path, the query as it was; `None` for a target without a path
+    /// (`*`). A target in absolute form (RFC 9112 section 3.2.2) stays in it.
     pub fn of(&self, target: &[u8]) -> Option<Vec<u8>> {
         let rest = split_absolute(target).map_or(target, |(_, rest)| rest);
         let (start, rest) = target.split_at(target.len() - rest.len());
@@ -66,8 +66,8 @@ impl NewPath {
     }
 }
 
-/// What goes between the new beginning and what is kept, and what is kept: one slash where there would be two, or where the
-/// condition's was replaced.
+/// What goes between the new beginning and what is kept, and what is kept: one slash where there
+/// would be two, or where the condition's was replaced.
 fn joint<'a>(with: &str, ends_segment: bool, kept: &'a [u8]) -> (&'static [u8], &'a [u8]) {
     match (with.ends_with('/'), kept.strip_prefix(b"/")) {
         (true, Some(kept)) => (b"", kept),

@@ -1,7 +1,8 @@
 //! Whose pages may open tunnels: the Origin header of a handshake against a list.
 //!
-//! A browser sends a page's origin with every handshake, and the cookies of the host that is asked with it, but does not keep a
-//! page from talking to another host's WebSockets. So it is the server that must look (RFC 6455 section 10.2).
+//! A browser sends a page's origin with every handshake, and the cookies of the host that is asked
+//! with it, but does not keep a page from talking to another host's WebSockets. So it is the server
+//! that must look (RFC 6455 section 10.2).
 
 use http::HeaderMap;
 use http::header::ORIGIN;

@@ -51,12 +51,14 @@ impl Redirect {
         Ok(Redirect { status, location })
     }
 
-    /// The Location header for a request that came by this scheme; `None` where it has not what the location needs.
+    /// The Location header for a request that came by this scheme; `None` where it has not what the
+    /// location needs.
     ///
-    /// A literal location has the request's query added to it unless that is dropped: before its fragment, after a query of its
-    /// own. Without a scheme it stays without one: clients resolve it against the address they asked for (RFC 9110 section
-    /// 10.2.2). What comes from the request is percent-encoded where it may not stand in a header or an address, and never
-    /// becomes another host.
+    /// A literal location has the request's query added to it unless that is dropped: before its
+    /// fragment, after a query of its own. Without a scheme it stays without one: clients resolve
+    /// it against the address they asked for (RFC 9110 section 10.2.2). What comes from the request
+    /// is percent-encoded where it may not stand in a header or an address, and never becomes
+    /// another host.
     pub fn location(&self, request: &Request<'_>, scheme: &str) -> Option<String> {
         match &self.location {
             Location::Fixed {

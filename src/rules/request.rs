@@ -1,8 +1,9 @@
 //! What a condition may look at: a view of a request that borrows from its parsed head.
 //!
-//! Taking the request-target apart and splitting header lines, queries and cookies into values happens here; comparing
-//! values happens in `condition` and `comparison`. Everything is bytes as the client sent them: nothing is decoded,
-//! normalised or copied, apart from an IPv4 address in its IPv6 form.
+//! Taking the request-target apart and splitting header lines, queries and cookies into values
+//! happens here; comparing values happens in `condition` and `comparison`. Everything is bytes as
+//! the client sent them: nothing is decoded, normalised or copied, apart from an IPv4 address in
+//! its IPv6 form.
 
 use std::net::IpAddr;
 
@@ -25,8 +26,8 @@ pub struct Request<'a> {
 impl<'a> Request<'a> {
     /// Looks at a head whose raw request-target is `target` (RFC 9112 section 3.2).
     ///
-    /// The host of an absolute-form target stands in for the Host header (section 3.2.2). A target that is neither
-    /// absolute-form nor begins with `/` is a path as a whole.
+    /// The host of an absolute-form target stands in for the Host header (section 3.2.2). A target
+    /// that is neither absolute-form nor begins with `/` is a path as a whole.
     pub fn new(
         method: &'a str,
         target: &'a [u8],
@@ -74,12 +75,14 @@ impl<'a> Request<'a> {
         self.query
     }
 
-    /// The host without the port and without a dot at its end, an IPv6 address in its brackets; empty if the request names none.
+    /// The host without the port and without a dot at its end, an IPv6 address in its brackets;
+    /// empty if the request names none.
     pub fn host(&self) -> &'a [u8] {
         self.host
     }
 
-    /// The port that it asked for, if only by its scheme; `None` where what stands there is no number.
+    /// The port that it asked for, if only by its scheme; `None` where what stands there is no
+    /// number.
     pub fn port_by(&self, scheme: &str) -> Option<&'a str> {
         let port = std::str::from_utf8(self.port).ok()?;
         let is_number = port.bytes().all(|byte| byte.is_ascii_digit());
@@ -106,8 +109,8 @@ impl<'a> Request<'a> {
         lines.into_iter().map(HeaderValue::as_bytes)
     }
 
-    /// The elements of a header whose value is a list, over all its lines, without the empty ones (RFC 9110 section
-    /// 5.6.1).
+    /// The elements of a header whose value is a list, over all its lines, without the empty ones
+    /// (RFC 9110 section 5.6.1).
     pub(super) fn header_tokens(&self, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> {
         self.header_lines(name)
             .flat_map(|line| line.split(|&byte| byte == b','))
@@ -143,8 +146,8 @@ pub(super) fn split_absolute(target: &[u8]) -> Option<(&[u8], &[u8])> {
     Some(rest.split_at(end.unwrap_or(rest.len())))
 }
 
-/// The authority of a target that is an address, `http` or `https`, and the target as it is said to whoever serves that address
-/// (RFC 9112 section 3.2.1). `None` for any other.
+/// The authority of a target that is an address, `http` or `https`, and the target as it is said to
+/// whoever serves that address (RFC 9112 section 3.2.1). `None` for any other.
 pub fn origin_form<'a>(method: &str, target: &'a [u8]) -> Option<(&'a [u8], Vec<u8>)> {
     let is_http = target.get(..4)?.eq_ignore_ascii_case(b"http");
     let (authority, rest) = split_absolute(target).filter(|_| is_http)?;
@@ -156,7 +159,8 @@ pub fn origin_form<'a>(method: &str, target: &'a [u8]) -> Option<(&'a [u8], Vec<
     Some((authority, [start, rest].concat()))
 }
 
-/// The path of an address without one: OPTIONS asks for the server as a whole (RFC 9112 section 3.2.4).
+/// The path of an address without one: OPTIONS asks for the server as a whole (RFC 9112 section
+/// 3.2.4).
 fn without_path(method: &str, query: Option<&[u8]>) -> &'static [u8] {
     match method {
         "OPTIONS" if query.is_none() => b"*",

@@ -1,4 +1,5 @@
-//! Which subprotocols a handshake may ask for (RFC 6455 section 1.9): the Sec-WebSocket-Protocol header against a list.
+//! Which subprotocols a handshake may ask for (RFC 6455 section 1.9): the Sec-WebSocket-Protocol
+//! header against a list.
 
 use http::header::SEC_WEBSOCKET_PROTOCOL;
 use http::{HeaderMap, HeaderValue};

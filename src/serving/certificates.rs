@@ -1,4 +1,5 @@
-//! Certificates and keys of session tickets: put in use with a configuration, and when their files change on disk.
+//! Certificates and keys of session tickets: put in use with a configuration, and when their files
+//! change on disk.
 
 use std::collections::HashMap;
 use std::mem;
@@ -13,8 +14,8 @@ use crate::target_group::Overrides;
 use crate::tls::Tls;
 
 impl Serving {
-    /// Reads the files of certificates and keys again; what can be used is used for those who come from now on. What cannot is
-    /// told, once.
+    /// Reads the files of certificates and keys again; what can be used is used for those who come
+    /// from now on. What cannot is told, once.
     pub fn renew(&self) {
         // Nothing else changes meanwhile.
         let overrides = lock(&self.overrides);

@@ -1,4 +1,5 @@
-//! Which targets are emptied, and how: those that are gone, those in maintenance, and those that are unhealthy.
+//! Which targets are emptied, and how: those that are gone, those in maintenance, and those that
+//! are unhealthy.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;

@@ -1,8 +1,10 @@
-//! Notices that files which the configuration names have changed on disk: certificates, their keys, the keys of session tickets.
+//! Notices that files which the configuration names have changed on disk: certificates, their keys,
+//! the keys of session tickets.
 //!
-//! The system tells that something has happened in their folders, and in the folders of the symbolic links that lead to them; that
-//! is only a hint to look at the files. They are looked at every minute anyway, so that what no folder tells is missed for no
-//! longer: a folder further up that was replaced, a file system that tells nothing.
+//! The system tells that something has happened in their folders, and in the folders of the
+//! symbolic links that lead to them; that is only a hint to look at the files. They are looked at
+//! every minute anyway, so that what no folder tells is missed for no longer: a folder further up
+//! that was replaced, a file system that tells nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, Metadata};
@@ -179,8 +181,9 @@ fn watcher(hints: SyncSender<()>) -> notify::Result<RecommendedWatcher> {
     })
 }
 
-/// The folders in which a file can change: its own, and the one in which that can be replaced; the same for every symbolic link
-/// that leads to it. Instead of one that is not there, the nearest above it.
+/// The folders in which a file can change: its own, and the one in which that can be replaced; the
+/// same for every symbolic link that leads to it. Instead of one that is not there, the nearest
+/// above it.
 fn folders(file: &Path) -> BTreeSet<PathBuf> {
     let mut folders = BTreeSet::new();
     let Ok(mut path) = std::path::absolute(file) else {

@@ -309,7 +309,8 @@ pub fn shares(config: &Config) -> Shares {
     )
 }
 
-/// How many connections may be open. More than the open files allow are as many as the operator wants to try.
+/// How many connections may be open. More than the open files allow are as many as the operator
+/// wants to try.
 fn most_connections(config: &Config, shares: Shares) -> usize {
     let allowed = shares.places;
     let most = config.server.max_connections.unwrap_or(allowed);

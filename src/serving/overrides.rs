@@ -7,8 +7,8 @@ use crate::target_address::TargetAddress;
 use crate::target_group::Change;
 
 impl Serving {
-    /// Changes what is decided about a target, until the next reload; false if there is no such target. Errors: why it could not
-    /// be applied.
+    /// Changes what is decided about a target, until the next reload; false if there is no such
+    /// target. Errors: why it could not be applied.
     pub fn decide(
         &self,
         group: &str,

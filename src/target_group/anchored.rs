@@ -1,5 +1,6 @@
-//! A target's certificate that is itself one of those in `caFile`, as `openssl req -x509` makes them by default. WebPKI takes no
-//! authority's certificate for a server's; whoever has put the very one into the file has said that it is.
+//! A target's certificate that is itself one of those in `caFile`, as `openssl req -x509` makes
+//! them by default. WebPKI takes no authority's certificate for a server's; whoever has put the
+//! very one into the file has said that it is.
 
 use std::sync::Arc;
 
@@ -12,7 +13,8 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer as _;
 use x509_parser::time::ASN1Time;
 
-/// Verifies as WebPKI does, and takes one of these certificates, byte for byte, where that does not.
+/// Verifies as WebPKI does, and takes one of these certificates, byte for byte, where that does
+/// not.
 #[derive(Debug)]
 pub(super) struct Anchored {
     pub(super) verifier: Arc<WebPkiServerVerifier>,
@@ -60,7 +62,8 @@ impl ServerCertVerifier for Anchored {
     }
 }
 
-/// Whether it is good now, and for a server where it says what it is for (RFC 5280 section 4.2.1.12).
+/// Whether it is good now, and for a server where it says what it is for (RFC 5280 section
+/// 4.2.1.12).
 fn check(certificate: &CertificateDer<'_>, now: UnixTime) -> Result<(), CertificateError> {
     let (_, parsed) =
         X509Certificate::from_der(certificate).map_err(|_| CertificateError::BadEncoding)?;

@@ -1,4 +1,5 @@
-//! What of a target group outlives a configuration: the states of its targets, and the monitor of their health.
+//! What of a target group outlives a configuration: the states of its targets, and the monitor of
+//! their health.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -83,8 +84,8 @@ impl Fleet {
         }
     }
 
-    /// In the first configuration the first targets count as unhealthy, until their checks pass, and all others as healthy; the
-    /// second are ejected, for as long as they were to be.
+    /// In the first configuration the first targets count as unhealthy, until their checks pass,
+    /// and all others as healthy; the second are ejected, for as long as they were to be.
     pub fn inherit(&self, unhealthy: Vec<TargetId>, ejected: Vec<Ejection>) {
         let now = Instant::now();
         let until = |one: Ejection| (one.target, (now + one.left, one.count));
@@ -234,7 +235,8 @@ impl Fleet {
         self.turned.notify_one();
     }
 
-    /// Returns when the health of a target, or what follows from it, may have changed since the last time.
+    /// Returns when the health of a target, or what follows from it, may have changed since the
+    /// last time.
     pub async fn health_turned(&self) {
         self.turned.notified().await;
     }

@@ -1,8 +1,9 @@
 //! A target group: its targets, and which of them the next request goes to.
 //!
-//! Pingora's `LoadBalancer` holds the targets and proposes them by the group's algorithm; this room decides which proposal is
-//! fit. A target that is unhealthy, ejected, full, in maintenance or of weight 0 gets nothing new, and a request is sent to
-//! each target once. Health is found out by a `monitor` for each group. Of the configuration only `model` is known here.
+//! Pingora's `LoadBalancer` holds the targets and proposes them by the group's algorithm; this room
+//! decides which proposal is fit. A target that is unhealthy, ejected, full, in maintenance or of
+//! weight 0 gets nothing new, and a request is sent to each target once. Health is found out by a
+//! `monitor` for each group. Of the configuration only `model` is known here.
 
 mod anchored;
 mod fleet;
@@ -75,8 +76,8 @@ pub struct TargetGroup {
 }
 
 impl TargetGroup {
-    /// Builds a group upon what is known of it, with the keys of sticky cookies. Targets that are not known count as healthy until
-    /// their first check.
+    /// Builds a group upon what is known of it, with the keys of sticky cookies. Targets that are
+    /// not known count as healthy until their first check.
     fn build(
         group: &model::TargetGroup,
         protocol: &Protocol,

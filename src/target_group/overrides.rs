@@ -1,4 +1,5 @@
-//! What an operator has decided about single targets, over the configuration: until the next one is applied.
+//! What an operator has decided about single targets, over the configuration: until the next one is
+//! applied.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -120,7 +121,8 @@ mod tests {
     const YES: Option<Option<bool>> = Some(Some(true));
     const NO: Option<Option<bool>> = Some(Some(false));
 
-    /// Maintenance, drain and weight of a target with these in the configuration, after the changes.
+    /// Maintenance, drain and weight of a target with these in the configuration, after the
+    /// changes.
     fn after(configured: (bool, bool, u16), changes: &[Change]) -> (bool, bool, u16) {
         let address: TargetAddress = "192.0.2.1:80".parse().unwrap();
         let mut overrides = Overrides::default();

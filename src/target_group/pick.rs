@@ -14,8 +14,9 @@ use crate::config::model::Algorithm;
 const MOST_TURNS: usize = 64;
 
 impl TargetGroup {
-    /// The target for a request, which carries it from now on. Only the first try moves the turn: were the next request's target the
-    /// one that has just failed, that one would get more than its share.
+    /// The target for a request, which carries it from now on. Only the first try moves the turn:
+    /// were the next request's target the one that has just failed, that one would get more than
+    /// its share.
     pub fn pick(&self, context: &PickContext<'_>) -> Result<(Arc<Target>, Held), Unavailable> {
         let key = match context.tried {
             [] => Key::Take,
@@ -54,7 +55,8 @@ impl TargetGroup {
             .or_else(|| self.substitute(context, key, take))
     }
 
-    /// Whether a request can be sent to a target: to the one of this place, which a cookie tells, or to any.
+    /// Whether a request can be sent to a target: to the one of this place, which a cookie tells,
+    /// or to any.
     pub fn serves(&self, told: Option<usize>) -> bool {
         let target = told.and_then(|place| self.targets.get(place));
         let keeps = target.is_some_and(|target| !target.is_in_maintenance && target.is_available());
@@ -98,8 +100,8 @@ impl TargetGroup {
         factor >= 1.0 || self.random.chance() < factor
     }
 
-    /// Takes the turn of targets that are not fit: one that is, in proportion to the weights. For where so many proposals were not
-    /// fit that it is quicker to look for those that are.
+    /// Takes the turn of targets that are not fit: one that is, in proportion to the weights. For
+    /// where so many proposals were not fit that it is quicker to look for those that are.
     fn substitute(
         &self,
         context: &PickContext<'_>,

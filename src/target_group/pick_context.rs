@@ -10,7 +10,8 @@ use crate::target_address::TargetAddress;
 /// A request, as the choice of its target sees it.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct PickContext<'a> {
-    /// The hash of the client's address or of what the group goes by; `None` where it goes by no such thing.
+    /// The hash of the client's address or of what the group goes by; `None` where it goes by no
+    /// such thing.
     pub hash: Option<u64>,
     /// The place of the target that its cookie tells.
     pub sticky: Option<usize>,
@@ -28,7 +29,8 @@ pub enum Unavailable {
 }
 
 impl TargetGroup {
-    /// The hash that decides where a request of this client goes, if one does; `value` is what a key has in the request.
+    /// The hash that decides where a request of this client goes, if one does; `value` is what a
+    /// key has in the request.
     pub fn hash<'r>(
         &self,
         client: IpAddr,

@@ -1,7 +1,8 @@
 //! The addresses that connections to a group's targets leave from, in turn.
 //!
-//! Between two addresses there are only as many connections as there are ports to leave from, about 28,000. The system picks the
-//! port when it connects (`IP_BIND_ADDRESS_NO_PORT`), so that one port can lead to several targets.
+//! Between two addresses there are only as many connections as there are ports to leave from, about
+//! 28,000. The system picks the port when it connects (`IP_BIND_ADDRESS_NO_PORT`), so that one port
+//! can lead to several targets.
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};

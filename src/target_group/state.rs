@@ -1,7 +1,8 @@
-//! What of a target outlives a configuration: its health, and how much it carries now, here and for old generations of the
-//! process.
+//! What of a target outlives a configuration: its health, and how much it carries now, here and for
+//! old generations of the process.
 //!
-//! A reload that keeps a target's address keeps its state. Whoever holds a target for a request or a tunnel keeps it, too.
+//! A reload that keeps a target's address keeps its state. Whoever holds a target for a request or
+//! a tunnel keeps it, too.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -80,7 +81,8 @@ impl States {
         }
     }
 
-    /// The state of a target: that which is known, or one that begins. Those that nobody has any more are forgotten.
+    /// The state of a target: that which is known, or one that begins. Those that nobody has any
+    /// more are forgotten.
     pub(super) fn of<'a>(
         &self,
         addresses: impl Iterator<Item = &'a TargetAddress>,

@@ -1,7 +1,8 @@
 //! Cookies of ours that keep a client with its target.
 //!
-//! Each target has a value, made once when the group is built: the start of an HMAC-SHA256 of the group's name and the target's address.
-//! It tells nobody the address, cannot be made without the key, and is the same on every node that has the key.
+//! Each target has a value, made once when the group is built: the start of an HMAC-SHA256 of the
+//! group's name and the target's address. It tells nobody the address, cannot be made without the
+//! key, and is the same on every node that has the key.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -82,7 +83,8 @@ impl TargetGroup {
         self.cookies.as_ref()?.places.get(value).copied()
     }
 
-    /// What to set for a client that this target is to keep, as `Set-Cookie` has it; `is_secure` where it came over TLS.
+    /// What to set for a client that this target is to keep, as `Set-Cookie` has it; `is_secure`
+    /// where it came over TLS.
     pub fn cookie(&self, target: &Target, is_secure: bool) -> Option<HeaderValue> {
         self.cookies.as_ref()?.header(target.place, is_secure)
     }

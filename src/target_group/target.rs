@@ -132,14 +132,16 @@ impl Target {
         peer
     }
 
-    /// Whether a plain request may go in HTTP/2. Over TLS a connection that carries one request has nothing of it.
+    /// Whether a plain request may go in HTTP/2. Over TLS a connection that carries one request has
+    /// nothing of it.
     pub fn may_speak_http2(&self) -> bool {
         let is_shared = self.proxy_protocol.is_none();
         let is_wanted = self.http_version == HttpVersion::Http2;
         is_wanted && (self.tls.is_none() || is_shared) && !self.has_only_http1()
     }
 
-    /// Notes that it chose HTTP/1.1 where it was offered HTTP/2: for a while it is not offered that.
+    /// Notes that it chose HTTP/1.1 where it was offered HTTP/2: for a while it is not offered
+    /// that.
     pub fn chose_http1(&self) {
         let until = self.since.elapsed() + HTTP1_ONLY;
         let until = u64::try_from(until.as_millis()).unwrap_or(u64::MAX);
@@ -156,7 +158,8 @@ impl Target {
         self.state.load()
     }
 
-    /// Whether a check has said something of it, unless it was there from the start or is not checked.
+    /// Whether a check has said something of it, unless it was there from the start or is not
+    /// checked.
     pub fn is_proven(&self) -> bool {
         self.state.health.is_proven()
     }
@@ -171,7 +174,8 @@ impl Target {
         self.state.health.returns()
     }
 
-    /// The weight that the balance goes by now: that of the configuration, or less while it starts slowly.
+    /// The weight that the balance goes by now: that of the configuration, or less while it starts
+    /// slowly.
     pub fn effective_weight(&self) -> f64 {
         self.weight() as f64 * self.state.weight_factor()
     }
@@ -191,12 +195,14 @@ impl Target {
         self.backend.weight as u64
     }
 
-    /// Whether it may take a request that was sent to `tried` before. Whether it is full is another question.
+    /// Whether it may take a request that was sent to `tried` before. Whether it is full is another
+    /// question.
     pub(super) fn is_fit(&self, tried: &[TargetAddress]) -> bool {
         self.weight() > 0 && self.is_available() && !tried.contains(&self.address)
     }
 
-    /// Whether its health lets it take requests: its checks pass, and it is not ejected; or all get some, for none does.
+    /// Whether its health lets it take requests: its checks pass, and it is not ejected; or all get
+    /// some, for none does.
     pub(super) fn is_available(&self) -> bool {
         self.state.health.is_available() || self.is_open.load(Relaxed)
     }

@@ -1,7 +1,7 @@
 //! TLS towards targets: what a group trusts, and the handshake with one of its targets.
 //!
-//! All shake hands here, below what Pingora sees. What is trusted is a part of the key under which connections wait for the next
-//! request.
+//! All shake hands here, below what Pingora sees. What is trusted is a part of the key under which
+//! connections wait for the next request.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io;
@@ -23,7 +23,8 @@ use super::unverified::Unverified;
 use crate::config::model;
 use crate::target_address::TargetAddress;
 
-/// What is offered where HTTP/1.1 is needed, as a tunnel begins with it, and where HTTP/2 would do as well.
+/// What is offered where HTTP/1.1 is needed, as a tunnel begins with it, and where HTTP/2 would do
+/// as well.
 const HTTP1: &[&[u8]] = &[b"http/1.1"];
 const EITHER: &[&[u8]] = &[b"h2", b"http/1.1"];
 
@@ -41,13 +42,15 @@ pub(super) struct Trust {
 /// TLS to one target.
 pub struct Tls {
     trust: Arc<Trust>,
-    /// What its certificate must be for. An address is not sent: only hosts are asked for (RFC 6066 section 3).
+    /// What its certificate must be for. An address is not sent: only hosts are asked for (RFC 6066
+    /// section 3).
     name: ServerName<'static>,
     text: String,
 }
 
 impl Trust {
-    /// What the configuration says. The configuration has been checked; an error says what rustls does not take.
+    /// What the configuration says. The configuration has been checked; an error says what rustls
+    /// does not take.
     pub(super) fn build(tls: &model::TargetTls) -> Result<Self, String> {
         let config = config(tls).map_err(|error| error.to_string())?;
         let connectors = [HTTP1, EITHER].map(|protocols| {

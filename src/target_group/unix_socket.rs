@@ -1,7 +1,8 @@
 //! Connects to targets on Unix sockets.
 //!
-//! What comes of it goes by the name of a TCP stream: reading, writing, shutting down and waiting are the same calls of the system
-//! for both, and nothing on the way of a byte has to ask which it is. What only TCP has is refused by the system
+//! What comes of it goes by the name of a TCP stream: reading, writing, shutting down and waiting
+//! are the same calls of the system for both, and nothing on the way of a byte has to ask which it
+//! is. What only TCP has is refused by the system
 //! ([`unless_unix`](crate::os::keepalive::unless_unix)).
 
 use std::io;
@@ -12,12 +13,13 @@ use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::net::TcpStream;
 use tokio::time::sleep;
 
-/// How long to wait first, and at most, before a socket is asked again whose queue of connections is full.
+/// How long to wait first, and at most, before a socket is asked again whose queue of connections
+/// is full.
 const FIRST_PAUSE: Duration = Duration::from_millis(1);
 const LONGEST_PAUSE: Duration = Duration::from_millis(64);
 
-/// Connects to the socket with this path. While its queue of connections is full, which TCP would wait for as well, this waits: the
-/// caller has the clock.
+/// Connects to the socket with this path. While its queue of connections is full, which TCP would
+/// wait for as well, this waits: the caller has the clock.
 pub async fn connect(path: &Path) -> io::Result<TcpStream> {
     let address = SockAddr::unix(path)?;
     let mut pause = FIRST_PAUSE;

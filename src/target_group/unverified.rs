@@ -1,4 +1,5 @@
-//! `verifyCertificate: false`: whoever holds the key of the certificate that he shows is taken for the target.
+//! `verifyCertificate: false`: whoever holds the key of the certificate that he shows is taken for
+//! the target.
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};

@@ -1,9 +1,10 @@
 //! The access log: one writer, on a thread of its own, so that a slow disk slows no request.
 //!
-//! Lines reach the writer through a queue that is bounded in lines and in bytes; one that does not fit is dropped and
-//! counted. The writer gathers lines for a moment before it writes them, since being woken for each costs the threads that
-//! serve connections more than the line does. It appends whole lines: after a write that failed half way the next line
-//! begins on a line of its own.
+//! Lines reach the writer through a queue that is bounded in lines and in bytes; one that does not
+//! fit is dropped and counted. The writer gathers lines for a moment before it writes them, since
+//! being woken for each costs the threads that serve connections more than the line does. It
+//! appends whole lines: after a write that failed half way the next line begins on a line of its
+//! own.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -109,7 +110,8 @@ impl AccessLog {
         self.queue.try_send(Message::Reopen).ok();
     }
 
-    /// Waits until all that was handed over before is written, at most for `limit`. Blocks: only for the process's end.
+    /// Waits until all that was handed over before is written, at most for `limit`. Blocks: only
+    /// for the process's end.
     pub fn flush(&self, limit: Duration) {
         let end = Instant::now() + limit;
         let (done, written) = sync_channel(1);
@@ -291,7 +293,8 @@ impl Writer {
     }
 }
 
-/// As many whole lines as a pipe takes in one piece, or one that is longer: an old process may write to the same pipe.
+/// As many whole lines as a pipe takes in one piece, or one that is longer: an old process may
+/// write to the same pipe.
 fn whole_lines(bytes: &[u8]) -> &[u8] {
     let is_end = |byte: &u8| *byte == b'\n';
     let piece = &bytes[..bytes.len().min(PIPE_BUF)];

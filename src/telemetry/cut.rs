@@ -1,11 +1,13 @@
-//! How much of a string that a client chose is kept for the log: a tunnel keeps it for as long as it is open.
+//! How much of a string that a client chose is kept for the log: a tunnel keeps it for as long as
+//! it is open.
 
 use std::borrow::Cow;
 
 /// How many bytes are kept.
 const MOST: usize = 2048;
 
-/// The first 2,048 bytes of a string, and how many are left out. It takes no more memory than that needs.
+/// The first 2,048 bytes of a string, and how many are left out. It takes no more memory than that
+/// needs.
 pub fn cut<'a>(text: impl Into<Cow<'a, str>>) -> String {
     let text = text.into();
     if text.len() <= MOST {

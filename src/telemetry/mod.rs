@@ -1,8 +1,8 @@
-//! What the outside learns of an exchange: one [`Record`] when it is over, which becomes one line of the access log and
-//! one set of counters.
+//! What the outside learns of an exchange: one [`Record`] when it is over, which becomes one line
+//! of the access log and one set of counters.
 //!
-//! A leaf: every room may call it, and it knows none of them. The words of [`CloseReason`] and [`RefusalReason`] are the
-//! same in the code, the log and the labels of the metrics.
+//! A leaf: every room may call it, and it knows none of them. The words of [`CloseReason`] and
+//! [`RefusalReason`] are the same in the code, the log and the labels of the metrics.
 
 pub mod access_log;
 mod cut;

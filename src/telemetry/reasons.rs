@@ -1,5 +1,5 @@
-//! The words for why: why an exchange ended, and why a request was refused. The same in the code, the log and the labels of the
-//! metrics.
+//! The words for why: why an exchange ended, and why a request was refused. The same in the code,
+//! the log and the labels of the metrics.
 
 /// Why an exchange ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,8 +77,8 @@ impl CloseReason {
         }
     }
 
-    /// The code of the Close frame with which we end a tunnel for this reason (RFC 6455 section 7.4.1, and the
-    /// registry of section 11.7).
+    /// The code of the Close frame with which we end a tunnel for this reason (RFC 6455 section
+    /// 7.4.1, and the registry of section 11.7).
     pub fn close_code(self) -> u16 {
         const GOING_AWAY: u16 = 1001;
         const POLICY_VIOLATION: u16 = 1008;
@@ -159,7 +159,8 @@ pub enum RefusalReason {
     Memory,
     /// A TLS handshake that failed, or was not over in time. There is no answer.
     TlsHandshake,
-    /// A connection of HTTP/2 that broke the protocol, or asked for more than it may. It is closed with GOAWAY.
+    /// A connection of HTTP/2 that broke the protocol, or asked for more than it may. It is closed
+    /// with GOAWAY.
     Http2,
     /// Something that should not happen.
     Internal,

@@ -37,7 +37,8 @@ impl Default for Style {
 }
 
 impl Style {
-    /// Whether this has a line: all but some of the plain exchanges that went well. Its id is the chance.
+    /// Whether this has a line: all but some of the plain exchanges that went well. Its id is the
+    /// chance.
     pub fn wants(&self, record: &Record, reason: CloseReason) -> bool {
         let went_well = reason == CloseReason::Completed
             && !record.upgraded

@@ -1,4 +1,5 @@
-//! Numbers and addresses as text, written without the machinery of `fmt`: a line of the access log has a dozen of them.
+//! Numbers and addresses as text, written without the machinery of `fmt`: a line of the access log
+//! has a dozen of them.
 
 use std::io::Write as _;
 use std::net::{IpAddr, SocketAddr};
@@ -56,8 +57,8 @@ pub(super) fn push_address(text: &mut Vec<u8>, address: SocketAddr) {
     }
 }
 
-/// A string as JSON has it (RFC 8259 section 7), with every control character escaped: also those that a terminal heeds and JSON
-/// lets stand.
+/// A string as JSON has it (RFC 8259 section 7), with every control character escaped: also those
+/// that a terminal heeds and JSON lets stand.
 pub(super) fn push_string(text: &mut Vec<u8>, value: &str) {
     text.push(b'"');
     let is_itself = |byte: &u8| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\');

@@ -1,4 +1,5 @@
-//! Which certificate a client is shown: by the name that it asks for (SNI, RFC 6066 section 3), and by what it can verify.
+//! Which certificate a client is shown: by the name that it asks for (SNI, RFC 6066 section 3), and
+//! by what it can verify.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -23,8 +24,8 @@ pub(super) struct Certificates {
 }
 
 impl Certificates {
-    /// In the order written: of several for the same name and of the same kind the first counts, and the first of all is the
-    /// default, with others for the same names.
+    /// In the order written: of several for the same name and of the same kind the first counts,
+    /// and the first of all is the default, with others for the same names.
     pub(super) fn new(certificates: &[&Certificate], is_strict: bool) -> Self {
         let mut in_order = certificates.to_vec();
         // Signing with RSA takes far longer.
@@ -47,8 +48,8 @@ impl Certificates {
         all
     }
 
-    /// The best for a name that `fits`: exact, then wildcard for one label (RFC 9525 section 6.3), then the default. A dot at the
-    /// name's end does not count.
+    /// The best for a name that `fits`: exact, then wildcard for one label (RFC 9525 section 6.3),
+    /// then the default. A dot at the name's end does not count.
     fn find(
         &self,
         name: Option<&str>,
@@ -108,7 +109,8 @@ mod tests {
         }
     }
 
-    /// The places of the certificates that are chosen for these names, by clients that can verify these kinds.
+    /// The places of the certificates that are chosen for these names, by clients that can verify
+    /// these kinds.
     fn chosen(
         certificates: &[Certificate],
         is_strict: bool,

@@ -1,8 +1,9 @@
 //! Certificates of clients: whether one is asked for, and what is found out about it.
 //!
-//! With `optional` the handshake goes on whatever a client shows, if only it has the key; what it has shown is judged when the
-//! handshake is over. So is what is remembered of a client that resumes a session: its certificate may have expired. A session is
-//! resumed only where the same authorities vouch for clients in the same way (see [`Clients::audience`]).
+//! With `optional` the handshake goes on whatever a client shows, if only it has the key; what it
+//! has shown is judged when the handshake is over. So is what is remembered of a client that
+//! resumes a session: its certificate may have expired. A session is resumed only where the same
+//! authorities vouch for clients in the same way (see [`Clients::audience`]).
 
 use std::fmt;
 use std::sync::Arc;
@@ -22,7 +23,8 @@ use super::subject::subject;
 use crate::config::model::{ClientCertificateMode, ClientCertificates};
 use crate::telemetry::ClientCertificate;
 
-/// How many bytes of certificates a client may show. They stay in memory for as long as its connection is open.
+/// How many bytes of certificates a client may show. They stay in memory for as long as its
+/// connection is open.
 const MOST_SHOWN: usize = 16 << 10;
 
 /// What a rule asks of clients.
@@ -54,13 +56,14 @@ impl Clients {
         }))
     }
 
-    /// Which rules may resume each other's sessions: those with the same authorities and the same mode, on any machine.
+    /// Which rules may resume each other's sessions: those with the same authorities and the same
+    /// mode, on any machine.
     pub(super) fn audience(&self) -> Vec<u8> {
         self.audience.clone()
     }
 
-    /// What to say of a client whose handshake is over. An error where a valid certificate is required and there is none, and where
-    /// too much is shown.
+    /// What to say of a client whose handshake is over. An error where a valid certificate is
+    /// required and there is none, and where too much is shown.
     pub(super) fn judge(&self, connection: &ServerConnection) -> Result<ClientCertificate, Error> {
         let shown = connection.peer_certificates().unwrap_or_default();
         let Some((first, others)) = shown.split_first() else {

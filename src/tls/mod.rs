@@ -1,8 +1,9 @@
 //! TLS towards clients: what a forwarding rule offers, and the handshake.
 //!
-//! A reload makes new settings for the connections that come then, like the rest of the rule. Only files that have changed on disk
-//! change the settings of a rule that stays. What all share, also with those before, are the keys that session tickets are sealed
-//! with, so that clients can resume.
+//! A reload makes new settings for the connections that come then, like the rest of the rule. Only
+//! files that have changed on disk change the settings of a rule that stays. What all share, also
+//! with those before, are the keys that session tickets are sealed with, so that clients can
+//! resume.
 
 mod certificates;
 mod client_certificates;
@@ -44,8 +45,8 @@ struct Offer {
 }
 
 impl Tls {
-    /// With those of all certificates that the rule names. The configuration has been checked; an error names a certificate
-    /// that does not exist.
+    /// With those of all certificates that the rule names. The configuration has been checked; an
+    /// error names a certificate that does not exist.
     pub fn build(
         tls: &model::Tls,
         certificates: &[model::Certificate],

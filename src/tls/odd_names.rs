@@ -1,9 +1,11 @@
-//! Clients that ask in the TLS handshake for what can be no host, as `[name]`, `name:443` or `-x` (RFC 6066 section 3). rustls ends
-//! their handshakes; others serve them like clients that ask for none, and so do we.
+//! Clients that ask in the TLS handshake for what can be no host, as `[name]`, `name:443` or `-x`
+//! (RFC 6066 section 3). rustls ends their handshakes; others serve them like clients that ask for
+//! none, and so do we.
 //!
-//! rustls is shown the hello with another number in place of the extension's, which it does not know and leaves alone. Both sides
-//! hash what was sent (RFC 8446 section 4.4.1), so the hash of such a handshake puts the number back. A client that is asked for a
-//! second hello is refused as before.
+//! rustls is shown the hello with another number in place of the extension's, which it does not
+//! know and leaves alone. Both sides hash what was sent (RFC 8446 section 4.4.1), so the hash of
+//! such a handshake puts the number back. A client that is asked for a second hello is refused as
+//! before.
 
 use std::future::poll_fn;
 use std::io;
@@ -20,7 +22,8 @@ use rustls::{SupportedCipherSuite, Tls12CipherSuite, Tls13CipherSuite};
 use tokio::io::{AsyncReadExt as _, ReadBuf};
 use tokio::net::TcpStream;
 
-/// The number of the extension (RFC 6066 section 1.1), and one that is for private use (RFC 8447 section 7).
+/// The number of the extension (RFC 6066 section 1.1), and one that is for private use (RFC 8447
+/// section 7).
 const SERVER_NAME: [u8; 2] = [0, 0];
 const UNKNOWN: [u8; 2] = [0xFF, 0x5A];
 /// How much of a hello is looked at: its beginning has the extension.
@@ -30,7 +33,8 @@ const RECORD_HEAD: usize = 5;
 const HANDSHAKE: u8 = 22;
 const CLIENT_HELLO: u8 = 1;
 
-/// What a client has begun with, if it asks for what can be no host, as it is to be shown to rustls; it is read then.
+/// What a client has begun with, if it asks for what can be no host, as it is to be shown to
+/// rustls; it is read then.
 pub(super) async fn read_odd_hello(socket: &mut TcpStream) -> io::Result<Option<Vec<u8>>> {
     let length = poll_fn(|cx| {
         let mut space = [0; LOOKED_AT];
@@ -73,7 +77,8 @@ pub(super) fn provider() -> Arc<CryptoProvider> {
     Arc::clone(made)
 }
 
-/// The length of the first record, if its hello asks for what can be no host, as far as it has come.
+/// The length of the first record, if its hello asks for what can be no host, as far as it has
+/// come.
 fn length_if_odd(begun: &[u8]) -> Option<usize> {
     let hello = begun.get(RECORD_HEAD..)?;
     if begun[0] != HANDSHAKE || *hello.first()? != CLIENT_HELLO {
@@ -87,7 +92,8 @@ fn length_if_odd(begun: &[u8]) -> Option<usize> {
 
 /// Where an extension of a hello is, and what it holds.
 fn extension(hello: &[u8], number: [u8; 2]) -> Option<(usize, &[u8])> {
-    // Type, length, version and random bytes; then the session's id, cipher suites and compression methods.
+    // Type, length, version and random bytes; then the session's id, cipher suites and compression
+    // methods.
     let mut place = 1 + 3 + 2 + 32;
     for width in [1, 2, 1] {
         place += width + length(hello, place, width)?;
@@ -113,7 +119,8 @@ fn length(bytes: &[u8], place: usize, width: usize) -> Option<usize> {
     )
 }
 
-/// Whether a list of names is one host, as rustls knows it. An address is none, but it does not mind.
+/// Whether a list of names is one host, as rustls knows it. An address is none, but it does not
+/// mind.
 fn is_host(names: &[u8]) -> bool {
     let [_, _, 0, high, low, name @ ..] = names else {
         return false;

@@ -1,11 +1,13 @@
-//! The subject of a certificate as text (RFC 4514): visible ASCII and spaces, whatever the certificate says.
+//! The subject of a certificate as text (RFC 4514): visible ASCII and spaces, whatever the
+//! certificate says.
 
 use x509_parser::certificate::X509Certificate;
 use x509_parser::der_parser::asn1_rs::{Tag, ToDer as _};
 use x509_parser::prelude::FromDer as _;
 use x509_parser::x509::{AttributeTypeAndValue, RelativeDistinguishedName};
 
-/// Longer than any that is meant for reading. One that is longer is not told: a part of it might be another's name.
+/// Longer than any that is meant for reading. One that is longer is not told: a part of it might be
+/// another's name.
 const LONGEST: usize = 1024;
 
 /// The names of the types in RFC 4514 section 3, and two that certificates of clients often have.

@@ -1,9 +1,10 @@
-//! Session tickets (RFC 8446 section 4.6.1, RFC 5077): what a client keeps of a session to take it up again without a full
-//! handshake, sealed so that only those who have the key can open it.
+//! Session tickets (RFC 8446 section 4.6.1, RFC 5077): what a client keeps of a session to take it
+//! up again without a full handshake, sealed so that only those who have the key can open it.
 //!
-//! The keys are the process's, and outlive every reload: either those of a file, which several machines may share, or its own,
-//! which change every six hours and go to the process that succeeds it. A ticket begins with its key's name and a salt; both
-//! give a key that seals this ticket alone (HKDF, AES-256-GCM), so no number of tickets wears a key out.
+//! The keys are the process's, and outlive every reload: either those of a file, which several
+//! machines may share, or its own, which change every six hours and go to the process that succeeds
+//! it. A ticket begins with its key's name and a salt; both give a key that seals this ticket alone
+//! (HKDF, AES-256-GCM), so no number of tickets wears a key out.
 
 use std::fmt;
 use std::sync::Arc;
@@ -57,7 +58,8 @@ impl Tickets {
         Tickets(Arc::new(ArcSwap::from_pointee(Keys { of_file, own })))
     }
 
-    /// From now on the first of these seals, and all of them open; without any, keys of our own seal. Those open anyway.
+    /// From now on the first of these seals, and all of them open; without any, keys of our own
+    /// seal. Those open anyway.
     pub fn take(&self, of_file: &[SecretKey]) {
         let of_file: Vec<_> = of_file
             .iter()
@@ -80,7 +82,8 @@ impl Tickets {
         .collect()
     }
 
-    /// What a forwarding rule issues. Only rules with the same `audience` open each other's tickets.
+    /// What a forwarding rule issues. Only rules with the same `audience` open each other's
+    /// tickets.
     pub(super) fn of(&self, audience: Vec<u8>) -> Arc<dyn ProducesTickets> {
         Arc::new(RuleTickets {
             keys: Arc::clone(&self.0),

@@ -1,7 +1,8 @@
 //! Starts a new binary: checks it first, and lets it go its own way.
 //!
-//! It is started by an intermediate process that ends at once, so that it is a child of the service manager, which hears of
-//! its end, and not of the process that it replaces. A stream on its standard input tells whether it still lives.
+//! It is started by an intermediate process that ends at once, so that it is a child of the service
+//! manager, which hears of its end, and not of the process that it replaces. A stream on its
+//! standard input tells whether it still lives.
 
 use std::ffi::OsString;
 use std::io::{self, Read as _, Write as _};
@@ -130,7 +131,8 @@ impl Launched {
     }
 }
 
-/// The intermediate process: starts a program with the arguments that follow it, and tells its process id.
+/// The intermediate process: starts a program with the arguments that follow it, and tells its
+/// process id.
 pub fn launch(program: &[OsString]) -> Result<(), String> {
     let [program, arguments @ ..] = program else {
         return Err("culvert: launch: no program".to_owned());

@@ -1,6 +1,8 @@
-//! Binary upgrade: a new process takes the listening sockets over from the running one, which keeps its tunnels.
+//! Binary upgrade: a new process takes the listening sockets over from the running one, which keeps
+//! its tunnels.
 //!
-//! For a moment nobody accepts; who comes then waits in the sockets, which both have, so nobody is refused:
+//! For a moment nobody accepts; who comes then waits in the sockets, which both have, so nobody is
+//! refused:
 //!
 //! ```text
 //! the running process                               the new one (-u)
@@ -13,8 +15,9 @@
 //! tells the service manager; Farewell         ──▶   accepts
 //! ```
 //!
-//! Up to `Settled` the running process goes on, or takes up again, whatever becomes of the new one. After it, it is an old
-//! generation: it keeps its tunnels, and tells every second how many, over the same socket.
+//! Up to `Settled` the running process goes on, or takes up again, whatever becomes of the new one.
+//! After it, it is an old generation: it keeps its tunnels, and tells every second how many, over
+//! the same socket.
 
 mod launch;
 mod old_processes;
@@ -38,7 +41,8 @@ use protocol::Message;
 pub use socket::{Request, Successor, UpgradeSocket};
 pub use take_over::{Inherited, InheritedSocket, Predecessor};
 
-/// Does something that may block on a thread of its own, which the end of the process does not wait for.
+/// Does something that may block on a thread of its own, which the end of the process does not wait
+/// for.
 pub async fn on_thread<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, String> {
@@ -54,12 +58,12 @@ pub async fn on_thread<T: Send + 'static>(
         .map_err(|_| "internal error: a panic".to_owned())
 }
 
-/// How many steps an upgrade has that the running process waits for: the check, the start, `Ready`, `Settled`. One more is for
-/// all else.
+/// How many steps an upgrade has that the running process waits for: the check, the start, `Ready`,
+/// `Settled`. One more is for all else.
 const STEPS: u32 = 5;
 
-/// `culvert upgrade`: asks the running process at `socket` to hand over to `binary`, and waits until that serves. `timeout` is that of
-/// a step. The error is for the operator.
+/// `culvert upgrade`: asks the running process at `socket` to hand over to `binary`, and waits
+/// until that serves. `timeout` is that of a step. The error is for the operator.
 pub fn ask(
     socket: Option<&PathBuf>,
     conf: &Path,

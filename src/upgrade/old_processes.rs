@@ -1,5 +1,5 @@
-//! Old generations: processes that have handed over, and still hold tunnels. They report every second; one that is silent is
-//! gone.
+//! Old generations: processes that have handed over, and still hold tunnels. They report every
+//! second; one that is silent is gone.
 
 use std::collections::HashMap;
 use std::io;
@@ -20,8 +20,8 @@ const EVERY: Duration = Duration::from_secs(1);
 /// After this silence a process is gone.
 const SILENCE: Duration = Duration::from_millis(3500);
 
-/// The old generations that are known, by their process id. Their tunnels are in the metrics, and counted as what their targets
-/// carry.
+/// The old generations that are known, by their process id. Their tunnels are in the metrics, and
+/// counted as what their targets carry.
 pub struct OldProcesses {
     fleet: Arc<Fleet>,
     metrics: Arc<Metrics>,

@@ -1,5 +1,5 @@
-//! What two processes say to each other over `server.upgradeSocket`: one JSON object a line, and a socket beside those lines
-//! that speak of one.
+//! What two processes say to each other over `server.upgradeSocket`: one JSON object a line, and a
+//! socket beside those lines that speak of one.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, IoSlice, IoSliceMut};
@@ -31,7 +31,8 @@ const CHUNK: usize = 16 << 10;
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) enum Message {
-    /// A command asks the running process to start this binary with this configuration, and to hand over to it.
+    /// A command asks the running process to start this binary with this configuration, and to hand
+    /// over to it.
     Upgrade { binary: PathBuf, conf: PathBuf },
     /// The answer to that.
     Upgraded(Result<u32, String>),
@@ -110,8 +111,8 @@ impl Link {
         self.stream.set_write_timeout(limit)
     }
 
-    /// The process at the other end: of one who listened there the one who began to. The error tells that it is neither root's nor
-    /// our own user's, who alone are dealt with.
+    /// The process at the other end: of one who listened there the one who began to. The error
+    /// tells that it is neither root's nor our own user's, who alone are dealt with.
     pub(super) fn trusted_peer(&self) -> io::Result<u32> {
         let peer = sockopt::socket_peercred(&self.stream)?;
         let pid = u32::try_from(peer.pid.as_raw_nonzero().get()).unwrap_or_default();

@@ -24,7 +24,8 @@ pub struct Predecessor {
 pub struct Inherited {
     /// The sockets of the listeners and of the admin address.
     pub sockets: Sockets,
-    /// Its secrets, so that its clients can resume their sessions here, and stay with their targets.
+    /// Its secrets, so that its clients can resume their sessions here, and stay with their
+    /// targets.
     pub secrets: Secrets,
     /// What it has found out.
     pub knowledge: Knowledge,
@@ -36,8 +37,8 @@ pub struct Inherited {
 pub type InheritedSocket = (PathBuf, OwnedFd);
 
 impl Predecessor {
-    /// Finds the running process, at the socket that it told us or that the configuration names. The error is for the
-    /// operator.
+    /// Finds the running process, at the socket that it told us or that the configuration names.
+    /// The error is for the operator.
     pub fn find(config: &Config) -> Result<Self, String> {
         let told = env::var_os(SOCKET_VARIABLE).map(PathBuf::from);
         let path = told.or_else(|| config.server.upgrade_socket.clone());
@@ -98,8 +99,8 @@ impl Predecessor {
         self.link.send(&Message::Failed(reason.to_owned())).ok();
     }
 
-    /// Says that we are ready to accept; returns when it does not any more. The error tells that it serves on, and why: then we
-    /// have to end.
+    /// Says that we are ready to accept; returns when it does not any more. The error tells that it
+    /// serves on, and why: then we have to end.
     pub fn ready(&mut self) -> Result<(), String> {
         self.link.send(&Message::Ready).ok();
         match self.answer()? {
@@ -108,7 +109,8 @@ impl Predecessor {
         }
     }
 
-    /// Says that we have taken all over, and where we are to be found now; returns when it is an old one, with all old ones.
+    /// Says that we have taken all over, and where we are to be found now; returns when it is an
+    /// old one, with all old ones.
     pub fn settled(&mut self, socket: Option<PathBuf>) -> Result<Vec<u32>, String> {
         self.link.send(&Message::Settled(socket)).ok();
         match self.answer()? {
@@ -118,7 +120,8 @@ impl Predecessor {
         }
     }
 
-    /// What it says, unless it is that we have to end. `None` if it has just died: then somebody has to serve.
+    /// What it says, unless it is that we have to end. `None` if it has just died: then somebody
+    /// has to serve.
     fn answer(&mut self) -> Result<Option<Message>, String> {
         match self.link.receive() {
             Ok(Message::GiveUp(reason)) => Err(reason),

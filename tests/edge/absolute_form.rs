@@ -1,4 +1,5 @@
-//! A target that is an address is its path and its host, whatever Host says; and no target has a fragment.
+//! A target that is an address is its path and its host, whatever Host says; and no target has a
+//! fragment.
 
 use crate::harness::client::header;
 use crate::harness::edge::forwarding_to;

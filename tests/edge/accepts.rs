@@ -6,7 +6,8 @@ use crate::harness::http2::{Http2, websocket};
 use crate::harness::target::switching_protocols;
 use crate::harness::{Connection, Edge, Target};
 
-/// A target whose 101 has no `Sec-WebSocket-Accept` for `/none`, one that is wrong for `/wrong`, and the right one for all else.
+/// A target whose 101 has no `Sec-WebSocket-Accept` for `/none`, one that is wrong for `/wrong`,
+/// and the right one for all else.
 async fn old_target() -> Target {
     Target::scripted(async |mut connection: Connection| {
         let head = connection.head().await;

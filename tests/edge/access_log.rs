@@ -242,7 +242,8 @@ async fn lines_of_text_have_the_same_fields() {
     assert_eq!(names(&line), same);
 }
 
-/// Opens a tunnel, has plain requests leave lines that are lost, and shows that the tunnel noticed nothing.
+/// Opens a tunnel, has plain requests leave lines that are lost, and shows that the tunnel noticed
+/// nothing.
 async fn a_tunnel_survives_a_log_that_loses(edge: &Edge, fields: &str, requests: usize) {
     let (mut tunnel, _) = edge.tunnel().await;
     let mut client = edge.connect().await;

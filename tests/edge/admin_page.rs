@@ -1,5 +1,5 @@
-//! The status page and what it is made of: its policy, the stream of figures, and a tunnel's details. What it looks like is
-//! tested in tests/browser.
+//! The status page and what it is made of: its policy, the stream of figures, and a tunnel's
+//! details. What it looks like is tested in tests/browser.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpStream;
@@ -197,7 +197,8 @@ async fn a_tunnel_tells_its_bytes_and_its_frames_while_it_is_open() {
     let path = format!("{TUNNELS}/{}", list["tunnels"][0]["id"].as_str().unwrap());
     let frames = |tunnel: &Value| [&tunnel["framesIn"], &tunnel["framesOut"]].map(Value::as_u64);
     assert_eq!(frames(&get(&edge, &path)), [Some(0), Some(0)]);
-    // A masked Ping of nothing, which the target sends back as it is: a frame of the client's kind is none of its own.
+    // A masked Ping of nothing, which the target sends back as it is: a frame of the client's kind
+    // is none of its own.
     tunnel.send([0x89, 0x80, 1, 2, 3, 4]).await;
     eventually("the frame is counted", || {
         let told = get(&edge, &path);

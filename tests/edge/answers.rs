@@ -1,4 +1,5 @@
-//! Answers of a target that two readers might take for different ones, and what the client gets of them.
+//! Answers of a target that two readers might take for different ones, and what the client gets of
+//! them.
 
 use crate::harness::target::ok;
 use crate::harness::{Connection, Edge, Target};

@@ -1,4 +1,5 @@
-//! A side that does not read: how much of a body stands between a client and its target, and how long it may.
+//! A side that does not read: how much of a body stands between a client and its target, and how
+//! long it may.
 
 use std::time::Duration;
 

@@ -6,7 +6,8 @@ use crate::harness::client::{HANDSHAKE, header};
 use crate::harness::target::refusing;
 use crate::harness::{Connection, Edge, Target, eventually};
 
-/// A configuration that forwards everything to a group with these settings and targets, whose health is not checked.
+/// A configuration that forwards everything to a group with these settings and targets, whose
+/// health is not checked.
 fn group(settings: &str, targets: &[(SocketAddr, &str)]) -> String {
     let target = |(target, settings): &(SocketAddr, &str)| {
         let (ip, port) = (target.ip(), target.port());
@@ -51,7 +52,8 @@ fn active(edge: &Edge, targets: &[Target]) -> Vec<f64> {
     targets.iter().map(active).collect()
 }
 
-/// This many tunnels, each opened when the one before is: two at the same moment may take the same place.
+/// This many tunnels, each opened when the one before is: two at the same moment may take the same
+/// place.
 async fn one_by_one(edge: &Edge, count: usize) -> Vec<Connection> {
     let mut tunnels = Vec::new();
     for _ in 0..count {

@@ -1,4 +1,5 @@
-//! No client can have a target ejected: what its own request causes is not counted as the target's failure.
+//! No client can have a target ejected: what its own request causes is not counted as the target's
+//! failure.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! What a client, or a limit of ours, may have caused on a connection of HTTP/2 is not counted as the target's failure.
+//! What a client, or a limit of ours, may have caused on a connection of HTTP/2 is not counted as
+//! the target's failure.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};

@@ -1,4 +1,5 @@
-//! An answer that has no body says nothing about one (RFC 9110 section 8.6, RFC 9112 section 6.1), and spoils nothing behind it.
+//! An answer that has no body says nothing about one (RFC 9110 section 8.6, RFC 9112 section 6.1),
+//! and spoils nothing behind it.
 
 use http::{Method, Request};
 

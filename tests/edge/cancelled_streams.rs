@@ -1,4 +1,5 @@
-//! Requests that clients have given up do not end the connection to a target of HTTP/2 that they shared with others.
+//! Requests that clients have given up do not end the connection to a target of HTTP/2 that they
+//! shared with others.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -11,7 +12,8 @@ use crate::harness::http2::{END_HEADERS, END_STREAM, HEADERS, RST_STREAM, SETTIN
 use crate::harness::{Connection, Edge, Target, eventually};
 
 const DATA: u8 = 0;
-/// How many give up at a time, all on one connection; and how often. Together they are more than h2 forgives unasked.
+/// How many give up at a time, all on one connection; and how often. Together they are more than h2
+/// forgives unasked.
 const AT_A_TIME: usize = 60;
 const TIMES: usize = 20;
 
@@ -21,8 +23,8 @@ fn answer(stream: u32) -> Vec<u8> {
     [head, frame(DATA, END_STREAM, stream, b"hello")].concat()
 }
 
-/// Answers a GET at once, and counts whatever else: that is answered when it has been given up, as by a target that does not know
-/// yet.
+/// Answers a GET at once, and counts whatever else: that is answered when it has been given up, as
+/// by a target that does not know yet.
 async fn serve(mut connection: Connection, asked: &AtomicUsize) -> Option<()> {
     let stream = &mut connection.stream;
     stream.write_all(&frame(SETTINGS, 0, 0, &[])).await.ok()?;

@@ -1,4 +1,5 @@
-//! Certificates of clients: who is let in, what the target and the log are told, and that no client can say it of itself.
+//! Certificates of clients: who is let in, what the target and the log are told, and that no client
+//! can say it of itself.
 
 use std::fs;
 use std::path::Path;

@@ -1,5 +1,5 @@
-//! A Close that answers ours ends its side's connection at once, whatever its mask and whatever the other side does: there are
-//! clients that notice nothing else, and go on saying what nobody hears.
+//! A Close that answers ours ends its side's connection at once, whatever its mask and whatever the
+//! other side does: there are clients that notice nothing else, and go on saying what nobody hears.
 
 use std::net::SocketAddr;
 use std::process::Stdio;

@@ -393,7 +393,8 @@ const DEMO: [SocketAddr; 2] = [
     SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9900),
 ];
 
-/// Starts the demo as soon as nobody else on the machine has its ports, and waits until it is ready; nobody gets them meanwhile.
+/// Starts the demo as soon as nobody else on the machine has its ports, and waits until it is
+/// ready; nobody gets them meanwhile.
 async fn start_demo() -> (Process, Vec<Claim>) {
     let claims = eventually("the demo's ports are free", || {
         let claims = DEMO.map(|address| claim(address.port()));

@@ -1,4 +1,5 @@
-//! Strangers do not fill standard error: of each kind of line one is written, and then, once in ten seconds, how many there were.
+//! Strangers do not fill standard error: of each kind of line one is written, and then, once in ten
+//! seconds, how many there were.
 
 use std::time::{Duration, Instant};
 

@@ -1,5 +1,5 @@
-//! The end of a process: nothing new is taken, plain requests finish, tunnels are sent away one after the other, and every
-//! exchange that was open leaves its line, whichever way out it is.
+//! The end of a process: nothing new is taken, plain requests finish, tunnels are sent away one
+//! after the other, and every exchange that was open leaves its line, whichever way out it is.
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -21,7 +21,8 @@ const LONG: &str = "{deadline: 1h}";
 /// By how much a busy machine may be late with all that is to happen at a moment.
 const LATENESS: Duration = Duration::from_secs(2);
 
-/// A Culvert in front of this target, with these settings of `server.drain`, in which only the drain ends anything.
+/// A Culvert in front of this target, with these settings of `server.drain`, in which only the
+/// drain ends anything.
 async fn edge(drain: &str, target: &Target) -> Edge {
     let patient = forwarding_to(&[target.address]).replace(": 2000", ": 60000");
     let tunnel = "clientTimeout: 60000\n    tunnel: {closeTimeout: 60s}";
@@ -358,7 +359,8 @@ const REQUESTS: usize = 100;
 /// The pace of the clients of a [`Crowd`].
 const TICK: Duration = Duration::from_millis(5);
 
-/// 500 tunnels, of which some talk and some are about to leave, and 100 requests that wait for their answers.
+/// 500 tunnels, of which some talk and some are about to leave, and 100 requests that wait for
+/// their answers.
 struct Crowd {
     edge: Edge,
     noise: Noise,
@@ -417,7 +419,8 @@ impl Crowd {
         self.answer.send(true).unwrap();
     }
 
-    /// Waits for the end of the process, and for one line for each exchange, with these reasons for the two kinds.
+    /// Waits for the end of the process, and for one line for each exchange, with these reasons for
+    /// the two kinds.
     async fn leaves_its_lines(self, tunnels: &str, requests: &str) {
         let (status, lines) = self.edge.ended().await;
         assert_eq!(status.code(), Some(0));
@@ -442,7 +445,8 @@ impl Crowd {
 const LEAVER: usize = 1;
 const SILENT: usize = usize::MAX - 1;
 
-/// A client that says hi this often, once in a while, and leaves then, if it is not sent away or cut off before.
+/// A client that says hi this often, once in a while, and leaves then, if it is not sent away or
+/// cut off before.
 async fn talk(mut client: Connection, times: usize) {
     let mut ticks = interval(TICK);
     for _ in 0..times {

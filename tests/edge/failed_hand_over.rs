@@ -1,4 +1,5 @@
-//! A hand-over that fails at its last step leaves everything as it was; and no process takes over from somebody else's.
+//! A hand-over that fails at its last step leaves everything as it was; and no process takes over
+//! from somebody else's.
 
 use std::fs::Permissions;
 use std::io::{BufRead as _, BufReader, Write as _};

@@ -54,7 +54,8 @@ fn has(target: &Value, address: SocketAddr) -> bool {
     target["address"] == address.to_string()
 }
 
-/// Waits until all clients have tunnels, about as many to each of these targets, and none to others. How many the first has.
+/// Waits until all clients have tunnels, about as many to each of these targets, and none to
+/// others. How many the first has.
 async fn carry(edge: &Edge, carriers: &[SocketAddr]) -> usize {
     let share = CLIENTS / carriers.len();
     let what = format!("about {share} tunnels to each of {carriers:?}");

@@ -1,5 +1,5 @@
-//! Where one request ends and the next begins: however a message is framed by its client, what arrives at a target is a sequence of
-//! whole, valid requests, or the connection is closed.
+//! Where one request ends and the next begins: however a message is framed by its client, what
+//! arrives at a target is a sequence of whole, valid requests, or the connection is closed.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -183,8 +183,8 @@ async fn recording(tape: Tape) -> Target {
     .await
 }
 
-/// Answers as many of the requests as should be by now; tells how many heads have been dealt with, doubled, and one more where the
-/// request behind the last has yet to be complete.
+/// Answers as many of the requests as should be by now; tells how many heads have been dealt with,
+/// doubled, and one more where the request behind the last has yet to be complete.
 async fn answer(stream: &mut TcpStream, read: &[u8], answered: usize) -> Option<usize> {
     const OK: &[u8] = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n";
     let requests = requests(read).ok()?;
@@ -243,7 +243,8 @@ impl Received {
     }
 }
 
-/// The requests in what came on a connection, the last of which may be incomplete. The error is what is no request.
+/// The requests in what came on a connection, the last of which may be incomplete. The error is
+/// what is no request.
 fn requests(mut bytes: &[u8]) -> Result<Vec<Received>, String> {
     let mut all = Vec::new();
     while let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {

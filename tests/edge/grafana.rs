@@ -1,5 +1,5 @@
-//! What is in `grafana/`: a real Prometheus finds every metric of the dashboard and the alerts in a Culvert, and the alerts fire
-//! when they should, and only then.
+//! What is in `grafana/`: a real Prometheus finds every metric of the dashboard and the alerts in a
+//! Culvert, and the alerts fire when they should, and only then.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -120,7 +120,8 @@ async fn a_real_prometheus_has_data_for_every_panel_and_every_alert() {
     assert!(prometheus.query("culvert_nothing").is_empty());
 }
 
-/// Every expression of the dashboard and of the alerts as Prometheus is asked for it, with its place.
+/// Every expression of the dashboard and of the alerts as Prometheus is asked for it, with its
+/// place.
 fn expressions() -> Vec<(String, String)> {
     let dashboard = dashboard();
     let mut all = Vec::new();
@@ -261,7 +262,8 @@ impl Targets {
     }
 }
 
-/// Requests and tunnels that end in several ways. What is returned keeps one tunnel open on each address.
+/// Requests and tunnels that end in several ways. What is returned keeps one tunnel open on each
+/// address.
 async fn load(edge: &Edge, authority: &Authority, secure: SocketAddr) -> impl Sized {
     assert_eq!(edge.get("/").await.status, 200);
     assert_eq!(edge.get("/dead").await.status, 503);

@@ -1,4 +1,5 @@
-//! What lies behind a request does not hide that its client has ended its side, or is gone; and the target is not blamed for it.
+//! What lies behind a request does not hide that its client has ended its side, or is gone; and the
+//! target is not blamed for it.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

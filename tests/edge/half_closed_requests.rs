@@ -1,4 +1,5 @@
-//! A client that ends its side after a whole request gets its answer, and one that is gone is noticed nevertheless.
+//! A client that ends its side after a whole request gets its answer, and one that is gone is
+//! noticed nevertheless.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! A client in TLS that has ended its side behind a body is not taken for one that has left in the middle of it, however slowly
-//! its target takes what has come.
+//! A client in TLS that has ended its side behind a body is not taken for one that has left in the
+//! middle of it, however slowly its target takes what has come.
 
 use std::sync::Arc;
 use std::time::Duration;

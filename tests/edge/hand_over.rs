@@ -16,7 +16,8 @@ use crate::harness::edge::forwarding_to;
 use crate::harness::target::switching_protocols;
 use crate::harness::{Connection, Edge, Target, soon};
 
-/// What one side sends: pieces, with a pause before each. The first may leave together with the side's head.
+/// What one side sends: pieces, with a pause before each. The first may leave together with the
+/// side's head.
 #[derive(Debug, Clone)]
 struct Script {
     with_head: bool,
@@ -102,7 +103,8 @@ async fn read_all(mut from: OwnedReadHalf, mut read: Vec<u8>) -> Vec<u8> {
     read
 }
 
-/// A target that plays the script in its handshake's header, and compares what it hears with the other.
+/// A target that plays the script in its handshake's header, and compares what it hears with the
+/// other.
 async fn playing_target() -> Target {
     Target::scripted(async |mut connection: Connection| {
         let head = connection.head().await;

@@ -1,4 +1,5 @@
-//! It is found out what each target can do, by asking it and by what it does with requests, and what it cannot do it is not asked.
+//! It is found out what each target can do, by asking it and by what it does with requests, and
+//! what it cannot do it is not asked.
 
 use std::net::SocketAddr;
 
@@ -587,7 +588,8 @@ async fn a_new_process_knows_which_targets_are_unhealthy() {
     drop(successor);
 }
 
-/// The beginning of a configuration whose rule forwards everything to this group; the groups are to follow.
+/// The beginning of a configuration whose rule forwards everything to this group; the groups are to
+/// follow.
 fn rules(group: &str) -> String {
     format!(
         "forwardingRules:

@@ -1,5 +1,5 @@
-//! What a request says in the name of proxies reaches neither conditions nor targets, unless a trusted proxy says it; and no name
-//! with an underscore passes for another.
+//! What a request says in the name of proxies reaches neither conditions nor targets, unless a
+//! trusted proxy says it; and no name with an underscore passes for another.
 
 use std::net::{IpAddr, Ipv4Addr};
 

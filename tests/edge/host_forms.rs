@@ -1,4 +1,5 @@
-//! A host is the same host with a dot at its end: for rules, certificates, origins, hashes and the log.
+//! A host is the same host with a dot at its end: for rules, certificates, origins, hashes and the
+//! log.
 
 use crate::harness::client::{HANDSHAKE, header};
 use crate::harness::edge::forwarding_to;

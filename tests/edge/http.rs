@@ -497,7 +497,8 @@ async fn the_connection_to_the_target_is_used_for_the_next_request() {
     assert_eq!(target.connections(), 1);
 }
 
-/// A target that closes each connection once: when it gets the second request on it, or right after the first answer.
+/// A target that closes each connection once: when it gets the second request on it, or right after
+/// the first answer.
 async fn forgetful_target() -> Target {
     Target::scripted(async |mut connection: Connection| {
         let head = connection.head().await;

@@ -1,4 +1,5 @@
-//! A target of HTTP/2 that wants to be asked in HTTP/1.1 is, for that request or altogether, and has not failed (RFC 9113 section 7).
+//! A target of HTTP/2 that wants to be asked in HTTP/1.1 is, for that request or altogether, and
+//! has not failed (RFC 9113 section 7).
 
 use h2::Reason;
 use http::Response;

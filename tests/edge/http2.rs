@@ -1,5 +1,6 @@
-//! HTTP/2 from clients: WebSockets over it (RFC 8441) take the road of all others, streams share a connection and nothing else,
-//! and what no decent client does ends with a GOAWAY. The clients are h2, Python's h2, curl, nghttp and Chromium.
+//! HTTP/2 from clients: WebSockets over it (RFC 8441) take the road of all others, streams share a
+//! connection and nothing else, and what no decent client does ends with a GOAWAY. The clients are
+//! h2, Python's h2, curl, nghttp and Chromium.
 
 use std::net::SocketAddr;
 use std::process::Stdio;
@@ -26,7 +27,8 @@ const HOST: &str = "a.example";
 const ENHANCE_YOUR_CALM: u32 = 11;
 const MISUSE: &str = "refusals_total{forwarding_rule=\"edge\",reason=\"http2\"}";
 
-/// A configuration that forwards everything to a target, and takes HTTP/2 without TLS, with these settings of the rule.
+/// A configuration that forwards everything to a target, and takes HTTP/2 without TLS, with these
+/// settings of the rule.
 fn clear(target: SocketAddr, settings: &str) -> String {
     let settings = format!("protocol: HTTP\n    h2c: true\n    {settings}");
     forwarding_to(&[target]).replacen("protocol: HTTP", &settings, 1)
@@ -607,7 +609,8 @@ async fn an_idle_tunnel_gets_a_close_frame_and_its_neighbours_do_not() {
     client.tunnel("/other").await.say_hi().await;
 }
 
-/// A request's header block: `:method: GET`, `:scheme: http`, `:path: /`, `:authority: a` (RFC 7541).
+/// A request's header block: `:method: GET`, `:scheme: http`, `:path: /`, `:authority: a` (RFC
+/// 7541).
 const GET_BLOCK: [u8; 6] = [0x82, 0x86, 0x84, 0x41, 0x01, b'a'];
 
 #[tokio::test]

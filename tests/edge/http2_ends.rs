@@ -1,4 +1,5 @@
-//! A connection of HTTP/2 ends whether its client cooperates or not: these clients never answer, and never go by themselves.
+//! A connection of HTTP/2 ends whether its client cooperates or not: these clients never answer,
+//! and never go by themselves.
 
 use std::time::{Duration, Instant};
 
@@ -72,7 +73,8 @@ async fn pings_are_no_progress() {
         let mut pong = [0; 17];
         loop {
             let sent = writer.write_all(&frame(PING, 0, 0, &[1; 8])).await;
-            // Not an answer to the edge's own PING is among what is read, which is looked at by nobody.
+            // Not an answer to the edge's own PING is among what is read, which is looked at by
+            // nobody.
             if sent.is_err() || !matches!(reader.read(&mut pong).await, Ok(1..)) {
                 return;
             }

@@ -1,4 +1,5 @@
-//! A malformed field of HTTP/2 is an error of its stream, and of nothing else on the connection (RFC 9113 section 8.1.1).
+//! A malformed field of HTTP/2 is an error of its stream, and of nothing else on the connection
+//! (RFC 9113 section 8.1.1).
 
 use std::collections::VecDeque;
 
@@ -31,7 +32,8 @@ impl Client {
         Client { frames, stream: 1 }
     }
 
-    /// The body of the answer to a request with this block; `None` where its stream is reset for a protocol error.
+    /// The body of the answer to a request with this block; `None` where its stream is reset for a
+    /// protocol error.
     async fn ask(&mut self, block: &[u8]) -> Option<String> {
         let asked = frame(HEADERS, END_HEADERS | END_STREAM, self.stream, block);
         self.frames.0.send(asked).await;

@@ -1,4 +1,5 @@
-//! At the limits that there are by default the open files never run out, whatever mix of connections, streams and tunnels is open.
+//! At the limits that there are by default the open files never run out, whatever mix of
+//! connections, streams and tunnels is open.
 
 use crate::harness::edge::forwarding_to;
 use crate::harness::http2::{END_HEADERS, END_STREAM, HEADERS, SETTINGS, frame};
@@ -45,7 +46,8 @@ const SLOW: &[u8] = b"\x82\x86\x04\x05/slow\x01\x01a";
 const CONNECT: &[u8] = b"\x02\x07CONNECT\x00\x09:protocol\x09websocket\x86\x84\x01\x01a\
     \x00\x15sec-websocket-version\x0213";
 
-/// What a client of HTTP/2 sends to have 15 slow requests and 15 tunnels, without waiting for anything.
+/// What a client of HTTP/2 sends to have 15 slow requests and 15 tunnels, without waiting for
+/// anything.
 fn streams() -> Vec<u8> {
     let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
     bytes.extend(frame(SETTINGS, 0, 0, &[]));
@@ -56,7 +58,8 @@ fn streams() -> Vec<u8> {
     bytes
 }
 
-/// Asks for something on this many connections at a time, which leaves as many to the target that nobody needs.
+/// Asks for something on this many connections at a time, which leaves as many to the target that
+/// nobody needs.
 async fn leave_idle_connections(edge: &Edge, count: usize) {
     let ask = |_| async move { edge.get("/quick").await.status };
     let asked = futures_util::future::join_all((0..count).map(ask)).await;

@@ -1,4 +1,5 @@
-//! Tunnels and requests of HTTP/2 take places like connections, and plain ones leave half of them to others.
+//! Tunnels and requests of HTTP/2 take places like connections, and plain ones leave half of them
+//! to others.
 
 use std::net::SocketAddr;
 
@@ -103,7 +104,8 @@ async fn the_places_of_the_process_are_for_the_streams_of_all_connections() {
         }
         clients.push(client);
     }
-    // The first connection had four, and the second one of its own and one more; for the third there was no place.
+    // The first connection had four, and the second one of its own and one more; for the third
+    // there was no place.
     assert_eq!((tunnels.len(), refused), (6, 6));
     assert_eq!(refusals(&edge, "server_max_connections"), 6.0);
 }

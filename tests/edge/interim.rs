@@ -1,4 +1,5 @@
-//! Interim answers (RFC 9110 section 15.2) reach clients of either version of HTTP from targets of either, before the answer.
+//! Interim answers (RFC 9110 section 15.2) reach clients of either version of HTTP from targets of
+//! either, before the answer.
 
 use h2::client::ResponseFuture;
 use h2::server::SendResponse;

@@ -1,4 +1,5 @@
-//! A client cannot make its tunnel expensive by a long head: what is kept of it is cut, and what is cut is marked.
+//! A client cannot make its tunnel expensive by a long head: what is kept of it is cut, and what is
+//! cut is marked.
 
 use crate::harness::client::{HANDSHAKE, status};
 use crate::harness::edge::forwarding_to;

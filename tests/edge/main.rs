@@ -1,5 +1,6 @@
-//! What Culvert promises, kept by the real binary: each test starts it on free ports, with a configuration of its own, and
-//! scripts the client and the target. One file per promise; `harness` is the stage.
+//! What Culvert promises, kept by the real binary: each test starts it on free ports, with a
+//! configuration of its own, and scripts the client and the target. One file per promise; `harness`
+//! is the stage.
 
 #![allow(
     unreachable_pub,

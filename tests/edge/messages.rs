@@ -1,4 +1,5 @@
-//! A tunnel changes nothing in what goes through it: messages of every kind, pings, closes, extensions, subprotocols.
+//! A tunnel changes nothing in what goes through it: messages of every kind, pings, closes,
+//! extensions, subprotocols.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;

@@ -1,4 +1,5 @@
-//! The metrics: that Prometheus' own tool finds nothing wrong with them, and how long something is counted.
+//! The metrics: that Prometheus' own tool finds nothing wrong with them, and how long something is
+//! counted.
 
 use crate::harness::edge::forwarding_to;
 use crate::harness::prometheus::promtool;

@@ -22,7 +22,8 @@ fn addresses(last: &[u8]) -> Records {
     Records::Addresses(last.iter().map(|last| ip(*last)).collect())
 }
 
-/// Targets on one port of several addresses of this machine, each named after its address' last byte.
+/// Targets on one port of several addresses of this machine, each named after its address' last
+/// byte.
 async fn targets<const COUNT: usize>(names: [(u8, &'static str); COUNT]) -> ([Target; COUNT], u16) {
     let [free] = free_addresses();
     let mut targets = Vec::new();

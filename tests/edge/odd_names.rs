@@ -1,4 +1,5 @@
-//! A client that asks in the TLS handshake for what can be no host is served like one that asks for none.
+//! A client that asks in the TLS handshake for what can be no host is served like one that asks for
+//! none.
 
 use crate::harness::tls::s_client_asking;
 use crate::harness::{Authority, Edge, Target};

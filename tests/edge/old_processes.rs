@@ -1,4 +1,5 @@
-//! What is asked of the process that serves is asked of the old ones, too, which hold tunnels of before an upgrade.
+//! What is asked of the process that serves is asked of the old ones, too, which hold tunnels of
+//! before an upgrade.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,5 @@
-//! HTTP/1.0 on either side concerns that side alone: answers have our version, and targets are asked in HTTP/1.1, with a host.
+//! HTTP/1.0 on either side concerns that side alone: answers have our version, and targets are
+//! asked in HTTP/1.1, with a host.
 
 use crate::harness::client::header;
 use crate::harness::edge::forwarding_to;

@@ -10,9 +10,11 @@ const POST: [u8; 6] = [0x83, 0x86, 0x84, 0x41, 0x01, b'a'];
 const STREAMS: u32 = 4;
 /// Nearly a stream's window.
 const BYTES: usize = 60_000;
-/// How many are sent before it is waited until they have been read: many that nobody has taken end the connection.
+/// How many are sent before it is waited until they have been read: many that nobody has taken end
+/// the connection.
 const AT_ONCE: usize = 200;
-/// What the reference allows is 640 KB, and 2 MB for small frames on their way; the rest is what a process keeps of what it had.
+/// What the reference allows is 640 KB, and 2 MB for small frames on their way; the rest is what a
+/// process keeps of what it had.
 const MOST: usize = 4 << 20;
 
 /// A target of HTTP/2 whose window takes nothing.

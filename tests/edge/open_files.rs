@@ -1,4 +1,5 @@
-//! What becomes of clients when the open files run out: those that are there are served on, and the others wait.
+//! What becomes of clients when the open files run out: those that are there are served on, and the
+//! others wait.
 
 use std::time::Duration;
 

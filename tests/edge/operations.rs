@@ -1,4 +1,5 @@
-//! What operators rely on: the admin address, the access log's file, the signals, and that no line is lost to any of them.
+//! What operators rely on: the admin address, the access log's file, the signals, and that no line
+//! is lost to any of them.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -409,7 +410,8 @@ async fn no_line_of_a_burst_is_lost_to_a_signal_though_its_reader_is_slow() {
     }
 }
 
-/// A target that answers when it is told to go on: nothing before that, or the head, or, to `/fast`, at once.
+/// A target that answers when it is told to go on: nothing before that, or the head, or, to
+/// `/fast`, at once.
 async fn slow_target() -> (Target, Arc<Notify>) {
     let go_on = Arc::<Notify>::default();
     let told = Arc::clone(&go_on);

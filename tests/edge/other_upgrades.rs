@@ -1,5 +1,6 @@
-//! What an HTTP rule lets through besides WebSocket: the upgrades that it names, as Tailscale, Docker and kubectl ask for them, carried as
-//! bytes that are no frames. All others stay what they are without it: nothing that a target hears of.
+//! What an HTTP rule lets through besides WebSocket: the upgrades that it names, as Tailscale,
+//! Docker and kubectl ask for them, carried as bytes that are no frames. All others stay what they
+//! are without it: nothing that a target hears of.
 
 use std::net::SocketAddr;
 

@@ -1,4 +1,5 @@
-//! What is done, and what is not, while memory is short: a reload with a limit of 1 MiB makes it so, and one without ends it.
+//! What is done, and what is not, while memory is short: a reload with a limit of 1 MiB makes it
+//! so, and one without ends it.
 
 use std::io::ErrorKind;
 

@@ -1,4 +1,5 @@
-//! In a cgroup of 256 MB the tunnels outlive whatever one client tries, and the process is not killed.
+//! In a cgroup of 256 MB the tunnels outlive whatever one client tries, and the process is not
+//! killed.
 
 use std::io::Write as _;
 use std::time::Duration;

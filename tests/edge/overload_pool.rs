@@ -10,7 +10,8 @@ use crate::harness::edge::forwarding_to;
 use crate::harness::target::ok;
 use crate::harness::{Connection, Edge, Target, soon};
 
-/// Asks twice on one connection, which outlives a reload; then memory runs short, and the connection is closed.
+/// Asks twice on one connection, which outlives a reload; then memory runs short, and the
+/// connection is closed.
 async fn is_let_go_when_memory_is_short(target: &Target, keys: &str, closed: &Notify) {
     let keys = format!("{keys}    connectTimeout");
     let plenty = forwarding_to(&[target.address]).replacen("    connectTimeout", &keys, 1);

@@ -1,5 +1,6 @@
-//! To targets that ask for a certificate a group shows the one that it names, in checks, requests and tunnels; a renewal on disk is
-//! shown without an order, and to whoever has none such a target is closed.
+//! To targets that ask for a certificate a group shows the one that it names, in checks, requests
+//! and tunnels; a renewal on disk is shown without an order, and to whoever has none such a target
+//! is closed.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -38,8 +39,8 @@ fn asking(authority: &Authority) -> TlsAcceptor {
     TlsAcceptor::from(Arc::new(config))
 }
 
-/// A target that asks for a certificate, and tells how long the one is that it was shown, once for each connection: as an answer, or as
-/// the first words of a tunnel.
+/// A target that asks for a certificate, and tells how long the one is that it was shown, once for
+/// each connection: as an answer, or as the first words of a tunnel.
 async fn target(authority: &Authority) -> Target {
     authority.issue("target", &[HOST]);
     let acceptor = asking(authority);

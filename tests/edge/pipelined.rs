@@ -1,4 +1,5 @@
-//! A request that comes right behind another's chunked body is served, and no connection is called kept that is then closed.
+//! A request that comes right behind another's chunked body is served, and no connection is called
+//! kept that is then closed.
 
 use crate::harness::client::header;
 use crate::harness::target::ok;

@@ -1,5 +1,5 @@
-//! Who the client is, when it comes through others: the PROXY protocol and `X-Forwarded-For` in front, and the PROXY protocol
-//! to targets.
+//! Who the client is, when it comes through others: the PROXY protocol and `X-Forwarded-For` in
+//! front, and the PROXY protocol to targets.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -27,8 +27,8 @@ fn with(keys: &str, targets: &[SocketAddr]) -> String {
     forwarding_to(targets).replace("    clientTimeout: 2000\n", &more)
 }
 
-/// An edge that wants the PROXY protocol from 127.0.0.1, and answers 127.0.0.2, the client behind HAProxy, and 192.0.2.1, the
-/// one of the headers here, by itself at /static.
+/// An edge that wants the PROXY protocol from 127.0.0.1, and answers 127.0.0.2, the client behind
+/// HAProxy, and 192.0.2.1, the one of the headers here, by itself at /static.
 async fn behind_a_load_balancer(target: &Target) -> Edge {
     let keys = "    proxyProtocol: {from: [127.0.0.1]}\n";
     let rules = "    httpRules:

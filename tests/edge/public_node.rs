@@ -1,4 +1,5 @@
-//! The public node of the guide, as it is but for its ports, its targets, its files and where its load balancer stands.
+//! The public node of the guide, as it is but for its ports, its targets, its files and where its
+//! load balancer stands.
 
 use std::path::Path;
 

@@ -1,4 +1,5 @@
-//! How many requests, WebSocket handshakes and TLS handshakes a second may bring; what a client alone may ask is in `limits`.
+//! How many requests, WebSocket handshakes and TLS handshakes a second may bring; what a client
+//! alone may ask is in `limits`.
 
 use std::net::{IpAddr, Ipv4Addr};
 

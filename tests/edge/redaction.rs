@@ -1,5 +1,5 @@
-//! Secrets in an address are seen nowhere: not in the log, in either of its lines, nor by the API, the commands and the
-//! diagnostics.
+//! Secrets in an address are seen nowhere: not in the log, in either of its lines, nor by the API,
+//! the commands and the diagnostics.
 
 use crate::harness::admin::get;
 use crate::harness::client::HANDSHAKE;

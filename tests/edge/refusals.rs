@@ -1,4 +1,5 @@
-//! Every answer of ours to what is refused has the same form, whatever refuses it: a short text, its length, and nobody's name.
+//! Every answer of ours to what is refused has the same form, whatever refuses it: a short text,
+//! its length, and nobody's name.
 
 use http::{HeaderMap, Request};
 

@@ -1,4 +1,5 @@
-//! A CONNECT that is refused leaves a line that tells what was asked, in either version of HTTP; a WebSocket's is not refused.
+//! A CONNECT that is refused leaves a line that tells what was asked, in either version of HTTP; a
+//! WebSocket's is not refused.
 
 use h2::ext::Protocol;
 use http::Request;

@@ -1,5 +1,5 @@
-//! What the relay does with a tunnel: it carries half-close over, follows the frames, keeps the clocks, and ends a tunnel with
-//! a Close frame that fits into the stream.
+//! What the relay does with a tunnel: it carries half-close over, follows the frames, keeps the
+//! clocks, and ends a tunnel with a Close frame that fits into the stream.
 
 use std::time::{Duration, Instant};
 

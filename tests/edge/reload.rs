@@ -1,5 +1,5 @@
-//! SIGHUP: a file is taken whole or not at all, and what is open does not notice. What has to notice, the tunnels to a target
-//! that left, hears of it in time and gently.
+//! SIGHUP: a file is taken whole or not at all, and what is open does not notice. What has to
+//! notice, the tunnels to a target that left, hears of it in time and gently.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -30,8 +30,8 @@ fn rule(name: &str, host: u8, http_rules: &str) -> String {
     )
 }
 
-/// A configuration that forwards everything to the targets of a group: the settings of the process, of the group, and the
-/// targets with theirs.
+/// A configuration that forwards everything to the targets of a group: the settings of the process,
+/// of the group, and the targets with theirs.
 fn group(server: &str, settings: &str, targets: &[(SocketAddr, &str)]) -> String {
     let entry = |(target, settings): &(SocketAddr, &str)| {
         let (ip, port) = (target.ip(), target.port());
@@ -201,7 +201,8 @@ async fn a_target_keeps_its_health_and_its_open_tunnels() {
     let is_down = || (edge.metric(&health) == 0.0).then_some(());
     eventually("it is unhealthy", is_down).await;
     let mut clients = edge.tunnels(3).await;
-    // A target that began anew would be healthy from now on; this one must first pass a hundred checks.
+    // A target that began anew would be healthy from now on; this one must first pass a hundred
+    // checks.
     let _back = Target::answering_at(down, "back").await;
 
     for settings in [", maintenanceEnabled: false", ", healthCheckEnabled: true"] {

@@ -1,5 +1,5 @@
-//! Certificates and keys that change on disk are used without an order, however they come there; what cannot be used changes
-//! nothing.
+//! Certificates and keys that change on disk are used without an order, however they come there;
+//! what cannot be used changes nothing.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -32,7 +32,8 @@ fn put(authority: &Authority, name: &str, folder: &Path) {
     }
 }
 
-/// A Culvert with the certificate that is `crt` and `key` in a folder, and these settings of `server`.
+/// A Culvert with the certificate that is `crt` and `key` in a folder, and these settings of
+/// `server`.
 async fn start(folder: &Path, server: &str, target: &Target) -> Edge {
     Edge::start(&configuration(folder, server, target)).await
 }

@@ -1,5 +1,5 @@
-//! What becomes of a request whose connection to a target breaks: it is sent again where nothing can be done twice, and only
-//! before an answer.
+//! What becomes of a request whose connection to a target breaks: it is sent again where nothing
+//! can be done twice, and only before an answer.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -75,7 +75,8 @@ async fn serve(mut connection: Connection) {
     connection.send(ok(&format!("{method} {body}"))).await;
 }
 
-/// Targets of which the first ones that get a request break off, this many of them, and the others serve.
+/// Targets of which the first ones that get a request break off, this many of them, and the others
+/// serve.
 async fn targets(count: usize, breaking: usize, when: Break) -> Vec<Target> {
     let begun = Arc::<AtomicUsize>::default();
     let mut targets = Vec::new();
@@ -243,7 +244,8 @@ async fn breaks_and_failed_connects_count_as_tries_together() {
     }
 }
 
-/// A target that serves one request on each connection, and breaks it off when the next one's head is there.
+/// A target that serves one request on each connection, and breaks it off when the next one's head
+/// is there.
 async fn forgetful() -> Target {
     Target::scripted(async |mut connection: Connection| {
         let head = connection.head().await;

@@ -8,8 +8,9 @@ use serde_json::Value;
 use crate::harness::client::{HANDSHAKE, header};
 use crate::harness::{Answer, Connection, Edge, Target};
 
-/// A condition; requests for which it holds, and requests for which it does not. Of a request its lines, without the
-/// version, which is HTTP/1.1, and the Host, which is example.com, where they are not given.
+/// A condition; requests for which it holds, and requests for which it does not. Of a request its
+/// lines, without the version, which is HTTP/1.1, and the Host, which is example.com, where they
+/// are not given.
 type Row = (
     &'static str,
     &'static [&'static str],

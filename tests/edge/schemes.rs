@@ -1,5 +1,6 @@
-//! Whether a client came over TLS is what a trusted proxy says, where it says so: for cookies, targets, conditions, the log and
-//! `explain` alike. So is what its request is called. Nobody else is heard.
+//! Whether a client came over TLS is what a trusted proxy says, where it says so: for cookies,
+//! targets, conditions, the log and `explain` alike. So is what its request is called. Nobody else
+//! is heard.
 
 use std::net::SocketAddr;
 
@@ -15,8 +16,8 @@ use crate::harness::{Answer, Connection, Edge, Haproxy, Target};
 const PROXY: &str = "trustedProxies: [127.0.0.1]";
 const LOAD_BALANCER: &str = "proxyProtocol: {from: [127.0.0.1]}";
 
-/// A configuration with these keys for its forwarding rule, which sends whoever came without TLS elsewhere if they ask for /login, and
-/// whose targets have cookies.
+/// A configuration with these keys for its forwarding rule, which sends whoever came without TLS
+/// elsewhere if they ask for /login, and whose targets have cookies.
 fn with(keys: &str, target: SocketAddr) -> String {
     let rules = "    httpRules:
       - name: login

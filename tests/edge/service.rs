@@ -1,4 +1,5 @@
-//! Culvert as a service: what it tells the manager, what `make install` puts where, and the unit under a real systemd.
+//! Culvert as a service: what it tells the manager, what `make install` puts where, and the unit
+//! under a real systemd.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -347,8 +348,8 @@ fn notifying(environment: &[(&str, &str)]) -> (Process, SocketAddr, News) {
     (process, admin, news)
 }
 
-/// Culvert, installed, and started by a manager as the unit says; but its user, and a folder for temporary files, in which the
-/// whole installation is.
+/// Culvert, installed, and started by a manager as the unit says; but its user, and a folder for
+/// temporary files, in which the whole installation is.
 struct Service {
     manager: Manager,
     configuration: PathBuf,

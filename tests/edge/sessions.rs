@@ -1,4 +1,5 @@
-//! Sessions of TLS are resumed: at another process with the same keys, after an upgrade, and nowhere else.
+//! Sessions of TLS are resumed: at another process with the same keys, after an upgrade, and
+//! nowhere else.
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;

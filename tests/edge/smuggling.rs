@@ -1,5 +1,6 @@
-//! Requests that two readers might take for different ones: what the client gets, and what the target may see. Whatever came
-//! before, the next request on a connection reaches the target as it was sent.
+//! Requests that two readers might take for different ones: what the client gets, and what the
+//! target may see. Whatever came before, the next request on a connection reaches the target as it
+//! was sent.
 
 mod rows;
 
@@ -44,7 +45,8 @@ async fn assert_fates(rows: Vec<(Vec<u8>, Fate)>) {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
-/// Sends a request and, if the connection stays, a good one after it. The error is what is not as it should be.
+/// Sends a request and, if the connection stays, a good one after it. The error is what is not as
+/// it should be.
 async fn fate_of(edge: &Edge, seen: &Seen, request: &[u8], fate: &Fate) -> Result<(), String> {
     let mut client = edge.connect().await;
     client.send(request).await;

@@ -1,5 +1,5 @@
-//! Socket.IO begins with long polling, and its requests must all reach the server that knows the session: a cookie sees to that. The
-//! client and the servers are the real ones.
+//! Socket.IO begins with long polling, and its requests must all reach the server that knows the
+//! session: a cookie sees to that. The client and the servers are the real ones.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -103,7 +103,8 @@ async fn without_stickiness_socket_ios_clients_find_no_session() {
     let edge = Edge::start(&configuration("", [one, two])).await;
     let output = clients(&edge).await;
     assert!(!output.status.success());
-    // What a client says of it depends on which of its requests went astray first; the servers say 400 to each that did.
+    // What a client says of it depends on which of its requests went astray first; the servers say
+    // 400 to each that did.
     eventually("a server that does not know a session", || {
         let log = edge.log();
         let unknown = log.iter().any(|line| line["httpStatusCode"] == 400);

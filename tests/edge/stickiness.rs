@@ -1,4 +1,5 @@
-//! A client that has a cookie stays with its target: on every path, node and process, and for as long as the target can be had.
+//! A client that has a cookie stays with its target: on every path, node and process, and for as
+//! long as the target can be had.
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
@@ -11,7 +12,8 @@ use crate::harness::{Authority, Connection, Edge, Target, eventually};
 
 const COOKIE: &str = "stickiness: {type: COOKIE}";
 
-/// A configuration with these settings of `server` and of the target group, and targets with settings.
+/// A configuration with these settings of `server` and of the target group, and targets with
+/// settings.
 fn group(server: &str, settings: &str, targets: &[(&Target, &str)]) -> String {
     let target = |(target, settings): &(&Target, &str)| {
         let (ip, port) = (target.address.ip(), target.address.port());

@@ -1,5 +1,6 @@
-//! A target's certificate that is itself in `caFile` is taken, as OpenSSL's command makes one by default, in whatever is asked of the
-//! target, with its names and its dates; any other of its kind is not.
+//! A target's certificate that is itself in `caFile` is taken, as OpenSSL's command makes one by
+//! default, in whatever is asked of the target, with its names and its dates; any other of its kind
+//! is not.
 
 use std::net::SocketAddr;
 
@@ -23,7 +24,8 @@ fn self_sign(folder: &Authority, name: &str, host: &str) {
     assert!(text.contains("CA:TRUE"), "{text}");
 }
 
-/// A target with this certificate, which answers requests and checks with "hello", and sends back the messages of tunnels.
+/// A target with this certificate, which answers requests and checks with "hello", and sends back
+/// the messages of tunnels.
 async fn serving(folder: &Authority, certificate: &str) -> Target {
     folder
         .target(certificate, async |mut connection: Answering| {

@@ -1,5 +1,5 @@
-//! A rule that leads to several target groups shares requests out by their weights, and leaves those clients where they are whose
-//! cookie says so.
+//! A rule that leads to several target groups shares requests out by their weights, and leaves
+//! those clients where they are whose cookie says so.
 
 use std::net::SocketAddr;
 

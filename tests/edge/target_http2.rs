@@ -1,4 +1,5 @@
-//! HTTP/2 towards targets: who is asked in it and who is not, and what of requests and answers is the same. The target is nginx.
+//! HTTP/2 towards targets: who is asked in it and who is not, and what of requests and answers is
+//! the same. The target is nginx.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -10,7 +11,8 @@ use crate::harness::target::ok;
 use crate::harness::{Authority, Connection, Edge, Nginx, Target, eventually};
 use crate::target_tls::{HOST, over_tls, relayed, trusting};
 
-/// nginx in TLS before a target, with these options of its listener; and a Culvert that asks it in HTTP/2.
+/// nginx in TLS before a target, with these options of its listener; and a Culvert that asks it in
+/// HTTP/2.
 async fn behind_nginx(authority: &Authority, options: &str, target: SocketAddr) -> (Nginx, Edge) {
     authority.issue("one", &[HOST]);
     let file = |name| authority.file(name).display().to_string();

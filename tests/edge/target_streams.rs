@@ -1,4 +1,5 @@
-//! A stream to a target of HTTP/2: what is said on it besides a request and an answer, and how it may end.
+//! A stream to a target of HTTP/2: what is said on it besides a request and an answer, and how it
+//! may end.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};

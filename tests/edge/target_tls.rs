@@ -1,5 +1,6 @@
-//! TLS towards targets: what a tunnel keeps of its promises, whose certificate is taken, which connections are shared, and what
-//! is told where there is no TLS. The targets are rustls, Python and HAProxy.
+//! TLS towards targets: what a tunnel keeps of its promises, whose certificate is taken, which
+//! connections are shared, and what is told where there is no TLS. The targets are rustls, Python
+//! and HAProxy.
 
 use std::net::SocketAddr;
 use std::process::Stdio;
@@ -26,7 +27,8 @@ pub const HOST: &str = "target.example";
 /// Long enough for a slow machine, and too short for any other timeout.
 const LATEST: Duration = Duration::from_secs(10);
 
-/// A configuration that forwards everything to these targets over TLS, with these further keys of their group.
+/// A configuration that forwards everything to these targets over TLS, with these further keys of
+/// their group.
 pub fn over_tls(keys: &str, targets: &[SocketAddr]) -> String {
     let group = "protocol: HTTP\n    connectTimeout";
     let secure = format!("protocol: HTTPS\n    {keys}\n    connectTimeout");
@@ -48,7 +50,8 @@ async fn edge_before(authority: &Authority, tunnel: &str, target: &Target) -> Ed
     Edge::start(&configuration.replace("clientTimeout: 2000", &with)).await
 }
 
-/// A target that has a certificate for [`HOST`], answers plain requests with "hello" and sends the messages of a tunnel back.
+/// A target that has a certificate for [`HOST`], answers plain requests with "hello" and sends the
+/// messages of a tunnel back.
 async fn serving(authority: &Authority, certificate: &str) -> Target {
     authority
         .target(certificate, async |mut connection: Answering| {

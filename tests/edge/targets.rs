@@ -1,5 +1,5 @@
-//! Requests go to the targets that are fit for them, in proportion to their weights, and what a target does wrong costs as
-//! little as possible.
+//! Requests go to the targets that are fit for them, in proportion to their weights, and what a
+//! target does wrong costs as little as possible.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -449,8 +449,8 @@ async fn failing_requests_leave_no_connection_behind() {
 /// For a target whose health is not checked.
 const UNCHECKED: &str = "healthCheckEnabled: false";
 
-/// A configuration that forwards everything to a group with these settings and targets; without targets they are to be added
-/// at its end.
+/// A configuration that forwards everything to a group with these settings and targets; without
+/// targets they are to be added at its end.
 fn group(settings: &str, targets: &[String]) -> String {
     let check = if settings.contains("healthCheck:") {
         ""

@@ -1,5 +1,5 @@
-//! How long Culvert waits for a client: `clientTimeout`, for a head as a whole, for each step of a body, and for the next
-//! request.
+//! How long Culvert waits for a client: `clientTimeout`, for a head as a whole, for each step of a
+//! body, and for the next request.
 
 use std::time::{Duration, Instant};
 

@@ -1,5 +1,5 @@
-//! TLS: who is shown which certificate, what a tunnel keeps of its promises, and what becomes of clients that cannot or will
-//! not shake hands. The clients are rustls, OpenSSL, curl and Python.
+//! TLS: who is shown which certificate, what a tunnel keeps of its promises, and what becomes of
+//! clients that cannot or will not shake hands. The clients are rustls, OpenSSL, curl and Python.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -25,8 +25,8 @@ pub const HOST: &str = "a.example";
 /// Long enough for a slow machine, and too short for any other timeout.
 const LATEST: Duration = Duration::from_secs(10);
 
-/// A configuration that forwards everything to a target, with these certificates of the authority and these settings of the
-/// rule.
+/// A configuration that forwards everything to a target, with these certificates of the authority
+/// and these settings of the rule.
 pub fn forwarding(
     authority: &Authority,
     names: &[&str],

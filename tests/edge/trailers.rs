@@ -1,4 +1,5 @@
-//! Trailers of requests and of answers pass from either version of HTTP to either, without those that would mislead.
+//! Trailers of requests and of answers pass from either version of HTTP to either, without those
+//! that would mislead.
 
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};

@@ -1,4 +1,5 @@
-//! A tunnel's life: every byte arrives, its end is told truly, and neither clocks nor signals cut it before its time.
+//! A tunnel's life: every byte arrives, its end is told truly, and neither clocks nor signals cut
+//! it before its time.
 
 use std::io::ErrorKind;
 use std::pin::pin;
@@ -151,7 +152,8 @@ async fn a_client_that_breaks_off_is_logged_as_client_error() {
     }
 }
 
-/// Several tunnels, in which the client is silent or `talks` all the time, until the target breaks them off.
+/// Several tunnels, in which the client is silent or `talks` all the time, until the target breaks
+/// them off.
 async fn target_breaks_off(talks: bool) {
     const TUNNELS: usize = 8;
     let target = Target::upgrading(async |mut connection: Connection| {

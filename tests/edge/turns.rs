@@ -1,4 +1,5 @@
-//! Nobody waits for all that others have to ask: between two requests of a connection others have their turn.
+//! Nobody waits for all that others have to ask: between two requests of a connection others have
+//! their turn.
 
 use crate::harness::edge::forwarding_to;
 use crate::harness::{Edge, Target, eventually};

@@ -1,5 +1,5 @@
-//! Targets on Unix sockets: requests, tunnels, checks, TLS, HTTP/2 and the PROXY protocol are as they are over TCP, and the path is
-//! what such a target is called. The one who listens is nginx.
+//! Targets on Unix sockets: requests, tunnels, checks, TLS, HTTP/2 and the PROXY protocol are as
+//! they are over TCP, and the path is what such a target is called. The one who listens is nginx.
 
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
@@ -29,7 +29,8 @@ impl Socket {
         format!("unix:{}", self.path().display())
     }
 
-    /// nginx that listens here, before a target; with these options of its listener and settings of its server.
+    /// nginx that listens here, before a target; with these options of its listener and settings of
+    /// its server.
     async fn nginx(&self, target: &Target, options: &str, settings: &str) -> Nginx {
         let settings = format!("listen {} {options}; {settings}", self.name());
         let nginx = Nginx::before(target.address, "", &settings).await;
@@ -43,7 +44,8 @@ impl Socket {
     }
 }
 
-/// A configuration that forwards everything to these entries of `targets`, with these keys of the group.
+/// A configuration that forwards everything to these entries of `targets`, with these keys of the
+/// group.
 fn configuration(entries: &[String], keys: &str) -> String {
     let list: String = entries
         .iter()

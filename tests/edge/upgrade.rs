@@ -1,5 +1,5 @@
-//! A new process takes the place of the old one: nobody is refused, the tunnels of the old one live on, and a new process
-//! that fails, however and whenever, changes nothing.
+//! A new process takes the place of the old one: nobody is refused, the tunnels of the old one live
+//! on, and a new process that fails, however and whenever, changes nothing.
 
 use std::fs::Permissions;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -18,7 +18,8 @@ use crate::harness::{Edge, Load, Process, Target, eventually, soon};
 const CULVERT: &str = env!("CARGO_BIN_EXE_culvert");
 const LONG: &str = "upgrade: {drainDeadline: 1h}";
 
-/// A Culvert that may be upgraded. Each generation answers with its name; handshakes go to a target.
+/// A Culvert that may be upgraded. Each generation answers with its name; handshakes go to a
+/// target.
 struct Lineage {
     edge: Edge,
     target: Target,
@@ -43,7 +44,8 @@ impl Lineage {
             .configure(&configuration(name, self.server, &self.target));
     }
 
-    /// Runs `culvert -c FILE upgrade` with these options; returns its exit code and what it said on standard error.
+    /// Runs `culvert -c FILE upgrade` with these options; returns its exit code and what it said on
+    /// standard error.
     async fn upgrade(&self, options: &[&str]) -> (Option<i32>, String) {
         let mut command = Command::new(CULVERT);
         command.arg("-c").arg(self.edge.file()).arg("upgrade");
@@ -66,7 +68,8 @@ impl Lineage {
         eventually("it is ready", || is_ready().then_some(())).await;
     }
 
-    /// Upgrades to a process that is not what it should be, and that must not matter; returns what the command said.
+    /// Upgrades to a process that is not what it should be, and that must not matter; returns what
+    /// the command said.
     async fn fails(&self, check: &str, start: &str) -> String {
         let path = self.impostor(check, start);
         let (code, said) = self.upgrade(&["--binary", path.to_str().unwrap()]).await;
@@ -88,7 +91,8 @@ impl Lineage {
         eventually("the new process is gone", is_alone).await;
     }
 
-    /// An executable that does this when it is asked to check a configuration, and this when it is to serve.
+    /// An executable that does this when it is asked to check a configuration, and this when it is
+    /// to serve.
     fn impostor(&self, check: &str, start: &str) -> PathBuf {
         let path = self.edge.folder.path().join("impostor");
         let choose = "for word; do case \"$word\" in -t*|--test)";
@@ -402,8 +406,8 @@ async fn a_drain_in_the_middle_of_a_hand_over_calls_that_off_and_lets_the_new_pr
     assert_eq!(lineage.edge.exited().await.code(), Some(0));
 }
 
-/// A process that says it would take over, and what it is told. The lines come with sockets beside them, after each of which
-/// a read ends: too short reads for tokio, which takes them for the last.
+/// A process that says it would take over, and what it is told. The lines come with sockets beside
+/// them, after each of which a read ends: too short reads for tokio, which takes them for the last.
 fn successor(socket: &Path) -> (UnixStream, mpsc::UnboundedReceiver<String>) {
     let stream = UnixStream::connect(socket).unwrap();
     let reader = BufReader::new(stream.try_clone().unwrap());

@@ -1,6 +1,7 @@
 //! What is in the columns of the rows, and how wide they are.
 //!
-//! Numbers are whole whatever the terminal's width; texts share the room that is left, and a bar has the rest.
+//! Numbers are whole whatever the terminal's width; texts share the room that is left, and a bar
+//! has the rest.
 
 use ratatui::layout::Constraint;
 use ratatui::text::Span;
@@ -91,7 +92,8 @@ pub(super) fn width(text: &str) -> u16 {
     u16::try_from(Span::raw(text).width()).unwrap_or(u16::MAX)
 }
 
-/// A text, or as much of it as there is room for: then with an ellipsis, for a part may look like a whole.
+/// A text, or as much of it as there is room for: then with an ellipsis, for a part may look like a
+/// whole.
 pub(super) fn cut(text: String, room: u16) -> String {
     if width(&text) <= room {
         return text;

@@ -1,4 +1,5 @@
-//! The figures of one second, out of an event of the admin API; and what has changed from one to the next.
+//! The figures of one second, out of an event of the admin API; and what has changed from one to
+//! the next.
 
 use serde_json::Value;
 
@@ -70,7 +71,8 @@ impl Figures {
         groups.map(Row::of_group).collect()
     }
 
-    /// How many seconds the process was older than in other figures; `None` where those are of another process.
+    /// How many seconds the process was older than in other figures; `None` where those are of
+    /// another process.
     pub(super) fn seconds_since(&self, before: &Figures) -> Option<f64> {
         // A pid may be had again, as in a container.
         let seconds = self.up_seconds - before.up_seconds;
@@ -115,8 +117,8 @@ pub(super) mod tests {
 
     use super::*;
 
-    /// Two groups, of a process this old; `tunnels` are those of the first target, all that were opened, and those that
-    /// were closed.
+    /// Two groups, of a process this old; `tunnels` are those of the first target, all that were
+    /// opened, and those that were closed.
     pub(in crate::commands::top) fn event(
         up_seconds: f64,
         [tunnels, opened, closed]: [u64; 3],

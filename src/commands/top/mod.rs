@@ -1,6 +1,8 @@
-//! `culvert top`: groups, targets, tunnels per second and why they end, in a terminal, each second anew.
+//! `culvert top`: groups, targets, tunnels per second and why they end, in a terminal, each second
+//! anew.
 //!
-//! One task reads the figures and finds the process again when it is gone, one thread reads the keys; both tell the screen.
+//! One task reads the figures and finds the process again when it is gone, one thread reads the
+//! keys; both tell the screen.
 
 mod columns;
 mod draw;

@@ -9,7 +9,8 @@ pub struct AccessLog {
     pub path: Option<PathBuf>,
     /// `format`. Default: json.
     pub format: LogFormat,
-    /// `redactQueryKeys`: parameters of a query whose values are left out, beside those that are known as secrets. Default: none.
+    /// `redactQueryKeys`: parameters of a query whose values are left out, beside those that are
+    /// known as secrets. Default: none.
     pub redact_query_keys: Vec<String>,
     /// `sample`: how many of the plain exchanges that went well have a line, 0 to 1. Default: 1.
     pub sample: f64,

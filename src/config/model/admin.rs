@@ -11,11 +11,13 @@ pub struct Admin {
     pub listen: AdminAddress,
     /// `mode`: who may use a Unix socket. Default: 0660.
     pub mode: u32,
-    /// `tokenFile`: what a caller has to know. There is one where `listen` is no loopback address. Default: nothing.
+    /// `tokenFile`: what a caller has to know. There is one where `listen` is no loopback address.
+    /// Default: nothing.
     pub token: Option<Token>,
     /// `readOnly`: nothing can be changed. Default: false.
     pub read_only: bool,
-    /// `hostNames`: by which names it is called, beside its addresses; in lower case. Default: none.
+    /// `hostNames`: by which names it is called, beside its addresses; in lower case. Default:
+    /// none.
     pub host_names: Vec<String>,
 }
 

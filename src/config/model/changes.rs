@@ -1,4 +1,5 @@
-//! What a `FORWARD` rule changes on the way: headers of requests and answers, the host and the path.
+//! What a `FORWARD` rule changes on the way: headers of requests and answers, the host and the
+//! path.
 
 use http::{HeaderName, HeaderValue};
 
@@ -22,7 +23,8 @@ pub struct Headers {
     pub response: HeaderChanges,
 }
 
-/// `headers.request` or `headers.response`. No name is in both `remove` and `set`; the changes are made in this order.
+/// `headers.request` or `headers.response`. No name is in both `remove` and `set`; the changes are
+/// made in this order.
 #[derive(Debug, Clone, Default)]
 pub struct HeaderChanges {
     /// `remove`: headers that are taken out. Each name once.

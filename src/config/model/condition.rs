@@ -50,14 +50,14 @@ pub enum Comparison {
 }
 
 impl Subject {
-    /// Whether the values of this subject compare without regard to case: the host (RFC 9110 section 4.2.3) and the
-    /// list-valued headers ([`Subject::is_token_list`]).
+    /// Whether the values of this subject compare without regard to case: the host (RFC 9110
+    /// section 4.2.3) and the list-valued headers ([`Subject::is_token_list`]).
     pub fn ignores_case(&self) -> bool {
         matches!(self, Subject::Host(_)) || self.is_token_list()
     }
 
-    /// Whether the value is a comma-separated list of case-insensitive tokens, each compared on its own: the headers
-    /// `Connection` and `Upgrade` (RFC 9110 sections 7.6.1 and 7.8).
+    /// Whether the value is a comma-separated list of case-insensitive tokens, each compared on its
+    /// own: the headers `Connection` and `Upgrade` (RFC 9110 sections 7.6.1 and 7.8).
     pub fn is_token_list(&self) -> bool {
         matches!(self, Subject::Header(key, _)
             if key.eq_ignore_ascii_case("connection") || key.eq_ignore_ascii_case("upgrade"))

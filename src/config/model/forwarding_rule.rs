@@ -16,24 +16,30 @@ use super::{Bounds, HttpRule, Rates};
 pub struct ForwardingRule {
     /// `name`: unique among the forwarding rules.
     pub name: String,
-    /// `listenerIp` and `listenerPort`: no two forwarding rules overlap, not even by an unspecified address.
+    /// `listenerIp` and `listenerPort`: no two forwarding rules overlap, not even by an unspecified
+    /// address.
     pub listen: SocketAddr,
     /// `v6only`: whether `::` takes IPv6 only; never false for another address. Default: true.
     pub v6_only: bool,
-    /// `clientTimeout`: how long to wait for a request's head, for progress of its body or of the answer, and for the
-    /// next request. Default: 50 s.
+    /// `clientTimeout`: how long to wait for a request's head, for progress of its body or of the
+    /// answer, and for the next request. Default: 50 s.
     pub client_timeout: Duration,
-    /// `proxyProtocol.from`: whose connections begin with a header of the PROXY protocol. Default: nobody's.
+    /// `proxyProtocol.from`: whose connections begin with a header of the PROXY protocol. Default:
+    /// nobody's.
     pub proxy_protocol_from: Vec<IpNet>,
     /// `trustedProxies`: whose word on where a request comes from is taken. Default: nobody's.
     pub trusted_proxies: Vec<IpNet>,
-    /// `underscoresInHeaders`: whether headers with an underscore in their name pass. Default: false.
+    /// `underscoresInHeaders`: whether headers with an underscore in their name pass. Default:
+    /// false.
     pub underscores_in_headers: bool,
-    /// `maxConnections`: how many connections may be open at a time. Default: as many as the process may have.
+    /// `maxConnections`: how many connections may be open at a time. Default: as many as the
+    /// process may have.
     pub max_connections: Option<usize>,
-    /// `maxConnectionsPerClient`: how many of them may be of one client; an IPv6 client is its /64. Default: no limit.
+    /// `maxConnectionsPerClient`: how many of them may be of one client; an IPv6 client is its /64.
+    /// Default: no limit.
     pub max_connections_per_client: Option<usize>,
-    /// `maxRequestsPerSecond` and the like: how much there may be of what in a second. Default: no limits.
+    /// `maxRequestsPerSecond` and the like: how much there may be of what in a second. Default: no
+    /// limits.
     pub rates: Rates,
     /// `maxHeaderBytes`, `maxHeaders` and `maxRequestBodyBytes`: how large a request may be.
     pub bounds: Bounds,
@@ -41,7 +47,8 @@ pub struct ForwardingRule {
     pub tls: Option<Tls>,
     /// `h2c`: whether a client without TLS may begin with HTTP/2. Default: false.
     pub h2c: bool,
-    /// `maxConcurrentStreams`: how many requests and tunnels one connection of HTTP/2 may have at a time. Default: 100.
+    /// `maxConcurrentStreams`: how many requests and tunnels one connection of HTTP/2 may have at a
+    /// time. Default: 100.
     pub max_concurrent_streams: u32,
     /// `tunnel`
     pub tunnel: Tunnel,
@@ -52,7 +59,8 @@ pub struct ForwardingRule {
 /// TLS on a forwarding rule.
 #[derive(Debug, Clone)]
 pub struct Tls {
-    /// `serverCertificates`: names of certificates that exist, at least one. The first is the default.
+    /// `serverCertificates`: names of certificates that exist, at least one. The first is the
+    /// default.
     pub certificates: Vec<String>,
     /// `minTlsVersion`. Default: 1.2.
     pub min_version: TlsVersion,
@@ -111,14 +119,17 @@ pub struct Tunnel {
     pub idle_timeout: Duration,
     /// `maxLifetime`: how long a tunnel may be open. Default: for ever.
     pub max_lifetime: Option<Duration>,
-    /// `lifetimeJitter`: the fraction of `max_lifetime` by which a tunnel's own may be shorter, 0 to 1. Default: 0.1.
+    /// `lifetimeJitter`: the fraction of `max_lifetime` by which a tunnel's own may be shorter, 0
+    /// to 1. Default: 0.1.
     pub lifetime_jitter: f64,
     /// `closeTimeout`: how long both sides have to answer our Close. Default: 5 s.
     pub close_timeout: Duration,
-    /// `halfCloseTimeout`: how long one direction may go on after the other has ended, and how long the answer to a plain request
-    /// may take to begin after its client has ended its side. Default: 30 s.
+    /// `halfCloseTimeout`: how long one direction may go on after the other has ended, and how long
+    /// the answer to a plain request may take to begin after its client has ended its side.
+    /// Default: 30 s.
     pub half_close_timeout: Duration,
-    /// `tcpKeepalive`: after this silence the system probes whether the peer is there, 4 s to 8 h. Default: 60 s.
+    /// `tcpKeepalive`: after this silence the system probes whether the peer is there, 4 s to 8 h.
+    /// Default: 60 s.
     pub tcp_keepalive: Duration,
 }
 

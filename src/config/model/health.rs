@@ -1,4 +1,5 @@
-//! How it is found out what a target can do: `healthCheck`, `httpHealthCheck` and `outlierDetection`.
+//! How it is found out what a target can do: `healthCheck`, `httpHealthCheck` and
+//! `outlierDetection`.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -13,7 +14,8 @@ pub struct HealthCheck {
     pub check_timeout: Duration,
     /// `checkInterval`: from the end of one check to the next, give or take a tenth. Default: 2 s.
     pub check_interval: Duration,
-    /// `retries`: how often a request whose connection fails or breaks is tried again, on another target each time. 0 to
+    /// `retries`: how often a request whose connection fails or breaks is tried again, on another
+    /// target each time. 0 to
     /// 65535. Default: 3.
     pub retries: u16,
     /// `healthyThreshold`: passed checks in a row until healthy. 1 to 100. Default: 1.
@@ -87,7 +89,8 @@ pub struct WebSocketCheck {
 pub struct OutlierDetection {
     /// `consecutiveFailures`: failures in a row that eject a target. 1 to 10000. Default: 5.
     pub consecutive_failures: u32,
-    /// `baseEjectionTime`: how long the first time; each further time as much longer. Default: 30 s.
+    /// `baseEjectionTime`: how long the first time; each further time as much longer. Default: 30
+    /// s.
     pub base_ejection_time: Duration,
     /// `maxEjectionTime`: how long at most. Not shorter. Default: 5 min.
     pub max_ejection_time: Duration,

@@ -40,13 +40,17 @@ pub struct Forward {
     pub tunnel: Tunnel,
     /// `allowedOrigins`: whose pages may open tunnels, at least one. Default: anybody's.
     pub allowed_origins: Option<Vec<AllowedOrigin>>,
-    /// `allowedSubprotocols`: which subprotocols a handshake may ask for, tokens, at least one. Default: any.
+    /// `allowedSubprotocols`: which subprotocols a handshake may ask for, tokens, at least one.
+    /// Default: any.
     pub allowed_subprotocols: Option<Vec<String>>,
-    /// `checkAccept`: whether a 101 must fit to its handshake. Default: over HTTP/2 it must, and over HTTP/1.1 the client looks itself.
+    /// `checkAccept`: whether a 101 must fit to its handshake. Default: over HTTP/2 it must, and
+    /// over HTTP/1.1 the client looks itself.
     pub check_accept: Option<bool>,
-    /// `lenientHandshake`: whether a handshake's key may be something else than 16 bytes. Default: false.
+    /// `lenientHandshake`: whether a handshake's key may be something else than 16 bytes. Default:
+    /// false.
     pub lenient_handshake: bool,
-    /// `upgrades`: to which other protocols than WebSocket a connection may be upgraded, compared without case. Default: none.
+    /// `upgrades`: to which other protocols than WebSocket a connection may be upgraded, compared
+    /// without case. Default: none.
     pub upgrades: Vec<String>,
 
     /// `headers` and `rewrite`: what is changed on the way. Default: nothing.

@@ -29,8 +29,8 @@ pub struct Bounds {
     pub headers: usize,
     /// `maxRequestBodyBytes`: of the body. Default: no limit.
     pub body_bytes: Option<u64>,
-    /// `minimumRate`: how fast its body must come and its answer be taken, in bytes per second of waiting, over `clientTimeout`;
-    /// 0 to 1048576. Default: 500.
+    /// `minimumRate`: how fast its body must come and its answer be taken, in bytes per second of
+    /// waiting, over `clientTimeout`; 0 to 1048576. Default: 500.
     pub minimum_rate: u64,
 }
 
@@ -48,6 +48,7 @@ impl Default for Bounds {
 /// `server.memory`: near which limit less is done, so that tunnels live.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Memory {
-    /// `limit`: in bytes, 1 MiB to 16 TiB. Default: nine tenths of what the process's cgroups allow, or of what the machine has.
+    /// `limit`: in bytes, 1 MiB to 16 TiB. Default: nine tenths of what the process's cgroups
+    /// allow, or of what the machine has.
     pub limit: Option<u64>,
 }

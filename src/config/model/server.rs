@@ -15,16 +15,19 @@ pub struct Server {
     pub drain: Drain,
     /// `upgrade`
     pub upgrade: Upgrade,
-    /// `upgradeSocket`: the Unix socket over which a new process takes over from this one. Default: none.
+    /// `upgradeSocket`: the Unix socket over which a new process takes over from this one. Default:
+    /// none.
     pub upgrade_socket: Option<PathBuf>,
     /// `pidFile`: where the process writes its id. Default: nowhere.
     pub pid_file: Option<PathBuf>,
-    /// `sessionTicketKeyFile`: the keys of session tickets, with their file. Default: keys of the process's own.
+    /// `sessionTicketKeyFile`: the keys of session tickets, with their file. Default: keys of the
+    /// process's own.
     pub session_ticket_keys: Option<SessionTicketKeys>,
-    /// `stickinessKeyFile`: what is in it, 1 to 8: the first makes sticky cookies, all of them know them. Default: none; the process
-    /// has a key of its own.
+    /// `stickinessKeyFile`: what is in it, 1 to 8: the first makes sticky cookies, all of them know
+    /// them. Default: none; the process has a key of its own.
     pub stickiness_keys: Vec<SecretKey>,
-    /// `maxConnections`: how many connections of clients may be open at a time. Default: what the limit of open files allows.
+    /// `maxConnections`: how many connections of clients may be open at a time. Default: what the
+    /// limit of open files allows.
     pub max_connections: Option<usize>,
     /// `memory`
     pub memory: Memory,
@@ -45,11 +48,13 @@ pub struct SessionTicketKeys {
 /// `server.drain`: how a process ends.
 #[derive(Debug, Clone)]
 pub struct Drain {
-    /// `readyDelay`: from `/readyz` saying 503 to the close of the listeners; shorter than `deadline`. Default: 0.
+    /// `readyDelay`: from `/readyz` saying 503 to the close of the listeners; shorter than
+    /// `deadline`. Default: 0.
     pub ready_delay: Duration,
     /// `deadline`: by when all that is open is told to end. Default: 30 s.
     pub deadline: Duration,
-    /// `rate`: how many tunnels a second are ended at most, before the deadline. Default: as many as it takes.
+    /// `rate`: how many tunnels a second are ended at most, before the deadline. Default: as many
+    /// as it takes.
     pub rate: Option<u32>,
 }
 

@@ -34,15 +34,18 @@ pub struct TargetGroup {
     pub health_check: HealthCheck,
     /// `connectTimeout`: for one connection to a target, with its TLS. Default: 5 s.
     pub connect_timeout: Duration,
-    /// `responseTimeout`: how long a target may be silent before and within its answer. Default: 60 s.
+    /// `responseTimeout`: how long a target may be silent before and within its answer. Default: 60
+    /// s.
     pub response_timeout: Duration,
-    /// `deregistrationDelay`: how long the tunnels of a target that left the file are left alone. Default: 300 s.
+    /// `deregistrationDelay`: how long the tunnels of a target that left the file are left alone.
+    /// Default: 300 s.
     pub deregistration_delay: Duration,
     /// `rebalance`: whether load is evened out when a target joins. Default: no.
     pub rebalance: Option<Rebalance>,
     /// `stickiness`. Default: none.
     pub stickiness: Option<Stickiness>,
-    /// `slowStart`: over how long a target that comes back gets its share of requests. Default: 0, at once.
+    /// `slowStart`: over how long a target that comes back gets its share of requests. Default: 0,
+    /// at once.
     pub slow_start: Duration,
     /// `failOpen`: where no target is healthy all get requests. Default: false.
     pub fail_open: bool,
@@ -55,7 +58,8 @@ pub struct TargetGroup {
 /// TLS towards the targets of a group.
 #[derive(Debug, Clone)]
 pub struct TargetTls {
-    /// `serverName`: whom the certificates must be for, and who is asked for (SNI). Default: each target's own address.
+    /// `serverName`: whom the certificates must be for, and who is asked for (SNI). Default: each
+    /// target's own address.
     pub server_name: Option<DnsName<'static>>,
     /// `caFile`: the certificates in it, at least one. Default: those that the system trusts.
     pub authorities: Option<Vec<CertificateDer<'static>>>,

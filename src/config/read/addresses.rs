@@ -1,5 +1,5 @@
-//! Which listening addresses are taken. An unspecified address (`0.0.0.0`, `::`) takes the port on every address of its
-//! family, and `::` without `v6only` on those of both.
+//! Which listening addresses are taken. An unspecified address (`0.0.0.0`, `::`) takes the port on
+//! every address of its family, and `::` without `v6only` on those of both.
 
 use std::net::SocketAddr;
 

@@ -1,7 +1,8 @@
 //! `admin`: where operators are heard, and who they must be.
 //!
-//! An address that others than this machine's processes can reach needs a token. The token's file is read here, as the
-//! certificates' files are, so that one that cannot be used is a problem like any other.
+//! An address that others than this machine's processes can reach needs a token. The token's file
+//! is read here, as the certificates' files are, so that one that cannot be used is a problem like
+//! any other.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _};

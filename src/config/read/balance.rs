@@ -170,7 +170,8 @@ pub(super) fn warn_of_cookies(config: &Config, top: &Mapping) {
     }
 }
 
-/// Another group with a cookie of this name, and the forwarding rule on which a client may need both.
+/// Another group with a cookie of this name, and the forwarding rule on which a client may need
+/// both.
 fn rival<'f>(config: &'f Config, group: &TargetGroup, name: &str) -> Option<(&'f str, &'f str)> {
     let has_it = |other: &&Arc<TargetGroup>| match &other.stickiness {
         Some(Stickiness::Cookie(cookie)) => other.name != group.name && cookie.name == name,

@@ -1,4 +1,5 @@
-//! An entry of `certificates`: the files of a chain and of its key, read, and checked against each other.
+//! An entry of `certificates`: the files of a chain and of its key, read, and checked against each
+//! other.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -76,7 +77,8 @@ fn chain(node: &Node) -> Option<Chain> {
     })
 }
 
-/// The DNS names in the subject's alternative names; the common name has not counted for long (RFC 9525 section 2).
+/// The DNS names in the subject's alternative names; the common name has not counted for long (RFC
+/// 9525 section 2).
 fn names(certificate: &X509Certificate, node: &Node) -> Option<Vec<String>> {
     let Ok(found) = certificate.subject_alternative_name() else {
         return node.problem("certificate 1 has malformed names");

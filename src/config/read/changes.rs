@@ -1,6 +1,7 @@
 //! What a `FORWARD` rule changes on the way: `headers` and `rewrite`.
 //!
-//! Headers that frame a message, that concern one connection, or that make a handshake what it is, are not the operator's to change.
+//! Headers that frame a message, that concern one connection, or that make a handshake what it is,
+//! are not the operator's to change.
 
 use http::uri::Authority;
 use http::{HeaderName, HeaderValue};

@@ -1,7 +1,7 @@
 //! An entry of `conditions`: which of `key`, `condition` and `value` go together with which `type`.
 //!
-//! `HEADER`, `QUERY` and `COOKIE` have a key, the others none; `EXISTS` has no value, the other comparisons need one;
-//! `SOURCE_IP` has a block of addresses as its value and no comparison.
+//! `HEADER`, `QUERY` and `COOKIE` have a key, the others none; `EXISTS` has no value, the other
+//! comparisons need one; `SOURCE_IP` has a block of addresses as its value and no comparison.
 
 use http::HeaderName;
 

@@ -1,4 +1,5 @@
-//! What holds where the file says nothing. `conf/culvert.yaml` documents these values; a test compares the two.
+//! What holds where the file says nothing. `conf/culvert.yaml` documents these values; a test
+//! compares the two.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;

@@ -1,7 +1,8 @@
-//! The regular expression of `MATCHES`, compiled while the file is read, and its errors on one line.
+//! The regular expression of `MATCHES`, compiled while the file is read, and its errors on one
+//! line.
 //!
-//! Expressions run in linear time (crate regex): no look-around, no back-references. They are matched on bytes, with
-//! Unicode classes.
+//! Expressions run in linear time (crate regex): no look-around, no back-references. They are
+//! matched on bytes, with Unicode classes.
 
 use regex::Error;
 use regex::bytes::{Regex, RegexBuilder};
@@ -22,8 +23,8 @@ pub(super) fn compile(pattern: &str, ignores_case: bool) -> Result<Regex, String
         })
 }
 
-/// The reason and, for a pattern of one line, the place from the parser's report, which draws a caret below the
-/// pattern.
+/// The reason and, for a pattern of one line, the place from the parser's report, which draws a
+/// caret below the pattern.
 fn on_one_line(report: &str) -> String {
     const INDENT: usize = 4;
     let reason = report.lines().find_map(|line| line.strip_prefix("error: "));

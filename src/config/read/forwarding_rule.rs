@@ -165,7 +165,8 @@ fn http_rules(mapping: &Mapping, groups: &HashSet<&str>, tunnel: &Tunnel) -> Opt
     Some(rules)
 }
 
-/// Notes the rules that come after one without conditions, in the order of evaluation: the `FORWARD` rules last.
+/// Notes the rules that come after one without conditions, in the order of evaluation: the
+/// `FORWARD` rules last.
 fn warn_of_unreachable_rules(rules: &[HttpRule], list: &Node) {
     let Some(nodes) = list.entries() else { return };
     let mut in_order: Vec<_> = rules.iter().zip(nodes).collect();

@@ -1,4 +1,5 @@
-//! Which WebSocket handshakes a `FORWARD` rule takes, `allowedOrigins` and `allowedSubprotocols`, and which other `upgrades`.
+//! Which WebSocket handshakes a `FORWARD` rule takes, `allowedOrigins` and `allowedSubprotocols`,
+//! and which other `upgrades`.
 
 use super::super::model::AllowedOrigin;
 use super::super::origin::Origin;
@@ -66,7 +67,8 @@ fn subprotocol(node: &Node, names: &mut Unique<String>) -> Option<String> {
     node.name(names)
 }
 
-/// A protocol, with or without a version (RFC 9110 section 7.8). What would carry requests is not let past the rules.
+/// A protocol, with or without a version (RFC 9110 section 7.8). What would carry requests is not
+/// let past the rules.
 fn upgrade(node: &Node, names: &mut Unique<String>) -> Option<String> {
     let text = node.string()?;
     let (name, version) = text.split_once('/').unwrap_or((text, "1"));

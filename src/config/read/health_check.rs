@@ -1,6 +1,7 @@
 //! `healthCheck` and `httpHealthCheck` of a target group: which keys go together with which `type`.
 //!
-//! `httpHealthCheck` is IONOS' way to write the type HTTP: its keys are there, and the times and thresholds in `healthCheck`.
+//! `httpHealthCheck` is IONOS' way to write the type HTTP: its keys are there, and the times and
+//! thresholds in `healthCheck`.
 
 use std::ops::RangeInclusive;
 

@@ -64,7 +64,8 @@ impl Type {
     }
 }
 
-/// `groups` are the names that `targetGroup` and `targetGroups` may say, `tunnel` is what holds where the rule says nothing of it.
+/// `groups` are the names that `targetGroup` and `targetGroups` may say, `tunnel` is what holds
+/// where the rule says nothing of it.
 pub(super) fn read(
     node: Node,
     names: &mut Unique<String>,

@@ -1,8 +1,8 @@
 //! The top of a file: from a value tree to a [`Config`], with every problem noted on the way.
 //!
-//! One file per kind of object. Each has its known keys in a list, each reader takes one node and returns the value
-//! that `config::model` describes. Whatever looks at several objects (unique names, overlapping addresses, dangling
-//! references) sits where their list is read.
+//! One file per kind of object. Each has its known keys in a list, each reader takes one node and
+//! returns the value that `config::model` describes. Whatever looks at several objects (unique
+//! names, overlapping addresses, dangling references) sits where their list is read.
 
 mod access_log;
 mod addresses;

@@ -5,7 +5,8 @@ use super::super::template::{Part, Template, Value};
 use super::super::tree::{Mapping, Node};
 use super::{changes, defaults};
 
-/// With what an address begins that is made for each request: else a host of the client's choice could become a scheme.
+/// With what an address begins that is made for each request: else a host of the client's choice
+/// could become a scheme.
 const BEGINNINGS: &[&str] = &["http://", "https://", "/"];
 
 /// `conditions` are the rule's, where they could be read.

@@ -1,5 +1,5 @@
-//! `server.sessionTicketKeyFile` and `server.stickinessKeyFile`: a key of 32 bytes in base64 on each line. No message shows what is
-//! in it.
+//! `server.sessionTicketKeyFile` and `server.stickinessKeyFile`: a key of 32 bytes in base64 on
+//! each line. No message shows what is in it.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;

@@ -17,7 +17,8 @@ use super::pem::{contents, not_pem};
 
 const PROTOCOLS: &[(&str, bool)] = &[("HTTP", false), ("HTTPS", true)];
 
-/// Those that the system trusts, as they were when they were first asked for, which is when Pingora reads them too.
+/// Those that the system trusts, as they were when they were first asked for, which is when Pingora
+/// reads them too.
 static SYSTEM: LazyLock<Arc<RootCertStore>> = LazyLock::new(|| {
     let mut roots = RootCertStore::empty();
     match rustls_native_certs::load_native_certs() {

@@ -10,7 +10,8 @@ use super::{client_certificates, defaults};
 
 const VERSIONS: &[(&str, TlsVersion)] = &[("1.2", TlsVersion::V1_2), ("1.3", TlsVersion::V1_3)];
 
-/// `certificates` are the names that there are. Without any in `serverCertificates` there is no TLS.
+/// `certificates` are the names that there are. Without any in `serverCertificates` there is no
+/// TLS.
 pub(super) fn read(mapping: &Mapping, certificates: &HashSet<&str>) -> Option<Option<Tls>> {
     let mut names = Unique::new("certificate");
     let named = mapping.or("serverCertificates", Vec::new(), |list| {

@@ -1,4 +1,5 @@
-//! `tunnel`: the clocks of tunnels, on a forwarding rule and, for those that it forwards, on an HTTP rule.
+//! `tunnel`: the clocks of tunnels, on a forwarding rule and, for those that it forwards, on an
+//! HTTP rule.
 
 use std::time::Duration;
 

@@ -1,8 +1,9 @@
-//! Lets load even out when a target has joined its group, or takes requests again: the surplus of the fullest is closed, gently.
+//! Lets load even out when a target has joined its group, or takes requests again: the surplus of
+//! the fullest is closed, gently.
 //!
-//! A tunnel cannot be moved. It is closed, its client comes back, and the balance sends it where there is room. For a newcomer no
-//! more tunnels are closed than the others had too many when it came: where clients stay away, or come back elsewhere, that
-//! is the end of it.
+//! A tunnel cannot be moved. It is closed, its client comes back, and the balance sends it where
+//! there is room. For a newcomer no more tunnels are closed than the others had too many when it
+//! came: where clients stay away, or come back elsewhere, that is the end of it.
 
 #[cfg(test)]
 mod simulation;

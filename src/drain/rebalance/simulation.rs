@@ -1,6 +1,8 @@
-//! An hour of a fleet of 20 targets, in virtual time: they join, leave, die and flap, and load evens out.
+//! An hour of a fleet of 20 targets, in virtual time: they join, leave, die and flap, and load
+//! evens out.
 //!
-//! The groups, the balance, the evictions and the registry of tunnels are those of the process; clients and targets are played.
+//! The groups, the balance, the evictions and the registry of tunnels are those of the process;
+//! clients and targets are played.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -41,7 +43,8 @@ enum Event {
 }
 use Event::{Dies, Fails, Joins, Leaves, Recovers};
 
-/// What happens to whom, and when; 20 targets are there in the end. The last change is at minute 45.
+/// What happens to whom, and when; 20 targets are there in the end. The last change is at minute
+/// 45.
 const SCRIPT: &[(u64, usize, Event)] = &[
     (2 * MINUTE, 14, Joins),
     (3 * MINUTE, 15, Joins),

@@ -1,4 +1,5 @@
-//! How much each target is to give: what it carries, beside what it should carry of all in proportion to the others.
+//! How much each target is to give: what it carries, beside what it should carry of all in
+//! proportion to the others.
 
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
@@ -66,8 +67,8 @@ pub(super) fn surplus(scales: &[Scale]) -> usize {
     scales.iter().map(|scale| scale.above(even)).sum()
 }
 
-/// How many tunnels each target is to give, `most` in all: always from the fullest, and none that would bring one below its share.
-/// None where all are even enough.
+/// How many tunnels each target is to give, `most` in all: always from the fullest, and none that
+/// would bring one below its share. None where all are even enough.
 pub(super) fn shed(scales: &[Scale], most: usize) -> Vec<usize> {
     let even = fullness_of_all(scales);
     let mut counts = vec![0; scales.len()];

@@ -1,7 +1,7 @@
 //! A client's connection: request after request through Pingora, until one side has had enough.
 //!
-//! A stream of HTTP/2 is a connection of its own here: it shares all with the one that carries it, but for what goes over the
-//! wire.
+//! A stream of HTTP/2 is a connection of its own here: it shares all with the one that carries it,
+//! but for what goes over the wire.
 
 mod serve;
 
@@ -71,7 +71,8 @@ enum Presence {
         process_limit: Arc<ProcessLimit>,
         listener_limit: Arc<ListenerLimit>,
     },
-    /// A stream of HTTP/2 on this connection, which counts them; it has a place, too, or is one too many.
+    /// A stream of HTTP/2 on this connection, which counts them; it has a place, too, or is one too
+    /// many.
     Stream {
         carrier: Arc<Connection>,
         place: Result<StreamPermit, Limit>,
@@ -147,7 +148,8 @@ impl Connection {
         })
     }
 
-    /// A place for a stream on it, whose own place is kept in `own`. All are refused where it is itself one too many.
+    /// A place for a stream on it, whose own place is kept in `own`. All are refused where it is
+    /// itself one too many.
     pub(super) fn admit_stream(
         &self,
         purpose: Purpose,

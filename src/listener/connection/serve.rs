@@ -106,8 +106,8 @@ impl Connection {
         Tap::after(early, stream, wire, hand_over, leaving, bounds)
     }
 
-    /// What requests are read from, and what was read of them to see what they are: where the rule has TLS, there is a handshake
-    /// first. `None` if nothing comes of that.
+    /// What requests are read from, and what was read of them to see what they are: where the rule
+    /// has TLS, there is a handshake first. `None` if nothing comes of that.
     async fn welcome(&self, mut socket: TcpStream) -> Option<(ClientStream, Vec<u8>)> {
         let rule = self.rule.load_full();
         if let Some(tls) = &rule.tls {
@@ -172,7 +172,8 @@ impl Connection {
     }
 }
 
-/// A request on this stream, with what Pingora keeps from one to the next; the first may be followed by others.
+/// A request on this stream, with what Pingora keeps from one to the next; the first may be
+/// followed by others.
 fn session(tap: Box<Tap>, settings: Option<HttpPersistentSettings>) -> ServerSession {
     let mut session = ServerSession::new_http1(tap);
     match settings {

@@ -1,7 +1,8 @@
 //! The end of a connection of HTTP/2 whose client was told to go (GOAWAY, RFC 9113 section 6.8).
 //!
-//! h2 waits for the client to say that it has heard of that, for however long. Here it has a moment, in which streams may still
-//! come that were on their way, and once nothing is served any more it has to take what it was answered.
+//! h2 waits for the client to say that it has heard of that, for however long. Here it has a
+//! moment, in which streams may still come that were on their way, and once nothing is served any
+//! more it has to take what it was answered.
 
 use std::time::Duration;
 
@@ -46,7 +47,8 @@ impl Farewell {
         self.told.elapsed() > GRACE
     }
 
-    /// Whether a client of which nothing is served any more, and which has been sent so much, is waited for.
+    /// Whether a client of which nothing is served any more, and which has been sent so much, is
+    /// waited for.
     pub(super) fn waits(&mut self, written: u64) -> bool {
         let now = Instant::now();
         if written > self.taken.0 {

@@ -1,8 +1,10 @@
-//! The fields of HTTP/2's header blocks, as far as it takes to see that one is malformed (RFC 9113 section 8).
+//! The fields of HTTP/2's header blocks, as far as it takes to see that one is malformed (RFC 9113
+//! section 8).
 //!
-//! h2 ends a whole connection for most of these, with all tunnels on it. Here a block is read before h2 reads it, and one that is
-//! malformed becomes another of the same effect on h2's table (RFC 7541 section 2.3.2), which h2 resets just its stream for. Values
-//! are not kept: what is known of an entry of the table is what its name is, how long it is, and whether it is sound.
+//! h2 ends a whole connection for most of these, with all tunnels on it. Here a block is read
+//! before h2 reads it, and one that is malformed becomes another of the same effect on h2's table
+//! (RFC 7541 section 2.3.2), which h2 resets just its stream for. Values are not kept: what is
+//! known of an entry of the table is what its name is, how long it is, and whether it is sound.
 
 use std::collections::VecDeque;
 
@@ -15,7 +17,8 @@ const MOST_TABLE: usize = 4096;
 const OVERHEAD: usize = 32;
 /// `te: x`, at which h2 takes a block for malformed.
 const MALFORMED: &[u8] = b"\x00\x02te\x01x";
-/// How long the names in the static table are, the first of which has the index 1 (RFC 7541 appendix A).
+/// How long the names in the static table are, the first of which has the index 1 (RFC 7541
+/// appendix A).
 const STATIC_LENGTHS: [u8; 61] = [
     10, 7, 7, 5, 5, 7, 7, 7, 7, 7, 7, 7, 7, 7, 14, 15, 15, 13, 6, 27, 3, 5, 13, 13, 19, 16, 16, 14,
     16, 13, 12, 6, 4, 4, 6, 7, 4, 4, 8, 17, 13, 8, 19, 13, 4, 8, 12, 18, 19, 5, 7, 7, 11, 6, 10,
@@ -245,7 +248,8 @@ fn read_of<'a>(before: &'a [u8], after: &[u8]) -> &'a [u8] {
     &before[..before.len() - after.len()]
 }
 
-/// Takes a number whose first byte has so many bits of it (RFC 7541 section 5.1); h2 reads none that is longer.
+/// Takes a number whose first byte has so many bits of it (RFC 7541 section 5.1); h2 reads none
+/// that is longer.
 fn number(rest: &mut &[u8], prefix: u8) -> Option<usize> {
     let (first, mut left) = rest.split_first()?;
     let mask = (1 << prefix) - 1;

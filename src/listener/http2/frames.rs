@@ -1,8 +1,10 @@
-//! What a client of HTTP/2 sends, on its way to h2: frames are followed, and a block of fields that is malformed is exchanged for
-//! one that h2 takes for an error of its stream (RFC 9113 sections 4.1, 6.2 and 8.1.1).
+//! What a client of HTTP/2 sends, on its way to h2: frames are followed, and a block of fields that
+//! is malformed is exchanged for one that h2 takes for an error of its stream (RFC 9113 sections
+//! 4.1, 6.2 and 8.1.1).
 //!
-//! Only such blocks are held back, until they are whole; all else passes as it comes. Where something cannot be followed h2 sees what
-//! the client has sent, and nothing is followed any more: it ends such a connection.
+//! Only such blocks are held back, until they are whole; all else passes as it comes. Where
+//! something cannot be followed h2 sees what the client has sent, and nothing is followed any more:
+//! it ends such a connection.
 
 use std::borrow::Cow;
 use std::io;
@@ -126,7 +128,8 @@ impl Frames {
         (frames, faults)
     }
 
-    /// How much of what was read next passes at once. The rest is held back, or comes in another form.
+    /// How much of what was read next passes at once. The rest is held back, or comes in another
+    /// form.
     fn follow(&mut self, bytes: &[u8]) -> usize {
         let mut passed = 0;
         while self.held.is_empty() && passed < bytes.len() {
@@ -251,7 +254,8 @@ impl Frames {
     }
 }
 
-/// The block that these frames carry, and the first one's head. `None` where they are not well-formed.
+/// The block that these frames carry, and the first one's head. `None` where they are not
+/// well-formed.
 fn block_of(frames: &[u8]) -> Option<(Head, Cow<'_, [u8]>)> {
     let first = Head::of(frames)?;
     let (mut payload, mut rest) = frames[HEAD..].split_at_checked(first.length)?;

@@ -20,8 +20,8 @@ const LONGEST: usize = 30;
 
 static CODE: Code = Code::new();
 
-/// For each length its first code, where the octets with codes of that length begin, and what its codes are below: at the left of
-/// 32 bits.
+/// For each length its first code, where the octets with codes of that length begin, and what its
+/// codes are below: at the left of 32 bits.
 struct Code {
     first: [u32; LONGEST + 1],
     start: [usize; LONGEST + 1],

@@ -1,8 +1,9 @@
 //! HTTP/2 towards clients (RFC 9113): one connection, many requests and tunnels.
 //!
-//! Each stream is served by a task of its own. A plain request goes through Pingora as it is; the extended CONNECT of a WebSocket
-//! (RFC 8441) takes the road of an HTTP/1.1 handshake, and its tunnel is relayed like all others. What a client may have in the
-//! works is bounded here: one that breaks the protocol, or opens and resets streams faster than they end, is sent away.
+//! Each stream is served by a task of its own. A plain request goes through Pingora as it is; the
+//! extended CONNECT of a WebSocket (RFC 8441) takes the road of an HTTP/1.1 handshake, and its
+//! tunnel is relayed like all others. What a client may have in the works is bounded here: one that
+//! breaks the protocol, or opens and resets streams faster than they end, is sent away.
 
 mod farewell;
 mod fields;
@@ -37,8 +38,8 @@ use one_stream::{Admission, serve_stream};
 /// What a client of HTTP/2 sends first (RFC 9113 section 3.4).
 pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// What all streams of a connection may have sent that nobody has taken yet, in bytes, and what h2 may spend on small frames among
-/// that.
+/// What all streams of a connection may have sent that nobody has taken yet, in bytes, and what h2
+/// may spend on small frames among that.
 const CONNECTION_WINDOW: u32 = 256 << 10;
 const SMALL_FRAMES: usize = 2 << 20;
 /// What one stream may have waiting to be sent, in bytes.
@@ -60,8 +61,9 @@ pub(super) async fn read_preface(socket: &mut TcpStream, read: &mut Vec<u8>) {
     }
 }
 
-/// Serves a connection of which these bytes have been read, to its end. Its type is forgotten: to prove that it may move between
-/// threads takes the compiler long, and would be done for each future that it is part of.
+/// Serves a connection of which these bytes have been read, to its end. Its type is forgotten: to
+/// prove that it may move between threads takes the compiler long, and would be done for each
+/// future that it is part of.
 pub(super) fn serve<'a, A: HttpServerApp + Send + Sync + 'static>(
     connection: &'a Arc<Connection>,
     stream: ClientStream,
@@ -123,8 +125,8 @@ fn options(rule: &ForwardingRule) -> Builder {
     options
 }
 
-/// What the rule does not allow is answered with a line in the log; this only bounds memory. Each header counts 32 bytes more
-/// (RFC 9113 section 6.5.2).
+/// What the rule does not allow is answered with a line in the log; this only bounds memory. Each
+/// header counts 32 bytes more (RFC 9113 section 6.5.2).
 fn most_header_bytes(rule: &ForwardingRule) -> usize {
     2 * rule.bounds.header_bytes + 64 * rule.bounds.headers
 }
@@ -167,7 +169,8 @@ enum Event {
 }
 
 impl<A: HttpServerApp + Send + Sync + 'static> Front<'_, A> {
-    /// Ends when the client does, when it has been silent for too long, or some time after it was told to go.
+    /// Ends when the client does, when it has been silent for too long, or some time after it was
+    /// told to go.
     async fn serve(&self, mut client: Connected) {
         let mut course = Course::default();
         loop {
@@ -236,7 +239,8 @@ impl<A: HttpServerApp + Send + Sync + 'static> Front<'_, A> {
         self.begin(request);
     }
 
-    /// Returns when it is to be looked whether a client that was told to go has taken all: once nothing is served any more.
+    /// Returns when it is to be looked whether a client that was told to go has taken all: once
+    /// nothing is served any more.
     async fn looked(&self, farewell: Option<&Farewell>) {
         self.streams.wait().await;
         if let Some(farewell) = farewell {
@@ -244,8 +248,8 @@ impl<A: HttpServerApp + Send + Sync + 'static> Front<'_, A> {
         }
     }
 
-    /// Returns when the client should be told to go: in a drain, with its listener, or when it has asked for nothing for long
-    /// enough.
+    /// Returns when the client should be told to go: in a drain, with its listener, or when it has
+    /// asked for nothing for long enough.
     async fn leaving(&self) {
         let idle = async {
             self.streams.wait().await;
@@ -263,7 +267,8 @@ impl<A: HttpServerApp + Send + Sync + 'static> Front<'_, A> {
 
     /// Blames a client that has too much of something.
     fn is_excessive(&self, course: &Course) -> Option<Reason> {
-        // A stream that the client resets makes room for the next, but what was begun for it takes a moment to end.
+        // A stream that the client resets makes room for the next, but what was begun for it takes
+        // a moment to end.
         let most = self.rule.max_concurrent_streams as usize;
         // Not more can have been on their way when it was told to go.
         let late = course.farewell.as_ref().map_or(0, |farewell| farewell.late);

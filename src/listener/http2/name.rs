@@ -1,4 +1,5 @@
-//! The names of HTTP/2's fields: what each is, and which values suit it (RFC 9113 sections 8.2 and 8.3).
+//! The names of HTTP/2's fields: what each is, and which values suit it (RFC 9113 sections 8.2 and
+//! 8.3).
 
 /// What a name is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,4 +1,5 @@
-//! One stream of HTTP/2, as a connection of its own: it gets a place, and what it asks for is served.
+//! One stream of HTTP/2, as a connection of its own: it gets a place, and what it asks for is
+//! served.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,7 +35,8 @@ pub(super) struct Admission {
 }
 
 impl Admission {
-    /// Waits a moment where there is no place: one whose answer has just been sent is about to be free.
+    /// Waits a moment where there is no place: one whose answer has just been sent is about to be
+    /// free.
     async fn admit(self, purpose: Purpose) -> Arc<Connection> {
         let mut place = self.carrier.admit_stream(purpose, &self.own);
         for pause in PAUSES_MILLIS {

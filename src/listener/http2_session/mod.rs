@@ -1,8 +1,9 @@
 //! A plain request over HTTP/2, as Pingora reads it and answers it.
 //!
-//! Pingora's own session takes what a client sends as fast as it comes, and cannot tell what the client has taken. This one reads
-//! as far as the target takes, tells how the answer goes, and lets a client go that is too slow in either. A DATA frame without
-//! bytes is nothing, wherever it stands (RFC 9113 section 6.1).
+//! Pingora's own session takes what a client sends as fast as it comes, and cannot tell what the
+//! client has taken. This one reads as far as the target takes, tells how the answer goes, and lets
+//! a client go that is too slow in either. A DATA frame without bytes is nothing, wherever it
+//! stands (RFC 9113 section 6.1).
 
 mod session;
 
@@ -26,7 +27,8 @@ use pingora::{Error, OrErr as _, Result};
 use crate::stream::{ClientEnd, Framing, Http2Request, Wire};
 use crate::tap::{Demand, Pace, are_few};
 
-/// How much of a body may be on its way to a target that does not take it, in bytes; more waits in the stream's window.
+/// How much of a body may be on its way to a target that does not take it, in bytes; more waits in
+/// the stream's window.
 const WINDOW: usize = 4 << 10;
 /// How large a part is that small ones are put together to.
 const TOGETHER: usize = 4 << 10;
@@ -46,7 +48,8 @@ pub(super) struct Http2Session {
     read_pace: Pace,
     write_pace: Pace,
     sent: usize,
-    /// Read, and not yet shown; not more than the stream's window. It is copied: h2 would keep all that came with it.
+    /// Read, and not yet shown; not more than the stream's window. It is copied: h2 would keep all
+    /// that came with it.
     unread: VecDeque<BytesMut>,
     /// How long the body is, if that was said.
     length: Option<usize>,

@@ -13,8 +13,8 @@ use crate::os::signals::{Order, Signals};
 use crate::upgrade::{Link, Predecessor, Successor, on_thread};
 
 impl Lifecycle {
-    /// Takes over from the predecessor, if there is one; then whoever asks at the upgrade socket is heard. The error tells why the
-    /// predecessor goes on.
+    /// Takes over from the predecessor, if there is one; then whoever asks at the upgrade socket is
+    /// heard. The error tells why the predecessor goes on.
     pub(super) async fn arrive(&self, predecessor: Option<Predecessor>) -> Result<(), String> {
         while !self.serving.is_started() {
             sleep(LOOK).await;
@@ -68,7 +68,8 @@ impl Lifecycle {
                 order = signals.next() => match order {
                     Order::Drain if !is_to_drain => {
                         is_to_drain = true;
-                        // The hand-over fails now, unless it is done. The new process can still be told to end.
+                        // The hand-over fails now, unless it is done. The new process can still be
+                        // told to end.
                         if let Ok(link) = &cutter {
                             link.shutdown(Shutdown::Read).ok();
                         }

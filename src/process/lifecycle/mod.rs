@@ -1,7 +1,7 @@
 //! The life of the process: does what it is told to, one order at a time, until one ends it.
 //!
-//! Whatever ends it, every open exchange leaves its line in the access log first. Pingora is told of the end only when all
-//! is over, so none of its own waiting applies.
+//! Whatever ends it, every open exchange leaves its line in the access log first. Pingora is told
+//! of the end only when all is over, so none of its own waiting applies.
 
 mod hand_over;
 mod wind_down;
@@ -24,7 +24,8 @@ use crate::serving::Serving;
 use crate::serving::file_watch::Watch;
 use crate::upgrade::{InheritedSocket, Predecessor, Request, UpgradeSocket};
 
-/// How many files are open at once while a configuration is read. Listeners that are new need one more each.
+/// How many files are open at once while a configuration is read. Listeners that are new need one
+/// more each.
 const FILES_OF_A_CONFIGURATION: usize = 8;
 const LOOK: Duration = Duration::from_millis(5);
 
@@ -56,8 +57,8 @@ enum End {
 }
 
 impl Lifecycle {
-    /// That of what serves. With a predecessor it first takes over. Errors: what belongs to the process alone and cannot be
-    /// had, with the key that asks for it.
+    /// That of what serves. With a predecessor it first takes over. Errors: what belongs to the
+    /// process alone and cannot be had, with the key that asks for it.
     pub(super) fn new(
         serving: Arc<Serving>,
         signals: Signals,

@@ -85,7 +85,8 @@ impl Lifecycle {
         LAST_LINES
     }
 
-    /// The same, and has the old processes exit, too: whoever waits for the service's end waits for this process.
+    /// The same, and has the old processes exit, too: whoever waits for the service's end waits for
+    /// this process.
     pub(super) async fn stop(&self) -> Duration {
         let old_processes = &self.serving.old_processes;
         old_processes.stop();

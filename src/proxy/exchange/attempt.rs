@@ -1,4 +1,5 @@
-//! The tries of an exchange: which target the next one goes to, how it is connected to, and what became of it.
+//! The tries of an exchange: which target the next one goes to, how it is connected to, and what
+//! became of it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -33,7 +34,8 @@ impl Exchange {
         self.body_left = self.rule.bounds.body_bytes.unwrap_or(u64::MAX);
         let mut peer = target.peer();
         let answer = route.group.response_timeout;
-        // A target that waits for the rest of a body waits for as long as the client may take, and that has a limit too.
+        // A target that waits for the rest of a body waits for as long as the client may take, and
+        // that has a limit too.
         let is_complete = self.connection.wire.is_body_over();
         let body = if is_complete {
             Duration::ZERO
@@ -70,8 +72,9 @@ impl Exchange {
         Ok(target)
     }
 
-    /// Whether the target is offered HTTP/2. A request of HTTP/1.0 may lack the host that it wants, and its answer would be chunked,
-    /// which its client does not know; a handshake is one of HTTP/1.1; and of a request a target may want that.
+    /// Whether the target is offered HTTP/2. A request of HTTP/1.0 may lack the host that it wants,
+    /// and its answer would be chunked, which its client does not know; a handshake is one of
+    /// HTTP/1.1; and of a request a target may want that.
     fn offers_http2(&self, target: &Target) -> bool {
         let is_old = |line: &RequestLine| line.version == "HTTP/1.0";
         let is_old = self.ledger.record.request.as_ref().is_some_and(is_old);
@@ -133,7 +136,8 @@ impl Exchange {
         wire.phase() == Phase::Handshake && wire.handshake_left().is_zero()
     }
 
-    /// Notes that the target could not be connected to; tells whether to try another, which is of no use where the fault is ours.
+    /// Notes that the target could not be connected to; tells whether to try another, which is of
+    /// no use where the fault is ours.
     pub(in crate::proxy) fn connect_failed(&mut self, error: &Error) -> bool {
         self.connect_failure = tls_failure::words(error);
         self.ledger.held = None;
@@ -168,8 +172,9 @@ impl Exchange {
         }
     }
 
-    /// The same by the status of its answer, which says nothing of the target where the client may have caused it: a handshake that
-    /// leads where there are no WebSockets, a method that nobody knows, a body that does not come.
+    /// The same by the status of its answer, which says nothing of the target where the client may
+    /// have caused it: a handshake that leads where there are no WebSockets, a method that nobody
+    /// knows, a body that does not come.
     pub(super) fn judge_answer(&self, status: u16) {
         let is_clients = match status {
             200..=299 => self.is_handshake,
@@ -192,8 +197,8 @@ impl Exchange {
         let has_failed = match refusal {
             Some(Refusal::NOT_UPGRADED) | None => false,
             Some(refusal) => match refusal.reason {
-                // A client chooses the clock of a handshake by asking for one; and one that has gone may have waited for something
-                // that does not happen.
+                // A client chooses the clock of a handshake by asking for one; and one that has
+                // gone may have waited for something that does not happen.
                 RefusalReason::TargetTimeout => {
                     !self.is_handshake && self.has_come() && !self.connection.wire.is_half_closed()
                 }
@@ -206,8 +211,8 @@ impl Exchange {
         }
     }
 
-    /// Whether a connection has broken for no reason that the client may have given. Many servers just close where a handshake is
-    /// not welcome.
+    /// Whether a connection has broken for no reason that the client may have given. Many servers
+    /// just close where a handshake is not welcome.
     pub(super) fn is_targets_fault(&self, error: &Error, head: &RequestHeader) -> bool {
         use ErrorType::{ConnectionClosed, ReadError, WriteError};
         let is_closed = matches!(error.etype(), ConnectionClosed | ReadError | WriteError);

@@ -1,4 +1,5 @@
-//! How an exchange ends: what is answered where it cannot go on, what the log says went wrong, and the reason of its close.
+//! How an exchange ends: what is answered where it cannot go on, what the log says went wrong, and
+//! the reason of its close.
 
 use http::Method;
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
@@ -50,7 +51,8 @@ impl Exchange {
         refusal
     }
 
-    /// A target waits for as long as the request's body does not come: in HTTP/2 nobody else notices that.
+    /// A target waits for as long as the request's body does not come: in HTTP/2 nobody else
+    /// notices that.
     fn whose_fault(&self, refusal: Refusal) -> Refusal {
         let waits_for_body = self.connection.is_http2() && !self.connection.wire.is_body_over();
         match refusal {
@@ -100,7 +102,8 @@ impl Exchange {
         self.connection.hand_over.part()
     }
 
-    /// The exchange is over, and Pingora tells how. A tunnel's goes on, unless nobody has fetched it.
+    /// The exchange is over, and Pingora tells how. A tunnel's goes on, unless nobody has fetched
+    /// it.
     pub(in crate::proxy) fn close(&mut self, session: &Session, error: Option<&Error>) {
         let error = error.filter(|error| !self.is_only_rest_missing(error, session));
         let reason = self.close_reason(error);
@@ -127,8 +130,8 @@ impl Exchange {
         }
     }
 
-    /// Whether the error is that the rest of a request did not come that was answered before its end: the client has all of
-    /// the answer.
+    /// Whether the error is that the rest of a request did not come that was answered before its
+    /// end: the client has all of the answer.
     fn is_only_rest_missing(&self, error: &Error, session: &Session) -> bool {
         use pingora::ErrorType::{ConnectionClosed, ReadError, ReadTimedout};
         let is_missing = *error.esource() == pingora::ErrorSource::Downstream
@@ -143,8 +146,8 @@ impl Exchange {
         is_final && (is_bodiless || self.is_answered)
     }
 
-    /// Reads what is left of the request, for at most `clientTimeout`: closing on it would break the connection before the
-    /// client has read its answer (RFC 9112 section 9.6).
+    /// Reads what is left of the request, for at most `clientTimeout`: closing on it would break
+    /// the connection before the client has read its answer (RFC 9112 section 9.6).
     pub(in crate::proxy) async fn drain_request(
         &self,
         session: &mut Session,
@@ -175,7 +178,8 @@ impl Exchange {
         }
     }
 
-    /// Whether a client of HTTP/2 has lost interest: it has reset the stream, or is gone with the connection.
+    /// Whether a client of HTTP/2 has lost interest: it has reset the stream, or is gone with the
+    /// connection.
     fn has_been_cancelled(&self, error: &Error) -> bool {
         let carrier = self.connection.carrier();
         let is_closed =

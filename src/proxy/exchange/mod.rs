@@ -1,7 +1,8 @@
 //! The exchange: one request and all that follows from it. Pingora's `CTX`.
 //!
-//! It owns a ledger, which holds the record. Whatever ends the exchange drops the ledger in the end, and that writes the
-//! record, once: also when the task is dropped half way, or panics. With a 101 the ledger goes over to the tunnel.
+//! It owns a ledger, which holds the record. Whatever ends the exchange drops the ledger in the
+//! end, and that writes the record, once: also when the task is dropped half way, or panics. With a
+//! 101 the ledger goes over to the tunnel.
 
 mod admission;
 mod attempt;
@@ -34,8 +35,8 @@ use crate::target_group::{PickContext, Target};
 use crate::telemetry::{Client, ClientCertificate};
 use crate::tunnel::{Identity, Opening};
 
-/// How many heads of 1xx a target may send before its answer's, and how large they may be together: what a client of HTTP/2 does
-/// not take of them waits in memory.
+/// How many heads of 1xx a target may send before its answer's, and how large they may be together:
+/// what a client of HTTP/2 does not take of them waits in memory.
 const MOST_HERALDS: usize = 100;
 const MOST_HERALD_BYTES: u64 = 64 << 10;
 
@@ -116,7 +117,8 @@ impl Exchange {
 
     /// Notes what the client asks, and sets the clock that Pingora keeps.
     pub(super) fn read_head(&mut self, session: &mut Session) {
-        // The client's streams have clocks of their own, which run only while the client is waited for.
+        // The client's streams have clocks of their own, which run only while the client is waited
+        // for.
         session.set_read_timeout(None);
         session.set_write_timeout(None);
         session.set_total_drain_timeout(Some(self.connection.patience(&self.rule)));
@@ -169,7 +171,8 @@ impl Exchange {
         }
     }
 
-    /// Notes that the request's body has come to its end: what comes now belongs to the next request.
+    /// Notes that the request's body has come to its end: what comes now belongs to the next
+    /// request.
     pub(super) fn request_ended(&mut self, head: &RequestHeader) {
         self.pass_request_trailers(head);
         self.connection.wire.expect_body(Framing::Length(0));
@@ -284,7 +287,8 @@ impl Exchange {
         self.ledger.route.as_deref()
     }
 
-    /// Notes how the request is framed that is about to be sent, and what its head is in HTTP/2, where the target is asked in that.
+    /// Notes how the request is framed that is about to be sent, and what its head is in HTTP/2,
+    /// where the target is asked in that.
     ///
     /// Errors: it has none there.
     pub(super) fn send_request(
@@ -332,7 +336,8 @@ impl Exchange {
 
     /// Notes the head of the target's answer, of which there may be several: 1xx before the last.
     ///
-    /// Errors: one that cannot be told to a client of HTTP/2, and more of them than any target would mean.
+    /// Errors: one that cannot be told to a client of HTTP/2, and more of them than any target
+    /// would mean.
     pub(super) fn answered(
         &mut self,
         session: &mut Session,
@@ -368,14 +373,16 @@ impl Exchange {
             session.set_keepalive(None);
         }
         if !is_upgrade && !self.connection.wire.is_body_over() {
-            // Where the rest of a request that is answered already ends is not certain; nobody may be left who takes it.
+            // Where the rest of a request that is answered already ends is not certain; nobody may
+            // be left who takes it.
             session.set_keepalive(None);
             self.connection.wire.upload.unmeter();
         }
         Ok(())
     }
 
-    /// Errors: an answer to a handshake that its client would take for another. One of HTTP/2 cannot look at a 101 itself.
+    /// Errors: an answer to a handshake that its client would take for another. One of HTTP/2
+    /// cannot look at a 101 itself.
     fn check_handshake(&self, session: &Session, answer: &ResponseHeader) -> Result<(), Refusal> {
         let is_in_http2 = self.is_handshake_in_http2(session);
         if is_in_http2 {
@@ -415,7 +422,8 @@ impl Exchange {
         })
     }
 
-    /// The record and what belongs to it go with the tunnel, which begins when the 101 has gone out.
+    /// The record and what belongs to it go with the tunnel, which begins when the 101 has gone
+    /// out.
     fn open_tunnel(&mut self) {
         let (Some(target), Some(route)) = (&self.target, self.ledger.route.clone()) else {
             return;

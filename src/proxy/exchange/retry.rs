@@ -1,7 +1,8 @@
-//! When a connection to a target breaks with a request on it: whether the request may be sent again, and where to.
+//! When a connection to a target breaks with a request on it: whether the request may be sent
+//! again, and where to.
 //!
-//! A request that may have begun to be carried out is sent again only where doing it twice is doing it once (RFC 9110 section
-//! 9.2.2), and only while nothing of an answer has come.
+//! A request that may have begun to be carried out is sent again only where doing it twice is doing
+//! it once (RFC 9110 section 9.2.2), and only while nothing of an answer has come.
 
 use http::Method;
 use pingora::ErrorType::{ConnectionClosed, ReadError, WriteError};
@@ -44,7 +45,8 @@ struct Broken<'a> {
 }
 
 impl Exchange {
-    /// Notes that the connection to the target has broken; the error says whether there is another try.
+    /// Notes that the connection to the target has broken; the error says whether there is another
+    /// try.
     pub(in crate::proxy) fn connection_broken(
         &mut self,
         session: &Session,

@@ -1,4 +1,5 @@
-//! The trailers of an exchange: what its heads say of them, and, once a message has come to its end, which of them go on.
+//! The trailers of an exchange: what its heads say of them, and, once a message has come to its
+//! end, which of them go on.
 
 use http::header::TRANSFER_ENCODING;
 use pingora::Result;
@@ -10,8 +11,8 @@ use crate::proxy::{hearsay, trailers};
 use crate::stream::Framing;
 
 impl Exchange {
-    /// Says in the head of the request that is about to be sent what the client's says of trailers. In HTTP/1.1 they can follow
-    /// chunks only.
+    /// Says in the head of the request that is about to be sent what the client's says of trailers.
+    /// In HTTP/1.1 they can follow chunks only.
     pub(super) fn announce_request_trailers(
         &self,
         client: &RequestHeader,
@@ -25,7 +26,8 @@ impl Exchange {
         trailers::tell_target(client, request, can_follow)
     }
 
-    /// The request has come to its end: its trailers go on as far as they may. What headers may not say of a client, they may not.
+    /// The request has come to its end: its trailers go on as far as they may. What headers may not
+    /// say of a client, they may not.
     pub(super) fn pass_request_trailers(&self, head: &RequestHeader) {
         let is_from_proxy = self.is_from_proxy();
         self.connection.wire.pass_request_trailers(|fields| {

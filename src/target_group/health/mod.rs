@@ -1,6 +1,8 @@
-//! What is known of a target's health: what its checks say, whether it is ejected, and how far it is with its slow start.
+//! What is known of a target's health: what its checks say, whether it is ejected, and how far it
+//! is with its slow start.
 //!
-//! A request reads a few atomics. What has happened is behind a lock that only checks and ejections take.
+//! A request reads a few atomics. What has happened is behind a lock that only checks and ejections
+//! take.
 
 mod check;
 pub(super) mod monitor;
@@ -29,7 +31,8 @@ pub(super) struct Health {
     /// Requests that failed in a row.
     failures: AtomicU32,
     born: Instant,
-    /// When the slow start began, in milliseconds from `born`, and how long it is; 0 where there is none.
+    /// When the slow start began, in milliseconds from `born`, and how long it is; 0 where there is
+    /// none.
     slow_since: AtomicU64,
     slow_for: AtomicU64,
     record: Mutex<Record>,
@@ -118,7 +121,8 @@ impl Health {
         self.is_healthy.store(true, Relaxed);
     }
 
-    /// Enters the result of a check. Returns how many in a row have turned the health, if it has turned.
+    /// Enters the result of a check. Returns how many in a row have turned the health, if it has
+    /// turned.
     pub(super) fn enter(
         &self,
         result: Result<(), String>,
@@ -163,8 +167,8 @@ impl Health {
         self.failures.fetch_add(1, Relaxed).wrapping_add(1)
     }
 
-    /// Ejects it, unless it is; tells for how long. For each time that an ejection lasts at first it has been back since the
-    /// last one, one of those before is forgotten.
+    /// Ejects it, unless it is; tells for how long. For each time that an ejection lasts at first
+    /// it has been back since the last one, one of those before is forgotten.
     pub(super) fn eject(&self, now: Instant, settings: &OutlierDetection) -> Option<Duration> {
         let mut record = self.lock();
         if self.is_ejected() {

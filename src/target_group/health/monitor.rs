@@ -1,5 +1,5 @@
-//! Watches over the health of a group's targets: checks each by a clock of its own, brings back those that were ejected, and
-//! says what has changed.
+//! Watches over the health of a group's targets: checks each by a clock of its own, brings back
+//! those that were ejected, and says what has changed.
 //!
 //! It outlives configurations; what it goes by is replaced with each.
 

@@ -1,7 +1,9 @@
-//! Passive health: targets that fail requests in a row are ejected for a while (`outlierDetection`).
+//! Passive health: targets that fail requests in a row are ejected for a while
+//! (`outlierDetection`).
 //!
-//! A failure is a connection that could not be had, one that ended before an answer, an answer that did not come in time, one of
-//! 5xx, and to a WebSocket handshake one that is no HTTP. Everything else is a success, and begins the count anew.
+//! A failure is a connection that could not be had, one that ended before an answer, an answer that
+//! did not come in time, one of 5xx, and to a WebSocket handshake one that is no HTTP. Everything
+//! else is a success, and begins the count anew.
 
 use crate::target_group::{Target, TargetGroup};
 

@@ -1,4 +1,5 @@
-//! `LEAST_CONNECTION`: the target that would carry the least in proportion to its weight, were it given one more.
+//! `LEAST_CONNECTION`: the target that would carry the least in proportion to its weight, were it
+//! given one more.
 
 use std::sync::Arc;
 

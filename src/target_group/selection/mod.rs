@@ -1,7 +1,9 @@
-//! Which targets are proposed, and in what order: the algorithms, behind Pingora's `BackendSelection`.
+//! Which targets are proposed, and in what order: the algorithms, behind Pingora's
+//! `BackendSelection`.
 //!
-//! Proposals are drawn until one is fit; what is fit is the group's business. Targets without a weight are never proposed.
-//! Turns and chance never end, so whoever draws must; by load and by hash each target comes once.
+//! Proposals are drawn until one is fit; what is fit is the group's business. Targets without a
+//! weight are never proposed. Turns and chance never end, so whoever draws must; by load and by
+//! hash each target comes once.
 
 mod least_connection;
 mod ranking;
@@ -208,7 +210,8 @@ mod tests {
         usize::from(port) - 8000
     }
 
-    /// Asserts that counts go with weights: chi-square is below its 99.9 % bound, by Wilson and Hilferty.
+    /// Asserts that counts go with weights: chi-square is below its 99.9 % bound, by Wilson and
+    /// Hilferty.
     fn assert_goes_with(counts: &[usize], weights: &[u16]) {
         let total: usize = counts.iter().sum();
         let weight: f64 = weights.iter().map(|weight| f64::from(*weight)).sum();

@@ -1,4 +1,5 @@
-//! Targets from the best to the worst. Mostly the best is taken, so the others are only put in order once they are asked for.
+//! Targets from the best to the worst. Mostly the best is taken, so the others are only put in
+//! order once they are asked for.
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;

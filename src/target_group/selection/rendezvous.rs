@@ -1,8 +1,9 @@
 //! Rendezvous hashing with weights: every target has a number for every key, and the lowest wins.
 //!
-//! A target that comes or goes moves only the keys that it wins, and a key's second choice is the same for as long as its
-//! first is gone. The number is -ln(u) / weight, with u from 0 to 1 from the hashes of both; so each target wins in proportion to
-//! its weight (logarithmic method). Of targets of the same weight the highest u wins, and no logarithm is needed.
+//! A target that comes or goes moves only the keys that it wins, and a key's second choice is the
+//! same for as long as its first is gone. The number is -ln(u) / weight, with u from 0 to 1 from
+//! the hashes of both; so each target wins in proportion to its weight (logarithmic method). Of
+//! targets of the same weight the highest u wins, and no logarithm is needed.
 //!
 //! Every node must choose the same, whatever its version: nothing of this may change.
 

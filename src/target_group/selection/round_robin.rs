@@ -1,8 +1,9 @@
 //! Turns in proportion to weights, spread evenly.
 //!
-//! In a cycle of as many turns as the weights are together each target has as many as its weight says. The turns of a target
-//! lie next to each other on a circle, and the next turn is always one step of about the golden section further on it: that
-//! goes all round before it comes back, and spreads each arc of the circle evenly. No list of turns is kept, and no lock.
+//! In a cycle of as many turns as the weights are together each target has as many as its weight
+//! says. The turns of a target lie next to each other on a circle, and the next turn is always one
+//! step of about the golden section further on it: that goes all round before it comes back, and
+//! spreads each arc of the circle evenly. No list of turns is kept, and no lock.
 
 /// Who has how many turns of a cycle.
 pub(in crate::target_group) struct Shares {
@@ -43,8 +44,8 @@ impl Shares {
     }
 }
 
-/// The step around a circle of this size: of those near the golden section that go all round, one whose multiples lie most evenly
-/// (whose continued fraction has no large part).
+/// The step around a circle of this size: of those near the golden section that go all round, one
+/// whose multiples lie most evenly (whose continued fraction has no large part).
 fn step(total: u64) -> u64 {
     const NEAR: u64 = 16;
     let golden = (total as f64 * 0.618_033_988_749_895).round() as u64;
@@ -55,7 +56,8 @@ fn step(total: u64) -> u64 {
     fit.min().map_or(1, |(_, _, step)| step)
 }
 
-/// The largest part of the continued fraction of `step / total`; `None` if they have a common divisor.
+/// The largest part of the continued fraction of `step / total`; `None` if they have a common
+/// divisor.
 fn largest_part(step: u64, total: u64) -> Option<u64> {
     let (mut large, mut small, mut largest) = (total, step, 0);
     while small > 0 {

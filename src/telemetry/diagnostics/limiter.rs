@@ -1,6 +1,7 @@
 //! Which lines are written: of each place in the code one, and then none for a while.
 //!
-//! Whether a line is left out is found out without a lock, and before anything of it is put together.
+//! Whether a line is left out is found out without a lock, and before anything of it is put
+//! together.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -47,7 +48,8 @@ impl Limiter {
         }
     }
 
-    /// Where a line comes from, and how many were left out before it; `None` if it is to be left out.
+    /// Where a line comes from, and how many were left out before it; `None` if it is to be left
+    /// out.
     pub(super) fn admit(&self, record: &Record<'_>) -> Option<(&Site, u64)> {
         let mut hasher = DefaultHasher::new();
         (record.target(), record.file(), record.line()).hash(&mut hasher);
@@ -55,7 +57,8 @@ impl Limiter {
         site.admit(self.now()).map(|left_out| (site, left_out))
     }
 
-    /// The places of which lines were left out, with their number, where that is to be told by now, or everywhere.
+    /// The places of which lines were left out, with their number, where that is to be told by now,
+    /// or everywhere.
     pub(super) fn rest(&self, everywhere: bool) -> impl Iterator<Item = (&Site, u64)> {
         let now = self.now();
         let rest = move |site: &'_ Site| match everywhere {

@@ -1,8 +1,9 @@
 //! Diagnostics: lines on standard error, for operators.
 //!
-//! What operators have to know is always written: starts, reloads, upgrades, the health of targets. What the outside can cause
-//! as often as it likes is written once in a while: the lines of other crates, and those of ours whose target is [`OUTSIDE`].
-//! Of each place in the code that writes such lines one is written, then none for ten seconds, and how many were left out.
+//! What operators have to know is always written: starts, reloads, upgrades, the health of targets.
+//! What the outside can cause as often as it likes is written once in a while: the lines of other
+//! crates, and those of ours whose target is [`OUTSIDE`]. Of each place in the code that writes
+//! such lines one is written, then none for ten seconds, and how many were left out.
 
 mod limiter;
 
@@ -23,8 +24,9 @@ pub const OUTSIDE: &str = "culvert::outside";
 const OURS: &str = "culvert";
 const OURS_BELOW: &str = "culvert::";
 
-/// What is said where `RUST_LOG` does not say otherwise. What Pingora and rustls say of single exchanges is in their records and
-/// metrics; what Pingora's connectors say is a race for a connection that the target has closed.
+/// What is said where `RUST_LOG` does not say otherwise. What Pingora and rustls say of single
+/// exchanges is in their records and metrics; what Pingora's connectors say is a race for a
+/// connection that the target has closed.
 const FILTER: &str = "warn,culvert=info,pingora_proxy=off,pingora_core::connectors=off,rustls=off";
 /// How many characters are written of a line of others.
 const LONGEST: usize = 2048;

@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-/// What is counted in one place for all who know its labels, for as long as anybody does: a reload makes nothing twice.
+/// What is counted in one place for all who know its labels, for as long as anybody does: a reload
+/// makes nothing twice.
 pub(super) struct Kept<T, const LABELS: usize>(Mutex<HashMap<[String; LABELS], Weak<T>>>);
 
 impl<T, const LABELS: usize> Kept<T, LABELS> {
@@ -30,7 +31,8 @@ impl<T, const LABELS: usize> Kept<T, LABELS> {
         kept.keys().cloned().collect()
     }
 
-    /// Has `forget` remove the children of what nobody knows any more. None of it is made anew meanwhile.
+    /// Has `forget` remove the children of what nobody knows any more. None of it is made anew
+    /// meanwhile.
     pub(super) fn sweep(&self, mut forget: impl FnMut([&str; LABELS])) {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         kept.retain(|labels, known| {

@@ -1,9 +1,10 @@
 //! The metrics, for Prometheus.
 //!
-//! Their labels come from the configuration, so their number is bounded by it. A child is looked up once, when what it
-//! counts is built; counting is then one atomic addition. Children exist, at 0, from the start wherever the configuration
-//! knows their labels, and until nobody counts with them any more: the configuration, an exchange, a tunnel. What has the same
-//! labels is in one file: its families, its children, and how they are forgotten.
+//! Their labels come from the configuration, so their number is bounded by it. A child is looked up
+//! once, when what it counts is built; counting is then one atomic addition. Children exist, at 0,
+//! from the start wherever the configuration knows their labels, and until nobody counts with them
+//! any more: the configuration, an exchange, a tunnel. What has the same labels is in one file: its
+//! families, its children, and how they are forgotten.
 
 mod families;
 mod kept;
@@ -49,7 +50,8 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// The families, with those children that need no configuration. Fails only on a name that Prometheus refuses.
+    /// The families, with those children that need no configuration. Fails only on a name that
+    /// Prometheus refuses.
     pub fn new() -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
         registry.register(Box::new(ProcessCollector::for_self()))?;
@@ -75,7 +77,8 @@ impl Metrics {
         Ok(String::from_utf8_lossy(&text).into_owned())
     }
 
-    /// Drops the children of rules, groups and targets that left the configuration, once their last exchange is over.
+    /// Drops the children of rules, groups and targets that left the configuration, once their last
+    /// exchange is over.
     pub fn forget(&self) {
         let mut gone = self.gone();
         self.rule.forget(&mut gone);

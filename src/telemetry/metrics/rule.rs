@@ -106,7 +106,8 @@ impl RuleFamilies {
         })
     }
 
-    /// Drops the children with which nobody counts any more. One that is not there needs no removing.
+    /// Drops the children with which nobody counts any more. One that is not there needs no
+    /// removing.
     pub(super) fn forget(&self, gone: &mut Totals) {
         self.rules.sweep(|labels| self.forget_rule(labels, gone));
         self.http_rules.sweep(|[rule, http_rule]| {
@@ -174,7 +175,8 @@ impl RuleMetrics {
         self.refusals[reason as usize].inc();
     }
 
-    /// Counts an exchange that is over. `requests` are the counters of the HTTP rule that matched, if one did.
+    /// Counts an exchange that is over. `requests` are the counters of the HTTP rule that matched,
+    /// if one did.
     pub fn count(&self, record: &Record, requests: Option<&Arc<CodeCounters>>) {
         requests.unwrap_or(&self.unmatched).count(record.status);
         self.bytes_in
@@ -198,8 +200,8 @@ const STATUSES: Range<u16> = 100..600;
 
 const CODES: usize = 501;
 
-/// `requests_total` of one HTTP rule: a child for each status from 100 to 599, made when it is first seen, and one, labelled
-/// 0, for exchanges without an answer.
+/// `requests_total` of one HTTP rule: a child for each status from 100 to 599, made when it is
+/// first seen, and one, labelled 0, for exchanges without an answer.
 pub struct CodeCounters {
     pub(super) requests: IntCounterVec,
     pub(super) labels: [String; 2],

@@ -101,7 +101,8 @@ impl TargetFamilies {
         })
     }
 
-    /// Drops the children with which nobody counts any more. One that is not there needs no removing.
+    /// Drops the children with which nobody counts any more. One that is not there needs no
+    /// removing.
     pub(super) fn forget(&self) {
         self.targets.sweep(|labels| self.forget_target(labels));
         self.groups.sweep(|labels| {

@@ -1,4 +1,5 @@
-//! What was counted in all, whatever its labels: sums over whole families, with what left them again.
+//! What was counted in all, whatever its labels: sums over whole families, with what left them
+//! again.
 
 use std::collections::HashMap;
 use std::sync::{MutexGuard, PoisonError};

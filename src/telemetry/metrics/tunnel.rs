@@ -70,7 +70,8 @@ impl TunnelFamilies {
         self.closes.get([rule, group], make)
     }
 
-    /// Drops the children with which nobody counts any more. One that is not there needs no removing.
+    /// Drops the children with which nobody counts any more. One that is not there needs no
+    /// removing.
     pub(super) fn forget(&self, gone: &mut Totals) {
         self.closes.sweep(|[rule, group]| {
             for reason in CloseReason::ALL {
@@ -103,7 +104,8 @@ struct TargetTunnels {
 pub struct CloseCounters([IntCounter; CloseReason::ALL.len()]);
 
 impl TunnelMetrics {
-    /// Counts a tunnel that opens, to the target at this place in its group, as active until the guard is dropped.
+    /// Counts a tunnel that opens, to the target at this place in its group, as active until the
+    /// guard is dropped.
     pub fn open(&self, target: usize) -> Option<ActiveTunnel> {
         let tunnels = self.per_target.get(target)?;
         tunnels.opened.inc();

@@ -1,8 +1,10 @@
-//! Keeps secrets out of logs: browsers cannot set headers on a WebSocket, so tokens travel in the query.
+//! Keeps secrets out of logs: browsers cannot set headers on a WebSocket, so tokens travel in the
+//! query.
 //!
-//! A parameter is secret by its name, in whatever way that is written: `auth_token`, `sessionToken`, `X-Amz-Signature`,
-//! `token[]`, percent-encoded. A name is taken apart into words, at whatever is no letter and where capitals begin; what is
-//! not one of the words is not secret: `monkey` is no key. The user of a URI (`http://user:password@host`) is one, too.
+//! A parameter is secret by its name, in whatever way that is written: `auth_token`,
+//! `sessionToken`, `X-Amz-Signature`, `token[]`, percent-encoded. A name is taken apart into words,
+//! at whatever is no letter and where capitals begin; what is not one of the words is not secret:
+//! `monkey` is no key. The user of a URI (`http://user:password@host`) is one, too.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -128,7 +130,8 @@ impl Iterator for Secrets<'_> {
 }
 
 impl Secrets<'_> {
-    /// What is at the present place, and how long it is: an address within another's parameter is percent-encoded.
+    /// What is at the present place, and how long it is: an address within another's parameter is
+    /// percent-encoded.
     fn mark(&self) -> Option<(Mark, usize)> {
         let rest = &self.text[self.at..];
         Some(match rest[0] {
@@ -148,8 +151,8 @@ impl Secrets<'_> {
         })
     }
 
-    /// The value that begins here, if the name before it is that of a secret. Of doubtful ends it is the last: what follows
-    /// may belong to the secret.
+    /// The value that begins here, if the name before it is that of a secret. Of doubtful ends it
+    /// is the last: what follows may belong to the secret.
     fn value(&mut self, name_end: usize, is_encoded: bool) -> Option<Range<usize>> {
         let name = self.name.take()?;
         if !self.redaction.is_secret(&self.text[name..name_end]) {

@@ -1,6 +1,7 @@
 //! The name of a parameter, and whether it is that of a secret.
 
-/// A word that ends with one of these is secret, wherever it is in a name; so is a name that does without its separators.
+/// A word that ends with one of these is secret, wherever it is in a name; so is a name that does
+/// without its separators.
 const SECRETS: &[&str] = &[
     "token",
     "secret",
@@ -171,7 +172,8 @@ enum Kind {
     Small,
 }
 
-/// Words begin after a separator or a digit, and with a capital: with the last of several, if a small letter follows it.
+/// Words begin after a separator or a digit, and with a capital: with the last of several, if a
+/// small letter follows it.
 fn letters(name: &[u8]) -> impl Iterator<Item = Letter> {
     let mut bytes = decoded(name).peekable();
     let mut before = Kind::Separator;

@@ -1,4 +1,5 @@
-//! The running process's side of a hand-over: it gives everything to the new process, or goes on as before.
+//! The running process's side of a hand-over: it gives everything to the new process, or goes on as
+//! before.
 
 use std::io;
 use std::os::fd::AsFd as _;
@@ -92,7 +93,8 @@ impl UpgradeSocket {
     }
 }
 
-/// Tells that nothing is accepted here any more, and waits until the new process has all; tells where it is to be found.
+/// Tells that nothing is accepted here any more, and waits until the new process has all; tells
+/// where it is to be found.
 fn settle(successor: &mut Link) -> io::Result<Option<PathBuf>> {
     successor.send(&Message::Over)?;
     match successor.receive()? {

@@ -91,8 +91,8 @@ struct Waiting {
 }
 
 impl UpgradeSocket {
-    /// That of a process that serves. `inherited` is the socket that came from the process before; otherwise it is bound,
-    /// unless somebody serves there.
+    /// That of a process that serves. `inherited` is the socket that came from the process before;
+    /// otherwise it is bound, unless somebody serves there.
     pub fn open(
         path: &Path,
         inherited: Option<OwnedFd>,

@@ -1,4 +1,5 @@
-//! A cgroup of its own for a process, with a limit of memory: version 1 or 2, where this machine lets us make one.
+//! A cgroup of its own for a process, with a limit of memory: version 1 or 2, where this machine
+//! lets us make one.
 
 use std::fs;
 use std::path::{Path, PathBuf};

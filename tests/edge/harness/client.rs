@@ -78,7 +78,8 @@ impl Connection {
             .into()
     }
 
-    /// Opens a tunnel through the Culvert at this address, with [`HANDSHAKE`] for this path; the head of its 101 comes too.
+    /// Opens a tunnel through the Culvert at this address, with [`HANDSHAKE`] for this path; the
+    /// head of its 101 comes too.
     pub async fn tunnel(address: SocketAddr, path: &str) -> (Self, String) {
         let mut client = Connection::open(address).await;
         let head = client.upgrade(path).await;
@@ -212,7 +213,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    /// Reads a frame of at most 125 bytes, however long it takes: its opcode and its payload. `None` at the end.
+    /// Reads a frame of at most 125 bytes, however long it takes: its opcode and its payload.
+    /// `None` at the end.
     pub async fn frame(&mut self) -> Option<(u8, Vec<u8>)> {
         loop {
             if let Some(frame) = take_frame(&mut self.rest) {
@@ -223,7 +225,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    /// Says hi as a client in a tunnel to a target that sends messages back, such as [`Target::named`], and hears it.
+    /// Says hi as a client in a tunnel to a target that sends messages back, such as
+    /// [`Target::named`], and hears it.
     ///
     /// [`Target::named`]: super::Target::named
     pub async fn say_hi(&mut self) {
@@ -232,7 +235,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         assert_eq!(echo, Some((1, b"hi".to_vec())));
     }
 
-    /// Reads, as a client, a Close of 1001 and nothing before it, answers it, and reads to the end, before which nothing comes.
+    /// Reads, as a client, a Close of 1001 and nothing before it, answers it, and reads to the end,
+    /// before which nothing comes.
     pub async fn is_sent_away(&mut self) {
         let close = soon("the Close", self.frame()).await;
         assert_eq!(close, Some((CLOSE, GOING_AWAY.to_be_bytes().to_vec())));
@@ -353,7 +357,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 }
 
-/// When each of these clients, sent away (see [`Connection::is_sent_away`]), saw its connection end, since a moment; in order.
+/// When each of these clients, sent away (see [`Connection::is_sent_away`]), saw its connection
+/// end, since a moment; in order.
 pub async fn sent_away(clients: Vec<Connection>, since: Instant) -> Vec<Duration> {
     let mut waiting = JoinSet::new();
     for mut client in clients {

@@ -1,4 +1,5 @@
-//! A DNS server on a free port, whose answers a test changes: over UDP, and over TCP where they are too long for that.
+//! A DNS server on a free port, whose answers a test changes: over UDP, and over TCP where they are
+//! too long for that.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
@@ -113,7 +114,8 @@ fn shortened(mut answer: Vec<u8>) -> Vec<u8> {
     answer
 }
 
-/// RFC 1035 section 4. The question is repeated as it came; what else is in the query (EDNS) is ignored.
+/// RFC 1035 section 4. The question is repeated as it came; what else is in the query (EDNS) is
+/// ignored.
 fn answer(query: &[u8], records: &Records, ttl: u32) -> Option<Vec<u8>> {
     const HEAD: usize = 12;
     let mut end = HEAD;

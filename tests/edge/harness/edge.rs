@@ -1,4 +1,5 @@
-//! A running Culvert: the real binary on free ports, its log lines as they come, its metrics, its signals.
+//! A running Culvert: the real binary on free ports, its log lines as they come, its metrics, its
+//! signals.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -24,7 +25,8 @@ pub type WebSocket = WebSocketStream<MaybeTlsStream<tokio::net::TcpStream>>;
 /// How many tunnels are being opened at the same time.
 const OPENING: usize = 16;
 
-/// A running Culvert. Dropping it kills the process, and every other that runs with its configuration.
+/// A running Culvert. Dropping it kills the process, and every other that runs with its
+/// configuration.
 pub struct Edge {
     /// Where it listens.
     pub address: SocketAddr,
@@ -36,8 +38,9 @@ pub struct Edge {
 }
 
 impl Edge {
-    /// Starts Culvert with a configuration in which `LISTEN_PORT` and `ADMIN_PORT` stand for free ports, and `FOLDER` for
-    /// its folder; waits until it is ready. The admin address is added where the configuration has none.
+    /// Starts Culvert with a configuration in which `LISTEN_PORT` and `ADMIN_PORT` stand for free
+    /// ports, and `FOLDER` for its folder; waits until it is ready. The admin address is added
+    /// where the configuration has none.
     pub async fn start(configuration: &str) -> Edge {
         Edge::start_by(configuration, Process::start).await
     }
@@ -60,8 +63,9 @@ impl Edge {
         edge
     }
 
-    /// Starts Culvert with one rule that forwards everything to these targets, with a `clientTimeout` of 2 s, checking health
-    /// every 100 ms. It is patient with the targets: on a slow machine their answers are late without a fault of theirs.
+    /// Starts Culvert with one rule that forwards everything to these targets, with a
+    /// `clientTimeout` of 2 s, checking health every 100 ms. It is patient with the targets: on a
+    /// slow machine their answers are late without a fault of theirs.
     pub async fn forwarding_to(targets: &[SocketAddr]) -> Edge {
         let patient = forwarding_to(targets)
             .replace("responseTimeout: 2000", "responseTimeout: 15000")
@@ -99,7 +103,8 @@ impl Edge {
         self.folder.path().join(FILE)
     }
 
-    /// Writes another configuration, with the same words for the same ports and folder; nobody is told.
+    /// Writes another configuration, with the same words for the same ports and folder; nobody is
+    /// told.
     pub fn configure(&self, configuration: &str) {
         write_configuration(configuration, &self.folder, self.address, self.admin);
     }
@@ -114,12 +119,13 @@ impl Edge {
         eventually("the configuration is applied", is_applied).await;
     }
 
-    /// Starts another process with the same configuration, which waits to take over, and sends SIGQUIT until the hand-over is
-    /// done. Needs `server.pidFile` to be `FOLDER/culvert.pid`.
+    /// Starts another process with the same configuration, which waits to take over, and sends
+    /// SIGQUIT until the hand-over is done. Needs `server.pidFile` to be `FOLDER/culvert.pid`.
     pub async fn hand_over(&self) -> Process {
         let successor = Process::start(&["-c", self.file().to_str().unwrap(), "-u"]);
         let handing_over = async {
-            // It takes a moment until the new process waits; a SIGQUIT before that is an error line.
+            // It takes a moment until the new process waits; a SIGQUIT before that is an error
+            // line.
             while !self.sigquit_hands_over_to(&successor).await {}
         };
         soon("the hand-over", handing_over).await;
@@ -157,7 +163,8 @@ impl Edge {
         eventually(&format!("the file names {pid}"), names_it).await;
     }
 
-    /// All processes that run with its configuration: itself, unless it has ended, and what took or may take over from it.
+    /// All processes that run with its configuration: itself, unless it has ended, and what took or
+    /// may take over from it.
     pub fn processes(&self) -> Vec<u32> {
         let folder = self.folder.path().to_str().unwrap().as_bytes();
         let runs_here = |pid: &u32| {
@@ -193,7 +200,8 @@ impl Edge {
     }
 
     /// The value of a metric, given as it is written, labels in alphabetical order:
-    /// `requests_total{code="200",forwarding_rule="edge",http_rule="all"}`. 0 where it is not there.
+    /// `requests_total{code="200",forwarding_rule="edge",http_rule="all"}`. 0 where it is not
+    /// there.
     pub fn metric(&self, name: &str) -> f64 {
         let page = self.admin_page("/metrics");
         let line = page
@@ -219,8 +227,8 @@ impl Edge {
         Connection::open(self.address).await
     }
 
-    /// Sends one request, given as its whole text, and reads the answer up to the end of the connection: the request should
-    /// say `Connection: close`.
+    /// Sends one request, given as its whole text, and reads the answer up to the end of the
+    /// connection: the request should say `Connection: close`.
     pub async fn request(&self, request: &str) -> Answer {
         let mut connection = self.connect().await;
         connection.send(request).await;
@@ -425,7 +433,8 @@ pub fn lines_of(path: &Path) -> Vec<Value> {
     whole.lines().map(parse).collect()
 }
 
-/// The configuration of [`Edge::forwarding_to`], but for a `responseTimeout` of 2 s and a `checkTimeout` of 1 s.
+/// The configuration of [`Edge::forwarding_to`], but for a `responseTimeout` of 2 s and a
+/// `checkTimeout` of 1 s.
 pub fn forwarding_to(targets: &[SocketAddr]) -> String {
     let targets: String = targets
         .iter()

@@ -1,4 +1,5 @@
-//! A real HAProxy: a load balancer in front of Culvert, or a target behind it, that speaks the PROXY protocol.
+//! A real HAProxy: a load balancer in front of Culvert, or a target behind it, that speaks the
+//! PROXY protocol.
 
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
@@ -23,7 +24,8 @@ pub struct Haproxy {
 }
 
 impl Haproxy {
-    /// One that passes connections on to `address`; `options` are those of its server, `send-proxy` for example.
+    /// One that passes connections on to `address`; `options` are those of its server, `send-proxy`
+    /// for example.
     pub async fn in_front_of(address: SocketAddr, options: &str) -> Haproxy {
         Haproxy::start(&format!(
             "listen front\n  mode tcp\n  bind LISTEN\n  server edge {address} {options}\n"
@@ -31,8 +33,8 @@ impl Haproxy {
         .await
     }
 
-    /// One that wants the PROXY protocol, and answers every request with what it learned from its header: the two addresses.
-    /// `options` are those of its listener, `ssl` for example.
+    /// One that wants the PROXY protocol, and answers every request with what it learned from its
+    /// header: the two addresses. `options` are those of its listener, `ssl` for example.
     pub async fn hearing_of_clients(options: &str) -> Haproxy {
         Haproxy::start(&format!(
             "frontend target\n  mode http\n  bind LISTEN accept-proxy {options}\n  http-request return status 200 \

@@ -1,4 +1,5 @@
-//! A client of HTTP/2, h2's, whose streams can be read and written like connections; and a target of it.
+//! A client of HTTP/2, h2's, whose streams can be read and written like connections; and a target
+//! of it.
 
 use std::io;
 use std::net::SocketAddr;

@@ -1,4 +1,5 @@
-//! Clients that come one after the other, each with a connection of its own, for as long as something is tried on a Culvert.
+//! Clients that come one after the other, each with a connection of its own, for as long as
+//! something is tried on a Culvert.
 
 use std::io;
 use std::net::SocketAddr;
@@ -59,7 +60,8 @@ impl Load {
         self.answered.load(SeqCst)
     }
 
-    /// Has the clients finish; fails if a request was not answered with 200. Returns how many there were, which are some.
+    /// Has the clients finish; fails if a request was not answered with 200. Returns how many there
+    /// were, which are some.
     pub async fn stop(self) -> usize {
         self.stop.store(true, SeqCst);
         soon("the last answers", self.clients.join_all()).await;

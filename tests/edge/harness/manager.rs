@@ -1,5 +1,5 @@
-//! A service manager: a real `systemd --user` with units, a runtime folder, a mount namespace and a cgroup of its own, so that
-//! nothing of it is seen outside and nothing outside is seen by it.
+//! A service manager: a real `systemd --user` with units, a runtime folder, a mount namespace and a
+//! cgroup of its own, so that nothing of it is seen outside and nothing outside is seen by it.
 //!
 //! It is never `systemd --system`: that one would run the machine's boot jobs.
 
@@ -17,8 +17,8 @@ use super::{cgroup, eventually, report};
 const SHOWN: usize = 15;
 
 const SYSTEMD: &str = "/usr/lib/systemd/systemd";
-/// What becomes the manager. It wants to find a machine that systemd has booted, what it covers forbidden files with, and its
-/// cgroups, which are the arguments.
+/// What becomes the manager. It wants to find a machine that systemd has booted, what it covers
+/// forbidden files with, and its cgroups, which are the arguments.
 const ENTER: &str = r#"
 set -e
 mkdir -p /run/systemd
@@ -43,8 +43,8 @@ pub struct Manager {
 }
 
 impl Manager {
-    /// Starts a manager that knows the units in this folder, whose place is taken for its own files too. `None`, and a line
-    /// on standard error that says why, where none can run.
+    /// Starts a manager that knows the units in this folder, whose place is taken for its own files
+    /// too. `None`, and a line on standard error that says why, where none can run.
     pub async fn start(folder: TempDir) -> Option<Manager> {
         match Manager::try_start(folder).await {
             Ok(manager) => Some(manager),

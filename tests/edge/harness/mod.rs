@@ -1,6 +1,7 @@
-//! The stage: [`Edge`] is a running Culvert, [`target`] and [`client`] play the two ends, and a [`Load`] is many clients.
-//! [`Haproxy`] is the real one, in front or behind; so are [`Nginx`], behind, and [`Prometheus`].
-//! What is said on the command line is a [`Process`]; what is done by a service manager goes through a [`Manager`].
+//! The stage: [`Edge`] is a running Culvert, [`target`] and [`client`] play the two ends, and a
+//! [`Load`] is many clients. [`Haproxy`] is the real one, in front or behind; so are [`Nginx`],
+//! behind, and [`Prometheus`]. What is said on the command line is a [`Process`]; what is done by a
+//! service manager goes through a [`Manager`].
 
 pub mod admin;
 mod cgroup;

@@ -46,8 +46,9 @@ pub struct Nginx {
 }
 
 impl Nginx {
-    /// One that passes requests on to `target`, and names the version and the connection that a request came on in the answer's
-    /// `X-Protocol` and `X-Connection`. `options` are those of its listener, `ssl http2` for example, `settings` are its server's.
+    /// One that passes requests on to `target`, and names the version and the connection that a
+    /// request came on in the answer's `X-Protocol` and `X-Connection`. `options` are those of its
+    /// listener, `ssl http2` for example, `settings` are its server's.
     pub async fn before(target: SocketAddr, options: &str, settings: &str) -> Nginx {
         let configuration = CONFIGURATION
             .replace("TARGET", &target.to_string())

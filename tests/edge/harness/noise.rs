@@ -14,7 +14,8 @@ impl Noise {
         usize::try_from(self.next() % limit as u64).unwrap()
     }
 
-    /// The next bytes. They are no frames: the first is a reserved opcode, so that none of them passes for a Close.
+    /// The next bytes. They are no frames: the first is a reserved opcode, so that none of them
+    /// passes for a Close.
     pub fn bytes(&mut self, count: usize) -> Vec<u8> {
         let mut bytes = vec![0; count];
         for chunk in bytes.chunks_mut(8) {

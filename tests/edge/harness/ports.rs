@@ -1,8 +1,10 @@
-//! Ports to listen on, which nobody else gets meanwhile: no other test, in this process or in another, and no connection.
+//! Ports to listen on, which nobody else gets meanwhile: no other test, in this process or in
+//! another, and no connection.
 //!
-//! A port is claimed by binding its number in UDP, at an address of the loopback that nobody uses; TCP stays free for whoever is
-//! to listen. The kernel gives a claim up when its process ends, however that comes. The ports are below those that connections
-//! leave from. tests/browser/harness/ports.js claims in the same way.
+//! A port is claimed by binding its number in UDP, at an address of the loopback that nobody uses;
+//! TCP stays free for whoever is to listen. The kernel gives a claim up when its process ends,
+//! however that comes. The ports are below those that connections leave from.
+//! tests/browser/harness/ports.js claims in the same way.
 
 use std::cell::RefCell;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
@@ -28,7 +30,8 @@ thread_local! {
 /// A port that is nobody else's until this is dropped.
 pub struct Claim(#[expect(dead_code, reason = "holding it is what it is for")] UdpSocket);
 
-/// Addresses of 127.0.0.1 to listen at, the caller's until its thread ends. Others of the loopback may have the same ports.
+/// Addresses of 127.0.0.1 to listen at, the caller's until its thread ends. Others of the loopback
+/// may have the same ports.
 pub fn free_addresses<const COUNT: usize>() -> [SocketAddr; COUNT] {
     [(); COUNT].map(|()| free_address())
 }
@@ -54,7 +57,8 @@ pub fn claim(port: u16) -> Option<Claim> {
     UdpSocket::bind((CLAIMS, port)).ok().map(Claim)
 }
 
-/// Whether this port is free at each address of IPv4: somebody else than a test may have it, without a claim.
+/// Whether this port is free at each address of IPv4: somebody else than a test may have it,
+/// without a claim.
 pub fn nobody_listens(port: u16) -> bool {
     let every = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
     let bind = |socket: Socket| {

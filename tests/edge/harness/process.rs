@@ -143,7 +143,8 @@ impl Process {
     /// The processor time that the process has had, in seconds.
     pub fn processor_time(&self) -> f64 {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
-        // What comes before may have spaces and is in parentheses; the times are the 14th and the 15th field.
+        // What comes before may have spaces and is in parentheses; the times are the 14th and the
+        // 15th field.
         let (_, fields) = stat.rsplit_once(") ").unwrap();
         let ticks = fields.split(' ').skip(11).take(2);
         let ticks: f64 = ticks.map(|field| field.parse::<f64>().unwrap()).sum();
@@ -161,7 +162,8 @@ impl Process {
         self.child.try_wait().unwrap().is_none()
     }
 
-    /// Waits for the end, but not for those who may still have something to say on its outputs: what it started.
+    /// Waits for the end, but not for those who may still have something to say on its outputs:
+    /// what it started.
     pub async fn exited(&mut self) -> ExitStatus {
         eventually("the process ends", || self.child.try_wait().unwrap()).await
     }
@@ -192,7 +194,8 @@ impl Drop for Process {
     }
 }
 
-/// Runs Culvert to its end, with these arguments and in this folder; for what is said before anything is served.
+/// Runs Culvert to its end, with these arguments and in this folder; for what is said before
+/// anything is served.
 pub fn run(arguments: &[&str], folder: &Path) -> std::process::Output {
     report::keep_short();
     Command::new(env!("CARGO_BIN_EXE_culvert"))

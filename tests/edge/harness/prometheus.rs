@@ -20,7 +20,8 @@ pub struct Prometheus {
 }
 
 impl Prometheus {
-    /// One that scrapes a Culvert twice a second, as the job `culvert`, and evaluates our alerts as often. It has done so once.
+    /// One that scrapes a Culvert twice a second, as the job `culvert`, and evaluates our alerts as
+    /// often. It has done so once.
     pub async fn scraping(edge: &Edge) -> Prometheus {
         let mut prometheus = Prometheus::spawn(edge.admin);
         prometheus.scrapes().await;

@@ -1,4 +1,5 @@
-//! What a failing test prints: at most a hundred lines, none of them endless. What is in the middle is left out, and counted.
+//! What a failing test prints: at most a hundred lines, none of them endless. What is in the middle
+//! is left out, and counted.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::cell::{Cell, RefCell};

@@ -31,7 +31,8 @@ pub struct Target {
 }
 
 impl Target {
-    /// A target that runs `script` for each connection on which something is said; health checks say nothing.
+    /// A target that runs `script` for each connection on which something is said; health checks
+    /// say nothing.
     pub async fn scripted<F, S>(script: S) -> Target
     where
         F: Future<Output = ()> + Send + 'static,
@@ -79,7 +80,8 @@ impl Target {
         }
     }
 
-    /// A target that answers every plain request with 200 and this body, on connections that are kept.
+    /// A target that answers every plain request with 200 and this body, on connections that are
+    /// kept.
     pub async fn answering(body: &'static str) -> Target {
         Target::replying(move |_, _| ok(body)).await
     }
@@ -89,8 +91,8 @@ impl Target {
         Target::scripted_at(address, replies(move |_, _| ok(body))).await
     }
 
-    /// A target that answers every plain request, given its head and its body, with the text of an answer, on connections
-    /// that are kept.
+    /// A target that answers every plain request, given its head and its body, with the text of an
+    /// answer, on connections that are kept.
     pub async fn replying<R>(reply: R) -> Target
     where
         R: Fn(&str, &[u8]) -> String + Send + Sync + 'static,
@@ -115,7 +117,8 @@ impl Target {
         .await
     }
 
-    /// A WebSocket target, tungstenite's, that takes messages of any size and leaves the rest to `script`.
+    /// A WebSocket target, tungstenite's, that takes messages of any size and leaves the rest to
+    /// `script`.
     pub async fn websocket<F, S>(script: S) -> Target
     where
         F: Future<Output = ()> + Send + 'static,
@@ -155,8 +158,8 @@ impl Target {
         Target::upgrading(async |mut connection: Connection| connection.echo().await).await
     }
 
-    /// A target that says who it is, in the bodies of its answers and as `X-Target` in the heads of its 101s. In tunnels it
-    /// sends messages of at most 125 bytes back, and answers a Close.
+    /// A target that says who it is, in the bodies of its answers and as `X-Target` in the heads of
+    /// its 101s. In tunnels it sends messages of at most 125 bytes back, and answers a Close.
     pub async fn named(name: &'static str) -> Target {
         Target::named_at(free_address(), name).await
     }
@@ -184,7 +187,8 @@ impl Target {
         self.connections.load(SeqCst)
     }
 
-    /// The heads that its scripts have read so far; those of [`Target::websocket`] are not among them.
+    /// The heads that its scripts have read so far; those of [`Target::websocket`] are not among
+    /// them.
     pub fn heads(&self) -> Vec<String> {
         self.heads.lock().unwrap().clone()
     }
@@ -196,7 +200,8 @@ impl Drop for Target {
     }
 }
 
-/// Listens at an address, once whoever had it before has gone: a target that is dropped needs a moment for that.
+/// Listens at an address, once whoever had it before has gone: a target that is dropped needs a
+/// moment for that.
 async fn listen(address: SocketAddr) -> TcpListener {
     let listen = || {
         let socket = match address {
@@ -262,7 +267,8 @@ pub fn refusing() -> SocketAddr {
     taken(|_| ())
 }
 
-/// An address at which connections are neither accepted nor refused: the queue of those who wait is full.
+/// An address at which connections are neither accepted nor refused: the queue of those who wait is
+/// full.
 pub fn unresponsive() -> SocketAddr {
     let address = taken(|socket| socket.listen(0).unwrap());
     while let Ok(waiting) =
@@ -273,7 +279,8 @@ pub fn unresponsive() -> SocketAddr {
     address
 }
 
-/// An address that stays taken for as long as the test runs, so that nobody else begins to listen there.
+/// An address that stays taken for as long as the test runs, so that nobody else begins to listen
+/// there.
 fn taken(prepare: impl FnOnce(&Socket)) -> SocketAddr {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     let address = free_address();

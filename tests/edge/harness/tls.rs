@@ -1,4 +1,5 @@
-//! TLS for a test: an authority that issues certificates, the files in which Culvert finds them, and a client that trusts it.
+//! TLS for a test: an authority that issues certificates, the files in which Culvert finds them,
+//! and a client that trusts it.
 
 use std::io;
 use std::net::SocketAddr;
@@ -154,7 +155,8 @@ impl Authority {
         TlsAcceptor::from(Arc::new(config))
     }
 
-    /// A target that shakes hands with the certificate that was issued under this name, and leaves the rest to `script`.
+    /// A target that shakes hands with the certificate that was issued under this name, and leaves
+    /// the rest to `script`.
     pub async fn target<F, S>(&self, name: &str, script: S) -> Target
     where
         F: Future<Output = ()> + Send + 'static,

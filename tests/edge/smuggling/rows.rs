@@ -98,7 +98,8 @@ pub fn codings() -> Vec<(Vec<u8>, Fate)> {
             b"POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n".into(),
             Refused(400),
         ),
-        // Pingora drops the length, and the connection is not used again: nobody reads by the other one.
+        // Pingora drops the length, and the connection is not used again: nobody reads by the other
+        // one.
         (
             post("Content-Length: 2\r\nTransfer-Encoding: chunked", CHUNKED),
             Last("POST / HTTP/1.1", "hi"),

@@ -1,7 +1,7 @@
 //! One health check: what is asked of a target, and whether it can do it.
 //!
-//! What its target answers is read with bounds, and a reason is a few words without anything of the target's in them that
-//! could break a line of the log.
+//! What its target answers is read with bounds, and a reason is a few words without anything of the
+//! target's in them that could break a line of the log.
 
 mod http;
 mod websocket;

@@ -1,4 +1,5 @@
-//! The type WEBSOCKET: opens one as a client would, and closes it (RFC 6455). A port that is open, and upgrades nothing, fails.
+//! The type WEBSOCKET: opens one as a client would, and closes it (RFC 6455). A port that is open,
+//! and upgrades nothing, fails.
 
 use bytes::Bytes;
 use futures_util::{SinkExt as _, StreamExt as _};
