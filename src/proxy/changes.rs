@@ -84,8 +84,8 @@ pub(super) fn of_answer(
     facts: &Facts<'_>,
     answer: &mut ResponseHeader,
 ) -> Result<()> {
-    let is_herald = answer.status.is_informational();
-    if is_herald && answer.status != StatusCode::SWITCHING_PROTOCOLS {
+    let is_interim = answer.status.is_informational();
+    if is_interim && answer.status != StatusCode::SWITCHING_PROTOCOLS {
         return Ok(());
     }
     let changes = &route.headers.response;
