@@ -11,8 +11,8 @@ use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use crate::ends::Ends;
-use crate::operation::{Operation, Script};
+use crate::ends::{Ends, Script};
+use crate::operation::Operation;
 use crate::profile::Profile;
 use crate::proxies::{Kind, Proxy};
 use crate::rest::Rest;

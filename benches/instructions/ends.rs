@@ -201,3 +201,6 @@ impl Write for Wire {
         Ok(())
     }
 }
+
+/// Does something once.
+pub(crate) type Script<'a> = Box<dyn FnMut() -> io::Result<()> + 'a>;

@@ -6,8 +6,8 @@
 
 use std::io::{self, Write as _};
 
-use crate::ends::{Ends, Speak};
-use crate::operation::Script;
+use crate::ends::{Ends, Script, Speak};
+
 use crate::protocol::ANSWER;
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";

@@ -4,7 +4,7 @@ use std::io::{self, Write as _};
 
 use clap::ValueEnum;
 
-use crate::ends::{Ends, echo, hear};
+use crate::ends::{Ends, Script, echo, hear};
 use crate::http2;
 use crate::protocol::{self, Message};
 use crate::tls;
@@ -84,9 +84,6 @@ impl Operation {
         })
     }
 }
-
-/// Does something once.
-pub(crate) type Script<'a> = Box<dyn FnMut() -> io::Result<()> + 'a>;
 
 fn echoes(ends: &Ends, size: usize) -> io::Result<Script<'_>> {
     let (mut client, mut target) = ends.open(ends.connect()?)?;

@@ -151,8 +151,8 @@ impl Fleet {
     ) -> Result<Vec<Arc<TargetGroup>>, (String, String)> {
         let before = self.standings.borrow().clone();
         let protocol = |group: &Arc<model::TargetGroup>| {
-            let known = before.get(&group.name).map(Arc::as_ref);
-            Protocol::build(group, known).map_err(|why| (group.name.clone(), why))
+            let trust = before.get(&group.name).and_then(|known| known.trust());
+            Protocol::build(group, trust).map_err(|why| (group.name.clone(), why))
         };
         let protocols: Vec<Protocol> = groups.iter().map(protocol).collect::<Result<_, _>>()?;
         let inherited = std::mem::take(&mut *self.lock_inherited());
@@ -183,7 +183,7 @@ impl Fleet {
     ) -> Result<Arc<TargetGroup>, String> {
         let known = self.standings.borrow().get(&group.name).cloned();
         let standing = known.ok_or("is none of the target groups that serve")?;
-        let protocol = Protocol::build(group, Some(&standing))?;
+        let protocol = Protocol::build(group, standing.trust())?;
         Ok(self.build_upon(&standing, group, &protocol, keys))
     }
 

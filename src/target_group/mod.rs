@@ -241,7 +241,7 @@ pub(crate) mod tests {
 
     pub(super) fn built_upon(group: &model::TargetGroup, standing: &Standing) -> TargetGroup {
         let metrics = Metrics::new().unwrap();
-        let protocol = Protocol::build(group, Some(standing)).unwrap();
+        let protocol = Protocol::build(group, standing.trust()).unwrap();
         let keys = [SecretKey::new(zeroize::Zeroizing::new([7; 32]))];
         TargetGroup::build(group, &protocol, standing, &keys, &metrics)
     }

@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 use pingora::lb::{Backend, Extensions};
 use pingora::prelude::HttpPeer;
 
-use super::fleet::Standing;
 use super::sources::Sources;
 use super::state::{Held, State};
 use super::tls::{Tls, Trust};
@@ -35,10 +34,9 @@ impl Protocol {
     /// does.
     pub(super) fn build(
         group: &model::TargetGroup,
-        before: Option<&Standing>,
+        before: Option<Arc<Trust>>,
     ) -> Result<Self, String> {
         let trust = |tls| {
-            let before = before.and_then(Standing::trust);
             let same = before.filter(|before| before.rests_on(tls));
             same.map_or_else(|| Trust::build(tls).map(Arc::new), Ok)
         };
