@@ -281,152 +281,6 @@ async fn where_no_target_is_healthy_the_answer_is_503_or_with_fail_open_a_target
     }
 }
 
-/// A target that fails requests in all ways, and answers checks.
-async fn failing() -> Target {
-    Target::scripted(async |mut connection: Connection| {
-        while connection.has_more().await {
-            let head = connection.head().await;
-            match head.split(' ').nth(1).unwrap() {
-                "/500" => {
-                    connection
-                        .send("HTTP/1.1 500 X\r\nContent-Length: 0\r\n\r\n")
-                        .await
-                }
-                "/404" => {
-                    connection
-                        .send("HTTP/1.1 404 X\r\nContent-Length: 0\r\n\r\n")
-                        .await
-                }
-                "/garbage" => return connection.send("SSH-2.0-OpenSSH_9.6\r\n\r\n").await,
-                "/reset" => return connection.reset(),
-                "/silent" => return drop(connection.to_end().await),
-                _ => connection.send(ok("hello")).await,
-            }
-        }
-    })
-    .await
-}
-
-const DETECTION: &str = "outlierDetection: {consecutiveFailures: 3, baseEjectionTime: 1h, maxEjectionTime: 1h, maxEjectedPercent: 100}";
-
-#[tokio::test]
-async fn failed_requests_in_a_row_eject_a_target_whatever_fails() {
-    let handshake = |path: &str| {
-        format!(
-            "GET {path} HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
-             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-        )
-    };
-    let plain = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
-    for (request, status) in [
-        (plain("/500"), 500),
-        (plain("/reset"), 502),
-        (plain("/garbage"), 502),
-        (plain("/silent"), 504),
-        (handshake("/500"), 500),
-        (handshake("/garbage"), 502),
-    ] {
-        let target = failing().await;
-        let settings = format!("responseTimeout: 100\n    {DETECTION}");
-        let edge = Edge::start(&group(&settings, &[target.address])).await;
-        for asked in [
-            &request,
-            &request,
-            &plain("/404"),
-            &request,
-            &request,
-            &request,
-        ] {
-            assert_eq!(edge.metric(&of("target_ejected", target.address)), 0.0);
-            let answer = ask(&edge, asked).await;
-            assert!(answer == 404 || answer == status, "{asked} {answer}");
-        }
-        edge.metric_becomes(&of("target_ejected", target.address), 1.0)
-            .await;
-        assert_eq!(ask(&edge, &plain("/")).await, 503, "{request}");
-        edge.metric_becomes(&of("target_ejections_total", target.address), 1.0)
-            .await;
-        let ejected = &self::status(&edge, target.address)["ejected"];
-        assert_eq!(ejected["count"], 1);
-        assert!(ejected["until"].is_string());
-        let line = format!(
-            "target group group: target {} is ejected for 3600s: 3 requests failed in a row",
-            target.address
-        );
-        edge.says(&line).await;
-    }
-}
-
-#[tokio::test]
-async fn failed_connects_eject_a_target_and_its_checks_are_another_matter() {
-    let (refusing, target) = (refusing(), Target::answering("hello").await);
-    let settings = format!(
-        "{DETECTION}\n    healthCheck: {{port: {}}}",
-        target.address.port()
-    );
-    let edge = Edge::start(&group(&settings, &[refusing, target.address])).await;
-
-    assert_eq!(answers(&edge, 20).await, ["hello"; 20]);
-
-    edge.metric_becomes(&of("target_connect_errors_total", refusing), 3.0)
-        .await;
-    edge.metric_becomes(&of("target_ejected", refusing), 1.0)
-        .await;
-    assert_eq!(edge.metric(&of("target_healthy", refusing)), 1.0);
-    assert_eq!(
-        edge.metric(&of("target_ejections_total", target.address)),
-        0.0
-    );
-}
-
-#[tokio::test]
-async fn an_ejected_target_keeps_its_tunnels_and_comes_back_in_time() {
-    let target = Target::scripted(async |mut connection: Connection| {
-        while connection.has_more().await {
-            let head = connection.head().await;
-            if header(&head, "upgrade").is_some() {
-                connection.send(switching_protocols(&head)).await;
-                return connection.echo_messages().await;
-            }
-            connection
-                .send("HTTP/1.1 500 X\r\nContent-Length: 0\r\n\r\n")
-                .await;
-        }
-    })
-    .await;
-    let detection = "outlierDetection: {consecutiveFailures: 2, baseEjectionTime: 2s, maxEjectionTime: 2s, maxEjectedPercent: 100}";
-    let edge = Edge::start(&group(detection, &[target.address])).await;
-    let (mut client, _) = edge.tunnel().await;
-    for _ in 0..2 {
-        assert_eq!(edge.get("/").await.status, 500);
-    }
-    assert_eq!(edge.get("/").await.status, 503);
-    client.say_hi().await;
-    let ejected = of("target_ejected", target.address);
-    eventually("it is back", || {
-        (edge.metric(&ejected) == 0.0).then_some(())
-    })
-    .await;
-    assert_eq!(edge.get("/").await.status, 500);
-    client.say_hi().await;
-    assert_eq!(edge.tunnels_active(target.address), 1.0);
-    let line = format!("target {} is no longer ejected", target.address);
-    edge.says(&line).await;
-}
-
-#[tokio::test]
-async fn no_more_targets_are_ejected_than_may_be() {
-    let targets = [failing().await, failing().await, failing().await];
-    let addresses = targets.each_ref().map(|target| target.address);
-    let detection = "outlierDetection: {consecutiveFailures: 1, maxEjectedPercent: 67}";
-    let edge = Edge::start(&group(detection, &addresses)).await;
-    for _ in 0..20 {
-        assert_eq!(edge.get("/500").await.status, 500);
-    }
-    let ejected = addresses.map(|address| edge.metric(&of("target_ejected", address)));
-    assert_eq!(ejected.iter().sum::<f64>(), 2.0, "{ejected:?}");
-}
-
 #[tokio::test]
 async fn a_target_that_joins_starts_slowly_and_those_of_the_start_do_not() {
     let (known, joins) = (
@@ -605,7 +459,7 @@ targetGroups:
 }
 
 /// A configuration that forwards everything to a group with these settings and targets.
-fn group(settings: &str, targets: &[SocketAddr]) -> String {
+pub fn group(settings: &str, targets: &[SocketAddr]) -> String {
     let entry = |target: &SocketAddr| format!("{{ip: {}, port: {}}}", target.ip(), target.port());
     let targets: Vec<String> = targets.iter().map(entry).collect();
     let targets = targets.join(", ");
@@ -621,14 +475,14 @@ fn group(settings: &str, targets: &[SocketAddr]) -> String {
 }
 
 /// The status of the answer to a request.
-async fn ask(edge: &Edge, request: &str) -> u16 {
+pub async fn ask(edge: &Edge, request: &str) -> u16 {
     let mut client = edge.connect().await;
     client.send(request).await;
     client.answer().await.status
 }
 
 /// The bodies of the answers to this many requests.
-async fn answers(edge: &Edge, count: usize) -> Vec<String> {
+pub async fn answers(edge: &Edge, count: usize) -> Vec<String> {
     let mut client = edge.connect().await;
     let mut answers = Vec::new();
     for _ in 0..count {
@@ -638,7 +492,7 @@ async fn answers(edge: &Edge, count: usize) -> Vec<String> {
     answers
 }
 
-fn of(name: &str, target: SocketAddr) -> String {
+pub fn of(name: &str, target: SocketAddr) -> String {
     format!("{name}{{target=\"{target}\",target_group=\"group\"}}")
 }
 
@@ -663,7 +517,7 @@ async fn is_healthy(edge: &Edge, target: SocketAddr, is_healthy: bool) {
 }
 
 /// What the status says of a target.
-fn status(edge: &Edge, target: SocketAddr) -> Value {
+pub fn status(edge: &Edge, target: SocketAddr) -> Value {
     let page = edge.admin_page("/api/v1/status");
     let (_, body) = page.split_once("\r\n\r\n").unwrap();
     let mut status: Value = serde_json::from_str(body).unwrap();

@@ -37,6 +37,7 @@ mod docs_links;
 mod docs_pages;
 mod docs_reference;
 mod drain;
+mod ejection;
 mod explain;
 mod failed_hand_over;
 mod failures;
