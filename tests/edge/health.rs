@@ -11,7 +11,7 @@ use crate::harness::tls::{Answering, Authority};
 use crate::harness::{Connection, Edge, Target, eventually};
 
 /// Asks often, and believes at once.
-const OFTEN: &str = "checkInterval: 50, unhealthyThreshold: 1";
+pub const OFTEN: &str = "checkInterval: 50, unhealthyThreshold: 1";
 
 #[tokio::test]
 async fn a_websocket_check_sees_what_a_tcp_check_misses() {
@@ -281,44 +281,6 @@ async fn where_no_target_is_healthy_the_answer_is_503_or_with_fail_open_a_target
     }
 }
 
-#[tokio::test]
-async fn a_target_that_joins_starts_slowly_and_those_of_the_start_do_not() {
-    let (known, joins) = (
-        Target::answering("known").await,
-        Target::answering("joins").await,
-    );
-    let edge = Edge::start(&group("slowStart: 1h", &[known.address])).await;
-    assert_eq!(status(&edge, known.address).get("slowStarting"), None);
-
-    edge.reload(&group("slowStart: 1h", &[known.address, joins.address]))
-        .await;
-
-    assert_eq!(status(&edge, joins.address)["slowStarting"], 0.1);
-    assert_eq!(status(&edge, known.address).get("slowStarting"), None);
-    let answers = answers(&edge, 1000).await;
-    let share = answers.iter().filter(|answer| *answer == "joins").count();
-    assert!((30..=170).contains(&share), "{share} of 1000");
-}
-
-#[tokio::test]
-async fn a_target_that_is_healthy_again_starts_slowly() {
-    let target = Target::answering("hello").await;
-    let address = target.address;
-    let settings = format!("slowStart: 2s\n    healthCheck: {{{OFTEN}}}");
-    let edge = Edge::start(&group(&settings, &[address])).await;
-    drop(target);
-    is_healthy(&edge, address, false).await;
-    let _back = Target::answering_at(address, "back").await;
-    let factor = || status(&edge, address)["slowStarting"].as_f64();
-    let begun = eventually("it starts", factor).await;
-    let more = || factor().filter(|factor| *factor > begun);
-    let _ = eventually("its share grows, or is whole", || {
-        Some(more().is_some() || factor().is_none()).filter(|grown| *grown)
-    })
-    .await;
-    eventually("its share is whole", || factor().is_none().then_some(())).await;
-}
-
 /// A group of two, each checked at a port of its own; the tunnels of the first are counted.
 struct Pair {
     edge: Edge,
@@ -444,7 +406,7 @@ async fn a_new_process_knows_which_targets_are_unhealthy() {
 
 /// The beginning of a configuration whose rule forwards everything to this group; the groups are to
 /// follow.
-fn rules(group: &str) -> String {
+pub fn rules(group: &str) -> String {
     format!(
         "forwardingRules:
   - name: edge
@@ -509,7 +471,7 @@ async fn checked(edge: &Edge, target: SocketAddr, result: &str, count: f64) {
     eventually(&what, || (edge.metric(&metric) >= count).then_some(())).await;
 }
 
-async fn is_healthy(edge: &Edge, target: SocketAddr, is_healthy: bool) {
+pub async fn is_healthy(edge: &Edge, target: SocketAddr, is_healthy: bool) {
     let metric = of("target_healthy", target);
     let expected = f64::from(u8::from(is_healthy));
     let what = format!("{metric} is {expected}");

@@ -101,6 +101,7 @@ mod schemes;
 mod service;
 mod sessions;
 mod sizes;
+mod slow_start;
 mod smuggling;
 mod socket_io;
 mod source_addresses;
