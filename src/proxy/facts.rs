@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use http::HeaderValue;
+use pingora::http::RequestHeader;
 
 use crate::config::model::NewValue;
 use crate::config::template::{Part, Template, Value};
@@ -11,8 +12,8 @@ use crate::telemetry::{Client, ClientCertificate, TlsSession, ip_text};
 
 /// What is known of a request and its client.
 pub(super) struct Facts<'a> {
-    /// The request, as the client sent it.
-    pub(super) request: Request<'a>,
+    /// The request's head, as the client sent it.
+    pub(super) head: &'a RequestHeader,
     pub(super) client: Client,
     pub(super) scheme: &'static str,
     pub(super) tracking_id: &'a str,
@@ -20,7 +21,7 @@ pub(super) struct Facts<'a> {
     pub(super) tls: Option<&'a TlsSession>,
 }
 
-impl Facts<'_> {
+impl<'a> Facts<'a> {
     /// The value of a header; `None` where nothing of it is known.
     pub(super) fn value(&self, value: &NewValue) -> Option<HeaderValue> {
         match value {
@@ -45,10 +46,10 @@ impl Facts<'_> {
     fn of(&self, value: Value) -> Cow<'_, [u8]> {
         match value {
             Value::Scheme => text(self.scheme),
-            Value::Host => self.request.host().into(),
-            Value::Port => text(self.request.port_by(self.scheme).unwrap_or_default()),
-            Value::Path => self.request.path().into(),
-            Value::Query => match self.request.query() {
+            Value::Host => self.request().host().into(),
+            Value::Port => text(self.request().port_by(self.scheme).unwrap_or_default()),
+            Value::Path => self.request().path().into(),
+            Value::Query => match self.request().query() {
                 Some(query) => [b"?", query].concat().into(),
                 None => text(""),
             },
@@ -72,6 +73,16 @@ impl Facts<'_> {
                 text(fingerprint.unwrap_or_default())
             }
         }
+    }
+
+    fn request(&self) -> Request<'a> {
+        let head = self.head;
+        Request::new(
+            head.method.as_str(),
+            head.raw_path(),
+            &head.headers,
+            self.client.ip,
+        )
     }
 
     fn certificate(&self) -> Option<&ClientCertificate> {

@@ -4,6 +4,8 @@
 //! What a client itself says of where it comes from is not here any more (`hearsay`). A trusted
 //! proxy's word is kept, and its own address added.
 
+use std::borrow::Cow;
+
 use http::header::{
     CONTENT_LENGTH, FORWARDED, HOST, HeaderName, HeaderValue, TRANSFER_ENCODING, UPGRADE,
 };
@@ -33,15 +35,18 @@ const X_CLIENT_CERTIFICATE: [HeaderName; 3] = [
     HeaderName::from_static("x-client-certificate-fingerprint"),
 ];
 
-/// Sets the headers about the client's certificate, and no others of these names: what a client
-/// says of it itself is removed.
+/// Removes what a client says of its certificate itself.
+pub(super) fn forget_certificate(request: &mut RequestHeader) {
+    for name in &X_CLIENT_CERTIFICATE {
+        request.remove_header(name);
+    }
+}
+
+/// Sets the headers about the client's certificate, in the place of whatever it said itself.
 pub(super) fn tell_certificate(
     certificate: Option<&ClientCertificate>,
     request: &mut RequestHeader,
 ) -> Result<()> {
-    for name in &X_CLIENT_CERTIFICATE {
-        request.remove_header(name);
-    }
     let Some(certificate) = certificate else {
         return Ok(());
     };
@@ -67,7 +72,8 @@ pub(super) fn tell_scheme(scheme: &'static str, request: &mut RequestHeader) -> 
 /// target. It goes in HTTP/1.1, where it must have a Host: what a client of HTTP/1.0 has not said
 /// is the target's.
 pub(super) fn tell_target(exchange: &Exchange, request: &mut RequestHeader) -> Result<()> {
-    // Again: a client may have named them in Connection, and Pingora has removed them then.
+    // What conditions have seen already may be gone: Pingora removes what a client names in
+    // Connection.
     tell_certificate(exchange.client_certificate(), request)?;
     let peer = ip_text(exchange.peer_ip());
     if request.headers.contains_key(FORWARDED) {
@@ -76,7 +82,9 @@ pub(super) fn tell_target(exchange: &Exchange, request: &mut RequestHeader) -> R
     }
     let all = forwarded::extended(&request.headers, peer);
     request.insert_header(X_FORWARDED_FOR, all)?;
-    tell_scheme(exchange.scheme(), request)?;
+    if !request.headers.contains_key(X_FORWARDED_PROTO) {
+        tell_scheme(exchange.scheme(), request)?;
+    }
     request.insert_header(X_REQUEST_ID, exchange.tracking_id())?;
     match request.headers.get(HOST).cloned() {
         Some(host) => request.insert_header(X_FORWARDED_HOST, host)?,
@@ -148,9 +156,14 @@ pub(super) fn body_length(headers: &HeaderMap) -> Option<u64> {
 }
 
 /// A header's value as text, the first of them if there are several.
-pub(super) fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
-    let value = headers.get(name).map(HeaderValue::as_bytes)?;
-    Some(String::from_utf8_lossy(value).into_owned())
+pub(super) fn text<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<Cow<'h, str>> {
+    headers.get(name).map(|value| readable(value.as_bytes()))
+}
+
+/// These bytes as text, with a mark in the place of what is no UTF-8.
+pub(super) fn readable(bytes: &[u8]) -> Cow<'_, str> {
+    // Faster than the search for what is to be replaced.
+    str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)
 }
 
 /// The bytes of an answer's head as it goes to an HTTP/1.1 client.

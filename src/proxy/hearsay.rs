@@ -101,8 +101,11 @@ pub(super) fn dropped(
 ) -> Vec<HeaderName> {
     let is_dropped = |name: &&HeaderName| {
         let name = name.as_str();
-        let is_kept_back = !rule.underscores_in_headers && name.contains('_');
-        is_kept_back || !is_from_proxy && is_listed(name) || is_disguised(name)
+        if !is_from_proxy && is_listed(name) {
+            return true;
+        }
+        !is_plain(name)
+            && (!rule.underscores_in_headers && name.contains('_') || is_disguised(name))
     };
     headers.keys().filter(is_dropped).cloned().collect()
 }
@@ -141,13 +144,47 @@ fn read(byte: u8) -> u8 {
 }
 
 fn is_listed(name: &str) -> bool {
+    if !may_be_listed(name) {
+        return false;
+    }
     NAMES.binary_search(&name).is_ok() || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+}
+
+/// Whether there is a name of the list that begins with the same letter and is as long, or a prefix
+/// with this letter that is no longer: of most headers there is none.
+fn may_be_listed(name: &str) -> bool {
+    let first = name.as_bytes().first().copied().unwrap_or_default();
+    LENGTHS[usize::from(first & 0x7f)] >> name.len().min(63) & 1 == 1
+}
+
+/// For each first letter a bit for each length of a name, the last for 63 and more.
+const LENGTHS: [u64; 128] = lengths();
+
+const fn lengths() -> [u64; 128] {
+    let mut lengths = [0; 128];
+    let mut at = 0;
+    while at < NAMES.len() {
+        lengths[NAMES[at].as_bytes()[0] as usize] |= 1 << NAMES[at].len();
+        at += 1;
+    }
+    at = 0;
+    while at < PREFIXES.len() {
+        lengths[PREFIXES[at].as_bytes()[0] as usize] |= u64::MAX << PREFIXES[at].len();
+        at += 1;
+    }
+    lengths
+}
+
+/// Whether nobody can read a name but as it is written.
+fn is_plain(name: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() | (byte == b'-') | (byte == b'$');
+    // Without an early end it is done for many bytes at once.
+    name.bytes().fold(true, |all, byte| all & is_plain(byte))
 }
 
 /// Whether a target may take this name for one of the list, or of ours, though it is none.
 fn is_disguised(name: &str) -> bool {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'$');
-    if name.bytes().all(is_plain) {
+    if is_plain(name) {
         return false;
     }
     let begins_alike = |prefix: &&str| {
@@ -213,6 +250,13 @@ mod tests {
         ] {
             assert_eq!(is_listed(name), listed, "{name}");
             assert_eq!(is_disguised(name), disguised, "{name}");
+        }
+        for name in NAMES {
+            assert!(is_listed(name), "{name}");
+        }
+        for prefix in PREFIXES {
+            let longest = prefix.to_owned() + &"a".repeat(100);
+            assert!(is_listed(prefix) && is_listed(&longest), "{prefix}");
         }
     }
 }

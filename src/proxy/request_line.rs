@@ -20,12 +20,12 @@ pub(super) fn of(
     let request = Request::new(head.method.as_str(), target, &head.headers, nobody);
     RequestLine {
         version,
-        method: cut(head.method.as_str()),
-        host: cut(String::from_utf8_lossy(request.host())),
-        uri: cut(redaction.redact(&String::from_utf8_lossy(target))).into(),
-        user_agent: headers::text(&head.headers, &USER_AGENT).map(cut),
+        method: cut(head.method.as_str()).into_owned(),
+        host: cut(headers::readable(request.host())).into_owned(),
+        uri: cut(redaction.redact(&headers::readable(target))).into(),
+        user_agent: headers::text(&head.headers, &USER_AGENT).map(|agent| cut(agent).into_owned()),
         referer: headers::text(&head.headers, &REFERER)
-            .map(|referer| cut(redaction.redact(&referer))),
+            .map(|referer| cut(redaction.redact(&referer)).into_owned()),
     }
 }
 

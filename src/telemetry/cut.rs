@@ -8,18 +8,19 @@ const MOST: usize = 2048;
 
 /// The first 2,048 bytes of a string, and how many are left out. It takes no more memory than that
 /// needs.
-pub fn cut<'a>(text: impl Into<Cow<'a, str>>) -> String {
-    let text = text.into();
+pub fn cut<'a>(text: impl Into<Cow<'a, str>>) -> Cow<'a, str> {
+    let mut text = text.into();
     if text.len() <= MOST {
-        let mut text = text.into_owned();
-        text.shrink_to_fit();
+        if let Cow::Owned(text) = &mut text {
+            text.shrink_to_fit();
+        }
         return text;
     }
     let is_boundary = |end: &usize| text.is_char_boundary(*end);
     let end = (0..=MOST).rev().find(is_boundary).unwrap_or(0);
     let mut kept = format!("{}…[+{} bytes]", &text[..end], text.len() - end);
     kept.shrink_to_fit();
-    kept
+    kept.into()
 }
 
 #[cfg(test)]
@@ -29,7 +30,7 @@ mod tests {
     #[test]
     fn what_is_too_long_ends_between_two_characters_with_what_is_left_out() {
         let of = |text: &str| {
-            let kept = cut(text.to_owned());
+            let kept = cut(text.to_owned()).into_owned();
             assert!(kept.len() < MOST + 32 && kept.capacity() < MOST + 128);
             kept
         };

@@ -89,17 +89,14 @@ impl Line {
     }
 
     fn name(&mut self, name: &str) {
-        let (is_first, separator, equals) = match self.format {
-            Format::Json => (self.bytes.len() == 1, b',', b':'),
-            Format::Text => (self.bytes.is_empty(), b' ', b'='),
+        let (first, before, after) = match self.format {
+            Format::Json => (1, b",\"".as_slice(), b"\":".as_slice()),
+            Format::Text => (0, b" ".as_slice(), b"=".as_slice()),
         };
-        if !is_first {
-            self.bytes.push(separator);
-        }
-        self.quote();
+        let before = &before[usize::from(self.bytes.len() == first)..];
+        self.bytes.extend_from_slice(before);
         self.bytes.extend_from_slice(name.as_bytes());
-        self.quote();
-        self.bytes.push(equals);
+        self.bytes.extend_from_slice(after);
     }
 
     /// What is around a name, and around a value that needs no escapes.

@@ -28,7 +28,7 @@ use super::ledger::Ledger;
 use super::{forwarded, headers, http2, request_line};
 use crate::forwarding_rule::{ForwardingRule, Route};
 use crate::listener::Connection;
-use crate::rules::{Request, Rule};
+use crate::rules::Rule;
 use crate::stream::Framing;
 use crate::target_address::TargetAddress;
 use crate::target_group::{PickContext, Target};
@@ -249,11 +249,9 @@ impl Exchange {
 
     /// What headers can be made of; `head` is the client's.
     pub(super) fn facts<'a>(&'a self, head: &'a RequestHeader) -> Facts<'a> {
-        let client = self.client();
-        let method = head.method.as_str();
         Facts {
-            request: Request::new(method, head.raw_path(), &head.headers, client.ip),
-            client,
+            head,
+            client: self.client(),
             scheme: self.scheme(),
             tracking_id: self.tracking_id(),
             tls: self.connection.tls(),
