@@ -32,7 +32,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// How often an operation is done before it is counted, and at least while it is.
 const WARM_UP: usize = 10;
 /// How often it is counted.
-const TURNS: usize = 3;
+const TURNS: usize = 5;
 
 /// A Culvert whose instructions are counted.
 pub(crate) struct Counted {

@@ -57,9 +57,9 @@ impl Operation {
     /// How often it is done while it is counted.
     pub(crate) fn times(self) -> usize {
         match self {
-            Operation::TlsHandshake => 10,
-            Operation::Echo64 | Operation::Echo1k => 100,
-            _ => 50,
+            Operation::TlsHandshake => 20,
+            Operation::Echo64 | Operation::Echo1k => 200,
+            _ => 100,
         }
     }
 
