@@ -8,6 +8,7 @@
 //! on.
 
 mod accept_loop;
+pub mod admin;
 mod arrival;
 mod connection;
 mod crowd;

@@ -21,7 +21,6 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::admin::Admin;
 use crate::config::fault::{Fault, Object};
 use crate::config::problem::Problem;
 use crate::config::secret_key::SecretKey;
@@ -29,6 +28,7 @@ use crate::config::{Config, model};
 use crate::dns::Names;
 use crate::drain::{Cause, Drain, Evictions, Gauges, TargetId};
 use crate::forwarding_rule::ForwardingRule;
+use crate::listener::admin::AdminListener;
 use crate::listener::{Listeners, Sockets};
 use crate::os::open_files::Shares;
 use crate::overload::Overload;
@@ -37,7 +37,6 @@ use crate::telemetry::access_log::{AccessLog, Output};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::{Format, Redaction, Style};
 use crate::tls::Tickets;
-use crate::upgrade::OldProcesses;
 pub use reload::Reload;
 use sockets::NewSockets;
 
@@ -47,8 +46,8 @@ pub struct Serving {
     pub fleet: Arc<Fleet>,
     /// The listeners.
     pub listeners: Arc<Listeners>,
-    /// The admin address.
-    pub admin: Admin,
+    /// The listener of the admin address.
+    pub admin: AdminListener,
     /// The end of the process.
     pub drain: Arc<Drain>,
     /// The guard of the memory.
@@ -57,8 +56,6 @@ pub struct Serving {
     pub log: AccessLog,
     /// What is counted.
     pub metrics: Arc<Metrics>,
-    /// The processes before this one.
-    pub old_processes: OldProcesses,
     /// Where the configuration is read from again; `None` if it is no file.
     path: Option<PathBuf>,
     /// What seals session tickets.
@@ -158,10 +155,9 @@ impl Serving {
         let key = key.ok_or_else(|| one(&"the system gives no random numbers"))?;
         let fleet = Arc::new(Fleet::new(Arc::clone(&metrics), key));
         let serving = Serving {
-            old_processes: OldProcesses::new(Arc::clone(&metrics), Arc::clone(&fleet)),
             fleet,
             listeners: Arc::new(listeners),
-            admin: Admin::new(address, socket),
+            admin: AdminListener::new(address, socket),
             evictions: Evictions::new(Arc::clone(&drain.tunnels)),
             drain,
             overload,

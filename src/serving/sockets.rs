@@ -7,15 +7,15 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
 use super::Serving;
-use crate::admin::Socket;
 use crate::config::fault::{Fault, Object};
 use crate::config::model::{self, AdminAddress, Config};
 use crate::listener::Sockets;
+use crate::listener::admin::AdminSocket;
 
 /// Sockets for the addresses that are not listened on yet.
 pub(super) struct NewSockets {
     pub(super) listeners: HashMap<SocketAddr, TcpListener>,
-    pub(super) admin: Option<(AdminAddress, Socket)>,
+    pub(super) admin: Option<(AdminAddress, AdminSocket)>,
 }
 
 impl NewSockets {
@@ -59,10 +59,10 @@ impl NewSockets {
     }
 }
 
-fn admin_socket(admin: &model::Admin, sockets: &mut Sockets) -> io::Result<Socket> {
+fn admin_socket(admin: &model::Admin, sockets: &mut Sockets) -> io::Result<AdminSocket> {
     match &admin.listen {
-        AdminAddress::Tcp(address) => sockets.listen(*address, true).map(Socket::Tcp),
-        AdminAddress::Unix(path) => sockets.listen_unix(path, admin.mode).map(Socket::Unix),
+        AdminAddress::Tcp(address) => sockets.listen(*address, true).map(AdminSocket::Tcp),
+        AdminAddress::Unix(path) => sockets.listen_unix(path, admin.mode).map(AdminSocket::Unix),
     }
 }
 
