@@ -14,9 +14,10 @@ use pingora::prelude::Session;
 
 use super::Exchange;
 use super::forwarded::{self, X_FORWARDED_FOR, X_REQUEST_ID};
-use super::refusal::Refusal;
 use super::scheme::X_FORWARDED_PROTO;
 use super::trailers;
+use crate::refusal::Refusal;
+use crate::request_line::size_of_fields;
 use crate::rules::origin_form;
 use crate::telemetry::{ClientCertificate, ip_text};
 
@@ -147,24 +148,11 @@ pub(super) fn body_length(headers: &HeaderMap) -> Option<u64> {
     )
 }
 
-/// A header's value as text, the first of them if there are several.
-pub(super) fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
-    let value = headers.get(name).map(HeaderValue::as_bytes)?;
-    Some(String::from_utf8_lossy(value).into_owned())
-}
-
 /// The bytes of an answer's head as it goes to an HTTP/1.1 client.
 pub(super) fn wire_size(header: &ResponseHeader) -> u64 {
     let reason = header.get_reason_phrase().map_or(0, str::len);
     let line = "HTTP/1.1 200 ".len() + reason + "\r\n".len();
     line as u64 + size_of_fields(&header.headers)
-}
-
-/// The bytes of these fields in an HTTP/1.1 head, with the empty line.
-pub(super) fn size_of_fields(headers: &HeaderMap) -> u64 {
-    let field = |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len() + 4;
-    let fields: usize = headers.iter().map(field).sum();
-    (fields + "\r\n".len()) as u64
 }
 
 #[cfg(test)]

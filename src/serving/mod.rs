@@ -31,6 +31,7 @@ use crate::forwarding_rule::ForwardingRule;
 use crate::listener::admin::AdminListener;
 use crate::listener::{Listeners, Sockets};
 use crate::os::open_files::Shares;
+use crate::os::reserve;
 use crate::overload::Overload;
 use crate::target_group::{Ejection, Fleet, Overrides, TargetGroup};
 use crate::telemetry::access_log::{AccessLog, Output};
@@ -137,6 +138,7 @@ impl Serving {
         let (new, output) = both(new, output(config))?;
         let log = AccessLog::start(
             output,
+            |path| reserve::with(1, || Output::open(Some(path))),
             style(config),
             metrics.process.access_log_dropped.clone(),
         )
