@@ -20,7 +20,7 @@ use super::view::View;
 use crate::forwarding_rule::{ForwardingRule, Routes};
 use crate::proxy::{Forward, Hypothetical, Outcome, Passage};
 use crate::refusal::Refusal;
-use crate::rules::{self, Told};
+use crate::rules::{self, Explained};
 use crate::target_group::Target;
 use crate::telemetry::Client;
 
@@ -347,7 +347,7 @@ impl Refused {
 }
 
 impl Condition {
-    fn of(told: Told) -> Self {
+    fn of(told: Explained) -> Self {
         Condition {
             kind: told.subject,
             condition: told.comparison,

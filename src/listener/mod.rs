@@ -18,6 +18,7 @@ mod http2_session;
 mod permits;
 mod plain_http;
 mod proxy_protocol;
+mod serve;
 mod shortage;
 mod sockets;
 

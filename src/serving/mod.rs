@@ -19,7 +19,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::config::fault::{Fault, Object};
 use crate::config::problem::Problem;
@@ -38,7 +38,6 @@ use crate::telemetry::access_log::{AccessLog, Output};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::{Format, Redaction, Style};
 use crate::tls::Tickets;
-pub use reload::Reload;
 use sockets::NewSockets;
 
 /// What serves now.
@@ -83,6 +82,15 @@ pub struct Snapshot {
     pub rules: Vec<Arc<ForwardingRule>>,
     /// The target groups, as written.
     pub groups: Vec<Arc<TargetGroup>>,
+}
+
+/// How a reload ended.
+#[derive(Debug, Clone)]
+pub struct Reload {
+    /// When.
+    pub at: SystemTime,
+    /// What was wrong; nothing where the configuration was applied.
+    pub problems: Vec<String>,
 }
 
 /// The secrets of a process, which go to the one that succeeds it.
