@@ -38,7 +38,12 @@ fn round(format: Format) -> io::Result<(u32, Duration, Duration, u64)> {
     let path = folder.path().join("access.log");
     let dropped = IntCounter::new("dropped", "Lines that were lost.").map_err(io::Error::other)?;
     let output = Output::open(Some(&path))?;
-    let log = AccessLog::start(output, Style::default(), dropped.clone())?;
+    let log = AccessLog::start(
+        output,
+        |path| Output::open(Some(path)),
+        Style::default(),
+        dropped.clone(),
+    )?;
     let record = record();
     let (began, cpu) = (Instant::now(), cpu()?);
     for _ in 0..LINES {

@@ -25,7 +25,9 @@
 //!                  forwarding_rule   what holds for all that arrives at an address
 //!                  stream            what bytes come from and go to, and the notes on a connection
 //!                  tap               what Pingora takes for its connections, on both sides
-//!                  proxy             Pingora's phases, each a doorway into one room; refusals
+//!                  proxy             Pingora's phases, each a doorway into one room
+//!                  refusal           why a client is refused, and what it reads then
+//!                  request_line      what the log repeats of a request
 //!                  rules             conditions, and which HTTP rule a request meets
 //!                  target_group      health, and which target is next
 //!                  target_connection dialling, and connections that wait for the next request
@@ -41,7 +43,7 @@
 //! - The request path looks nothing up by name, touches no file, and holds no lock while it waits
 //!   for anything. The locks that it takes are those of one connection, or one of many for its part
 //!   of what all share, and are held for a few instructions.
-//! - A status is chosen in `proxy::refusal` or by an HTTP rule. Only what never becomes a request
+//! - A status is chosen in `refusal` or by an HTTP rule. Only what never becomes a request
 //!   is answered elsewhere: a head that cannot be read (`tap::request_head`), and plain HTTP where
 //!   TLS is spoken (`listener::plain_http`).
 //! - Every exchange leaves one record, when it is over and whatever ends it: the exchange owns its
@@ -63,6 +65,8 @@ pub mod os;
 pub mod overload;
 pub mod process;
 pub mod proxy;
+pub mod refusal;
+pub mod request_line;
 pub mod rules;
 pub mod serving;
 pub mod stream;

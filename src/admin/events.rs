@@ -5,7 +5,7 @@
 
 use std::cell::RefCell;
 use std::convert::Infallible;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -16,21 +16,20 @@ use axum::response::Response;
 use bytes::Bytes;
 use futures_util::stream;
 use serde::Serialize;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 use utoipa::ToSchema;
 
-use super::View;
+use super::audience::MOST_STREAMS;
 use super::denial::{Denial, Error};
 use super::room::Guest;
 use super::status::Status;
+use super::view::View;
 use crate::config::model::Token;
 use crate::telemetry::CloseReason;
 use crate::tunnel::{Handle, Tunnels};
 
-/// How many may look at a time: few enough to leave most places of the admin address to others.
-const MOST_STREAMS: usize = 16;
 /// Whoever has taken no event for so long gives way to another.
 const LATE: Duration = Duration::from_secs(10);
 /// How long that may take.
@@ -78,15 +77,6 @@ struct Ages {
     tunnels: usize,
 }
 
-/// All who look.
-pub(super) struct Audience {
-    room: Arc<Semaphore>,
-    /// The last event.
-    event: watch::Sender<Bytes>,
-    /// Whether somebody makes events.
-    is_served: Mutex<bool>,
-}
-
 /// Someone who looks.
 struct Viewer {
     view: View,
@@ -113,7 +103,7 @@ pub(super) async fn events(
     Extension(closing): Extension<CancellationToken>,
     Extension(guest): Extension<Arc<Guest>>,
 ) -> Result<Response, Denial> {
-    let audience = &view.admin.audience;
+    let audience = &view.audience;
     let place = place(&view).await.ok_or_else(|| {
         let message = format!("{MOST_STREAMS} streams are open: no more at a time");
         Denial::new(StatusCode::SERVICE_UNAVAILABLE, message)
@@ -122,9 +112,9 @@ pub(super) async fn events(
     let viewer = Viewer {
         _place: place,
         guest,
-        event: audience.join(&view),
+        event: audience.join(|| drop(tokio::spawn(serve(Arc::clone(&view))))),
         closing,
-        token: view.config().admin.token.clone(),
+        token: view.serving.config().admin.token.clone(),
         view,
     };
     let events = stream::unfold(viewer, async |mut viewer| {
@@ -140,11 +130,11 @@ pub(super) async fn events(
 
 /// A place for one more: if none is free, that of a viewer who takes nothing.
 async fn place(view: &View) -> Option<OwnedSemaphorePermit> {
-    let room = || Arc::clone(&view.admin.audience.room);
+    let room = || Arc::clone(&view.audience.room);
     if let Ok(place) = room().try_acquire_owned() {
         return Some(place);
     }
-    if !view.admin.room.clear_watchers(LATE) {
+    if !view.room.clear_watchers(LATE) {
         return None;
     }
     timeout(GOING, room().acquire_owned()).await.ok()?.ok()
@@ -157,43 +147,8 @@ impl Viewer {
         self.guest.watches();
         let changed = self.closing.run_until_cancelled(self.event.changed());
         changed.await?.ok()?;
-        let is_known = self.view.config().admin.token == self.token;
+        let is_known = self.view.serving.config().admin.token == self.token;
         is_known.then(|| self.event.borrow_and_update().clone())
-    }
-}
-
-impl Audience {
-    pub(super) fn new() -> Self {
-        Audience {
-            room: Arc::new(Semaphore::new(MOST_STREAMS)),
-            event: watch::Sender::default(),
-            is_served: Mutex::default(),
-        }
-    }
-
-    /// One more looks; the first has the events made.
-    fn join(&self, view: &View) -> watch::Receiver<Bytes> {
-        let mut is_served = self.is_served();
-        let mut event = self.event.subscribe();
-        if *is_served {
-            event.mark_changed();
-        } else {
-            *is_served = true;
-            tokio::spawn(serve(Arc::clone(view)));
-        }
-        event
-    }
-
-    /// Whether anybody looks. If nobody does, the next to come has the events made again.
-    fn is_there(&self) -> bool {
-        let mut is_served = self.is_served();
-        *is_served = self.event.receiver_count() > 0;
-        *is_served
-    }
-
-    fn is_served(&self) -> MutexGuard<'_, bool> {
-        let is_served = self.is_served.lock();
-        is_served.unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -202,13 +157,13 @@ async fn serve(view: View) {
     seconds.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         seconds.tick().await;
-        if !view.admin.audience.is_there() {
+        if !view.audience.is_there() {
             return;
         }
         match serde_json::to_string(&Figures::of(&view)) {
             Ok(json) => {
                 let event = Bytes::from(format!("data: {json}\n\n"));
-                view.admin.audience.event.send_replace(event);
+                view.audience.event.send_replace(event);
             }
             Err(error) => log::error!("admin: no figures: {error}"),
         }
@@ -226,8 +181,8 @@ impl Figures {
 
 impl Traffic {
     fn of(view: &View) -> Self {
-        let totals = view.metrics.totals();
-        let open = Sums::of(&view.drain.tunnels);
+        let totals = view.serving.metrics.totals();
+        let open = Sums::of(&view.serving.drain.tunnels);
         let closed = |reason: CloseReason| Closed {
             reason: reason.as_str(),
             tunnels: totals.closed[reason as usize],
@@ -238,7 +193,7 @@ impl Traffic {
             tunnels,
         });
         Traffic {
-            opened: view.drain.tunnels.opened(),
+            opened: view.serving.drain.tunnels.opened(),
             closed: CloseReason::ALL.into_iter().map(closed).collect(),
             bytes_in: totals.bytes_in + open.bytes_in,
             bytes_out: totals.bytes_out + open.bytes_out,

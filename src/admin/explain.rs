@@ -14,12 +14,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::View;
 use super::denial::{Denial, Error};
 use super::status::word;
+use super::view::View;
 use crate::forwarding_rule::{ForwardingRule, Routes};
-use crate::proxy::{Forward, Hypothetical, Outcome, Passage, Refusal};
-use crate::rules::{self, Told};
+use crate::proxy::{Forward, Hypothetical, Outcome, Passage};
+use crate::refusal::Refusal;
+use crate::rules::{self, Explained};
 use crate::target_group::Target;
 use crate::telemetry::Client;
 
@@ -161,7 +162,7 @@ pub(super) async fn explain(
 ) -> Result<Json<Explanation>, Denial> {
     let sample: Sample =
         serde_json::from_slice(&body).map_err(|error| Denial::bad(error.to_string()))?;
-    let rules = view.snapshot().rules;
+    let rules = view.serving.snapshot().rules;
     let name = |target: &Target| target.address.to_string();
     Explanation::of(&sample, &rules, name).map(Json)
 }
@@ -346,7 +347,7 @@ impl Refused {
 }
 
 impl Condition {
-    fn of(told: Told) -> Self {
+    fn of(told: Explained) -> Self {
         Condition {
             kind: told.subject,
             condition: told.comparison,

@@ -19,11 +19,11 @@ use axum::response::{IntoResponse as _, Response};
 use subtle::ConstantTimeEq as _;
 use tokio::time::timeout;
 
-use super::View;
 use super::denial::Denial;
 use super::room::Guest;
-use super::socket::Peer;
+use super::view::View;
 use crate::config::model::{self, AdminAddress, Token};
+use crate::listener::admin::Peer;
 use crate::telemetry::diagnostics::OUTSIDE;
 
 /// How large a request's body may be, and how long it may take.
@@ -46,7 +46,7 @@ pub(super) async fn guard(
     next: Next,
 ) -> Response {
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let admin = &view.config().admin;
+    let admin = &view.serving.config().admin;
     if let Err(denial) = admit(admin, peer, &request) {
         let why = &denial.body.error;
         log::warn!(target: OUTSIDE, "admin: {peer}: {method} {path:?} is refused: {why}");

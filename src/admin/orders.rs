@@ -8,9 +8,9 @@ use axum::http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::View;
 use super::denial::{Denial, Error};
-use super::socket::Peer;
+use super::view::View;
+use crate::listener::admin::Peer;
 use crate::os::signals::Order;
 
 /// A reload that was applied.
@@ -45,7 +45,7 @@ pub(super) async fn reload(
         let message = "not now: the process hands over to another one, or ends";
         Denial::new(StatusCode::CONFLICT, message)
     };
-    let outcome = view.admin.order(Order::Reload).await.ok_or_else(not_now)?;
+    let outcome = view.order(Order::Reload).await.ok_or_else(not_now)?;
     let outcome = outcome.await.map_err(|_| not_now())?;
     outcome
         .map(|()| Json(Reloaded { applied: true }))
@@ -65,11 +65,11 @@ pub(super) async fn drain(
 ) -> Result<(StatusCode, Json<Draining>), Denial> {
     let done = (StatusCode::ACCEPTED, Json(Draining { draining: true }));
     // A second order would end the process at once.
-    if view.drain.has_begun() || view.admin.is_draining.swap(true, SeqCst) {
+    if view.serving.drain.has_begun() || view.is_draining.swap(true, SeqCst) {
         return Ok(done);
     }
     log::info!("admin: {peer}: drain");
     let gone = || Denial::new(StatusCode::CONFLICT, "the process ends already");
-    view.admin.order(Order::Drain).await.ok_or_else(gone)?;
+    view.order(Order::Drain).await.ok_or_else(gone)?;
     Ok(done)
 }

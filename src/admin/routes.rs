@@ -16,7 +16,8 @@ use utoipa_axum::routes;
 
 use super::denial::Denial;
 use super::guard::guard;
-use super::{View, events, explain, orders, page, status, target, tunnels};
+use super::view::View;
+use super::{events, explain, orders, page, status, target, tunnels};
 use crate::os::reserve;
 
 /// How many files are open at once while metrics are gathered.
@@ -72,7 +73,7 @@ async fn openapi() -> Json<&'static Document> {
 async fn metrics(State(view): State<View>) -> Response {
     // What the system tells of this process is in files.
     let _lent = reserve::lend(FILES_OF_METRICS);
-    match view.metrics.text() {
+    match view.serving.metrics.text() {
         Ok(text) => ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response(),
         Err(error) => {
             Denial::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response()
@@ -81,10 +82,10 @@ async fn metrics(State(view): State<View>) -> Response {
 }
 
 async fn readyz(State(view): State<View>) -> (StatusCode, &'static str) {
-    if view.drain.is_ready() {
+    if view.serving.drain.is_ready() {
         return (StatusCode::OK, "ready\n");
     }
-    let why = if view.drain.has_begun() {
+    let why = if view.serving.drain.has_begun() {
         "draining\n"
     } else {
         "not listening yet\n"

@@ -18,7 +18,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::room::{Guest, Place, Room};
-use super::socket::{Listening, Peer, Stream, accept};
+use crate::listener::admin::{Acceptor, Peer, Stream, accept};
 use crate::listener::{Ends, REST, Shortage, is_passing};
 
 /// How long a request's head may take, and a connection be idle.
@@ -33,9 +33,9 @@ const GOING: Duration = Duration::from_millis(5);
 const NAME: &str = "admin.listen";
 
 /// Accepts and serves until it is told to close; what has begun is completed then.
-pub(super) async fn serve(socket: Listening, room: Arc<Room>, ends: Ends, router: Router) {
+pub(super) async fn serve(acceptor: Acceptor, room: Arc<Room>, ends: Ends, router: Router) {
     let mut shortage = Shortage::default();
-    while let Some(accepted) = ends.accepting.run_until_cancelled(accept(&socket)).await {
+    while let Some(accepted) = ends.accepting.run_until_cancelled(accept(&acceptor)).await {
         match accepted {
             Ok((stream, peer)) => {
                 shortage.end(NAME);

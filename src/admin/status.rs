@@ -8,8 +8,8 @@ use axum::extract;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::View;
 use super::target::Target;
+use super::view::View;
 use crate::config::model;
 use crate::drain::Drain;
 use crate::forwarding_rule::{ForwardingRule, Routes};
@@ -156,21 +156,27 @@ pub(super) async fn status(extract::State(view): extract::State<View>) -> Json<S
 
 impl Status {
     pub(super) fn of(view: &View) -> Self {
-        let snapshot = view.snapshot();
+        let snapshot = view.serving.snapshot();
         Status {
             version: env!("CARGO_PKG_VERSION"),
             pid: std::process::id(),
-            uptime_seconds: view.uptime().as_secs_f64(),
+            uptime_seconds: view.serving.uptime().as_secs_f64(),
             old_generations: view.old_processes.processes(),
-            read_only: view.config().admin.read_only,
-            drain: Progress::of(&view.drain),
-            memory: Memory::of(view.overload.state()),
-            configuration: Configuration::of(view),
-            tunnels: view.drain.tunnels.count(),
-            old_generation_tunnels: view.metrics.old_generation_tunnels(),
-            listeners: view.listeners.rules().iter().map(Listener::of).collect(),
+            read_only: view.serving.config().admin.read_only,
+            drain: Progress::of(&view.serving.drain),
+            memory: Memory::of(view.serving.overload.state()),
+            configuration: Configuration::of(&view.serving),
+            tunnels: view.serving.drain.tunnels.count(),
+            old_generation_tunnels: view.serving.metrics.old_generation_tunnels(),
+            listeners: view
+                .serving
+                .listeners
+                .rules()
+                .iter()
+                .map(Listener::of)
+                .collect(),
             forwarding_rules: snapshot.rules.iter().map(Rule::of).collect(),
-            target_groups: groups(view, &snapshot),
+            target_groups: groups(&view.serving, &snapshot),
         }
     }
 }

@@ -10,10 +10,10 @@ use axum::http::StatusCode;
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
-use super::View;
 use super::denial::{Denial, Error};
-use super::socket::Peer;
+use super::view::View;
 use crate::config::model;
+use crate::listener::admin::Peer;
 use crate::serving::Serving;
 use crate::target_address::TargetAddress;
 use crate::target_group::{Change, Override, TargetGroup, TargetStatus};
@@ -146,7 +146,7 @@ pub(super) async fn patch(
     let change = patch.change()?;
     let none = || Denial::not_found(format!("there is no target {target:?} in {group:?}"));
     let address: TargetAddress = target.parse().map_err(|_| none())?;
-    match view.decide(&group, &address, change) {
+    match view.serving.decide(&group, &address, change) {
         Ok(true) => log::info!("admin: {peer}: target group {group:?}: target {address}: {change}"),
         Ok(false) => return Err(none()),
         Err(fault) => {
@@ -155,7 +155,9 @@ pub(super) async fn patch(
         }
     }
     // A reload may just have taken it away.
-    find(&view, &group, &address).map(Json).ok_or_else(none)
+    find(&view.serving, &group, &address)
+        .map(Json)
+        .ok_or_else(none)
 }
 
 fn find(serving: &Serving, name: &str, address: &TargetAddress) -> Option<Target> {

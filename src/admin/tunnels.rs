@@ -9,10 +9,10 @@ use axum::http::{StatusCode, Uri};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::View;
 use super::denial::{Denial, Error};
 use super::query::{self, Filter, FilterQuery, List, PageQuery, WordsQuery};
-use super::socket::Peer;
+use super::view::View;
+use crate::listener::admin::Peer;
 use crate::tunnel::{Farewell, Handle, Tunnels};
 
 /// How much of a request URI is shown.
@@ -123,7 +123,7 @@ pub(super) async fn list(State(view): State<View>, uri: Uri) -> Result<Json<Page
         limit,
         counts,
     } = query::list(&uri)?;
-    let open = &view.drain.tunnels;
+    let open = &view.serving.drain.tunnels;
     let page = open.page(after, limit, |tunnel| filter.is_true_of(tunnel));
     Ok(Json(Page {
         tunnels: page
@@ -159,7 +159,7 @@ pub(super) async fn show(
     State(view): State<View>,
     Path(id): Path<String>,
 ) -> Result<Json<Tunnel>, Denial> {
-    let tunnel = view.drain.tunnels.find(&id).ok_or_else(none)?;
+    let tunnel = view.serving.drain.tunnels.find(&id).ok_or_else(none)?;
     Ok(Json(Tunnel::of(&tunnel)))
 }
 
@@ -183,7 +183,7 @@ pub(super) async fn kill_all(
     let (filter, words) = query::kill(&uri)?;
     let mut ended = 0;
     let is_wanted = |tunnel: &Handle| !tunnel.is_ending() && filter.is_true_of(tunnel);
-    view.drain.tunnels.for_each(is_wanted, |tunnel| {
+    view.serving.drain.tunnels.for_each(is_wanted, |tunnel| {
         tunnel.kill(words.clone());
         ended += 1;
     });
@@ -210,7 +210,7 @@ pub(super) async fn kill(
     uri: Uri,
 ) -> Result<(StatusCode, Json<Killed>), Denial> {
     let words: Option<Farewell> = query::kill_one(&uri)?;
-    let tunnel = view.drain.tunnels.find(&id).ok_or_else(none)?;
+    let tunnel = view.serving.drain.tunnels.find(&id).ok_or_else(none)?;
     log::info!("admin: {peer}: tunnel {id}: killed");
     tunnel.kill(words);
     let killed = Killed {

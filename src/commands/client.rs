@@ -17,7 +17,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
-use super::list;
+use super::answer::list;
 use crate::cli::Reached;
 use crate::config;
 use crate::config::model::AdminAddress;

@@ -6,8 +6,9 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+use super::answer::{list, shown, text};
 use super::client::Client;
-use super::{list, offline, shown, text};
+use super::offline;
 use crate::cli::Explain;
 
 /// What makes a request a handshake that RFC 6455 would approve of.

@@ -3,6 +3,7 @@
 //! Each asks the API and shows the answer: a table, or with `--json` what the process said. An
 //! error is what the operator reads.
 
+mod answer;
 mod client;
 mod explain;
 pub mod offline;
@@ -16,6 +17,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::cli::{Command, Reached};
+use answer::shown;
 use client::Client;
 
 /// Carries a command out; returns what to print. `None` where it is no command for a running
@@ -51,27 +53,4 @@ fn get(
 fn post(reached: &Reached, conf: &Path, path: &str, done: &str) -> Result<String, String> {
     let answer = Client::find(reached, conf)?.ask("POST", path, Some(&json!({})))?;
     Ok(shown(reached, &answer, |_| done.to_owned()))
-}
-
-/// The answer as it is asked for.
-fn shown(reached: &Reached, answer: &Value, show: impl FnOnce(&Value) -> String) -> String {
-    match reached.json {
-        true => format!("{answer:#}"),
-        false => show(answer),
-    }
-}
-
-/// What is at a place in an answer, as text; nothing where it is absent.
-fn text(answer: &Value, pointer: &str) -> String {
-    match answer.pointer(pointer) {
-        Some(Value::String(text)) => text.clone(),
-        None | Some(Value::Null) => String::new(),
-        Some(other) => other.to_string(),
-    }
-}
-
-/// What is in the list at a place in an answer.
-fn list<'a>(answer: &'a Value, pointer: &str) -> &'a [Value] {
-    let list = answer.pointer(pointer).and_then(Value::as_array);
-    list.map_or(&[], Vec::as_slice)
 }

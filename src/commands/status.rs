@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
+use super::answer::{list, text};
 use super::table::{Table, age};
-use super::{list, text};
 
 /// The status, readable.
 pub(super) fn show(status: &Value) -> String {

@@ -4,9 +4,9 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use super::answer::{list as entries, shown, text};
 use super::client::Client;
 use super::table::{Table, age, bytes};
-use super::{list as entries, shown, text};
 use crate::cli::{Filter, Kill, Tunnels};
 
 /// The largest page that is asked for.

@@ -20,14 +20,12 @@ use crate::rules::{Action, Response, Rules};
 use crate::target_group::TargetGroup;
 use crate::telemetry::metrics::{CodeCounters, Metrics, RuleMetrics};
 use crate::tls::Tls;
-use destinations::{Destinations, places};
+pub use destinations::TargetGroups;
+use destinations::{Destination, Destinations};
 pub use limit::Limit;
 pub use networks::{Networks, network_of};
 pub use rates::Rates;
 pub use route::{Route, Routes};
-
-/// The target groups of a configuration, by name: for the build only.
-pub type TargetGroups = HashMap<String, Arc<TargetGroup>>;
 
 /// What a connection that was accepted on one address is subject to. Immutable, but for the ways to
 /// a target group that changes.
@@ -113,6 +111,20 @@ impl ForwardingRule {
         })
     }
 
+    /// From now on requests for the target group of this name go to it as it is here. Those under
+    /// way keep what they have.
+    pub fn lead_to(&self, group: &Arc<TargetGroup>, metrics: &Metrics) {
+        let Some(places) = self.leading_to.get(&group.name) else {
+            return;
+        };
+        let destination = Destination::new(&self.name, group, metrics);
+        for place in places {
+            if let Some(Action::Forward(routes)) = self.rules.at(*place).map(|rule| &rule.action) {
+                routes.lead_to(&destination);
+            }
+        }
+    }
+
     /// The client that a connection is counted for: nobody where it is a proxy's, which comes for
     /// many.
     pub(super) fn counts(&self, peer: IpAddr, proxied: Option<IpAddr>) -> Option<IpAddr> {
@@ -124,6 +136,21 @@ impl ForwardingRule {
     pub fn http_rule(&self, place: usize) -> Option<&Arc<CodeCounters>> {
         self.http_rules.get(place)
     }
+}
+
+/// By the name of a target group: the places of the HTTP rules that lead there.
+fn places(rules: &Rules<Routes>) -> HashMap<Arc<str>, Vec<usize>> {
+    let mut places: HashMap<Arc<str>, Vec<usize>> = HashMap::new();
+    for rule in rules.iter() {
+        let Action::Forward(routes) = &rule.action else {
+            continue;
+        };
+        for (route, _) in routes.iter() {
+            let there = places.entry(Arc::clone(&route.group.name)).or_default();
+            there.push(rule.index);
+        }
+    }
+    places
 }
 
 fn known_status<G>(action: &Action<G>) -> Option<u16> {

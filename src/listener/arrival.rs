@@ -9,12 +9,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use pingora::apps::HttpServerApp;
-use pingora::server::ShutdownWatch;
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
-use super::Connection;
 use super::crowd::Crowd;
 use super::permits::{ListenerLimit, Permit, ProcessLimit};
 use super::proxy_protocol::{Fault, Header, Proxied, canonical};
@@ -53,29 +50,9 @@ pub struct Arrival {
 }
 
 impl Arrival {
-    /// Finds out whose it is, and serves it to its end.
-    pub async fn serve<A: HttpServerApp + Send + Sync + 'static>(
-        self,
-        mut stream: TcpStream,
-        app: Arc<A>,
-        shutdown: ShutdownWatch,
-    ) {
-        let rule = self.rule.load_full();
-        let Some(proxied) = self.proxied(&mut stream, &rule).await else {
-            return;
-        };
-        let way = Way::of(self.peer, proxied, &stream, &rule);
-        let Some(arrival) = self.seat(way.counted, &rule) else {
-            return;
-        };
-        let connection = Connection::new(arrival, way);
-        drop(rule);
-        connection.serve(stream, app, shutdown).await;
-    }
-
     /// What the PROXY protocol says of the client, if anything. `None` where the connection must
     /// not go on.
-    async fn proxied(
+    pub(super) async fn proxied(
         &self,
         stream: &mut TcpStream,
         rule: &ForwardingRule,
@@ -118,7 +95,7 @@ impl Arrival {
     }
 
     /// Counts the connection for its client, if anybody counts. `None` where it must not go on.
-    fn seat(self, client: Option<IpAddr>, rule: &ForwardingRule) -> Option<Self> {
+    pub(super) fn seat(self, client: Option<IpAddr>, rule: &ForwardingRule) -> Option<Self> {
         let Some((client, most)) = client.zip(rule.max_connections_per_client) else {
             return Some(self);
         };
@@ -147,7 +124,7 @@ pub(super) struct Way {
 }
 
 impl Way {
-    fn of(
+    pub(super) fn of(
         peer: SocketAddr,
         proxied: Option<Proxied>,
         stream: &TcpStream,

@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use super::Connection;
 use crate::forwarding_rule::ForwardingRule;
-use crate::proxy::{Refusal, request_line};
+use crate::refusal::Refusal;
+use crate::request_line;
 use crate::stream::ClientEnd;
 use crate::telemetry::{CloseReason, Record, RefusalReason};
 

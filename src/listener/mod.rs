@@ -8,6 +8,7 @@
 //! on.
 
 mod accept_loop;
+pub mod admin;
 mod arrival;
 mod connection;
 mod crowd;
@@ -17,6 +18,7 @@ mod http2_session;
 mod permits;
 mod plain_http;
 mod proxy_protocol;
+mod serve;
 mod shortage;
 mod sockets;
 

@@ -14,6 +14,7 @@ use pingora::server::configuration::ServerConf;
 use pingora::server::{RunArgs, Server as Pingora, ShutdownWatch};
 use pingora::services::background::{BackgroundService, background_service};
 
+use crate::admin::{self, Admin};
 use crate::config::Config;
 use crate::config::problem::Problems;
 use crate::drain;
@@ -112,7 +113,10 @@ fn run(lifecycle: Lifecycle) {
         NamesOfTargets(Arc::clone(&serving)),
     ));
     pingora.add_service(background_service("memory", Guard(Arc::clone(&serving))));
-    pingora.add_service(background_service("admin", Pages(Arc::clone(&serving))));
+    pingora.add_service(background_service(
+        "admin",
+        Pages(Arc::clone(&lifecycle.admin)),
+    ));
     pingora.add_service(background_service(
         "listeners",
         Listening { serving, proxy },
@@ -184,12 +188,12 @@ impl BackgroundService for Guard {
 }
 
 /// The admin address, on a thread of its own.
-struct Pages(Arc<Serving>);
+struct Pages(Arc<Admin>);
 
 #[async_trait]
 impl BackgroundService for Pages {
     async fn start(&self, _: ShutdownWatch) {
-        self.0.admin.start(&self.0);
+        admin::start(&self.0);
         std::future::pending().await
     }
 }

@@ -8,9 +8,9 @@ use pingora::http::{RequestHeader, ResponseHeader};
 
 use super::facts::Facts;
 use super::hearsay;
-use super::refusal::Refusal;
 use crate::config::model::HeaderChanges;
 use crate::forwarding_rule::Route;
+use crate::refusal::Refusal;
 
 /// The longest target that a head can have (http's `Uri`).
 const LONGEST_TARGET: usize = u16::MAX as usize - 1;

@@ -11,9 +11,9 @@ use http::header::{EXPECT, HeaderValue};
 use http::{HeaderMap, Version};
 use pingora::http::RequestHeader;
 
-use super::refusal::Refusal;
 use super::{changes, choice, forwarded, handshake, headers, hearsay, http2, scheme, smuggling};
 use crate::forwarding_rule::{ForwardingRule, Route, Routes};
+use crate::refusal::Refusal;
 use crate::rules::{Action, Offer, Redirect, Request, Response, Rule, Static};
 use crate::target_group::PickContext;
 use crate::telemetry::{Client, ClientCertificate};

@@ -8,7 +8,7 @@ use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
 
-use super::refusal::Refusal;
+use crate::refusal::Refusal;
 use crate::stream::Framing;
 
 /// How a request is framed that goes to a target of HTTP/1.1; Pingora makes chunks of a body

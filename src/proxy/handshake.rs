@@ -11,7 +11,7 @@ use http::request::Parts;
 use http::{HeaderMap, Method, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
 
-use super::refusal::Refusal;
+use crate::refusal::Refusal;
 use crate::telemetry::RefusalReason;
 
 /// Whether the request is a WebSocket handshake. Any other `Upgrade`, one that offers something

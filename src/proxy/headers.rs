@@ -4,8 +4,6 @@
 //! What a client itself says of where it comes from is not here any more (`hearsay`). A trusted
 //! proxy's word is kept, and its own address added.
 
-use std::borrow::Cow;
-
 use http::header::{
     CONTENT_LENGTH, FORWARDED, HOST, HeaderName, HeaderValue, TRANSFER_ENCODING, UPGRADE,
 };
@@ -16,9 +14,10 @@ use pingora::prelude::Session;
 
 use super::Exchange;
 use super::forwarded::{self, X_FORWARDED_FOR, X_REQUEST_ID};
-use super::refusal::Refusal;
 use super::scheme::X_FORWARDED_PROTO;
 use super::trailers;
+use crate::refusal::Refusal;
+use crate::request_line::size_of_fields;
 use crate::rules::origin_form;
 use crate::telemetry::{ClientCertificate, ip_text};
 
@@ -155,29 +154,11 @@ pub(super) fn body_length(headers: &HeaderMap) -> Option<u64> {
     )
 }
 
-/// A header's value as text, the first of them if there are several.
-pub(super) fn text<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<Cow<'h, str>> {
-    headers.get(name).map(|value| readable(value.as_bytes()))
-}
-
-/// These bytes as text, with a mark in the place of what is no UTF-8.
-pub(super) fn readable(bytes: &[u8]) -> Cow<'_, str> {
-    // Faster than the search for what is to be replaced.
-    str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)
-}
-
 /// The bytes of an answer's head as it goes to an HTTP/1.1 client.
 pub(super) fn wire_size(header: &ResponseHeader) -> u64 {
     let reason = header.get_reason_phrase().map_or(0, str::len);
     let line = "HTTP/1.1 200 ".len() + reason + "\r\n".len();
     line as u64 + size_of_fields(&header.headers)
-}
-
-/// The bytes of these fields in an HTTP/1.1 head, with the empty line.
-pub(super) fn size_of_fields(headers: &HeaderMap) -> u64 {
-    let field = |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len() + 4;
-    let fields: usize = headers.iter().map(field).sum();
-    (fields + "\r\n".len()) as u64
 }
 
 #[cfg(test)]

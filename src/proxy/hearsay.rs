@@ -9,8 +9,8 @@ use http::header::CONNECTION;
 use http::{HeaderMap, HeaderName};
 use pingora::http::RequestHeader;
 
-use super::refusal::Refusal;
 use crate::forwarding_rule::ForwardingRule;
+use crate::refusal::Refusal;
 
 /// In alphabetical order.
 const NAMES: [&str; 56] = [

@@ -1,10 +1,10 @@
-//! What is different where the client speaks HTTP/2: its heads are brought into the form that rules
-//! and targets know, and a WebSocket's answer is checked, for the client cannot (RFC 8441 section
+//! What is different where the client or the target speaks HTTP/2: the head that such a target is
+//! asked with, and a WebSocket's answer, which is checked, for the client cannot (RFC 8441 section
 //! 5).
 
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, COOKIE, HOST, HeaderName, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
-    TE, TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, CONTENT_LENGTH, HOST, HeaderName, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, TE,
+    TRANSFER_ENCODING, UPGRADE,
 };
 use http::uri::{Authority, Parts, PathAndQuery, Scheme};
 use http::{HeaderValue, StatusCode, Uri, Version};
@@ -14,9 +14,8 @@ use pingora::prelude::Session;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::headers;
-use super::refusal::Refusal;
 use super::trailers;
-use crate::stream::joined_cookies;
+use crate::refusal::Refusal;
 use crate::target_connection;
 use crate::telemetry::RefusalReason;
 
@@ -32,20 +31,6 @@ const OF_HTTP_1_1: [HeaderName; 8] = [
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy-connection"),
 ];
-
-/// Says in headers what HTTP/2 says in another way: the host, which is `:authority` (RFC 9113
-/// section 8.3.1), and the cookies, of which there may be several lines (section 8.2.3).
-pub(super) fn suit_http_1_1(request: &mut RequestHeader) {
-    let authority = request.uri.authority();
-    let host = authority.and_then(|name| HeaderValue::from_str(name.as_str()).ok());
-    if let Some(host) = host {
-        request.insert_header(HOST, host).ok();
-    }
-    let is_split = request.headers.get_all(COOKIE).iter().nth(1).is_some();
-    if let Some(cookies) = joined_cookies(request).filter(|_| is_split) {
-        request.insert_header(COOKIE, cookies).ok();
-    }
-}
 
 /// The head of a request to a target of HTTP/2. The client's own tells whether it takes trailers,
 /// which Pingora has removed.
@@ -80,12 +65,6 @@ pub(super) fn head_for_target(
         fields.insert(TE, HeaderValue::from_static("trailers"));
     }
     Ok(head)
-}
-
-/// How long the request's head would be in HTTP/1.1.
-pub(super) fn size_in_http_1_1(request: &RequestHeader) -> u64 {
-    let target = request.raw_path().len() + request.method.as_str().len();
-    (target + "  HTTP/1.1\r\n".len()) as u64 + headers::size_of_fields(&request.headers)
 }
 
 /// How long the request's body is; `None` where its end will tell.
@@ -160,15 +139,6 @@ mod tests {
             request = request.header(*name, *value);
         }
         request.body(()).unwrap().into_parts().0.into()
-    }
-
-    #[test]
-    fn the_host_is_the_authority_and_cookies_are_one_line() {
-        let mut request = request(&[("cookie", "a=1"), ("cookie", "b=2"), ("cookie", "c=3")]);
-        suit_http_1_1(&mut request);
-        assert_eq!(request.headers[HOST], "example.com:8443");
-        let cookies: Vec<_> = request.headers.get_all(COOKIE).iter().collect();
-        assert_eq!(cookies, ["a=1; b=2; c=3"]);
     }
 
     #[test]

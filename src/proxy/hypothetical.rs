@@ -16,9 +16,9 @@ use pingora::protocols::http::v1::server::HttpSession;
 
 use super::choice;
 use super::decide::{self, Decision, Sender};
-use super::refusal::Refusal;
 use crate::config::model::Bounds;
 use crate::forwarding_rule::{ForwardingRule, Routes};
+use crate::refusal::Refusal;
 use crate::rules::{Action, Request, Rule};
 use crate::tap;
 use crate::target_group::TargetGroup;

@@ -17,8 +17,6 @@ mod http2;
 mod hypothetical;
 mod ledger;
 mod proxy_protocol;
-mod refusal;
-pub mod request_line;
 mod response;
 mod scheme;
 mod smuggling;
@@ -43,7 +41,6 @@ use crate::target_connection::Pool;
 pub use decide::{Decision, Forward, Outcome, Passage};
 pub use exchange::Exchange;
 pub use hypothetical::{Arrived, Hypothetical};
-pub use refusal::Refusal;
 
 /// The proxy. What a request needs comes with its connection; what is its own are the connections
 /// to targets that wait.

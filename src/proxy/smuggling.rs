@@ -7,8 +7,8 @@ use http::{HeaderMap, Method, Version};
 use pingora::http::RequestHeader;
 
 use super::headers;
-use super::refusal::Refusal;
 use crate::config::model::Bounds;
+use crate::refusal::Refusal;
 
 /// More than this overflows in some readers.
 const LONGEST_BODY: u64 = i64::MAX as u64;

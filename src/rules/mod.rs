@@ -17,7 +17,7 @@ mod subprotocols;
 use std::sync::Arc;
 
 pub use self::action::{Action, Response, Static};
-pub use self::condition::Told;
+pub use self::condition::Explained;
 pub use self::new_path::NewPath;
 pub use self::origins::Origins;
 pub use self::redirect::Redirect;
@@ -101,7 +101,7 @@ impl<G> Rule<G> {
     }
 
     /// How each condition fares with a request, for somebody who wonders.
-    pub fn explain(&self, request: &Request<'_>) -> Vec<Told> {
+    pub fn explain(&self, request: &Request<'_>) -> Vec<Explained> {
         let conditions = self.conditions.iter();
         conditions
             .map(|condition| condition.explain(request))

@@ -19,9 +19,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
-use crate::admin::Admin;
 use crate::config::fault::{Fault, Object};
 use crate::config::problem::Problem;
 use crate::config::secret_key::SecretKey;
@@ -29,16 +28,16 @@ use crate::config::{Config, model};
 use crate::dns::Names;
 use crate::drain::{Cause, Drain, Evictions, Gauges, TargetId};
 use crate::forwarding_rule::ForwardingRule;
+use crate::listener::admin::AdminListener;
 use crate::listener::{Listeners, Sockets};
 use crate::os::open_files::Shares;
+use crate::os::reserve;
 use crate::overload::Overload;
 use crate::target_group::{Ejection, Fleet, Overrides, TargetGroup};
 use crate::telemetry::access_log::{AccessLog, Output};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::{Format, Redaction, Style};
 use crate::tls::Tickets;
-use crate::upgrade::OldProcesses;
-pub use reload::Reload;
 use sockets::NewSockets;
 
 /// What serves now.
@@ -47,8 +46,8 @@ pub struct Serving {
     pub fleet: Arc<Fleet>,
     /// The listeners.
     pub listeners: Arc<Listeners>,
-    /// The admin address.
-    pub admin: Admin,
+    /// The listener of the admin address.
+    pub admin: AdminListener,
     /// The end of the process.
     pub drain: Arc<Drain>,
     /// The guard of the memory.
@@ -57,8 +56,6 @@ pub struct Serving {
     pub log: AccessLog,
     /// What is counted.
     pub metrics: Arc<Metrics>,
-    /// The processes before this one.
-    pub old_processes: OldProcesses,
     /// Where the configuration is read from again; `None` if it is no file.
     path: Option<PathBuf>,
     /// What seals session tickets.
@@ -85,6 +82,15 @@ pub struct Snapshot {
     pub rules: Vec<Arc<ForwardingRule>>,
     /// The target groups, as written.
     pub groups: Vec<Arc<TargetGroup>>,
+}
+
+/// How a reload ended.
+#[derive(Debug, Clone)]
+pub struct Reload {
+    /// When.
+    pub at: SystemTime,
+    /// What was wrong; nothing where the configuration was applied.
+    pub problems: Vec<String>,
 }
 
 /// The secrets of a process, which go to the one that succeeds it.
@@ -140,6 +146,7 @@ impl Serving {
         let (new, output) = both(new, output(config))?;
         let log = AccessLog::start(
             output,
+            |path| reserve::with(1, || Output::open(Some(path))),
             style(config),
             metrics.process.access_log_dropped.clone(),
         )
@@ -158,10 +165,9 @@ impl Serving {
         let key = key.ok_or_else(|| one(&"the system gives no random numbers"))?;
         let fleet = Arc::new(Fleet::new(Arc::clone(&metrics), key));
         let serving = Serving {
-            old_processes: OldProcesses::new(Arc::clone(&metrics), Arc::clone(&fleet)),
             fleet,
             listeners: Arc::new(listeners),
-            admin: Admin::new(address, socket),
+            admin: AdminListener::new(address, socket),
             evictions: Evictions::new(Arc::clone(&drain.tunnels)),
             drain,
             overload,

@@ -4,21 +4,12 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::sockets::NewSockets;
-use super::{Serving, both, lock, output, problems, style};
+use super::{Reload, Serving, both, lock, output, problems, style};
 use crate::config::fault::{Fault, Object};
 use crate::config::problem::Problems;
 use crate::config::{self, Config, Loaded, model};
 use crate::listener::Sockets;
 use crate::target_group::Overrides;
-
-/// How a reload ended.
-#[derive(Debug, Clone)]
-pub struct Reload {
-    /// When.
-    pub at: SystemTime,
-    /// What was wrong; nothing where the configuration was applied.
-    pub problems: Vec<String>,
-}
 
 impl Serving {
     /// Reads the configuration again and applies it, or says in the diagnostics, and in the error,
@@ -72,7 +63,11 @@ impl Serving {
 
     /// Puts another configuration in the place of the present one, whichever source made it.
     fn replace(&self, before: &Config, config: &Arc<Config>) -> Result<(), Vec<Fault>> {
-        let new = NewSockets::listen(config, Some(self), &mut Sockets::default());
+        let new = NewSockets::listen(
+            config,
+            Some((&self.admin, &self.listeners)),
+            &mut Sockets::default(),
+        );
         let moves = config.access_log.path != before.access_log.path;
         let output = moves.then(|| output(config)).transpose();
         let (new, output) = both(new, output)?;

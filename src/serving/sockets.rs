@@ -6,27 +6,27 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
-use super::Serving;
-use crate::admin::Socket;
 use crate::config::fault::{Fault, Object};
 use crate::config::model::{self, AdminAddress, Config};
-use crate::listener::Sockets;
+use crate::listener::admin::{AdminListener, AdminSocket};
+use crate::listener::{Listeners, Sockets};
 
 /// Sockets for the addresses that are not listened on yet.
 pub(super) struct NewSockets {
     pub(super) listeners: HashMap<SocketAddr, TcpListener>,
-    pub(super) admin: Option<(AdminAddress, Socket)>,
+    pub(super) admin: Option<(AdminAddress, AdminSocket)>,
 }
 
 impl NewSockets {
+    /// Listens for what is in the configuration, unless it is among what is present.
     pub(super) fn listen(
         config: &Config,
-        serving: Option<&Serving>,
+        present: Option<(&AdminListener, &Listeners)>,
         sockets: &mut Sockets,
     ) -> Result<Self, Vec<Fault>> {
         let mut faults = Vec::new();
         let listen = &config.admin.listen;
-        let moves = serving.is_none_or(|now| now.admin.address() != *listen);
+        let moves = present.is_none_or(|(admin, _)| admin.address() != *listen);
         let admin = moves.then(|| admin_socket(&config.admin, sockets));
         let admin = match admin.transpose() {
             Ok(socket) => socket.map(|socket| (listen.clone(), socket)),
@@ -47,7 +47,8 @@ impl NewSockets {
                 }
             }
         };
-        let is_new = |address: &SocketAddr| serving.is_none_or(|now| !now.listeners.has(address));
+        let is_new =
+            |address: &SocketAddr| present.is_none_or(|(_, listeners)| !listeners.has(address));
         let rules = config.forwarding_rules.iter();
         let new = rules.filter(|rule| is_new(&rule.listen));
         let listeners = new.filter_map(&mut listen).collect();
@@ -59,10 +60,10 @@ impl NewSockets {
     }
 }
 
-fn admin_socket(admin: &model::Admin, sockets: &mut Sockets) -> io::Result<Socket> {
+fn admin_socket(admin: &model::Admin, sockets: &mut Sockets) -> io::Result<AdminSocket> {
     match &admin.listen {
-        AdminAddress::Tcp(address) => sockets.listen(*address, true).map(Socket::Tcp),
-        AdminAddress::Unix(path) => sockets.listen_unix(path, admin.mode).map(Socket::Unix),
+        AdminAddress::Tcp(address) => sockets.listen(*address, true).map(AdminSocket::Tcp),
+        AdminAddress::Unix(path) => sockets.listen_unix(path, admin.mode).map(AdminSocket::Unix),
     }
 }
 

@@ -13,6 +13,7 @@ mod pick;
 mod pick_context;
 mod selection;
 mod sources;
+mod standing;
 mod state;
 mod status;
 mod stickiness;
@@ -26,6 +27,7 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
+use http::HeaderValue;
 use pingora::lb::discovery::Static;
 use pingora::lb::{Backend, Backends, LoadBalancer};
 use prometheus::IntCounter;
@@ -35,18 +37,18 @@ use crate::config::secret_key::SecretKey;
 use crate::os::random::Random;
 use crate::target_address::TargetAddress;
 use crate::telemetry::metrics::Metrics;
-use fleet::Standing;
-pub use fleet::{Ejection, Fleet, TargetId};
+pub use fleet::{Ejection, Fleet};
 use health::monitor::{Monitor, Settings};
 pub use overrides::{Change, Override, Overrides};
 pub use pick_context::{PickContext, Unavailable};
 use selection::{Plan, Selection};
 pub use sources::Sources;
+use standing::Standing;
 pub use state::Held;
 pub use status::{Ejected, LastCheck, TargetStatus};
 use stickiness::Cookies;
 use target::Protocol;
-pub use target::Target;
+pub use target::{Target, TargetId};
 pub use tls::Tls;
 
 /// A target group as requests see it.
@@ -135,7 +137,23 @@ impl TargetGroup {
         self.targets.get(place)
     }
 
-    /// Those that take requests now.
+    /// The name of the cookie that tells a client's target, where there is one.
+    pub fn cookie_name(&self) -> Option<&str> {
+        self.cookies.as_ref().map(|cookies| cookies.name())
+    }
+
+    /// The place of the target that a cookie with this value tells.
+    pub fn told_by(&self, value: &[u8]) -> Option<usize> {
+        self.cookies.as_ref()?.place(value)
+    }
+
+    /// What to set for a client that this target is to keep, as `Set-Cookie` has it; `is_secure`
+    /// where it came over TLS.
+    pub fn cookie(&self, target: &Target, is_secure: bool) -> Option<HeaderValue> {
+        self.cookies.as_ref()?.header(target.place, is_secure)
+    }
+
+    /// The targets that take requests now.
     pub fn takers(&self) -> impl Iterator<Item = &Arc<Target>> {
         let takes = |target: &&Arc<Target>| target.is_fit(&[]);
         self.targets.iter().filter(takes)

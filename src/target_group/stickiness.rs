@@ -13,7 +13,7 @@ use bytes::Bytes;
 use http::HeaderValue;
 use ring::hmac;
 
-use super::{Target, TargetGroup};
+use super::Target;
 use crate::config::model::{self, HashKey, SameSite, Stickiness, StickyCookie};
 use crate::config::secret_key::SecretKey;
 
@@ -64,29 +64,22 @@ impl Cookies {
         }
     }
 
-    fn header(&self, place: usize, is_secure: bool) -> Option<HeaderValue> {
+    /// The name of them all.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The place of the target that a cookie with this value tells.
+    pub(super) fn place(&self, value: &[u8]) -> Option<usize> {
+        self.places.get(value).copied()
+    }
+
+    /// The header that sets the cookie of the target at this place.
+    pub(super) fn header(&self, place: usize, is_secure: bool) -> Option<HeaderValue> {
         let value = self.values.get(place)?;
         let secure = if is_secure { "; Secure" } else { "" };
         let text = [&*self.name, "=", value, &*self.attributes, secure].concat();
         HeaderValue::from_maybe_shared(Bytes::from(text)).ok()
-    }
-}
-
-impl TargetGroup {
-    /// The name of the cookie that tells a client's target, where there is one.
-    pub fn cookie_name(&self) -> Option<&str> {
-        self.cookies.as_ref().map(|cookies| &*cookies.name)
-    }
-
-    /// The place of the target that a cookie with this value tells.
-    pub fn told_by(&self, value: &[u8]) -> Option<usize> {
-        self.cookies.as_ref()?.places.get(value).copied()
-    }
-
-    /// What to set for a client that this target is to keep, as `Set-Cookie` has it; `is_secure`
-    /// where it came over TLS.
-    pub fn cookie(&self, target: &Target, is_secure: bool) -> Option<HeaderValue> {
-        self.cookies.as_ref()?.header(target.place, is_secure)
     }
 }
 
@@ -126,7 +119,7 @@ mod tests {
     use zeroize::Zeroizing;
 
     use super::super::tests::{built, described};
-    use super::super::{PickContext, Unavailable};
+    use super::super::{PickContext, TargetGroup, Unavailable};
     use super::*;
     use crate::config::model::Algorithm;
 

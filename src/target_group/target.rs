@@ -15,6 +15,9 @@ use crate::config::model::{self, HttpVersion, ProxyProtocol};
 use crate::target_address::TargetAddress;
 use crate::telemetry::metrics::TargetMetrics;
 
+/// A target, by its group and its address.
+pub type TargetId = (String, TargetAddress);
+
 /// For how long a target is not offered HTTP/2 that has chosen HTTP/1.1.
 const HTTP1_ONLY: Duration = Duration::from_secs(600);
 

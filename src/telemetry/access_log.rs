@@ -18,7 +18,6 @@ use arc_swap::{ArcSwap, Guard};
 use prometheus::IntCounter;
 
 use super::Style;
-use crate::os::reserve;
 
 const QUEUED_LINES: usize = 65_536;
 const QUEUED_BYTES: usize = 64 << 20;
@@ -48,14 +47,20 @@ enum Message {
 }
 
 impl AccessLog {
-    /// Starts the writer. `dropped` counts the lines that were lost.
-    pub fn start(output: Output, style: Style, dropped: IntCounter) -> io::Result<Self> {
+    /// Starts the writer, which opens files by way of `open`. `dropped` counts the lines that were lost.
+    pub fn start(
+        output: Output,
+        open: Opener,
+        style: Style,
+        dropped: IntCounter,
+    ) -> io::Result<Self> {
         let (queue, messages) = sync_channel(QUEUED_LINES);
         let queued_bytes = Arc::new(AtomicUsize::new(0));
         let reopen = Arc::new(AtomicBool::new(false));
         let next = Arc::default();
         let writer = Writer {
             output,
+            open,
             messages,
             queued_bytes: Arc::clone(&queued_bytes),
             reopen: Arc::clone(&reopen),
@@ -130,6 +135,9 @@ impl AccessLog {
     }
 }
 
+/// How the file at a path is opened anew.
+pub type Opener = fn(&Path) -> io::Result<Output>;
+
 /// Where lines go.
 #[derive(Debug)]
 pub enum Output {
@@ -156,13 +164,6 @@ impl Output {
             file,
         })
     }
-
-    fn reopen(&mut self) -> io::Result<()> {
-        if let Output::File { path, .. } = self {
-            *self = Output::open(Some(&path.clone()))?;
-        }
-        Ok(())
-    }
 }
 
 impl Write for Output {
@@ -183,6 +184,7 @@ impl Write for Output {
 
 struct Writer {
     output: Output,
+    open: Opener,
     messages: Receiver<Message>,
     queued_bytes: Arc<AtomicUsize>,
     reopen: Arc<AtomicBool>,
@@ -272,17 +274,28 @@ impl Writer {
         self.failing = true;
     }
 
+    fn reopen(&mut self) -> io::Result<()> {
+        if let Output::File { path, .. } = &self.output {
+            self.output = (self.open)(path)?;
+        }
+        Ok(())
+    }
+
     fn reopen_if_asked(&mut self) {
         if !self.reopen.swap(false, Ordering::Acquire) {
             return;
         }
-        let next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
-        let reopened = match { next }.take() {
+        let next = self
+            .next
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        let reopened = match next {
             Some(output) => {
                 self.output = output;
                 Ok(())
             }
-            None => reserve::with(1, || self.output.reopen()),
+            None => self.reopen(),
         };
         match reopened {
             Ok(()) => self.torn = false,
@@ -375,7 +388,8 @@ mod tests {
         let moved = folder.path().join("access.log.1");
         let log = {
             let output = Output::open(Some(&path)).unwrap();
-            AccessLog::start(output, Style::default(), dropped()).unwrap()
+            let open = |path: &Path| Output::open(Some(path));
+            AccessLog::start(output, open, Style::default(), dropped()).unwrap()
         };
 
         log.write(b"one\n".to_vec());

@@ -7,6 +7,7 @@
 pub mod access_log;
 mod cut;
 pub mod diagnostics;
+mod format;
 mod line;
 pub mod metrics;
 mod reasons;
@@ -20,10 +21,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 pub use cut::cut;
+pub use format::Format;
 use line::Line;
 pub use reasons::{CloseReason, RefusalReason};
 pub use redact::Redaction;
-pub use style::{Format, Style};
+pub use style::Style;
 pub use text::ip_text;
 
 /// Where a client is.

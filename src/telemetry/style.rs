@@ -1,16 +1,6 @@
 //! Which lines the access log has, and how they are written.
 
-use super::{CloseReason, Record, Redaction};
-
-/// How fields are written.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
-    /// One JSON object a line.
-    #[default]
-    Json,
-    /// `name=value`, with a space between; a value that is not plain is a JSON string.
-    Text,
-}
+use super::{CloseReason, Format, Record, Redaction};
 
 /// What holds for all lines.
 #[derive(Debug)]

@@ -3,8 +3,8 @@
 
 use serde_json::Value;
 
+use super::super::answer::{list, text};
 use super::super::status::{address, is_in_use, open_tunnels, state, state_of_target};
-use super::super::{list, text};
 
 /// What is known of the process at a moment.
 #[derive(Debug, Clone)]

@@ -15,11 +15,13 @@ mod forwarding_rule;
 mod health;
 mod http_rule;
 mod limits;
-mod names;
 mod origin;
 mod redirect;
+mod resolver;
 mod server;
+mod target;
 mod target_group;
+mod tunnel;
 
 use std::sync::Arc;
 
@@ -30,20 +32,20 @@ pub use self::certificate::{Certificate, CertificateFiles};
 pub use self::changes::{Changes, HeaderChanges, Headers, NewPath, NewValue, Rewrite};
 pub use self::condition::{Comparison, Condition, Subject};
 pub use self::forwarding_rule::{
-    Authorities, ClientCertificateMode, ClientCertificates, ForwardingRule, Tls, TlsVersion, Tunnel,
+    Authorities, ClientCertificateMode, ClientCertificates, ForwardingRule, Tls, TlsVersion,
 };
 pub use self::health::{
     Check, Expected, HealthCheck, HttpCheck, OnUnhealthy, OutlierDetection, WebSocketCheck,
 };
 pub use self::http_rule::{Action, Forward, HttpRule, WeightedGroup};
 pub use self::limits::{Bounds, Memory, Rate, Rates};
-pub use self::names::{NamedTarget, Resolver};
 pub use self::origin::AllowedOrigin;
 pub use self::redirect::Redirect;
+pub use self::resolver::Resolver;
 pub use self::server::{Drain, Server, SessionTicketKeys, Upgrade};
-pub use self::target_group::{
-    HttpVersion, OwnCertificate, ProxyProtocol, Target, TargetGroup, TargetTls,
-};
+pub use self::target::{NamedTarget, ProxyProtocol, Target};
+pub use self::target_group::{HttpVersion, OwnCertificate, TargetGroup, TargetTls};
+pub use self::tunnel::Tunnel;
 
 /// A whole configuration, whatever source made it: a file, or code. Every target group and
 /// certificate that a rule names exists, and all names are unique. Durations are from 1 ms to 30

@@ -1,4 +1,4 @@
-//! An entry of `targetGroups`: the targets, how they are spoken to, and how they share what is new.
+//! An entry of `targetGroups`: how its targets are spoken to, and how they share what is new.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -10,8 +10,8 @@ use rustls::sign::CertifiedKey;
 
 use super::{
     Algorithm, HealthCheck, NamedTarget, OnUnhealthy, OutlierDetection, Rebalance, Stickiness,
+    Target,
 };
-use crate::target_address::TargetAddress;
 
 /// An entry of `targetGroups`.
 #[derive(Debug, Clone)]
@@ -87,38 +87,4 @@ pub enum HttpVersion {
     Http1,
     /// `HTTP2`: HTTP/2; over TLS only where the target offers it (ALPN).
     Http2,
-}
-
-/// An entry of `targets`.
-#[derive(Debug, Clone)]
-pub struct Target {
-    /// `ip` and `port`, or `unix`
-    pub address: TargetAddress,
-    /// `weight`: 0 to 256; 0 takes nothing new. Default: 1.
-    pub weight: u16,
-    /// `healthCheckEnabled`: without it the target counts as healthy. Default: true.
-    pub health_check_enabled: bool,
-    /// `maintenanceEnabled`: takes nothing new. Default: false.
-    pub maintenance_enabled: bool,
-    /// `maintenanceDrain`: in maintenance its tunnels are ended, too. Default: false.
-    pub maintenance_drain: bool,
-    /// `proxyProtocol`: how connections to it begin. Default: without a header.
-    pub proxy_protocol: Option<ProxyProtocol>,
-    /// `maxConnections`: how many tunnels and requests it may carry at a time. Default: no limit.
-    pub max_connections: Option<usize>,
-    /// `host`: the name that its address comes from.
-    pub host: Option<Arc<str>>,
-    /// `healthCheckPort`: where its checks go. Default: the group's `port`, or its own.
-    pub health_check_port: Option<u16>,
-}
-
-/// Which header of the PROXY protocol a connection to a target begins with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ProxyProtocol {
-    /// `v1`: the line of text.
-    V1,
-    /// `v2`: the binary one.
-    V2,
-    /// `v2ssl`: the binary one, with what is known of the client's TLS.
-    V2Ssl,
 }

@@ -28,7 +28,7 @@ impl Lifecycle {
         self.put_pid_file()?;
         let socket = self.serving.config().server.upgrade_socket.clone();
         let before = on_thread(move || predecessor.settled(socket)).await??;
-        self.serving.old_processes.expect(&before);
+        self.old_processes.expect(&before);
         if let Some(upgrade_socket) = &self.upgrade_socket {
             upgrade_socket.own();
         }
@@ -39,8 +39,8 @@ impl Lifecycle {
     }
 
     fn begin(&self) {
-        let serving = Arc::clone(&self.serving);
-        tokio::spawn(async move { serving.old_processes.watch().await });
+        let old_processes = Arc::clone(&self.old_processes);
+        tokio::spawn(async move { old_processes.watch().await });
         if daemon::is_this() {
             daemon::serves();
         }

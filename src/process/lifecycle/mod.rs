@@ -17,12 +17,13 @@ use pingora::server::{ShutdownSignal, ShutdownSignalWatch};
 use tokio::sync::mpsc;
 
 use super::pid_file::PidFile;
+use crate::admin::Admin;
 use crate::os::reserve;
 use crate::os::signals::{Order, Outcome, Signals};
 use crate::os::systemd;
 use crate::serving::Serving;
 use crate::serving::file_watch::Watch;
-use crate::upgrade::{InheritedSocket, Predecessor, Request, UpgradeSocket};
+use crate::upgrade::{InheritedSocket, OldProcesses, Predecessor, Request, UpgradeSocket};
 
 /// How many files are open at once while a configuration is read. Listeners that are new need one
 /// more each.
@@ -33,6 +34,9 @@ const LOOK: Duration = Duration::from_millis(5);
 pub(super) struct Lifecycle {
     /// What serves.
     pub serving: Arc<Serving>,
+    /// What shows it, at the admin address.
+    pub admin: Arc<Admin>,
+    old_processes: Arc<OldProcesses>,
     upgrade_socket: Option<Arc<UpgradeSocket>>,
     pid_file: Mutex<Option<PidFile>>,
     inbox: Mutex<Option<Inbox>>,
@@ -66,12 +70,15 @@ impl Lifecycle {
         inherited: Option<InheritedSocket>,
     ) -> Result<Self, String> {
         let (sender, requests) = mpsc::channel(1);
-        serving.admin.obeys(signals.sender());
+        let old_processes =
+            OldProcesses::new(Arc::clone(&serving.metrics), Arc::clone(&serving.fleet));
+        let old_processes = Arc::new(old_processes);
         let config = serving.config();
         let open = |path: &Path| {
             let socket = inherited.filter(|(known, _)| known == path);
             let socket = socket.map(|(_, socket)| socket);
-            UpgradeSocket::open(path, socket, Arc::clone(&serving), sender).map(Arc::new)
+            let before = Arc::clone(&old_processes);
+            UpgradeSocket::open(path, socket, Arc::clone(&serving), before, sender).map(Arc::new)
         };
         let upgrade_socket = config
             .server
@@ -87,8 +94,15 @@ impl Lifecycle {
             reason
         })?;
         let (changed, changes) = mpsc::channel(1);
+        let admin = Admin::new(
+            Arc::clone(&serving),
+            Arc::clone(&old_processes),
+            signals.sender(),
+        );
         let lifecycle = Lifecycle {
             watch: Watch::start(Arc::clone(&serving), changed),
+            admin: Arc::new(admin),
+            old_processes,
             upgrade_socket,
             pid_file: Mutex::default(),
             inbox: Mutex::default(),
@@ -220,7 +234,7 @@ impl Lifecycle {
 
     fn reopen(&self) {
         self.serving.log.reopen();
-        self.serving.old_processes.reopen_logs();
+        self.old_processes.reopen_logs();
     }
 }
 

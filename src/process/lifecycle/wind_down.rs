@@ -26,7 +26,7 @@ impl Lifecycle {
         signals: &mut Signals,
     ) -> Duration {
         let serving = &self.serving;
-        serving.old_processes.forget();
+        self.old_processes.forget();
         serving.leave();
         if let Some(upgrade_socket) = &self.upgrade_socket {
             upgrade_socket.leave(&heir);
@@ -88,10 +88,12 @@ impl Lifecycle {
     /// The same, and has the old processes exit, too: whoever waits for the service's end waits for
     /// this process.
     pub(super) async fn stop(&self) -> Duration {
-        let old_processes = &self.serving.old_processes;
-        old_processes.stop();
+        self.old_processes.stop();
         let patience = self.close().await;
-        if timeout(LAST_LINES, old_processes.gone()).await.is_err() {
+        if timeout(LAST_LINES, self.old_processes.gone())
+            .await
+            .is_err()
+        {
             log::warn!("old processes have yet to exit");
         }
         patience
@@ -102,12 +104,12 @@ impl Lifecycle {
         let serving = &self.serving;
         let settings = serving.config().server.drain.clone();
         let end = Instant::now() + settings.deadline + LATEST;
-        serving.old_processes.drain();
+        self.old_processes.drain();
         let drained = pin!(async {
             let close = || serving.listeners.close();
             serving.drain.run(&settings, close).await;
             let left = end.saturating_duration_since(Instant::now());
-            if timeout(left, serving.old_processes.gone()).await.is_err() {
+            if timeout(left, self.old_processes.gone()).await.is_err() {
                 log::warn!("old processes are still draining");
             }
         });
@@ -115,7 +117,7 @@ impl Lifecycle {
             return self.stop().await;
         }
         // Whoever has asked for the drain is among them.
-        serving.admin.is_served().await;
+        self.admin.is_served().await;
         let left = end.saturating_duration_since(Instant::now());
         left.clamp(SHORTEST, LAST_LINES)
     }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use super::Exchange;
 use crate::forwarding_rule::Limit;
-use crate::proxy::refusal::Refusal;
+use crate::refusal::Refusal;
 
 /// A part of an answer that is shorter goes out whatever the client does: nobody waits for it.
 const SHORT: usize = 2 << 10;

@@ -9,8 +9,8 @@ use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::prelude::Session;
 
 use super::Exchange;
-use crate::proxy::refusal::Refusal;
 use crate::proxy::{framing, handshake, headers, http2, trailers as fields};
+use crate::refusal::Refusal;
 use crate::stream::{ClientEnd, Phase};
 use crate::tunnel::{Identity, Opening};
 

@@ -8,8 +8,8 @@ use pingora::http::ResponseHeader;
 use pingora::prelude::Session;
 
 use super::Exchange;
-use crate::proxy::refusal::Refusal;
 use crate::proxy::{headers, http2};
+use crate::refusal::Refusal;
 use crate::stream::{ClientEnd, Phase};
 use crate::telemetry::{CloseReason, RefusalReason};
 use crate::tunnel::{Ending, Opening};
@@ -142,7 +142,10 @@ impl Exchange {
         let is_final = !sent.status.is_informational();
         let is_bodiless = session.req_header().method == Method::HEAD
             || matches!(sent.status.as_u16(), 204 | 304)
-            || headers::text(&sent.headers, &CONTENT_LENGTH).as_deref() == Some("0");
+            || sent
+                .headers
+                .get(&CONTENT_LENGTH)
+                .is_some_and(|length| length == "0");
         is_final && (is_bodiless || self.is_answered)
     }
 

@@ -25,9 +25,10 @@ use uuid::Uuid;
 use super::decide::Sender;
 use super::facts::Facts;
 use super::ledger::Ledger;
-use super::{forwarded, headers, http2, request_line};
+use super::{forwarded, headers, http2};
 use crate::forwarding_rule::{ForwardingRule, Route};
 use crate::listener::Connection;
+use crate::request_line;
 use crate::rules::Rule;
 use crate::stream::Framing;
 use crate::target_address::TargetAddress;
@@ -122,11 +123,11 @@ impl Exchange {
         self.ledger.record.tracking_id = self.name(session.req_header());
         let is_stream = is_stream(session);
         if is_stream {
-            http2::suit_http_1_1(session.req_header_mut());
+            request_line::suit_http_1_1(session.req_header_mut());
         }
         self.ledger.record.bytes.request_header = match session.as_downstream().as_http1() {
             Some(_) => self.connection.wire.head_read(),
-            None => http2::size_in_http_1_1(session.req_header()),
+            None => request_line::size_in_http_1_1(session.req_header()),
         };
         // A client of HTTP/1.0 does not know them (RFC 9110 section 15.2).
         let is_old = session.req_header().version == Version::HTTP_10;

@@ -1,6 +1,8 @@
 //! `COOKIE`: each cookie of this name has a value, over all Cookie lines.
 
-use super::{Comparison, Request, Values};
+use super::values::Values;
+use crate::rules::comparison::Comparison;
+use crate::rules::request::Request;
 
 /// A cookie.
 #[derive(Debug)]

@@ -3,7 +3,9 @@
 
 use http::HeaderName;
 
-use super::{Comparison, Request, Values};
+use super::values::Values;
+use crate::rules::comparison::Comparison;
+use crate::rules::request::Request;
 
 /// A header.
 #[derive(Debug)]

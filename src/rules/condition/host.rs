@@ -1,7 +1,9 @@
 //! `HOST`: the host is the one value, unless it is empty: that is none.
 
-use super::{Comparison, Request, Values};
+use super::values::Values;
 use crate::config::model;
+use crate::rules::comparison::Comparison;
+use crate::rules::request::Request;
 
 /// The host, without its port and a dot at its end.
 #[derive(Debug)]

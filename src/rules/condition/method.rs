@@ -1,6 +1,8 @@
 //! `METHOD`: the method is the one value.
 
-use super::{Comparison, Request, Values};
+use super::values::Values;
+use crate::rules::comparison::Comparison;
+use crate::rules::request::Request;
 
 /// The method.
 #[derive(Debug)]

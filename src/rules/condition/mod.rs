@@ -11,6 +11,7 @@ mod method;
 mod path;
 mod query;
 mod source_ip;
+mod values;
 
 use super::comparison::Comparison;
 use super::request::Request;
@@ -23,25 +24,8 @@ use method::Method;
 use path::Path;
 use query::Query;
 use source_ip::SourceIp;
-
-/// A condition, and how it fares with a request.
-#[derive(Debug)]
-pub struct Told {
-    /// `HEADER`, say.
-    pub subject: &'static str,
-    /// `EQUALS`, say; `SOURCE_IP` has none.
-    pub comparison: Option<&'static str>,
-    /// The name of the header, parameter or cookie.
-    pub key: Option<String>,
-    /// What the request's values are compared with.
-    pub value: Option<String>,
-    /// Whether it holds when the comparison does not.
-    pub negate: bool,
-    /// The request's values.
-    pub saw: Vec<String>,
-    /// Whether it holds.
-    pub held: bool,
-}
+pub use values::Explained;
+use values::Look;
 
 /// A condition, ready to be held against requests.
 #[derive(Debug)]
@@ -62,53 +46,6 @@ enum Subject {
     SourceIp(SourceIp),
 }
 
-/// What a condition may be about.
-trait Look {
-    /// Whether it holds for this request, `negate` aside.
-    fn holds(&self, request: &Request<'_>) -> bool;
-
-    /// What it is and sees, `negate` aside.
-    fn tell(&self, request: &Request<'_>) -> Told;
-}
-
-/// What a condition may be about whose values are compared.
-trait Values {
-    /// Its word in the configuration.
-    const WORD: &'static str;
-
-    /// The name of the header, parameter or cookie.
-    fn key(&self) -> Option<String> {
-        None
-    }
-
-    /// How each value is compared.
-    fn comparison(&self) -> &Comparison;
-
-    /// The request's values.
-    fn values<'r>(&self, request: &Request<'r>) -> impl Iterator<Item = &'r [u8]>;
-}
-
-impl<S: Values> Look for S {
-    fn holds(&self, request: &Request<'_>) -> bool {
-        let comparison = self.comparison();
-        self.values(request).any(|value| comparison.holds(value))
-    }
-
-    fn tell(&self, request: &Request<'_>) -> Told {
-        let values = self.values(request);
-        let text = |value| String::from_utf8_lossy(value).into_owned();
-        Told {
-            subject: S::WORD,
-            comparison: Some(self.comparison().word()),
-            key: self.key(),
-            value: self.comparison().value(),
-            negate: false,
-            saw: values.map(text).collect(),
-            held: self.holds(request),
-        }
-    }
-}
-
 impl Condition {
     /// Builds the condition; an error is a key that cannot be a header's name.
     pub(super) fn build(condition: &model::Condition) -> Result<Self, String> {
@@ -119,8 +56,8 @@ impl Condition {
     }
 
     /// What the condition is, what it sees of this request, and whether it holds.
-    pub(super) fn explain(&self, request: &Request<'_>) -> Told {
-        Told {
+    pub(super) fn explain(&self, request: &Request<'_>) -> Explained {
+        Explained {
             negate: self.negate,
             held: self.holds(request),
             ..self.subject.look().tell(request)

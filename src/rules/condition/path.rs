@@ -1,6 +1,8 @@
 //! `PATH`: the path, as it was sent and without the query, is the one value.
 
-use super::{Comparison, Request, Values};
+use super::values::Values;
+use crate::rules::comparison::Comparison;
+use crate::rules::request::Request;
 
 /// The path.
 #[derive(Debug)]

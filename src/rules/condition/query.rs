@@ -1,6 +1,8 @@
 //! `QUERY`: each parameter of this name in the query has a value.
 
-use super::{Comparison, Request, Values};
+use super::values::Values;
+use crate::rules::comparison::Comparison;
+use crate::rules::request::Request;
 
 /// A parameter of the query.
 #[derive(Debug)]

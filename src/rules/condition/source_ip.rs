@@ -2,7 +2,8 @@
 
 use ipnet::IpNet;
 
-use super::{Look, Request, Told};
+use super::values::{Explained, Look};
+use crate::rules::request::Request;
 
 /// A block of addresses.
 #[derive(Debug)]
@@ -13,8 +14,8 @@ impl Look for SourceIp {
         self.0.contains(&request.client_ip())
     }
 
-    fn tell(&self, request: &Request<'_>) -> Told {
-        Told {
+    fn tell(&self, request: &Request<'_>) -> Explained {
+        Explained {
             subject: "SOURCE_IP",
             comparison: None,
             key: None,

@@ -191,7 +191,7 @@ mod tests {
     use super::super::tests::{address, built, built_upon, described};
     use super::super::{Held, PickContext, TargetGroup, Unavailable};
     use super::*;
-    use crate::target_group::fleet::Standing;
+    use crate::target_group::standing::Standing;
 
     /// A selection with a seed of its own.
     fn selection(algorithm: Algorithm, weights: &[u16]) -> Arc<Selection> {

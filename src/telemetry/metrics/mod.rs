@@ -16,15 +16,15 @@ mod target;
 mod totals;
 mod tunnel;
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use prometheus::process_collector::ProcessCollector;
 use prometheus::{Encoder as _, IntCounter, Registry, TextEncoder};
 
-use super::CloseReason;
 use crate::target_address::TargetAddress;
 use families::Families;
 pub use memory::MemoryMetrics;
+use open::Elsewhere;
 pub use open::Open;
 pub use process::ProcessMetrics;
 use rule::RuleFamilies;
@@ -44,7 +44,7 @@ pub struct Metrics {
     /// What the process shows of itself.
     pub process: ProcessMetrics,
     /// What other processes have open, to be shown with what this one has.
-    elsewhere: Mutex<Vec<Open>>,
+    elsewhere: Elsewhere,
     /// What was counted by children that were dropped.
     gone: Mutex<Totals>,
 }
@@ -61,7 +61,7 @@ impl Metrics {
             tunnel: TunnelFamilies::new(&families)?,
             target: TargetFamilies::new(&families)?,
             process: ProcessMetrics::new(&families)?,
-            elsewhere: Mutex::default(),
+            elsewhere: Elsewhere::default(),
             gone: Mutex::default(),
             registry,
         })
@@ -72,7 +72,7 @@ impl Metrics {
         self.forget();
         let mut text = Vec::new();
         let mut families = self.registry.gather();
-        self.add_elsewhere(&mut families);
+        self.elsewhere.add_to(&self.tunnel.active, &mut families);
         TextEncoder::new().encode(&families, &mut text)?;
         Ok(String::from_utf8_lossy(&text).into_owned())
     }
@@ -119,6 +119,42 @@ impl Metrics {
     /// What the look-ups of a name for a target group count.
     pub fn resolutions(&self, target_group: &str, host: &str) -> Arc<ResolutionMetrics> {
         self.target.resolutions(target_group, host)
+    }
+
+    /// What was counted in all.
+    pub fn totals(&self) -> Totals {
+        let gone = self.gone();
+        let mut totals = gone.clone();
+        totals.add(&self.tunnel.closed, &self.rule.bytes);
+        totals
+    }
+
+    fn gone(&self) -> MutexGuard<'_, Totals> {
+        self.gone.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is open here.
+    pub fn open_tunnels(&self) -> Vec<Open> {
+        Open::all(&self.tunnel.active)
+    }
+
+    /// How many of it are to this target, from all forwarding rules: without a look at the others.
+    pub fn open_tunnels_to(&self, target_group: &str, target: &TargetAddress) -> i64 {
+        let target = target.to_string();
+        let open = |[rule]: [String; 1]| self.tunnel.open([&rule, target_group, &target]);
+        self.rule.names().into_iter().map(open).sum()
+    }
+
+    /// How many tunnels old processes have open, as far as they have told.
+    pub fn old_generation_tunnels(&self) -> i64 {
+        self.process.old_generation_tunnels.get()
+    }
+
+    /// Shows how many old processes there are, and their tunnels.
+    pub fn show_generations(&self, processes: usize, open: Vec<Open>) {
+        let tunnels = open.iter().map(|open| open.tunnels).sum();
+        self.process.show_old_generations(processes, tunnels);
+        self.elsewhere.replace(open);
     }
 }
 

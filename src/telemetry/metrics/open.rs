@@ -1,14 +1,12 @@
 //! How many tunnels are open, as one process tells another.
 
 use std::collections::BTreeMap;
-use std::sync::{MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use prometheus::IntGaugeVec;
 use prometheus::core::Collector as _;
 use prometheus::proto::{Gauge, LabelPair, Metric, MetricFamily};
 use serde::{Deserialize, Serialize};
-
-use super::Metrics;
-use crate::target_address::TargetAddress;
 
 /// How many tunnels are open from a forwarding rule to a target.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,7 +23,17 @@ pub struct Open {
 }
 
 impl Open {
-    pub(super) fn of(child: &Metric) -> Self {
+    /// What the children of this family count, but for those that count none.
+    pub(super) fn all(active: &IntGaugeVec) -> Vec<Open> {
+        let families = active.collect();
+        let children = families.iter().flat_map(|family| family.get_metric());
+        children
+            .map(Open::of)
+            .filter(|open| open.tunnels > 0)
+            .collect()
+    }
+
+    fn of(child: &Metric) -> Self {
         let label = |name| {
             let found = child.get_label().iter().find(|label| label.name() == name);
             found.map_or_else(String::new, |label| label.value().to_owned())
@@ -65,43 +73,20 @@ fn gauge(value: i64) -> Gauge {
     gauge
 }
 
-impl Metrics {
-    /// What is open here.
-    pub fn open_tunnels(&self) -> Vec<Open> {
-        let families = self.tunnel.active.collect();
-        let children = families.iter().flat_map(|family| family.get_metric());
-        children
-            .map(Open::of)
-            .filter(|open| open.tunnels > 0)
-            .collect()
+/// What other processes have open.
+#[derive(Default)]
+pub(super) struct Elsewhere(Mutex<Vec<Open>>);
+
+impl Elsewhere {
+    /// From now on they have this open.
+    pub(super) fn replace(&self, open: Vec<Open>) {
+        *self.lock() = open;
     }
 
-    /// How many of it are to this target, from all forwarding rules: without a look at the others.
-    pub fn open_tunnels_to(&self, target_group: &str, target: &TargetAddress) -> i64 {
-        let target = target.to_string();
-        let open = |[rule]: [String; 1]| self.tunnel.open([&rule, target_group, &target]);
-        self.rule.names().into_iter().map(open).sum()
-    }
-
-    /// How many tunnels old processes have open, as far as they have told.
-    pub fn old_generation_tunnels(&self) -> i64 {
-        self.process.old_generation_tunnels.get()
-    }
-
-    /// Shows how many old processes there are, and their tunnels.
-    pub fn show_generations(&self, processes: usize, open: Vec<Open>) {
-        self.process
-            .old_generations
-            .set(i64::try_from(processes).unwrap_or(i64::MAX));
-        let tunnels = open.iter().map(|open| open.tunnels).sum();
-        self.process.old_generation_tunnels.set(tunnels);
-        *self.elsewhere() = open;
-    }
-
-    /// Adds the tunnels of other processes to the family of ours.
-    pub(super) fn add_elsewhere(&self, families: &mut Vec<MetricFamily>) {
+    /// Adds it to the family of what is open here, which is among all that were gathered.
+    pub(super) fn add_to(&self, active: &IntGaugeVec, families: &mut Vec<MetricFamily>) {
         let mut tunnels: BTreeMap<[String; 3], i64> = BTreeMap::new();
-        for open in self.elsewhere().iter() {
+        for open in self.lock().iter() {
             *tunnels.entry(open.values()).or_default() += open.tunnels;
         }
         if tunnels.is_empty() {
@@ -110,7 +95,7 @@ impl Metrics {
         let is_it = |family: &MetricFamily| family.name() == "culvert_tunnels_active";
         if !families.iter().any(is_it) {
             // One without children is not gathered.
-            families.extend(self.tunnel.active.collect());
+            families.extend(active.collect());
         }
         let Some(family) = families.iter_mut().find(|family| is_it(family)) else {
             return;
@@ -124,14 +109,14 @@ impl Metrics {
         children.extend(tunnels.iter().map(|(values, more)| child(values, *more)));
     }
 
-    fn elsewhere(&self) -> MutexGuard<'_, Vec<Open>> {
-        let elsewhere = self.elsewhere.lock();
-        elsewhere.unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Vec<Open>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::Metrics;
     use super::*;
 
     #[test]

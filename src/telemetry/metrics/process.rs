@@ -104,6 +104,13 @@ impl ProcessMetrics {
             rejected.inc();
         }
     }
+
+    /// Shows how many old processes there are, and how many tunnels they have open.
+    pub(super) fn show_old_generations(&self, processes: usize, tunnels: i64) {
+        let processes = i64::try_from(processes).unwrap_or(i64::MAX);
+        self.old_generations.set(processes);
+        self.old_generation_tunnels.set(tunnels);
+    }
 }
 
 /// Seconds since 1970.

@@ -2,12 +2,11 @@
 //! again.
 
 use std::collections::HashMap;
-use std::sync::{MutexGuard, PoisonError};
 
 use prometheus::IntCounterVec;
 use prometheus::core::Collector as _;
 
-use super::{CloseReason, Metrics};
+use crate::telemetry::CloseReason;
 
 /// What was counted since the process began.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -20,24 +19,16 @@ pub struct Totals {
     pub bytes_out: u64,
 }
 
-impl Metrics {
-    /// What was counted in all.
-    pub fn totals(&self) -> Totals {
-        let gone = self.gone();
-        let mut totals = gone.clone();
-        let closed = sums(&self.tunnel.closed, "reason");
+impl Totals {
+    /// Adds what these families have counted of tunnels that closed, and of bytes.
+    pub(super) fn add(&mut self, closed: &IntCounterVec, bytes: &IntCounterVec) {
+        let closed = sums(closed, "reason");
         for reason in CloseReason::ALL {
-            totals.closed[reason as usize] += closed.get(reason.as_str()).copied().unwrap_or(0);
+            self.closed[reason as usize] += closed.get(reason.as_str()).copied().unwrap_or(0);
         }
-        let bytes = sums(&self.rule.bytes, "direction");
-        totals.bytes_in += bytes.get("in").copied().unwrap_or(0);
-        totals.bytes_out += bytes.get("out").copied().unwrap_or(0);
-        totals
-    }
-
-    /// What the children had counted that were dropped.
-    pub(super) fn gone(&self) -> MutexGuard<'_, Totals> {
-        self.gone.lock().unwrap_or_else(PoisonError::into_inner)
+        let bytes = sums(bytes, "direction");
+        self.bytes_in += bytes.get("in").copied().unwrap_or(0);
+        self.bytes_out += bytes.get("out").copied().unwrap_or(0);
     }
 }
 
@@ -55,6 +46,7 @@ fn sums(family: &IntCounterVec, label: &str) -> HashMap<String, u64> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Metrics;
     use super::*;
 
     #[test]

@@ -21,7 +21,7 @@ impl UpgradeSocket {
             Ok(heir) => {
                 log::info!("process {} has taken over", heir.pid);
                 systemd::main_process(heir.pid);
-                let mut processes = self.serving.old_processes.processes();
+                let mut processes = self.old_processes.processes();
                 processes.push(process::id());
                 Message::Farewell(processes)
             }

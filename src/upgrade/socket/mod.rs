@@ -21,7 +21,7 @@ use tokio::task::unconstrained;
 use tokio::time::timeout;
 
 use super::launch::{Launched, check};
-use super::old_processes::tell;
+use super::old_processes::{OldProcesses, tell};
 use super::on_thread;
 use super::protocol::{Link, Message};
 use crate::listener::{AcceptLoop, Ends, REST, Shortage, bind_unix, is_passing};
@@ -75,6 +75,7 @@ pub struct UpgradeSocket {
     /// Whether it goes with this process.
     is_ours: AtomicBool,
     serving: Arc<Serving>,
+    old_processes: Arc<OldProcesses>,
     requests: mpsc::Sender<Request>,
     successor: Mutex<Waiting>,
     accept_loop: Mutex<AcceptLoop>,
@@ -97,6 +98,7 @@ impl UpgradeSocket {
         path: &Path,
         inherited: Option<OwnedFd>,
         serving: Arc<Serving>,
+        old_processes: Arc<OldProcesses>,
         requests: mpsc::Sender<Request>,
     ) -> io::Result<Self> {
         let is_ours = AtomicBool::new(inherited.is_none());
@@ -110,6 +112,7 @@ impl UpgradeSocket {
             socket: Mutex::new(Some(socket)),
             is_ours,
             serving,
+            old_processes,
             requests,
             successor: Mutex::default(),
             accept_loop: Mutex::default(),
@@ -228,7 +231,7 @@ impl UpgradeSocket {
         let pid = link.trusted_peer()?;
         link.patience(Some(AT_HAND))?;
         match link.receive()? {
-            Message::StillOpen(open) => self.serving.old_processes.report(pid, open),
+            Message::StillOpen(open) => self.old_processes.report(pid, open),
             Message::TakeOver => lock(&self.successor).successor = Some(link),
             Message::Upgrade { binary, conf } => {
                 let outcome = self.upgrade(&binary, &conf);

@@ -1,10 +1,7 @@
-//! Targets by name, and how names are resolved.
+//! `server.resolver`: how the names of targets are resolved.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
-
-use super::Target;
 
 /// `server.resolver`
 #[derive(Debug, Clone)]
@@ -22,15 +19,4 @@ impl Default for Resolver {
             timeout: Duration::from_secs(2),
         }
     }
-}
-
-/// An entry of `targets` with a `host`.
-#[derive(Debug, Clone)]
-pub struct NamedTarget {
-    /// `host`: a DNS name in lower case.
-    pub host: Arc<str>,
-    /// `port`
-    pub port: u16,
-    /// The target that each of its addresses is, with the port; its own address is none.
-    pub target: Target,
 }

@@ -20,7 +20,7 @@ const SILENCE: Duration = Duration::from_secs(15);
 
 /// A socket that listens.
 #[derive(Debug)]
-pub enum Socket {
+pub enum AdminSocket {
     /// On an address and a port.
     Tcp(std::net::TcpListener),
     /// At a path.
@@ -29,11 +29,21 @@ pub enum Socket {
 
 /// Whoever is at the other end.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Peer {
-    /// Their address, and the one that they came to.
-    Tcp { peer: SocketAddr, local: IpAddr },
-    /// Their process and user, where the system knows.
-    Unix { pid: i32, uid: u32 },
+pub enum Peer {
+    /// Over TCP.
+    Tcp {
+        /// The address of the other end.
+        peer: SocketAddr,
+        /// The address here that they came to.
+        local: IpAddr,
+    },
+    /// At a Unix socket. Both are 0 where the system does not know.
+    Unix {
+        /// The id of their process.
+        pid: i32,
+        /// The id of their user.
+        uid: u32,
+    },
 }
 
 impl fmt::Display for Peer {
@@ -45,42 +55,42 @@ impl fmt::Display for Peer {
     }
 }
 
-impl Socket {
+impl AdminSocket {
     /// Another handle of the same socket.
-    pub fn copy(&self) -> io::Result<Socket> {
+    pub fn copy(&self) -> io::Result<AdminSocket> {
         reserve::with(1, || {
             Ok(match self {
-                Socket::Tcp(socket) => Socket::Tcp(socket.try_clone()?),
-                Socket::Unix(socket) => Socket::Unix(socket.try_clone()?),
+                AdminSocket::Tcp(socket) => AdminSocket::Tcp(socket.try_clone()?),
+                AdminSocket::Unix(socket) => AdminSocket::Unix(socket.try_clone()?),
             })
         })
     }
 
     /// Ready to accept, on the present runtime.
-    pub(super) fn listen(self) -> io::Result<Listening> {
+    pub(super) fn listen(self) -> io::Result<Acceptor> {
         Ok(match self {
-            Socket::Tcp(socket) => Either::Left(TcpListener::from_std(socket)?),
-            Socket::Unix(socket) => Either::Right(UnixListener::from_std(socket)?),
+            AdminSocket::Tcp(socket) => Either::Left(TcpListener::from_std(socket)?),
+            AdminSocket::Unix(socket) => Either::Right(UnixListener::from_std(socket)?),
         })
     }
 }
 
-impl AsFd for Socket {
+impl AsFd for AdminSocket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match self {
-            Socket::Tcp(socket) => socket.as_fd(),
-            Socket::Unix(socket) => socket.as_fd(),
+            AdminSocket::Tcp(socket) => socket.as_fd(),
+            AdminSocket::Unix(socket) => socket.as_fd(),
         }
     }
 }
 
 /// A socket that is accepted on.
-pub(super) type Listening = Either<TcpListener, UnixListener>;
-/// A connection.
-pub(super) type Stream = Either<TcpStream, UnixStream>;
+pub type Acceptor = Either<TcpListener, UnixListener>;
+/// A connection to the admin address.
+pub type Stream = Either<TcpStream, UnixStream>;
 
 /// The next connection; where no files are left, with one in reserve.
-pub(super) async fn accept(socket: &Listening) -> io::Result<(Stream, Peer)> {
+pub async fn accept(socket: &Acceptor) -> io::Result<(Stream, Peer)> {
     match accept_one(socket).await {
         Err(error) if is_short(&error) => reserve::with(1, || {
             let accepted = unconstrained(accept_one(socket)).now_or_never();
@@ -90,7 +100,7 @@ pub(super) async fn accept(socket: &Listening) -> io::Result<(Stream, Peer)> {
     }
 }
 
-async fn accept_one(socket: &Listening) -> io::Result<(Stream, Peer)> {
+async fn accept_one(socket: &Acceptor) -> io::Result<(Stream, Peer)> {
     match socket {
         Either::Left(socket) => {
             let (stream, peer) = socket.accept().await?;

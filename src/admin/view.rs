@@ -1,0 +1,60 @@
+//! What those who ask at the admin address see, and whom they can give orders.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::audience::Audience;
+use super::room::Room;
+use crate::os::signals::{Asked, Order};
+use crate::serving::Serving;
+use crate::upgrade::OldProcesses;
+
+/// What every handler is given.
+pub(super) type View = Arc<Admin>;
+
+/// What is behind the admin address.
+pub struct Admin {
+    pub(super) serving: Arc<Serving>,
+    pub(super) old_processes: Arc<OldProcesses>,
+    orders: mpsc::Sender<Asked>,
+    /// A drain was asked for.
+    pub(super) is_draining: AtomicBool,
+    pub(super) room: Arc<Room>,
+    pub(super) audience: Audience,
+}
+
+impl Admin {
+    /// Shows this process and those before it; orders go where `orders` leads.
+    pub fn new(
+        serving: Arc<Serving>,
+        old_processes: Arc<OldProcesses>,
+        orders: mpsc::Sender<Asked>,
+    ) -> Self {
+        Admin {
+            serving,
+            old_processes,
+            orders,
+            is_draining: AtomicBool::new(false),
+            room: Arc::new(Room::new()),
+            audience: Audience::new(),
+        }
+    }
+
+    /// Returns when all requests have had their answers, or after a moment.
+    pub async fn is_served(&self) {
+        self.room.is_served().await;
+    }
+
+    /// Gives an order; the outcome comes where it is carried out now.
+    pub(super) async fn order(
+        &self,
+        order: Order,
+    ) -> Option<oneshot::Receiver<Result<(), String>>> {
+        let (outcome, comes) = oneshot::channel();
+        let asked = Asked { order, outcome };
+        self.orders.send(asked).await.ok()?;
+        Some(comes)
+    }
+}

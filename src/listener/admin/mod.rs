@@ -1,0 +1,174 @@
+//! The listener of the admin address, on a socket of its own that outlives a drain. Like the other
+//! listeners it can be moved, paused and resumed; what serves there is not known here.
+
+mod socket;
+
+use std::fs::{self, Permissions};
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+
+use tokio::runtime::Handle;
+
+use super::{AcceptLoop, Ends};
+use crate::config::model::AdminAddress;
+use crate::os::reserve;
+pub use socket::{Acceptor, AdminSocket, Peer, Stream, accept};
+
+/// What serves whoever comes to the admin address, until the loop is to end: it starts a task.
+pub type ServeAdmin = Box<dyn Fn(Acceptor, Ends) + Send + Sync>;
+
+/// What listens on the admin address.
+pub struct AdminListener {
+    started: OnceLock<(Handle, ServeAdmin)>,
+    held: AtomicBool,
+    /// Whether the socket's file goes with this process.
+    is_ours: AtomicBool,
+    open: Mutex<Open>,
+}
+
+struct Open {
+    address: AdminAddress,
+    /// `None` once it was given up.
+    socket: Option<AdminSocket>,
+    accept_loop: AcceptLoop,
+}
+
+impl AdminListener {
+    /// The listener of this address, with a socket that listens on it.
+    pub fn new(address: AdminAddress, socket: AdminSocket) -> Self {
+        AdminListener {
+            started: OnceLock::new(),
+            held: AtomicBool::new(false),
+            is_ours: AtomicBool::new(true),
+            open: Mutex::new(Open {
+                address,
+                socket: Some(socket),
+                accept_loop: AcceptLoop::default(),
+            }),
+        }
+    }
+
+    /// Begins to serve, on the present runtime; or, if it is held, when it is told to resume.
+    pub fn start(&self, serve: ServeAdmin) {
+        let started = (Handle::current(), serve);
+        if self.started.set(started).is_ok() && !self.held.load(SeqCst) {
+            self.resume();
+        }
+    }
+
+    /// Serves nobody at the start, but when it is told to resume.
+    pub fn hold(&self) {
+        self.held.store(true, SeqCst);
+        self.is_ours.store(false, SeqCst);
+    }
+
+    /// Whether everything is there for serving.
+    pub fn is_started(&self) -> bool {
+        self.started.get().is_some()
+    }
+
+    /// The address.
+    pub fn address(&self) -> AdminAddress {
+        self.lock().address.clone()
+    }
+
+    /// The address and a copy of the socket, for another process.
+    pub fn socket(&self) -> io::Result<(AdminAddress, AdminSocket)> {
+        let open = self.lock();
+        Ok((open.address.clone(), open.copy()?))
+    }
+
+    /// Moves to another address.
+    pub fn change(&self, address: AdminAddress, socket: AdminSocket) {
+        let mut open = self.lock();
+        open.accept_loop.close();
+        open.accept_loop = AcceptLoop::default();
+        let before = std::mem::replace(&mut open.address, address);
+        open.socket = Some(socket);
+        drop(open);
+        remove(&before);
+        self.resume();
+    }
+
+    /// Who may use it, if it is a Unix socket.
+    pub fn set_mode(&self, mode: u32) -> io::Result<()> {
+        match self.address() {
+            AdminAddress::Tcp(_) => Ok(()),
+            AdminAddress::Unix(path) => fs::set_permissions(path, Permissions::from_mode(mode)),
+        }
+    }
+
+    /// Stops accepting; whoever shares the socket accepts. What was asked is answered.
+    pub fn pause(&self) {
+        self.lock().accept_loop.pause();
+    }
+
+    /// Stops accepting, and gives the socket up: it is another process's, unless that has another.
+    pub fn close(&self) {
+        let mut open = self.lock();
+        open.accept_loop.close();
+        open.socket = None;
+        if let AdminAddress::Unix(path) = &open.address
+            && is_deserted(path)
+        {
+            remove(&open.address);
+        }
+    }
+
+    /// Takes the socket out of the way of the next process, if this one has it.
+    pub fn remove(&self) {
+        let open = self.lock();
+        if open.socket.is_some() && self.is_ours.load(SeqCst) {
+            remove(&open.address);
+        }
+    }
+
+    /// Accepts again, unless it does.
+    pub fn resume(&self) {
+        let Some((runtime, serve)) = self.started.get() else {
+            return;
+        };
+        self.is_ours.store(true, SeqCst);
+        let mut open = self.lock();
+        let Some(ends) = open.accept_loop.begin() else {
+            return;
+        };
+        let _entered = runtime.enter();
+        match open.copy().and_then(AdminSocket::listen) {
+            Ok(acceptor) => serve(acceptor, ends),
+            Err(error) => {
+                open.accept_loop.pause();
+                log::error!("the admin address is not served: {error}");
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Open {
+    fn copy(&self) -> io::Result<AdminSocket> {
+        let gone = || io::Error::other("the socket was given up");
+        self.socket.as_ref().ok_or_else(gone)?.copy()
+    }
+}
+
+/// Whether nobody listens at a path, as far as can be found out.
+fn is_deserted(path: &Path) -> bool {
+    let met = reserve::with(1, || UnixStream::connect(path));
+    met.is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
+}
+
+fn remove(address: &AdminAddress) {
+    if let AdminAddress::Unix(path) = address
+        && let Err(error) = fs::remove_file(path)
+    {
+        log::debug!("admin.listen: {}: {error}", path.display());
+    }
+}
