@@ -1,10 +1,9 @@
 //! Who looks at a target's `Sec-WebSocket-Accept`, and which keys a handshake may have.
 
 use crate::harness::client::{HANDSHAKE, header, status};
-use crate::harness::edge::forwarding_to;
 use crate::harness::http2::{Http2, websocket};
 use crate::harness::target::switching_protocols;
-use crate::harness::{Connection, Edge, Target};
+use crate::harness::{Config, Connection, Edge, Target};
 
 /// A target whose 101 has no `Sec-WebSocket-Accept` for `/none`, one that is wrong for `/wrong`,
 /// and the right one for all else.
@@ -26,9 +25,8 @@ async fn old_target() -> Target {
 }
 
 async fn start(target: &Target, keys: &str) -> Edge {
-    let rule = format!("targetGroup: group, {keys}");
-    let edge = forwarding_to(&[target.address]).replacen("targetGroup: group", &rule, 1);
-    Edge::start(&edge.replace("LISTEN_PORT", "LISTEN_PORT\n    h2c: true")).await
+    let config = Config::forwarding_to(&[target.address]).rule("h2c: true");
+    Edge::start(&config.http_rule(keys)).await
 }
 
 #[tokio::test]

@@ -7,35 +7,24 @@ use serde_json::{Value, json};
 
 use crate::harness::admin::{ask, get, send};
 use crate::harness::client::HANDSHAKE;
-use crate::harness::edge::forwarding_to;
-use crate::harness::{Connection, Edge, Target, eventually};
+use crate::harness::{Config, Connection, Edge, Target, eventually};
 
 const TUNNELS: &str = "/api/v1/tunnels";
-const SMALL_DRAIN: &str = "server: {drain: {deadline: 1s}}\n";
+/// Keys of `server`.
+const SMALL_DRAIN: &str = "drain: {deadline: 1s}";
 
 /// Two groups, each with its rule; the first has all that is not for `/b`.
-fn two_groups(a: SocketAddr, b: SocketAddr) -> String {
-    let group = |name: &str, target: SocketAddr| {
-        format!(
-            "  - {{name: {name}, algorithm: ROUND_ROBIN, protocol: HTTP, targets: [{{ip: {}, port: {}}}]}}\n",
-            target.ip(),
-            target.port()
-        )
-    };
-    format!(
-        "forwardingRules:
-  - name: edge
-    protocol: HTTP
-    listenerIp: 127.0.0.1
-    listenerPort: LISTEN_PORT
-    trustedProxies: [127.0.0.1]
-    httpRules:
-      - {{name: b, type: FORWARD, targetGroup: b, conditions: [{{type: PATH, condition: STARTS_WITH, value: /b}}]}}
-      - {{name: rest, type: FORWARD, targetGroup: a}}
-targetGroups:\n{}{}",
-        group("a", a),
-        group("b", b)
-    )
+fn two_groups(a: SocketAddr, b: SocketAddr) -> Config {
+    let rules = "{name: b, type: FORWARD, targetGroup: b,
+            conditions: [{type: PATH, condition: STARTS_WITH, value: /b}]},
+        {name: rest, type: FORWARD, targetGroup: a}";
+    Config::new()
+        .rule("trustedProxies: [127.0.0.1]")
+        .http_rules(rules)
+        .add_group("a")
+        .target(a, "")
+        .add_group("b")
+        .target(b, "")
 }
 
 fn ids(page: &Value) -> Vec<String> {
@@ -231,7 +220,7 @@ async fn nothing_is_killed_by_a_request_that_is_not_understood() {
 #[tokio::test]
 async fn a_target_in_maintenance_takes_nothing_new_until_the_next_reload() {
     let (a, b) = (Target::named("a").await, Target::named("b").await);
-    let configuration = forwarding_to(&[a.address, b.address]);
+    let configuration = Config::forwarding_to(&[a.address, b.address]);
     let edge = Edge::start(&configuration).await;
     let mut tunnels = edge.tunnels(2).await;
     let path = format!("/api/v1/targetgroups/group/targets/{}", a.address);
@@ -291,7 +280,7 @@ async fn a_weight_is_overridden_and_given_back() {
 #[tokio::test]
 async fn a_target_that_is_drained_loses_its_tunnels_and_no_other_does() {
     let (a, b) = (Target::named("a").await, Target::named("b").await);
-    let configuration = format!("{SMALL_DRAIN}{}", two_groups(a.address, b.address));
+    let configuration = two_groups(a.address, b.address).server(SMALL_DRAIN);
     let edge = Edge::start(&configuration).await;
     let (mut goes, _) = Connection::tunnel(edge.address, "/a").await;
     let (mut stays, _) = Connection::tunnel(edge.address, "/b").await;
@@ -352,12 +341,12 @@ async fn a_patch_that_cannot_be_done_is_refused() {
 #[tokio::test]
 async fn a_reload_tells_whether_it_was_applied() {
     let target = Target::named("a").await;
-    let configuration = forwarding_to(&[target.address]);
+    let configuration = Config::forwarding_to(&[target.address]);
     let edge = Edge::start(&configuration).await;
     let reload = || send(&edge, "POST", "/api/v1/reload");
     assert_eq!(reload(), (200, json!({"applied": true})));
 
-    edge.configure(&configuration.replace("targetGroup: group", "targetGroup: gruop"));
+    edge.configure(&configuration.http_rule("targetGroup: gruop"));
     let (status, answer) = reload();
 
     assert_eq!(status, 422, "{answer}");
@@ -377,7 +366,7 @@ async fn a_reload_tells_whether_it_was_applied() {
 #[tokio::test]
 async fn a_drain_is_asked_for_twice_and_ends_the_process_gently() {
     let target = Target::named("a").await;
-    let configuration = format!("{SMALL_DRAIN}{}", forwarding_to(&[target.address]));
+    let configuration = Config::forwarding_to(&[target.address]).server(SMALL_DRAIN);
     let edge = Edge::start(&configuration).await;
     let mut tunnel = edge.tunnel().await.0;
     for _ in 0..2 {
@@ -433,15 +422,18 @@ async fn every_error_is_json_and_the_document_has_every_path() {
 }
 
 /// Rules of all kinds, and requests for them: method, path, headers.
-const RULES: &str = "
-      - {name: gone, type: STATIC, statusCode: 410, responseMessage: gone, conditions: [{type: PATH, condition: EQUALS, value: /gone}]}
-      - {name: moved, type: REDIRECT, location: 'https://example.com/new', conditions: [{type: HOST, condition: EQUALS, value: old.example}]}
-      - {name: beta, type: STATIC, statusCode: 200, responseMessage: beta, conditions: [
-          {type: COOKIE, condition: EQUALS, key: beta, value: 'yes'}, {type: QUERY, condition: EXISTS, key: off, negate: true}]}
-      - {name: inside, type: STATIC, statusCode: 403, responseMessage: no, conditions: [{type: SOURCE_IP, value: 10.0.0.0/8}]}
-      - {name: chat, type: FORWARD, targetGroup: group, conditions: [
-          {type: HEADER, key: Connection, condition: EQUALS, value: upgrade}, {type: METHOD, condition: EQUALS, value: GET}]}
-      - {name: api, type: FORWARD, targetGroup: group, conditions: [{type: PATH, condition: MATCHES, value: '^/api/v[12]/'}]}";
+const RULES: &str = "{name: gone, type: STATIC, statusCode: 410, responseMessage: gone,
+        conditions: [{type: PATH, condition: EQUALS, value: /gone}]},
+    {name: moved, type: REDIRECT, location: 'https://example.com/new',
+        conditions: [{type: HOST, condition: EQUALS, value: old.example}]},
+    {name: beta, type: STATIC, statusCode: 200, responseMessage: beta, conditions: [
+        {type: COOKIE, condition: EQUALS, key: beta, value: 'yes'}, {type: QUERY, condition: EXISTS, key: off, negate: true}]},
+    {name: inside, type: STATIC, statusCode: 403, responseMessage: no,
+        conditions: [{type: SOURCE_IP, value: 10.0.0.0/8}]},
+    {name: chat, type: FORWARD, targetGroup: group, conditions: [
+        {type: HEADER, key: Connection, condition: EQUALS, value: upgrade}, {type: METHOD, condition: EQUALS, value: GET}]},
+    {name: api, type: FORWARD, targetGroup: group,
+        conditions: [{type: PATH, condition: MATCHES, value: '^/api/v[12]/'}]}";
 type Sample = (
     &'static str,
     &'static str,
@@ -487,15 +479,9 @@ const SAMPLES: &[Sample] = &[
 #[tokio::test]
 async fn an_explanation_agrees_with_what_happens() {
     let target = Target::named("a").await;
-    let rules = forwarding_to(&[target.address])
-        .replace(
-            "\n      - {name: all, type: FORWARD, targetGroup: group}",
-            RULES,
-        )
-        .replace(
-            "    clientTimeout",
-            "    trustedProxies: [127.0.0.1]\n    clientTimeout",
-        );
+    let rules = Config::forwarding_to(&[target.address])
+        .rule("trustedProxies: [127.0.0.1], httpRules: []")
+        .http_rules(RULES);
     let edge = Edge::start(&rules).await;
     let mut lines = 0;
     for (method, path, headers) in SAMPLES {
@@ -571,9 +557,8 @@ fn explained(edge: &Edge, method: &str, path: &str, headers: &[(&str, &str)]) ->
 #[tokio::test]
 async fn an_explanation_tells_what_each_condition_saw() {
     let (a, b) = (Target::named("a").await, Target::named("b").await);
-    let rules = forwarding_to(&[a.address, b.address]).replace(
-        "- {name: all, type: FORWARD",
-        "- {name: all, conditions: [{type: HEADER, key: X-Room, condition: CONTAINS, value: lu, negate: true}], type: FORWARD",
+    let rules = Config::forwarding_to(&[a.address, b.address]).http_rule(
+        "conditions: [{type: HEADER, key: X-Room, condition: CONTAINS, value: lu, negate: true}]",
     );
     let edge = Edge::start(&rules).await;
     let sample = json!({"path": "/", "headers": {"X-Room": ["blue", "red"]}});

@@ -3,14 +3,12 @@
 use std::net::SocketAddr;
 
 use crate::harness::client::{HANDSHAKE, header, status};
-use crate::harness::edge::forwarding_to;
 use crate::harness::target::switching_protocols;
-use crate::harness::{Connection, Edge, Target};
+use crate::harness::{Config, Connection, Edge, Target};
 
 /// An edge whose only HTTP rule has these keys besides.
 async fn start(keys: &str, target: SocketAddr) -> Edge {
-    let rule = format!("targetGroup: group, {keys}}}");
-    Edge::start(&forwarding_to(&[target]).replacen("targetGroup: group}", &rule, 1)).await
+    Edge::start(&Config::forwarding_to(&[target]).http_rule(keys)).await
 }
 
 /// The values of a header, in the order of their lines.

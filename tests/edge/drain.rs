@@ -11,9 +11,8 @@ use tokio::task::JoinSet;
 use tokio::time::interval;
 
 use crate::harness::client::{CLOSE, GOING_AWAY, HANDSHAKE, HI, header, sent_away};
-use crate::harness::edge::forwarding_to;
 use crate::harness::target::{ok, switching_protocols};
-use crate::harness::{Connection, Edge, Noise, Target, eventually, soon};
+use crate::harness::{Config, Connection, Edge, Noise, Target, eventually, soon};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 /// A deadline in whose first seconds no tunnel is due, but perhaps one.
@@ -24,10 +23,15 @@ const LATENESS: Duration = Duration::from_secs(2);
 /// A Culvert in front of this target, with these settings of `server.drain`, in which only the
 /// drain ends anything.
 async fn edge(drain: &str, target: &Target) -> Edge {
-    let patient = forwarding_to(&[target.address]).replace(": 2000", ": 60000");
-    let tunnel = "clientTimeout: 60000\n    tunnel: {closeTimeout: 60s}";
-    let patient = patient.replace("clientTimeout: 60000", tunnel);
-    Edge::start(&format!("server: {{drain: {drain}}}\n{patient}")).await
+    let drain = format!("drain: {drain}");
+    let patient = patient(target).rule("tunnel: {closeTimeout: 60s}");
+    Edge::start(&patient.server(&drain)).await
+}
+
+fn patient(target: &Target) -> Config {
+    Config::forwarding_to(&[target.address])
+        .rule("clientTimeout: 60s")
+        .group("connectTimeout: 60s, responseTimeout: 60s")
 }
 
 async fn is_draining(edge: &Edge) {
@@ -375,8 +379,7 @@ impl Crowd {
         culvert::os::open_files::raise();
         let (answer, answers) = watch::channel(false);
         let target = answering_when_told(answers).await;
-        let patient = forwarding_to(&[target.address]).replace(": 2000", ": 60000");
-        let edge = Edge::start(&format!("server: {{{server}}}\n{patient}")).await;
+        let edge = Edge::start(&patient(&target).server(server)).await;
         let tunnels = edge.tunnels(TUNNELS).await;
         let mut requests = Vec::new();
         for number in 0..REQUESTS {

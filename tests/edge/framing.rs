@@ -8,12 +8,12 @@ use std::sync::{Arc, Mutex};
 use futures_util::FutureExt as _;
 use http::{HeaderMap, Method, Request};
 use proptest::prelude::*;
-use proptest::test_runner::{Config, TestRunner};
+use proptest::test_runner::{Config as Cases, TestRunner};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::harness::http2::Http2;
-use crate::harness::{Connection, Edge, Target, edge, eventually, soon};
+use crate::harness::{Config, Connection, Edge, Target, eventually, soon};
 
 /// How a client frames one request, and how its target behaves.
 #[derive(Debug, Clone)]
@@ -319,15 +319,16 @@ fn a_target_gets_whole_requests_however_they_are_framed() {
     let tape = Tape::default();
     let (_target, edge) = runtime.block_on(async {
         let target = recording(Arc::clone(&tape)).await;
-        let configuration = edge::forwarding_to(&[target.address])
-            .replace("LISTEN_PORT", "LISTEN_PORT\n    h2c: true");
-        (target, Edge::start(&without_checks(&configuration)).await)
+        let configuration = Config::forwarding_to(&[target.address])
+            .rule("h2c: true")
+            .each_target("healthCheckEnabled: false");
+        (target, Edge::start(&configuration).await)
     });
     let sent = Mutex::new(Vec::new());
-    let config = Config {
+    let config = Cases {
         cases: 120,
         failure_persistence: None,
-        ..Config::default()
+        ..Cases::default()
     };
     let checked = TestRunner::new(config).run(&cases(), |case| {
         let number = sent.lock().unwrap().len();
@@ -361,17 +362,14 @@ fn a_target_gets_whole_requests_however_they_are_framed() {
 }
 
 /// Without what would come between the requests.
-fn without_checks(configuration: &str) -> String {
-    configuration.replace("port: ", "healthCheckEnabled: false, port: ")
-}
-
 #[tokio::test]
 async fn an_end_on_an_empty_frame_is_one_last_chunk() {
     let tape = Tape::default();
     let target = recording(Arc::clone(&tape)).await;
-    let configuration =
-        edge::forwarding_to(&[target.address]).replace("LISTEN_PORT", "LISTEN_PORT\n    h2c: true");
-    let edge = Edge::start(&without_checks(&configuration)).await;
+    let configuration = Config::forwarding_to(&[target.address])
+        .rule("h2c: true")
+        .each_target("healthCheckEnabled: false");
+    let edge = Edge::start(&configuration).await;
     let mut client = Http2::connect(edge.address).await;
     for (number, (method, parts)) in [
         (Method::POST, &["hello", ""][..]),
@@ -425,8 +423,7 @@ async fn faulty_chunks_of_a_target_are_never_passed_on_as_complete() {
         connection.to_end().await;
     })
     .await;
-    let configuration =
-        edge::forwarding_to(&[target.address]).replace("LISTEN_PORT", "LISTEN_PORT\n    h2c: true");
+    let configuration = Config::forwarding_to(&[target.address]).rule("h2c: true");
     let edge = Edge::start(&configuration).await;
     for number in 0..2 * FAULTY.len() {
         let mut client = edge.connect().await;
@@ -547,8 +544,7 @@ async fn a_broken_answer_that_ends_with_its_connection_ends_with_a_reset() {
         connection.has_more().await;
     })
     .await;
-    let configuration = edge::forwarding_to(&[target.address])
-        .replace("responseTimeout: 2000", "responseTimeout: 500");
+    let configuration = Config::forwarding_to(&[target.address]).group("responseTimeout: 500");
     let edge = Edge::start(&configuration).await;
     let mut client = TcpStream::connect(edge.address).await.unwrap();
     client
@@ -574,9 +570,10 @@ async fn a_target_that_breaks_off_is_502_on_a_stream_and_a_get_is_tried_again() 
     .await;
     let other = Target::answering("hello").await;
     let begin = async |targets: &[SocketAddr]| {
-        let configuration = edge::forwarding_to(targets);
-        let configuration = configuration.replace("LISTEN_PORT", "LISTEN_PORT\n    h2c: true");
-        Edge::start(&without_checks(&configuration)).await
+        let configuration = Config::forwarding_to(targets)
+            .rule("h2c: true")
+            .each_target("healthCheckEnabled: false");
+        Edge::start(&configuration).await
     };
     let alone = begin(&[target.address]).await;
     let mut client = Http2::connect(alone.address).await;

@@ -36,9 +36,9 @@ async fn a_body_that_waits_in_tls_for_its_target_is_whole() {
     let authority = Authority::new();
     authority.issue("one", &[HOST]);
     let configuration = forwarding(&authority, &["one"], "", target.address)
-        .replacen("    connect", "    protocolVersion: HTTP2\n    connect", 1)
-        .replace("clientTimeout: 2000", "clientTimeout: 60s")
-        .replace("responseTimeout: 2000", "responseTimeout: 60s");
+        .group("protocolVersion: HTTP2")
+        .rule("clientTimeout: 60s")
+        .group("responseTimeout: 60s");
     let edge = Edge::start(&configuration).await;
     for length in LENGTHS {
         let mut client = authority.connect(edge.address, HOST).await;

@@ -14,13 +14,14 @@ use tokio::process::Command;
 use tokio_tungstenite::tungstenite::Bytes;
 
 use crate::harness::client::{HANDSHAKE, header, status};
-use crate::harness::edge::forwarding_to;
 use crate::harness::http2::{
     CONTINUATION, END_HEADERS, END_STREAM, Frames, HEADERS, Http2, PING, RST_STREAM, SETTINGS,
     frame, get, websocket,
 };
 use crate::harness::target::{ok, switching_protocols};
-use crate::harness::{Authority, Connection, Edge, Target, eventually, eventually_or, soon};
+use crate::harness::{
+    Authority, Config, Connection, Edge, Target, eventually, eventually_or, soon,
+};
 use crate::messages::python;
 
 const HOST: &str = "a.example";
@@ -29,9 +30,10 @@ const MISUSE: &str = "refusals_total{forwarding_rule=\"edge\",reason=\"http2\"}"
 
 /// A configuration that forwards everything to a target, and takes HTTP/2 without TLS, with these
 /// settings of the rule.
-fn clear(target: SocketAddr, settings: &str) -> String {
-    let settings = format!("protocol: HTTP\n    h2c: true\n    {settings}");
-    forwarding_to(&[target]).replacen("protocol: HTTP", &settings, 1)
+fn clear(target: SocketAddr, settings: &str) -> Config {
+    Config::forwarding_to(&[target])
+        .rule("h2c: true")
+        .rule(settings)
 }
 
 async fn start(target: &Target, settings: &str) -> Edge {
@@ -41,9 +43,8 @@ async fn start(target: &Target, settings: &str) -> Edge {
 /// The same in TLS, with a certificate of this authority for [`HOST`].
 async fn start_tls(authority: &Authority, target: SocketAddr, settings: &str) -> Edge {
     authority.issue("one", &[HOST]);
-    let rule = format!("protocol: HTTPS\n    serverCertificates: [one]\n    {settings}");
-    let rules = forwarding_to(&[target]).replacen("protocol: HTTP", &rule, 1);
-    Edge::start(&(authority.certificates(&["one"]) + &rules)).await
+    let config = Config::forwarding_to(&[target]).rule(settings);
+    Edge::start(&config.tls(authority, &["one"])).await
 }
 
 fn reason(line: &Value) -> &str {
@@ -94,11 +95,8 @@ async fn a_websocket_takes_the_road_of_an_http_1_1_handshake() {
           {type: PATH, condition: STARTS_WITH, value: /chat},
           {type: COOKIE, condition: EQUALS, key: second, value: '2'},
           {type: HEADER, condition: EQUALS, key: Connection, value: upgrade},
-          {type: HEADER, condition: EQUALS, key: Upgrade, value: websocket}]}";
-    let configuration = clear(target.address, "").replace(
-        "targetGroup: group}",
-        &format!("targetGroup: group, {conditions}"),
-    );
+          {type: HEADER, condition: EQUALS, key: Upgrade, value: websocket}]";
+    let configuration = clear(target.address, "").http_rule(conditions);
     let edge = Edge::start(&configuration).await;
     let mut client = Http2::connect(edge.address).await;
     let mut request = websocket("/chat?token=secret");
@@ -455,8 +453,8 @@ async fn what_a_client_would_take_for_a_tunnel_is_none() {
         connection.to_end().await;
     })
     .await;
-    let rule = "- {name: page, type: STATIC, statusCode: 200, responseMessage: hi, conditions: [{type: PATH, condition: EQUALS, value: /page}]}\n      - {name: all";
-    let configuration = clear(target.address, "").replace("- {name: all", rule);
+    let rule = "{name: page, type: STATIC, statusCode: 200, responseMessage: hi, conditions: [{type: PATH, condition: EQUALS, value: /page}]}";
+    let configuration = clear(target.address, "").http_rules(rule);
     let edge = Edge::start(&configuration).await;
     let mut client = Http2::connect(edge.address).await;
     for (path, expected) in [("/success", 502), ("/accept", 502), ("/page", 400)] {
@@ -469,11 +467,7 @@ async fn what_a_client_would_take_for_a_tunnel_is_none() {
 #[tokio::test]
 async fn a_drain_says_goaway_and_ends_tunnels_as_elsewhere() {
     let target = Target::named("target").await;
-    let edge = Edge::start(&format!(
-        "server: {{drain: {{deadline: 5s}}}}\n{}",
-        clear(target.address, "")
-    ))
-    .await;
+    let edge = Edge::start(&clear(target.address, "").server("drain: {deadline: 5s}")).await;
     let mut client = Http2::connect(edge.address).await;
     let mut tunnels = Vec::new();
     for _ in 0..3 {
@@ -503,8 +497,7 @@ async fn a_drain_says_goaway_and_ends_tunnels_as_elsewhere() {
 async fn a_connection_without_streams_is_told_to_go_after_client_timeout() {
     let target = Target::named("target").await;
     let edge = start(&target, "").await;
-    let configuration =
-        clear(target.address, "").replace("clientTimeout: 2000", "clientTimeout: 300");
+    let configuration = clear(target.address, "").rule("clientTimeout: 300");
     edge.reload(&configuration).await;
     let mut used = Http2::connect(edge.address).await;
     let mut tunnel = used.tunnel("/chat").await;
@@ -525,7 +518,7 @@ async fn a_listener_that_is_gone_says_goaway() {
     let edge = start(&target, "").await;
     let mut client = Http2::connect(edge.address).await;
     let mut tunnel = client.tunnel("/chat").await;
-    let moved = clear(target.address, "").replace("LISTEN_PORT", &other.port().to_string());
+    let moved = clear(target.address, &format!("listenerPort: {}", other.port()));
     edge.reload(&moved).await;
     client.is_sent_away().await;
     tunnel.say_hi().await;
@@ -536,7 +529,7 @@ async fn limits_hold_for_each_request() {
     let target = Target::named("target").await;
     let edge = start(
         &target,
-        "maxRequestsPerSecondPerClient: 3\n    maxConcurrentStreams: 7",
+        "maxRequestsPerSecondPerClient: 3, maxConcurrentStreams: 7",
     )
     .await;
     let mut client = Http2::connect(edge.address).await;
@@ -560,8 +553,7 @@ async fn limits_hold_for_each_request() {
 #[tokio::test]
 async fn a_body_that_stops_halfway_is_answered_with_408() {
     let target = Target::answering("hello").await;
-    let configuration =
-        clear(target.address, "").replace("clientTimeout: 2000", "clientTimeout: 1800");
+    let configuration = clear(target.address, "").rule("clientTimeout: 1800");
     let edge = Edge::start(&configuration).await;
     let mut client = Http2::connect(edge.address).await;
     let post = Request::post("http://a.example/").body(()).unwrap();
@@ -704,26 +696,14 @@ async fn chromium_has_its_websocket_on_the_connection_of_its_page() {
         socket.onmessage = event => fetch('/heard?' + encodeURIComponent(event.data));
         </script>";
     authority.issue("one", &[HOST]);
-    let rules = forwarding_to(&[target.address])
-        .replacen(
-            "protocol: HTTP",
-            "protocol: HTTPS\n    serverCertificates: [one]",
-            1,
-        )
-        .replace(
-            "      - {name: all, type: FORWARD, targetGroup: group}",
-            &format!(
-                "      - name: page
-        type: STATIC
-        statusCode: 200
-        contentType: text/html; charset=utf-8
-        responseMessage: {}
-        conditions: [{{type: HEADER, condition: EXISTS, key: Upgrade, negate: true}}]
-      - {{name: all, type: FORWARD, targetGroup: group}}",
-                serde_json::to_string(page).unwrap()
-            ),
-        );
-    let edge = Edge::start(&(authority.certificates(&["one"]) + &rules)).await;
+    let rule = format!(
+        "{{name: page, type: STATIC, statusCode: 200, contentType: text/html; charset=utf-8,
+            responseMessage: {},
+            conditions: [{{type: HEADER, condition: EXISTS, key: Upgrade, negate: true}}]}}",
+        serde_json::to_string(page).unwrap()
+    );
+    let config = Config::forwarding_to(&[target.address]).http_rules(&rule);
+    let edge = Edge::start(&config.tls(&authority, &["one"])).await;
     let profile = tempfile::tempdir().unwrap();
     let _browser = Command::new("chromium")
         .args([

@@ -2,9 +2,8 @@
 //! cut is marked.
 
 use crate::harness::client::{HANDSHAKE, status};
-use crate::harness::edge::forwarding_to;
 use crate::harness::http2::{Http2, websocket};
-use crate::harness::{Connection, Edge, Target, eventually};
+use crate::harness::{Config, Connection, Edge, Target, eventually};
 
 const TUNNELS: usize = 300;
 /// What each may cost: far less than its head.
@@ -62,8 +61,7 @@ async fn a_tunnel_with_a_long_head_costs_little_more_than_another() {
 #[tokio::test]
 async fn so_does_one_in_http_2() {
     let target = Target::mirror().await;
-    let rule = "protocol: HTTP\n    h2c: true";
-    let configuration = forwarding_to(&[target.address]).replacen("protocol: HTTP", rule, 1);
+    let configuration = Config::forwarding_to(&[target.address]).rule("h2c: true");
     let edge = Edge::start(&configuration).await;
     let (mut clients, mut tunnels) = (Vec::new(), Vec::new());
     for length in [0, 25_000] {

@@ -5,9 +5,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use crate::harness::client::{CLOSE, HANDSHAKE, HI, header};
-use crate::harness::edge::{body_of, forwarding_to};
+use crate::harness::edge::body_of;
 use crate::harness::target::{ok, refusing, switching_protocols};
-use crate::harness::{Authority, Connection, Edge, Haproxy, Target, eventually, soon};
+use crate::harness::{Authority, Config, Connection, Edge, Haproxy, Target, eventually, soon};
 
 const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
@@ -15,30 +15,26 @@ const V1: &str = "PROXY TCP4 192.0.2.1 198.51.100.1 4711 443\r\n";
 const SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 const ENDS: [u8; 12] = [192, 0, 2, 1, 198, 51, 100, 1, 0x12, 0x67, 0x01, 0xBB];
 const REFUSALS: &str = "refusals_total{forwarding_rule=\"edge\",reason=\"proxy_protocol\"}";
+/// Keys of a forwarding rule.
+const FROM_HERE: &str = "proxyProtocol: {from: [127.0.0.1]}";
 
 fn v2(command: u8, family: u8, payload: &[u8]) -> Vec<u8> {
     let length = u16::try_from(payload.len()).unwrap().to_be_bytes();
     [SIGNATURE, &[command, family], &length, payload].concat()
 }
 
-/// The configuration of [`Edge::forwarding_to`] with more keys for its forwarding rule.
-fn with(keys: &str, targets: &[SocketAddr]) -> String {
-    let more = format!("    clientTimeout: 2000\n{keys}");
-    forwarding_to(targets).replace("    clientTimeout: 2000\n", &more)
+/// A configuration with more keys for its forwarding rule.
+fn with(keys: &str, targets: &[SocketAddr]) -> Config {
+    Config::forwarding_to(targets).rule(keys)
 }
 
 /// An edge that wants the PROXY protocol from 127.0.0.1, and answers 127.0.0.2, the client behind
 /// HAProxy, and 192.0.2.1, the one of the headers here, by itself at /static.
 async fn behind_a_load_balancer(target: &Target) -> Edge {
-    let keys = "    proxyProtocol: {from: [127.0.0.1]}\n";
-    let rules = "    httpRules:
-      - name: static
-        type: STATIC
-        statusCode: 200
-        responseMessage: for you
-        conditions: [{type: SOURCE_IP, value: 127.0.0.2}, {type: PATH, condition: EQUALS, value: /static}]\n";
-    let configuration = with(keys, &[target.address]);
-    Edge::start(&configuration.replace("    httpRules:\n", rules)).await
+    let rule =
+        "{name: static, type: STATIC, statusCode: 200, responseMessage: for you, conditions: [
+        {type: SOURCE_IP, value: 127.0.0.2}, {type: PATH, condition: EQUALS, value: /static}]}";
+    Edge::start(&with(FROM_HERE, &[target.address]).http_rules(rule)).await
 }
 
 #[tokio::test]
@@ -250,12 +246,8 @@ async fn a_header_from_anybody_else_is_a_malformed_request() {
 #[tokio::test]
 async fn a_connection_that_waits_for_its_header_does_not_hold_up_a_drain() {
     let target = Target::answering("hello").await;
-    let configuration = with(
-        "    proxyProtocol: {from: [127.0.0.1]}\n",
-        &[target.address],
-    );
-    let edge =
-        Edge::start(&configuration.replace("clientTimeout: 2000", "clientTimeout: 50s")).await;
+    let configuration = with(FROM_HERE, &[target.address]);
+    let edge = Edge::start(&configuration.rule("clientTimeout: 50s")).await;
     let mut client = edge.connect().await;
     let active = || edge.metric("connections_active{forwarding_rule=\"edge\"}");
     eventually("it is there", || (active() == 1.0).then_some(())).await;
@@ -267,7 +259,7 @@ async fn a_connection_that_waits_for_its_header_does_not_hold_up_a_drain() {
 #[tokio::test]
 async fn a_trusted_proxy_tells_where_a_request_comes_from() {
     let target = Target::showing().await;
-    let keys = "    trustedProxies: [127.0.0.1, 10.0.0.0/8]\n";
+    let keys = "trustedProxies: [127.0.0.1, 10.0.0.0/8]";
     let edge = Edge::start(&with(keys, &[target.address])).await;
     let forwarded = "X-Forwarded-For: 203.0.113.1, 192.0.2.1\r\nX-Forwarded-For: 10.0.0.1\r\n\
         X-Forwarded-Proto: https\r\nX-Forwarded-Host: other\r\nForwarded: for=203.0.113.1\r\n\r\n";
@@ -298,7 +290,7 @@ async fn a_trusted_proxy_tells_where_a_request_comes_from() {
 #[tokio::test]
 async fn nobody_else_is_believed() {
     let target = Target::showing().await;
-    let keys = "    trustedProxies: [127.0.0.1]\n";
+    let keys = "trustedProxies: [127.0.0.1]";
     let edge = Edge::start(&with(keys, &[target.address])).await;
     let forwarded = "\r\nX-Forwarded-For: 192.0.2.1\r\nX-Forwarded-Proto: https\r\n\r\n";
     let mut client = Connection::open_from(CLIENT, edge.address).await;
@@ -312,11 +304,10 @@ async fn nobody_else_is_believed() {
 #[tokio::test]
 async fn source_ip_conditions_and_tunnels_go_by_the_address_that_a_trusted_proxy_tells() {
     let target = Target::named("target").await;
-    let keys = "    proxyProtocol: {from: [127.0.0.1]}\n    trustedProxies: [192.0.2.1]\n";
-    let rules = "    httpRules:
-      - {name: ban, type: STATIC, statusCode: 403, responseMessage: no, conditions: [{type: SOURCE_IP, value: 203.0.113.7}]}\n";
-    let configuration = with(keys, &[target.address]).replace("    httpRules:\n", rules);
-    let edge = Edge::start(&configuration.replace("message: no", "message: \"no\"")).await;
+    let keys = "proxyProtocol: {from: [127.0.0.1]}, trustedProxies: [192.0.2.1]";
+    let rule = "{name: ban, type: STATIC, statusCode: 403, responseMessage: 'no',
+        conditions: [{type: SOURCE_IP, value: 203.0.113.7}]}";
+    let edge = Edge::start(&with(keys, &[target.address]).http_rules(rule)).await;
     let handshake = |client: &str| {
         let forwarded = format!("\r\nX-Forwarded-For: {client}\r\n\r\n");
         format!("{V1}{}", HANDSHAKE.replace("\r\n\r\n", &forwarded))
@@ -333,12 +324,10 @@ async fn source_ip_conditions_and_tunnels_go_by_the_address_that_a_trusted_proxy
     assert_eq!(open["tunnels"][0].get("clientPort"), None);
 }
 
-/// The configuration of [`Edge::forwarding_to`] for targets that want the PROXY protocol.
-fn announcing(version: &str, targets: &[SocketAddr]) -> String {
-    let wanting = format!(", proxyProtocol: {version}}}\n");
-    let plain = forwarding_to(targets);
-    let (rules, targets) = plain.split_once("    targets:\n").unwrap();
-    format!("{rules}    targets:\n{}", targets.replace("}\n", &wanting))
+/// A configuration for targets that want the PROXY protocol.
+fn announcing(version: &str, targets: &[SocketAddr]) -> Config {
+    let announcing = format!("proxyProtocol: {version}");
+    Config::forwarding_to(targets).each_target(&announcing)
 }
 
 #[tokio::test]
@@ -407,8 +396,7 @@ async fn a_tunnel_begins_with_the_header_and_so_does_every_request_on_a_connecti
 async fn what_a_load_balancer_tells_is_told_to_the_target() {
     let target = hearing(V1.len()).await;
     let configuration = announcing("v1", &[target.address]);
-    let keys = "    proxyProtocol: {from: [127.0.0.1]}\n    httpRules:\n";
-    let edge = Edge::start(&configuration.replace("    httpRules:\n", keys)).await;
+    let edge = Edge::start(&configuration.rule(FROM_HERE)).await;
     let told = edge.request(&format!("{V1}{GET}")).await;
     assert_eq!(told.text(), format!("{:?}", V1.as_bytes()));
 }
@@ -417,9 +405,8 @@ async fn what_a_load_balancer_tells_is_told_to_the_target() {
 async fn a_target_that_refuses_the_connection_is_passed_over_with_the_header_too() {
     let target = hearing(V1.len()).await;
     let configuration = announcing("v1", &[refusing(), target.address]);
-    let configuration = configuration.replace("checkInterval: 100", "checkInterval: 60s");
-    let keys = "    proxyProtocol: {from: [127.0.0.1]}\n    httpRules:\n";
-    let edge = Edge::start(&configuration.replace("    httpRules:\n", keys)).await;
+    let configuration = configuration.group("healthCheck: {checkInterval: 60s}");
+    let edge = Edge::start(&configuration.rule(FROM_HERE)).await;
     for _ in 0..4 {
         let told = edge.request(&format!("{V1}{GET}")).await;
         assert_eq!(told.text(), format!("{:?}", V1.as_bytes()));
@@ -428,12 +415,7 @@ async fn a_target_that_refuses_the_connection_is_passed_over_with_the_header_too
 
 #[tokio::test]
 async fn an_ipv4_client_of_a_listener_for_both_families_is_an_ipv4_client() {
-    let both = forwarding_to(&[]).replace(
-        "listenerIp: 127.0.0.1",
-        "listenerIp: \"::\"\n    v6only: false",
-    );
-    let rule = "{name: all, type: STATIC, statusCode: 200, responseMessage: hello}";
-    let both = both.replace("{name: all, type: FORWARD, targetGroup: group}", rule);
+    let both = Config::answering("hello").rule("listenerIp: '::', v6only: false");
     let edge = Edge::start(&both).await;
     let ipv6 = SocketAddr::from((Ipv6Addr::LOCALHOST, edge.address.port()));
     for (number, address) in [edge.address, ipv6].into_iter().enumerate() {
@@ -443,24 +425,20 @@ async fn an_ipv4_client_of_a_listener_for_both_families_is_an_ipv4_client() {
         let line = edge.log_lines(number + 1).await.remove(number);
         assert_eq!(line["clientIp"], address.ip().to_string());
     }
-    edge.reload(&both.replace("v6only: false", "v6only: true"))
-        .await;
+    edge.reload(&both.rule("v6only: true")).await;
     edge.says("forwardingRules[0].v6only stays as it is").await;
 }
 
 /// The configuration with TLS, and a certificate for a.example, on its forwarding rule.
-fn with_tls(authority: &Authority, configuration: &str) -> String {
+fn with_tls(authority: &Authority, configuration: Config) -> Config {
     authority.issue("one", &["a.example"]);
-    let tls = "protocol: HTTPS\n    serverCertificates: [one]";
-    let rules = configuration.replacen("protocol: HTTP", tls, 1);
-    authority.certificates(&["one"]) + &rules
+    configuration.tls(authority, &["one"])
 }
 
 #[tokio::test]
 async fn a_header_comes_before_the_tls_handshake() {
     let (authority, target) = (Authority::new(), Target::named("target").await);
-    let keys = "    proxyProtocol: {from: [127.0.0.1]}\n";
-    let configuration = with_tls(&authority, &with(keys, &[target.address]));
+    let configuration = with_tls(&authority, with(FROM_HERE, &[target.address]));
     let edge = Edge::start(&configuration).await;
     for version in ["send-proxy", "send-proxy-v2"] {
         let haproxy = Haproxy::in_front_of(edge.address, version).await;
@@ -482,7 +460,7 @@ async fn a_target_hears_of_a_clients_tls() {
     let cipher = "TLS_AES_256_GCM_SHA384";
     let length = SIGNATURE.len() + 4 + ENDS.len() + 8 + 10 + 3 + cipher.len();
     let target = hearing(length).await;
-    let configuration = with_tls(&authority, &announcing("v2ssl", &[target.address]));
+    let configuration = with_tls(&authority, announcing("v2ssl", &[target.address]));
     let edge = Edge::start(&configuration).await;
     let mut client = authority.connect(edge.address, "a.example").await;
     client.send(GET).await;

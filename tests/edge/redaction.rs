@@ -3,9 +3,8 @@
 
 use crate::harness::admin::get;
 use crate::harness::client::HANDSHAKE;
-use crate::harness::edge::forwarding_to;
 use crate::harness::process::run;
-use crate::harness::{Connection, Edge, Target, eventually};
+use crate::harness::{Config, Connection, Edge, Target, eventually};
 
 const SECRET: &str = "S3CR3T";
 
@@ -27,11 +26,8 @@ const ADDRESSES: [&str; 13] = [
 ];
 
 async fn start(target: &Target) -> Edge {
-    let configuration = forwarding_to(&[target.address]);
-    Edge::start(&format!(
-        "{configuration}accessLog: {{openRecords: true}}\n"
-    ))
-    .await
+    let configuration = Config::forwarding_to(&[target.address]);
+    Edge::start(&configuration.top("accessLog: {openRecords: true}")).await
 }
 
 #[tokio::test]

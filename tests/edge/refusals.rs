@@ -4,27 +4,17 @@
 use http::{HeaderMap, Request};
 
 use crate::harness::client::HANDSHAKE;
-use crate::harness::edge::forwarding_to;
 use crate::harness::http2::{Http2, get, websocket};
 use crate::harness::target::refusing;
-use crate::harness::{Answer, Authority, Connection, Edge, Target};
+use crate::harness::{Answer, Authority, Config, Connection, Edge, Target};
 use crate::tls::start as start_tls;
 
-const RULES: &str = "httpRules:
-      - {name: no, type: FORWARD, targetGroup: no, conditions: [{type: PATH, condition: EQUALS, value: /no}]}
-      - {name: origin, type: FORWARD, targetGroup: group, allowedOrigins: [\"https://a\"],
-         conditions: [{type: PATH, condition: EQUALS, value: /origin}]}
-      - {name: all, type: FORWARD, targetGroup: group,
-         conditions: [{type: PATH, condition: EQUALS, value: /none, negate: true}]}
-targetGroups:
-  - {name: no, algorithm: ROUND_ROBIN, protocol: HTTP, targets: [{ip: NO_IP, port: NO_PORT, healthCheckEnabled: false}]}
-";
-const BOUNDS: &str = "LISTEN_PORT
-    h2c: true
-    maxHeaderBytes: 1000
-    maxHeaders: 9
-    maxRequestBodyBytes: 50
-    maxHandshakesPerSecond: 1";
+const RULES: &str = "
+    - {name: no, type: FORWARD, targetGroup: no, conditions: [{type: PATH, condition: EQUALS, value: /no}]}
+    - {name: origin, type: FORWARD, targetGroup: group, allowedOrigins: [\"https://a\"],
+       conditions: [{type: PATH, condition: EQUALS, value: /origin}]}";
+const BOUNDS: &str = "clientTimeout: 1000, h2c: true, maxHeaderBytes: 1000, maxHeaders: 9,
+    maxRequestBodyBytes: 50, maxHandshakesPerSecond: 1";
 
 /// A target that breaks off, or is silent for `/silent`, or waits for bodies.
 async fn start() -> (Target, Edge) {
@@ -36,16 +26,13 @@ async fn start() -> (Target, Edge) {
         }
     })
     .await;
-    let nobody = refusing();
-    let rules = RULES.replace("NO_IP", &nobody.ip().to_string());
-    let rules = rules.replace("NO_PORT", &nobody.port().to_string());
-    let edge = forwarding_to(&[target.address]);
-    let (top, groups) = edge.split_once("httpRules:\n").unwrap();
-    let (_, groups) = groups.split_once("targetGroups:\n").unwrap();
-    let edge = format!("{top}{rules}{groups}")
-        .replace("clientTimeout: 2000", "clientTimeout: 1000")
-        .replace("responseTimeout: 2000", "responseTimeout: 300")
-        .replace("LISTEN_PORT", BOUNDS);
+    let edge = Config::forwarding_to(&[target.address])
+        .rule(BOUNDS)
+        .group("responseTimeout: 300")
+        .http_rule("conditions: [{type: PATH, condition: EQUALS, value: /none, negate: true}]")
+        .http_rules(RULES)
+        .add_group("no")
+        .target(refusing(), "healthCheckEnabled: false");
     (target, Edge::start(&edge).await)
 }
 

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use serde_json::Value;
 
 use crate::harness::client::{HANDSHAKE, header};
-use crate::harness::{Answer, Connection, Edge, Target};
+use crate::harness::{Answer, Config, Connection, Edge, Target};
 
 /// A condition; requests for which it holds, and requests for which it does not. Of a request its
 /// lines, without the version, which is HTTP/1.1, and the Host, which is example.com, where they
@@ -603,22 +603,12 @@ fn text(request: &str) -> String {
     head + "\r\n\r\n"
 }
 
-fn with_rules(rules: &str) -> String {
-    format!(
-        "forwardingRules:
-  - name: edge
-    protocol: HTTP
-    listenerIp: 127.0.0.1
-    listenerPort: LISTEN_PORT
-    httpRules:\n{rules}"
-    )
+fn with_rules(rules: &str) -> Config {
+    Config::new().http_rules(rules)
 }
 
-fn with_rules_and_target(rules: &str, target: &Target) -> String {
-    format!(
-        "{}targetGroups:
-  - {{name: group, algorithm: ROUND_ROBIN, protocol: HTTP, targets: [{{ip: 127.0.0.1, port: {}}}]}}\n",
-        with_rules(rules),
-        target.address.port()
-    )
+fn with_rules_and_target(rules: &str, target: &Target) -> Config {
+    with_rules(rules)
+        .add_group("group")
+        .target(target.address, "")
 }

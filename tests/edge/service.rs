@@ -14,7 +14,7 @@ use culvert::os::systemd;
 use tempfile::TempDir;
 
 use crate::harness::edge::{free_addresses, get_now};
-use crate::harness::{Manager, PATIENCE, Process, eventually};
+use crate::harness::{Config, Manager, PATIENCE, Process, eventually};
 
 const UNIT: &str = "culvert.service";
 
@@ -375,7 +375,7 @@ impl Service {
         let [address, admin] = free_addresses();
         let path = within(&place, "/etc/culvert/culvert.yaml");
         let settings = format!(
-            "accessLog: {{path: {}}}\nserver: {{upgradeSocket: {}}}",
+            "accessLog: {{path: {}}}, server: {{upgradeSocket: {}}}",
             log.join("access.log").display(),
             place.join("run/culvert/upgrade.sock").display()
         );
@@ -435,20 +435,15 @@ impl Service {
     }
 }
 
-fn configuration(address: SocketAddr, admin: SocketAddr, setting: &str) -> String {
-    format!(
-        "{setting}
-admin: {{listen: {admin}}}
-forwardingRules:
-  - name: edge
-    protocol: HTTP
-    listenerIp: {}
-    listenerPort: {}
-    clientTimeout: 3000
-    httpRules: [{{name: all, type: STATIC, statusCode: 200, responseMessage: hello}}]\n",
-        address.ip(),
-        address.port()
-    )
+fn configuration(address: SocketAddr, admin: SocketAddr, top: &str) -> String {
+    let (ip, port) = (address.ip(), address.port());
+    Config::answering("hello")
+        .top(&format!("admin: {{listen: '{admin}'}}"))
+        .top(top)
+        .rule(&format!(
+            "listenerIp: {ip}, listenerPort: {port}, clientTimeout: 3000"
+        ))
+        .to_string()
 }
 
 /// An installation, and its unit with the paths at which its files really are.

@@ -8,37 +8,23 @@ use std::path::Path;
 use crate::harness::client::{HANDSHAKE, header, status};
 use crate::harness::http2::{Http2, get, websocket};
 use crate::harness::tls::openssl;
-use crate::harness::{Authority, Connection, Edge, Target, eventually};
+use crate::harness::{Authority, Config, Connection, Edge, Target, eventually};
 
 const COOKIE: &str = "stickiness: {type: COOKIE}";
 
 /// A configuration with these settings of `server` and of the target group, and targets with
 /// settings.
-fn group(server: &str, settings: &str, targets: &[(&Target, &str)]) -> String {
-    let target = |(target, settings): &(&Target, &str)| {
-        let (ip, port) = (target.address.ip(), target.address.port());
-        format!("      - {{ip: {ip}, port: {port}, {settings}}}\n")
-    };
-    let targets: String = targets.iter().map(target).collect();
-    format!(
-        "server: {{{server}}}
-accessLog: {{path: FOLDER/access.log}}
-forwardingRules:
-  - name: edge
-    protocol: HTTP
-    listenerIp: 127.0.0.1
-    listenerPort: LISTEN_PORT
-    httpRules:
-      - {{name: all, type: FORWARD, targetGroup: group}}
-targetGroups:
-  - name: group
-    algorithm: ROUND_ROBIN
-    protocol: HTTP
-    {settings}
-    healthCheck: {{checkInterval: 100, unhealthyThreshold: 1}}
-    targets:
-{targets}"
+fn group(server: &str, settings: &str, targets: &[(&Target, &str)]) -> Config {
+    let group = Config::to_group(
+        "healthCheck: {checkInterval: 100, unhealthyThreshold: 1}",
+        &[],
     )
+    .server(server)
+    .top("accessLog: {path: FOLDER/access.log}")
+    .group(settings);
+    let add =
+        |config: Config, (target, keys): &(&Target, &str)| config.target(target.address, keys);
+    targets.iter().fold(group, add)
 }
 
 async fn two() -> [Target; 2] {
@@ -138,11 +124,9 @@ async fn a_tunnel_begins_with_a_cookie_and_leads_to_the_same_target() {
 async fn over_tls_the_cookie_is_secure() {
     let (authority, targets) = (Authority::new(), two().await);
     authority.issue("one", &["a.example"]);
-    let rule = "protocol: HTTPS\n    serverCertificates: [one]";
     let settings = "stickiness: {type: COOKIE, sameSite: None}";
     let configuration = group("", settings, &both(&targets, ["", ""]));
-    let configuration = configuration.replacen("protocol: HTTP", rule, 1);
-    let edge = Edge::start(&(authority.certificates(&["one"]) + &configuration)).await;
+    let edge = Edge::start(&configuration.tls(&authority, &["one"])).await;
     let mut client = authority.connect(edge.address, "a.example").await;
     client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
     let answer = client.answer().await;
@@ -154,9 +138,7 @@ async fn over_tls_the_cookie_is_secure() {
 async fn over_http_2_requests_and_tunnels_stay_together_too() {
     let targets = two().await;
     let configuration = group("", COOKIE, &both(&targets, ["", ""]));
-    let configuration =
-        configuration.replacen("protocol: HTTP", "protocol: HTTP\n    h2c: true", 1);
-    let edge = Edge::start(&configuration).await;
+    let edge = Edge::start(&configuration.rule("h2c: true")).await;
     let mut client = Http2::connect(edge.address).await;
     let (_stream, answer) = client.begin(websocket("/chat")).await;
     assert_eq!(answer.status(), 200);

@@ -12,13 +12,13 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, Buf
 use tokio::sync::mpsc;
 
 use crate::harness::client::{CLOSE, GOING_AWAY, HANDSHAKE};
-use crate::harness::edge::{body_of, forwarding_to};
+use crate::harness::edge::body_of;
 use crate::harness::ports::free_address;
 use crate::harness::process::run;
 use crate::harness::target::{ok, switching_protocols};
 use crate::harness::tls::Answering;
 use crate::harness::{
-    Answer, Authority, Connection, Edge, Haproxy, Noise, Target, eventually, soon,
+    Answer, Authority, Config, Connection, Edge, Haproxy, Noise, Target, eventually, soon,
 };
 use crate::messages::python;
 
@@ -29,25 +29,22 @@ const LATEST: Duration = Duration::from_secs(10);
 
 /// A configuration that forwards everything to these targets over TLS, with these further keys of
 /// their group.
-pub fn over_tls(keys: &str, targets: &[SocketAddr]) -> String {
-    let group = "protocol: HTTP\n    connectTimeout";
-    let secure = format!("protocol: HTTPS\n    {keys}\n    connectTimeout");
-    let configuration = forwarding_to(targets);
-    assert!(configuration.contains(group));
-    configuration.replace(group, &secure)
+pub fn over_tls(keys: &str, targets: &[SocketAddr]) -> Config {
+    Config::forwarding_to(targets)
+        .group("protocol: HTTPS")
+        .group(keys)
 }
 
 /// The keys to trust an authority's certificates for [`HOST`].
 pub fn trusting(authority: &Authority) -> String {
     let file = authority.file("ca.crt");
-    format!("caFile: {}\n    serverName: {HOST}", file.display())
+    format!("caFile: {}, serverName: {HOST}", file.display())
 }
 
 /// A Culvert that trusts an authority, with these settings of the tunnels, in front of a target.
 async fn edge_before(authority: &Authority, tunnel: &str, target: &Target) -> Edge {
     let configuration = over_tls(&trusting(authority), &[target.address]);
-    let with = format!("clientTimeout: 2000\n    tunnel: {tunnel}");
-    Edge::start(&configuration.replace("clientTimeout: 2000", &with)).await
+    Edge::start(&configuration.rule(&format!("tunnel: {tunnel}"))).await
 }
 
 /// A target that has a certificate for [`HOST`], answers plain requests with "hello" and sends the
@@ -347,7 +344,7 @@ async fn a_host_is_asked_for_and_an_address_is_verified_without_asking() {
         });
         let target = target.await;
         let file = authority.file("ca.crt");
-        let keys = format!("caFile: {}\n    {name}", file.display());
+        let keys = format!("caFile: {}, {name}", file.display());
         let edge = Edge::start(&over_tls(&keys, &[target.address])).await;
         assert_eq!(edge.get("/").await.text(), asked);
         let (mut client, _) = edge.tunnel().await;
@@ -436,35 +433,31 @@ async fn groups_that_trust_others_share_no_connection() {
     authority.issue("one", &[HOST]);
     let target = serving(&authority, "one").await;
     let address = target.address;
-    let configuration = over_tls(&trusting(&authority), &[address]);
-    let group = |name: &str, keys: &str| {
-        format!(
-            "  - {{name: {name}, algorithm: ROUND_ROBIN, protocol: HTTPS, {keys}, \
-             targets: [{{ip: {}, port: {}}}]}}\n",
-            address.ip(),
-            address.port()
-        )
-    };
     let file = |authority: &Authority| authority.file("ca.crt").display().to_string();
-    let groups = group("lax", "verifyCertificate: false")
-        + &group(
+    let others = [
+        ("lax", "verifyCertificate: false".to_owned()),
+        (
             "strange",
-            &format!("serverName: {HOST}, caFile: {}", file(&stranger)),
-        )
-        + &group(
+            format!("serverName: {HOST}, caFile: {}", file(&stranger)),
+        ),
+        (
             "other",
-            &format!("serverName: other.example, caFile: {}", file(&authority)),
+            format!("serverName: other.example, caFile: {}", file(&authority)),
+        ),
+    ];
+    let add = |config: Config, (name, keys): (&str, String)| {
+        let rule = format!(
+            "{{name: {name}, type: FORWARD, targetGroup: {name},
+                conditions: [{{type: PATH, condition: EQUALS, value: /{name}}}]}}"
         );
-    let rule = |name: &str| {
-        format!(
-            "      - {{name: {name}, type: FORWARD, targetGroup: {name}, \
-             conditions: [{{type: PATH, condition: EQUALS, value: /{name}}}]}}\n"
-        )
+        let group = config.http_rules(&rule).add_group(name);
+        group
+            .group("protocol: HTTPS")
+            .group(&keys)
+            .target(address, "")
     };
-    let rules = rule("lax") + &rule("strange") + &rule("other");
-    let configuration =
-        configuration.replace("    httpRules:\n", &format!("    httpRules:\n{rules}"));
-    let edge = Edge::start(&(configuration + &groups)).await;
+    let one = over_tls(&trusting(&authority), &[address]);
+    let edge = Edge::start(&others.into_iter().fold(one, add)).await;
     for _ in 0..2 {
         for (path, status) in [
             ("/", 200),
@@ -531,8 +524,7 @@ async fn the_connect_timeout_is_for_the_connection_and_its_tls_together() {
     let silent = Target::scripted(async |_connection: Connection| std::future::pending().await);
     let silent = silent.await;
     let configuration = over_tls(&trusting(&authority), &[silent.address]);
-    let edge =
-        Edge::start(&configuration.replace("connectTimeout: 2000", "connectTimeout: 300")).await;
+    let edge = Edge::start(&configuration.group("connectTimeout: 300")).await;
     for is_tunnel in [false, true] {
         let began = Instant::now();
         let answer = match is_tunnel {
@@ -562,8 +554,9 @@ async fn the_header_of_the_proxy_protocol_comes_before_the_tls() {
     let options = format!("ssl crt {}", authority.file("one.pem").display());
     let haproxy = Haproxy::hearing_of_clients(&options).await;
     let announcing = |target| {
-        let both = trusting(&authority) + "\n    protocolVersion: HTTP2";
-        over_tls(&both, &[target]).replace("port: ", "proxyProtocol: v1, port: ")
+        over_tls(&trusting(&authority), &[target])
+            .group("protocolVersion: HTTP2")
+            .each_target("proxyProtocol: v1")
     };
     let edge = Edge::start(&announcing(haproxy.address)).await;
     for _ in 0..2 {
@@ -631,8 +624,8 @@ fn what_is_wrong_with_a_ca_file_is_told_with_its_place() {
         ),
     ] {
         let keys = format!("caFile: {}", authority.file(name).display());
-        let configuration = over_tls(&keys, &[]).replace("targets:", "targets: []");
-        write("culvert.yaml", configuration.replace("LISTEN_PORT", "8080"));
+        let configuration = over_tls(&keys, &[]).rule("listenerPort: 8080");
+        write("culvert.yaml", configuration.to_string());
         let output = run(&["-t", "-c", "culvert.yaml"], &folder);
         let said = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.success(), problem.is_none(), "{name}: {said}");

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use crate::harness::target::{ok, refusing, unresponsive};
-use crate::harness::{Connection, Edge, Target, eventually};
+use crate::harness::{Config, Connection, Edge, Target, eventually};
 
 #[tokio::test]
 async fn requests_are_shared_in_proportion_to_the_weights() {
@@ -14,8 +14,11 @@ async fn requests_are_shared_in_proportion_to_the_weights() {
         Target::answering("two").await,
         Target::answering("seven").await,
     ];
-    let entries = [(&targets[0], 1), (&targets[1], 2), (&targets[2], 7)]
-        .map(|(target, weight)| entry(target.address, &format!("weight: {weight}")));
+    let entries = [
+        (targets[0].address, "weight: 1"),
+        (targets[1].address, "weight: 2"),
+        (targets[2].address, "weight: 7"),
+    ];
     let edge = Edge::start(&group("", &entries)).await;
 
     let answers = answers(&edge, 1000).await;
@@ -35,9 +38,9 @@ async fn a_target_of_weight_0_and_one_in_maintenance_get_nothing() {
         Target::answering("maintained").await,
     ];
     let entries = [
-        entry(open.address, "weight: 1"),
-        entry(resting.address, "weight: 0"),
-        entry(maintained.address, "weight: 256, maintenanceEnabled: true"),
+        (open.address, "weight: 1"),
+        (resting.address, "weight: 0"),
+        (maintained.address, "weight: 256, maintenanceEnabled: true"),
     ];
     let edge = Edge::start(&group("", &entries)).await;
 
@@ -51,15 +54,13 @@ async fn a_target_of_weight_0_and_one_in_maintenance_get_nothing() {
 #[tokio::test]
 async fn where_no_target_takes_requests_the_answer_is_503() {
     let target = Target::answering("hello").await;
-    let port = target.address.port();
+    let other = "127.0.0.2:1".parse().unwrap();
     for targets in [
-        format!(
-            "[{{ip: 127.0.0.1, port: {port}, weight: 0}}, {{ip: 127.0.0.2, port: 1, weight: 0}}]"
-        ),
-        format!("[{{ip: 127.0.0.1, port: {port}, maintenanceEnabled: true}}]"),
-        "[]".into(),
+        &[(target.address, "weight: 0"), (other, "weight: 0")][..],
+        &[(target.address, "maintenanceEnabled: true")],
+        &[],
     ] {
-        let edge = Edge::start(&(group("", &[]) + &targets)).await;
+        let edge = Edge::start(&group("", targets)).await;
         for request in 1..=2 {
             let answer = edge.get("/").await;
             assert_eq!(
@@ -78,7 +79,7 @@ async fn where_no_target_takes_requests_the_answer_is_503() {
 #[tokio::test]
 async fn a_target_that_refuses_connections_costs_no_client_its_answer() {
     let (refusing, target) = (refusing(), Target::answering("hello").await);
-    let entries = [entry(refusing, UNCHECKED), entry(target.address, UNCHECKED)];
+    let entries = [(refusing, UNCHECKED), (target.address, UNCHECKED)];
     let edge = Edge::start(&group("", &entries)).await;
 
     assert_eq!(answers(&edge, 20).await, ["hello"; 20]);
@@ -94,7 +95,7 @@ async fn a_target_that_refuses_connections_costs_no_client_its_answer() {
 #[tokio::test]
 async fn where_every_target_refuses_each_is_tried_once_and_the_answer_is_503() {
     let targets = [refusing(), refusing(), refusing()];
-    let entries = targets.map(|target| entry(target, UNCHECKED));
+    let entries = targets.map(|target| (target, UNCHECKED));
     let edge = Edge::start(&group("", &entries)).await;
 
     let answer = edge.get("/").await;
@@ -121,7 +122,7 @@ async fn where_every_target_refuses_each_is_tried_once_and_the_answer_is_503() {
 async fn retries_bound_the_tries() {
     for retries in 0..=2 {
         let targets = [refusing(), refusing(), refusing(), refusing()];
-        let entries = targets.map(|target| entry(target, UNCHECKED));
+        let entries = targets.map(|target| (target, UNCHECKED));
         let check = format!("healthCheck: {{retries: {retries}}}");
         let edge = Edge::start(&group(&check, &entries)).await;
 
@@ -141,10 +142,7 @@ async fn retries_bound_the_tries() {
 #[tokio::test]
 async fn a_request_with_a_body_is_tried_on_the_next_target_too() {
     let target = Target::showing().await;
-    let entries = [
-        entry(refusing(), UNCHECKED),
-        entry(target.address, UNCHECKED),
-    ];
+    let entries = [(refusing(), UNCHECKED), (target.address, UNCHECKED)];
     let edge = Edge::start(&group("", &entries)).await;
     for _ in 0..2 {
         let answer = edge
@@ -159,7 +157,7 @@ async fn a_request_with_a_body_is_tried_on_the_next_target_too() {
 #[tokio::test]
 async fn a_target_that_does_not_accept_a_connection_in_time_is_passed_over() {
     let (silent, target) = (unresponsive(), Target::answering("hello").await);
-    let entries = [entry(silent, UNCHECKED), entry(target.address, UNCHECKED)];
+    let entries = [(silent, UNCHECKED), (target.address, UNCHECKED)];
     let edge = Edge::start(&group("connectTimeout: 100", &entries)).await;
     let began = Instant::now();
 
@@ -209,7 +207,7 @@ async fn a_target_that_dies_gets_nothing_until_it_is_back() {
 #[tokio::test]
 async fn a_target_that_is_not_checked_counts_as_healthy() {
     let (checked, unchecked) = (refusing(), refusing());
-    let entries = [entry(checked, ""), entry(unchecked, UNCHECKED)];
+    let entries = [(checked, ""), (unchecked, UNCHECKED)];
     let check = "healthCheck: {checkInterval: 20, unhealthyThreshold: 1}";
     let edge = Edge::start(&group(check, &entries)).await;
     let failed = health_checks(checked, "failed");
@@ -236,7 +234,7 @@ async fn health_turns_after_as_many_results_in_a_row_as_configured() {
     let target = Target::answering("hello").await;
     let address = target.address;
     let check = "healthCheck: {checkInterval: 200, unhealthyThreshold: 3, healthyThreshold: 2}";
-    let edge = Edge::start(&group(check, &[entry(address, "")])).await;
+    let edge = Edge::start(&group(check, &[(address, "")])).await;
     let check_until = async |result: &str, threshold: f64, turned: f64| {
         let metric = |name: &str| edge.metric(name);
         let before = metric(&health_checks(address, result));
@@ -350,7 +348,7 @@ async fn a_target_that_breaks_off_or_talks_nonsense_before_an_answer_is_a_502() 
 #[tokio::test]
 async fn a_target_that_says_nothing_is_a_504_after_the_response_timeout() {
     let target = failing_target().await;
-    let edge = Edge::start(&group("responseTimeout: 300", &[entry(target.address, "")])).await;
+    let edge = Edge::start(&group("responseTimeout: 300", &[(target.address, "")])).await;
     let began = Instant::now();
 
     let answer = edge.get("/stall").await;
@@ -378,7 +376,7 @@ async fn a_target_that_says_nothing_is_a_504_after_the_response_timeout() {
 #[tokio::test]
 async fn an_answer_that_breaks_off_reaches_the_client_as_far_as_it_came() {
     let target = failing_target().await;
-    let edge = Edge::start(&group("responseTimeout: 300", &[entry(target.address, "")])).await;
+    let edge = Edge::start(&group("responseTimeout: 300", &[(target.address, "")])).await;
     let paths = ["/short", "/short-chunk", "/no-last-chunk", "/stall-in-body"];
     for (place, path) in paths.into_iter().enumerate() {
         // Not by Connection: close that the client asks for: the end must be the answer's.
@@ -404,10 +402,7 @@ async fn an_answer_that_breaks_off_reaches_the_client_as_far_as_it_came() {
 #[tokio::test]
 async fn failing_requests_leave_no_connection_behind() {
     let target = failing_target().await;
-    let entries = [
-        entry(target.address, UNCHECKED),
-        entry(refusing(), UNCHECKED),
-    ];
+    let entries = [(target.address, UNCHECKED), (refusing(), UNCHECKED)];
     let edge = Edge::start(&group("responseTimeout: 50", &entries)).await;
     let paths = [
         "/reset",
@@ -449,44 +444,11 @@ async fn failing_requests_leave_no_connection_behind() {
 /// For a target whose health is not checked.
 const UNCHECKED: &str = "healthCheckEnabled: false";
 
-/// A configuration that forwards everything to a group with these settings and targets; without
-/// targets they are to be added at its end.
-fn group(settings: &str, targets: &[String]) -> String {
-    let check = if settings.contains("healthCheck:") {
-        ""
-    } else {
-        "healthCheck: {checkInterval: 100}"
-    };
-    let settings = [settings, check]
-        .iter()
-        .filter(|setting| !setting.is_empty())
-        .map(|setting| format!("    {setting}\n"))
-        .collect::<String>();
-    let targets = if targets.is_empty() {
-        " ".into()
-    } else {
-        format!(" [{}]\n", targets.join(", "))
-    };
-    format!(
-        "forwardingRules:
-  - name: edge
-    protocol: HTTP
-    listenerIp: 127.0.0.1
-    listenerPort: LISTEN_PORT
-    httpRules:
-      - {{name: all, type: FORWARD, targetGroup: group}}
-targetGroups:
-  - name: group
-    algorithm: ROUND_ROBIN
-    protocol: HTTP
-{settings}    targets:{targets}"
-    )
-}
-
-fn entry(target: SocketAddr, settings: &str) -> String {
-    let (ip, port) = (target.ip(), target.port());
-    let comma = if settings.is_empty() { "" } else { ", " };
-    format!("{{ip: {ip}, port: {port}{comma}{settings}}}")
+/// A configuration that forwards everything to targets with these keys, in a group with these.
+fn group(keys: &str, targets: &[(SocketAddr, &str)]) -> Config {
+    let group = Config::to_group("healthCheck: {checkInterval: 100}", &[]).group(keys);
+    let add = |config: Config, (target, keys): &(SocketAddr, &str)| config.target(*target, keys);
+    targets.iter().fold(group, add)
 }
 
 /// The bodies of the answers to this many requests, sent one after the other on one connection.

@@ -13,11 +13,10 @@ use tokio_tungstenite::client_async_with_config;
 use tokio_tungstenite::tungstenite::{Bytes, Message};
 
 use crate::harness::client::{CLOSE, GOING_AWAY, HANDSHAKE};
-use crate::harness::edge::forwarding_to;
 use crate::harness::process::run;
 use crate::harness::target::any_size;
 use crate::harness::tls::{Encrypted, openssl, s_client};
-use crate::harness::{Authority, Connection, Edge, Noise, Target, eventually, soon};
+use crate::harness::{Authority, Config, Connection, Edge, Noise, Target, eventually, soon};
 use crate::messages::python;
 
 const FAILED: &str = "refusals_total{forwarding_rule=\"edge\",reason=\"tls_handshake\"}";
@@ -32,13 +31,9 @@ pub fn forwarding(
     names: &[&str],
     settings: &str,
     target: SocketAddr,
-) -> String {
-    let rule = format!(
-        "protocol: HTTPS\n    serverCertificates: [{}]\n    {settings}",
-        names.join(", ")
-    );
-    let rules = forwarding_to(&[target]).replacen("protocol: HTTP", &rule, 1);
-    authority.certificates(names) + &rules
+) -> Config {
+    let config = Config::forwarding_to(&[target]).tls(authority, names);
+    config.rule(settings)
 }
 
 /// A Culvert with one certificate, for [`HOST`].
@@ -382,9 +377,8 @@ async fn an_idle_tunnel_is_sent_a_close_and_told_of_its_end() {
 async fn a_drain_sends_tunnels_away_and_ends() {
     let (authority, target) = (Authority::new(), Target::named("target").await);
     authority.issue("one", &[HOST]);
-    let settings = "server: {drain: {deadline: 400ms}}\n";
     let configuration = forwarding(&authority, &["one"], "", target.address);
-    let edge = Edge::start(&(settings.to_owned() + &configuration)).await;
+    let edge = Edge::start(&configuration.server("drain: {deadline: 400ms}")).await;
     let mut clients: Vec<Encrypted> = Vec::new();
     for _ in 0..5 {
         clients.push(authority.tunnel(edge.address, HOST).await);
@@ -503,7 +497,7 @@ async fn a_reload_shows_a_new_certificate_to_new_clients_and_leaves_tunnels_alon
 async fn a_listener_changes_to_tls_and_back_by_a_reload() {
     let (authority, target) = (Authority::new(), Target::named("target").await);
     authority.issue("one", &[HOST]);
-    let plain = forwarding_to(&[target.address]);
+    let plain = Config::forwarding_to(&[target.address]);
     let edge = Edge::start(&plain).await;
     let (mut before, _) = edge.tunnel().await;
     edge.reload(&forwarding(&authority, &["one"], "", target.address))
@@ -646,18 +640,12 @@ fn what_is_wrong_with_certificates_and_keys_is_told_with_its_place() {
         ),
     ] {
         let (chain, key) = (file(chain), file(key));
-        let configuration = format!(
-            "certificates: [{{name: a, certificateChain: {chain}, privateKey: {key}}}]
-forwardingRules:
-  - name: edge
-    protocol: HTTP
-    listenerIp: 127.0.0.1
-    listenerPort: 8443
-    serverCertificates: [a]
-    httpRules: [{{name: all, type: STATIC, responseMessage: ''}}]
-"
-        );
-        write("culvert.yaml", configuration);
+        let top =
+            format!("certificates: [{{name: a, certificateChain: {chain}, privateKey: {key}}}]");
+        let configuration = Config::answering("")
+            .top(&top)
+            .rule("listenerPort: 8443, serverCertificates: [a]");
+        write("culvert.yaml", configuration.to_string());
         let path = file("culvert.yaml");
         let output = run(&["-t", "-c", &path], std::path::Path::new("/"));
         let said = String::from_utf8(output.stderr).unwrap();

@@ -12,8 +12,8 @@ use tokio::process::Command;
 use tokio::sync::mpsc;
 
 use crate::harness::client::sent_away;
-use crate::harness::edge::{forwarding_to, free_addresses, get_now, lines_of};
-use crate::harness::{Edge, Load, Process, Target, eventually, soon};
+use crate::harness::edge::{free_addresses, get_now, lines_of};
+use crate::harness::{Config, Edge, Load, Process, Target, eventually, soon};
 
 const CULVERT: &str = env!("CARGO_BIN_EXE_culvert");
 const LONG: &str = "upgrade: {drainDeadline: 1h}";
@@ -103,30 +103,17 @@ impl Lineage {
     }
 }
 
-fn configuration(name: &str, server: &str, target: &Target) -> String {
-    let (ip, port) = (target.address.ip(), target.address.port());
-    format!(
-        "server: {{upgradeSocket: FOLDER/upgrade.sock, pidFile: FOLDER/culvert.pid, {server}}}
-accessLog: {{path: FOLDER/access.log}}
-forwardingRules:
-  - name: edge
-    protocol: HTTP
-    listenerIp: 127.0.0.1
-    listenerPort: LISTEN_PORT
-    httpRules:
-      - name: name
-        type: STATIC
-        statusCode: 200
-        responseMessage: {name}
-        conditions: [{{type: HEADER, key: Upgrade, condition: EXISTS, negate: true}}]
-      - {{name: tunnels, type: FORWARD, targetGroup: group}}
-targetGroups:
-  - name: group
-    algorithm: ROUND_ROBIN
-    protocol: HTTP
-    targets: [{{ip: {ip}, port: {port}}}]
-"
-    )
+fn configuration(name: &str, server: &str, target: &Target) -> Config {
+    let rule = format!(
+        "{{name: name, type: STATIC, statusCode: 200, responseMessage: {name},
+            conditions: [{{type: HEADER, key: Upgrade, condition: EXISTS, negate: true}}]}}"
+    );
+    Config::to_group("", &[target.address])
+        .upgradable()
+        .server(server)
+        .top("accessLog: {path: FOLDER/access.log}")
+        .http_rule("name: tunnels")
+        .http_rules(&rule)
 }
 
 /// What a real new process does.
@@ -273,31 +260,27 @@ async fn a_binary_that_is_not_there_or_cannot_be_run_changes_nothing() {
 #[tokio::test]
 async fn a_bad_file_changes_nothing_and_the_command_tells_its_problems() {
     let lineage = Lineage::start(LONG).await;
-    let second = configuration("second", LONG, &lineage.target);
-    for (good, bad, problem) in [
+    let second = || configuration("second", LONG, &lineage.target);
+    for (bad, problem) in [
         (
-            "targetGroup: group",
-            "targetGroup: nowhere",
+            second().http_rule("targetGroup: nowhere"),
             "forwardingRules[0].httpRules[1].targetGroup: no target group named \"nowhere\"",
         ),
         // These show only when the new process is about to listen and to log.
         (
-            "listenerIp: 127.0.0.1",
-            "listenerIp: 192.0.2.1",
+            second().rule("listenerIp: 192.0.2.1"),
             "forwardingRules[0]: cannot listen on 192.0.2.1:",
         ),
         (
-            "FOLDER/access.log",
-            "FOLDER/missing/access.log",
+            second().top("accessLog: {path: FOLDER/missing/access.log}"),
             "accessLog.path: No such file",
         ),
         (
-            "FOLDER/culvert.pid",
-            "FOLDER/missing/culvert.pid",
+            second().server("pidFile: FOLDER/missing/culvert.pid"),
             "server.pidFile: ",
         ),
     ] {
-        lineage.edge.configure(&second.replace(good, bad));
+        lineage.edge.configure(&bad);
         let (code, said) = lineage.upgrade(&[]).await;
         assert_eq!(code, Some(1), "{said}");
         assert!(said.contains(problem), "{said}");
@@ -447,7 +430,7 @@ async fn a_new_process_may_have_another_upgrade_socket() {
     let lineage = Lineage::start(LONG).await;
     let clients = lineage.edge.tunnels(3).await;
     let moved =
-        configuration("second", LONG, &lineage.target).replace("upgrade.sock", "moved.sock");
+        configuration("second", LONG, &lineage.target).server("upgradeSocket: FOLDER/moved.sock");
     lineage.edge.configure(&moved);
     let before = lineage.edge.folder.path().join("upgrade.sock");
     let before = before.to_str().unwrap().to_owned();
@@ -507,7 +490,7 @@ async fn a_process_started_with_u_waits_for_sigquit_to_the_old_one() {
 #[tokio::test]
 async fn sigquit_without_a_waiting_process_changes_nothing_but_an_error_line() {
     let target = Target::named("first").await;
-    let without_socket = forwarding_to(&[target.address]);
+    let without_socket = Config::forwarding_to(&[target.address]);
     for configuration in [without_socket, configuration("first", LONG, &target)] {
         let mut edge = Edge::start(&configuration).await;
         let mut client = edge.tunnels(1).await.remove(0);
@@ -530,18 +513,13 @@ async fn a_second_ordinary_start_on_the_same_socket_is_refused() {
     let folder = lineage.edge.folder.path();
     // Other ports, so that nothing but the socket is in the way.
     let [listen, admin] = free_addresses();
-    let text = std::fs::read_to_string(lineage.edge.file()).unwrap();
-    let text = text
-        .replace(
-            &lineage.edge.address.port().to_string(),
-            &listen.port().to_string(),
-        )
-        .replace(
-            &lineage.edge.admin.port().to_string(),
-            &admin.port().to_string(),
-        )
-        .replace("culvert.pid", "other.pid");
-    std::fs::write(folder.join("other.yaml"), text).unwrap();
+    let other = configuration("other", LONG, &lineage.target)
+        .server("pidFile: FOLDER/other.pid")
+        .top(&format!("admin: {{listen: '{admin}'}}"))
+        .rule(&format!("listenerPort: {}", listen.port()))
+        .to_string()
+        .replace("FOLDER", folder.to_str().unwrap());
+    std::fs::write(folder.join("other.yaml"), other).unwrap();
 
     let other = folder.join("other.yaml");
     let mut second = Process::start(&["-c", other.to_str().unwrap()]);

@@ -6,6 +6,7 @@
 pub mod admin;
 mod cgroup;
 pub mod client;
+pub mod config;
 pub mod dns;
 pub mod docs;
 pub mod edge;
@@ -28,6 +29,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 pub use cgroup::Cgroup;
 pub use client::{Answer, Connection};
+pub use config::Config;
 pub use edge::Edge;
 pub use haproxy::Haproxy;
 pub use load::Load;

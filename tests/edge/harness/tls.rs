@@ -102,15 +102,9 @@ impl Authority {
         std::fs::write(self.file(&format!("{name}.key")), key.serialize_pem()).unwrap();
     }
 
-    /// The top of a configuration: `certificates`, with those that were issued under these names.
-    pub fn certificates(&self, names: &[&str]) -> String {
-        let entry = |name: &&str| {
-            let [chain, key] = ["crt", "key"].map(|end| self.file(&format!("{name}.{end}")));
-            let (chain, key) = (chain.display(), key.display());
-            format!("  - {{name: {name}, certificateChain: {chain}, privateKey: {key}}}\n")
-        };
-        let entries: String = names.iter().map(entry).collect();
-        format!("certificates:\n{entries}")
+    /// The chain and the key that were issued under this name.
+    pub fn files(&self, name: &str) -> [PathBuf; 2] {
+        ["crt", "key"].map(|end| self.file(&format!("{name}.{end}")))
     }
 
     /// Connects, asking for a host.
@@ -142,7 +136,7 @@ impl Authority {
 
     /// What shakes hands with the certificate that was issued under this name.
     pub fn acceptor(&self, name: &str) -> TlsAcceptor {
-        let [chain, key] = ["crt", "key"].map(|end| self.file(&format!("{name}.{end}")));
+        let [chain, key] = self.files(name);
         let chain = CertificateDer::from_pem_file(chain).unwrap();
         let key = PrivateKeyDer::from_pem_file(key).unwrap();
         let mut config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
