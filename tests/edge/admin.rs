@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use serde_json::{Value, json};
 
 use crate::harness::admin::{ask, get, send};
-use crate::harness::client::HANDSHAKE;
+use crate::harness::client::handshake;
 use crate::harness::{Config, Connection, Edge, Target, eventually};
 
 const TUNNELS: &str = "/api/v1/tunnels";
@@ -136,9 +136,8 @@ async fn filters_show_what_they_say_and_secrets_are_redacted() {
         ("/b2", "192.0.2.1"),
     ] {
         let mut client_end = edge.connect().await;
-        let head = HANDSHAKE.replace("/chat ", &format!("{path} "));
-        let forwarded = format!("\r\nX-Forwarded-For: {client}\r\n\r\n");
-        client_end.send(head.replace("\r\n\r\n", &forwarded)).await;
+        let forwarded = format!("X-Forwarded-For: {client}\r\n");
+        client_end.send(handshake(path, &forwarded)).await;
         client_end.head().await;
         tunnels.push(client_end);
     }

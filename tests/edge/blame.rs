@@ -7,7 +7,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::time::interval;
 use tokio_tungstenite::tungstenite::Bytes;
 
-use crate::harness::client::HANDSHAKE;
+use crate::harness::client::handshake;
 use crate::harness::config::ONE_IS_ENOUGH;
 use crate::harness::http2::{Http2, get, websocket};
 use crate::harness::target::ok;
@@ -63,7 +63,7 @@ async fn what_a_client_asks_for_is_not_the_targets_failure() {
     let edge = Edge::start(&strict(&target)).await;
     let asking = |line: &str, fields: &str| format!("{line} HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
     let long = format!("Cookie: a={}\r\n", "b".repeat(20_000));
-    let handshake = |path: &str| HANDSHAKE.replace("/chat", path);
+    let handshake = |path| handshake(path, "");
     for (request, status) in [
         (handshake("/200"), 200),
         (handshake("/404"), 404),

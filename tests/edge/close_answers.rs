@@ -12,9 +12,9 @@ use tokio::sync::mpsc::unbounded_channel;
 use tokio::time::timeout;
 
 use crate::harness::ports::free_address;
+use crate::harness::python;
+use crate::harness::tls::HOST;
 use crate::harness::{Authority, Config, Connection, Edge, Target, soon};
-use crate::messages::python;
-use crate::target_tls::HOST;
 
 /// Close 1001: as it goes to a client, and as a client that masks nothing answers.
 const GOING_AWAY: [u8; 4] = [0x88, 2, 0x03, 0xE9];

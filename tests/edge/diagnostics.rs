@@ -8,8 +8,8 @@ use tokio::io::AsyncWriteExt as _;
 use crate::harness::admin::ask_at;
 use crate::harness::client::status;
 use crate::harness::edge::{free_addresses, get_now};
+use crate::harness::tls;
 use crate::harness::{Authority, Config, Connection, Edge, Process, Target, eventually};
-use crate::tls;
 
 /// A target whose answers are longer than they say.
 async fn talkative() -> Target {

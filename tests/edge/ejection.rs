@@ -1,6 +1,6 @@
 //! A target that fails requests in a row is ejected for a while, whatever its checks say; not all are.
 
-use crate::harness::client::header;
+use crate::harness::client::{handshake, header};
 use crate::harness::target::{ok, refusing, switching_protocols};
 use crate::harness::{Config, Connection, Edge, Target, eventually};
 use crate::health::{answers, ask, of, status};
@@ -36,12 +36,7 @@ const DETECTION: &str = "outlierDetection: {consecutiveFailures: 3, baseEjection
 
 #[tokio::test]
 async fn failed_requests_in_a_row_eject_a_target_whatever_fails() {
-    let handshake = |path: &str| {
-        format!(
-            "GET {path} HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
-             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-        )
-    };
+    let handshake = |path| handshake(path, "");
     let plain = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
     for (request, status) in [
         (plain("/500"), 500),

@@ -10,8 +10,8 @@ use tokio::task::JoinSet;
 
 use crate::harness::edge::body_of;
 use crate::harness::ports::free_addresses;
+use crate::harness::python;
 use crate::harness::{Config, Connection, Edge, eventually, soon};
-use crate::messages::python;
 
 const CLIENTS: usize = 30;
 const CLOSE: u8 = 8;

@@ -9,8 +9,8 @@ use tokio::time::timeout;
 
 use crate::harness::config::ONE_IS_ENOUGH;
 use crate::harness::target::ok;
+use crate::harness::tls::HOST;
 use crate::harness::{Authority, Config, Connection, Edge, Target, soon};
-use crate::tls::HOST;
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 

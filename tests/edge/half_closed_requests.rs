@@ -7,8 +7,8 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
+use crate::harness::tls::{HOST, start as start_tls};
 use crate::harness::{Authority, Config, Connection, Edge, Target, soon};
-use crate::tls::{HOST, start as start_tls};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 const POST: &str =

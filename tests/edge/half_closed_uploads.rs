@@ -8,8 +8,8 @@ use http::Response;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
+use crate::harness::tls::{HOST, forwarding};
 use crate::harness::{Authority, Edge, http2};
-use crate::tls::{HOST, forwarding};
 
 /// More than a target of HTTP/2 takes unasked, and not more than that by what the system keeps.
 const LENGTHS: [usize; 5] = [125_000, 135_000, 150_000, 165_000, 180_000];

@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::time::sleep;
 
-use crate::harness::client::{HANDSHAKE, header};
+use crate::harness::client::{handshake, header};
 use crate::harness::target::switching_protocols;
 use crate::harness::{Config, Connection, Edge, Target, soon};
 
@@ -123,11 +123,11 @@ async fn playing_target() -> Target {
 /// Plays the client's script, and compares what it hears with the target's.
 async fn talk(edge: &Edge, plan: Plan) {
     let scripts = format!(
-        "X-Client: {}\r\nX-Target: {}\r\n\r\n",
+        "X-Client: {}\r\nX-Target: {}\r\n",
         plan.client.to_header(),
         plan.target.to_header()
     );
-    let head = HANDSHAKE.replace("\r\n\r\n", &format!("\r\n{scripts}"));
+    let head = handshake("/chat", &scripts);
     let stream = TcpStream::connect(edge.address).await.unwrap();
     stream.set_nodelay(true).unwrap();
     let (reads, writes) = stream.into_split();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::Notify;
 
-use crate::harness::client::{HANDSHAKE, header, status};
+use crate::harness::client::{HANDSHAKE, handshake, header, status};
 use crate::harness::target::{refusing, switching_protocols};
 use crate::harness::{Config, Connection, Edge, Noise, Target, soon};
 
@@ -367,7 +367,7 @@ async fn a_handshake_that_the_target_leaves_unanswered_gets_a_504() {
     .await;
     let configuration = Config::forwarding_to(&[target.address]);
     let edge = Edge::start(&configuration.group("responseTimeout: 300")).await;
-    let interim = HANDSHAKE.replace("/chat", "/interim");
+    let interim = handshake("/interim", "");
     for (place, (handshake, early)) in [(HANDSHAKE, ""), (HANDSHAKE, "early"), (&interim, "")]
         .into_iter()
         .enumerate()

@@ -3,7 +3,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use crate::harness::client::{HANDSHAKE, header};
+use crate::harness::client::{handshake, header};
 use crate::harness::edge::body_of;
 use crate::harness::http2::{Http2, get, websocket};
 use crate::harness::{Config, Connection, Edge, Target};
@@ -80,8 +80,7 @@ async fn what_strangers_say_in_the_name_of_proxies_does_not_reach_the_target() {
 
     let edge = Edge::start(&with("", &mirror)).await;
     let mut client = edge.connect().await;
-    let handshake = HANDSHAKE.replace("\r\n\r\n", &format!("\r\n{}\r\n", lines(&LIES)));
-    client.send(handshake).await;
+    client.send(handshake("/chat", &lines(&LIES))).await;
     client.head().await;
     let mut request = websocket("/");
     request.headers_mut().extend(headers);

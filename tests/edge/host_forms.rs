@@ -1,10 +1,10 @@
 //! A host is the same host with a dot at its end: for rules, certificates, origins, hashes and the
 //! log.
 
-use crate::harness::client::{HANDSHAKE, header};
+use crate::harness::client::{handshake, header};
+use crate::harness::tls::forwarding;
 use crate::harness::tls::s_client_asking;
 use crate::harness::{Authority, Config, Connection, Edge, Target};
-use crate::tls::forwarding;
 
 #[tokio::test]
 async fn rules_and_the_log_know_a_host_with_a_dot_and_the_target_sees_it_as_it_was_sent() {
@@ -64,8 +64,8 @@ async fn an_origin_is_allowed_with_a_dot_in_the_list_or_in_the_handshake() {
         ("https://a.example..", " 403 "),
     ] {
         let mut client = Connection::open(edge.address).await;
-        let origin = format!("\r\nOrigin: {origin}\r\n\r\n");
-        client.send(HANDSHAKE.replace("\r\n\r\n", &origin)).await;
+        let line = format!("Origin: {origin}\r\n");
+        client.send(handshake("/chat", &line)).await;
         let head = client.head().await;
         assert!(head.contains(status), "{origin}: {head}");
     }

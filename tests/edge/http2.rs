@@ -2,7 +2,6 @@
 //! connection and nothing else, and what no decent client does ends with a GOAWAY. The clients are
 //! h2, Python's h2, curl, nghttp and Chromium.
 
-use std::net::SocketAddr;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -16,36 +15,17 @@ use tokio_tungstenite::tungstenite::Bytes;
 use crate::harness::client::{HANDSHAKE, header, status};
 use crate::harness::http2::{
     CONTINUATION, END_HEADERS, END_STREAM, Frames, HEADERS, Http2, PING, RST_STREAM, SETTINGS,
-    frame, get, websocket,
+    clear, frame, get, start, websocket,
 };
+use crate::harness::python;
 use crate::harness::target::{ok, switching_protocols};
+use crate::harness::tls::{HOST, start as start_tls};
 use crate::harness::{
     Authority, Config, Connection, Edge, Target, eventually, eventually_or, soon,
 };
-use crate::messages::python;
 
-const HOST: &str = "a.example";
 const ENHANCE_YOUR_CALM: u32 = 11;
 const MISUSE: &str = "refusals_total{forwarding_rule=\"edge\",reason=\"http2\"}";
-
-/// A configuration that forwards everything to a target, and takes HTTP/2 without TLS, with these
-/// settings of the rule.
-fn clear(target: SocketAddr, settings: &str) -> Config {
-    Config::forwarding_to(&[target])
-        .rule("h2c: true")
-        .rule(settings)
-}
-
-async fn start(target: &Target, settings: &str) -> Edge {
-    Edge::start(&clear(target.address, settings)).await
-}
-
-/// The same in TLS, with a certificate of this authority for [`HOST`].
-async fn start_tls(authority: &Authority, target: SocketAddr, settings: &str) -> Edge {
-    authority.issue("one", &[HOST]);
-    let config = Config::forwarding_to(&[target]).rule(settings);
-    Edge::start(&config.tls(authority, &["one"])).await
-}
 
 fn reason(line: &Value) -> &str {
     line["closeReason"].as_str().unwrap()
@@ -54,7 +34,7 @@ fn reason(line: &Value) -> &str {
 #[tokio::test]
 async fn pythons_h2_has_several_tunnels_on_one_connection() {
     let (authority, target) = (Authority::new(), Target::echo().await);
-    let in_tls = start_tls(&authority, target.address, "").await;
+    let in_tls = start_tls(&authority, "", &target).await;
     let in_clear = start(&target, "").await;
     let ca = authority.file("ca.crt");
     for (edge, tls) in [
@@ -214,7 +194,7 @@ async fn plain_requests_and_tunnels_share_a_connection() {
 #[tokio::test]
 async fn curl_is_served_with_and_without_tls() {
     let (authority, target) = (Authority::new(), Target::answering("hello").await);
-    let in_tls = start_tls(&authority, target.address, "").await;
+    let in_tls = start_tls(&authority, "", &target).await;
     let in_clear = start(&target, "").await;
     let ca = authority.file("ca.crt");
     let secure = format!("https://{HOST}:{}/", in_tls.address.port());
@@ -262,7 +242,7 @@ async fn nghttp_is_served_and_told_of_websockets() {
 #[tokio::test]
 async fn http_2_is_served_only_where_it_is_allowed() {
     let (authority, target) = (Authority::new(), Target::answering("hello").await);
-    let tls = start_tls(&authority, target.address, "http2: false").await;
+    let tls = start_tls(&authority, "http2: false", &target).await;
     let out = crate::harness::tls::s_client(tls.address, &["-alpn", "h2,http/1.1"]).await;
     assert!(out.contains("ALPN protocol: http/1.1"), "{out}");
     let plain = Edge::forwarding_to(&[target.address]).await;

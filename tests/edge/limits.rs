@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::harness::client::{HANDSHAKE, status};
+use crate::harness::client::{HANDSHAKE, handshake, status};
 use crate::harness::{Answer, Config, Connection, Edge, Target, eventually, soon};
 
 const GET: &str = "GET /beyond HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
@@ -275,10 +275,8 @@ async fn a_handshake_is_a_request_and_counts_for_the_client_that_a_proxy_names()
     let edge = Edge::start(&with(keys, target.address)).await;
     let status = async |client: &str| {
         let mut connection = edge.connect().await;
-        let forwarded = format!("\r\nX-Forwarded-For: {client}\r\n\r\n");
-        connection
-            .send(HANDSHAKE.replace("\r\n\r\n", &forwarded))
-            .await;
+        let forwarded = format!("X-Forwarded-For: {client}\r\n");
+        connection.send(handshake("/chat", &forwarded)).await;
         status(&connection.head().await)
     };
     soon("a handshake too many", async {

@@ -1,7 +1,7 @@
 //! A client cannot make its tunnel expensive by a long head: what is kept of it is cut, and what is
 //! cut is marked.
 
-use crate::harness::client::{HANDSHAKE, status};
+use crate::harness::client::{HANDSHAKE, handshake, status};
 use crate::harness::http2::{Http2, websocket};
 use crate::harness::{Config, Connection, Edge, Target, eventually};
 
@@ -40,11 +40,11 @@ async fn a_tunnel_with_a_long_head_costs_little_more_than_another() {
         ("many headers", Some(many)),
     ] {
         let handshake = match line {
-            None => HANDSHAKE.replace("/chat", &format!("/{long}")),
+            None => handshake(&format!("/{long}"), ""),
             Some(host) if host.starts_with("Host") => {
                 HANDSHAKE.replace("Host: example.com\r\n", &host)
             }
-            Some(lines) => HANDSHAKE.replace("\r\n\r\n", &format!("\r\n{lines}\r\n")),
+            Some(lines) => handshake("/chat", &lines),
         };
         let before = edge.resident_memory();
         let mut tunnels = Vec::new();
@@ -94,15 +94,12 @@ async fn what_is_cut_is_marked() {
         "b".repeat(20_000)
     );
     let lines = format!(
-        "\r\nUser-Agent: {}\r\nReferer: http://a/?key=secret&{}\r\n\r\n",
+        "User-Agent: {}\r\nReferer: http://a/?key=secret&{}\r\n",
         "u".repeat(10_000),
         "r".repeat(10_000)
     );
-    let handshake = HANDSHAKE
-        .replace("/chat", &path)
-        .replace("\r\n\r\n", &lines);
     let mut client: Connection = edge.connect().await;
-    client.send(&handshake).await;
+    client.send(handshake(&path, &lines)).await;
     assert_eq!(status(&client.head().await), 101);
     client.finish().await;
 

@@ -1,6 +1,6 @@
 //! Whose pages may open tunnels, and with which subprotocols.
 
-use crate::harness::client::{HANDSHAKE, header, status};
+use crate::harness::client::{HANDSHAKE, handshake, header, status};
 use crate::harness::{Config, Edge, Target, eventually};
 
 const ORIGINS: &str = "allowedOrigins: [\"https://app.example.com\", \"https://*.example.org\"]";
@@ -21,9 +21,7 @@ async fn refused(edge: &Edge, reason: &str, count: usize) {
 async fn shake(edge: &Edge, lines: &[&str]) -> u16 {
     let more: String = lines.iter().map(|line| format!("{line}\r\n")).collect();
     let mut client = edge.connect().await;
-    client
-        .send(HANDSHAKE.replace("\r\n\r\n", &format!("\r\n{more}\r\n")))
-        .await;
+    client.send(handshake("/chat", &more)).await;
     status(&client.head().await)
 }
 

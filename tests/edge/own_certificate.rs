@@ -16,8 +16,8 @@ use tokio_rustls::TlsAcceptor;
 use crate::harness::client::HANDSHAKE;
 use crate::harness::edge::body_of;
 use crate::harness::target::switching_protocols;
+use crate::harness::tls::{TARGET_HOST as HOST, over_tls, trusting};
 use crate::harness::{Authority, Config, Connection, Edge, Target, eventually, soon};
-use crate::target_tls::{HOST, over_tls, trusting};
 
 fn certificate(authority: &Authority, name: &str) -> CertificateDer<'static> {
     CertificateDer::from_pem_file(authority.file(&format!("{name}.crt"))).unwrap()

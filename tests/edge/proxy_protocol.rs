@@ -4,7 +4,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use crate::harness::client::{CLOSE, HANDSHAKE, HI, header};
+use crate::harness::client::{CLOSE, HANDSHAKE, HI, handshake, header};
 use crate::harness::edge::body_of;
 use crate::harness::target::{ok, refusing, switching_protocols};
 use crate::harness::{Authority, Config, Connection, Edge, Haproxy, Target, eventually, soon};
@@ -309,8 +309,8 @@ async fn source_ip_conditions_and_tunnels_go_by_the_address_that_a_trusted_proxy
         conditions: [{type: SOURCE_IP, value: 203.0.113.7}]}";
     let edge = Edge::start(&with(keys, &[target.address]).http_rules(rule)).await;
     let handshake = |client: &str| {
-        let forwarded = format!("\r\nX-Forwarded-For: {client}\r\n\r\n");
-        format!("{V1}{}", HANDSHAKE.replace("\r\n\r\n", &forwarded))
+        let forwarded = format!("X-Forwarded-For: {client}\r\n");
+        format!("{V1}{}", handshake("/chat", &forwarded))
     };
     let mut banned = edge.connect().await;
     banned.send(handshake("203.0.113.7")).await;

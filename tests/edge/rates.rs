@@ -6,8 +6,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use serde_json::Value;
 
 use crate::harness::client::{HANDSHAKE, header, status};
+use crate::harness::tls;
 use crate::harness::{Authority, Config, Connection, Edge, Target, eventually, soon};
-use crate::tls;
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 

@@ -2,7 +2,7 @@
 //! the commands and the diagnostics.
 
 use crate::harness::admin::get;
-use crate::harness::client::HANDSHAKE;
+use crate::harness::client::handshake;
 use crate::harness::process::run;
 use crate::harness::{Config, Connection, Edge, Target, eventually};
 
@@ -79,9 +79,9 @@ async fn so_are_the_fragment_and_the_user_in_a_referer() {
         "http://e/#/callback?id_token=S3CR3T",
         "http://me:S3CR3T@e/page",
     ] {
-        let head = format!("\r\nReferer: {referer}\r\n\r\n");
+        let line = format!("Referer: {referer}\r\n");
         let mut client = edge.connect().await;
-        client.send(&HANDSHAKE.replace("\r\n\r\n", &head)).await;
+        client.send(handshake("/chat", &line)).await;
         client.head().await;
     }
     for line in edge.log_lines(6).await {

@@ -3,11 +3,11 @@
 
 use http::{HeaderMap, Request};
 
-use crate::harness::client::HANDSHAKE;
+use crate::harness::client::{HANDSHAKE, handshake};
 use crate::harness::http2::{Http2, get, websocket};
 use crate::harness::target::refusing;
+use crate::harness::tls::start as start_tls;
 use crate::harness::{Answer, Authority, Config, Connection, Edge, Target};
-use crate::tls::start as start_tls;
 
 const RULES: &str = "
     - {name: no, type: FORWARD, targetGroup: no, conditions: [{type: PATH, condition: EQUALS, value: /no}]}
@@ -96,7 +96,7 @@ fn requests() -> Vec<(u16, String)> {
         (400, post("Content-Length: 2, 2\r\n\r\nhi")),
         (400, post("Transfer-Encoding: chunked\r\n\r\nx\r\n")),
         (400, HANDSHAKE.replace("dGhl", "!")),
-        (403, HANDSHAKE.replace("/chat", "/origin")),
+        (403, handshake("/origin", "")),
         (404, get("/none", "")),
         (405, "CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n".to_owned()),
         (408, "GET / HTTP/1.1\r\nHost".to_owned()),

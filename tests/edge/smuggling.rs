@@ -6,7 +6,7 @@ mod rows;
 
 use std::sync::{Arc, Mutex};
 
-use crate::harness::client::{HANDSHAKE, header, status};
+use crate::harness::client::{HANDSHAKE, handshake, header, status};
 use crate::harness::target::{ok, switching_protocols};
 use crate::harness::{Config, Connection, Edge, Target, eventually, soon};
 use rows::Fate::{self, Last, Refused, Served};
@@ -222,9 +222,7 @@ async fn bytes_behind_a_handshake_are_the_next_request_if_it_is_declined_and_the
     let edge = Edge::forwarding_to(&[target.address]).await;
 
     let mut declined = edge.connect().await;
-    declined
-        .send(HANDSHAKE.replace("/chat ", "/no ") + GOOD)
-        .await;
+    declined.send(handshake("/no", "") + GOOD).await;
     assert_eq!(declined.answer().await.status, 403);
     assert_eq!(declined.answer().await.status, 200);
     let heads = target.heads();
@@ -235,9 +233,7 @@ async fn bytes_behind_a_handshake_are_the_next_request_if_it_is_declined_and_the
     );
 
     let mut accepted = edge.connect().await;
-    accepted
-        .send(HANDSHAKE.replace("/chat ", "/yes ") + GOOD)
-        .await;
+    accepted.send(handshake("/yes", "") + GOOD).await;
     assert_eq!(status(&accepted.head().await), 101);
     assert_eq!(accepted.exactly(GOOD.len()).await, GOOD.as_bytes());
     assert_eq!(target.heads().len(), 3);

@@ -5,7 +5,7 @@ use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use crate::harness::client::{HANDSHAKE, header, status};
+use crate::harness::client::{handshake, header, status};
 use crate::harness::http2::{Http2, get, websocket};
 use crate::harness::tls::openssl;
 use crate::harness::{Authority, Config, Connection, Edge, Target, eventually};
@@ -110,8 +110,8 @@ async fn a_tunnel_begins_with_a_cookie_and_leads_to_the_same_target() {
     let mut tunnels = Vec::new();
     for _ in 0..4 {
         let mut client = edge.connect().await;
-        let cookie = format!("\r\nCookie: {}\r\n\r\n", pair(set));
-        client.send(HANDSHAKE.replace("\r\n\r\n", &cookie)).await;
+        let cookie = format!("Cookie: {}\r\n", pair(set));
+        client.send(handshake("/chat", &cookie)).await;
         let head = client.head().await;
         assert_eq!(status(&head), 101);
         assert_eq!(header(&head, "x-target"), Some(name));
@@ -187,8 +187,8 @@ async fn a_client_of_an_unhealthy_or_a_full_target_gets_another_one_and_its_cook
     let edge = Edge::start(&group("", COOKIE, &entries)).await;
     let (one, two) = (client_of(&edge, "one").await, client_of(&edge, "two").await);
     let mut client = edge.connect().await;
-    let cookie = format!("\r\nCookie: {one}\r\n\r\n");
-    client.send(HANDSHAKE.replace("\r\n\r\n", &cookie)).await;
+    let cookie = format!("Cookie: {one}\r\n");
+    client.send(handshake("/chat", &cookie)).await;
     assert_eq!(header(&client.head().await, "x-target"), Some("one"));
     assert_eq!(
         ask(&edge, &one).await,
@@ -260,8 +260,8 @@ async fn the_applications_own_cookie_keeps_a_client_and_is_never_set() {
         assert_eq!(set, None);
         stays(&edge, &cookie, &who).await;
         let mut client = Connection::open(edge.address).await;
-        let line = format!("\r\nCookie: {cookie}\r\n\r\n");
-        client.send(HANDSHAKE.replace("\r\n\r\n", &line)).await;
+        let line = format!("Cookie: {cookie}\r\n");
+        client.send(handshake("/chat", &line)).await;
         assert_eq!(header(&client.head().await, "x-target"), Some(who.as_str()));
         seen.push(who);
     }

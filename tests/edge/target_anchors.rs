@@ -7,8 +7,8 @@ use std::net::SocketAddr;
 use crate::harness::client::HANDSHAKE;
 use crate::harness::target::{ok, switching_protocols};
 use crate::harness::tls::{Answering, openssl};
+use crate::harness::tls::{TARGET_HOST as HOST, over_tls};
 use crate::harness::{Authority, Config, Edge, Target, eventually};
-use crate::target_tls::{HOST, over_tls};
 
 /// Makes a certificate as most make their first one: `NAME.crt` and `NAME.key`.
 fn self_sign(folder: &Authority, name: &str, host: &str) {

@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use tokio::sync::Barrier;
 
+use crate::harness::admin::relayed;
 use crate::harness::target::ok;
+use crate::harness::tls::{TARGET_HOST as HOST, over_tls, trusting};
 use crate::harness::{Authority, Config, Connection, Edge, Nginx, Target, eventually};
-use crate::target_tls::{HOST, over_tls, relayed, trusting};
 
 /// nginx in TLS before a target, with these options of its listener; and a Culvert that asks it in
 /// HTTP/2.

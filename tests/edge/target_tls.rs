@@ -11,35 +11,19 @@ use rcgen::KeyPair;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::sync::mpsc;
 
+use crate::harness::admin::relayed;
 use crate::harness::client::{CLOSE, GOING_AWAY, HANDSHAKE};
-use crate::harness::edge::body_of;
 use crate::harness::ports::free_address;
 use crate::harness::process::run;
+use crate::harness::python;
 use crate::harness::target::{ok, switching_protocols};
-use crate::harness::tls::Answering;
+use crate::harness::tls::{Answering, TARGET_HOST as HOST, over_tls, trusting};
 use crate::harness::{
     Answer, Authority, Config, Connection, Edge, Haproxy, Noise, Target, eventually, soon,
 };
-use crate::messages::python;
 
-/// Whom the certificates are for.
-pub const HOST: &str = "target.example";
 /// Long enough for a slow machine, and too short for any other timeout.
 const LATEST: Duration = Duration::from_secs(10);
-
-/// A configuration that forwards everything to these targets over TLS, with these further keys of
-/// their group.
-pub fn over_tls(keys: &str, targets: &[SocketAddr]) -> Config {
-    Config::forwarding_to(targets)
-        .group("protocol: HTTPS")
-        .group(keys)
-}
-
-/// The keys to trust an authority's certificates for [`HOST`].
-pub fn trusting(authority: &Authority) -> String {
-    let file = authority.file("ca.crt");
-    format!("caFile: {}, serverName: {HOST}", file.display())
-}
 
 /// A Culvert that trusts an authority, with these settings of the tunnels, in front of a target.
 async fn edge_before(authority: &Authority, tunnel: &str, target: &Target) -> Edge {
@@ -82,11 +66,6 @@ where
             }
         })
         .await
-}
-
-/// How many tunnels the relay has: what is not handed over is not among them.
-pub fn relayed(edge: &Edge) -> serde_json::Value {
-    body_of(&edge.admin_page("/api/v1/tunnels"))["total"].clone()
 }
 
 /// The answer to a handshake that is not accepted.

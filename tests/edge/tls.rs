@@ -1,7 +1,6 @@
 //! TLS: who is shown which certificate, what a tunnel keeps of its promises, and what becomes of
 //! clients that cannot or will not shake hands. The clients are rustls, OpenSSL, curl and Python.
 
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use futures_util::{SinkExt as _, StreamExt as _};
@@ -14,33 +13,14 @@ use tokio_tungstenite::tungstenite::{Bytes, Message};
 
 use crate::harness::client::{CLOSE, GOING_AWAY, HANDSHAKE};
 use crate::harness::process::run;
+use crate::harness::python;
 use crate::harness::target::any_size;
-use crate::harness::tls::{Encrypted, openssl, s_client};
+use crate::harness::tls::{Encrypted, HOST, forwarding, openssl, s_client, start};
 use crate::harness::{Authority, Config, Connection, Edge, Noise, Target, eventually, soon};
-use crate::messages::python;
 
 const FAILED: &str = "refusals_total{forwarding_rule=\"edge\",reason=\"tls_handshake\"}";
-pub const HOST: &str = "a.example";
 /// Long enough for a slow machine, and too short for any other timeout.
 const LATEST: Duration = Duration::from_secs(10);
-
-/// A configuration that forwards everything to a target, with these certificates of the authority
-/// and these settings of the rule.
-pub fn forwarding(
-    authority: &Authority,
-    names: &[&str],
-    settings: &str,
-    target: SocketAddr,
-) -> Config {
-    let config = Config::forwarding_to(&[target]).tls(authority, names);
-    config.rule(settings)
-}
-
-/// A Culvert with one certificate, for [`HOST`].
-pub async fn start(authority: &Authority, settings: &str, target: &Target) -> Edge {
-    authority.issue("one", &[HOST]);
-    Edge::start(&forwarding(authority, &["one"], settings, target.address)).await
-}
 
 /// The certificate, of these, that OpenSSL is shown.
 async fn shown<'a>(

@@ -13,7 +13,7 @@ use tokio::sync::mpsc::unbounded_channel;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use crate::harness::client::{HANDSHAKE, status};
+use crate::harness::client::{HANDSHAKE, handshake, status};
 use crate::harness::target::switching_protocols;
 use crate::harness::{Config, Connection, Edge, Noise, Target, eventually, soon};
 
@@ -52,8 +52,7 @@ async fn three_hundred_tunnels_at_once_carry_every_byte_and_count_it() {
     for number in 0..TUNNELS {
         let mut client = edge.connect().await;
         clients.spawn(async move {
-            let path = format!("/{number} ");
-            client.send(HANDSHAKE.replace("/chat ", &path)).await;
+            client.send(handshake(&format!("/{number}"), "")).await;
             assert_eq!(status(&client.head().await), 101);
             let [own, expected] = words(number);
             let mut sizes = Noise::seeded(number);

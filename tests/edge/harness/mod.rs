@@ -19,6 +19,7 @@ mod noise;
 pub mod ports;
 pub mod process;
 pub mod prometheus;
+mod python;
 pub mod report;
 pub mod target;
 pub mod tls;
@@ -38,6 +39,7 @@ pub use nginx::Nginx;
 pub use noise::Noise;
 pub use process::Process;
 pub use prometheus::Prometheus;
+pub use python::python;
 pub use target::Target;
 pub use tls::Authority;
 
