@@ -140,5 +140,5 @@ async fn the_api_tells_the_groups_of_a_rule_and_their_algorithms() {
     assert_eq!(rule["targetGroups"], expected);
     let algorithms = status["targetGroups"].as_array().unwrap().iter();
     let algorithms: Vec<&Value> = algorithms.map(|group| &group["algorithm"]).collect();
-    assert_eq!(algorithms, ["LEAST_CONNECTION", "ROUND_ROBIN"]);
+    assert_eq!(algorithms, ["ROUND_ROBIN", "LEAST_CONNECTION"]);
 }
