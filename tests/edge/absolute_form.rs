@@ -2,9 +2,8 @@
 //! fragment.
 
 use crate::harness::client::header;
-use crate::harness::edge::forwarding_to;
 use crate::harness::http2::{END_HEADERS, END_STREAM, Frames, HEADERS, RST_STREAM, frame};
-use crate::harness::{Edge, Target};
+use crate::harness::{Config, Edge, Target};
 
 #[tokio::test]
 async fn an_address_is_asked_for_by_its_path_and_its_host() {
@@ -67,10 +66,9 @@ async fn an_address_is_asked_for_by_its_path_and_its_host() {
 #[tokio::test]
 async fn rules_see_the_host_and_the_path_of_an_address() {
     let target = Target::answering("target").await;
-    let rule = "httpRules:\n      - {name: a, type: STATIC, statusCode: 202, responseMessage: a, \
-        conditions: [{type: HOST, condition: EQUALS, value: a.example}, {type: PATH, condition: EQUALS, value: /x}]}\n";
-    let configuration = forwarding_to(&[target.address]);
-    let edge = Edge::start(&configuration.replacen("httpRules:\n", rule, 1)).await;
+    let rule = "{name: a, type: STATIC, statusCode: 202, responseMessage: a, \
+        conditions: [{type: HOST, condition: EQUALS, value: a.example}, {type: PATH, condition: EQUALS, value: /x}]}";
+    let edge = Edge::start(&Config::forwarding_to(&[target.address]).http_rules(rule)).await;
     let mut client = edge.connect().await;
     for (line, host, status) in [
         ("http://a.example/x", "b.example", 202),
@@ -88,7 +86,7 @@ async fn rules_see_the_host_and_the_path_of_an_address() {
 #[tokio::test]
 async fn a_target_with_a_fragment_is_refused() {
     let target = Target::answering("target").await;
-    let h2c = forwarding_to(&[target.address]).replace("LISTEN_PORT", "LISTEN_PORT\n    h2c: true");
+    let h2c = Config::forwarding_to(&[target.address]).rule("h2c: true");
     let edge = Edge::start(&h2c).await;
     for path in ["/x#y", "/#", "/x?y#z"] {
         let answer = edge.get(path).await;

@@ -1,10 +1,9 @@
 //! Who looks at a target's `Sec-WebSocket-Accept`, and which keys a handshake may have.
 
-use crate::harness::client::{HANDSHAKE, header, status};
-use crate::harness::edge::forwarding_to;
+use crate::harness::client::{HANDSHAKE, handshake, header, status};
 use crate::harness::http2::{Http2, websocket};
 use crate::harness::target::switching_protocols;
-use crate::harness::{Connection, Edge, Target};
+use crate::harness::{Config, Connection, Edge, Target};
 
 /// A target whose 101 has no `Sec-WebSocket-Accept` for `/none`, one that is wrong for `/wrong`,
 /// and the right one for all else.
@@ -26,9 +25,8 @@ async fn old_target() -> Target {
 }
 
 async fn start(target: &Target, keys: &str) -> Edge {
-    let rule = format!("targetGroup: group, {keys}");
-    let edge = forwarding_to(&[target.address]).replacen("targetGroup: group", &rule, 1);
-    Edge::start(&edge.replace("LISTEN_PORT", "LISTEN_PORT\n    h2c: true")).await
+    let config = Config::forwarding_to(&[target.address]).rule("h2c: true");
+    Edge::start(&config.http_rule(keys)).await
 }
 
 #[tokio::test]
@@ -42,7 +40,7 @@ async fn a_wrong_accept_is_for_the_client_to_see_unless_it_cannot_or_the_rule_sa
         let edge = start(&target, keys).await;
         for path in ["/none", "/wrong"] {
             let mut client = edge.connect().await;
-            client.send(HANDSHAKE.replace("/chat", path)).await;
+            client.send(handshake(path, "")).await;
             assert_eq!(status(&client.head().await), in_http1, "{keys} {path}");
             let mut client = Http2::connect(edge.address).await;
             let (_, head) = client.begin(websocket(path)).await;
@@ -57,7 +55,7 @@ async fn a_wrong_accept_is_for_the_client_to_see_unless_it_cannot_or_the_rule_sa
 async fn what_is_refused_for_its_accept_says_so_in_the_log() {
     let target = old_target().await;
     let edge = start(&target, "checkAccept: true").await;
-    let answer = edge.request(&HANDSHAKE.replace("/chat", "/wrong")).await;
+    let answer = edge.request(&handshake("/wrong", "")).await;
     assert_eq!(answer.status, 502);
     let line = edge.log_line().await;
     let error = "the target's Sec-WebSocket-Accept does not fit to the handshake";

@@ -5,9 +5,9 @@ use std::time::Instant;
 use serde_json::Value;
 
 use crate::harness::client::HANDSHAKE;
-use crate::harness::edge::{forwarding_to, lines_of};
+use crate::harness::edge::lines_of;
 use crate::harness::target::refusing;
-use crate::harness::{Connection, Edge, Target, eventually};
+use crate::harness::{Config, Connection, Edge, Target, eventually};
 
 #[tokio::test]
 async fn a_plain_request_leaves_a_line_with_its_bytes() {
@@ -133,17 +133,15 @@ async fn what_pingora_answers_before_an_exchange_exists_leaves_its_line_too() {
 }
 
 /// A rule for tunnels to this target, and static answers to all else; with this `accessLog`.
-fn with_access_log(target: &Target, access_log: &str) -> String {
-    let rules = concat!(
-        "      - {name: gone, type: STATIC, statusCode: 410, responseMessage: gone, ",
-        "conditions: [{type: PATH, condition: EQUALS, value: /gone}]}\n",
-        "      - {name: rest, type: STATIC, statusCode: 200, responseMessage: ok, ",
-        "conditions: [{type: PATH, condition: STARTS_WITH, value: /chat, negate: true}]}\n",
-        "      - {name: ws, type: FORWARD, targetGroup: group}\n",
-    );
-    let all = "      - {name: all, type: FORWARD, targetGroup: group}\n";
-    let configuration = forwarding_to(&[target.address]).replace(all, rules);
-    format!("accessLog: {{{access_log}}}\n{configuration}")
+fn with_access_log(target: &Target, access_log: &str) -> Config {
+    let rules = "{name: gone, type: STATIC, statusCode: 410, responseMessage: gone,
+            conditions: [{type: PATH, condition: EQUALS, value: /gone}]},
+        {name: rest, type: STATIC, statusCode: 200, responseMessage: ok,
+            conditions: [{type: PATH, condition: STARTS_WITH, value: /chat, negate: true}]}";
+    Config::forwarding_to(&[target.address])
+        .http_rules(rules)
+        .http_rule("name: ws")
+        .top(&format!("accessLog: {{{access_log}}}"))
 }
 
 #[tokio::test]
@@ -233,7 +231,7 @@ async fn lines_of_text_have_the_same_fields() {
         let name = |field: &str| field.split('=').next().unwrap().to_owned();
         fields.map(name).collect()
     };
-    let json = text.replace("access.log, format: text", "other.log");
+    let json = text.top("accessLog: {path: FOLDER/other.log, format: null}");
     edge.reload(&json).await;
     edge.get("/a?b=c").await;
     let path = edge.folder.path().join("other.log");

@@ -5,9 +5,8 @@ use std::process::Output;
 use serde_json::{Value, json};
 
 use crate::harness::admin::get;
-use crate::harness::edge::forwarding_to;
 use crate::harness::process::run;
-use crate::harness::{Edge, Target, eventually};
+use crate::harness::{Config, Edge, Target, eventually};
 
 const TOKEN: &str = "0123456789abcdef";
 
@@ -115,12 +114,9 @@ async fn a_reload_that_is_rejected_shows_every_problem() {
             "culvert: the configuration is applied\n".to_owned()
         )
     );
-    let broken = forwarding_to(&[target.address])
-        .replace("targetGroup: group", "targetGroup: other")
-        .replace(
-            "protocol: HTTP\n    listenerIp",
-            "protocol: FTP\n    listenerIp",
-        );
+    let broken = Config::forwarding_to(&[target.address])
+        .rule("protocol: FTP")
+        .http_rule("targetGroup: other");
     edge.configure(&broken);
     let (code, text) = reload();
     assert_eq!(code, Some(1));
@@ -152,10 +148,7 @@ async fn a_drain_ends_the_process_and_then_nobody_is_there() {
 #[tokio::test]
 async fn an_explanation_is_readable() {
     let (edge, target) = started().await;
-    let rules = forwarding_to(&[target.address]).replace(
-        "      - {name: all",
-        "      - {name: old, type: STATIC, statusCode: 410, responseMessage: gone, conditions: [{type: PATH, condition: STARTS_WITH, value: /old}]}\n      - {name: all",
-    );
+    let rules = Config::forwarding_to(&[target.address]).http_rules("{name: old, type: STATIC, statusCode: 410, responseMessage: gone, conditions: [{type: PATH, condition: STARTS_WITH, value: /old}]}");
     edge.reload(&rules).await;
     let explain = |arguments: &[&str]| {
         let arguments = [&["explain", "-c", "culvert.yaml"], arguments].concat();
@@ -193,8 +186,8 @@ async fn a_token_is_taken_from_the_configuration_or_a_file_and_missed_otherwise(
     std::fs::write(&file, TOKEN).unwrap();
     let token = file.to_str().unwrap();
     let target = Target::named("a").await;
-    let admin = format!("admin: {{listen: 127.0.0.1:ADMIN_PORT, tokenFile: {token}}}\n");
-    let edge = Edge::start(&format!("{admin}{}", forwarding_to(&[target.address]))).await;
+    let admin = format!("admin: {{listen: '127.0.0.1:ADMIN_PORT', tokenFile: {token}}}");
+    let edge = Edge::start(&Config::forwarding_to(&[target.address]).top(&admin)).await;
     let url = format!("http://{}", edge.admin);
 
     assert_eq!(culvert(&edge, &["status", "-c", "culvert.yaml"]).0, Some(0));

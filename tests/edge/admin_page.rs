@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::harness::admin::{get, send};
 use crate::harness::client::{header, status};
-use crate::harness::{Edge, PATIENCE, Target, eventually};
+use crate::harness::{Config, Edge, PATIENCE, Target, eventually};
 
 const TUNNELS: &str = "/api/v1/tunnels";
 const MOST_STREAMS: usize = 16;
@@ -155,12 +155,12 @@ async fn a_stream_ends_when_its_token_does() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("token");
     std::fs::write(&file, "0123456789abcdef").unwrap();
-    let rules = crate::harness::edge::forwarding_to(&[target.address]);
+    let rules = Config::forwarding_to(&[target.address]);
     let admin = format!(
-        "admin: {{listen: 127.0.0.1:ADMIN_PORT, tokenFile: {}}}\n",
+        "admin: {{listen: '127.0.0.1:ADMIN_PORT', tokenFile: {}}}",
         file.display()
     );
-    let edge = Edge::start(&(admin + &rules)).await;
+    let edge = Edge::start(&rules.top(&admin)).await;
     assert!(Events::open(&edge).err().unwrap().contains("401"));
     let token = "Authorization: Bearer 0123456789abcdef\r\n";
     let mut events = Events::open_with(&edge, token).unwrap();

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::harness::admin::{ask_unix, get};
 use crate::harness::client::status;
-use crate::harness::{Edge, eventually};
+use crate::harness::{Config, Edge, eventually};
 
 const PLACES: usize = 64;
 const STREAMS: usize = 16;
@@ -17,11 +17,7 @@ const IDLE: Duration = Duration::from_secs(10);
 const PART: &str = "POST /api/v1/explain HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{";
 
 async fn start() -> Edge {
-    Edge::start(
-        "forwardingRules: [{name: edge, protocol: HTTP, listenerIp: 127.0.0.1, listenerPort: LISTEN_PORT, httpRules: [
-  {name: all, type: STATIC, statusCode: 200, responseMessage: hello}]}]\n",
-    )
-    .await
+    Edge::start(&Config::answering("hello")).await
 }
 
 /// This many connections that have sent this much.
@@ -106,18 +102,15 @@ async fn streams_of_events_leave_places_to_others_and_are_not_closed_for_them() 
     assert_eq!(PLACES - closed(&mut streams), STREAMS);
 }
 
+fn admin_at(listen: &str) -> Config {
+    Config::answering("hello").top(&format!("admin: {{listen: '{listen}'}}"))
+}
+
 #[tokio::test]
 async fn who_takes_no_answer_at_a_unix_socket_gives_way_too() {
-    let edge = Edge::start(
-        "admin: {listen: 127.0.0.1:ADMIN_PORT}
-forwardingRules: [{name: edge, protocol: HTTP, listenerIp: 127.0.0.1, listenerPort: LISTEN_PORT, httpRules: [
-  {name: all, type: STATIC, statusCode: 200, responseMessage: hello}]}]\n",
-    )
-    .await;
+    let edge = Edge::start(&admin_at("127.0.0.1:ADMIN_PORT")).await;
     let socket = edge.folder.path().join("admin.sock");
-    let listen = format!("\"unix:{}\"", socket.display());
-    let moved = std::fs::read_to_string(edge.file()).unwrap();
-    edge.configure(&moved.replace(&edge.admin.to_string(), &listen));
+    edge.configure(&admin_at("unix:FOLDER/admin.sock"));
     edge.signal("HUP");
     let is_served = || ask_unix(&socket, "GET", "/livez").ok();
     eventually("the socket is served", is_served).await;

@@ -12,23 +12,15 @@ use crate::harness::admin::{ask, ask_at, ask_unix, get, send};
 use crate::harness::client::status;
 use crate::harness::edge::{body_of, free_addresses};
 use crate::harness::process::run;
-use crate::harness::{Edge, Process, eventually};
+use crate::harness::{Config, Edge, Process, eventually};
 
 const STATUS: &str = "/api/v1/status";
 const TOKEN: &str = "0123456789abcdef";
 
 /// A Culvert whose `admin` has these keys.
-fn with_admin(keys: &str) -> String {
-    format!(
-        "admin: {{listen: 127.0.0.1:ADMIN_PORT, {keys}}}\n{}",
-        rule()
-    )
-}
-
-fn rule() -> &'static str {
-    "server: {pidFile: FOLDER/culvert.pid, upgradeSocket: FOLDER/upgrade.sock}
-forwardingRules: [{name: edge, protocol: HTTP, listenerIp: 127.0.0.1, listenerPort: LISTEN_PORT, httpRules: [
-  {name: all, type: STATIC, statusCode: 200, responseMessage: hello}]}]\n"
+fn with_admin(keys: &str) -> Config {
+    let admin = format!("admin: {{listen: '127.0.0.1:ADMIN_PORT', {keys}}}");
+    Config::answering("hello").upgradable().top(&admin)
 }
 
 #[tokio::test]
@@ -228,11 +220,7 @@ async fn a_unix_socket_is_handed_over_and_nobody_finds_it_closed() {
 async fn an_admin_address_moves_to_a_unix_socket_and_back() {
     let edge = Edge::start(&with_admin("")).await;
     let socket = edge.folder.path().join("admin.sock");
-    let moved = format!(
-        "admin: {{listen: \"unix:{}\"}}\n{}",
-        socket.display(),
-        rule()
-    );
+    let moved = with_admin("").top("admin: {listen: 'unix:FOLDER/admin.sock'}");
     edge.configure(&moved);
     assert_eq!(send(&edge, "POST", "/api/v1/reload").0, 200);
     is_served(&socket).await;
@@ -266,12 +254,10 @@ async fn a_file_that_is_no_socket_is_not_replaced_by_one() {
 /// Writes a configuration whose admin address is this socket.
 fn configured(folder: &Path, socket: &Path, keys: &str) -> std::path::PathBuf {
     let [address] = free_addresses();
-    let text = format!(
-        "admin: {{listen: \"unix:{}\", {keys}}}\n{}",
-        socket.display(),
-        rule()
-    );
-    let text = text
+    let listen = format!("admin: {{listen: 'unix:{}'}}", socket.display());
+    let text = with_admin(keys)
+        .top(&listen)
+        .to_string()
         .replace("FOLDER", folder.to_str().unwrap())
         .replace("LISTEN_PORT", &address.port().to_string());
     let file = folder.join("culvert.yaml");

@@ -9,7 +9,7 @@ use tokio_tungstenite::tungstenite::Bytes;
 
 use crate::harness::client::HANDSHAKE;
 use crate::harness::http2::{self, Http2, get};
-use crate::harness::{Connection, Edge, Target, edge, eventually, soon};
+use crate::harness::{Config, Connection, Edge, Target, eventually, soon};
 
 const COUNT: usize = 60;
 const LARGE: usize = 8 << 20;
@@ -37,11 +37,11 @@ async fn patient(target: &Target) -> Edge {
     Edge::start(&patience(target)).await
 }
 
-fn patience(target: &Target) -> String {
-    edge::forwarding_to(&[target.address])
-        .replace("LISTEN_PORT", "LISTEN_PORT\n    h2c: true")
-        .replace("clientTimeout: 2000", "clientTimeout: 60000")
-        .replace("responseTimeout: 2000", "responseTimeout: 60000")
+fn patience(target: &Target) -> Config {
+    Config::forwarding_to(&[target.address])
+        .rule("h2c: true")
+        .rule("clientTimeout: 60000")
+        .group("responseTimeout: 60000")
 }
 
 async fn large_answers(size: usize) -> Target {
@@ -76,10 +76,7 @@ async fn large_answers_in_http2(size: usize) -> Target {
 
 /// Such an edge whose target is asked in HTTP/2.
 async fn patient_in_http2(target: &Target) -> Edge {
-    let configuration = patience(target).replace(
-        "    connectTimeout",
-        "    protocolVersion: HTTP2\n    connectTimeout",
-    );
+    let configuration = patience(target).group("protocolVersion: HTTP2");
     Edge::start(&configuration).await
 }
 
@@ -270,8 +267,7 @@ async fn a_client_that_is_gone_ends_its_upload_to_a_target_of_http_2() {
 #[tokio::test]
 async fn a_client_that_takes_a_byte_now_and_then_is_let_go() {
     let target = large_answers(32 << 20).await;
-    let configuration = edge::forwarding_to(&[target.address])
-        .replace("clientTimeout: 2000", "clientTimeout: 1000");
+    let configuration = Config::forwarding_to(&[target.address]).rule("clientTimeout: 1000");
     let edge = Edge::start(&configuration).await;
     let mut client = edge.connect().await;
     client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
@@ -296,8 +292,7 @@ async fn a_client_that_takes_a_byte_now_and_then_is_let_go() {
 #[tokio::test]
 async fn a_client_that_sends_a_byte_now_and_then_is_answered_with_408() {
     let target = Target::showing().await;
-    let configuration = edge::forwarding_to(&[target.address])
-        .replace("clientTimeout: 2000", "clientTimeout: 1000");
+    let configuration = Config::forwarding_to(&[target.address]).rule("clientTimeout: 1000");
     let edge = Edge::start(&configuration).await;
     for framing in ["Content-Length: 1000", "Transfer-Encoding: chunked"] {
         let mut client = edge.connect().await;
@@ -323,12 +318,9 @@ async fn a_client_that_sends_a_byte_now_and_then_is_answered_with_408() {
 #[tokio::test]
 async fn a_client_that_is_gone_ends_its_handshake_and_the_target_is_not_blamed() {
     let target = taking_nothing().await;
-    let configuration = edge::forwarding_to(&[target.address])
-        .replace("responseTimeout: 2000", "responseTimeout: 60000")
-        .replace(
-            "clientTimeout: 2000",
-            "clientTimeout: 60000\n    tunnel: {handshakeTimeout: 60s}",
-        );
+    let configuration = Config::forwarding_to(&[target.address])
+        .group("responseTimeout: 60000")
+        .rule("clientTimeout: 60000, tunnel: {handshakeTimeout: 60s}");
     let edge = Edge::start(&configuration).await;
     let mut client = edge.connect().await;
     client.send(HANDSHAKE).await;

@@ -4,32 +4,16 @@ use std::net::{IpAddr, SocketAddr};
 
 use crate::harness::client::{HANDSHAKE, header};
 use crate::harness::target::refusing;
-use crate::harness::{Connection, Edge, Target, eventually};
+use crate::harness::{Config, Connection, Edge, Target, eventually};
 
 /// A configuration that forwards everything to a group with these settings and targets, whose
 /// health is not checked.
-fn group(settings: &str, targets: &[(SocketAddr, &str)]) -> String {
-    let target = |(target, settings): &(SocketAddr, &str)| {
-        let (ip, port) = (target.ip(), target.port());
-        format!("      - {{ip: {ip}, port: {port}, healthCheckEnabled: false, {settings}}}\n")
-    };
-    let targets: String = targets.iter().map(target).collect();
-    format!(
-        "forwardingRules:
-  - name: edge
-    protocol: HTTP
-    listenerIp: 127.0.0.1
-    listenerPort: LISTEN_PORT
-    trustedProxies: [127.0.0.1]
-    httpRules:
-      - {{name: all, type: FORWARD, targetGroup: group}}
-targetGroups:
-  - name: group
-    protocol: HTTP
-    {settings}
-    targets:
-{targets}"
-    )
+fn group(settings: &str, targets: &[(SocketAddr, &str)]) -> Config {
+    let group = Config::to_group(settings, &[]).rule("trustedProxies: [127.0.0.1]");
+    let add =
+        |config: Config, (target, settings): &(SocketAddr, &str)| config.target(*target, settings);
+    let group = targets.iter().fold(group, add);
+    group.each_target("healthCheckEnabled: false")
 }
 
 async fn three() -> [Target; 3] {
@@ -176,7 +160,7 @@ async fn what_hash_key_says_decides_and_without_it_the_clients_address() {
         ("{type: COOKIE, key: user}", "Cookie: a=b; user={}\r\n", "/"),
         ("{type: QUERY, key: user}", "", "/?a=b&user={}"),
     ] {
-        let settings = format!("algorithm: HASH\n    hashKey: {key}");
+        let settings = format!("algorithm: HASH, hashKey: {key}");
         let edge = Edge::start(&group(&settings, &entries)).await;
         let mut seen = Vec::new();
         for user in 0..20 {
@@ -245,9 +229,8 @@ async fn targets_that_cannot_be_had_are_no_full_ones() {
 async fn the_tunnels_of_an_old_process_count_after_an_upgrade() {
     let (one, two) = (Target::named("one").await, Target::named("two").await);
     let configuration = |targets: &[(SocketAddr, &str)]| {
-        let server = "server: {upgradeSocket: FOLDER/upgrade.sock, pidFile: FOLDER/culvert.pid}\n\
-                      accessLog: {path: FOLDER/access.log}\n";
-        server.to_owned() + &group("algorithm: LEAST_CONNECTION", targets)
+        let group = group("algorithm: LEAST_CONNECTION", targets).upgradable();
+        group.top("accessLog: {path: FOLDER/access.log}")
     };
     let edge = Edge::start(&configuration(&[(one.address, "")])).await;
     let _old = edge.tunnels(3).await;

@@ -7,26 +7,20 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::time::interval;
 use tokio_tungstenite::tungstenite::Bytes;
 
-use crate::harness::client::HANDSHAKE;
-use crate::harness::edge::forwarding_to;
+use crate::harness::client::handshake;
+use crate::harness::config::ONE_IS_ENOUGH;
 use crate::harness::http2::{Http2, get, websocket};
 use crate::harness::target::ok;
-use crate::harness::{Connection, Edge, Target, eventually};
+use crate::harness::{Config, Connection, Edge, Target, eventually};
 
-const ONE_IS_ENOUGH: &str = "    outlierDetection: {consecutiveFailures: 1, baseEjectionTime: 1h, maxEjectionTime: 1h, maxEjectedPercent: 100}\n";
 const CRASH: &str = "GET /close HTTP/1.1\r\nHost: a\r\n\r\n";
 
 /// Forwards to one target, which the first failure ejects, with short clocks.
-fn strict(target: &Target) -> String {
-    let rule = "protocol: HTTP\n    h2c: true";
-    forwarding_to(&[target.address])
-        .replacen("protocol: HTTP", rule, 1)
-        .replace("clientTimeout: 2000", "clientTimeout: 300")
-        .replace("responseTimeout: 2000", "responseTimeout: 300")
-        .replace(
-            "    healthCheck:",
-            &format!("{ONE_IS_ENOUGH}    healthCheck:"),
-        )
+fn strict(target: &Target) -> Config {
+    Config::forwarding_to(&[target.address])
+        .rule("h2c: true, clientTimeout: 300")
+        .group("responseTimeout: 300")
+        .group(ONE_IS_ENOUGH)
 }
 
 /// A target that does what the path says as soon as it has a head.
@@ -69,7 +63,7 @@ async fn what_a_client_asks_for_is_not_the_targets_failure() {
     let edge = Edge::start(&strict(&target)).await;
     let asking = |line: &str, fields: &str| format!("{line} HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
     let long = format!("Cookie: a={}\r\n", "b".repeat(20_000));
-    let handshake = |path: &str| HANDSHAKE.replace("/chat", path);
+    let handshake = |path| handshake(path, "");
     for (request, status) in [
         (handshake("/200"), 200),
         (handshake("/404"), 404),
@@ -179,9 +173,7 @@ async fn a_target_of_http_2_that_finds_fault_with_a_request_has_not_failed() {
         }
     })
     .await;
-    let version = "    protocolVersion: HTTP2\n    connectTimeout";
-    let configuration = strict(&target).replace("    connectTimeout", version);
-    let edge = Edge::start(&configuration).await;
+    let edge = Edge::start(&strict(&target).group("protocolVersion: HTTP2")).await;
     assert_eq!(edge.get("/odd").await.status, 502);
     a_crash_counts(&edge, &target).await;
 }

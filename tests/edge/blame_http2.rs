@@ -7,18 +7,17 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use h2::Reason;
 use tokio::io::AsyncReadExt as _;
 
-use crate::harness::edge::forwarding_to;
+use crate::harness::config::ONE_IS_ENOUGH;
 use crate::harness::http2::{self, CONTINUATION, Frames, HEADERS, RST_STREAM, SETTINGS, frame};
-use crate::harness::{Connection, Edge, Target, eventually};
+use crate::harness::{Config, Connection, Edge, Target, eventually};
 
-const ONE_IS_ENOUGH: &str = "    outlierDetection: {consecutiveFailures: 1, baseEjectionTime: 1h, maxEjectionTime: 1h, maxEjectedPercent: 100}\n    healthCheck:";
 const INTERNAL_ERROR: [u8; 4] = [0, 0, 0, 2];
 
 /// Asks a target of HTTP/2 that the first failure ejects.
 async fn strict(target: &Target) -> Edge {
-    let configuration = forwarding_to(&[target.address])
-        .replacen("    connect", "    protocolVersion: HTTP2\n    connect", 1)
-        .replace("    healthCheck:", ONE_IS_ENOUGH);
+    let configuration = Config::forwarding_to(&[target.address])
+        .group("protocolVersion: HTTP2")
+        .group(ONE_IS_ENOUGH);
     Edge::start(&configuration).await
 }
 

@@ -3,10 +3,9 @@
 
 use http::{Method, Request};
 
-use crate::harness::edge::forwarding_to;
 use crate::harness::http2::{Http2, websocket};
 use crate::harness::target::ok;
-use crate::harness::{Connection, Edge, Target};
+use crate::harness::{Config, Connection, Edge, Target};
 
 const CASES: [(&str, &str, &str, &str); 12] = [
     ("GET", "204 No Content", "Transfer-Encoding: chunked", ""),
@@ -59,9 +58,9 @@ async fn target() -> Target {
 }
 
 async fn start(target: &Target) -> Edge {
-    let configuration = forwarding_to(&[target.address])
-        .replace("LISTEN_PORT", "LISTEN_PORT\n    h2c: true")
-        .replace("port: ", "healthCheckEnabled: false, port: ");
+    let configuration = Config::forwarding_to(&[target.address])
+        .rule("h2c: true")
+        .each_target("healthCheckEnabled: false");
     Edge::start(&configuration).await
 }
 

@@ -7,9 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use futures_util::future::join_all;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use crate::harness::edge::forwarding_to;
 use crate::harness::http2::{END_HEADERS, END_STREAM, HEADERS, RST_STREAM, SETTINGS, frame};
-use crate::harness::{Connection, Edge, Target, eventually};
+use crate::harness::{Config, Connection, Edge, Target, eventually};
 
 const DATA: u8 = 0;
 /// How many give up at a time, all on one connection; and how often. Together they are more than h2
@@ -65,9 +64,9 @@ async fn a_connection_outlives_all_requests_on_it_that_were_given_up() {
         }
     })
     .await;
-    let configuration = forwarding_to(&[target.address])
-        .replacen("    connect", "    protocolVersion: HTTP2\n    connect", 1)
-        .replace("responseTimeout: 2000", "responseTimeout: 60s");
+    let configuration = Config::forwarding_to(&[target.address])
+        .group("protocolVersion: HTTP2")
+        .group("responseTimeout: 60s");
     let edge = Edge::start(&configuration).await;
     assert!(edge.get("/").await.text().contains("hello"));
     for time in 1..=TIMES {

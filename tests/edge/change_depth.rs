@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::harness::admin::{ask, get};
 use crate::harness::target::{ok, refusing};
-use crate::harness::{Connection, Edge, Target, soon};
+use crate::harness::{Config, Connection, Edge, Target, soon};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 const ELSEWHERE: &str = "GET /b HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -15,33 +15,19 @@ const MOST: usize = 4;
 
 /// A rule with this setting, which leads to `a` but for what is under `/b`; the settings of `a`,
 /// and the targets of both.
-fn two_groups(rule: &str, a: (&str, &[SocketAddr]), b: (&str, &[SocketAddr])) -> String {
-    let group = |name: &str, (settings, targets): (&str, &[SocketAddr])| {
-        let target = |at: &SocketAddr| format!("{{ip: {}, port: {}}}", at.ip(), at.port());
-        let targets: Vec<String> = targets.iter().map(target).collect();
-        let targets = targets.join(", ");
-        format!(
-            "  - {{name: {name}, algorithm: ROUND_ROBIN, protocol: HTTP, {settings}
-     targets: [{targets}]}}\n"
-        )
-    };
-    format!(
-        "forwardingRules:
-  - name: edge
-    protocol: HTTP
-    listenerIp: 127.0.0.1
-    listenerPort: LISTEN_PORT
-    {rule}
-    httpRules:
-      - name: b
-        type: FORWARD
-        targetGroup: b
-        conditions: [{{type: PATH, condition: EQUALS, value: /b}}]
-      - {{name: rest, type: FORWARD, targetGroup: a}}
-targetGroups:\n{}{}",
-        group("a", a),
-        group("b", b)
-    )
+fn two_groups(rule: &str, a: (&str, &[SocketAddr]), b: (&str, &[SocketAddr])) -> Config {
+    let rules = "{name: b, type: FORWARD, targetGroup: b,
+            conditions: [{type: PATH, condition: EQUALS, value: /b}]},
+        {name: rest, type: FORWARD, targetGroup: a}";
+    let config = Config::new().rule(rule).http_rules(rules);
+    [("a", a), ("b", b)]
+        .into_iter()
+        .fold(config, |config, (name, (settings, targets))| {
+            let group = config.add_group(name).group(settings);
+            targets
+                .iter()
+                .fold(group, |group, target| group.target(*target, ""))
+        })
 }
 
 /// Changes the weight of a target of a group, as nobody would notice.

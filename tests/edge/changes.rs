@@ -2,15 +2,13 @@
 
 use std::net::SocketAddr;
 
-use crate::harness::client::{HANDSHAKE, header, status};
-use crate::harness::edge::forwarding_to;
+use crate::harness::client::{handshake, header, status};
 use crate::harness::target::switching_protocols;
-use crate::harness::{Connection, Edge, Target};
+use crate::harness::{Config, Connection, Edge, Target};
 
 /// An edge whose only HTTP rule has these keys besides.
 async fn start(keys: &str, target: SocketAddr) -> Edge {
-    let rule = format!("targetGroup: group, {keys}}}");
-    Edge::start(&forwarding_to(&[target]).replacen("targetGroup: group}", &rule, 1)).await
+    Edge::start(&Config::forwarding_to(&[target]).http_rule(keys)).await
 }
 
 /// The values of a header, in the order of their lines.
@@ -30,7 +28,7 @@ const CHANGES: &str = "headers: {
         set: {X-Frame-Options: DENY, Content-Type: text/x-ours},
         add: {Set-Cookie: node=1, X-More: once}}}";
 
-const REQUEST: &str = "Cookie: a=1\r\nX-Tag: theirs\r\nX-Tag: again\r\nX-More: first\r\nX-Forwarded-Proto: gopher\r\n\r\n";
+const REQUEST: &str = "Cookie: a=1\r\nX-Tag: theirs\r\nX-Tag: again\r\nX-More: first\r\nX-Forwarded-Proto: gopher\r\n";
 
 fn assert_request_is_changed(head: &str) {
     for (name, expected) in [
@@ -70,7 +68,7 @@ async fn headers_of_requests_and_answers_are_removed_set_and_added() {
     let edge = start(CHANGES, target.address).await;
     let mut client = edge.connect().await;
 
-    let request = format!("GET /a?b HTTP/1.1\r\nHost: example.com\r\n{REQUEST}");
+    let request = format!("GET /a?b HTTP/1.1\r\nHost: example.com\r\n{REQUEST}\r\n");
     client.send(&request).await;
 
     let herald = client.head().await;
@@ -101,13 +99,7 @@ async fn a_handshake_and_its_101_are_changed_like_all_others() {
     let edge = start(&keys, target.address).await;
     let mut client = edge.connect().await;
 
-    client
-        .send(
-            HANDSHAKE
-                .replace("/chat ", "/chat?room=1 ")
-                .replace("\r\n\r\n", &format!("\r\n{REQUEST}")),
-        )
-        .await;
+    client.send(handshake("/chat?room=1", REQUEST)).await;
 
     let head = client.head().await;
     assert_eq!(status(&head), 101);

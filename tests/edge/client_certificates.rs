@@ -8,10 +8,9 @@ use rcgen::KeyPair;
 use serde_json::Value;
 use tokio::process::Command;
 
-use crate::harness::edge::forwarding_to;
 use crate::harness::process::run;
 use crate::harness::tls::{openssl, s_client_asking};
-use crate::harness::{Authority, Edge, Target, eventually, soon};
+use crate::harness::{Authority, Config, Edge, Target, eventually, soon};
 
 const FAILED: &str = "refusals_total{forwarding_rule=\"edge\",reason=\"tls_handshake\"}";
 const HOST: &str = "a.example";
@@ -26,10 +25,9 @@ fn authority() -> Authority {
 }
 
 /// A configuration with the certificate `one`, in which clients need what `clients` says.
-fn configuration(authority: &Authority, clients: &str, target: &Target) -> String {
-    let rule = format!("protocol: HTTPS\n    serverCertificates: [one]\n    {clients}");
-    let rules = forwarding_to(&[target.address]).replacen("protocol: HTTP", &rule, 1);
-    authority.certificates(&["one"]) + &rules
+fn configuration(authority: &Authority, clients: &str, target: &Target) -> Config {
+    let config = Config::forwarding_to(&[target.address]).rule(clients);
+    config.tls(authority, &["one"])
 }
 
 fn clients(ca_file: &Path, mode: &str) -> String {
@@ -200,8 +198,8 @@ async fn a_session_is_resumed_only_where_the_same_authorities_vouch_in_the_same_
     let other = self::authority();
     let keys = authority.file("tickets");
     fs::write(&keys, openssl(&["rand", "-base64", "32"])).unwrap();
-    let server = format!("server: {{sessionTicketKeyFile: {}}}\n", keys.display());
-    let with = |clients: String| server.clone() + &configuration(&authority, &clients, &target);
+    let server = format!("sessionTicketKeyFile: {}", keys.display());
+    let with = |clients: String| configuration(&authority, &clients, &target).server(&server);
     let (ca, other_ca) = (authority.file("ca.crt"), other.file("ca.crt"));
     let optional = Edge::start(&with(clients(&ca, "optional"))).await;
     let same = Edge::start(&with(clients(&ca, "optional"))).await;
@@ -300,10 +298,8 @@ async fn conditions_see_what_is_true_of_the_certificate() {
     let clients = clients(&authority.file("ca.crt"), "optional");
     let condition =
         "{type: HEADER, key: X-Client-Certificate-Verify, condition: EQUALS, value: SUCCESS}";
-    let configuration = configuration(&authority, &clients, &target).replace(
-        "targetGroup: group}",
-        &format!("targetGroup: group, conditions: [{condition}]}}"),
-    );
+    let configuration = configuration(&authority, &clients, &target)
+        .http_rule(&format!("conditions: [{condition}]"));
     let edge = Edge::start(&configuration).await;
     let said = said_to(&edge, &authority, Some("client"), &[]).await;
     assert!(said.contains("let in"), "{said}");
@@ -349,19 +345,11 @@ fn what_is_odd_about_authorities_is_told() {
     let authority = authority();
     let file = authority.file("culvert.yaml");
     let clients = clients(&authority.file("client.crt"), "require");
-    let rule = format!(
-        "{}forwardingRules:
-  - name: edge
-    protocol: HTTP
-    listenerIp: 127.0.0.1
-    listenerPort: 8443
-    serverCertificates: [one]
-    {clients}
-    httpRules: [{{name: all, type: STATIC, responseMessage: ''}}]
-",
-        authority.certificates(&["one"])
-    );
-    fs::write(&file, rule).unwrap();
+    let rule = Config::answering("")
+        .rule(&clients)
+        .rule("listenerPort: 8443");
+    let rule = rule.tls(&authority, &["one"]);
+    fs::write(&file, rule.to_string()).unwrap();
     let output = run(&["-t", "-c", file.to_str().unwrap()], Path::new("/"));
     let said = String::from_utf8(output.stderr).unwrap();
     let place = "forwardingRules[0].clientCertificates.caFile";

@@ -11,11 +11,10 @@ use tokio::process::{Child, ChildStdout, Command};
 use tokio::sync::mpsc::unbounded_channel;
 use tokio::time::timeout;
 
-use crate::harness::edge::forwarding_to;
 use crate::harness::ports::free_address;
-use crate::harness::{Authority, Connection, Edge, Target, soon};
-use crate::messages::python;
-use crate::target_tls::HOST;
+use crate::harness::python;
+use crate::harness::tls::HOST;
+use crate::harness::{Authority, Config, Connection, Edge, Target, soon};
 
 /// Close 1001: as it goes to a client, and as a client that masks nothing answers.
 const GOING_AWAY: [u8; 4] = [0x88, 2, 0x03, 0xE9];
@@ -26,9 +25,8 @@ const PATIENT: &str = "{idleTimeout: 200, closeTimeout: 1h}";
 /// Far less than the 5 s of `closeTimeout`.
 const AT_ONCE: Duration = Duration::from_secs(2);
 
-fn with_tunnel(tunnel: &str, target: SocketAddr) -> String {
-    let with = format!("clientTimeout: 2000\n    tunnel: {tunnel}");
-    forwarding_to(&[target]).replace("clientTimeout: 2000", &with)
+fn with_tunnel(tunnel: &str, target: SocketAddr) -> Config {
+    Config::forwarding_to(&[target]).rule(&format!("tunnel: {tunnel}"))
 }
 
 /// A target that answers no Close and never ends.
@@ -116,13 +114,7 @@ async fn a_client_in_tls_that_answers_is_ended_too() {
     let authority = Authority::new();
     authority.issue("edge", &[HOST]);
     let target = deaf().await;
-    let rule = "listenerPort: LISTEN_PORT\n    serverCertificates: [edge]";
-    let configuration = with_tunnel(PATIENT, target.address);
-    let top = authority.certificates(&["edge"]);
-    let secure = format!(
-        "{top}{}",
-        configuration.replace("listenerPort: LISTEN_PORT", rule)
-    );
+    let secure = with_tunnel(PATIENT, target.address).tls(&authority, &["edge"]);
     let edge = Edge::start(&secure).await;
     let mut client = authority.tunnel(edge.address, HOST).await;
     assert_eq!(client.exactly(4).await, GOING_AWAY);

@@ -7,9 +7,9 @@ use tokio::io::AsyncWriteExt as _;
 
 use crate::harness::admin::ask_at;
 use crate::harness::client::status;
-use crate::harness::edge::{forwarding_to, free_addresses, get_now};
-use crate::harness::{Authority, Connection, Edge, Process, Target, eventually};
-use crate::tls;
+use crate::harness::edge::{free_addresses, get_now};
+use crate::harness::tls;
+use crate::harness::{Authority, Config, Connection, Edge, Process, Target, eventually};
 
 /// A target whose answers are longer than they say.
 async fn talkative() -> Target {
@@ -90,8 +90,10 @@ async fn what_pingora_says_of_a_head_holds_no_secret() {
     let [address, admin] = free_addresses();
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("culvert.yaml");
-    let text = forwarding_to(&[target.address]).replace("LISTEN_PORT", &address.port().to_string());
-    std::fs::write(&file, format!("{text}admin: {{listen: {admin}}}\n")).unwrap();
+    let text = Config::forwarding_to(&[target.address])
+        .rule(&format!("listenerPort: {}", address.port()))
+        .top(&format!("admin: {{listen: '{admin}'}}"));
+    std::fs::write(&file, text.to_string()).unwrap();
     let arguments = ["-c", file.to_str().unwrap()];
     let process = Process::start_in(&[("RUST_LOG", "debug")], &arguments);
     let livez = || get_now(admin, "/readyz").filter(|answer| answer.contains(" 200 "));

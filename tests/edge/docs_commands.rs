@@ -6,37 +6,26 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use crate::harness::docs::{Block, blocks_of};
-use crate::harness::{Authority, Edge};
+use crate::harness::{Authority, Config, Edge};
 
-/// What the commands in the pages talk to.
-const CONFIGURATION: &str = "
-certificates: [{name: any, certificateChain: CERTIFICATES/any.crt, privateKey: CERTIFICATES/any.key}]
-server: {upgradeSocket: FOLDER/upgrade.sock, drain: {deadline: 1s}}
-forwardingRules:
-  - name: public
-    protocol: HTTP
-    listenerIp: 127.0.0.1
-    listenerPort: LISTEN_PORT
-    serverCertificates: [any]
-    httpRules:
-      - name: old
-        type: STATIC
-        responseMessage: gone
-        conditions: [{type: PATH, condition: STARTS_WITH, value: /old}]
-      - {name: chat, type: FORWARD, targetGroup: chat-servers}
-targetGroups:
-  - name: chat-servers
-    algorithm: ROUND_ROBIN
-    protocol: HTTP
-    targets: [{ip: 10.0.0.7, port: 9001, healthCheckEnabled: false}]\n";
-
-/// What runs with it, and where its certificate is.
+/// What the commands in the pages talk to, and where its certificate is.
 async fn start() -> (Edge, Authority) {
     let authority = Authority::new();
     authority.issue("any", &["example.com"]);
-    let folder = authority.file("");
-    let configuration = CONFIGURATION.replace("CERTIFICATES/", folder.to_str().unwrap());
-    (Edge::start(&configuration).await, authority)
+    let rules = "{name: old, type: STATIC, responseMessage: gone,
+            conditions: [{type: PATH, condition: STARTS_WITH, value: /old}]},
+        {name: chat, type: FORWARD, targetGroup: chat-servers}";
+    let config = Config::new()
+        .server("upgradeSocket: FOLDER/upgrade.sock, drain: {deadline: 1s}")
+        .rule("name: public")
+        .tls(&authority, &["any"])
+        .http_rules(rules)
+        .add_group("chat-servers")
+        .target(
+            "10.0.0.7:9001".parse().unwrap(),
+            "healthCheckEnabled: false",
+        );
+    (Edge::start(&config).await, authority)
 }
 
 /// Makes are dry; whoever asks to be root is left as they are.

@@ -7,10 +7,9 @@ use regex::Regex;
 use serde_json::Value;
 
 use crate::harness::docs::{page, repository};
-use crate::harness::edge::forwarding_to;
 use crate::harness::process::run;
 use crate::harness::target::refusing;
-use crate::harness::{Edge, admin};
+use crate::harness::{Config, Edge, admin};
 
 fn reference() -> crate::harness::docs::Page {
     page("docs/reference.md")
@@ -54,7 +53,7 @@ fn gather(value: &Value, found: &mut BTreeSet<String>) {
 
 #[tokio::test]
 async fn every_reason_of_refusals_and_of_closes_is_in_its_table() {
-    let edge = Edge::start(&forwarding_to(&[refusing()])).await;
+    let edge = Edge::start(&Config::forwarding_to(&[refusing()])).await;
     let metrics = edge.admin_page("/metrics");
     let refusals = reference().quoted("Reasons of refusals", 0);
     let known = values(&metrics, "culvert_refusals_total", "reason");
@@ -69,7 +68,7 @@ async fn every_reason_of_refusals_and_of_closes_is_in_its_table() {
 
 #[tokio::test]
 async fn every_path_of_the_api_is_in_its_table() {
-    let edge = Edge::start(&forwarding_to(&[refusing()])).await;
+    let edge = Edge::start(&Config::forwarding_to(&[refusing()])).await;
     let document = admin::get(&edge, "/api/v1/openapi.json");
     let paths = document["paths"].as_object().unwrap();
     let table = reference().quoted("Admin API", 0).join("\n");
@@ -85,7 +84,7 @@ async fn every_path_of_the_api_is_in_its_table() {
 
 #[tokio::test]
 async fn every_field_of_a_line_is_in_the_table_of_fields() {
-    let edge = Edge::start(&forwarding_to(&[refusing()])).await;
+    let edge = Edge::start(&Config::forwarding_to(&[refusing()])).await;
     edge.get("/?a=b").await;
     let fields: BTreeSet<String> = reference().quoted("Access log", 0).into_iter().collect();
     let line: Value = edge.log_line().await;

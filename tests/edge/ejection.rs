@@ -1,9 +1,9 @@
 //! A target that fails requests in a row is ejected for a while, whatever its checks say; not all are.
 
-use crate::harness::client::header;
+use crate::harness::client::{handshake, header};
 use crate::harness::target::{ok, refusing, switching_protocols};
-use crate::harness::{Connection, Edge, Target, eventually};
-use crate::health::{answers, ask, group, of, status};
+use crate::harness::{Config, Connection, Edge, Target, eventually};
+use crate::health::{answers, ask, of, status};
 
 /// A target that fails requests in all ways, and answers checks.
 async fn failing() -> Target {
@@ -36,12 +36,7 @@ const DETECTION: &str = "outlierDetection: {consecutiveFailures: 3, baseEjection
 
 #[tokio::test]
 async fn failed_requests_in_a_row_eject_a_target_whatever_fails() {
-    let handshake = |path: &str| {
-        format!(
-            "GET {path} HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
-             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-        )
-    };
+    let handshake = |path| handshake(path, "");
     let plain = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
     for (request, status) in [
         (plain("/500"), 500),
@@ -52,8 +47,8 @@ async fn failed_requests_in_a_row_eject_a_target_whatever_fails() {
         (handshake("/garbage"), 502),
     ] {
         let target = failing().await;
-        let settings = format!("responseTimeout: 100\n    {DETECTION}");
-        let edge = Edge::start(&group(&settings, &[target.address])).await;
+        let settings = format!("responseTimeout: 100, {DETECTION}");
+        let edge = Edge::start(&Config::to_group(&settings, &[target.address])).await;
         for asked in [
             &request,
             &request,
@@ -86,10 +81,10 @@ async fn failed_requests_in_a_row_eject_a_target_whatever_fails() {
 async fn failed_connects_eject_a_target_and_its_checks_are_another_matter() {
     let (refusing, target) = (refusing(), Target::answering("hello").await);
     let settings = format!(
-        "{DETECTION}\n    healthCheck: {{port: {}}}",
+        "{DETECTION}, healthCheck: {{port: {}}}",
         target.address.port()
     );
-    let edge = Edge::start(&group(&settings, &[refusing, target.address])).await;
+    let edge = Edge::start(&Config::to_group(&settings, &[refusing, target.address])).await;
 
     assert_eq!(answers(&edge, 20).await, ["hello"; 20]);
 
@@ -120,7 +115,7 @@ async fn an_ejected_target_keeps_its_tunnels_and_comes_back_in_time() {
     })
     .await;
     let detection = "outlierDetection: {consecutiveFailures: 2, baseEjectionTime: 2s, maxEjectionTime: 2s, maxEjectedPercent: 100}";
-    let edge = Edge::start(&group(detection, &[target.address])).await;
+    let edge = Edge::start(&Config::to_group(detection, &[target.address])).await;
     let (mut client, _) = edge.tunnel().await;
     for _ in 0..2 {
         assert_eq!(edge.get("/").await.status, 500);
@@ -144,7 +139,7 @@ async fn no_more_targets_are_ejected_than_may_be() {
     let targets = [failing().await, failing().await, failing().await];
     let addresses = targets.each_ref().map(|target| target.address);
     let detection = "outlierDetection: {consecutiveFailures: 1, maxEjectedPercent: 67}";
-    let edge = Edge::start(&group(detection, &addresses)).await;
+    let edge = Edge::start(&Config::to_group(detection, &addresses)).await;
     for _ in 0..20 {
         assert_eq!(edge.get("/500").await.status, 500);
     }

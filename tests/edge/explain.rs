@@ -2,9 +2,8 @@
 //! have of their own.
 
 use crate::harness::admin::ask;
-use crate::harness::edge::forwarding_to;
 use crate::harness::process::run;
-use crate::harness::{Edge, Target};
+use crate::harness::{Config, Edge, Target};
 use serde_json::json;
 
 const FILE: &str = "forwardingRules:
@@ -218,11 +217,9 @@ fn what_cannot_be_asked_for_is_an_error() {
 #[tokio::test]
 async fn an_answer_that_is_none_to_a_handshake_in_http2_is_foretold() {
     let target = Target::named("a").await;
-    let rule = "      - {name: here, type: STATIC, statusCode: 200, responseMessage: hi,
-          conditions: [{type: PATH, condition: EQUALS, value: /here}]}\n";
-    let rules = forwarding_to(&[target.address]);
-    let edge =
-        Edge::start(&rules.replace("    httpRules:\n", &format!("    httpRules:\n{rule}"))).await;
+    let rule = "{name: here, type: STATIC, statusCode: 200, responseMessage: hi,
+          conditions: [{type: PATH, condition: EQUALS, value: /here}]}";
+    let edge = Edge::start(&Config::forwarding_to(&[target.address]).http_rules(rule)).await;
     let told = |path: &str, version: &str, headers| {
         let sample = json!({"path": path, "httpVersion": version, "headers": headers});
         let (status, told) = ask(&edge, "POST", "/api/v1/explain", &[], &sample.to_string());

@@ -10,12 +10,10 @@ use std::path::Path;
 use rustix::process::Uid;
 use rustix::thread::set_thread_res_uid;
 
-use crate::harness::edge::forwarding_to;
 use crate::harness::http2::{Http2, get};
 use crate::harness::process::run;
-use crate::harness::{Edge, Target};
+use crate::harness::{Config, Edge, Target};
 
-const SERVER: &str = "server: {pidFile: FOLDER/culvert.pid, upgradeSocket: FOLDER/upgrade.sock}\n";
 /// A user who is neither root nor ours.
 const NOBODY: u32 = 65534;
 
@@ -49,10 +47,8 @@ async fn fail_to_take_over(edge: &Edge) {
 #[tokio::test]
 async fn connections_that_are_kept_stay_through_a_hand_over_that_fails() {
     let target = Target::answering("hello").await;
-    let rule = "clientTimeout: 2000";
-    let patient = "clientTimeout: 50s\n    h2c: true";
-    let configuration = forwarding_to(&[target.address]).replace(rule, patient);
-    let edge = Edge::start(&(SERVER.to_owned() + &configuration)).await;
+    let configuration = Config::forwarding_to(&[target.address]).upgradable();
+    let edge = Edge::start(&configuration.rule("clientTimeout: 50s, h2c: true")).await;
     let mut kept = edge.connect().await;
     let mut streams = Http2::connect(edge.address).await;
     for _ in 0..2 {
@@ -91,11 +87,13 @@ async fn nobody_takes_over_from_a_process_of_another_user() {
     let Some(_somebody) = somebody_else(folder.path()) else {
         return println!("skipped: only root can be another user");
     };
-    let configuration = SERVER.to_owned() + &forwarding_to(&[target.address]);
+    let configuration = Config::forwarding_to(&[target.address])
+        .upgradable()
+        .rule("listenerPort: 1");
     let file = folder.path().join("culvert.yaml");
     let configuration = configuration
-        .replace("FOLDER", folder.path().to_str().unwrap())
-        .replace("LISTEN_PORT", "1");
+        .to_string()
+        .replace("FOLDER", folder.path().to_str().unwrap());
     std::fs::write(&file, configuration).unwrap();
     let output = run(&["-c", file.to_str().unwrap(), "-u"], folder.path());
     let said = String::from_utf8_lossy(&output.stderr);

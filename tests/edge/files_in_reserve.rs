@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep};
 use crate::harness::admin::{ask_unix, get, send};
 use crate::harness::client::status;
 use crate::harness::edge::{get_now, lines_of};
-use crate::harness::{Connection, Edge, Target, eventually, soon};
+use crate::harness::{Config, Connection, Edge, Target, eventually, soon};
 
 const SHORT: &str = "cannot accept";
 
@@ -56,27 +56,12 @@ impl Exhausted {
     }
 }
 
-fn configuration(name: &str, target: &Target) -> String {
-    let (ip, port) = (target.address.ip(), target.address.port());
-    format!(
-        "server: {{upgradeSocket: FOLDER/upgrade.sock, pidFile: FOLDER/culvert.pid}}
-accessLog: {{path: FOLDER/access.log}}
-forwardingRules:
-  - name: edge
-    protocol: HTTP
-    listenerIp: 127.0.0.1
-    listenerPort: LISTEN_PORT
-    clientTimeout: 50s
-    httpRules:
-      - {{name: {name}, type: FORWARD, targetGroup: group}}
-targetGroups:
-  - name: group
-    algorithm: ROUND_ROBIN
-    protocol: HTTP
-    healthCheck: {{checkInterval: 100}}
-    targets: [{{ip: {ip}, port: {port}}}]
-"
-    )
+fn configuration(name: &str, target: &Target) -> Config {
+    Config::to_group("healthCheck: {checkInterval: 100}", &[target.address])
+        .upgradable()
+        .top("accessLog: {path: FOLDER/access.log}")
+        .rule("clientTimeout: 50s")
+        .http_rule(&format!("name: {name}"))
 }
 
 #[tokio::test]
@@ -104,11 +89,12 @@ async fn every_page_answers_as_often_as_it_is_asked_for() {
 #[tokio::test]
 async fn a_unix_socket_answers_as_well() {
     let target = Target::named("target").await;
-    let first = configuration("first", &target);
-    let edge = Edge::start(&format!("{first}admin: {{listen: 127.0.0.1:ADMIN_PORT}}\n")).await;
-    edge.configure(&format!(
-        "{first}admin: {{listen: \"unix:FOLDER/admin.sock\"}}\n"
-    ));
+    let at = |listen: &str| {
+        let admin = format!("admin: {{listen: '{listen}'}}");
+        configuration("first", &target).top(&admin)
+    };
+    let edge = Edge::start(&at("127.0.0.1:ADMIN_PORT")).await;
+    edge.configure(&at("unix:FOLDER/admin.sock"));
     edge.signal("HUP");
     let socket = edge.folder.path().join("admin.sock");
     let livez = || ask_unix(&socket, "GET", "/livez").ok();
@@ -178,7 +164,7 @@ async fn an_upgrade_succeeds_and_the_old_process_tells_of_its_tunnel() {
 #[tokio::test]
 async fn an_upgrade_that_fails_says_why_and_changes_nothing() {
     let mut exhausted = Exhausted::start().await;
-    exhausted.edge.configure("forwardingRules: 7");
+    exhausted.edge.configure(&"forwardingRules: 7");
     let (code, said) = upgrade(exhausted.edge.file()).await;
     assert_eq!(code, Some(1));
     assert!(said.contains("forwardingRules"), "{said}");

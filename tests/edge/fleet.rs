@@ -8,10 +8,10 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Child;
 use tokio::task::JoinSet;
 
-use crate::harness::edge::{body_of, forwarding_to};
+use crate::harness::edge::body_of;
 use crate::harness::ports::free_addresses;
-use crate::harness::{Connection, Edge, eventually, soon};
-use crate::messages::python;
+use crate::harness::python;
+use crate::harness::{Config, Connection, Edge, eventually, soon};
 
 const CLIENTS: usize = 30;
 const CLOSE: u8 = 8;
@@ -78,12 +78,11 @@ async fn carry(edge: &Edge, carriers: &[SocketAddr]) -> usize {
 async fn a_target_that_is_killed_and_started_again_gets_its_share_back() {
     let [one, two, three] = free_addresses();
     let (mut first, _second, _third) = (target(one).await, target(two).await, target(three).await);
-    let configuration = forwarding_to(&[one, two, three]).replace(
-        "algorithm: ROUND_ROBIN",
-        "algorithm: LEAST_CONNECTION\n    rebalance: {rate: 10000, minAge: 0}",
+    let configuration = Config::forwarding_to(&[one, two, three]).group(
+        "algorithm: LEAST_CONNECTION, rebalance: {rate: 10000, minAge: 0},
+        healthCheck: {type: WEBSOCKET, ping: true}",
     );
-    let websocket = "healthCheck: {type: WEBSOCKET, ping: true, ";
-    let edge = Edge::start(&configuration.replace("healthCheck: {", websocket)).await;
+    let edge = Edge::start(&configuration).await;
     let mut clients = JoinSet::new();
     for _ in 0..CLIENTS {
         clients.spawn(hold_on(edge.address));

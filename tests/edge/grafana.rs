@@ -13,7 +13,9 @@ use crate::harness::client::HI;
 use crate::harness::edge::free_addresses;
 use crate::harness::prometheus::{grafana, promtool};
 use crate::harness::target::refusing;
-use crate::harness::{Authority, Connection, Edge, Prometheus, Target, eventually, eventually_or};
+use crate::harness::{
+    Authority, Config, Connection, Edge, Prometheus, Target, eventually, eventually_or,
+};
 
 const REFERENCE: &str = include_str!("../../docs/reference.md");
 const HOST: &str = "a.example";
@@ -93,7 +95,7 @@ async fn a_real_prometheus_has_data_for_every_panel_and_every_alert() {
     let (authority, targets) = (Authority::new(), Targets::start().await);
     authority.issue_for("short", &[HOST], &KeyPair::generate().unwrap(), 2);
     let [secure] = free_addresses();
-    let configuration = authority.certificates(&["short"]) + &targets.configuration(secure);
+    let configuration = targets.configuration(&authority, secure);
     let edge = Edge::start(&configuration).await;
     let prometheus = Prometheus::scraping(&edge).await;
 
@@ -220,45 +222,33 @@ impl Targets {
         }
     }
 
-    fn configuration(&self, secure: SocketAddr) -> String {
-        let rule = |name, port: &str, more| {
-            let condition = |path| format!("{{type: PATH, condition: STARTS_WITH, value: {path}}}");
-            let forward = |group: &str, path| {
-                let condition = condition(path);
-                format!(
-                    "{{name: {group}, type: FORWARD, targetGroup: {group}, conditions: [{condition}]}}"
-                )
-            };
-            let rules = [("breaking", "/break"), ("dead", "/dead"), ("chat", "/")];
-            let rules = rules.map(|(group, path)| forward(group, path)).join(", ");
+    fn configuration(&self, authority: &Authority, secure: SocketAddr) -> Config {
+        let forward = |(group, path)| {
             format!(
-                "  - {{name: {name}, protocol: HTTP, listenerIp: 127.0.0.1, listenerPort: {port}, {more}
-     httpRules: [{rules}]}}\n"
+                "{{name: {group}, type: FORWARD, targetGroup: {group},
+                    conditions: [{{type: PATH, condition: STARTS_WITH, value: {path}}}]}}"
             )
         };
-        let group = |name, targets: &[SocketAddr]| {
-            let target = |it: &SocketAddr| format!("{{ip: {}, port: {}}}", it.ip(), it.port());
-            let targets: Vec<_> = targets.iter().map(target).collect();
-            let targets = targets.join(", ");
-            format!(
-                "  - {{name: {name}, algorithm: ROUND_ROBIN, protocol: HTTP, targets: [{targets}],
-     healthCheck: {{checkInterval: 100, checkTimeout: 1000, unhealthyThreshold: 1}}}}\n"
-            )
-        };
-        [
-            "forwardingRules:\n".to_owned(),
-            rule("edge", "LISTEN_PORT", ""),
-            rule(
-                "secure",
-                &secure.port().to_string(),
-                "serverCertificates: [short],",
-            ),
-            "targetGroups:\n".to_owned(),
-            group("chat", &[self.good.address, self.down]),
-            group("breaking", &[self.breaking.address]),
-            group("dead", &[self.dead]),
-        ]
-        .concat()
+        let rules = [("breaking", "/break"), ("dead", "/dead"), ("chat", "/")];
+        let rules = rules.map(forward).join(", ");
+        let config = Config::new()
+            .http_rules(&rules)
+            .add_rule("secure")
+            .rule(&format!("listenerPort: {}", secure.port()))
+            .tls(authority, &["short"])
+            .http_rules(&rules);
+        let checks = "healthCheck: {checkInterval: 100, checkTimeout: 1000, unhealthyThreshold: 1}";
+        config
+            .add_group("chat")
+            .group(checks)
+            .target(self.good.address, "")
+            .target(self.down, "")
+            .add_group("breaking")
+            .group(checks)
+            .target(self.breaking.address, "")
+            .add_group("dead")
+            .group(checks)
+            .target(self.dead, "")
     }
 }
 
@@ -292,7 +282,7 @@ async fn load(edge: &Edge, authority: &Authority, secure: SocketAddr) -> impl Si
 }
 
 /// A reload that is applied, in another second than the start, and one that is rejected.
-async fn reload_twice(edge: &Edge, configuration: &str) {
+async fn reload_twice(edge: &Edge, configuration: &Config) {
     let started = edge.metric("config_last_reload_timestamp_seconds");
     let now = || {
         SystemTime::now()
@@ -302,7 +292,7 @@ async fn reload_twice(edge: &Edge, configuration: &str) {
     };
     eventually("another second", || (now() >= started + 1.0).then_some(())).await;
     edge.reload(configuration).await;
-    edge.configure("forwardingRules: nothing");
+    edge.configure(&"forwardingRules: nothing");
     edge.signal("HUP");
     let rejected = || edge.metric("config_reloads_total{result=\"rejected\"}") == 1.0;
     eventually("the configuration is rejected", || rejected().then_some(())).await;

@@ -7,13 +7,12 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use crate::harness::edge::forwarding_to;
+use crate::harness::config::ONE_IS_ENOUGH;
 use crate::harness::target::ok;
-use crate::harness::{Authority, Connection, Edge, Target, soon};
-use crate::tls::HOST;
+use crate::harness::tls::HOST;
+use crate::harness::{Authority, Config, Connection, Edge, Target, soon};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
-const ONE_IS_ENOUGH: &str = "    outlierDetection: {consecutiveFailures: 1, baseEjectionTime: 1h, maxEjectionTime: 1h, maxEjectedPercent: 100}\n    healthCheck:";
 
 /// What may lie there: junk, part of a head, and more than is read before its turn.
 fn tails() -> [String; 3] {
@@ -52,15 +51,11 @@ impl Waiting {
     }
 
     /// One failure of the target ejects it.
-    fn configuration(&self, half_close: &str, answer: &str) -> String {
-        let tunnel = format!("targetGroup: group, tunnel: {{halfCloseTimeout: {half_close}}}");
-        forwarding_to(&[self.target.address])
-            .replace(
-                "responseTimeout: 2000",
-                &format!("responseTimeout: {answer}"),
-            )
-            .replace("    healthCheck:", ONE_IS_ENOUGH)
-            .replacen("targetGroup: group", &tunnel, 1)
+    fn configuration(&self, half_close: &str, answer: &str) -> Config {
+        Config::forwarding_to(&[self.target.address])
+            .group(ONE_IS_ENOUGH)
+            .group(&format!("responseTimeout: {answer}"))
+            .http_rule(&format!("tunnel: {{halfCloseTimeout: {half_close}}}"))
     }
 
     async fn edge(&self, half_close: &str, answer: &str) -> Edge {
@@ -156,10 +151,8 @@ async fn a_target_is_not_blamed_for_a_client_that_may_have_left() {
 async fn a_goodbye_in_tls_is_heard_behind_the_beginning_of_the_next_request() {
     let (authority, waiting) = (Authority::new(), Waiting::start().await);
     authority.issue("one", &[HOST]);
-    let rule = "protocol: HTTPS\n    serverCertificates: [one]";
-    let rules = waiting.configuration("200", "15s");
-    let rules = rules.replacen("protocol: HTTP", rule, 1);
-    let edge = Edge::start(&(authority.certificates(&["one"]) + &rules)).await;
+    let configuration = waiting.configuration("200", "15s");
+    let edge = Edge::start(&configuration.tls(&authority, &["one"])).await;
     let mut client = authority.connect(edge.address, HOST).await;
     client.send(format!("{GET}x")).await;
     soon("the target is asked", waiting.asked.notified()).await;

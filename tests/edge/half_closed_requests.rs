@@ -7,9 +7,8 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use crate::harness::edge::forwarding_to;
-use crate::harness::{Authority, Connection, Edge, Target, soon};
-use crate::tls::{HOST, start as start_tls};
+use crate::harness::tls::{HOST, start as start_tls};
+use crate::harness::{Authority, Config, Connection, Edge, Target, soon};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 const POST: &str =
@@ -51,11 +50,12 @@ impl Waiting {
     }
 
     async fn edge(&self, half_close_timeout: &str) -> Edge {
-        let tunnel =
-            format!("targetGroup: group, tunnel: {{halfCloseTimeout: {half_close_timeout}}}");
-        let edge = forwarding_to(&[self.target.address]);
-        let edge = edge.replace("responseTimeout: 2000", "responseTimeout: 15000");
-        Edge::start(&edge.replacen("targetGroup: group", &tunnel, 1)).await
+        let config = Config::forwarding_to(&[self.target.address])
+            .group("responseTimeout: 15s")
+            .http_rule(&format!(
+                "tunnel: {{halfCloseTimeout: {half_close_timeout}}}"
+            ));
+        Edge::start(&config).await
     }
 }
 

@@ -8,8 +8,8 @@ use http::Response;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
+use crate::harness::tls::{HOST, forwarding};
 use crate::harness::{Authority, Edge, http2};
-use crate::tls::{HOST, forwarding};
 
 /// More than a target of HTTP/2 takes unasked, and not more than that by what the system keeps.
 const LENGTHS: [usize; 5] = [125_000, 135_000, 150_000, 165_000, 180_000];
@@ -36,9 +36,9 @@ async fn a_body_that_waits_in_tls_for_its_target_is_whole() {
     let authority = Authority::new();
     authority.issue("one", &[HOST]);
     let configuration = forwarding(&authority, &["one"], "", target.address)
-        .replacen("    connect", "    protocolVersion: HTTP2\n    connect", 1)
-        .replace("clientTimeout: 2000", "clientTimeout: 60s")
-        .replace("responseTimeout: 2000", "responseTimeout: 60s");
+        .group("protocolVersion: HTTP2")
+        .rule("clientTimeout: 60s")
+        .group("responseTimeout: 60s");
     let edge = Edge::start(&configuration).await;
     for length in LENGTHS {
         let mut client = authority.connect(edge.address, HOST).await;

@@ -5,16 +5,15 @@ use std::time::Duration;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use proptest::test_runner::{Config, TestRunner};
+use proptest::test_runner::{Config as Cases, TestRunner};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::time::sleep;
 
-use crate::harness::client::{HANDSHAKE, header};
-use crate::harness::edge::forwarding_to;
+use crate::harness::client::{handshake, header};
 use crate::harness::target::switching_protocols;
-use crate::harness::{Connection, Edge, Target, soon};
+use crate::harness::{Config, Connection, Edge, Target, soon};
 
 /// What one side sends: pieces, with a pause before each. The first may leave together with the
 /// side's head.
@@ -124,11 +123,11 @@ async fn playing_target() -> Target {
 /// Plays the client's script, and compares what it hears with the target's.
 async fn talk(edge: &Edge, plan: Plan) {
     let scripts = format!(
-        "X-Client: {}\r\nX-Target: {}\r\n\r\n",
+        "X-Client: {}\r\nX-Target: {}\r\n",
         plan.client.to_header(),
         plan.target.to_header()
     );
-    let head = HANDSHAKE.replace("\r\n\r\n", &format!("\r\n{scripts}"));
+    let head = handshake("/chat", &scripts);
     let stream = TcpStream::connect(edge.address).await.unwrap();
     stream.set_nodelay(true).unwrap();
     let (reads, writes) = stream.into_split();
@@ -169,11 +168,11 @@ fn every_byte_arrives_once_and_in_order_however_and_whenever_it_is_sent() {
         let target = playing_target().await;
         (Edge::forwarding_to(&[target.address]).await, target)
     });
-    let config = Config {
+    let config = Cases {
         cases: 96,
         failure_persistence: None,
         max_shrink_iters: 50,
-        ..Config::default()
+        ..Cases::default()
     };
     let play = |plan| {
         runtime.block_on(talk_and_log(&edge, plan));
@@ -187,13 +186,9 @@ async fn five_thousand_tunnels_that_talk_at_once_lose_nothing() {
     const TUNNELS: usize = 5_000;
     culvert::os::open_files::raise();
     let target = playing_target().await;
-    let patient = forwarding_to(&[target.address])
-        .replace(": 2000", ": 60000")
-        .replace(
-            "clientTimeout: ",
-            "tunnel: {handshakeTimeout: 60s}\n    clientTimeout: ",
-        )
-        .replace("checkInterval: 100", "checkInterval: 1h");
+    let patient = Config::forwarding_to(&[target.address])
+        .rule("clientTimeout: 60s, tunnel: {handshakeTimeout: 60s}")
+        .group("connectTimeout: 60s, responseTimeout: 60s, healthCheck: {checkInterval: 1h}");
     let edge = Arc::new(Edge::start(&patient).await);
     let mut tunnels = tokio::task::JoinSet::new();
     for number in 0..TUNNELS {

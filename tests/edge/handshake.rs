@@ -4,10 +4,9 @@ use std::sync::Arc;
 
 use tokio::sync::Notify;
 
-use crate::harness::client::{HANDSHAKE, header, status};
-use crate::harness::edge::forwarding_to;
+use crate::harness::client::{HANDSHAKE, handshake, header, status};
 use crate::harness::target::{refusing, switching_protocols};
-use crate::harness::{Connection, Edge, Noise, Target, soon};
+use crate::harness::{Config, Connection, Edge, Noise, Target, soon};
 
 const CHROME: &str = "GET /chat?room=1 HTTP/1.1\r\nHost: example.com\r\nConnection: Upgrade\r\nPragma: no-cache\r\n\
     Cache-Control: no-cache\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) \
@@ -25,7 +24,7 @@ const FIREFOX: &str = "GET /chat?room=1 HTTP/1.1\r\nHost: example.com\r\nUser-Ag
     Upgrade: websocket\r\n\r\n";
 
 /// The conditions by which IONOS' documentation tells a WebSocket handshake.
-const HANDSHAKE_CONDITIONS: &str = "targetGroup: group, conditions: [\
+const HANDSHAKE_CONDITIONS: &str = "conditions: [\
     {type: HEADER, condition: EQUALS, key: Connection, value: upgrade}, \
     {type: HEADER, condition: EQUALS, key: Upgrade, value: websocket}]";
 
@@ -337,9 +336,8 @@ async fn another_upgrade_is_a_plain_request() {
 #[tokio::test]
 async fn the_seeds_rule_matches_the_browsers_handshakes_and_no_plain_request() {
     let target = Target::mirror().await;
-    let configuration = forwarding_to(&[target.address]);
-    let edge =
-        Edge::start(&configuration.replace("targetGroup: group", HANDSHAKE_CONDITIONS)).await;
+    let configuration = Config::forwarding_to(&[target.address]);
+    let edge = Edge::start(&configuration.http_rule(HANDSHAKE_CONDITIONS)).await;
     for handshake in [CHROME, FIREFOX] {
         let mut client = edge.connect().await;
         client.send(handshake).await;
@@ -367,10 +365,9 @@ async fn a_handshake_that_the_target_leaves_unanswered_gets_a_504() {
         connection.to_end().await;
     })
     .await;
-    let configuration = forwarding_to(&[target.address]);
-    let edge =
-        Edge::start(&configuration.replace("responseTimeout: 2000", "responseTimeout: 300")).await;
-    let interim = HANDSHAKE.replace("/chat", "/interim");
+    let configuration = Config::forwarding_to(&[target.address]);
+    let edge = Edge::start(&configuration.group("responseTimeout: 300")).await;
+    let interim = handshake("/interim", "");
     for (place, (handshake, early)) in [(HANDSHAKE, ""), (HANDSHAKE, "early"), (&interim, "")]
         .into_iter()
         .enumerate()
@@ -401,8 +398,8 @@ async fn a_target_that_declines_and_then_falls_silent_is_given_up() {
         connection.to_end().await;
     })
     .await;
-    let configuration = forwarding_to(&[target.address]);
-    let configuration = configuration.replace("responseTimeout: 2000", "responseTimeout: 300");
+    let configuration = Config::forwarding_to(&[target.address]);
+    let configuration = configuration.group("responseTimeout: 300");
     let edge = Edge::start(&configuration).await;
     let mut client = edge.connect().await;
     client.send(HANDSHAKE).await;

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::harness::client::header;
 use crate::harness::target::{ok, refusing, switching_protocols, unresponsive};
 use crate::harness::tls::{Answering, Authority};
-use crate::harness::{Connection, Edge, Target, eventually};
+use crate::harness::{Config, Connection, Edge, Target, eventually};
 
 /// Asks often, and believes at once.
 pub const OFTEN: &str = "checkInterval: 50, unhealthyThreshold: 1";
@@ -19,7 +19,7 @@ async fn a_websocket_check_sees_what_a_tcp_check_misses() {
     let broken = Target::answering("no WebSockets here").await;
     let targets = [upgrades.address, broken.address];
     for (check, is_healthy) in [("type: TCP", true), ("type: WEBSOCKET, ping: true", false)] {
-        let edge = Edge::start(&group(
+        let edge = Edge::start(&Config::to_group(
             &format!("healthCheck: {{{check}, {OFTEN}}}"),
             &targets,
         ))
@@ -56,7 +56,7 @@ async fn a_websocket_check_sees_what_a_tcp_check_misses() {
 #[tokio::test]
 async fn a_reload_changes_what_is_asked_and_how_often() {
     let target = Target::answering("no WebSockets here").await;
-    let edge = Edge::start(&group(
+    let edge = Edge::start(&Config::to_group(
         "healthCheck: {checkInterval: 1h}",
         &[target.address],
     ))
@@ -64,11 +64,12 @@ async fn a_reload_changes_what_is_asked_and_how_often() {
     checked(&edge, target.address, "passed", 1.0).await;
 
     let check = format!("healthCheck: {{type: WEBSOCKET, {OFTEN}}}");
-    edge.reload(&group(&check, &[target.address])).await;
+    edge.reload(&Config::to_group(&check, &[target.address]))
+        .await;
 
     is_healthy(&edge, target.address, false).await;
     assert_eq!(edge.get("/").await.status, 503);
-    edge.reload(&group(
+    edge.reload(&Config::to_group(
         "healthCheck: {checkInterval: 50}",
         &[target.address],
     ))
@@ -112,7 +113,8 @@ async fn an_http_check_goes_by_the_status_or_the_body() {
         ),
     ];
     for separate in [false, true] {
-        let (mut targets, mut groups) = (Vec::new(), String::new());
+        let mut targets = Vec::new();
+        let mut config = Config::new().http_rules("{name: all, type: FORWARD, targetGroup: g0}");
         for (row, (settings, status, body, _)) in rows.into_iter().enumerate() {
             let target = Target::replying(move |_, _| {
                 let length = body.len();
@@ -126,13 +128,13 @@ async fn an_http_check_goes_by_the_status_or_the_body() {
                 true => format!("healthCheck: {{{OFTEN}}}, httpHealthCheck: {{{settings}}}"),
                 false => format!("healthCheck: {{type: HTTP, {OFTEN}, {settings}}}"),
             };
-            let port = target.address.port();
-            groups += &format!(
-                "  - {{name: g{row}, algorithm: ROUND_ROBIN, protocol: HTTP, {check}, targets: [{{ip: 127.0.0.1, port: {port}}}]}}\n"
-            );
+            config = config
+                .add_group(&format!("g{row}"))
+                .group(&check)
+                .target(target.address, "");
             targets.push(target);
         }
-        let edge = Edge::start(&(rules("g0") + &groups)).await;
+        let edge = Edge::start(&config).await;
         for (row, (settings, status, _, is_healthy)) in rows.into_iter().enumerate() {
             let target = targets[row].address;
             let labels = |name: &str, first: &str| {
@@ -171,14 +173,10 @@ async fn checks_of_targets_in_tls_go_over_tls() {
         for check in ["type: HTTP", "type: WEBSOCKET"] {
             let file = trusted.file("ca.crt").display().to_string();
             let settings = format!(
-                "healthCheck: {{{check}, {OFTEN}}}\n    serverName: chat.internal\n    caFile: {file}"
+                "protocol: HTTPS, serverName: chat.internal, caFile: {file},
+                healthCheck: {{{check}, {OFTEN}}}"
             );
-            let configuration = group(&settings, &[target.address]);
-            let configuration = configuration.replacen(
-                "ROUND_ROBIN\n    protocol: HTTP\n",
-                "ROUND_ROBIN\n    protocol: HTTPS\n",
-                1,
-            );
+            let configuration = Config::to_group(&settings, &[target.address]);
             let edge = Edge::start(&configuration).await;
             checked(&edge, target.address, result, 2.0).await;
             let last = status(&edge, target.address)["lastCheck"].take();
@@ -206,9 +204,8 @@ async fn a_check_of_a_target_that_wants_the_proxy_protocol_names_no_client() {
         })
         .await;
         let settings = format!("healthCheck: {{type: HTTP, {OFTEN}}}");
-        let entry = format!("port: {}", target.address.port());
-        let with = format!("{entry}, proxyProtocol: {version}");
-        let configuration = group(&settings, &[target.address]).replace(&entry, &with);
+        let configuration = Config::to_group(&settings, &[])
+            .target(target.address, &format!("proxyProtocol: {version}"));
         let edge = Edge::start(&configuration).await;
         checked(&edge, target.address, "passed", 2.0).await;
         edge.metric_becomes(&of("target_healthy", target.address), 1.0)
@@ -220,7 +217,7 @@ async fn a_check_of_a_target_that_wants_the_proxy_protocol_names_no_client() {
 async fn a_target_that_lets_its_check_wait_delays_no_others() {
     let (silent, target) = (unresponsive(), Target::answering("hello").await);
     let settings = "healthCheck: {checkInterval: 20, checkTimeout: 30s}";
-    let edge = Edge::start(&group(settings, &[silent, target.address])).await;
+    let edge = Edge::start(&Config::to_group(settings, &[silent, target.address])).await;
 
     checked(&edge, target.address, "passed", 10.0).await;
 
@@ -237,7 +234,7 @@ async fn targets_that_come_and_go_get_requests_only_while_they_are_there() {
         .each_ref()
         .map(|target| target.as_ref().unwrap().address);
     let settings = format!("healthCheck: {{type: HTTP, {OFTEN}}}");
-    let edge = Edge::start(&group(
+    let edge = Edge::start(&Config::to_group(
         &settings,
         &[stays.address, addresses[0], addresses[1]],
     ))
@@ -266,10 +263,10 @@ async fn where_no_target_is_healthy_the_answer_is_503_or_with_fail_open_a_target
     let target = Target::answering("hello").await;
     for (setting, status) in [("failOpen: false", 503), ("failOpen: true", 200)] {
         let settings = format!(
-            "{setting}\n    healthCheck: {{port: {}, {OFTEN}}}",
+            "{setting}, healthCheck: {{port: {}, {OFTEN}}}",
             refusing().port()
         );
-        let edge = Edge::start(&group(&settings, &[target.address])).await;
+        let edge = Edge::start(&Config::to_group(&settings, &[target.address])).await;
         is_healthy(&edge, target.address, false).await;
         assert_eq!(edge.get("/").await.status, status);
         let words = "no target is healthy: all get requests";
@@ -292,19 +289,14 @@ impl Pair {
     async fn start(settings: &str) -> Pair {
         let targets = [Target::mirror().await, Target::mirror().await];
         let checked = [Target::answering("").await, Target::answering("").await];
-        let mut settings = format!("{settings}\n    healthCheck: {{{OFTEN}}}");
-        settings += "\n    targets:\n";
-        for (target, checked) in targets.iter().zip(&checked) {
-            let (port, check) = (target.address.port(), checked.address.port());
-            settings +=
-                &format!("      - {{ip: 127.0.0.1, port: {port}, healthCheckPort: {check}}}\n");
-        }
         // The clients do not answer a Close.
-        let port = "listenerPort: LISTEN_PORT\n";
-        let with = format!("{port}    tunnel: {{closeTimeout: 100ms}}\n");
-        let configuration = rules("group").replace(port, &with)
-            + "  - name: group\n    algorithm: ROUND_ROBIN\n    protocol: HTTP\n    "
-            + &settings;
+        let mut configuration = Config::to_group(settings, &[])
+            .group(&format!("healthCheck: {{{OFTEN}}}"))
+            .rule("tunnel: {closeTimeout: 100ms}");
+        for (target, checked) in targets.iter().zip(&checked) {
+            let check = format!("healthCheckPort: {}", checked.address.port());
+            configuration = configuration.target(target.address, &check);
+        }
         Pair {
             edge: Edge::start(&configuration).await,
             targets,
@@ -320,7 +312,7 @@ impl Pair {
 #[tokio::test]
 async fn tunnels_of_a_target_that_turns_unhealthy_are_closed_where_that_is_wanted() {
     for (setting, closes) in [("onUnhealthy: close", true), ("onUnhealthy: keep", false)] {
-        let mut pair = Pair::start(&format!("{setting}\n    deregistrationDelay: 200ms")).await;
+        let mut pair = Pair::start(&format!("{setting}, deregistrationDelay: 200ms")).await;
         let _clients = pair.edge.tunnels(10).await;
         assert_eq!(pair.open(), [5.0, 5.0]);
         pair.checked[0] = None;
@@ -344,7 +336,7 @@ async fn tunnels_of_a_target_that_turns_unhealthy_are_closed_where_that_is_wante
 
 #[tokio::test]
 async fn a_target_that_is_healthy_again_keeps_the_tunnels_that_are_left() {
-    let mut pair = Pair::start("onUnhealthy: close\n    deregistrationDelay: 20s").await;
+    let mut pair = Pair::start("onUnhealthy: close, deregistrationDelay: 20s").await;
     let _clients = pair.edge.tunnels(80).await;
     assert_eq!(pair.open(), [40.0, 40.0]);
     let address = pair.checked[0].take().unwrap().address;
@@ -380,16 +372,11 @@ async fn a_new_process_knows_which_targets_are_unhealthy() {
         Target::answering("target").await,
     );
     let configuration = |interval: &str| {
-        let check = refusing().port();
-        let entry = format!("port: {}}}", target.address.port());
-        let with = format!(
-            "port: {}, healthCheckPort: {check}}}",
-            target.address.port()
-        );
+        let check = format!("healthCheckPort: {}", refusing().port());
         let settings = format!("healthCheck: {{checkInterval: {interval}, unhealthyThreshold: 3}}");
-        let targets = [healthy.address, target.address];
-        let server = "server: {pidFile: FOLDER/culvert.pid, upgradeSocket: FOLDER/upgrade.sock}\n";
-        server.to_owned() + &group(&settings, &targets).replace(&entry, &with)
+        Config::to_group(&settings, &[healthy.address])
+            .target(target.address, &check)
+            .upgradable()
     };
     let edge = Edge::start(&configuration("50")).await;
     is_healthy(&edge, target.address, false).await;
@@ -402,38 +389,6 @@ async fn a_new_process_knows_which_targets_are_unhealthy() {
     assert_eq!(edge.metric(&of("target_healthy", target.address)), 0.0);
     assert_eq!(edge.metric(&of("target_healthy", healthy.address)), 1.0);
     drop(successor);
-}
-
-/// The beginning of a configuration whose rule forwards everything to this group; the groups are to
-/// follow.
-pub fn rules(group: &str) -> String {
-    format!(
-        "forwardingRules:
-  - name: edge
-    protocol: HTTP
-    listenerIp: 127.0.0.1
-    listenerPort: LISTEN_PORT
-    httpRules:
-      - {{name: all, type: FORWARD, targetGroup: {group}}}
-targetGroups:
-"
-    )
-}
-
-/// A configuration that forwards everything to a group with these settings and targets.
-pub fn group(settings: &str, targets: &[SocketAddr]) -> String {
-    let entry = |target: &SocketAddr| format!("{{ip: {}, port: {}}}", target.ip(), target.port());
-    let targets: Vec<String> = targets.iter().map(entry).collect();
-    let targets = targets.join(", ");
-    rules("group")
-        + &format!(
-            "  - name: group
-    algorithm: ROUND_ROBIN
-    protocol: HTTP
-    targets: [{targets}]
-    {settings}
-"
-        )
 }
 
 /// The status of the answer to a request.

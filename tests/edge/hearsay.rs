@@ -3,10 +3,10 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use crate::harness::client::{HANDSHAKE, header};
-use crate::harness::edge::{body_of, forwarding_to};
+use crate::harness::client::{handshake, header};
+use crate::harness::edge::body_of;
 use crate::harness::http2::{Http2, get, websocket};
-use crate::harness::{Connection, Edge, Target};
+use crate::harness::{Config, Connection, Edge, Target};
 
 const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
 const LIE: &str = "192.0.2.66";
@@ -38,10 +38,10 @@ const LIES: [&str; 22] = [
 /// What is nobody's but the client's.
 const OWN: &str = "X-Tag: own\r\nX-HTTP-Method-Override: PUT\r\n";
 
-/// The configuration of [`forwarding_to`] with more keys for its forwarding rule.
-fn with(keys: &str, target: &Target) -> String {
-    let more = format!("    h2c: true\n    clientTimeout: 2000\n{keys}");
-    forwarding_to(&[target.address]).replace("    clientTimeout: 2000\n", &more)
+/// A configuration with more keys for its forwarding rule.
+fn with(keys: &str, target: &Target) -> Config {
+    let config = Config::forwarding_to(&[target.address]).rule("h2c: true");
+    config.rule(keys)
 }
 
 fn lines(names: &[&str]) -> String {
@@ -80,8 +80,7 @@ async fn what_strangers_say_in_the_name_of_proxies_does_not_reach_the_target() {
 
     let edge = Edge::start(&with("", &mirror)).await;
     let mut client = edge.connect().await;
-    let handshake = HANDSHAKE.replace("\r\n\r\n", &format!("\r\n{}\r\n", lines(&LIES)));
-    client.send(handshake).await;
+    client.send(handshake("/chat", &lines(&LIES))).await;
     client.head().await;
     let mut request = websocket("/");
     request.headers_mut().extend(headers);
@@ -96,7 +95,7 @@ async fn what_strangers_say_in_the_name_of_proxies_does_not_reach_the_target() {
 #[tokio::test]
 async fn what_a_trusted_proxy_says_passes_and_forwarded_is_extended() {
     let target = Target::showing().await;
-    let edge = Edge::start(&with("    trustedProxies: [127.0.0.1]\n", &target)).await;
+    let edge = Edge::start(&with("trustedProxies: [127.0.0.1]", &target)).await;
     let forwarded = "Forwarded: for=192.0.2.1\r\nForwarded: for=192.0.2.2;proto=https\r\n";
     let names = LIES.map(|name| {
         if name == "Forwarded" {
@@ -125,12 +124,8 @@ async fn what_a_trusted_proxy_says_passes_and_forwarded_is_extended() {
 async fn no_condition_sees_it_and_explain_knows() {
     let target = Target::answering("let in").await;
     let condition = "{type: HEADER, key: X-Real-IP, condition: EXISTS}";
-    let forward = "targetGroup: group}";
-    let configuration = with("    trustedProxies: [127.0.0.2]\n", &target).replacen(
-        forward,
-        &format!("targetGroup: group, conditions: [{condition}]}}"),
-        1,
-    );
+    let configuration = with("trustedProxies: [127.0.0.2]", &target)
+        .http_rule(&format!("conditions: [{condition}]"));
     let edge = Edge::start(&configuration).await;
     let request = asking("X-Real-IP: 192.0.2.1\r\n");
     assert_eq!(edge.request(&request).await.status, 404);
@@ -177,18 +172,17 @@ async fn names_with_underscores_are_dropped_unless_the_rule_lets_them_pass() {
         "Transfer_Encoding",
     ];
     let request = asking(&(lines(&own) + &lines(&disguised)));
-    let changes =
-        "targetGroup: group, headers: {request: {set: {X-Edge-Secret: ours}, remove: [X-Gone]}}}";
+    let changes = "headers: {request: {set: {X-Edge-Secret: ours}, remove: [X-Gone]}}";
     for (keys, passed) in [
         ("", &[][..]),
-        ("    trustedProxies: [127.0.0.1]\n", &[]),
-        ("    underscoresInHeaders: true\n", &own),
+        ("trustedProxies: [127.0.0.1]", &[]),
+        ("underscoresInHeaders: true", &own),
         (
-            "    underscoresInHeaders: true\n    trustedProxies: [127.0.0.1]\n",
+            "underscoresInHeaders: true, trustedProxies: [127.0.0.1]",
             &own,
         ),
     ] {
-        let configuration = with(keys, &target).replacen("targetGroup: group}", changes, 1);
+        let configuration = with(keys, &target).http_rule(changes);
         let edge = Edge::start(&configuration).await;
         let shown = edge.request(&request).await;
         assert_eq!(found(shown.text(), &own), passed, "{keys}");
@@ -200,7 +194,7 @@ async fn names_with_underscores_are_dropped_unless_the_rule_lets_them_pass() {
 #[tokio::test]
 async fn connection_takes_nothing_back_that_a_proxy_says() {
     let target = Target::showing().await;
-    let edge = Edge::start(&with("    trustedProxies: [127.0.0.1]\n", &target)).await;
+    let edge = Edge::start(&with("trustedProxies: [127.0.0.1]", &target)).await;
     for (named, status) in [
         ("X-Forwarded-For", 400),
         ("x-real-ip", 400),

@@ -1,19 +1,16 @@
 //! A host is the same host with a dot at its end: for rules, certificates, origins, hashes and the
 //! log.
 
-use crate::harness::client::{HANDSHAKE, header};
-use crate::harness::edge::forwarding_to;
+use crate::harness::client::{handshake, header};
+use crate::harness::tls::forwarding;
 use crate::harness::tls::s_client_asking;
-use crate::harness::{Authority, Connection, Edge, Target};
-use crate::tls::forwarding;
+use crate::harness::{Authority, Config, Connection, Edge, Target};
 
 #[tokio::test]
 async fn rules_and_the_log_know_a_host_with_a_dot_and_the_target_sees_it_as_it_was_sent() {
     let target = Target::showing().await;
-    let rule =
-        "targetGroup: group, conditions: [{type: HOST, condition: EQUALS, value: A.example}]";
-    let edge = forwarding_to(&[target.address]).replacen("targetGroup: group", rule, 1);
-    let edge = Edge::start(&edge).await;
+    let rule = "conditions: [{type: HOST, condition: EQUALS, value: A.example}]";
+    let edge = Edge::start(&Config::forwarding_to(&[target.address]).http_rule(rule)).await;
     let hosts = ["a.example", "a.example.", "A.EXAMPLE.:8080"];
     for host in hosts {
         let request = format!("GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
@@ -58,10 +55,8 @@ async fn a_certificate_is_found_for_a_host_with_a_dot() {
 #[tokio::test]
 async fn an_origin_is_allowed_with_a_dot_in_the_list_or_in_the_handshake() {
     let target = Target::mirror().await;
-    let origins =
-        "targetGroup: group, allowedOrigins: [\"https://a.example\", \"https://b.example.\"]";
-    let edge = forwarding_to(&[target.address]).replacen("targetGroup: group", origins, 1);
-    let edge = Edge::start(&edge).await;
+    let origins = "allowedOrigins: [\"https://a.example\", \"https://b.example.\"]";
+    let edge = Edge::start(&Config::forwarding_to(&[target.address]).http_rule(origins)).await;
     for (origin, status) in [
         ("https://a.example.", " 101 "),
         ("https://b.example", " 101 "),
@@ -69,8 +64,8 @@ async fn an_origin_is_allowed_with_a_dot_in_the_list_or_in_the_handshake() {
         ("https://a.example..", " 403 "),
     ] {
         let mut client = Connection::open(edge.address).await;
-        let origin = format!("\r\nOrigin: {origin}\r\n\r\n");
-        client.send(HANDSHAKE.replace("\r\n\r\n", &origin)).await;
+        let line = format!("Origin: {origin}\r\n");
+        client.send(handshake("/chat", &line)).await;
         let head = client.head().await;
         assert!(head.contains(status), "{origin}: {head}");
     }
@@ -84,9 +79,8 @@ async fn a_hash_of_the_host_is_that_of_its_name() {
         targets.push(Target::answering(name).await);
     }
     let addresses: Vec<_> = targets.iter().map(|target| target.address).collect();
-    let hash = "algorithm: HASH\n    hashKey: {type: HEADER, key: Host}";
-    let edge = forwarding_to(&addresses).replace("algorithm: ROUND_ROBIN", hash);
-    let edge = Edge::start(&edge).await;
+    let hash = "algorithm: HASH, hashKey: {type: HEADER, key: Host}";
+    let edge = Edge::start(&Config::forwarding_to(&addresses).group(hash)).await;
     for name in ["a.example", "b.example", "c.example"] {
         let mut chosen = Vec::new();
         for end in ["", ".", ":8080", ".:8080"] {

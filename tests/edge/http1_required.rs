@@ -6,18 +6,17 @@ use http::Response;
 use tokio::io::AsyncReadExt as _;
 use tokio_tungstenite::tungstenite::Bytes;
 
-use crate::harness::edge::forwarding_to;
+use crate::harness::config::ONE_IS_ENOUGH;
 use crate::harness::http2::{Frames, GOAWAY, HEADERS, SETTINGS, frame};
 use crate::harness::target::ok;
-use crate::harness::{Answer, Connection, Edge, Target};
+use crate::harness::{Answer, Config, Connection, Edge, Target};
 
-const ONE_IS_ENOUGH: &str = "    outlierDetection: {consecutiveFailures: 1, baseEjectionTime: 1h, maxEjectionTime: 1h, maxEjectedPercent: 100}\n    healthCheck:";
 const HTTP_1_1_REQUIRED: u8 = 13;
 
 async fn start(target: &Target) -> Edge {
-    let configuration = forwarding_to(&[target.address])
-        .replacen("    connect", "    protocolVersion: HTTP2\n    connect", 1)
-        .replace("    healthCheck:", ONE_IS_ENOUGH);
+    let configuration = Config::forwarding_to(&[target.address])
+        .group("protocolVersion: HTTP2")
+        .group(ONE_IS_ENOUGH);
     Edge::start(&configuration).await
 }
 

@@ -3,23 +3,22 @@
 
 use std::time::{Duration, Instant};
 
-use crate::harness::edge::forwarding_to;
 use crate::harness::http2::{
     END_HEADERS, END_STREAM, Frames, HEADERS, PING, RST_STREAM, SETTINGS, frame,
 };
 use crate::harness::target::ok;
-use crate::harness::{Connection, Edge, Target, soon};
+use crate::harness::{Config, Connection, Edge, Target, soon};
 
 const GET_BLOCK: [u8; 6] = [0x82, 0x86, 0x84, 0x41, 0x01, b'a'];
 const POST_BLOCK: [u8; 6] = [0x83, 0x86, 0x84, 0x41, 0x01, b'a'];
 const INITIAL_WINDOW_SIZE_0: [u8; 6] = [0, 4, 0, 0, 0, 0];
 const REFUSED_STREAM: [u8; 4] = [0, 0, 0, 7];
 
-fn configuration(target: &Target) -> String {
-    forwarding_to(&[target.address])
-        .replacen("protocol: HTTP", "protocol: HTTP\n    h2c: true", 1)
-        .replace("responseTimeout: 2000", "responseTimeout: 50s")
-        .replace("clientTimeout: 2000", "clientTimeout: 700")
+fn configuration(target: &Target) -> Config {
+    Config::forwarding_to(&[target.address])
+        .rule("h2c: true")
+        .group("responseTimeout: 50s")
+        .rule("clientTimeout: 700")
 }
 
 /// What such clients send after the preface.
@@ -86,9 +85,8 @@ async fn pings_are_no_progress() {
 #[tokio::test]
 async fn a_drain_does_not_wait_for_those_who_do_not_answer() {
     let target = Target::answering("hello").await;
-    let drain = "server: {drain: {deadline: 60s}}\n";
-    let patient = configuration(&target).replace("clientTimeout: 700", "clientTimeout: 50s");
-    let edge = Edge::start(&format!("{drain}{patient}")).await;
+    let patient = configuration(&target).rule("clientTimeout: 50s");
+    let edge = Edge::start(&patient.server("drain: {deadline: 60s}")).await;
     let mut clients = stubborn_clients(&edge).await;
     clients.retain(|(name, _)| *name != "no body" && *name != "a window of 0");
     let began = Instant::now();
@@ -100,9 +98,8 @@ async fn a_drain_does_not_wait_for_those_who_do_not_answer() {
 #[tokio::test]
 async fn an_old_process_with_no_tunnel_left_ends_at_once() {
     let target = Target::answering("hello").await;
-    let server = "server: {pidFile: FOLDER/culvert.pid, upgradeSocket: FOLDER/upgrade.sock}\n";
-    let patient = configuration(&target).replace("clientTimeout: 700", "clientTimeout: 50s");
-    let mut edge = Edge::start(&format!("{server}{patient}")).await;
+    let patient = configuration(&target).rule("clientTimeout: 50s");
+    let mut edge = Edge::start(&patient.upgradable()).await;
     let clients = stubborn_clients(&edge).await;
     let mut clients: Vec<_> = clients.into_iter().map(|(_, client)| client).collect();
     clients.drain(4..);

@@ -3,11 +3,10 @@
 
 use std::collections::VecDeque;
 
-use crate::harness::edge::forwarding_to;
 use crate::harness::http2::{
     CONTINUATION, END_HEADERS, END_STREAM, Frames, HEADERS, RST_STREAM, frame,
 };
-use crate::harness::{Edge, Noise, Target, eventually};
+use crate::harness::{Config, Edge, Noise, Target, eventually};
 
 const DATA: u8 = 0;
 /// `:method: GET`, `:scheme: http`, `:path: /`, `:authority: a`.
@@ -16,8 +15,7 @@ const PROTOCOL_ERROR: [u8; 4] = [0, 0, 0, 1];
 const REFUSED: &str = "refusals_total{forwarding_rule=\"edge\",reason=\"bad_request\"}";
 
 async fn start(target: &Target) -> Edge {
-    let h2c = "protocol: HTTP\n    h2c: true";
-    Edge::start(&forwarding_to(&[target.address]).replacen("protocol: HTTP", h2c, 1)).await
+    Edge::start(&Config::forwarding_to(&[target.address]).rule("h2c: true")).await
 }
 
 /// A client that numbers its streams.

@@ -1,10 +1,9 @@
 //! At the limits that there are by default the open files never run out, whatever mix of
 //! connections, streams and tunnels is open.
 
-use crate::harness::edge::forwarding_to;
 use crate::harness::http2::{END_HEADERS, END_STREAM, HEADERS, SETTINGS, frame};
 use crate::harness::target::{ok, switching_protocols};
-use crate::harness::{Connection, Edge, Target, eventually};
+use crate::harness::{Config, Connection, Edge, Target, eventually};
 
 const FILES: usize = 400;
 const HANDSHAKE: &str = crate::harness::client::HANDSHAKE;
@@ -31,12 +30,10 @@ async fn target() -> Target {
 async fn start(target: &Target) -> Edge {
     // A client that has only ended its side is waited for no longer than that.
     let tunnel = "tunnel: {halfCloseTimeout: 1s}";
-    let settings = "protocol: HTTP\n    h2c: true\n    maxConcurrentStreams: 1000";
-    let settings = format!("{settings}\n    {tunnel}");
-    let configuration = forwarding_to(&[target.address])
-        .replacen("protocol: HTTP", &settings, 1)
-        .replace("clientTimeout: 2000", "clientTimeout: 50s")
-        .replace("responseTimeout: 2000", "responseTimeout: 50s");
+    let configuration = Config::forwarding_to(&[target.address])
+        .rule("h2c: true, maxConcurrentStreams: 1000, clientTimeout: 50s")
+        .rule(tunnel)
+        .group("responseTimeout: 50s");
     Edge::start_with_files(&configuration, FILES as u64).await
 }
 

@@ -1,20 +1,20 @@
 //! The limits on requests and the lists of origins hold in HTTP/2 as they do in HTTP/1.1.
 
-use crate::harness::edge::forwarding_to;
 use crate::harness::http2::{Http2, get, websocket};
-use crate::harness::{Edge, Target, soon};
+use crate::harness::{Config, Edge, Target, soon};
 
 async fn start(target: &Target, keys: &str, rule_keys: &str) -> Edge {
-    let settings = format!("protocol: HTTP\n    h2c: true\n    {keys}");
-    let rule = format!("targetGroup: group{rule_keys}}}");
-    let configuration = forwarding_to(&[target.address]).replacen("protocol: HTTP", &settings, 1);
-    Edge::start(&configuration.replacen("targetGroup: group}", &rule, 1)).await
+    let config = Config::forwarding_to(&[target.address])
+        .rule("h2c: true")
+        .rule(keys)
+        .http_rule(rule_keys);
+    Edge::start(&config).await
 }
 
 #[tokio::test]
 async fn a_head_and_a_body_in_http_2_may_be_as_large_as_in_http_1_1() {
     let target = Target::answering("hello").await;
-    let keys = "maxHeaders: 10\n    maxHeaderBytes: 1000\n    maxRequestBodyBytes: 100";
+    let keys = "maxHeaders: 10, maxHeaderBytes: 1000, maxRequestBodyBytes: 100";
     let edge = start(&target, keys, "").await;
     let mut client = Http2::connect(edge.address).await;
     let mut many = get("/many");
@@ -40,7 +40,7 @@ async fn a_head_and_a_body_in_http_2_may_be_as_large_as_in_http_1_1() {
 #[tokio::test]
 async fn a_websocket_in_http_2_is_asked_for_its_origin_and_counted() {
     let target = Target::named("target").await;
-    let origins = ", allowedOrigins: [\"https://app.example.com\"]";
+    let origins = "allowedOrigins: [\"https://app.example.com\"]";
     let edge = start(&target, "maxHandshakesPerSecondPerClient: 3", origins).await;
     let mut client = Http2::connect(edge.address).await;
     let from = |origin: Option<&str>| {

@@ -5,17 +5,16 @@ use std::net::SocketAddr;
 
 use tokio::task::JoinHandle;
 
-use crate::harness::edge::forwarding_to;
 use crate::harness::http2::{Http2, get, websocket};
 use crate::harness::target::switching_protocols;
-use crate::harness::{Connection, Edge, Target, eventually};
+use crate::harness::{Config, Connection, Edge, Target, eventually};
 
-/// The configuration of [`forwarding_to`] with HTTP/2 and this key.
-fn with(target: SocketAddr, key: &str) -> String {
-    let settings = format!("protocol: HTTP\n    h2c: true\n    {key}");
-    forwarding_to(&[target])
-        .replacen("protocol: HTTP", &settings, 1)
-        .replace("responseTimeout: 2000", "responseTimeout: 50s")
+/// A configuration with HTTP/2 and this key.
+fn with(target: SocketAddr, key: &str) -> Config {
+    Config::forwarding_to(&[target])
+        .rule("h2c: true")
+        .rule(key)
+        .group("responseTimeout: 50s")
 }
 
 /// A target that opens tunnels, and answers plain requests never.
@@ -86,10 +85,7 @@ async fn tunnels_over_http_2_take_places_for_as_long_as_they_are_open() {
 #[tokio::test]
 async fn the_places_of_the_process_are_for_the_streams_of_all_connections() {
     let target = silent().await;
-    let limited = format!(
-        "server: {{maxConnections: 6}}\n{}",
-        with(target.address, "")
-    );
+    let limited = with(target.address, "").server("maxConnections: 6");
     let edge = Edge::start(&limited).await;
     let (mut clients, mut tunnels, mut refused) = (Vec::new(), Vec::new(), 0);
     for _ in 0..3 {

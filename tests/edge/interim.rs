@@ -7,10 +7,9 @@ use h2::{RecvStream, SendStream};
 use http::{Request, Response};
 use tokio_tungstenite::tungstenite::Bytes;
 
-use crate::harness::edge::forwarding_to;
 use crate::harness::http2::{self, Http2, get, websocket};
 use crate::harness::target::{ok, switching_protocols};
-use crate::harness::{Connection, Edge, Target, soon};
+use crate::harness::{Config, Connection, Edge, Target, soon};
 
 const EARLY: &str =
     "HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\nConnection: x-hop\r\nX-Hop: a\r\n\r\n";
@@ -67,16 +66,10 @@ async fn edges() -> [(&'static str, Target, Edge); 2] {
         ("HTTP1", target_of_http_1().await),
         ("HTTP2", target_of_http_2().await),
     ] {
-        let configuration = forwarding_to(&[target.address])
-            .replace("LISTEN_PORT", "LISTEN_PORT\n    h2c: true")
-            .replace("port: ", "healthCheckEnabled: false, port: ");
-        let configuration = match version {
-            "HTTP2" => configuration.replace(
-                "    connectTimeout",
-                "    protocolVersion: HTTP2\n    connectTimeout",
-            ),
-            _ => configuration,
-        };
+        let configuration = Config::forwarding_to(&[target.address])
+            .rule("h2c: true")
+            .group(&format!("protocolVersion: {version}"))
+            .each_target("healthCheckEnabled: false");
         let edge = Edge::start(&configuration).await;
         one.push((version, target, edge));
     }
@@ -141,8 +134,7 @@ async fn hints_and_a_go_on_reach_a_client_of_http_2() {
 #[tokio::test]
 async fn hints_reach_a_websocket_over_http_2_before_its_200() {
     let target = target_of_http_1().await;
-    let configuration =
-        forwarding_to(&[target.address]).replace("LISTEN_PORT", "LISTEN_PORT\n    h2c: true");
+    let configuration = Config::forwarding_to(&[target.address]).rule("h2c: true");
     let edge = Edge::start(&configuration).await;
     let mut client = Http2::connect(edge.address).await;
     let (mut answer, mut sender) = client.send(websocket("/chat"));
@@ -186,8 +178,7 @@ async fn a_target_that_sends_hints_without_end_is_given_up() {
         connection.to_end().await;
     })
     .await;
-    let configuration =
-        forwarding_to(&[target.address]).replace("LISTEN_PORT", "LISTEN_PORT\n    h2c: true");
+    let configuration = Config::forwarding_to(&[target.address]).rule("h2c: true");
     let edge = Edge::start(&configuration).await;
     let mut client = Http2::connect(edge.address).await;
     assert_eq!(client.ask(get("/"), "").await.status(), 502);

@@ -5,9 +5,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::harness::client::{HANDSHAKE, status};
-use crate::harness::edge::forwarding_to;
-use crate::harness::{Answer, Connection, Edge, Target, eventually, soon};
+use crate::harness::client::{HANDSHAKE, handshake, status};
+use crate::harness::{Answer, Config, Connection, Edge, Target, eventually, soon};
 
 const GET: &str = "GET /beyond HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
 const ACTIVE: &str = "connections_active{forwarding_rule=\"edge\"}";
@@ -17,10 +16,9 @@ fn client(number: u8) -> IpAddr {
     Ipv4Addr::new(127, 0, 0, number).into()
 }
 
-/// The configuration of [`Edge::forwarding_to`] with more keys for its forwarding rule.
-fn with(keys: &str, target: SocketAddr) -> String {
-    let more = format!("    clientTimeout: 2000\n{keys}\n");
-    forwarding_to(&[target]).replace("    clientTimeout: 2000\n", &more)
+/// A configuration with more keys for its forwarding rule.
+fn with(keys: &str, target: SocketAddr) -> Config {
+    Config::forwarding_to(&[target]).rule(keys)
 }
 
 /// Waits until this many are counted as refused for this reason.
@@ -61,7 +59,7 @@ async fn open(edge: &Edge, count: usize) {
 #[tokio::test]
 async fn a_connection_beyond_the_rules_limit_is_told_to_come_back_later() {
     let target = Target::named("target").await;
-    let edge = Edge::start(&with("    maxConnections: 2", target.address)).await;
+    let edge = Edge::start(&with("maxConnections: 2", target.address)).await;
     let first = tunnel(&edge, 1).await;
     let _second = tunnel(&edge, 1).await;
 
@@ -83,7 +81,7 @@ async fn a_connection_beyond_the_rules_limit_is_told_to_come_back_later() {
 #[tokio::test]
 async fn a_handshake_beyond_the_limit_is_refused_like_any_request() {
     let target = Target::named("target").await;
-    let edge = Edge::start(&with("    maxConnections: 1", target.address)).await;
+    let edge = Edge::start(&with("maxConnections: 1", target.address)).await;
     let _open = tunnel(&edge, 1).await;
     let mut beyond = edge.connect().await;
     beyond.send(HANDSHAKE).await;
@@ -96,12 +94,10 @@ async fn a_handshake_beyond_the_limit_is_refused_like_any_request() {
 async fn the_process_has_a_limit_over_all_rules() {
     let target = Target::named("target").await;
     let [other] = crate::harness::edge::free_addresses();
-    let rule = format!(
-        "  - {{name: other, protocol: HTTP, listenerIp: 127.0.0.1, listenerPort: {}, httpRules: []}}\ntargetGroups:",
-        other.port()
-    );
-    let configuration = forwarding_to(&[target.address]).replace("targetGroups:", &rule);
-    let limited = format!("server: {{maxConnections: 2}}\n{configuration}");
+    let limited = with("", target.address)
+        .server("maxConnections: 2")
+        .add_rule("other")
+        .rule(&format!("listenerPort: {}", other.port()));
     let edge = Edge::start(&limited).await;
     let _tunnel = tunnel(&edge, 1).await;
     let _silent = Connection::open(other).await;
@@ -111,15 +107,14 @@ async fn the_process_has_a_limit_over_all_rules() {
     assert_refused(&ask(&edge, 1).await, "too many connections");
 
     refused(&edge, "server_max_connections", 1.0).await;
-    edge.reload(&limited.replace("maxConnections: 2", "maxConnections: 3"))
-        .await;
+    edge.reload(&limited.server("maxConnections: 3")).await;
     assert_eq!(ask(&edge, 1).await.text(), "target");
 }
 
 #[tokio::test]
 async fn a_client_has_a_limit_of_its_own() {
     let target = Target::named("target").await;
-    let edge = Edge::start(&with("    maxConnectionsPerClient: 2", target.address)).await;
+    let edge = Edge::start(&with("maxConnectionsPerClient: 2", target.address)).await;
     let first = tunnel(&edge, 2).await;
     let _second = tunnel(&edge, 2).await;
     let detail = "too many connections from this client";
@@ -141,7 +136,7 @@ async fn a_client_has_a_limit_of_its_own() {
 #[tokio::test]
 async fn the_client_that_the_proxy_protocol_names_is_the_one_that_is_counted() {
     let target = Target::named("target").await;
-    let keys = "    maxConnectionsPerClient: 1\n    proxyProtocol: {from: [127.0.0.1]}";
+    let keys = "maxConnectionsPerClient: 1, proxyProtocol: {from: [127.0.0.1]}";
     let edge = Edge::start(&with(keys, target.address)).await;
     let from = async |client: &str| {
         let mut connection = edge.connect().await;
@@ -169,7 +164,7 @@ async fn the_client_that_the_proxy_protocol_names_is_the_one_that_is_counted() {
 #[tokio::test]
 async fn the_connections_of_a_trusted_proxy_are_not_counted() {
     let target = Target::named("target").await;
-    let keys = "    maxConnectionsPerClient: 1\n    trustedProxies: [127.0.0.2]";
+    let keys = "maxConnectionsPerClient: 1, trustedProxies: [127.0.0.2]";
     let edge = Edge::start(&with(keys, target.address)).await;
     let _open = (tunnel(&edge, 2).await, tunnel(&edge, 2).await);
     let _other = tunnel(&edge, 3).await;
@@ -179,8 +174,8 @@ async fn the_connections_of_a_trusted_proxy_are_not_counted() {
 #[tokio::test]
 async fn one_that_says_nothing_has_a_second_and_leaves_no_line() {
     let target = Target::named("target").await;
-    let configuration = with("    maxConnections: 1", target.address);
-    let patient = configuration.replace("clientTimeout: 2000", "clientTimeout: 50s");
+    let configuration = with("maxConnections: 1", target.address);
+    let patient = configuration.rule("clientTimeout: 50s");
     let edge = Edge::start(&patient).await;
     let _open = tunnel(&edge, 1).await;
     let began = Instant::now();
@@ -199,8 +194,8 @@ async fn one_that_says_nothing_has_a_second_and_leaves_no_line() {
 #[tokio::test]
 async fn a_flood_beyond_the_limit_is_closed_at_once() {
     let target = Target::named("target").await;
-    let configuration = with("    maxConnections: 1", target.address);
-    let patient = configuration.replace("clientTimeout: 2000", "clientTimeout: 50s");
+    let configuration = with("maxConnections: 1", target.address);
+    let patient = configuration.rule("clientTimeout: 50s");
     let edge = Edge::start(&patient).await;
     let mut tunnel = tunnel(&edge, 1).await;
     let mut flood = Vec::new();
@@ -219,10 +214,10 @@ async fn a_flood_beyond_the_limit_is_closed_at_once() {
 #[tokio::test]
 async fn a_reload_keeps_what_is_open_and_counts_it() {
     let target = Target::named("target").await;
-    let configuration = with("    maxConnectionsPerClient: 3", target.address);
+    let configuration = with("maxConnectionsPerClient: 3", target.address);
     let edge = Edge::start(&configuration).await;
     let mut tunnels = [tunnel(&edge, 2).await, tunnel(&edge, 2).await];
-    edge.reload(&configuration.replace("Client: 3", "Client: 1"))
+    edge.reload(&with("maxConnectionsPerClient: 1", target.address))
         .await;
     assert_eq!(ask(&edge, 2).await.status, 503);
     for tunnel in &mut tunnels {
@@ -235,7 +230,7 @@ async fn a_reload_keeps_what_is_open_and_counts_it() {
 #[tokio::test]
 async fn a_client_that_asks_too_often_is_told_to_come_back_later_on_the_same_connection() {
     let target = Target::answering("hello").await;
-    let keys = "    maxRequestsPerSecondPerClient: 5";
+    let keys = "maxRequestsPerSecondPerClient: 5";
     let edge = Edge::start(&with(keys, target.address)).await;
     let mut connection = edge.connect().await;
     let mut answers = Vec::new();
@@ -276,14 +271,12 @@ async fn a_client_that_asks_too_often_is_told_to_come_back_later_on_the_same_con
 #[tokio::test]
 async fn a_handshake_is_a_request_and_counts_for_the_client_that_a_proxy_names() {
     let target = Target::named("target").await;
-    let keys = "    maxRequestsPerSecondPerClient: 2\n    trustedProxies: [127.0.0.1]";
+    let keys = "maxRequestsPerSecondPerClient: 2, trustedProxies: [127.0.0.1]";
     let edge = Edge::start(&with(keys, target.address)).await;
     let status = async |client: &str| {
         let mut connection = edge.connect().await;
-        let forwarded = format!("\r\nX-Forwarded-For: {client}\r\n\r\n");
-        connection
-            .send(HANDSHAKE.replace("\r\n\r\n", &forwarded))
-            .await;
+        let forwarded = format!("X-Forwarded-For: {client}\r\n");
+        connection.send(handshake("/chat", &forwarded)).await;
         status(&connection.head().await)
     };
     soon("a handshake too many", async {

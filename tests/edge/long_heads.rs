@@ -1,10 +1,9 @@
 //! A client cannot make its tunnel expensive by a long head: what is kept of it is cut, and what is
 //! cut is marked.
 
-use crate::harness::client::{HANDSHAKE, status};
-use crate::harness::edge::forwarding_to;
+use crate::harness::client::{HANDSHAKE, handshake, status};
 use crate::harness::http2::{Http2, websocket};
-use crate::harness::{Connection, Edge, Target, eventually};
+use crate::harness::{Config, Connection, Edge, Target, eventually};
 
 const TUNNELS: usize = 300;
 /// What each may cost: far less than its head.
@@ -41,11 +40,11 @@ async fn a_tunnel_with_a_long_head_costs_little_more_than_another() {
         ("many headers", Some(many)),
     ] {
         let handshake = match line {
-            None => HANDSHAKE.replace("/chat", &format!("/{long}")),
+            None => handshake(&format!("/{long}"), ""),
             Some(host) if host.starts_with("Host") => {
                 HANDSHAKE.replace("Host: example.com\r\n", &host)
             }
-            Some(lines) => HANDSHAKE.replace("\r\n\r\n", &format!("\r\n{lines}\r\n")),
+            Some(lines) => handshake("/chat", &lines),
         };
         let before = edge.resident_memory();
         let mut tunnels = Vec::new();
@@ -62,8 +61,7 @@ async fn a_tunnel_with_a_long_head_costs_little_more_than_another() {
 #[tokio::test]
 async fn so_does_one_in_http_2() {
     let target = Target::mirror().await;
-    let rule = "protocol: HTTP\n    h2c: true";
-    let configuration = forwarding_to(&[target.address]).replacen("protocol: HTTP", rule, 1);
+    let configuration = Config::forwarding_to(&[target.address]).rule("h2c: true");
     let edge = Edge::start(&configuration).await;
     let (mut clients, mut tunnels) = (Vec::new(), Vec::new());
     for length in [0, 25_000] {
@@ -96,15 +94,12 @@ async fn what_is_cut_is_marked() {
         "b".repeat(20_000)
     );
     let lines = format!(
-        "\r\nUser-Agent: {}\r\nReferer: http://a/?key=secret&{}\r\n\r\n",
+        "User-Agent: {}\r\nReferer: http://a/?key=secret&{}\r\n",
         "u".repeat(10_000),
         "r".repeat(10_000)
     );
-    let handshake = HANDSHAKE
-        .replace("/chat", &path)
-        .replace("\r\n\r\n", &lines);
     let mut client: Connection = edge.connect().await;
-    client.send(&handshake).await;
+    client.send(handshake(&path, &lines)).await;
     assert_eq!(status(&client.head().await), 101);
     client.finish().await;
 

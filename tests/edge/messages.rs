@@ -1,13 +1,11 @@
 //! A tunnel changes nothing in what goes through it: messages of every kind, pings, closes,
 //! extensions, subprotocols.
 
-use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::net::TcpStream;
-use tokio::process::Command;
 use tokio::sync::mpsc::unbounded_channel;
 use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
 use tokio_tungstenite::tungstenite::http::HeaderValue;
@@ -17,8 +15,9 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 use tokio_tungstenite::tungstenite::{Bytes, Message};
 use tokio_tungstenite::{WebSocketStream, accept_hdr_async};
 
-use crate::harness::client::{HANDSHAKE, header};
+use crate::harness::client::{handshake, header};
 use crate::harness::ports::free_address;
+use crate::harness::python;
 use crate::harness::target::switching_protocols;
 use crate::harness::{Connection, Edge, Noise, Target, soon};
 
@@ -209,10 +208,8 @@ async fn compression_is_negotiated_end_to_end_and_compressed_frames_are_not_touc
     .await;
     let edge = Edge::forwarding_to(&[target.address]).await;
     let mut client = edge.connect().await;
-    let extensions = format!("\r\n{EXTENSIONS}: {OFFER}\r\n\r\n");
-    client
-        .send(HANDSHAKE.replace("\r\n\r\n", &extensions))
-        .await;
+    let extensions = format!("{EXTENSIONS}: {OFFER}\r\n");
+    client.send(handshake("/chat", &extensions)).await;
     let head = client.head().await;
     assert_eq!(header(&head, EXTENSIONS), Some(CHOICE));
     assert_eq!(header(&target.heads()[0], EXTENSIONS), Some(OFFER));
@@ -248,24 +245,6 @@ async fn the_subprotocol_that_the_target_chooses_is_the_clients() {
     assert_eq!(answer.headers()[PROTOCOLS], "chat.v2");
     let welcome = soon("the welcome", client.next()).await;
     assert_eq!(welcome.unwrap().unwrap(), Message::text("welcome"));
-}
-
-/// One of the scripts in `tests/edge/python`.
-pub fn python(script: &str) -> Command {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let interpreter = match std::env::var_os("CULVERT_TEST_PYTHON") {
-        Some(path) => PathBuf::from(path),
-        None => root.join("target/venv/bin/python"),
-    };
-    assert!(
-        interpreter.exists(),
-        "no Python with websockets at {}: run `make test`, which installs it",
-        interpreter.display()
-    );
-    let mut command = Command::new(interpreter);
-    command.arg(root.join("tests/edge/python").join(script));
-    command.kill_on_drop(true);
-    command
 }
 
 #[tokio::test]

@@ -1,9 +1,8 @@
 //! The metrics: that Prometheus' own tool finds nothing wrong with them, and how long something is
 //! counted.
 
-use crate::harness::edge::forwarding_to;
 use crate::harness::prometheus::promtool;
-use crate::harness::{Authority, Connection, Edge, Target, eventually};
+use crate::harness::{Authority, Config, Connection, Edge, Target, eventually};
 
 /// The lines of the metrics that have this text.
 fn lines_with(edge: &Edge, text: &str) -> Vec<String> {
@@ -16,8 +15,8 @@ fn lines_with(edge: &Edge, text: &str) -> Vec<String> {
 async fn promtool_has_nothing_to_say_against_the_metrics() {
     let (authority, target) = (Authority::new(), Target::named("one").await);
     authority.issue("one", &["a.example"]);
-    let certificates = authority.certificates(&["one"]);
-    let edge = Edge::start(&(certificates + &forwarding_to(&[target.address]))).await;
+    let configuration = Config::forwarding_to(&[target.address]);
+    let edge = Edge::start(&configuration.certificates(&authority, &["one"])).await;
     edge.get("/").await;
     let (client, _) = edge.tunnel().await;
     drop(client);
@@ -37,20 +36,18 @@ async fn promtool_has_nothing_to_say_against_the_metrics() {
 #[tokio::test]
 async fn rules_and_groups_that_a_reload_removes_are_counted_until_their_last_tunnel_is_over() {
     let target = Target::named("one").await;
-    let before = forwarding_to(&[target.address]);
+    let before = Config::forwarding_to(&[target.address]);
     let edge = Edge::start(&before).await;
     edge.get("/").await;
     let (client, _) = edge.tunnel().await;
     let of_the_rule = || lines_with(&edge, "forwarding_rule=\"edge\"");
     assert!(of_the_rule().len() > 20);
 
-    let after = before.replace("name: edge", "name: other");
-    edge.reload(
-        &after
-            .replace("group", "set")
-            .replace("targetSet", "targetGroup"),
-    )
-    .await;
+    let after = before
+        .rule("name: other")
+        .http_rule("targetGroup: set")
+        .group("name: set");
+    edge.reload(&after).await;
 
     let active = format!(
         "tunnels_active{{forwarding_rule=\"edge\",target=\"{}\",target_group=\"group\"}}",

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 use crate::harness::admin::ask;
 use crate::harness::client::HANDSHAKE;
 use crate::harness::dns::{Dns, Records};
-use crate::harness::edge::{body_of, forwarding_to, free_addresses};
+use crate::harness::edge::{body_of, free_addresses};
 use crate::harness::process::run;
 use crate::harness::target::ok;
 use crate::harness::tls::Answering;
-use crate::harness::{Authority, Connection, Edge, Target, eventually};
+use crate::harness::{Authority, Config, Connection, Edge, Target, eventually};
 
 const HOST: &str = "chat.internal";
 
@@ -36,12 +36,12 @@ async fn targets<const COUNT: usize>(names: [(u8, &'static str); COUNT]) -> ([Ta
 }
 
 /// A configuration whose only target is a name.
-fn configuration(host: &str, port: u16, resolver: &str) -> String {
-    let targets = format!("      - {{host: {host}, port: {port}}}\n");
-    let group = forwarding_to(&[]) + &targets;
-    let delay = "deregistrationDelay: 0\n    connectTimeout: 2000";
-    let group = group.replace("connectTimeout: 2000", delay);
-    format!("server: {{resolver: {resolver}, drain: {{deadline: 1s}}}}\n{group}")
+fn configuration(host: &str, port: u16, resolver: &str) -> Config {
+    Config::forwarding_to(&[])
+        .server(&format!("resolver: {resolver}, drain: {{deadline: 1s}}"))
+        .group(&format!(
+            "deregistrationDelay: 0, targets: [{{host: {host}, port: {port}}}]"
+        ))
 }
 
 fn asking(dns: &Dns) -> String {
@@ -190,8 +190,7 @@ async fn a_name_server_that_is_silent_about_ipv6_is_heard_about_ipv4() {
 async fn a_new_process_knows_the_addresses_though_the_name_cannot_be_resolved_any_more() {
     let (_targets, port) = targets([(1, "one")]).await;
     let dns = Dns::start(addresses(&[1]), 1).await;
-    let upgradable = "server: {pidFile: FOLDER/culvert.pid, upgradeSocket: FOLDER/upgrade.sock, ";
-    let configuration = configuration(HOST, port, &asking(&dns)).replace("server: {", upgradable);
+    let configuration = configuration(HOST, port, &asking(&dns)).upgradable();
     let edge = Edge::start(&configuration).await;
     becomes(&edge, port, &[1]).await;
     dns.change(Records::Silence);
@@ -252,14 +251,11 @@ async fn over_tls_a_target_is_asked_for_its_name() {
     });
     let target = target.await;
     let tls = format!(
-        "protocol: HTTPS\n    caFile: {}\n",
+        "protocol: HTTPS, caFile: {}",
         authority.file("ca.crt").display()
     );
-    let by_name = configuration("localhost", target.address.port(), "{}").replace(
-        "protocol: HTTP\n    deregistrationDelay",
-        &format!("{tls}    deregistrationDelay"),
-    );
-    let by_address = by_name.replace("host: localhost", "ip: 127.0.0.1");
+    let by_name = configuration("localhost", target.address.port(), "{}").group(&tls);
+    let by_address = by_name.clone().each_target("host: null, ip: 127.0.0.1");
     for (configuration, status) in [(by_name, 200), (by_address, 503)] {
         let edge = Edge::start(&configuration).await;
         assert_eq!(edge.get("/").await.status, status);

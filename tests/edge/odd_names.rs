@@ -1,9 +1,9 @@
 //! A client that asks in the TLS handshake for what can be no host is served like one that asks for
 //! none.
 
+use crate::harness::tls::forwarding;
 use crate::harness::tls::s_client_asking;
 use crate::harness::{Authority, Edge, Target};
-use crate::tls::forwarding;
 
 const ODD: [&str; 5] = ["[a.example.com]", "a.example.com:443", "-x", "a..b", "a b"];
 

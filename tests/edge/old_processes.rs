@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use tokio::process::Command;
 
-use crate::harness::edge::{forwarding_to, lines_of};
-use crate::harness::{Connection, Edge, Process, Target, eventually, soon};
+use crate::harness::edge::lines_of;
+use crate::harness::{Config, Connection, Edge, Process, Target, eventually, soon};
 
 /// An old process with a tunnel, and a new one that serves.
 struct Upgraded {
@@ -19,9 +19,11 @@ struct Upgraded {
 impl Upgraded {
     async fn start() -> Upgraded {
         let target = Target::named("target").await;
-        let server = "server: {upgradeSocket: FOLDER/upgrade.sock, pidFile: FOLDER/culvert.pid, drain: {deadline: 10m}}
-accessLog: {path: FOLDER/access.log}\n";
-        let old = Edge::start(&format!("{server}{}", forwarding_to(&[target.address]))).await;
+        let configuration = Config::forwarding_to(&[target.address])
+            .upgradable()
+            .server("drain: {deadline: 10m}")
+            .top("accessLog: {path: FOLDER/access.log}");
+        let old = Edge::start(&configuration).await;
         let (tunnel, _) = old.tunnel().await;
         upgrade(&old).await;
         let is_known = || (old.metric("old_generations") == 1.0).then_some(());
@@ -62,8 +64,8 @@ async fn upgrade(edge: &Edge) {
 #[tokio::test]
 async fn who_has_come_to_the_admin_address_of_an_old_process_is_answered() {
     let target = Target::named("target").await;
-    let server = "server: {upgradeSocket: FOLDER/upgrade.sock}\n";
-    let old = Edge::start(&format!("{server}{}", forwarding_to(&[target.address]))).await;
+    let configuration = Config::forwarding_to(&[target.address]);
+    let old = Edge::start(&configuration.server("upgradeSocket: FOLDER/upgrade.sock")).await;
     let _tunnel = old.tunnel().await;
     let mut visitor = Connection::open(old.admin).await;
     upgrade(&old).await;

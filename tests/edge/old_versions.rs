@@ -2,8 +2,7 @@
 //! asked in HTTP/1.1, with a host.
 
 use crate::harness::client::header;
-use crate::harness::edge::forwarding_to;
-use crate::harness::{Edge, Target};
+use crate::harness::{Config, Edge, Target};
 
 #[tokio::test]
 async fn an_answer_in_http_1_0_reaches_the_client_in_http_1_1() {
@@ -58,8 +57,8 @@ async fn a_request_of_http_1_0_without_a_host_has_its_targets_address() {
     assert_eq!(header(seen.text(), "host"), Some("a.example"));
     assert_eq!(header(seen.text(), "x-forwarded-host"), Some("a.example"));
 
-    let rewrite = "targetGroup: group, rewrite: {host: inner.example}";
-    let edge = forwarding_to(&[target.address]).replacen("targetGroup: group", rewrite, 1);
+    let rewrite = "rewrite: {host: inner.example}";
+    let edge = Config::forwarding_to(&[target.address]).http_rule(rewrite);
     let seen = Edge::start(&edge)
         .await
         .request("GET / HTTP/1.0\r\n\r\n")

@@ -1,8 +1,7 @@
 //! A client's body in frames of one byte takes no more memory than one in large frames.
 
-use crate::harness::edge::forwarding_to;
 use crate::harness::http2::{END_HEADERS, Frames, GOAWAY, HEADERS, PING, SETTINGS, frame};
-use crate::harness::{Connection, Edge, Target};
+use crate::harness::{Config, Connection, Edge, Target};
 
 const DATA: u8 = 0;
 /// POST, http, / and the authority a (RFC 7541).
@@ -43,11 +42,11 @@ async fn is_read(client: &mut Frames) {
 #[tokio::test]
 async fn a_body_in_frames_of_one_byte_takes_no_more_memory_than_its_window() {
     let target = taking_nothing().await;
-    let configuration = forwarding_to(&[target.address])
-        .replacen("protocol: HTTP", "protocol: HTTP\n    h2c: true", 1)
-        .replacen("    connect", "    protocolVersion: HTTP2\n    connect", 1)
-        .replace("clientTimeout: 2000", "clientTimeout: 60s")
-        .replace("responseTimeout: 2000", "responseTimeout: 60s");
+    let configuration = Config::forwarding_to(&[target.address])
+        .rule("h2c: true")
+        .group("protocolVersion: HTTP2")
+        .rule("clientTimeout: 60s")
+        .group("responseTimeout: 60s");
     let edge = Edge::start(&configuration).await;
     let mut client = Frames::connect(edge.address).await;
     let streams: Vec<_> = (0..STREAMS).map(|number| 2 * number + 1).collect();

@@ -5,15 +5,14 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use crate::harness::edge::forwarding_to;
-use crate::harness::{Connection, Edge, Target, eventually, soon};
+use crate::harness::{Config, Connection, Edge, Target, eventually, soon};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 
 /// A Culvert that is patient with clients.
 async fn start(target: &Target) -> Edge {
-    let configuration = forwarding_to(&[target.address]);
-    let patient = configuration.replace("clientTimeout: 2000", "clientTimeout: 50s");
+    let configuration = Config::forwarding_to(&[target.address]);
+    let patient = configuration.rule("clientTimeout: 50s");
     Edge::start(&patient).await
 }
 

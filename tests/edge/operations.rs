@@ -12,15 +12,16 @@ use tokio::sync::Notify;
 use tokio::time::sleep;
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::harness::edge::{forwarding_to, lines_of};
+use crate::harness::edge::lines_of;
 use crate::harness::target::{ok, refusing};
-use crate::harness::{Connection, Edge, Load, Target, eventually, soon};
+use crate::harness::{Config, Connection, Edge, Load, Target, eventually, soon};
 
+const LOG: &str = "accessLog: {path: FOLDER/access.log}";
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 
 #[tokio::test]
 async fn the_admin_address_tells_that_the_process_lives_and_is_ready() {
-    let edge = Edge::start(&with_static("")).await;
+    let edge = Edge::start(&Config::answering("hello")).await;
     for (path, start, end) in [
         ("/livez", "HTTP/1.1 200 OK\r\n", "\r\n\r\nalive\n"),
         ("/readyz", "HTTP/1.1 200 OK\r\n", "\r\n\r\nready\n"),
@@ -39,12 +40,9 @@ async fn the_admin_address_tells_that_the_process_lives_and_is_ready() {
 #[tokio::test]
 async fn every_metric_of_the_contract_is_there_from_the_start() {
     let target = refusing();
-    let edge = Edge::start(&(forwarding_to(&[target]).replace(
-        "    httpRules:\n",
-        "    httpRules:\n      - {name: static, type: STATIC, statusCode: 200, responseMessage: '', conditions: [
-          {type: PATH, condition: EQUALS, value: /static}]}\n",
-    )))
-    .await;
+    let rule = "{name: static, type: STATIC, statusCode: 200, responseMessage: '',
+        conditions: [{type: PATH, condition: EQUALS, value: /static}]}";
+    let edge = Edge::start(&Config::forwarding_to(&[target]).http_rules(rule)).await;
 
     let page = edge.admin_page("/metrics");
 
@@ -120,7 +118,7 @@ async fn requests_and_bytes_are_counted() {
 
 #[tokio::test]
 async fn a_line_appears_soon_after_the_exchange_is_over() {
-    let edge = Edge::start(&with_static("")).await;
+    let edge = Edge::start(&Config::answering("hello")).await;
     let mut client = edge.connect().await;
     for request in 1..=5 {
         client.send(GET).await;
@@ -143,7 +141,7 @@ async fn the_access_logs_file_is_appended_to() {
     std::fs::write(&path, "{\"from\":\"before\"}\n").unwrap();
     let setting = format!("accessLog: {{path: {}}}", path.display());
     for run in 1..=2 {
-        let edge = Edge::start(&with_static(&setting)).await;
+        let edge = Edge::start(&Config::answering("hello").top(&setting)).await;
         edge.get("/").await;
         let (status, on_stdout) = edge.terminate().await;
         assert_eq!((status.code(), on_stdout.len()), (Some(0), 0));
@@ -154,7 +152,7 @@ async fn the_access_logs_file_is_appended_to() {
 
 #[tokio::test]
 async fn after_a_rename_sigusr1_begins_a_new_file_and_no_line_is_lost() {
-    let edge = Edge::start(&with_static("accessLog: {path: FOLDER/access.log}")).await;
+    let edge = Edge::start(&Config::answering("hello").top(LOG)).await;
     let path = edge.folder.path().join("access.log");
     let old = |turn: usize| path.with_extension(turn.to_string());
     let mut client = edge.connect().await;
@@ -185,7 +183,7 @@ async fn after_a_rename_sigusr1_begins_a_new_file_and_no_line_is_lost() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rotations_under_load_lose_and_split_no_line() {
     const ROTATIONS: usize = 10;
-    let mut edge = Edge::start(&with_static("accessLog: {path: FOLDER/access.log}")).await;
+    let mut edge = Edge::start(&Config::answering("hello").top(LOG)).await;
     let path = edge.folder.path().join("access.log");
     let old = |turn: usize| path.with_extension(turn.to_string());
     let load = Load::on(edge.address);
@@ -207,7 +205,7 @@ async fn rotations_under_load_lose_and_split_no_line() {
 #[tokio::test]
 async fn sigterm_with_nothing_open_ends_the_process_at_once() {
     for signal in ["TERM", "INT"] {
-        let edge = Edge::start(&with_static("")).await;
+        let edge = Edge::start(&Config::answering("hello")).await;
         let began = Instant::now();
         edge.signal(signal);
         let (status, lines) = edge.ended().await;
@@ -273,7 +271,9 @@ async fn a_drain_lets_an_answer_that_has_begun_complete() {
 #[tokio::test]
 async fn a_drain_closes_idle_connections_and_listeners_while_the_admin_address_answers() {
     let (target, go_on) = slow_target().await;
-    let patient = forwarding_to(&[target.address]).replace("Timeout: 2000", "Timeout: 60000");
+    let patient = Config::forwarding_to(&[target.address])
+        .rule("clientTimeout: 60s")
+        .group("connectTimeout: 60s, responseTimeout: 60s");
     let edge = Edge::start(&patient).await;
     let (mut idle, mut busy) = (edge.connect().await, edge.connect().await);
     idle.send(GET.replace("/ ", "/fast ")).await;
@@ -305,7 +305,7 @@ async fn a_drain_closes_idle_connections_and_listeners_while_the_admin_address_a
 
 #[tokio::test]
 async fn a_drain_hears_a_client_that_had_connected_before_it() {
-    let edge = Edge::start(&with_static("")).await;
+    let edge = Edge::start(&Config::answering("hello")).await;
     let mut client = edge.connect().await;
     let active = "connections_active{forwarding_rule=\"edge\"}";
     eventually("the connection", || {
@@ -391,7 +391,7 @@ async fn sigint_leaves_a_line_for_an_open_tunnel() {
 #[tokio::test]
 async fn no_line_of_a_burst_is_lost_to_a_signal_though_its_reader_is_slow() {
     for signal in ["TERM", "INT"] {
-        let edge = Edge::start(&with_static("")).await;
+        let edge = Edge::start(&Config::answering("hello")).await;
         let unread = edge.stop_reading();
         let mut clients = Vec::new();
         for _ in 0..10 {
@@ -454,17 +454,4 @@ fn lines(path: &Path) -> Vec<Value> {
     text.lines()
         .map(|line| serde_json::from_str(line).unwrap())
         .collect()
-}
-
-/// A configuration that answers everything itself, with this setting for the process.
-fn with_static(setting: &str) -> String {
-    format!(
-        "{setting}
-forwardingRules:
-  - name: edge
-    protocol: HTTP
-    listenerIp: 127.0.0.1
-    listenerPort: LISTEN_PORT
-    httpRules: [{{name: all, type: STATIC, statusCode: 200, responseMessage: hello}}]\n"
-    )
 }

@@ -1,15 +1,13 @@
 //! Whose pages may open tunnels, and with which subprotocols.
 
-use crate::harness::client::{HANDSHAKE, header, status};
-use crate::harness::edge::forwarding_to;
-use crate::harness::{Edge, Target, eventually};
+use crate::harness::client::{HANDSHAKE, handshake, header, status};
+use crate::harness::{Config, Edge, Target, eventually};
 
 const ORIGINS: &str = "allowedOrigins: [\"https://app.example.com\", \"https://*.example.org\"]";
 const SUBPROTOCOLS: &str = "allowedSubprotocols: [chat.v2, chat.v1]";
 
 async fn start(keys: &str, target: &Target) -> Edge {
-    let rule = format!("targetGroup: group, {keys}}}");
-    Edge::start(&forwarding_to(&[target.address]).replacen("targetGroup: group}", &rule, 1)).await
+    Edge::start(&Config::forwarding_to(&[target.address]).http_rule(keys)).await
 }
 
 /// Waits until this many requests are counted as refused for this reason.
@@ -23,9 +21,7 @@ async fn refused(edge: &Edge, reason: &str, count: usize) {
 async fn shake(edge: &Edge, lines: &[&str]) -> u16 {
     let more: String = lines.iter().map(|line| format!("{line}\r\n")).collect();
     let mut client = edge.connect().await;
-    client
-        .send(HANDSHAKE.replace("\r\n\r\n", &format!("\r\n{more}\r\n")))
-        .await;
+    client.send(handshake("/chat", &more)).await;
     status(&client.head().await)
 }
 
@@ -173,10 +169,9 @@ async fn the_lists_change_with_a_reload() {
     let target = Target::named("target").await;
     let edge = start(ORIGINS, &target).await;
     assert_eq!(shake(&edge, &["Origin: https://new.example"]).await, 403);
-    let rule = "targetGroup: group, allowedOrigins: [\"https://new.example\"]}";
-    let configuration = forwarding_to(&[target.address]);
-    edge.reload(&configuration.replacen("targetGroup: group}", rule, 1))
-        .await;
+    let rule = "allowedOrigins: [\"https://new.example\"]";
+    let configuration = Config::forwarding_to(&[target.address]);
+    edge.reload(&configuration.http_rule(rule)).await;
     assert_eq!(shake(&edge, &["Origin: https://new.example"]).await, 101);
     assert_eq!(
         shake(&edge, &["Origin: https://app.example.com"]).await,

@@ -10,21 +10,17 @@ use tokio::sync::mpsc::unbounded_channel;
 
 use crate::harness::admin::ask;
 use crate::harness::client::{HANDSHAKE, header, status};
-use crate::harness::edge::forwarding_to;
 use crate::harness::http2::Http2;
-use crate::harness::{Connection, Edge, Target, soon};
+use crate::harness::{Config, Connection, Edge, Target, soon};
 
 /// Of a frame, if there were any: the head of one that is longer than what comes, and a Close.
 const NO_FRAMES: &[u8] = b"\x82\xFE\xFF\xFF\x88\x02\x03\xE8\x81\x05";
 
 /// A configuration whose only HTTP rule has these further keys.
-fn with(keys: &str, target: SocketAddr) -> String {
-    forwarding_to(&[target])
-        .replace(
-            "targetGroup: group}",
-            &format!("targetGroup: group, {keys}}}"),
-        )
-        .replace("clientTimeout: 2000", "clientTimeout: 2000\n    h2c: true")
+fn with(keys: &str, target: SocketAddr) -> Config {
+    Config::forwarding_to(&[target])
+        .rule("h2c: true")
+        .http_rule(keys)
 }
 
 const PERMITTED: &str = "upgrades: [tcp, SPDY/3.1, tailscale-control-protocol]";
@@ -193,8 +189,7 @@ async fn what_a_target_says_instead_is_passed_on_unless_it_is_another_101() {
 async fn they_count_as_handshakes_and_origins_do_not_concern_them() {
     let target = switches().await;
     let keys = format!("allowedOrigins: [\"https://a\"], {PERMITTED}");
-    let limited = "clientTimeout: 2000\n    maxHandshakesPerSecond: 1";
-    let configuration = with(&keys, target.address).replace("clientTimeout: 2000", limited);
+    let configuration = with(&keys, target.address).rule("maxHandshakesPerSecond: 1");
     let edge = Edge::start(&configuration).await;
     let mut seen = Vec::new();
     for _ in 0..4 {

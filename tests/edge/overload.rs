@@ -7,17 +7,15 @@ use tokio::io::AsyncReadExt as _;
 
 use crate::harness::admin;
 use crate::harness::client::HANDSHAKE;
-use crate::harness::edge::forwarding_to;
 use crate::harness::http2::{Http2, Stream, get, websocket};
-use crate::harness::{Answer, Connection, Edge, Target, eventually, soon};
+use crate::harness::{Answer, Config, Connection, Edge, Target, eventually, soon};
 
 const GET: &str = "GET /plain HTTP/1.1\r\nHost: a\r\n\r\n";
 
-fn configuration(target: &Target) -> String {
-    let patient = "clientTimeout: 50s\n    h2c: true";
-    let configuration = forwarding_to(&[target.address]);
-    let configuration = configuration.replace("clientTimeout: 2000", patient);
-    configuration.replace("responseTimeout: 2000", "responseTimeout: 50s")
+fn configuration(target: &Target) -> Config {
+    Config::forwarding_to(&[target.address])
+        .rule("clientTimeout: 50s, h2c: true")
+        .group("responseTimeout: 50s")
 }
 
 /// A Culvert that has enough.
@@ -27,8 +25,7 @@ async fn start(target: &Target) -> Edge {
 
 /// Makes memory short, and waits until everything is done about it that is.
 async fn run_short(edge: &Edge, target: &Target) {
-    let limit = "server: {memory: {limit: 1MiB}}\n";
-    edge.reload(&(limit.to_owned() + &configuration(target)))
+    edge.reload(&configuration(target).server("memory: {limit: 1MiB}"))
         .await;
     level(edge, 3.0).await;
 }

@@ -11,10 +11,9 @@ use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
 use crate::harness::client::header;
-use crate::harness::edge::forwarding_to;
 use crate::harness::http2::{END_HEADERS, END_STREAM, HEADERS, SETTINGS, frame};
 use crate::harness::target::{ok, switching_protocols};
-use crate::harness::{Cgroup, Connection, Edge, Target, soon};
+use crate::harness::{Cgroup, Config, Connection, Edge, Target, soon};
 
 const MEMORY: u64 = 256 << 20;
 const TUNNELS: usize = 500;
@@ -52,13 +51,12 @@ async fn target() -> Target {
 }
 
 /// Patient in all respects, so that nobody goes because a clock says so.
-fn configuration(target: &Target) -> String {
-    // Thousands of lines, which nobody needs to see of a test that fails.
-    let log = "accessLog: {path: FOLDER/access.log}\n";
-    let configuration = forwarding_to(&[target.address])
-        .replace("clientTimeout: 2000", "clientTimeout: 50s\n    h2c: true")
-        .replace("responseTimeout: 2000", "responseTimeout: 50s");
-    log.to_owned() + &configuration
+fn configuration(target: &Target) -> Config {
+    Config::forwarding_to(&[target.address])
+        .rule("clientTimeout: 50s, h2c: true")
+        .group("responseTimeout: 50s")
+        // Thousands of lines, which nobody needs to see of a test that fails.
+        .top("accessLog: {path: FOLDER/access.log}")
 }
 
 /// What one client tries: this many connections, each of which sends this and reads nothing.
@@ -149,8 +147,8 @@ async fn five_hundred_tunnels_outlive_whatever_one_client_tries_in_256_mb() {
         Err(why) => {
             let line = format!("no cgroup can be made, server.memory.limit is used: {why}\n");
             std::io::stderr().write_all(line.as_bytes()).unwrap();
-            let limit = format!("server: {{memory: {{limit: {}}}}}\n", MEMORY / 10 * 9);
-            Edge::start(&(limit + &configuration(&target))).await
+            let limit = format!("memory: {{limit: {}}}", MEMORY / 10 * 9);
+            Edge::start(&configuration(&target).server(&limit)).await
         }
     };
     let mut tunnels = edge.tunnels(TUNNELS).await;

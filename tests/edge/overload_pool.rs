@@ -6,21 +6,19 @@ use h2::server::handshake;
 use http::Response;
 use tokio::sync::Notify;
 
-use crate::harness::edge::forwarding_to;
 use crate::harness::target::ok;
-use crate::harness::{Connection, Edge, Target, soon};
+use crate::harness::{Config, Connection, Edge, Target, soon};
 
 /// Asks twice on one connection, which outlives a reload; then memory runs short, and the
 /// connection is closed.
 async fn is_let_go_when_memory_is_short(target: &Target, keys: &str, closed: &Notify) {
-    let keys = format!("{keys}    connectTimeout");
-    let plenty = forwarding_to(&[target.address]).replacen("    connectTimeout", &keys, 1);
+    let plenty = Config::forwarding_to(&[target.address]).group(keys);
     let edge = Edge::start(&plenty).await;
     assert_eq!(edge.get("/").await.status, 200);
     edge.reload(&plenty).await;
     assert_eq!(edge.get("/").await.status, 200);
     assert_eq!(target.connections(), 1);
-    let short = format!("server: {{memory: {{limit: 1MiB}}}}\n{plenty}");
+    let short = plenty.server("memory: {limit: 1MiB}");
     edge.reload(&short).await;
     edge.metric_becomes("memory_level", 3.0).await;
     soon("the connection is closed", closed.notified()).await;
@@ -59,6 +57,6 @@ async fn so_is_one_of_http_2_with_nothing_to_carry() {
         }
     })
     .await;
-    let keys = "    protocolVersion: HTTP2\n";
+    let keys = "protocolVersion: HTTP2";
     is_let_go_when_memory_is_short(&target, keys, &closed).await;
 }

@@ -16,8 +16,8 @@ use tokio_rustls::TlsAcceptor;
 use crate::harness::client::HANDSHAKE;
 use crate::harness::edge::body_of;
 use crate::harness::target::switching_protocols;
-use crate::harness::{Authority, Connection, Edge, Target, eventually, soon};
-use crate::target_tls::{HOST, over_tls, trusting};
+use crate::harness::tls::{TARGET_HOST as HOST, over_tls, trusting};
+use crate::harness::{Authority, Config, Connection, Edge, Target, eventually, soon};
 
 fn certificate(authority: &Authority, name: &str) -> CertificateDer<'static> {
     CertificateDer::from_pem_file(authority.file(&format!("{name}.crt"))).unwrap()
@@ -69,10 +69,11 @@ async fn target(authority: &Authority) -> Target {
 }
 
 /// A configuration with the pair `own`, and these further keys of its only group.
-fn with(authority: &Authority, keys: &str, target: SocketAddr) -> String {
-    let keys = format!("{}\n    {keys}", trusting(authority));
-    let rules = over_tls(&keys, &[target]).replace("healthCheck: {", "healthCheck: {type: HTTP, ");
-    format!("{}{rules}", authority.certificates(&["own"]))
+fn with(authority: &Authority, keys: &str, target: SocketAddr) -> Config {
+    over_tls(&trusting(authority), &[target])
+        .group("healthCheck: {type: HTTP}")
+        .group(keys)
+        .certificates(authority, &["own"])
 }
 
 /// Which certificate a request's connection shows.

@@ -2,16 +2,15 @@
 
 use crate::harness::admin::ask;
 use crate::harness::client::header;
-use crate::harness::edge::forwarding_to;
 use crate::harness::http2::{Http2, get};
 use crate::harness::target::ok;
-use crate::harness::{Authority, Edge, Target};
+use crate::harness::{Authority, Config, Edge, Target};
 
 /// An edge, with clear HTTP/2, whose first HTTP rules are these.
 async fn redirecting(rules: &str, target: &Target) -> Edge {
-    let configuration = forwarding_to(&[target.address])
-        .replace("LISTEN_PORT", "LISTEN_PORT\n    h2c: true")
-        .replace("    httpRules:\n", &format!("    httpRules:\n{rules}"));
+    let configuration = Config::forwarding_to(&[target.address])
+        .rule("h2c: true")
+        .http_rules(rules);
     Edge::start(&configuration).await
 }
 
@@ -64,11 +63,10 @@ async fn a_redirect_keeps_what_the_request_had() {
 #[tokio::test]
 async fn a_request_that_has_not_what_its_location_needs_is_a_bad_one() {
     let target = Target::answering("hello").await;
-    let rules = "      - {name: all, type: REDIRECT, location: 'https://{host}{path}'}\n";
-    let all = "{name: all, type: FORWARD";
-    let configuration = forwarding_to(&[target.address])
-        .replace("    httpRules:\n", &format!("    httpRules:\n{rules}"))
-        .replace(all, "{name: rest, type: FORWARD");
+    let rules = "{name: all, type: REDIRECT, location: 'https://{host}{path}'}";
+    let configuration = Config::forwarding_to(&[target.address])
+        .http_rules(rules)
+        .http_rule("name: rest");
     let edge = Edge::start(&configuration).await;
     for head in ["OPTIONS * HTTP/1.1\r\nHost: a", "GET / HTTP/1.1\r\nHost:"] {
         let request = format!("{head}\r\nConnection: close\r\n\r\n");
@@ -100,9 +98,8 @@ const HEADERS: &str = "headers: {
         X-Json: '{\"a\": \"{{host}}\"}'}},
     response: {set: {X-Seen: '{clientIp}'}, add: {X-Added: '{tlsProtocol}'}}}";
 
-fn with_headers(target: &Target) -> String {
-    let rule = format!("targetGroup: group, {HEADERS}}}");
-    forwarding_to(&[target.address]).replacen("targetGroup: group}", &rule, 1)
+fn with_headers(target: &Target) -> Config {
+    Config::forwarding_to(&[target.address]).http_rule(HEADERS)
 }
 
 #[tokio::test]
@@ -135,11 +132,7 @@ async fn headers_tell_what_is_known_of_its_tls() {
     let authority = Authority::new();
     authority.issue("edge", &["a.example"]);
     let target = Target::replying(|head, _| ok(head)).await;
-    let configuration = with_headers(&target).replace(
-        "    protocol: HTTP\n    listenerIp",
-        "    protocol: HTTPS\n    serverCertificates: [edge]\n    listenerIp",
-    );
-    let edge = Edge::start(&(authority.certificates(&["edge"]) + &configuration)).await;
+    let edge = Edge::start(&with_headers(&target).tls(&authority, &["edge"])).await;
     let mut client = authority.connect(edge.address, "a.example").await;
     client
         .send("GET / HTTP/1.1\r\nHost: a.example\r\n\r\n")

@@ -6,9 +6,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use serde_json::Value;
 
 use crate::harness::client::{HANDSHAKE, header, status};
-use crate::harness::edge::forwarding_to;
-use crate::harness::{Authority, Connection, Edge, Target, eventually, soon};
-use crate::tls;
+use crate::harness::tls;
+use crate::harness::{Authority, Config, Connection, Edge, Target, eventually, soon};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 
@@ -17,9 +16,7 @@ fn client(number: u8) -> IpAddr {
 }
 
 async fn start(keys: &str, target: &Target) -> Edge {
-    let more = format!("    clientTimeout: 2000\n{keys}\n");
-    let configuration = forwarding_to(&[target.address]);
-    Edge::start(&configuration.replace("    clientTimeout: 2000\n", &more)).await
+    Edge::start(&Config::forwarding_to(&[target.address]).rule(keys)).await
 }
 
 /// Waits until this many requests are counted as refused for this reason.
@@ -61,7 +58,7 @@ async fn shake_until_refused(edge: &Edge, mut numbers: impl Iterator<Item = u8>)
 #[tokio::test]
 async fn all_clients_together_have_a_number_of_requests_in_a_second() {
     let target = Target::answering("hello").await;
-    let edge = start("    maxRequestsPerSecond: 5", &target).await;
+    let edge = start("maxRequestsPerSecond: 5", &target).await;
     let mut clients = Vec::new();
     for number in 1..=4 {
         clients.push(Connection::open_from(client(number), edge.address).await);
@@ -92,7 +89,7 @@ async fn all_clients_together_have_a_number_of_requests_in_a_second() {
 #[tokio::test]
 async fn handshakes_have_a_limit_of_their_own_and_requests_do_not_count_for_it() {
     let target = Target::named("target").await;
-    let edge = start("    maxHandshakesPerSecond: 3", &target).await;
+    let edge = start("maxHandshakesPerSecond: 3", &target).await;
     let mut plain = edge.connect().await;
     for _ in 0..20 {
         plain.send(GET).await;
@@ -118,7 +115,7 @@ async fn handshakes_have_a_limit_of_their_own_and_requests_do_not_count_for_it()
 #[tokio::test]
 async fn a_clients_handshakes_are_counted_by_themselves() {
     let target = Target::named("target").await;
-    let edge = start("    maxHandshakesPerSecondPerClient: 2", &target).await;
+    let edge = start("maxHandshakesPerSecondPerClient: 2", &target).await;
     let head = shake_until_refused(&edge, std::iter::repeat(2)).await;
     assert_eq!(status(&head), 429);
     assert_eq!(status(&shake(&edge, 3).await), 101);
@@ -132,7 +129,7 @@ async fn a_clients_handshakes_are_counted_by_themselves() {
 #[tokio::test]
 async fn a_handshake_that_is_refused_for_another_reason_is_not_counted() {
     let target = Target::named("target").await;
-    let edge = start("    maxHandshakesPerSecond: 1", &target).await;
+    let edge = start("maxHandshakesPerSecond: 1", &target).await;
     let mut connection = edge.connect().await;
     let handshake = HANDSHAKE.replace("Version: 13", "Version: 8");
     for _ in 0..3 {

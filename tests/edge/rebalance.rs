@@ -4,17 +4,14 @@ use std::net::SocketAddr;
 
 use tokio::task::JoinSet;
 
-use crate::harness::edge::forwarding_to;
-use crate::harness::{Connection, Edge, Target, eventually};
+use crate::harness::{Config, Connection, Edge, Target, eventually};
 
 const RESTART: u16 = 1012;
 
 /// A group of these targets with this `rebalance`, each connection going where the load is least.
-fn balanced(targets: &[SocketAddr], rebalance: &str) -> String {
-    forwarding_to(targets).replace(
-        "algorithm: ROUND_ROBIN",
-        &format!("algorithm: LEAST_CONNECTION\n    rebalance: {rebalance}"),
-    )
+fn balanced(targets: &[SocketAddr], rebalance: &str) -> Config {
+    let keys = format!("algorithm: LEAST_CONNECTION, rebalance: {rebalance}");
+    Config::forwarding_to(targets).group(&keys)
 }
 
 /// Waits until so many tunnels are open to each of these.
@@ -84,11 +81,9 @@ async fn no_more_are_closed_than_there_is_room_for() {
         clients.spawn(come_back(edge.address));
     }
     carry(&edge, &[&first], 30.0).await;
-    let entry = format!("port: {}}}", second.address.port());
-    let small = format!("port: {}, maxConnections: 4}}", second.address.port());
-    let both = balanced(&[first.address, second.address], settings);
+    let both = balanced(&[first.address], settings).target(second.address, "maxConnections: 4");
 
-    edge.reload(&both.replace(&entry, &small)).await;
+    edge.reload(&both).await;
 
     carry(&edge, &[&second], 4.0).await;
     carry(&edge, &[&first], 26.0).await;

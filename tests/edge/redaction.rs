@@ -2,10 +2,9 @@
 //! the commands and the diagnostics.
 
 use crate::harness::admin::get;
-use crate::harness::client::HANDSHAKE;
-use crate::harness::edge::forwarding_to;
+use crate::harness::client::handshake;
 use crate::harness::process::run;
-use crate::harness::{Connection, Edge, Target, eventually};
+use crate::harness::{Config, Connection, Edge, Target, eventually};
 
 const SECRET: &str = "S3CR3T";
 
@@ -27,11 +26,8 @@ const ADDRESSES: [&str; 13] = [
 ];
 
 async fn start(target: &Target) -> Edge {
-    let configuration = forwarding_to(&[target.address]);
-    Edge::start(&format!(
-        "{configuration}accessLog: {{openRecords: true}}\n"
-    ))
-    .await
+    let configuration = Config::forwarding_to(&[target.address]);
+    Edge::start(&configuration.top("accessLog: {openRecords: true}")).await
 }
 
 #[tokio::test]
@@ -83,9 +79,9 @@ async fn so_are_the_fragment_and_the_user_in_a_referer() {
         "http://e/#/callback?id_token=S3CR3T",
         "http://me:S3CR3T@e/page",
     ] {
-        let head = format!("\r\nReferer: {referer}\r\n\r\n");
+        let line = format!("Referer: {referer}\r\n");
         let mut client = edge.connect().await;
-        client.send(&HANDSHAKE.replace("\r\n\r\n", &head)).await;
+        client.send(handshake("/chat", &line)).await;
         client.head().await;
     }
     for line in edge.log_lines(6).await {

@@ -3,28 +3,18 @@
 
 use http::{HeaderMap, Request};
 
-use crate::harness::client::HANDSHAKE;
-use crate::harness::edge::forwarding_to;
+use crate::harness::client::{HANDSHAKE, handshake};
 use crate::harness::http2::{Http2, get, websocket};
 use crate::harness::target::refusing;
-use crate::harness::{Answer, Authority, Connection, Edge, Target};
-use crate::tls::start as start_tls;
+use crate::harness::tls::start as start_tls;
+use crate::harness::{Answer, Authority, Config, Connection, Edge, Target};
 
-const RULES: &str = "httpRules:
-      - {name: no, type: FORWARD, targetGroup: no, conditions: [{type: PATH, condition: EQUALS, value: /no}]}
-      - {name: origin, type: FORWARD, targetGroup: group, allowedOrigins: [\"https://a\"],
-         conditions: [{type: PATH, condition: EQUALS, value: /origin}]}
-      - {name: all, type: FORWARD, targetGroup: group,
-         conditions: [{type: PATH, condition: EQUALS, value: /none, negate: true}]}
-targetGroups:
-  - {name: no, algorithm: ROUND_ROBIN, protocol: HTTP, targets: [{ip: NO_IP, port: NO_PORT, healthCheckEnabled: false}]}
-";
-const BOUNDS: &str = "LISTEN_PORT
-    h2c: true
-    maxHeaderBytes: 1000
-    maxHeaders: 9
-    maxRequestBodyBytes: 50
-    maxHandshakesPerSecond: 1";
+const RULES: &str = "
+    - {name: no, type: FORWARD, targetGroup: no, conditions: [{type: PATH, condition: EQUALS, value: /no}]}
+    - {name: origin, type: FORWARD, targetGroup: group, allowedOrigins: [\"https://a\"],
+       conditions: [{type: PATH, condition: EQUALS, value: /origin}]}";
+const BOUNDS: &str = "clientTimeout: 1000, h2c: true, maxHeaderBytes: 1000, maxHeaders: 9,
+    maxRequestBodyBytes: 50, maxHandshakesPerSecond: 1";
 
 /// A target that breaks off, or is silent for `/silent`, or waits for bodies.
 async fn start() -> (Target, Edge) {
@@ -36,16 +26,13 @@ async fn start() -> (Target, Edge) {
         }
     })
     .await;
-    let nobody = refusing();
-    let rules = RULES.replace("NO_IP", &nobody.ip().to_string());
-    let rules = rules.replace("NO_PORT", &nobody.port().to_string());
-    let edge = forwarding_to(&[target.address]);
-    let (top, groups) = edge.split_once("httpRules:\n").unwrap();
-    let (_, groups) = groups.split_once("targetGroups:\n").unwrap();
-    let edge = format!("{top}{rules}{groups}")
-        .replace("clientTimeout: 2000", "clientTimeout: 1000")
-        .replace("responseTimeout: 2000", "responseTimeout: 300")
-        .replace("LISTEN_PORT", BOUNDS);
+    let edge = Config::forwarding_to(&[target.address])
+        .rule(BOUNDS)
+        .group("responseTimeout: 300")
+        .http_rule("conditions: [{type: PATH, condition: EQUALS, value: /none, negate: true}]")
+        .http_rules(RULES)
+        .add_group("no")
+        .target(refusing(), "healthCheckEnabled: false");
     (target, Edge::start(&edge).await)
 }
 
@@ -109,7 +96,7 @@ fn requests() -> Vec<(u16, String)> {
         (400, post("Content-Length: 2, 2\r\n\r\nhi")),
         (400, post("Transfer-Encoding: chunked\r\n\r\nx\r\n")),
         (400, HANDSHAKE.replace("dGhl", "!")),
-        (403, HANDSHAKE.replace("/chat", "/origin")),
+        (403, handshake("/origin", "")),
         (404, get("/none", "")),
         (405, "CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n".to_owned()),
         (408, "GET / HTTP/1.1\r\nHost".to_owned()),

@@ -4,14 +4,12 @@
 use h2::ext::Protocol;
 use http::Request;
 
-use crate::harness::edge::forwarding_to;
 use crate::harness::http2::{Http2, websocket};
-use crate::harness::{Edge, Target};
+use crate::harness::{Config, Edge, Target};
 
 async fn start() -> (Target, Edge) {
     let target = Target::echo().await;
-    let configuration =
-        forwarding_to(&[target.address]).replace("LISTEN_PORT", "LISTEN_PORT\n    h2c: true");
+    let configuration = Config::forwarding_to(&[target.address]).rule("h2c: true");
     let edge = Edge::start(&configuration).await;
     (target, edge)
 }

@@ -8,9 +8,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::interval;
 
 use crate::harness::client::HANDSHAKE;
-use crate::harness::edge::{body_of, forwarding_to};
+use crate::harness::edge::body_of;
 use crate::harness::target::unresponsive;
-use crate::harness::{Connection, Edge, Target, eventually, soon};
+use crate::harness::{Config, Connection, Edge, Target, eventually, soon};
 
 /// Close 1001, as it goes to a client.
 const GOING_AWAY: [u8; 4] = [0x88, 2, 0x03, 0xE9];
@@ -20,9 +20,8 @@ const HI_MASKED: [u8; 8] = [0x81, 0x82, 0, 0, 0, 0, b'h', b'i'];
 
 /// A running Culvert with these `tunnel` settings.
 async fn edge_with(tunnel: &str, target: &Target) -> Edge {
-    let configuration = forwarding_to(&[target.address]);
-    let with = format!("clientTimeout: 2000\n    tunnel: {tunnel}");
-    Edge::start(&configuration.replace("clientTimeout: 2000", &with)).await
+    let tunnel = format!("tunnel: {tunnel}");
+    Edge::start(&Config::forwarding_to(&[target.address]).rule(&tunnel)).await
 }
 
 async fn open(edge: &Edge) -> Connection {
@@ -398,8 +397,8 @@ async fn both_sides_of_a_tunnel_are_probed_when_silent() {
 #[tokio::test]
 async fn an_http_rule_may_have_clocks_of_its_own() {
     let target = listening().await;
-    let with = "targetGroup: group, tunnel: {idleTimeout: 200, closeTimeout: 200}}";
-    let configuration = forwarding_to(&[target.address]).replace("targetGroup: group}", with);
+    let with = "tunnel: {idleTimeout: 200, closeTimeout: 200}";
+    let configuration = Config::forwarding_to(&[target.address]).http_rule(with);
     let edge = Edge::start(&configuration).await;
     let mut client = open(&edge).await;
     assert_eq!(client.to_end().await, GOING_AWAY);
@@ -426,8 +425,8 @@ async fn a_handshake_without_an_answer_is_504_after_the_handshake_timeout() {
 
 #[tokio::test]
 async fn the_handshake_timeout_counts_the_connects_too() {
-    let with = "clientTimeout: 2000\n    tunnel: {handshakeTimeout: 400}";
-    let configuration = forwarding_to(&[unresponsive()]).replace("clientTimeout: 2000", with);
+    let with = "tunnel: {handshakeTimeout: 400}";
+    let configuration = Config::forwarding_to(&[unresponsive()]).rule(with);
     let edge = Edge::start(&configuration).await;
     let mut client = edge.connect().await;
     client.send(HANDSHAKE).await;

@@ -1,64 +1,34 @@
-//! SIGHUP: a file is taken whole or not at all, and what is open does not notice. What has to
-//! notice, the tunnels to a target that left, hears of it in time and gently.
+//! SIGHUP: a file is taken whole or not at all, and what is open does not notice.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use tokio::time::interval;
 
-use crate::harness::client::{header, sent_away};
 use crate::harness::edge::{free_addresses, get_now, lines_of};
-use crate::harness::{Connection, Edge, Load, Target, eventually};
+use crate::harness::{Config, Connection, Edge, Load, Target, eventually};
 
-const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+pub const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 const APPLIED: &str = "config_reloads_total{result=\"applied\"}";
 const REJECTED: &str = "config_reloads_total{result=\"rejected\"}";
 const LAST: &str = "config_last_reload_timestamp_seconds";
 
-/// A configuration that answers everything itself, with these settings for the process.
-fn saying(text: &str, settings: &str) -> String {
-    let rules =
-        format!("[{{name: all, type: STATIC, statusCode: 200, responseMessage: '{text}'}}]");
-    format!("{settings}\nforwardingRules:\n{}", rule("edge", 1, &rules))
+/// A configuration that answers everything itself.
+pub fn saying(text: &str) -> Config {
+    Config::answering(text).rule("clientTimeout: 60s")
 }
 
-/// A forwarding rule on 127.0.0.`host`, with these HTTP rules.
-fn rule(name: &str, host: u8, http_rules: &str) -> String {
-    format!(
-        "  - {{name: {name}, protocol: HTTP, listenerIp: 127.0.0.{host}, listenerPort: LISTEN_PORT, clientTimeout: 60s, httpRules: {http_rules}}}\n"
-    )
-}
-
-/// A configuration that forwards everything to the targets of a group: the settings of the process,
-/// of the group, and the targets with theirs.
-fn group(server: &str, settings: &str, targets: &[(SocketAddr, &str)]) -> String {
-    let entry = |(target, settings): &(SocketAddr, &str)| {
-        let (ip, port) = (target.ip(), target.port());
-        format!("      - {{ip: {ip}, port: {port}{settings}}}\n")
-    };
-    let targets: String = targets.iter().map(entry).collect();
-    let rules = rule(
-        "edge",
-        1,
-        "[{name: all, type: FORWARD, targetGroup: group}]",
-    );
-    format!(
-        "server: {{{server}}}
-forwardingRules:
-{rules}targetGroups:
-  - name: group
-    algorithm: ROUND_ROBIN
-    protocol: HTTP
-    healthCheck: {{checkInterval: 100}}
-    {settings}
-    targets:
-{targets}"
-    )
+/// A configuration that forwards everything to targets with these keys, in a group with these.
+pub fn group(keys: &str, targets: &[(SocketAddr, &str)]) -> Config {
+    let group = Config::to_group("healthCheck: {checkInterval: 100}", &[])
+        .rule("clientTimeout: 60s")
+        .group(keys);
+    let add = |config: Config, (target, keys): &(SocketAddr, &str)| config.target(*target, keys);
+    targets.iter().fold(group, add)
 }
 
 /// The bodies of the answers to this many requests on one connection.
-async fn answers(edge: &Edge, count: usize) -> Vec<String> {
+pub async fn answers(edge: &Edge, count: usize) -> Vec<String> {
     let mut client = edge.connect().await;
     let mut answers = Vec::new();
     for _ in 0..count {
@@ -68,7 +38,7 @@ async fn answers(edge: &Edge, count: usize) -> Vec<String> {
     answers
 }
 
-async fn all_say_hi(clients: &mut [Connection]) {
+pub async fn all_say_hi(clients: &mut [Connection]) {
     for client in clients {
         client.say_hi().await;
     }
@@ -76,13 +46,13 @@ async fn all_say_hi(clients: &mut [Connection]) {
 
 #[tokio::test]
 async fn rules_change_in_place_for_new_connections_and_for_those_that_are_open() {
-    let edge = Edge::start(&saying("first", "")).await;
+    let edge = Edge::start(&saying("first")).await;
     let mut client = edge.connect().await;
     client.send(GET).await;
     assert_eq!(client.answer().await.text(), "first");
     let before = edge.metric(LAST);
 
-    edge.reload(&saying("second", "")).await;
+    edge.reload(&saying("second")).await;
 
     assert_eq!(edge.get("/").await.text(), "second");
     client.send(GET).await;
@@ -93,15 +63,17 @@ async fn rules_change_in_place_for_new_connections_and_for_those_that_are_open()
 
 #[tokio::test]
 async fn a_bad_file_changes_nothing_and_all_its_problems_are_told() {
-    let edge = Edge::start(&saying("first", "")).await;
+    let edge = Edge::start(&saying("first")).await;
     let before = edge.metric(LAST);
-    let second = saying("second", "");
-    let two_problems = second
-        .replace("statusCode: 200", "statusCode: 99")
-        .replace("clientTimeout", "clientTimeut");
+    let second = saying("second");
+    let two_problems = saying("second")
+        .rule("clientTimeut: 60s")
+        .http_rule("statusCode: 99");
     // The rest cannot be known from the file alone.
-    let elsewhere = second.clone() + &rule("other", 1, "[]").replace("127.0.0.1", "192.0.2.1");
-    let no_folder = saying("second", "accessLog: {path: FOLDER/missing/access.log}");
+    let elsewhere = saying("second")
+        .add_rule("other")
+        .rule("listenerIp: 192.0.2.1");
+    let no_folder = saying("second").top("accessLog: {path: FOLDER/missing/access.log}");
     for (place, (bad, problems)) in [
         (
             &two_problems,
@@ -136,11 +108,11 @@ async fn weights_change_in_place() {
     let [one, two] = [Target::named("one").await, Target::named("two").await];
     let weights = |weights: [&'static str; 2]| {
         let targets = [(one.address, weights[0]), (two.address, weights[1])];
-        group("", "", &targets)
+        group("", &targets)
     };
-    let edge = Edge::start(&weights([", weight: 1", ", weight: 0"])).await;
+    let edge = Edge::start(&weights(["weight: 1", "weight: 0"])).await;
     assert_eq!(answers(&edge, 12).await, ["one"; 12]);
-    edge.reload(&weights([", weight: 1", ", weight: 3"])).await;
+    edge.reload(&weights(["weight: 1", "weight: 3"])).await;
     let shared = answers(&edge, 12).await;
     let of_two = shared.iter().filter(|name| *name == "two");
     assert_eq!(of_two.count(), 9, "{shared:?}");
@@ -149,7 +121,7 @@ async fn weights_change_in_place() {
 #[tokio::test]
 async fn timeouts_change_in_place() {
     let silent = Target::scripted(async |_: Connection| std::future::pending().await).await;
-    let with = |timeout| group("", timeout, &[(silent.address, "")]);
+    let with = |timeout| group(timeout, &[(silent.address, "")]);
     let edge = Edge::start(&with("responseTimeout: 1h")).await;
     edge.reload(&with("responseTimeout: 200ms")).await;
     assert_eq!(edge.get("/").await.status, 504);
@@ -159,8 +131,7 @@ async fn timeouts_change_in_place() {
 async fn the_access_log_moves_to_another_file_with_the_tunnels_that_were_open() {
     let target = Target::named("target").await;
     let with = |log: &str| {
-        group("", "", &[(target.address, "")])
-            + &format!("\naccessLog: {{path: FOLDER/{log}.log}}\n")
+        group("", &[(target.address, "")]).top(&format!("accessLog: {{path: FOLDER/{log}.log}}"))
     };
     let edge = Edge::start(&with("first")).await;
     let (mut client, _) = edge.tunnel().await;
@@ -194,7 +165,7 @@ async fn a_target_keeps_its_health_and_its_open_tunnels() {
     let slow = "healthCheck: {checkInterval: 200, unhealthyThreshold: 1, healthyThreshold: 100}";
     let with = |settings: &'static str| {
         let targets = [(target.address, settings), (down, settings)];
-        group("", "", &targets).replace("healthCheck: {checkInterval: 100}", slow)
+        group(slow, &targets)
     };
     let edge = Edge::start(&with("")).await;
     let health = format!("target_healthy{{target=\"{down}\",target_group=\"group\"}}");
@@ -205,7 +176,7 @@ async fn a_target_keeps_its_health_and_its_open_tunnels() {
     // checks.
     let _back = Target::answering_at(down, "back").await;
 
-    for settings in [", maintenanceEnabled: false", ", healthCheckEnabled: true"] {
+    for settings in ["maintenanceEnabled: false", "healthCheckEnabled: true"] {
         edge.reload(&with(settings)).await;
         assert_eq!(edge.metric(&health), 0.0);
         assert_eq!(edge.tunnels_active(target.address), 3.0);
@@ -218,153 +189,12 @@ async fn a_target_keeps_its_health_and_its_open_tunnels() {
     assert_eq!(edge.tunnels_active(target.address), 2.0);
 }
 
-/// A Culvert with two targets, and ten tunnels to each.
-struct Pair {
-    edge: Edge,
-    stays: Target,
-    goes: Target,
-    staying: Vec<Connection>,
-    going: Vec<Connection>,
-    settings: [&'static str; 2],
-}
-
-impl Pair {
-    /// With these settings of `server` and of the group.
-    async fn start(server: &'static str, settings: &'static str) -> Pair {
-        let [stays, goes] = [Target::named("stays").await, Target::named("goes").await];
-        let targets = [(stays.address, ""), (goes.address, "")];
-        let edge = Edge::start(&group(server, settings, &targets)).await;
-        let mut tunnels = Vec::new();
-        for _ in 0..20 {
-            tunnels.push(edge.tunnel().await);
-        }
-        let stays_open =
-            |(_, head): &(Connection, String)| header(head, "x-target") == Some("stays");
-        let (staying, going): (Vec<_>, Vec<_>) = tunnels.into_iter().partition(stays_open);
-        let clients = |tunnels: Vec<(Connection, String)>| -> Vec<Connection> {
-            tunnels.into_iter().map(|(client, _)| client).collect()
-        };
-        let (staying, going) = (clients(staying), clients(going));
-        assert_eq!((staying.len(), going.len()), (10, 10));
-        Pair {
-            edge,
-            stays,
-            goes,
-            staying,
-            going,
-            settings: [server, settings],
-        }
-    }
-
-    /// Reloads with these settings of the target that goes; `None` leaves it out.
-    async fn reload(&self, goes: Option<&str>) {
-        let goes = goes.map(|settings| (self.goes.address, settings));
-        let targets: Vec<_> = [(self.stays.address, "")].into_iter().chain(goes).collect();
-        let [server, settings] = self.settings;
-        self.edge.reload(&group(server, settings, &targets)).await;
-    }
-
-    /// Nothing new comes to the target that goes.
-    async fn one_takes_it_all(&self) {
-        assert_eq!(answers(&self.edge, 20).await, ["stays"; 20]);
-    }
-
-    /// All say hi, again and again for this long.
-    async fn live_for(&mut self, time: Duration) {
-        let (since, mut pace) = (Instant::now(), interval(Duration::from_millis(50)));
-        while since.elapsed() < time {
-            pace.tick().await;
-            all_say_hi(&mut self.staying).await;
-            all_say_hi(&mut self.going).await;
-        }
-    }
-
-    /// What the lines of the tunnels that have ended say: the target and the reason.
-    fn ends(&self) -> Vec<(String, String, u64)> {
-        let mut lines = self.edge.log();
-        lines.retain(|line| line["upgrade"] == "websocket");
-        let text = |line: &Value, field| line[field].as_str().unwrap().to_owned();
-        let end = |line: &Value| {
-            let code = line["closeCode"].as_u64().unwrap();
-            (text(line, "target"), text(line, "closeReason"), code)
-        };
-        lines.iter().map(end).collect()
-    }
-
-    /// Every tunnel of the target that goes has ended for this reason, and no other.
-    async fn only_its_tunnels_ended(&mut self, reason: &str) {
-        let have_ended = || (self.ends().len() >= 10).then_some(());
-        eventually("the lines", have_ended).await;
-        let end = (self.goes.address.to_string(), reason.to_owned(), 1001);
-        assert_eq!(self.ends(), vec![end; 10]);
-        assert_eq!(self.edge.tunnels_active(self.goes.address), 0.0);
-        all_say_hi(&mut self.staying).await;
-        assert_eq!(self.edge.tunnels_active(self.stays.address), 10.0);
-    }
-}
-
-#[tokio::test]
-async fn a_target_that_left_takes_nothing_new_and_its_tunnels_are_sent_away_after_the_delay() {
-    let mut pair = Pair::start("drain: {deadline: 1h}", "deregistrationDelay: 3s").await;
-    let since = Instant::now();
-    pair.reload(None).await;
-    all_say_hi(&mut pair.going).await;
-    assert_eq!(pair.edge.tunnels_active(pair.goes.address), 10.0);
-    pair.one_takes_it_all().await;
-
-    let going = std::mem::take(&mut pair.going);
-    let moments = sent_away(going, since).await;
-
-    // One after the other in the three seconds after the delay.
-    assert!(moments[0] >= Duration::from_secs(3), "{moments:?}");
-    assert!(moments[9] < Duration::from_secs(12), "{moments:?}");
-    let spread = moments[9] - moments[0];
-    assert!(spread > Duration::from_millis(500), "{moments:?}");
-    pair.only_its_tunnels_ended("target_removed").await;
-    pair.one_takes_it_all().await;
-}
-
-#[tokio::test]
-async fn the_tunnels_of_a_group_that_left_are_sent_away_after_its_delay() {
-    let mut pair = Pair::start("drain: {deadline: 500ms}", "deregistrationDelay: 2s").await;
-    let since = Instant::now();
-    pair.edge.reload(&saying("nothing else", "")).await;
-    all_say_hi(&mut pair.going).await;
-    assert_eq!(pair.edge.get("/").await.text(), "nothing else");
-
-    let all = [&mut pair.staying, &mut pair.going].map(std::mem::take);
-    let moments = sent_away(all.into_iter().flatten().collect(), since).await;
-
-    assert!(moments[0] >= Duration::from_secs(2), "{moments:?}");
-    let have_ended = || (pair.ends().len() >= 20).then_some(());
-    eventually("the lines", have_ended).await;
-    let ends = pair.ends();
-    let removed = ends.iter().filter(|end| end.1 == "target_removed");
-    assert_eq!((ends.len(), removed.count()), (20, 20));
-}
-
-#[tokio::test]
-async fn a_target_that_returns_before_the_delay_is_over_keeps_its_tunnels() {
-    let mut pair = Pair::start("drain: {deadline: 1s}", "deregistrationDelay: 6s").await;
-    let since = Instant::now();
-    pair.reload(None).await;
-    pair.one_takes_it_all().await;
-    pair.reload(Some(", weight: 2")).await;
-    assert!(since.elapsed() < Duration::from_secs(6), "too late to tell");
-
-    pair.live_for(Duration::from_secs(8)).await;
-
-    assert!(pair.ends().is_empty(), "{:?}", pair.ends());
-    assert_eq!(pair.edge.tunnels_active(pair.goes.address), 10.0);
-    assert!(answers(&pair.edge, 6).await.contains(&"goes".to_owned()));
-}
-
 #[tokio::test]
 async fn the_admin_address_moves() {
     let [moved] = free_addresses();
-    let mut edge = Edge::start(&saying("first", "")).await;
+    let mut edge = Edge::start(&saying("first")).await;
     let before = edge.admin;
-    let elsewhere = format!("admin: {{listen: {moved}}}\n{}", saying("second", ""));
+    let elsewhere = saying("second").top(&format!("admin: {{listen: '{moved}'}}"));
     edge.configure(&elsewhere);
     edge.signal("HUP");
     eventually("the new admin address answers", || {
@@ -380,69 +210,15 @@ async fn the_admin_address_moves() {
     assert_eq!(edge.get("/").await.text(), "second");
 }
 
-#[tokio::test]
-async fn what_was_counted_of_a_target_is_dropped_once_it_is_gone() {
-    let mut pair = Pair::start("drain: {deadline: 300ms}", "deregistrationDelay: 0").await;
-    let gone = format!("target=\"{}\"", pair.goes.address);
-    let counted = |pair: &Pair| {
-        let page = pair.edge.admin_page("/metrics");
-        page.lines().filter(|line| line.contains(&gone)).count()
-    };
-    assert!(counted(&pair) >= 6, "{}", pair.edge.admin_page("/metrics"));
-    pair.reload(None).await;
-    let going = std::mem::take(&mut pair.going);
-    sent_away(going, Instant::now()).await;
-    eventually("nothing is shown of it", || {
-        (counted(&pair) == 0).then_some(())
-    })
-    .await;
-    pair.reload(Some("")).await;
-    eventually("it is shown again", || (counted(&pair) >= 6).then_some(())).await;
-}
-
-#[tokio::test]
-async fn a_target_in_maintenance_takes_nothing_new_and_keeps_what_is_open() {
-    let mut pair = Pair::start("drain: {deadline: 300ms}", "deregistrationDelay: 300ms").await;
-    pair.reload(Some(", maintenanceEnabled: true")).await;
-
-    pair.one_takes_it_all().await;
-    pair.live_for(Duration::from_secs(2)).await;
-
-    assert!(pair.ends().is_empty(), "{:?}", pair.ends());
-    assert_eq!(pair.edge.tunnels_active(pair.goes.address), 10.0);
-    pair.reload(Some(", maintenanceEnabled: false")).await;
-    assert!(answers(&pair.edge, 6).await.contains(&"goes".to_owned()));
-}
-
-#[tokio::test]
-async fn maintenance_with_a_drain_sends_away_what_is_open_one_after_the_other() {
-    let mut pair = Pair::start("drain: {deadline: 4s}", "deregistrationDelay: 1h").await;
-    pair.reload(Some(", maintenanceEnabled: true")).await;
-    let since = Instant::now();
-    let drain = ", maintenanceEnabled: true, maintenanceDrain: true";
-    pair.reload(Some(drain)).await;
-
-    let going = std::mem::take(&mut pair.going);
-    let moments = sent_away(going, since).await;
-
-    assert!(moments[9] < Duration::from_secs(12), "{moments:?}");
-    let spread = moments[9] - moments[0];
-    assert!(spread > Duration::from_millis(500), "{moments:?}");
-    pair.only_its_tunnels_ended("drained").await;
-    pair.one_takes_it_all().await;
-    assert!(pair.edge.admin_page("/readyz").contains(" 200 "));
-    assert_eq!(pair.edge.metric("draining"), 0.0);
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_address_comes_and_goes_without_a_refusal_on_the_others() {
     let target = Target::named("target").await;
-    let one = group("", "", &[(target.address, "")]);
-    let rules = "[{name: all, type: FORWARD, targetGroup: group}]";
-    let other = format!("forwardingRules:\n{}", rule("other", 2, rules));
+    let one = group("", &[(target.address, "")]);
     // The rule of the address that stays gets another name.
-    let two = one.replace("name: edge", "name: renamed");
-    let two = two.replace("forwardingRules:\n", &other);
+    let two = one.clone().rule("name: renamed").add_rule("other");
+    let two = two
+        .rule("listenerIp: 127.0.0.2, clientTimeout: 60s")
+        .http_rules("{name: all, type: FORWARD, targetGroup: group}");
     let edge = Edge::start(&one).await;
     // The port is ours on every address.
     let host = IpAddr::from(Ipv4Addr::new(127, 0, 0, 2));
@@ -469,9 +245,10 @@ async fn fifty_reloads_under_load_fail_no_request_drop_no_tunnel_and_cost_no_mem
     let big = |turn: usize| {
         let text = format!("{turn}").repeat(250_000);
         let rule = format!(
-            "[{{name: big, type: STATIC, responseMessage: '{text}', conditions: [{{type: PATH, condition: EQUALS, value: /big}}]}}, "
+            "{{name: big, type: STATIC, responseMessage: '{text}',
+                conditions: [{{type: PATH, condition: EQUALS, value: /big}}]}}"
         );
-        group("", "", &[(target.address, "")]).replace("[{name: all", &(rule + "{name: all"))
+        group("", &[(target.address, "")]).http_rules(&rule)
     };
     let edge = Edge::start(&big(10)).await;
     let mut kept = edge.connect().await;
@@ -500,7 +277,7 @@ async fn fifty_reloads_under_load_fail_no_request_drop_no_tunnel_and_cost_no_mem
 #[tokio::test]
 async fn health_is_checked_no_more_often_after_many_reloads() {
     let target = Target::named("target").await;
-    let configuration = group("", "", &[(target.address, "")]);
+    let configuration = group("", &[(target.address, "")]);
     let edge = Edge::start(&configuration).await;
     for _ in 0..30 {
         edge.reload(&configuration).await;

@@ -7,9 +7,8 @@ use std::path::Path;
 
 use rcgen::KeyPair;
 
-use crate::harness::edge::forwarding_to;
 use crate::harness::tls::{openssl, s_client, s_client_asking};
-use crate::harness::{Authority, Edge, Target, eventually, soon};
+use crate::harness::{Authority, Config, Edge, Target, eventually, soon};
 
 const HOST: &str = "a.example";
 const NAMES: [&str; 3] = ["first", "second", "third"];
@@ -38,16 +37,15 @@ async fn start(folder: &Path, server: &str, target: &Target) -> Edge {
     Edge::start(&configuration(folder, server, target)).await
 }
 
-fn configuration(folder: &Path, server: &str, target: &Target) -> String {
-    let rule = "protocol: HTTPS\n    serverCertificates: [one]";
-    let rules = forwarding_to(&[target.address]).replacen("protocol: HTTP", rule, 1);
+fn configuration(folder: &Path, server: &str, target: &Target) -> Config {
     let (chain, key) = (folder.join("crt"), folder.join("key"));
     let (chain, key) = (chain.display(), key.display());
-    format!(
-        "server: {{{server}}}
-certificates: [{{name: one, certificateChain: {chain}, privateKey: {key}}}]
-{rules}"
-    )
+    let pair =
+        format!("certificates: [{{name: one, certificateChain: {chain}, privateKey: {key}}}]");
+    Config::forwarding_to(&[target.address])
+        .rule("protocol: HTTPS, serverCertificates: [one]")
+        .server(server)
+        .top(&pair)
 }
 
 /// Which of the certificates is served.

@@ -6,9 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use crate::harness::client::{HANDSHAKE, header};
-use crate::harness::edge::forwarding_to;
 use crate::harness::target::{ok, refusing, switching_protocols};
-use crate::harness::{Connection, Edge, Target};
+use crate::harness::{Config, Connection, Edge, Target};
 
 /// When a target breaks its connection off.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -213,8 +212,8 @@ async fn a_handshake_is_tried_on_another_target_until_a_byte_of_an_answer_has_co
 async fn breaks_and_failed_connects_count_as_tries_together() {
     for (retries, tries) in [(0, 1), (1, 2), (2, 3), (9, 4)] {
         let targets = targets(4, 9, Break::Head).await;
-        let check = format!("healthCheck: {{retries: {retries}, ");
-        let edge = forwarding_to(&addresses(&targets)).replace("healthCheck: {", &check);
+        let check = format!("healthCheck: {{retries: {retries}}}");
+        let edge = Config::forwarding_to(&addresses(&targets)).group(&check);
         let edge = Edge::start(&edge).await;
 
         let answer = edge.get("/").await;
@@ -228,10 +227,8 @@ async fn breaks_and_failed_connects_count_as_tries_together() {
     }
     let targets = targets(1, 9, Break::Head).await;
     let both = [targets[0].address, refusing()];
-    let check = "healthCheck: {unhealthyThreshold: 100, retries: 1, ";
-    let edge = forwarding_to(&both)
-        .replace("unhealthyThreshold: 2", "healthyThreshold: 1")
-        .replace("healthCheck: {", check);
+    let check = "healthCheck: {unhealthyThreshold: 100, healthyThreshold: 1, retries: 1}";
+    let edge = Config::forwarding_to(&both).group(check);
     let edge = Edge::start(&edge).await;
     for count in 1..=4 {
         let answer = edge.get("/").await;
@@ -266,10 +263,10 @@ async fn a_kept_connection_that_is_dead_costs_no_try() {
         ("POST", "0123456789", 502),
     ] {
         let target = forgetful().await;
-        let keys = "maxRequestBodyBytes: 15\n    clientTimeout: 2000";
-        let edge = forwarding_to(&[target.address])
-            .replace("healthCheck: {", "healthCheck: {retries: 0, ")
-            .replace("clientTimeout: 2000", keys);
+        let keys = "maxRequestBodyBytes: 15";
+        let edge = Config::forwarding_to(&[target.address])
+            .group("healthCheck: {retries: 0}")
+            .rule(keys);
         let edge = Edge::start(&edge).await;
         assert_eq!(edge.get("/").await.status, 200);
 

@@ -8,34 +8,24 @@ use serde_json::json;
 
 use crate::harness::admin::ask;
 use crate::harness::client::header;
-use crate::harness::edge::forwarding_to;
 use crate::harness::http2::{Http2, get};
 use crate::harness::target::ok;
-use crate::harness::{Answer, Connection, Edge, Haproxy, Target};
+use crate::harness::{Answer, Config, Connection, Edge, Haproxy, Target};
 
 const PROXY: &str = "trustedProxies: [127.0.0.1]";
 const LOAD_BALANCER: &str = "proxyProtocol: {from: [127.0.0.1]}";
 
 /// A configuration with these keys for its forwarding rule, which sends whoever came without TLS
 /// elsewhere if they ask for /login, and whose targets have cookies.
-fn with(keys: &str, target: SocketAddr) -> String {
-    let rules = "    httpRules:
-      - name: login
-        type: REDIRECT
-        location: https://a/login
-        conditions:
-          - {type: PATH, condition: EQUALS, value: /login}
-          - {type: HEADER, key: X-Forwarded-Proto, condition: EQUALS, value: http}\n";
-    forwarding_to(&[target])
-        .replace(
-            "clientTimeout: 2000",
-            &format!("clientTimeout: 2000\n    h2c: true\n    {keys}"),
-        )
-        .replace("    httpRules:\n", rules)
-        .replace(
-            "protocol: HTTP\n    connect",
-            "protocol: HTTP\n    stickiness: {type: COOKIE}\n    connect",
-        )
+fn with(keys: &str, target: SocketAddr) -> Config {
+    let rule = "{name: login, type: REDIRECT, location: 'https://a/login', conditions: [
+        {type: PATH, condition: EQUALS, value: /login},
+        {type: HEADER, key: X-Forwarded-Proto, condition: EQUALS, value: http}]}";
+    Config::forwarding_to(&[target])
+        .rule("h2c: true")
+        .rule(keys)
+        .http_rules(rule)
+        .group("stickiness: {type: COOKIE}")
 }
 
 fn asking(path: &str, lines: &str) -> String {
@@ -145,8 +135,8 @@ async fn a_target_hears_of_a_proxys_tls_in_the_proxy_protocol() {
         connection.send(ok(&flags)).await;
     })
     .await;
-    let unchecked = "proxyProtocol: v2ssl, healthCheckEnabled: false, ip:";
-    let configuration = with(PROXY, target.address).replace("ip:", unchecked);
+    let unchecked = "proxyProtocol: v2ssl, healthCheckEnabled: false";
+    let configuration = with(PROXY, target.address).each_target(unchecked);
     let edge = Edge::start(&configuration).await;
     let answer = edge
         .request(&asking("/", "X-Forwarded-Proto: https\r\n"))

@@ -5,22 +5,18 @@ use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use crate::harness::edge::forwarding_to;
 use crate::harness::process::run;
 use crate::harness::tls::{openssl, s_client_asking};
-use crate::harness::{Authority, Edge, Target, eventually};
+use crate::harness::{Authority, Config, Edge, Target, eventually};
 
 const HOST: &str = "a.example";
 const VERSIONS: [&str; 2] = ["-tls1_2", "-tls1_3"];
 
 /// A configuration with one certificate and these settings of `server`.
-fn configuration(authority: &Authority, server: &str, target: &Target) -> String {
-    let rule = "protocol: HTTPS\n    serverCertificates: [one]";
-    let rules = forwarding_to(&[target.address]).replacen("protocol: HTTP", rule, 1);
-    format!(
-        "server: {{{server}}}\n{}{rules}",
-        authority.certificates(&["one"])
-    )
+fn configuration(authority: &Authority, server: &str, target: &Target) -> Config {
+    Config::forwarding_to(&[target.address])
+        .server(server)
+        .tls(authority, &["one"])
 }
 
 /// An authority that has issued the certificate `one`.
@@ -162,18 +158,10 @@ fn what_is_wrong_with_a_file_of_ticket_keys_is_told_and_never_shown() {
         std::fs::write(&path, text).unwrap();
         std::fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
         let file = authority.file("culvert.yaml");
-        let configuration = format!(
-            "server: {{sessionTicketKeyFile: {}}}
-forwardingRules:
-  - name: edge
-    protocol: HTTP
-    listenerIp: 127.0.0.1
-    listenerPort: 8080
-    httpRules: [{{name: all, type: STATIC, responseMessage: ''}}]
-",
-            path.display()
-        );
-        std::fs::write(&file, configuration).unwrap();
+        let configuration = Config::answering("")
+            .server(&format!("sessionTicketKeyFile: {}", path.display()))
+            .rule("listenerPort: 8080");
+        std::fs::write(&file, configuration.to_string()).unwrap();
         let output = run(&["-t", "-c", file.to_str().unwrap()], Path::new("/"));
         let said = String::from_utf8(output.stderr).unwrap();
         let place = "server.sessionTicketKeyFile: ";

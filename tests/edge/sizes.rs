@@ -1,16 +1,13 @@
 //! How large a request may be: its head, the number of its headers, its body.
 
 use crate::harness::client::{HANDSHAKE, status};
-use crate::harness::edge::forwarding_to;
 use crate::harness::target::ok;
-use crate::harness::{Connection, Edge, Target, eventually, soon};
+use crate::harness::{Config, Connection, Edge, Target, eventually, soon};
 
 const GOOD: &str = "GET /good HTTP/1.1\r\nHost: a\r\n\r\n";
 
 async fn start(keys: &str, target: &Target) -> Edge {
-    let more = format!("    clientTimeout: 2000\n{keys}\n");
-    let configuration = forwarding_to(&[target.address]);
-    Edge::start(&configuration.replace("    clientTimeout: 2000\n", &more)).await
+    Edge::start(&Config::forwarding_to(&[target.address]).rule(keys)).await
 }
 
 /// Waits until this many requests are counted as refused for this reason.
@@ -38,12 +35,8 @@ async fn a_head_may_have_so_many_bytes_and_so_many_headers_and_not_one_more() {
     let target = Target::answering("hello").await;
     for (keys, most_bytes, most_headers) in [
         ("", 65536, 100),
-        ("    maxHeaderBytes: 1000\n    maxHeaders: 20", 1000, 20),
-        (
-            "    maxHeaderBytes: 1048575\n    maxHeaders: 256",
-            1_048_575,
-            256,
-        ),
+        ("maxHeaderBytes: 1000, maxHeaders: 20", 1000, 20),
+        ("maxHeaderBytes: 1048575, maxHeaders: 256", 1_048_575, 256),
     ] {
         let edge = start(keys, &target).await;
         for (head, is_served) in [
@@ -68,7 +61,7 @@ async fn a_head_may_have_so_many_bytes_and_so_many_headers_and_not_one_more() {
 #[tokio::test]
 async fn a_head_without_an_end_is_refused_as_soon_as_it_is_too_large() {
     let target = Target::answering("hello").await;
-    let edge = start("    maxHeaderBytes: 4096", &target).await;
+    let edge = start("maxHeaderBytes: 4096", &target).await;
     let mut client = edge.connect().await;
     client.send("GET / HTTP/1.1\r\nX: ").await;
     let mut sent = 19;
@@ -100,7 +93,7 @@ async fn a_client_that_goes_on_sending_sees_its_431_and_is_closed() {
 #[tokio::test]
 async fn the_head_of_the_next_request_has_its_own_measure() {
     let target = Target::answering("hello").await;
-    let edge = start("    maxHeaderBytes: 1000", &target).await;
+    let edge = start("maxHeaderBytes: 1000", &target).await;
     let mut client = edge.connect().await;
     for _ in 0..5 {
         client.send(head_of(900)).await;
@@ -116,7 +109,7 @@ async fn the_head_of_the_next_request_has_its_own_measure() {
 #[tokio::test]
 async fn a_body_that_is_announced_as_too_large_is_refused_before_it_comes() {
     let target = Target::answering("hello").await;
-    let edge = start("    maxRequestBodyBytes: 1000", &target).await;
+    let edge = start("maxRequestBodyBytes: 1000", &target).await;
     for (length, expected) in [(1000, 200), (1001, 413), (i64::MAX as usize, 413)] {
         let mut client = edge.connect().await;
         let head = format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n");
@@ -148,7 +141,7 @@ async fn a_chunked_body_is_refused_once_it_is_too_large_and_the_target_sees_no_w
         }
     })
     .await;
-    let edge = start("    maxRequestBodyBytes: 1000", &target).await;
+    let edge = start("maxRequestBodyBytes: 1000", &target).await;
     let mut client = edge.connect().await;
     let chunk = format!("1f4\r\n{}\r\n", "x".repeat(500));
     client
@@ -177,7 +170,7 @@ async fn a_chunked_body_is_refused_once_it_is_too_large_and_the_target_sees_no_w
 #[tokio::test]
 async fn a_client_that_sends_its_large_body_whatever_is_said_sees_its_413_and_is_closed() {
     let target = Target::answering("hello").await;
-    let edge = start("    maxRequestBodyBytes: 0", &target).await;
+    let edge = start("maxRequestBodyBytes: 0", &target).await;
     let mut client = edge.connect().await;
     client
         .send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000000\r\n\r\n")
@@ -202,7 +195,7 @@ async fn the_limit_on_bodies_is_not_one_on_tunnels_or_answers() {
         connection.send(ok(&"x".repeat(5000))).await;
     })
     .await;
-    let edge = start("    maxRequestBodyBytes: 10", &target).await;
+    let edge = start("maxRequestBodyBytes: 10", &target).await;
     let mut client = edge.connect().await;
     client.send(GOOD).await;
     assert_eq!(client.answer().await.body.len(), 5000);

@@ -1,7 +1,7 @@
 //! A target that joins, or is healthy again, gets its share of requests little by little.
 
-use crate::harness::{Edge, Target, eventually};
-use crate::health::{OFTEN, answers, group, is_healthy, status};
+use crate::harness::{Config, Edge, Target, eventually};
+use crate::health::{OFTEN, answers, is_healthy, status};
 
 #[tokio::test]
 async fn a_target_that_joins_starts_slowly_and_those_of_the_start_do_not() {
@@ -9,11 +9,14 @@ async fn a_target_that_joins_starts_slowly_and_those_of_the_start_do_not() {
         Target::answering("known").await,
         Target::answering("joins").await,
     );
-    let edge = Edge::start(&group("slowStart: 1h", &[known.address])).await;
+    let edge = Edge::start(&Config::to_group("slowStart: 1h", &[known.address])).await;
     assert_eq!(status(&edge, known.address).get("slowStarting"), None);
 
-    edge.reload(&group("slowStart: 1h", &[known.address, joins.address]))
-        .await;
+    edge.reload(&Config::to_group(
+        "slowStart: 1h",
+        &[known.address, joins.address],
+    ))
+    .await;
 
     assert_eq!(status(&edge, joins.address)["slowStarting"], 0.1);
     assert_eq!(status(&edge, known.address).get("slowStarting"), None);
@@ -26,8 +29,8 @@ async fn a_target_that_joins_starts_slowly_and_those_of_the_start_do_not() {
 async fn a_target_that_is_healthy_again_starts_slowly() {
     let target = Target::answering("hello").await;
     let address = target.address;
-    let settings = format!("slowStart: 2s\n    healthCheck: {{{OFTEN}}}");
-    let edge = Edge::start(&group(&settings, &[address])).await;
+    let settings = format!("slowStart: 2s, healthCheck: {{{OFTEN}}}");
+    let edge = Edge::start(&Config::to_group(&settings, &[address])).await;
     drop(target);
     is_healthy(&edge, address, false).await;
     let _back = Target::answering_at(address, "back").await;

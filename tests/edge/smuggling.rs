@@ -6,10 +6,9 @@ mod rows;
 
 use std::sync::{Arc, Mutex};
 
-use crate::harness::client::{HANDSHAKE, header, status};
-use crate::harness::edge::forwarding_to;
+use crate::harness::client::{HANDSHAKE, handshake, header, status};
 use crate::harness::target::{ok, switching_protocols};
-use crate::harness::{Connection, Edge, Target, eventually, soon};
+use crate::harness::{Config, Connection, Edge, Target, eventually, soon};
 use rows::Fate::{self, Last, Refused, Served};
 use rows::{chunked_bodies, codings, lengths, line, lines, long, targets};
 
@@ -175,10 +174,12 @@ async fn the_preface_of_http_2_is_no_request_of_http_1() {
 #[tokio::test]
 async fn an_upgrade_passes_no_rule_and_no_limit_by() {
     let (target, seen) = noting().await;
-    let rules = "    maxRequestsPerSecondPerClient: 5\n    httpRules:
-      - {name: no, type: STATIC, statusCode: 451, responseMessage: no, conditions: [{type: PATH, condition: STARTS_WITH, value: /chat}]}\n";
-    let configuration = forwarding_to(&[target.address]);
-    let edge = Edge::start(&configuration.replacen("    httpRules:\n", rules, 1)).await;
+    let rule = "{name: no, type: STATIC, statusCode: 451, responseMessage: no,
+        conditions: [{type: PATH, condition: STARTS_WITH, value: /chat}]}";
+    let configuration = Config::forwarding_to(&[target.address])
+        .rule("maxRequestsPerSecondPerClient: 5")
+        .http_rules(rule);
+    let edge = Edge::start(&configuration).await;
     let h2c = "GET /chat HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n";
     let mut client = edge.connect().await;
     for request in [HANDSHAKE, h2c] {
@@ -221,9 +222,7 @@ async fn bytes_behind_a_handshake_are_the_next_request_if_it_is_declined_and_the
     let edge = Edge::forwarding_to(&[target.address]).await;
 
     let mut declined = edge.connect().await;
-    declined
-        .send(HANDSHAKE.replace("/chat ", "/no ") + GOOD)
-        .await;
+    declined.send(handshake("/no", "") + GOOD).await;
     assert_eq!(declined.answer().await.status, 403);
     assert_eq!(declined.answer().await.status, 200);
     let heads = target.heads();
@@ -234,9 +233,7 @@ async fn bytes_behind_a_handshake_are_the_next_request_if_it_is_declined_and_the
     );
 
     let mut accepted = edge.connect().await;
-    accepted
-        .send(HANDSHAKE.replace("/chat ", "/yes ") + GOOD)
-        .await;
+    accepted.send(handshake("/yes", "") + GOOD).await;
     assert_eq!(status(&accepted.head().await), 101);
     assert_eq!(accepted.exactly(GOOD.len()).await, GOOD.as_bytes());
     assert_eq!(target.heads().len(), 3);

@@ -9,7 +9,7 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
 use crate::harness::ports::free_address;
-use crate::harness::{Edge, eventually, soon};
+use crate::harness::{Config, Edge, eventually, soon};
 
 const CLIENTS: usize = 8;
 
@@ -49,24 +49,8 @@ async fn clients(edge: &Edge) -> Output {
     soon("the clients' end", output).await.unwrap()
 }
 
-fn configuration(settings: &str, targets: [SocketAddr; 2]) -> String {
-    let [one, two] = targets.map(|target| target.port());
-    format!(
-        "forwardingRules:
-  - name: edge
-    protocol: HTTP
-    listenerIp: 127.0.0.1
-    listenerPort: LISTEN_PORT
-    httpRules:
-      - {{name: all, type: FORWARD, targetGroup: group}}
-targetGroups:
-  - name: group
-    algorithm: ROUND_ROBIN
-    protocol: HTTP
-    {settings}
-    targets: [{{ip: 127.0.0.1, port: {one}}}, {{ip: 127.0.0.1, port: {two}}}]
-"
-    )
+fn configuration(settings: &str, targets: [SocketAddr; 2]) -> Config {
+    Config::to_group(settings, &targets)
 }
 
 #[tokio::test]

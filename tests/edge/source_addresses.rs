@@ -3,9 +3,8 @@
 use std::collections::BTreeSet;
 
 use crate::harness::client::HANDSHAKE;
-use crate::harness::edge::forwarding_to;
 use crate::harness::target::{ok, refusing, switching_protocols};
-use crate::harness::{Connection, Edge, Target};
+use crate::harness::{Config, Connection, Edge, Target};
 
 /// A target that answers each request with the address that it came from.
 async fn mirror_of_sources() -> Target {
@@ -25,8 +24,7 @@ async fn mirror_of_sources() -> Target {
 }
 
 async fn start(target: &Target, keys: &str) -> Edge {
-    let keys = format!("connectTimeout: 2000\n    {keys}");
-    Edge::start(&forwarding_to(&[target.address]).replace("connectTimeout: 2000", &keys)).await
+    Edge::start(&Config::forwarding_to(&[target.address]).group(keys)).await
 }
 
 const SOURCES: &str = "sourceAddresses: [127.0.0.102, 127.0.0.103]";
@@ -85,20 +83,13 @@ async fn with_a_proxy_protocol_and_without_addresses_of_the_family_connections_a
         connection.send(ok(&format!("{line}{source}"))).await;
     })
     .await;
-    let port = target.address.port();
     for (sources, expected) in [
         ("127.0.0.102", "PROXY 127.0.0.102"),
         ("\"::1\"", "PROXY 127.0.0.1"),
     ] {
-        let configuration = forwarding_to(&[target.address])
-            .replace(
-                &format!("port: {port}}}"),
-                &format!("port: {port}, proxyProtocol: v1}}"),
-            )
-            .replace(
-                "connectTimeout: 2000",
-                &format!("sourceAddresses: [{sources}]"),
-            );
+        let configuration = Config::forwarding_to(&[target.address])
+            .each_target("proxyProtocol: v1")
+            .group(&format!("sourceAddresses: [{sources}]"));
         let edge = Edge::start(&configuration).await;
         assert_eq!(edge.get("/").await.text(), expected);
     }
@@ -107,9 +98,9 @@ async fn with_a_proxy_protocol_and_without_addresses_of_the_family_connections_a
 #[tokio::test]
 async fn a_target_that_refuses_is_a_503_from_there_as_well() {
     let target = mirror_of_sources().await;
-    let configuration = forwarding_to(&[refusing()])
-        .replace("connectTimeout: 2000", SOURCES)
-        .replace("unhealthyThreshold: 2", "unhealthyThreshold: 100");
+    let configuration = Config::forwarding_to(&[refusing()])
+        .group(SOURCES)
+        .group("healthCheck: {unhealthyThreshold: 100}");
     let edge = Edge::start(&configuration).await;
     assert_eq!(edge.get("/").await.status, 503);
     let mut client = edge.connect().await;

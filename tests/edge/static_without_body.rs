@@ -2,23 +2,22 @@
 
 use http::{Method, Request};
 
-use crate::harness::edge::forwarding_to;
 use crate::harness::http2::Http2;
-use crate::harness::{Edge, Target};
+use crate::harness::{Config, Edge, Target};
 
 const STATUSES: [(u16, Option<&str>); 3] = [(204, None), (205, Some("0")), (304, None)];
 
 async fn start(target: &Target) -> Edge {
     let rule = |(status, _)| {
         format!(
-            "      - {{name: s{status}, type: STATIC, statusCode: {status}, responseMessage: '', \
+            "- {{name: s{status}, type: STATIC, statusCode: {status}, responseMessage: '', \
              conditions: [{{type: PATH, condition: EQUALS, value: /{status}}}]}}\n"
         )
     };
     let rules: String = STATUSES.into_iter().map(rule).collect();
-    let configuration = forwarding_to(&[target.address])
-        .replacen("protocol: HTTP", "protocol: HTTP\n    h2c: true", 1)
-        .replacen("httpRules:\n", &format!("httpRules:\n{rules}"), 1);
+    let configuration = Config::forwarding_to(&[target.address])
+        .rule("h2c: true")
+        .http_rules(&rules);
     Edge::start(&configuration).await
 }
 

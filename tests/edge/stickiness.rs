@@ -5,40 +5,26 @@ use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use crate::harness::client::{HANDSHAKE, header, status};
+use crate::harness::client::{handshake, header, status};
 use crate::harness::http2::{Http2, get, websocket};
 use crate::harness::tls::openssl;
-use crate::harness::{Authority, Connection, Edge, Target, eventually};
+use crate::harness::{Authority, Config, Connection, Edge, Target, eventually};
 
 const COOKIE: &str = "stickiness: {type: COOKIE}";
 
 /// A configuration with these settings of `server` and of the target group, and targets with
 /// settings.
-fn group(server: &str, settings: &str, targets: &[(&Target, &str)]) -> String {
-    let target = |(target, settings): &(&Target, &str)| {
-        let (ip, port) = (target.address.ip(), target.address.port());
-        format!("      - {{ip: {ip}, port: {port}, {settings}}}\n")
-    };
-    let targets: String = targets.iter().map(target).collect();
-    format!(
-        "server: {{{server}}}
-accessLog: {{path: FOLDER/access.log}}
-forwardingRules:
-  - name: edge
-    protocol: HTTP
-    listenerIp: 127.0.0.1
-    listenerPort: LISTEN_PORT
-    httpRules:
-      - {{name: all, type: FORWARD, targetGroup: group}}
-targetGroups:
-  - name: group
-    algorithm: ROUND_ROBIN
-    protocol: HTTP
-    {settings}
-    healthCheck: {{checkInterval: 100, unhealthyThreshold: 1}}
-    targets:
-{targets}"
+fn group(server: &str, settings: &str, targets: &[(&Target, &str)]) -> Config {
+    let group = Config::to_group(
+        "healthCheck: {checkInterval: 100, unhealthyThreshold: 1}",
+        &[],
     )
+    .server(server)
+    .top("accessLog: {path: FOLDER/access.log}")
+    .group(settings);
+    let add =
+        |config: Config, (target, keys): &(&Target, &str)| config.target(target.address, keys);
+    targets.iter().fold(group, add)
 }
 
 async fn two() -> [Target; 2] {
@@ -124,8 +110,8 @@ async fn a_tunnel_begins_with_a_cookie_and_leads_to_the_same_target() {
     let mut tunnels = Vec::new();
     for _ in 0..4 {
         let mut client = edge.connect().await;
-        let cookie = format!("\r\nCookie: {}\r\n\r\n", pair(set));
-        client.send(HANDSHAKE.replace("\r\n\r\n", &cookie)).await;
+        let cookie = format!("Cookie: {}\r\n", pair(set));
+        client.send(handshake("/chat", &cookie)).await;
         let head = client.head().await;
         assert_eq!(status(&head), 101);
         assert_eq!(header(&head, "x-target"), Some(name));
@@ -138,11 +124,9 @@ async fn a_tunnel_begins_with_a_cookie_and_leads_to_the_same_target() {
 async fn over_tls_the_cookie_is_secure() {
     let (authority, targets) = (Authority::new(), two().await);
     authority.issue("one", &["a.example"]);
-    let rule = "protocol: HTTPS\n    serverCertificates: [one]";
     let settings = "stickiness: {type: COOKIE, sameSite: None}";
     let configuration = group("", settings, &both(&targets, ["", ""]));
-    let configuration = configuration.replacen("protocol: HTTP", rule, 1);
-    let edge = Edge::start(&(authority.certificates(&["one"]) + &configuration)).await;
+    let edge = Edge::start(&configuration.tls(&authority, &["one"])).await;
     let mut client = authority.connect(edge.address, "a.example").await;
     client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
     let answer = client.answer().await;
@@ -154,9 +138,7 @@ async fn over_tls_the_cookie_is_secure() {
 async fn over_http_2_requests_and_tunnels_stay_together_too() {
     let targets = two().await;
     let configuration = group("", COOKIE, &both(&targets, ["", ""]));
-    let configuration =
-        configuration.replacen("protocol: HTTP", "protocol: HTTP\n    h2c: true", 1);
-    let edge = Edge::start(&configuration).await;
+    let edge = Edge::start(&configuration.rule("h2c: true")).await;
     let mut client = Http2::connect(edge.address).await;
     let (_stream, answer) = client.begin(websocket("/chat")).await;
     assert_eq!(answer.status(), 200);
@@ -205,8 +187,8 @@ async fn a_client_of_an_unhealthy_or_a_full_target_gets_another_one_and_its_cook
     let edge = Edge::start(&group("", COOKIE, &entries)).await;
     let (one, two) = (client_of(&edge, "one").await, client_of(&edge, "two").await);
     let mut client = edge.connect().await;
-    let cookie = format!("\r\nCookie: {one}\r\n\r\n");
-    client.send(HANDSHAKE.replace("\r\n\r\n", &cookie)).await;
+    let cookie = format!("Cookie: {one}\r\n");
+    client.send(handshake("/chat", &cookie)).await;
     assert_eq!(header(&client.head().await, "x-target"), Some("one"));
     assert_eq!(
         ask(&edge, &one).await,
@@ -278,8 +260,8 @@ async fn the_applications_own_cookie_keeps_a_client_and_is_never_set() {
         assert_eq!(set, None);
         stays(&edge, &cookie, &who).await;
         let mut client = Connection::open(edge.address).await;
-        let line = format!("\r\nCookie: {cookie}\r\n\r\n");
-        client.send(HANDSHAKE.replace("\r\n\r\n", &line)).await;
+        let line = format!("Cookie: {cookie}\r\n");
+        client.send(handshake("/chat", &line)).await;
         assert_eq!(header(&client.head().await, "x-target"), Some(who.as_str()));
         seen.push(who);
     }

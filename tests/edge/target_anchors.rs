@@ -7,8 +7,8 @@ use std::net::SocketAddr;
 use crate::harness::client::HANDSHAKE;
 use crate::harness::target::{ok, switching_protocols};
 use crate::harness::tls::{Answering, openssl};
-use crate::harness::{Authority, Edge, Target, eventually};
-use crate::target_tls::{HOST, over_tls};
+use crate::harness::tls::{TARGET_HOST as HOST, over_tls};
+use crate::harness::{Authority, Config, Edge, Target, eventually};
 
 /// Makes a certificate as most make their first one: `NAME.crt` and `NAME.key`.
 fn self_sign(folder: &Authority, name: &str, host: &str) {
@@ -42,10 +42,10 @@ async fn serving(folder: &Authority, certificate: &str) -> Target {
 }
 
 /// A configuration in which `caFile` has this certificate, with HTTP checks over TLS.
-fn trusting(folder: &Authority, certificate: &str, target: SocketAddr) -> String {
+fn trusting(folder: &Authority, certificate: &str, target: SocketAddr) -> Config {
     let file = folder.file(&format!("{certificate}.crt"));
-    let keys = format!("caFile: {}\n    serverName: {HOST}", file.display());
-    over_tls(&keys, &[target]).replace("healthCheck: {", "healthCheck: {type: HTTP, ")
+    let keys = format!("caFile: {}, serverName: {HOST}", file.display());
+    over_tls(&keys, &[target]).group("healthCheck: {type: HTTP}")
 }
 
 #[tokio::test]
@@ -76,9 +76,8 @@ async fn another_of_its_kind_or_one_for_another_name_is_refused() {
         ("other", "other", "target certificate: wrong name"),
     ] {
         let target = serving(&folder, shown).await;
-        let unchecked = "healthCheckEnabled: false, ip:";
-        let configuration = trusting(&folder, trusted, target.address).replace("ip:", unchecked);
-        let edge = Edge::start(&configuration).await;
+        let configuration = trusting(&folder, trusted, target.address);
+        let edge = Edge::start(&configuration.each_target("healthCheckEnabled: false")).await;
         assert_eq!(edge.get("/").await.status, 503);
         let mut client = edge.connect().await;
         client.send(HANDSHAKE).await;

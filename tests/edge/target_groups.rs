@@ -1,42 +1,28 @@
 //! A rule that leads to several target groups shares requests out by their weights, and leaves
 //! those clients where they are whose cookie says so.
 
-use std::net::SocketAddr;
-
 use serde_json::Value;
 
 use crate::harness::admin;
 use crate::harness::client::header;
 use crate::harness::edge::body_of;
-use crate::harness::{Edge, Target};
+use crate::harness::{Config, Edge, Target};
 
 /// A rule that leads to two groups with these weights, each of one target and with these settings.
-fn groups(weights: [u16; 2], settings: &str, targets: &[Target; 2]) -> String {
-    let group = |name: &str, address: SocketAddr| {
-        let (ip, port) = (address.ip(), address.port());
-        format!(
-            "  - name: {name}
-    algorithm: ROUND_ROBIN
-    protocol: HTTP
-    {settings}
-    targets: [{{ip: {ip}, port: {port}, healthCheckEnabled: false}}]\n"
-        )
-    };
+fn groups(weights: [u16; 2], settings: &str, targets: &[Target; 2]) -> Config {
     let [stable, canary] = weights;
-    let groups = group("stable", targets[0].address) + &group("canary", targets[1].address);
-    format!(
-        "forwardingRules:
-  - name: edge
-    protocol: HTTP
-    listenerIp: 127.0.0.1
-    listenerPort: LISTEN_PORT
-    httpRules:
-      - name: all
-        type: FORWARD
-        targetGroups: [{{name: stable, weight: {stable}}}, {{name: canary, weight: {canary}}}]
-targetGroups:
-{groups}"
-    )
+    let rule = format!(
+        "{{name: all, type: FORWARD, targetGroups: [
+            {{name: stable, weight: {stable}}}, {{name: canary, weight: {canary}}}]}}"
+    );
+    Config::new()
+        .http_rules(&rule)
+        .add_group("stable")
+        .group(settings)
+        .target(targets[0].address, "healthCheckEnabled: false")
+        .add_group("canary")
+        .group(settings)
+        .target(targets[1].address, "healthCheckEnabled: false")
 }
 
 async fn two() -> [Target; 2] {
@@ -142,8 +128,7 @@ async fn a_group_that_serves_nobody_is_left_out_while_another_serves() {
 #[tokio::test]
 async fn the_api_tells_the_groups_of_a_rule_and_their_algorithms() {
     let targets = two().await;
-    let configuration = groups([3, 0], "", &targets);
-    let configuration = configuration.replacen("ROUND_ROBIN", "LEAST_CONNECTION", 1);
+    let configuration = groups([3, 0], "", &targets).group("algorithm: LEAST_CONNECTION");
     let edge = Edge::start(&configuration).await;
     let status = body_of(&edge.admin_page("/api/v1/status"));
     let rule = &status["forwardingRules"][0]["httpRules"][0];
@@ -155,5 +140,5 @@ async fn the_api_tells_the_groups_of_a_rule_and_their_algorithms() {
     assert_eq!(rule["targetGroups"], expected);
     let algorithms = status["targetGroups"].as_array().unwrap().iter();
     let algorithms: Vec<&Value> = algorithms.map(|group| &group["algorithm"]).collect();
-    assert_eq!(algorithms, ["LEAST_CONNECTION", "ROUND_ROBIN"]);
+    assert_eq!(algorithms, ["ROUND_ROBIN", "LEAST_CONNECTION"]);
 }

@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use tokio::sync::Barrier;
 
-use crate::harness::edge::forwarding_to;
+use crate::harness::admin::relayed;
 use crate::harness::target::ok;
-use crate::harness::{Authority, Connection, Edge, Nginx, Target, eventually};
-use crate::target_tls::{HOST, over_tls, relayed, trusting};
+use crate::harness::tls::{TARGET_HOST as HOST, over_tls, trusting};
+use crate::harness::{Authority, Config, Connection, Edge, Nginx, Target, eventually};
 
 /// nginx in TLS before a target, with these options of its listener; and a Culvert that asks it in
 /// HTTP/2.
@@ -22,8 +22,8 @@ async fn behind_nginx(authority: &Authority, options: &str, target: SocketAddr) 
         file("one.key")
     );
     let nginx = Nginx::before(target, &format!("ssl {options}"), &settings).await;
-    let keys = trusting(authority) + "\n    protocolVersion: HTTP2";
-    let edge = Edge::start(&over_tls(&keys, &[nginx.address])).await;
+    let configuration = over_tls(&trusting(authority), &[nginx.address]);
+    let edge = Edge::start(&configuration.group("protocolVersion: HTTP2")).await;
     (nginx, edge)
 }
 
@@ -137,12 +137,8 @@ async fn a_target_that_offers_no_http_2_is_asked_in_http_1_1() {
 async fn http_2_without_tls_begins_with_it() {
     let target = Target::showing().await;
     let nginx = Nginx::before(target.address, "http2", "").await;
-    let plain = |targets: &[SocketAddr]| {
-        forwarding_to(targets).replace(
-            "    connectTimeout",
-            "    protocolVersion: HTTP2\n    connectTimeout",
-        )
-    };
+    let plain =
+        |targets: &[SocketAddr]| Config::forwarding_to(targets).group("protocolVersion: HTTP2");
     let edge = Edge::start(&plain(&[nginx.address])).await;
     for _ in 0..2 {
         let answer = edge.get("/path").await;

@@ -10,25 +10,21 @@ use http::{HeaderMap, HeaderValue, Request, Response};
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Bytes;
 
-use crate::harness::edge::forwarding_to;
 use crate::harness::http2::{self, Http2};
-use crate::harness::{Connection, Edge, Nginx, Target, eventually, soon};
+use crate::harness::{Config, Connection, Edge, Nginx, Target, eventually, soon};
 
 /// Forwards to one target in HTTP/2, for clients of either version.
-fn in_http2(target: &Target) -> String {
-    forwarding_to(&[target.address])
-        .replace("LISTEN_PORT", "LISTEN_PORT\n    h2c: true")
-        .replace(
-            "    connectTimeout",
-            "    protocolVersion: HTTP2\n    connectTimeout",
-        )
+fn in_http2(target: &Target) -> Config {
+    Config::forwarding_to(&[target.address])
+        .rule("h2c: true")
+        .group("protocolVersion: HTTP2")
 }
 
 /// Such an edge that waits for longer than a test does.
 async fn patient(target: &Target) -> Edge {
     let limits = in_http2(target)
-        .replace("clientTimeout: 2000", "clientTimeout: 60000")
-        .replace("responseTimeout: 2000", "responseTimeout: 60000");
+        .rule("clientTimeout: 60000")
+        .group("responseTimeout: 60000");
     Edge::start(&limits).await
 }
 
@@ -99,10 +95,7 @@ async fn no_post_is_lost_by_goodbyes() {
     const EACH: usize = 25;
     let target = Target::answering("hello").await;
     let nginx = Nginx::before(target.address, "http2", "keepalive_requests 20;").await;
-    let configuration = forwarding_to(&[nginx.address]).replace(
-        "    connectTimeout",
-        "    protocolVersion: HTTP2\n    connectTimeout",
-    );
+    let configuration = Config::forwarding_to(&[nginx.address]).group("protocolVersion: HTTP2");
     let edge = Arc::new(Edge::start(&configuration).await);
     let clients = (0..CLIENTS).map(|_| {
         let edge = Arc::clone(&edge);
@@ -225,7 +218,7 @@ async fn a_connection_whose_target_is_silent_gets_no_more_requests() {
         answer.send_response(Response::new(()), true).unwrap();
     })
     .await;
-    let configuration = in_http2(&target).replace("responseTimeout: 2000", "responseTimeout: 300");
+    let configuration = in_http2(&target).group("responseTimeout: 300");
     let edge = Edge::start(&configuration).await;
     assert_eq!(edge.get("/").await.status, 200);
     assert_eq!(edge.get("/").await.status, 200);
@@ -240,10 +233,7 @@ async fn a_connection_that_nobody_uses_is_closed_when_its_target_says_so() {
     let target = Target::answering("hello").await;
     let settings = "keepalive_timeout 1s;";
     let nginx = Nginx::before(target.address, "http2", settings).await;
-    let configuration = forwarding_to(&[nginx.address]).replace(
-        "    connectTimeout",
-        "    protocolVersion: HTTP2\n    connectTimeout",
-    );
+    let configuration = Config::forwarding_to(&[nginx.address]).group("protocolVersion: HTTP2");
     let edge = Edge::start(&configuration).await;
     let before = edge.open_files();
     assert_eq!(edge.get("/").await.text(), "hello");

@@ -1,58 +1,30 @@
-//! TLS towards targets: what a tunnel keeps of its promises, whose certificate is taken, which
-//! connections are shared, and what is told where there is no TLS. The targets are rustls, Python
-//! and HAProxy.
+//! TLS towards targets: what a tunnel keeps of its promises, and how it ends. The targets are
+//! rustls and Python.
 
 use std::net::SocketAddr;
 use std::process::Stdio;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
-use rcgen::KeyPair;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::sync::mpsc;
 
+use crate::harness::admin::relayed;
 use crate::harness::client::{CLOSE, GOING_AWAY, HANDSHAKE};
-use crate::harness::edge::{body_of, forwarding_to};
 use crate::harness::ports::free_address;
-use crate::harness::process::run;
+use crate::harness::python;
 use crate::harness::target::{ok, switching_protocols};
-use crate::harness::tls::Answering;
-use crate::harness::{
-    Answer, Authority, Connection, Edge, Haproxy, Noise, Target, eventually, soon,
-};
-use crate::messages::python;
-
-/// Whom the certificates are for.
-pub const HOST: &str = "target.example";
-/// Long enough for a slow machine, and too short for any other timeout.
-const LATEST: Duration = Duration::from_secs(10);
-
-/// A configuration that forwards everything to these targets over TLS, with these further keys of
-/// their group.
-pub fn over_tls(keys: &str, targets: &[SocketAddr]) -> String {
-    let group = "protocol: HTTP\n    connectTimeout";
-    let secure = format!("protocol: HTTPS\n    {keys}\n    connectTimeout");
-    let configuration = forwarding_to(targets);
-    assert!(configuration.contains(group));
-    configuration.replace(group, &secure)
-}
-
-/// The keys to trust an authority's certificates for [`HOST`].
-pub fn trusting(authority: &Authority) -> String {
-    let file = authority.file("ca.crt");
-    format!("caFile: {}\n    serverName: {HOST}", file.display())
-}
+use crate::harness::tls::{Answering, TARGET_HOST as HOST, over_tls, trusting};
+use crate::harness::{Answer, Authority, Edge, Noise, Target, soon};
 
 /// A Culvert that trusts an authority, with these settings of the tunnels, in front of a target.
-async fn edge_before(authority: &Authority, tunnel: &str, target: &Target) -> Edge {
+pub async fn edge_before(authority: &Authority, tunnel: &str, target: &Target) -> Edge {
     let configuration = over_tls(&trusting(authority), &[target.address]);
-    let with = format!("clientTimeout: 2000\n    tunnel: {tunnel}");
-    Edge::start(&configuration.replace("clientTimeout: 2000", &with)).await
+    Edge::start(&configuration.rule(&format!("tunnel: {tunnel}"))).await
 }
 
 /// A target that has a certificate for [`HOST`], answers plain requests with "hello" and sends the
 /// messages of a tunnel back.
-async fn serving(authority: &Authority, certificate: &str) -> Target {
+pub async fn serving(authority: &Authority, certificate: &str) -> Target {
     authority
         .target(certificate, async |mut connection: Answering| {
             while connection.has_more().await {
@@ -87,19 +59,14 @@ where
         .await
 }
 
-/// How many tunnels the relay has: what is not handed over is not among them.
-pub fn relayed(edge: &Edge) -> serde_json::Value {
-    body_of(&edge.admin_page("/api/v1/tunnels"))["total"].clone()
-}
-
 /// The answer to a handshake that is not accepted.
-async fn refused_handshake(edge: &Edge) -> Answer {
+pub async fn refused_handshake(edge: &Edge) -> Answer {
     let mut client = edge.connect().await;
     client.send(HANDSHAKE).await;
     client.answer_to_end().await
 }
 
-fn connect_errors(edge: &Edge, target: SocketAddr) -> f64 {
+pub fn connect_errors(edge: &Edge, target: SocketAddr) -> f64 {
     edge.metric(&format!(
         "target_connect_errors_total{{target=\"{target}\",target_group=\"group\"}}"
     ))
@@ -292,355 +259,4 @@ async fn a_target_that_is_broken_off_is_a_target_error() {
     client.send("hi").await;
     client.to_end().await;
     assert_eq!(edge.log_line().await["closeReason"], "target_error");
-}
-
-#[tokio::test]
-async fn connections_to_targets_in_tls_are_kept_for_the_next_request() {
-    let authority = Authority::new();
-    authority.issue("one", &[HOST]);
-    let target = serving(&authority, "one").await;
-    let edge = edge_before(&authority, "{}", &target).await;
-    for _ in 0..5 {
-        assert_eq!(edge.get("/").await.text(), "hello");
-    }
-    assert_eq!(target.connections(), 1);
-    let lines = edge.log_lines(5).await;
-    assert!(lines[0].get("targetConnectMs").is_some());
-    assert!(lines[4].get("targetConnectMs").is_none());
-    // Health checks say nothing, and are content with a connection.
-    let healthy = format!(
-        "target_healthy{{target=\"{}\",target_group=\"group\"}}",
-        target.address
-    );
-    let checks = format!(
-        "health_checks_total{{result=\"passed\",target=\"{}\",target_group=\"group\"}}",
-        target.address
-    );
-    eventually("checks have passed", || {
-        (edge.metric(&checks) > 2.0).then_some(())
-    })
-    .await;
-    assert_eq!(edge.metric(&healthy), 1.0);
-}
-
-#[tokio::test]
-async fn a_host_is_asked_for_and_an_address_is_verified_without_asking() {
-    let authority = Authority::new();
-    authority.issue("named", &[HOST]);
-    authority.issue("addressed", &["127.0.0.1"]);
-    for (certificate, name, asked) in [
-        ("named", format!("serverName: {HOST}"), HOST),
-        ("addressed", String::new(), "nobody"),
-    ] {
-        let target = authority.target(certificate, async |mut connection: Answering| {
-            let asked = connection.stream.get_ref().1.server_name();
-            let asked = asked.unwrap_or("nobody").to_owned();
-            let head = connection.head().await;
-            match head.contains("Upgrade") {
-                true => {
-                    connection.send(switching_protocols(&head)).await;
-                    connection.send(asked).await;
-                    connection.to_end().await;
-                }
-                false => connection.send(ok(&asked)).await,
-            }
-        });
-        let target = target.await;
-        let file = authority.file("ca.crt");
-        let keys = format!("caFile: {}\n    {name}", file.display());
-        let edge = Edge::start(&over_tls(&keys, &[target.address])).await;
-        assert_eq!(edge.get("/").await.text(), asked);
-        let (mut client, _) = edge.tunnel().await;
-        assert_eq!(client.exactly(asked.len()).await, asked.as_bytes());
-    }
-}
-
-#[tokio::test]
-async fn a_target_that_cannot_be_verified_is_a_connect_error_and_the_log_says_why() {
-    let (authority, stranger) = (Authority::new(), Authority::new());
-    stranger.issue("one", &[HOST]);
-    authority.issue("other", &["other.example"]);
-    authority.issue_for("expired", &[HOST], &KeyPair::generate().unwrap(), -1);
-    let plain = Target::scripted(async |mut connection: Connection| {
-        connection.send("HTTP/1.1 400 Bad Request\r\n\r\n").await;
-        connection.to_end().await;
-    });
-    let plain = plain.await;
-    for (target, error) in [
-        (
-            serving(&stranger, "one").await,
-            "target certificate: unknown issuer",
-        ),
-        (
-            serving(&authority, "other").await,
-            "target certificate: wrong name",
-        ),
-        (
-            serving(&authority, "expired").await,
-            "target certificate: expired",
-        ),
-        (plain, "target TLS: the answer is not TLS"),
-        (
-            Target::scripted(async |_| ()).await,
-            "target TLS: it closed the connection",
-        ),
-    ] {
-        let edge = edge_before(&authority, "{}", &target).await;
-        let answers = [edge.get("/").await, refused_handshake(&edge).await];
-        let lines = edge.log_lines(2).await;
-        for (answer, line) in answers.iter().zip(&lines) {
-            assert_eq!(answer.status, 503, "{error}");
-            assert_eq!(line["closeReason"], "refused");
-            assert_eq!(line["error"], error);
-        }
-        assert_eq!(connect_errors(&edge, target.address), 2.0, "{error}");
-    }
-}
-
-#[tokio::test]
-async fn another_target_is_tried_where_the_first_cannot_be_verified() {
-    let (authority, stranger) = (Authority::new(), Authority::new());
-    authority.issue("one", &[HOST]);
-    stranger.issue("one", &[HOST]);
-    let (good, bad) = (
-        serving(&authority, "one").await,
-        serving(&stranger, "one").await,
-    );
-    let targets = [good.address, bad.address];
-    let edge = Edge::start(&over_tls(&trusting(&authority), &targets)).await;
-    for _ in 0..4 {
-        assert_eq!(edge.get("/").await.text(), "hello");
-        let (mut client, _) = edge.tunnel().await;
-        client.say_hi().await;
-    }
-    assert_eq!(connect_errors(&edge, good.address), 0.0);
-    assert_eq!(connect_errors(&edge, bad.address), 4.0);
-}
-
-#[tokio::test]
-async fn with_verify_certificate_false_any_certificate_is_taken_with_a_warning() {
-    let stranger = Authority::new();
-    stranger.issue_for("one", &["other.example"], &KeyPair::generate().unwrap(), -1);
-    let target = serving(&stranger, "one").await;
-    let edge = Edge::start(&over_tls("verifyCertificate: false", &[target.address])).await;
-    assert_eq!(edge.get("/").await.text(), "hello");
-    let (mut client, _) = edge.tunnel().await;
-    client.say_hi().await;
-    let warning = "warning: targetGroups[0].verifyCertificate: nobody's certificate is verified";
-    edge.says(warning).await;
-}
-
-#[tokio::test]
-async fn groups_that_trust_others_share_no_connection() {
-    let (authority, stranger) = (Authority::new(), Authority::new());
-    authority.issue("one", &[HOST]);
-    let target = serving(&authority, "one").await;
-    let address = target.address;
-    let configuration = over_tls(&trusting(&authority), &[address]);
-    let group = |name: &str, keys: &str| {
-        format!(
-            "  - {{name: {name}, algorithm: ROUND_ROBIN, protocol: HTTPS, {keys}, \
-             targets: [{{ip: {}, port: {}}}]}}\n",
-            address.ip(),
-            address.port()
-        )
-    };
-    let file = |authority: &Authority| authority.file("ca.crt").display().to_string();
-    let groups = group("lax", "verifyCertificate: false")
-        + &group(
-            "strange",
-            &format!("serverName: {HOST}, caFile: {}", file(&stranger)),
-        )
-        + &group(
-            "other",
-            &format!("serverName: other.example, caFile: {}", file(&authority)),
-        );
-    let rule = |name: &str| {
-        format!(
-            "      - {{name: {name}, type: FORWARD, targetGroup: {name}, \
-             conditions: [{{type: PATH, condition: EQUALS, value: /{name}}}]}}\n"
-        )
-    };
-    let rules = rule("lax") + &rule("strange") + &rule("other");
-    let configuration =
-        configuration.replace("    httpRules:\n", &format!("    httpRules:\n{rules}"));
-    let edge = Edge::start(&(configuration + &groups)).await;
-    for _ in 0..2 {
-        for (path, status) in [
-            ("/", 200),
-            ("/lax", 200),
-            ("/strange", 503),
-            ("/other", 503),
-        ] {
-            assert_eq!(edge.get(path).await.status, status, "{path}");
-        }
-    }
-    let certificate = |line: &serde_json::Value| line["error"].as_str().map(str::to_owned);
-    let errors: Vec<_> = edge
-        .log_lines(8)
-        .await
-        .iter()
-        .filter_map(certificate)
-        .collect();
-    let (issuer, name) = (
-        "target certificate: unknown issuer",
-        "target certificate: wrong name",
-    );
-    assert_eq!(errors, [issuer, name, issuer, name]);
-}
-
-#[tokio::test]
-async fn a_reload_with_another_authority_uses_no_connection_that_the_old_one_vouched_for() {
-    let (authority, stranger) = (Authority::new(), Authority::new());
-    authority.issue("one", &[HOST]);
-    let target = serving(&authority, "one").await;
-    let own = authority.file("ca.crt");
-    let own_text = std::fs::read(&own).unwrap();
-    let configuration = over_tls(&trusting(&authority), &[target.address]);
-    let edge = Edge::start(&configuration).await;
-    let (mut client, _) = edge.tunnel().await;
-    assert_eq!(edge.get("/").await.status, 200);
-
-    // Another authority in the same file.
-    std::fs::copy(stranger.file("ca.crt"), &own).unwrap();
-    edge.reload(&configuration).await;
-    assert_eq!(edge.get("/").await.status, 503);
-    assert_eq!(refused_handshake(&edge).await.status, 503);
-    client.say_hi().await;
-
-    std::fs::remove_file(&own).unwrap();
-    edge.signal("HUP");
-    let rejected = "config_reloads_total{result=\"rejected\"}";
-    let is_rejected = || (edge.metric(rejected) == 1.0).then_some(());
-    eventually("it is rejected", is_rejected).await;
-    let told = "targetGroups[0].caFile: cannot be read: No such file";
-    edge.says(told).await;
-
-    std::fs::write(&own, own_text).unwrap();
-    edge.reload(&configuration).await;
-    let connections = target.connections();
-    assert_eq!(edge.get("/").await.status, 200);
-    // With the same authority as at first the connection of then is as good.
-    assert_eq!(target.connections(), connections);
-    client.say_hi().await;
-}
-
-#[tokio::test]
-async fn the_connect_timeout_is_for_the_connection_and_its_tls_together() {
-    let authority = Authority::new();
-    let silent = Target::scripted(async |_connection: Connection| std::future::pending().await);
-    let silent = silent.await;
-    let configuration = over_tls(&trusting(&authority), &[silent.address]);
-    let edge =
-        Edge::start(&configuration.replace("connectTimeout: 2000", "connectTimeout: 300")).await;
-    for is_tunnel in [false, true] {
-        let began = Instant::now();
-        let answer = match is_tunnel {
-            true => refused_handshake(&edge).await,
-            false => edge.get("/").await,
-        };
-        let took = began.elapsed();
-        assert_eq!(answer.status, 503);
-        assert!(
-            took >= Duration::from_millis(300) && took < LATEST,
-            "{took:?}"
-        );
-    }
-    assert_eq!(connect_errors(&edge, silent.address), 2.0);
-}
-
-#[tokio::test]
-async fn the_header_of_the_proxy_protocol_comes_before_the_tls() {
-    let authority = Authority::new();
-    authority.issue("one", &[HOST]);
-    let read = |name| std::fs::read_to_string(authority.file(name)).unwrap();
-    std::fs::write(
-        authority.file("one.pem"),
-        read("one.crt") + &read("one.key"),
-    )
-    .unwrap();
-    let options = format!("ssl crt {}", authority.file("one.pem").display());
-    let haproxy = Haproxy::hearing_of_clients(&options).await;
-    let announcing = |target| {
-        let both = trusting(&authority) + "\n    protocolVersion: HTTP2";
-        over_tls(&both, &[target]).replace("port: ", "proxyProtocol: v1, port: ")
-    };
-    let edge = Edge::start(&announcing(haproxy.address)).await;
-    for _ in 0..2 {
-        let mut client = edge.connect().await;
-        let from = client.stream.local_addr().unwrap();
-        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
-        assert_eq!(
-            client.answer().await.text(),
-            format!("{from} {}", edge.address)
-        );
-    }
-
-    let acceptor = authority.acceptor("one");
-    let target = Target::scripted(move |mut connection: Connection| {
-        let acceptor = acceptor.clone();
-        async move {
-            let mut header = String::new();
-            while !header.ends_with("\r\n") {
-                header.push(connection.stream.read_u8().await.unwrap().into());
-            }
-            let mut connection =
-                Connection::over(acceptor.accept(connection.stream).await.unwrap());
-            let head = connection.head().await;
-            connection.send(switching_protocols(&head)).await;
-            connection.send(header).await;
-            connection.to_end().await;
-        }
-    })
-    .await;
-    edge.reload(&announcing(target.address)).await;
-    let (mut client, _) = edge.tunnel().await;
-    let from = client.stream.local_addr().unwrap();
-    let expected = format!(
-        "PROXY TCP4 127.0.0.1 127.0.0.1 {} {}\r\n",
-        from.port(),
-        edge.address.port()
-    );
-    assert_eq!(client.exactly(expected.len()).await, expected.as_bytes());
-}
-
-#[test]
-fn what_is_wrong_with_a_ca_file_is_told_with_its_place() {
-    let authority = Authority::new();
-    let good = std::fs::read_to_string(authority.file("ca.crt")).unwrap();
-    let write = |name: &str, text: String| std::fs::write(authority.file(name), text).unwrap();
-    write("torn.crt", good.replace("-----END", ""));
-    write("malformed.crt", good.replacen("MII", "AAA", 1));
-    write("second.crt", good.clone() + &good.replacen("MII", "AAA", 1));
-    write("two.crt", good.clone() + &good);
-    let key = KeyPair::generate().unwrap();
-    write("key.crt", key.serialize_pem());
-    let folder = authority.file("");
-    for (name, problem) in [
-        ("ca.crt", None),
-        ("two.crt", None),
-        (
-            "torn.crt",
-            Some("a PEM section has no end (-----END …-----)"),
-        ),
-        ("malformed.crt", Some("certificate 1 is malformed")),
-        ("second.crt", Some("certificate 2 is malformed")),
-        (
-            "key.crt",
-            Some("has no certificate (-----BEGIN CERTIFICATE-----)"),
-        ),
-    ] {
-        let keys = format!("caFile: {}", authority.file(name).display());
-        let configuration = over_tls(&keys, &[]).replace("targets:", "targets: []");
-        write("culvert.yaml", configuration.replace("LISTEN_PORT", "8080"));
-        let output = run(&["-t", "-c", "culvert.yaml"], &folder);
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.success(), problem.is_none(), "{name}: {said}");
-        if let Some(problem) = problem {
-            assert_eq!(
-                said.trim_end(),
-                format!("culvert.yaml: targetGroups[0].caFile: {problem}")
-            );
-        }
-    }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::time::{sleep, timeout};
 
 use crate::harness::target::ok;
-use crate::harness::{Connection, Edge, Target, eventually, soon};
+use crate::harness::{Config, Connection, Edge, Target, eventually, soon};
 
 const LIMIT: Duration = Duration::from_secs(1);
 /// Long enough for a slow machine, and too short for any other timeout.
@@ -121,9 +121,8 @@ async fn a_body_that_makes_progress_may_take_longer() {
 #[tokio::test]
 async fn the_response_timeout_waits_for_the_request_to_be_complete() {
     let target = Target::showing().await;
-    let configuration = crate::harness::edge::forwarding_to(&[target.address]);
-    let short = "responseTimeout: 200";
-    let edge = Edge::start(&configuration.replace("responseTimeout: 2000", short)).await;
+    let configuration = Config::forwarding_to(&[target.address]);
+    let edge = Edge::start(&configuration.group("responseTimeout: 200")).await;
     let mut client = edge.connect().await;
 
     client
@@ -248,9 +247,9 @@ async fn a_client_that_does_not_read_its_answer_is_let_go() {
 }
 
 async fn start(target: &Target) -> Edge {
-    let configuration = crate::harness::edge::forwarding_to(&[target.address]);
-    let limit = format!("clientTimeout: {}\n", LIMIT.as_millis());
-    Edge::start(&configuration.replace("clientTimeout: 2000\n", &limit)).await
+    let configuration = Config::forwarding_to(&[target.address]);
+    let limit = format!("clientTimeout: {}", LIMIT.as_millis());
+    Edge::start(&configuration.rule(&limit)).await
 }
 
 fn assert_within(took: Duration, limit: Duration) {
@@ -263,12 +262,12 @@ fn assert_within(took: Duration, limit: Duration) {
 #[tokio::test]
 async fn a_client_that_never_reads_its_answers_is_let_go() {
     let location = "x".repeat(8_000);
-    let edge = Edge::start(&format!(
-        "forwardingRules:
-  - {{name: edge, protocol: HTTP, listenerIp: 127.0.0.1, listenerPort: LISTEN_PORT, clientTimeout: 400,
-      httpRules: [{{name: away, type: REDIRECT, location: {location}}}]}}"
-    ))
-    .await;
+    let configuration = Config::new()
+        .rule("clientTimeout: 400")
+        .http_rules(&format!(
+            "{{name: away, type: REDIRECT, location: {location}}}"
+        ));
+    let edge = Edge::start(&configuration).await;
     let mut client = edge.connect().await;
     let asking = tokio::spawn(async move {
         client.send(GET.repeat(10_000)).await;

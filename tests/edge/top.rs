@@ -11,8 +11,7 @@ use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
 use serde_json::Value;
 
-use crate::harness::edge::forwarding_to;
-use crate::harness::{Edge, Process, Target, eventually, report};
+use crate::harness::{Config, Edge, Process, Target, eventually, report};
 
 const ROWS: u16 = 20;
 const COLUMNS: u16 = 100;
@@ -198,9 +197,8 @@ async fn a_process_that_goes_is_missed_and_said() {
 #[tokio::test]
 async fn tunnels_of_an_old_process_are_said_by_the_new_one() {
     let target = Target::echo().await;
-    let server = "server: {pidFile: FOLDER/culvert.pid, upgradeSocket: FOLDER/upgrade.sock}\n";
-    let rules = forwarding_to(&[target.address]);
-    let edge = Edge::start(&format!("{server}{rules}")).await;
+    let configuration = Config::forwarding_to(&[target.address]).upgradable();
+    let edge = Edge::start(&configuration).await;
     let _tunnels = edge.tunnels(2).await;
     let top = Top::of(&edge);
     top.shows(&["2 tunnels"]).await;

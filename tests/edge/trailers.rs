@@ -10,9 +10,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use tokio_tungstenite::tungstenite::Bytes;
 
 use crate::harness::client::header;
-use crate::harness::edge::forwarding_to;
 use crate::harness::http2::{self, Http2, get};
-use crate::harness::{Connection, Edge, Target, soon};
+use crate::harness::{Config, Connection, Edge, Target, soon};
 
 /// What a target was asked: the fields `te` and `trailer` of the head, the body, and the trailers.
 type Seen = Arc<Mutex<Vec<(String, String, HeaderMap)>>>;
@@ -121,12 +120,11 @@ async fn target_of_http_2(seen: Seen) -> Target {
     http2::target(move |request, answer| answer_in_http_2(Arc::clone(&seen), request, answer)).await
 }
 
-fn configuration(target: &Target, version: &str) -> String {
-    let keys = format!("    protocolVersion: {version}\n    connectTimeout");
-    forwarding_to(&[target.address])
-        .replace("LISTEN_PORT", "LISTEN_PORT\n    h2c: true")
-        .replace("port: ", "healthCheckEnabled: false, port: ")
-        .replace("    connectTimeout", &keys)
+fn configuration(target: &Target, version: &str) -> Config {
+    Config::forwarding_to(&[target.address])
+        .rule("h2c: true")
+        .group(&format!("protocolVersion: {version}"))
+        .each_target("healthCheckEnabled: false")
 }
 
 /// Culverts before a target of either version, and what these are asked.
@@ -304,9 +302,8 @@ async fn what_the_operator_sets_or_removes_does_not_come_back_as_a_trailer() {
     let changes = "headers: {
         request: {set: {X-Tenant: ours}, remove: [X-Secret]},
         response: {remove: [X-Sum]}}";
-    let rule = format!("targetGroup: group, {changes}}}");
-    let configuration = forwarding_to(&[target.address]);
-    let edge = Edge::start(&configuration.replacen("targetGroup: group}", &rule, 1)).await;
+    let configuration = Config::forwarding_to(&[target.address]);
+    let edge = Edge::start(&configuration.http_rule(changes)).await;
     let mut client = edge.connect().await;
     client
         .send(

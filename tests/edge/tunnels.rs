@@ -13,10 +13,9 @@ use tokio::sync::mpsc::unbounded_channel;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use crate::harness::client::{HANDSHAKE, status};
-use crate::harness::edge::forwarding_to;
+use crate::harness::client::{HANDSHAKE, handshake, status};
 use crate::harness::target::switching_protocols;
-use crate::harness::{Connection, Edge, Noise, Target, eventually, soon};
+use crate::harness::{Config, Connection, Edge, Noise, Target, eventually, soon};
 
 const MEGABYTE: usize = 1 << 20;
 
@@ -45,14 +44,15 @@ async fn three_hundred_tunnels_at_once_carry_every_byte_and_count_it() {
     })
     .await;
     // Both ends of all tunnels share one thread: each may have to wait for the others.
-    let configuration = forwarding_to(&[target.address]).replace("Timeout: 2000", "Timeout: 20000");
+    let configuration = Config::forwarding_to(&[target.address])
+        .rule("clientTimeout: 20s")
+        .group("connectTimeout: 20s, responseTimeout: 20s");
     let edge = Edge::start(&configuration).await;
     let mut clients = JoinSet::new();
     for number in 0..TUNNELS {
         let mut client = edge.connect().await;
         clients.spawn(async move {
-            let path = format!("/{number} ");
-            client.send(HANDSHAKE.replace("/chat ", &path)).await;
+            client.send(handshake(&format!("/{number}"), "")).await;
             assert_eq!(status(&client.head().await), 101);
             let [own, expected] = words(number);
             let mut sizes = Noise::seeded(number);
@@ -187,11 +187,10 @@ async fn a_target_that_breaks_off_while_the_client_sends_is_logged_as_target_err
     target_breaks_off(true).await;
 }
 
-/// With `clock` at 800 ms, a tunnel in which nothing moves for a second still works.
-async fn silence_outlives(clock: &str) {
+/// With these short clocks, a tunnel in which nothing moves for a second still works.
+async fn silence_outlives(clocks: impl FnOnce(Config) -> Config) {
     let target = Target::mirror().await;
-    let configuration = forwarding_to(&[target.address]);
-    let short = configuration.replace(&format!("{clock}: 2000"), &format!("{clock}: 800"));
+    let short = clocks(Config::forwarding_to(&[target.address]));
     let edge = Edge::start(&short).await;
     let (mut client, _) = edge.tunnel().await;
     sleep(Duration::from_secs(1)).await;
@@ -206,12 +205,12 @@ async fn silence_outlives(clock: &str) {
 
 #[tokio::test]
 async fn the_client_timeout_does_not_end_a_silent_tunnel() {
-    silence_outlives("clientTimeout").await;
+    silence_outlives(|config| config.rule("clientTimeout: 800")).await;
 }
 
 #[tokio::test]
 async fn the_response_timeout_does_not_end_a_silent_tunnel() {
-    silence_outlives("responseTimeout").await;
+    silence_outlives(|config| config.group("responseTimeout: 800")).await;
 }
 
 #[tokio::test]
@@ -224,8 +223,10 @@ async fn a_reader_that_pauses_for_longer_than_the_timeouts_gets_every_byte() {
         connection.to_end().await;
     })
     .await;
-    let configuration = forwarding_to(&[target.address]);
-    let edge = Edge::start(&configuration.replace("Timeout: 2000", "Timeout: 300")).await;
+    let short = Config::forwarding_to(&[target.address])
+        .rule("clientTimeout: 300")
+        .group("connectTimeout: 300, responseTimeout: 300");
+    let edge = Edge::start(&short).await;
     let (mut client, _) = edge.tunnel().await;
     let bytes = Noise::seeded(7).bytes(MUCH);
     client.send(&bytes).await;
@@ -283,10 +284,7 @@ async fn a_client_that_does_not_read_a_gigabyte_costs_no_memory_and_loses_no_byt
 async fn with_tunnels(count: usize) -> (Target, Edge, Vec<Connection>) {
     let target = Target::mirror().await;
     // A drain whose first seconds end none.
-    let patient = format!(
-        "server: {{drain: {{deadline: 1h}}}}\n{}",
-        forwarding_to(&[target.address])
-    );
+    let patient = Config::forwarding_to(&[target.address]).server("drain: {deadline: 1h}");
     let edge = Edge::start(&patient).await;
     let mut clients = Vec::new();
     for _ in 0..count {

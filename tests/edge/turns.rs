@@ -1,19 +1,14 @@
 //! Nobody waits for all that others have to ask: between two requests of a connection others have
 //! their turn.
 
-use crate::harness::edge::forwarding_to;
-use crate::harness::{Edge, Target, eventually};
+use crate::harness::{Config, Edge, eventually};
 
 const CLIENTS: usize = 50;
 const EACH: usize = 60;
 
 #[tokio::test]
 async fn requests_that_come_at_once_do_not_keep_another_client_waiting() {
-    let target = Target::answering("hello").await;
-    let all = "{name: all, type: FORWARD, targetGroup: group}";
-    let ours = "{name: all, type: STATIC, statusCode: 200, responseMessage: hi}";
-    let configuration = forwarding_to(&[target.address]).replace(all, ours);
-    let edge = Edge::start(&format!("server: {{threads: 1}}\n{configuration}")).await;
+    let edge = Edge::start(&Config::answering("hi").server("threads: 1")).await;
     let mut other = edge.connect().await;
     let mut many = Vec::new();
     for _ in 0..CLIENTS {

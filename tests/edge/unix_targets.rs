@@ -9,8 +9,7 @@ use tempfile::TempDir;
 
 use crate::harness::admin::{ask, get};
 use crate::harness::client::CLOSE;
-use crate::harness::edge::forwarding_to;
-use crate::harness::{Authority, Edge, Nginx, Target, eventually};
+use crate::harness::{Authority, Config, Edge, Nginx, Target, eventually};
 
 /// A Unix socket in a folder of its own, where nobody listens yet.
 struct Socket(TempDir);
@@ -38,31 +37,14 @@ impl Socket {
         nginx
     }
 
-    /// The entry of `targets`.
-    fn entry(&self) -> String {
-        format!("{{unix: {}}}", self.path().display())
+    /// A configuration that forwards everything to the target here.
+    fn config(&self) -> Config {
+        let path = self.path();
+        Config::forwarding_to(&[]).group(&format!(
+            "responseTimeout: 15s, targets: [{{unix: {}}}]",
+            path.display()
+        ))
     }
-}
-
-/// A configuration that forwards everything to these entries of `targets`, with these keys of the
-/// group.
-fn configuration(entries: &[String], keys: &str) -> String {
-    let list: String = entries
-        .iter()
-        .map(|entry| format!("      - {entry}\n"))
-        .collect();
-    let protocol = if keys.contains("protocol:") {
-        ""
-    } else {
-        "protocol: HTTP"
-    };
-    forwarding_to(&[])
-        .replace(
-            "    protocol: HTTP\n    connectTimeout",
-            &format!("    {keys}\n    {protocol}\n    connectTimeout"),
-        )
-        .replace("responseTimeout: 2000", "responseTimeout: 15000")
-        + &list
 }
 
 fn is_healthy(socket: &Path) -> String {
@@ -76,7 +58,7 @@ fn is_healthy(socket: &Path) -> String {
 async fn requests_and_tunnels_are_carried_over_a_unix_socket() {
     let (socket, target) = (Socket::new(), Target::named("chat").await);
     let _nginx = socket.nginx(&target, "", "").await;
-    let edge = Edge::start(&configuration(&[socket.entry()], "")).await;
+    let edge = Edge::start(&socket.config()).await;
     let mut client = edge.connect().await;
     let mut connections = Vec::new();
     for _ in 0..2 {
@@ -111,14 +93,10 @@ async fn each_type_of_check_asks_on_the_socket() {
     let (socket, target) = (Socket::new(), Target::named("chat").await);
     for check in ["type: TCP", "type: HTTP, path: /", "type: WEBSOCKET"] {
         std::fs::remove_file(socket.path()).ok();
-        let keys = format!("healthCheck: {{{check}, checkInterval: 50, unhealthyThreshold: 1}}");
-        let told = configuration(&[socket.entry()], "").replace("healthCheck: {", "unused: {");
-        let unused = told
-            .lines()
-            .find(|line| line.contains("unused"))
-            .unwrap()
-            .to_owned();
-        let edge = Edge::start(&told.replace(&unused, &format!("    {keys}"))).await;
+        let keys = format!(
+            "healthCheck: {{{check}, checkInterval: 50, checkTimeout: null, unhealthyThreshold: 1}}"
+        );
+        let edge = Edge::start(&socket.config().group(&keys)).await;
         edge.metric_becomes(&is_healthy(&socket.path()), 0.0).await;
         edge.says("1 check failed, the last: No such file or directory")
             .await;
@@ -141,10 +119,10 @@ async fn tls_and_http_2_are_spoken_to_localhost() {
     );
     let _nginx = socket.nginx(&target, "ssl http2", &settings).await;
     let keys = format!(
-        "protocol: HTTPS\n    protocolVersion: HTTP2\n    caFile: {}",
+        "protocol: HTTPS, protocolVersion: HTTP2, caFile: {}",
         file("ca.crt")
     );
-    let edge = Edge::start(&configuration(&[socket.entry()], &keys)).await;
+    let edge = Edge::start(&socket.config().group(&keys)).await;
     let answer = edge.get("/").await;
     assert_eq!(
         (answer.status, answer.header("x-protocol")),
@@ -157,8 +135,7 @@ async fn the_proxy_protocol_tells_of_the_client() {
     let (socket, target) = (Socket::new(), Target::named("chat").await);
     let settings = "add_header X-Client $proxy_protocol_addr always;";
     let _nginx = socket.nginx(&target, "proxy_protocol", settings).await;
-    let entry = socket.entry().replace('}', ", proxyProtocol: v2}");
-    let edge = Edge::start(&configuration(&[entry], "")).await;
+    let edge = Edge::start(&socket.config().each_target("proxyProtocol: v2")).await;
     assert_eq!(edge.get("/").await.header("x-client"), Some("127.0.0.1"));
 }
 
@@ -167,7 +144,7 @@ async fn a_request_without_a_host_is_for_localhost() {
     let (socket, target) = (Socket::new(), Target::showing().await);
     let settings = "add_header X-Host $host always;";
     let _nginx = socket.nginx(&target, "", settings).await;
-    let edge = Edge::start(&configuration(&[socket.entry()], "")).await;
+    let edge = Edge::start(&socket.config()).await;
     let mut client = edge.connect().await;
     client.send("GET / HTTP/1.0\r\n\r\n").await;
     let answer = client.answer_to_end().await;
@@ -181,9 +158,11 @@ async fn a_request_without_a_host_is_for_localhost() {
 async fn a_request_goes_on_to_another_target_where_nobody_listens() {
     let (socket, other) = (Socket::new(), Target::answering("other").await);
     drop(UnixListener::bind(socket.path()).unwrap());
-    let unchecked = socket.entry().replace('}', ", healthCheckEnabled: false}");
-    let tcp = format!("{{ip: 127.0.0.1, port: {}}}", other.address.port());
-    let edge = Edge::start(&configuration(&[unchecked, tcp], "")).await;
+    let configuration = socket
+        .config()
+        .each_target("healthCheckEnabled: false")
+        .target(other.address, "");
+    let edge = Edge::start(&configuration).await;
     for _ in 0..4 {
         assert_eq!(edge.get("/").await.text(), "other");
     }
@@ -198,7 +177,7 @@ async fn a_request_goes_on_to_another_target_where_nobody_listens() {
 async fn an_operator_means_it_by_its_path() {
     let (socket, target) = (Socket::new(), Target::named("chat").await);
     let _nginx = socket.nginx(&target, "", "").await;
-    let edge = Edge::start(&configuration(&[socket.entry()], "")).await;
+    let edge = Edge::start(&socket.config()).await;
     let (mut tunnel, _) = edge.tunnel().await;
     tunnel.say_hi().await;
     let name = socket.name().replace('/', "%2F");
@@ -224,11 +203,10 @@ async fn an_operator_means_it_by_its_path() {
 #[tokio::test]
 async fn a_new_process_knows_which_socket_is_unhealthy() {
     let socket = Socket::new();
-    let top = "server: {upgradeSocket: FOLDER/upgrade.sock, pidFile: FOLDER/culvert.pid}\n";
-    let slow = format!("{top}{}", configuration(&[socket.entry()], ""));
+    let slow = socket.config().upgradable();
     let edge = Edge::start(&slow).await;
     edge.metric_becomes(&is_healthy(&socket.path()), 0.0).await;
-    edge.configure(&slow.replace("checkInterval: 100", "checkInterval: 1h"));
+    edge.configure(&slow.group("healthCheck: {checkInterval: 1h}"));
     let _old = edge.hand_over().await;
     eventually("the new process tells of its targets", || {
         let status = get(&edge, "/api/v1/status");

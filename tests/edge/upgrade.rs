@@ -1,5 +1,5 @@
-//! A new process takes the place of the old one: nobody is refused, the tunnels of the old one live
-//! on, and a new process that fails, however and whenever, changes nothing.
+//! A new process takes the place of the old one: nobody is refused, and the tunnels of the old one
+//! live on.
 
 use std::fs::Permissions;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -12,23 +12,23 @@ use tokio::process::Command;
 use tokio::sync::mpsc;
 
 use crate::harness::client::sent_away;
-use crate::harness::edge::{forwarding_to, free_addresses, get_now, lines_of};
-use crate::harness::{Edge, Load, Process, Target, eventually, soon};
+use crate::harness::edge::{get_now, lines_of};
+use crate::harness::{Config, Edge, Load, Process, Target, eventually, soon};
 
-const CULVERT: &str = env!("CARGO_BIN_EXE_culvert");
-const LONG: &str = "upgrade: {drainDeadline: 1h}";
+pub const CULVERT: &str = env!("CARGO_BIN_EXE_culvert");
+pub const LONG: &str = "upgrade: {drainDeadline: 1h}";
 
 /// A Culvert that may be upgraded. Each generation answers with its name; handshakes go to a
 /// target.
-struct Lineage {
-    edge: Edge,
-    target: Target,
-    server: &'static str,
+pub struct Lineage {
+    pub edge: Edge,
+    pub target: Target,
+    pub server: &'static str,
 }
 
 impl Lineage {
     /// The first generation, `first`, with these settings of `server`.
-    async fn start(server: &'static str) -> Lineage {
+    pub async fn start(server: &'static str) -> Lineage {
         let target = Target::named("target").await;
         let edge = Edge::start(&configuration("first", server, &target)).await;
         Lineage {
@@ -39,14 +39,14 @@ impl Lineage {
     }
 
     /// Writes the file of another generation.
-    fn prepare(&self, name: &str) {
+    pub fn prepare(&self, name: &str) {
         self.edge
             .configure(&configuration(name, self.server, &self.target));
     }
 
     /// Runs `culvert -c FILE upgrade` with these options; returns its exit code and what it said on
     /// standard error.
-    async fn upgrade(&self, options: &[&str]) -> (Option<i32>, String) {
+    pub async fn upgrade(&self, options: &[&str]) -> (Option<i32>, String) {
         let mut command = Command::new(CULVERT);
         command.arg("-c").arg(self.edge.file()).arg("upgrade");
         command.args(options).kill_on_drop(true);
@@ -56,7 +56,7 @@ impl Lineage {
     }
 
     /// Upgrades to a generation of this name, and waits until it alone serves.
-    async fn succeeds(&self, name: &str) {
+    pub async fn succeeds(&self, name: &str) {
         self.prepare(name);
         let (code, said) = self.upgrade(&[]).await;
         assert_eq!(code, Some(0), "{said}");
@@ -70,7 +70,7 @@ impl Lineage {
 
     /// Upgrades to a process that is not what it should be, and that must not matter; returns what
     /// the command said.
-    async fn fails(&self, check: &str, start: &str) -> String {
+    pub async fn fails(&self, check: &str, start: &str) -> String {
         let path = self.impostor(check, start);
         let (code, said) = self.upgrade(&["--binary", path.to_str().unwrap()]).await;
         assert_eq!(code, Some(1), "{said}");
@@ -80,7 +80,7 @@ impl Lineage {
     }
 
     /// The first generation serves, and there is no other.
-    async fn nothing_changed(&self) {
+    pub async fn nothing_changed(&self) {
         for _ in 0..10 {
             assert_eq!(self.edge.get("/").await.text(), "first");
         }
@@ -93,7 +93,7 @@ impl Lineage {
 
     /// An executable that does this when it is asked to check a configuration, and this when it is
     /// to serve.
-    fn impostor(&self, check: &str, start: &str) -> PathBuf {
+    pub fn impostor(&self, check: &str, start: &str) -> PathBuf {
         let path = self.edge.folder.path().join("impostor");
         let choose = "for word; do case \"$word\" in -t*|--test)";
         let script = format!("#!/bin/sh\n{choose} {check} ;; esac; done\n{start}\n");
@@ -103,35 +103,21 @@ impl Lineage {
     }
 }
 
-fn configuration(name: &str, server: &str, target: &Target) -> String {
-    let (ip, port) = (target.address.ip(), target.address.port());
-    format!(
-        "server: {{upgradeSocket: FOLDER/upgrade.sock, pidFile: FOLDER/culvert.pid, {server}}}
-accessLog: {{path: FOLDER/access.log}}
-forwardingRules:
-  - name: edge
-    protocol: HTTP
-    listenerIp: 127.0.0.1
-    listenerPort: LISTEN_PORT
-    httpRules:
-      - name: name
-        type: STATIC
-        statusCode: 200
-        responseMessage: {name}
-        conditions: [{{type: HEADER, key: Upgrade, condition: EXISTS, negate: true}}]
-      - {{name: tunnels, type: FORWARD, targetGroup: group}}
-targetGroups:
-  - name: group
-    algorithm: ROUND_ROBIN
-    protocol: HTTP
-    targets: [{{ip: {ip}, port: {port}}}]
-"
-    )
+pub fn configuration(name: &str, server: &str, target: &Target) -> Config {
+    let rule = format!(
+        "{{name: name, type: STATIC, statusCode: 200, responseMessage: {name},
+            conditions: [{{type: HEADER, key: Upgrade, condition: EXISTS, negate: true}}]}}"
+    );
+    Config::to_group("", &[target.address])
+        .upgradable()
+        .server(server)
+        .top("accessLog: {path: FOLDER/access.log}")
+        .http_rule("name: tunnels")
+        .http_rules(&rule)
 }
 
 /// What a real new process does.
-const REAL: &str = "exec CULVERT \"$@\"";
-const HANG: &str = "while :; do sleep 1; done";
+pub const REAL: &str = "exec CULVERT \"$@\"";
 
 #[tokio::test]
 async fn the_command_ends_with_0_when_the_new_process_serves_and_the_old_one_exits_with_0() {
@@ -239,122 +225,6 @@ async fn tunnels_of_the_old_process_live_until_the_drain_deadline_and_are_sent_a
 }
 
 #[tokio::test]
-async fn a_new_process_that_fails_at_any_step_changes_nothing() {
-    let lineage = Lineage::start(LONG).await;
-    let mut client = lineage.edge.tunnels(1).await.remove(0);
-    lineage.prepare("second");
-    let said = lineage.fails("echo not good >&2; exit 1", REAL).await;
-    assert!(said.contains("not good"), "{said}");
-    for (check, start) in [
-        ("kill -9 $$", REAL),
-        (REAL, "exit 7"),
-        (REAL, "exit 0"),
-        (REAL, "kill -9 $$"),
-    ] {
-        lineage.fails(check, start).await;
-        client.say_hi().await;
-    }
-    lineage.succeeds("second").await;
-    client.say_hi().await;
-}
-
-#[tokio::test]
-async fn a_binary_that_is_not_there_or_cannot_be_run_changes_nothing() {
-    let lineage = Lineage::start(LONG).await;
-    let file = lineage.edge.file();
-    for binary in ["/nowhere/culvert", file.to_str().unwrap()] {
-        let (code, said) = lineage.upgrade(&["--binary", binary]).await;
-        assert_eq!(code, Some(1), "{said}");
-        assert!(said.contains(binary), "{said}");
-        lineage.nothing_changed().await;
-    }
-}
-
-#[tokio::test]
-async fn a_bad_file_changes_nothing_and_the_command_tells_its_problems() {
-    let lineage = Lineage::start(LONG).await;
-    let second = configuration("second", LONG, &lineage.target);
-    for (good, bad, problem) in [
-        (
-            "targetGroup: group",
-            "targetGroup: nowhere",
-            "forwardingRules[0].httpRules[1].targetGroup: no target group named \"nowhere\"",
-        ),
-        // These show only when the new process is about to listen and to log.
-        (
-            "listenerIp: 127.0.0.1",
-            "listenerIp: 192.0.2.1",
-            "forwardingRules[0]: cannot listen on 192.0.2.1:",
-        ),
-        (
-            "FOLDER/access.log",
-            "FOLDER/missing/access.log",
-            "accessLog.path: No such file",
-        ),
-        (
-            "FOLDER/culvert.pid",
-            "FOLDER/missing/culvert.pid",
-            "server.pidFile: ",
-        ),
-    ] {
-        lineage.edge.configure(&second.replace(good, bad));
-        let (code, said) = lineage.upgrade(&[]).await;
-        assert_eq!(code, Some(1), "{said}");
-        assert!(said.contains(problem), "{said}");
-        lineage.nothing_changed().await;
-    }
-    // The way to it is still there.
-    lineage.succeeds("second").await;
-    lineage.succeeds("second").await;
-}
-
-/// Without an answer within the timeout the new process is ended, whatever it hangs in.
-async fn hangs(check: &str, start: &str) {
-    let lineage = Lineage::start("upgrade: {timeout: 4s}").await;
-    let load = Load::on(lineage.edge.address);
-    lineage.prepare("second");
-    let since = Instant::now();
-    lineage.fails(check, start).await;
-    assert!(since.elapsed() >= Duration::from_secs(4));
-    load.stop().await;
-    lineage.succeeds("second").await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_binary_that_does_not_end_its_check_in_time_changes_nothing() {
-    hangs(HANG, REAL).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_new_process_that_does_not_get_ready_in_time_changes_nothing() {
-    hangs(REAL, HANG).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_new_process_that_is_killed_at_any_moment_before_it_serves_changes_nothing() {
-    let lineage = Lineage::start("upgrade: {timeout: 10s}").await;
-    let mut client = lineage.edge.tunnels(1).await.remove(0);
-    lineage.prepare("second");
-    let mut kills = 0;
-    // Later and later, until it has got so far that the command has ended well.
-    for milliseconds in (0..1000).step_by(7) {
-        let load = Load::on(lineage.edge.address);
-        let start = format!("(sleep 0.{milliseconds:03}; kill -9 $$) & {REAL}");
-        let path = lineage.impostor(REAL, &start);
-        let (code, said) = lineage.upgrade(&["--binary", path.to_str().unwrap()]).await;
-        if code == Some(0) {
-            break;
-        }
-        assert_eq!(code, Some(1), "{said}");
-        lineage.nothing_changed().await;
-        client.say_hi().await;
-        load.stop().await;
-        kills += 1;
-    }
-    assert!(kills > 0, "it was never killed in time");
-}
-
-#[tokio::test]
 async fn sigterm_to_the_new_process_drains_the_old_ones_too() {
     let mut lineage = Lineage::start("upgrade: {drainDeadline: 1h}, drain: {deadline: 2s}").await;
     let mut clients = lineage.edge.tunnels(5).await;
@@ -408,7 +278,7 @@ async fn a_drain_in_the_middle_of_a_hand_over_calls_that_off_and_lets_the_new_pr
 
 /// A process that says it would take over, and what it is told. The lines come with sockets beside
 /// them, after each of which a read ends: too short reads for tokio, which takes them for the last.
-fn successor(socket: &Path) -> (UnixStream, mpsc::UnboundedReceiver<String>) {
+pub fn successor(socket: &Path) -> (UnixStream, mpsc::UnboundedReceiver<String>) {
     let stream = UnixStream::connect(socket).unwrap();
     let reader = BufReader::new(stream.try_clone().unwrap());
     let (sender, receiver) = mpsc::unbounded_channel();
@@ -440,129 +310,4 @@ async fn of_two_upgrades_at_once_one_is_refused() {
         answer.ends_with("second").then_some(())
     };
     eventually("the new one serves", serves).await;
-}
-
-#[tokio::test]
-async fn a_new_process_may_have_another_upgrade_socket() {
-    let lineage = Lineage::start(LONG).await;
-    let clients = lineage.edge.tunnels(3).await;
-    let moved =
-        configuration("second", LONG, &lineage.target).replace("upgrade.sock", "moved.sock");
-    lineage.edge.configure(&moved);
-    let before = lineage.edge.folder.path().join("upgrade.sock");
-    let before = before.to_str().unwrap().to_owned();
-    let (code, said) = lineage.upgrade(&["--socket", &before]).await;
-    assert_eq!(code, Some(0), "{said}");
-    let open = || lineage.edge.tunnels_active(lineage.target.address) == 3.0;
-    eventually("the old one reports to the new place", || {
-        open().then_some(())
-    })
-    .await;
-    let is_gone = || (!Path::new(&before).exists()).then_some(());
-    eventually("the old socket is gone", is_gone).await;
-    drop(clients);
-}
-
-#[tokio::test]
-async fn an_upgrade_without_a_running_process_fails_with_a_reason() {
-    let mut lineage = Lineage::start(LONG).await;
-    lineage.edge.signal("TERM");
-    lineage.edge.exited().await;
-    let (code, said) = lineage.upgrade(&[]).await;
-    assert_eq!(code, Some(1), "{said}");
-    assert!(said.contains("upgrade.sock"), "{said}");
-}
-
-#[tokio::test]
-async fn a_process_started_with_u_waits_for_sigquit_to_the_old_one() {
-    let mut lineage = Lineage::start(LONG).await;
-    let mut client = lineage.edge.tunnels(1).await.remove(0);
-    lineage.prepare("second");
-    let file = lineage.edge.file();
-    let mut early = Process::start(&["-c", file.to_str().unwrap(), "-u"]);
-    for _ in 0..100 {
-        assert_eq!(lineage.edge.get("/").await.text(), "first");
-    }
-    assert!(early.is_running(), "{}", early.diagnostics());
-    drop(early);
-
-    let mut successor = lineage.edge.hand_over().await;
-
-    let serves = || {
-        get_now(lineage.edge.address, "/")?
-            .ends_with("second")
-            .then_some(())
-    };
-    eventually("the new one serves", serves).await;
-    client.say_hi().await;
-    assert!(lineage.edge.is_running() && successor.is_running());
-    client.leave(1000).await;
-    assert_eq!(lineage.edge.exited().await.code(), Some(0));
-    assert_eq!(lineage.edge.get("/").await.text(), "second");
-    assert_eq!(lineage.edge.pid_in_file(), Some(successor.id()));
-    successor.signal("TERM");
-    assert_eq!(successor.ended().await.code(), Some(0));
-}
-
-#[tokio::test]
-async fn sigquit_without_a_waiting_process_changes_nothing_but_an_error_line() {
-    let target = Target::named("first").await;
-    let without_socket = forwarding_to(&[target.address]);
-    for configuration in [without_socket, configuration("first", LONG, &target)] {
-        let mut edge = Edge::start(&configuration).await;
-        let mut client = edge.tunnels(1).await.remove(0);
-        for errors in 1..=2 {
-            edge.signal("QUIT");
-            let is_told = || (edge.errors_about("SIGQUIT") == errors).then_some(());
-            eventually("an error line", is_told).await;
-            assert_eq!(edge.get("/").await.text(), "first");
-            client.say_hi().await;
-            assert!(edge.is_running());
-            assert!(edge.admin_page("/readyz").contains(" 200 "));
-            assert_eq!(edge.metric("draining"), 0.0);
-        }
-    }
-}
-
-#[tokio::test]
-async fn a_second_ordinary_start_on_the_same_socket_is_refused() {
-    let lineage = Lineage::start(LONG).await;
-    let folder = lineage.edge.folder.path();
-    // Other ports, so that nothing but the socket is in the way.
-    let [listen, admin] = free_addresses();
-    let text = std::fs::read_to_string(lineage.edge.file()).unwrap();
-    let text = text
-        .replace(
-            &lineage.edge.address.port().to_string(),
-            &listen.port().to_string(),
-        )
-        .replace(
-            &lineage.edge.admin.port().to_string(),
-            &admin.port().to_string(),
-        )
-        .replace("culvert.pid", "other.pid");
-    std::fs::write(folder.join("other.yaml"), text).unwrap();
-
-    let other = folder.join("other.yaml");
-    let mut second = Process::start(&["-c", other.to_str().unwrap()]);
-
-    assert_eq!(second.ended().await.code(), Some(1));
-    let said = second.diagnostics();
-    assert!(said.contains("upgrade.sock"), "{said}");
-    assert_eq!(get_now(listen, "/"), None);
-    lineage.nothing_changed().await;
-    lineage.succeeds("second").await;
-}
-
-#[tokio::test]
-async fn a_socket_that_a_killed_process_left_does_not_hinder_a_start() {
-    let mut lineage = Lineage::start(LONG).await;
-    lineage.edge.signal("KILL");
-    lineage.edge.exited().await;
-    let file = lineage.edge.file();
-    let next = Process::start(&["-c", file.to_str().unwrap()]);
-    let is_ready = || get_now(lineage.edge.admin, "/readyz").filter(|page| page.contains(" 200 "));
-    eventually("the next one is ready", is_ready).await;
-    lineage.edge.pid_file_names(next.id()).await;
-    lineage.succeeds("second").await;
 }

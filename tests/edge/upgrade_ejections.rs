@@ -2,11 +2,10 @@
 
 use serde_json::Value;
 
-use crate::harness::edge::forwarding_to;
-use crate::harness::{Connection, Edge, Target, admin};
+use crate::harness::{Config, Connection, Edge, Target, admin};
 
-const SERVER: &str = "server: {pidFile: FOLDER/culvert.pid, upgradeSocket: FOLDER/upgrade.sock}\n";
-const EJECTING: &str = "    outlierDetection: {consecutiveFailures: 1, baseEjectionTime: 1h, maxEjectionTime: 1h, maxEjectedPercent: 50}\n    healthCheck:";
+const EJECTING: &str = "outlierDetection: {consecutiveFailures: 1, baseEjectionTime: 1h, \
+    maxEjectionTime: 1h, maxEjectedPercent: 50}";
 
 /// The ejections that the admin address tells of.
 fn ejections(edge: &Edge) -> Vec<Value> {
@@ -33,8 +32,8 @@ async fn an_ejected_target_stays_ejected_in_the_new_process() {
     })
     .await;
     let addresses = [sound.address, broken.address];
-    let configuration = forwarding_to(&addresses).replace("    healthCheck:", EJECTING);
-    let edge = Edge::start(&(SERVER.to_owned() + &configuration)).await;
+    let configuration = Config::forwarding_to(&addresses).group(EJECTING);
+    let edge = Edge::start(&configuration.upgradable()).await;
     let address = broken.address;
     let gauge = format!("target_ejected{{target=\"{address}\",target_group=\"group\"}}");
     while edge.metric(&gauge) < 1.0 {

@@ -73,3 +73,8 @@ fn exchange(stream: &mut (impl Read + Write), text: &str) -> io::Result<String> 
     stream.read_to_string(&mut answer)?;
     Ok(answer)
 }
+
+/// How many tunnels the relay has: what is not handed over is not among them.
+pub fn relayed(edge: &Edge) -> serde_json::Value {
+    body_of(&edge.admin_page("/api/v1/tunnels"))["total"].clone()
+}

@@ -14,6 +14,13 @@ use super::{Noise, soon};
 pub const HANDSHAKE: &str = "GET /chat HTTP/1.1\r\nHost: example.com\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
     Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 
+/// [`HANDSHAKE`] for this path, with these further lines in its head, each with its end.
+pub fn handshake(path: &str, lines: &str) -> String {
+    let (_, head) = HANDSHAKE.split_once("/chat").expect("its path is there");
+    let head = head.strip_suffix("\r\n").expect("it ends its head");
+    format!("GET {path}{head}{lines}\r\n")
+}
+
 /// The opcode of a Close frame.
 pub const CLOSE: u8 = 8;
 /// The code of a Close for those who are sent away.
@@ -119,8 +126,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// Makes it a tunnel, with [`HANDSHAKE`] for this path; returns the head of the 101.
     pub async fn upgrade(&mut self, path: &str) -> String {
-        let handshake = HANDSHAKE.replace("/chat ", &format!("{path} "));
-        self.send(handshake).await;
+        self.send(handshake(path, "")).await;
         let head = self.head().await;
         assert_eq!(status(&head), 101, "{head}");
         head

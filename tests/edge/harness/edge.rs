@@ -1,6 +1,7 @@
 //! A running Culvert: the real binary on free ports, its log lines as they come, its metrics, its
 //! signals.
 
+use std::fmt::Display;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
@@ -17,13 +18,18 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_conf
 pub use super::ports::free_addresses;
 use super::process::Unread;
 use super::target::any_size;
-use super::{Answer, Cgroup, Connection, PATIENCE, Process, eventually, eventually_or, soon};
+use super::{
+    Answer, Cgroup, Config, Connection, PATIENCE, Process, eventually, eventually_or, soon,
+};
 
 /// A WebSocket client's end.
 pub type WebSocket = WebSocketStream<MaybeTlsStream<tokio::net::TcpStream>>;
 
 /// How many tunnels are being opened at the same time.
 const OPENING: usize = 16;
+
+/// A configuration: a [`Config`], or the text of a whole one.
+type Text<'a> = &'a (dyn Display + Sync);
 
 /// A running Culvert. Dropping it kills the process, and every other that runs with its
 /// configuration.
@@ -41,23 +47,23 @@ impl Edge {
     /// Starts Culvert with a configuration in which `LISTEN_PORT` and `ADMIN_PORT` stand for free
     /// ports, and `FOLDER` for its folder; waits until it is ready. The admin address is added
     /// where the configuration has none.
-    pub async fn start(configuration: &str) -> Edge {
+    pub async fn start(configuration: Text<'_>) -> Edge {
         Edge::start_by(configuration, Process::start).await
     }
 
     /// The same where no more than so many files may be open.
-    pub async fn start_with_files(configuration: &str, most: u64) -> Edge {
+    pub async fn start_with_files(configuration: Text<'_>, most: u64) -> Edge {
         let start = |arguments: &[&str]| Process::start_with_files(most, arguments);
         Edge::start_by(configuration, start).await
     }
 
     /// The same in a cgroup.
-    pub async fn start_within(cgroup: &Cgroup, configuration: &str) -> Edge {
+    pub async fn start_within(cgroup: &Cgroup, configuration: Text<'_>) -> Edge {
         let start = |arguments: &[&str]| Process::start_within(cgroup, arguments);
         Edge::start_by(configuration, start).await
     }
 
-    async fn start_by(configuration: &str, start: impl Fn(&[&str]) -> Process) -> Edge {
+    async fn start_by(configuration: Text<'_>, start: impl Fn(&[&str]) -> Process) -> Edge {
         let mut edge = Edge::spawn(configuration, start);
         edge.become_ready().await;
         edge
@@ -67,13 +73,11 @@ impl Edge {
     /// `clientTimeout` of 2 s, checking health every 100 ms. It is patient with the targets: on a
     /// slow machine their answers are late without a fault of theirs.
     pub async fn forwarding_to(targets: &[SocketAddr]) -> Edge {
-        let patient = forwarding_to(targets)
-            .replace("responseTimeout: 2000", "responseTimeout: 15000")
-            .replace("checkTimeout: 1000", "checkTimeout: 15000");
-        Edge::start(&patient).await
+        let patient = "responseTimeout: 15s, healthCheck: {checkTimeout: 15s}";
+        Edge::start(&Config::forwarding_to(targets).group(patient)).await
     }
 
-    fn spawn(configuration: &str, start: impl Fn(&[&str]) -> Process) -> Edge {
+    fn spawn(configuration: Text<'_>, start: impl Fn(&[&str]) -> Process) -> Edge {
         let folder = tempfile::tempdir().unwrap();
         let [address, admin] = free_addresses();
         let path = write_configuration(configuration, &folder, address, admin);
@@ -105,12 +109,12 @@ impl Edge {
 
     /// Writes another configuration, with the same words for the same ports and folder; nobody is
     /// told.
-    pub fn configure(&self, configuration: &str) {
+    pub fn configure(&self, configuration: Text<'_>) {
         write_configuration(configuration, &self.folder, self.address, self.admin);
     }
 
     /// Writes another configuration and sends SIGHUP; waits until it is applied.
-    pub async fn reload(&self, configuration: &str) {
+    pub async fn reload(&self, configuration: Text<'_>) {
         let applied = || self.metric("config_reloads_total{result=\"applied\"}");
         let before = applied();
         self.configure(configuration);
@@ -407,12 +411,13 @@ impl Drop for Edge {
 const FILE: &str = "culvert.yaml";
 
 fn write_configuration(
-    configuration: &str,
+    configuration: Text<'_>,
     folder: &TempDir,
     address: SocketAddr,
     admin: SocketAddr,
 ) -> PathBuf {
     let mut text = configuration
+        .to_string()
         .replace("LISTEN_PORT", &address.port().to_string())
         .replace("ADMIN_PORT", &admin.port().to_string())
         .replace("FOLDER", folder.path().to_str().unwrap());
@@ -431,34 +436,6 @@ pub fn lines_of(path: &Path) -> Vec<Value> {
     let whole = &text[..text.rfind('\n').map_or(0, |end| end + 1)];
     let parse = |line| serde_json::from_str(line).expect("a line is JSON");
     whole.lines().map(parse).collect()
-}
-
-/// The configuration of [`Edge::forwarding_to`], but for a `responseTimeout` of 2 s and a
-/// `checkTimeout` of 1 s.
-pub fn forwarding_to(targets: &[SocketAddr]) -> String {
-    let targets: String = targets
-        .iter()
-        .map(|target| format!("      - {{ip: {}, port: {}}}\n", target.ip(), target.port()))
-        .collect();
-    format!(
-        "forwardingRules:
-  - name: edge
-    protocol: HTTP
-    listenerIp: 127.0.0.1
-    listenerPort: LISTEN_PORT
-    clientTimeout: 2000
-    httpRules:
-      - {{name: all, type: FORWARD, targetGroup: group}}
-targetGroups:
-  - name: group
-    algorithm: ROUND_ROBIN
-    protocol: HTTP
-    connectTimeout: 2000
-    responseTimeout: 2000
-    healthCheck: {{checkInterval: 100, checkTimeout: 1000, unhealthyThreshold: 2}}
-    targets:
-{targets}"
-    )
 }
 
 /// The answer to a GET, whole; `None` where nobody answers, or not for long.

@@ -17,12 +17,25 @@ use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio_tungstenite::tungstenite::Bytes;
 
-use super::{Connection, Target, eventually, soon};
+use super::{Config, Connection, Edge, Target, eventually, soon};
 
 /// A connection of HTTP/2.
 pub struct Http2 {
     requests: SendRequest<Bytes>,
     driver: JoinHandle<Result<(), h2::Error>>,
+}
+
+/// A configuration that forwards everything to a target, and takes HTTP/2 without TLS, with these
+/// settings of the rule.
+pub fn clear(target: SocketAddr, settings: &str) -> Config {
+    Config::forwarding_to(&[target])
+        .rule("h2c: true")
+        .rule(settings)
+}
+
+/// A Culvert with [`clear`].
+pub async fn start(target: &Target, settings: &str) -> Edge {
+    Edge::start(&clear(target.address, settings)).await
 }
 
 /// A target of HTTP/2 that runs `script` for each request.

@@ -6,6 +6,7 @@
 pub mod admin;
 mod cgroup;
 pub mod client;
+pub mod config;
 pub mod dns;
 pub mod docs;
 pub mod edge;
@@ -18,6 +19,7 @@ mod noise;
 pub mod ports;
 pub mod process;
 pub mod prometheus;
+mod python;
 pub mod report;
 pub mod target;
 pub mod tls;
@@ -28,6 +30,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 pub use cgroup::Cgroup;
 pub use client::{Answer, Connection};
+pub use config::Config;
 pub use edge::Edge;
 pub use haproxy::Haproxy;
 pub use load::Load;
@@ -36,6 +39,7 @@ pub use nginx::Nginx;
 pub use noise::Noise;
 pub use process::Process;
 pub use prometheus::Prometheus;
+pub use python::python;
 pub use target::Target;
 pub use tls::Authority;
 

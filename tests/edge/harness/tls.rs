@@ -22,13 +22,18 @@ use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector, server};
 
-use super::{Connection, Target, soon};
+use super::{Config, Connection, Edge, Target, soon};
 
 /// A client's connection in TLS.
 pub type Encrypted = Connection<TlsStream<TcpStream>>;
 
 /// A target's connection in TLS.
 pub type Answering = Connection<server::TlsStream<TcpStream>>;
+
+/// Whom the certificate of [`start`] is for.
+pub const HOST: &str = "a.example";
+/// Whom the certificates of targets are for.
+pub const TARGET_HOST: &str = "target.example";
 
 /// An authority, and the folder with what it has issued.
 pub struct Authority {
@@ -102,15 +107,9 @@ impl Authority {
         std::fs::write(self.file(&format!("{name}.key")), key.serialize_pem()).unwrap();
     }
 
-    /// The top of a configuration: `certificates`, with those that were issued under these names.
-    pub fn certificates(&self, names: &[&str]) -> String {
-        let entry = |name: &&str| {
-            let [chain, key] = ["crt", "key"].map(|end| self.file(&format!("{name}.{end}")));
-            let (chain, key) = (chain.display(), key.display());
-            format!("  - {{name: {name}, certificateChain: {chain}, privateKey: {key}}}\n")
-        };
-        let entries: String = names.iter().map(entry).collect();
-        format!("certificates:\n{entries}")
+    /// The chain and the key that were issued under this name.
+    pub fn files(&self, name: &str) -> [PathBuf; 2] {
+        ["crt", "key"].map(|end| self.file(&format!("{name}.{end}")))
     }
 
     /// Connects, asking for a host.
@@ -142,7 +141,7 @@ impl Authority {
 
     /// What shakes hands with the certificate that was issued under this name.
     pub fn acceptor(&self, name: &str) -> TlsAcceptor {
-        let [chain, key] = ["crt", "key"].map(|end| self.file(&format!("{name}.{end}")));
+        let [chain, key] = self.files(name);
         let chain = CertificateDer::from_pem_file(chain).unwrap();
         let key = PrivateKeyDer::from_pem_file(key).unwrap();
         let mut config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
@@ -220,4 +219,36 @@ pub async fn s_client(address: SocketAddr, arguments: &[&str]) -> String {
     command.args(arguments).stdin(Stdio::null());
     let output = soon("the end of s_client", command.kill_on_drop(true).output()).await;
     String::from_utf8_lossy(&output.unwrap().stdout).into_owned()
+}
+
+/// A configuration that forwards everything to a target, with these certificates of the authority
+/// and these settings of the rule.
+pub fn forwarding(
+    authority: &Authority,
+    names: &[&str],
+    settings: &str,
+    target: SocketAddr,
+) -> Config {
+    let config = Config::forwarding_to(&[target]).tls(authority, names);
+    config.rule(settings)
+}
+
+/// A Culvert with one certificate, for [`HOST`].
+pub async fn start(authority: &Authority, settings: &str, target: &Target) -> Edge {
+    authority.issue("one", &[HOST]);
+    Edge::start(&forwarding(authority, &["one"], settings, target.address)).await
+}
+
+/// A configuration that forwards everything to these targets over TLS, with these further keys of
+/// their group.
+pub fn over_tls(keys: &str, targets: &[SocketAddr]) -> Config {
+    Config::forwarding_to(targets)
+        .group("protocol: HTTPS")
+        .group(keys)
+}
+
+/// The keys to trust an authority's certificates for [`TARGET_HOST`].
+pub fn trusting(authority: &Authority) -> String {
+    let file = authority.file("ca.crt");
+    format!("caFile: {}, serverName: {TARGET_HOST}", file.display())
 }

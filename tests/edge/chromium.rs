@@ -1,0 +1,71 @@
+//! A real browser, Chromium, has its WebSocket on the connection of its page.
+
+use std::process::Stdio;
+
+use serde_json::Value;
+use tokio::process::Command;
+
+use crate::harness::tls::HOST;
+use crate::harness::{Authority, Config, Edge, Target, eventually};
+
+#[tokio::test]
+async fn chromium_has_its_websocket_on_the_connection_of_its_page() {
+    let (authority, target) = (Authority::new(), Target::echo().await);
+    let page = "<script>
+        const socket = new WebSocket(`wss://${location.host}/chat`);
+        socket.onopen = () => socket.send('grüße');
+        socket.onmessage = event => fetch('/heard?' + encodeURIComponent(event.data));
+        </script>";
+    authority.issue("one", &[HOST]);
+    let rule = format!(
+        "{{name: page, type: STATIC, statusCode: 200, contentType: text/html; charset=utf-8,
+            responseMessage: {},
+            conditions: [{{type: HEADER, condition: EXISTS, key: Upgrade, negate: true}}]}}",
+        serde_json::to_string(page).unwrap()
+    );
+    let config = Config::forwarding_to(&[target.address]).http_rules(&rule);
+    let edge = Edge::start(&config.tls(&authority, &["one"])).await;
+    let profile = tempfile::tempdir().unwrap();
+    let _browser = Command::new("chromium")
+        .args([
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-dev-shm-usage",
+        ])
+        .args([
+            "--ignore-certificate-errors",
+            "--no-first-run",
+            "--disable-background-networking",
+        ])
+        .arg(format!("--user-data-dir={}", profile.path().display()))
+        .arg(format!("--host-resolver-rules=MAP {HOST} 127.0.0.1"))
+        .arg(format!("https://{HOST}:{}/", edge.address.port()))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("chromium is there: `make test` installs it");
+    let heard = eventually("the page has heard its echo", || {
+        let lines = edge.log();
+        let heard = |line: &Value| {
+            line["requestUri"]
+                .as_str()
+                .is_some_and(|uri| uri.starts_with("/heard?"))
+        };
+        lines.into_iter().find(heard)
+    })
+    .await;
+    assert_eq!(heard["requestUri"], "/heard?gr%C3%BC%C3%9Fe");
+    let tunnels = edge.admin_page("/api/v1/tunnels");
+    assert!(tunnels.contains("\"id\""), "{tunnels}");
+    drop(_browser);
+    let is_tunnel = |line: &Value| line["upgrade"] == "websocket";
+    let tunnel = eventually("the tunnel ends with the browser", || {
+        edge.log().into_iter().find(is_tunnel)
+    })
+    .await;
+    assert_eq!(tunnel["httpVersion"], "HTTP/2", "{tunnel}");
+    assert_eq!(tunnel["httpStatusCode"], 200);
+    assert_eq!(tunnel["clientPort"], heard["clientPort"]);
+}
