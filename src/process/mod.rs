@@ -213,7 +213,8 @@ impl<A: HttpServerApp + Send + Sync + 'static> BackgroundService for Listening<A
         );
         let serve: Serve = Box::new(move |stream, arrival| {
             let serving = arrival.serve(stream, Arc::clone(&proxy), shutdown.clone());
-            connections.spawn(serving);
+            // A task is moved again and again until it runs, and when it ends.
+            connections.spawn(Box::pin(serving));
         });
         self.serving.listeners.start(serve);
     }

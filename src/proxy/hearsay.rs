@@ -147,7 +147,10 @@ fn is_listed(name: &str) -> bool {
     if !may_be_listed(name) {
         return false;
     }
-    NAMES.binary_search(&name).is_ok() || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+    // No prefix begins with another: if one fits, it is the last that is not behind the name.
+    let behind = PREFIXES.partition_point(|prefix| *prefix <= name);
+    let prefix = behind.checked_sub(1).map(|last| PREFIXES[last]);
+    prefix.is_some_and(|prefix| name.starts_with(prefix)) || NAMES.binary_search(&name).is_ok()
 }
 
 /// Whether there is a name of the list that begins with the same letter and is as long, or a prefix
@@ -177,9 +180,20 @@ const fn lengths() -> [u64; 128] {
 
 /// Whether nobody can read a name but as it is written.
 fn is_plain(name: &str) -> bool {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() | (byte == b'-') | (byte == b'$');
-    // Without an early end it is done for many bytes at once.
-    name.bytes().fold(true, |all, byte| all & is_plain(byte))
+    name.bytes().all(|byte| PLAIN[usize::from(byte)])
+}
+
+/// What everybody reads as it is written.
+const PLAIN: [bool; 256] = plain();
+
+const fn plain() -> [bool; 256] {
+    let mut plain = [false; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        plain[byte] = (byte as u8).is_ascii_alphanumeric() || matches!(byte as u8, b'-' | b'$');
+        byte += 1;
+    }
+    plain
 }
 
 /// Whether a target may take this name for one of the list, or of ours, though it is none.
@@ -215,6 +229,8 @@ mod tests {
     #[test]
     fn the_list_is_that_of_the_reference() {
         assert!(NAMES.is_sorted() && PREFIXES.is_sorted());
+        let nested = |pair: &[&str]| pair[1].starts_with(pair[0]);
+        assert!(!PREFIXES.windows(2).any(nested));
         let reference = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/reference.md");
         let reference = std::fs::read_to_string(reference).unwrap();
         let (_, rest) = reference.split_once("\n### What proxies say\n").unwrap();
