@@ -113,7 +113,10 @@ pub(super) fn clean(
     headers::ask_by_path(head).map_err(malformed)?;
     smuggling::check(head, &rule.bounds)?;
     hearsay::disregard(head, rule, sender.is_from_proxy)?;
-    headers::forget_certificate(head);
+    if sender.is_from_proxy {
+        // Of everybody else they are dropped already.
+        headers::forget_certificate(head);
+    }
     headers::tell_certificate(sender.certificate, head).map_err(malformed)?;
     headers::tell_scheme(sender.scheme, head).map_err(malformed)
 }

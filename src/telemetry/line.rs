@@ -89,14 +89,23 @@ impl Line {
     }
 
     fn name(&mut self, name: &str) {
-        let (first, before, after) = match self.format {
-            Format::Json => (1, b",\"".as_slice(), b"\":".as_slice()),
-            Format::Text => (0, b" ".as_slice(), b"=".as_slice()),
-        };
-        let before = &before[usize::from(self.bytes.len() == first)..];
-        self.bytes.extend_from_slice(before);
-        self.bytes.extend_from_slice(name.as_bytes());
-        self.bytes.extend_from_slice(after);
+        match self.format {
+            Format::Json => {
+                if self.bytes.len() > 1 {
+                    self.bytes.push(b',');
+                }
+                self.bytes.push(b'"');
+                self.bytes.extend_from_slice(name.as_bytes());
+                self.bytes.extend_from_slice(b"\":");
+            }
+            Format::Text => {
+                if !self.bytes.is_empty() {
+                    self.bytes.push(b' ');
+                }
+                self.bytes.extend_from_slice(name.as_bytes());
+                self.bytes.push(b'=');
+            }
+        }
     }
 
     /// What is around a name, and around a value that needs no escapes.
