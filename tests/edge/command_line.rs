@@ -1,5 +1,6 @@
 //! The command line: what is checked before anything is served, and how the operator hears of it.
 
+use std::fmt::Display;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -14,11 +15,11 @@ use crate::harness::edge::{get_now, lines_of};
 use crate::harness::ports::{Claim, claim, free_address, free_addresses};
 use crate::harness::process::run;
 use crate::harness::target::refusing;
-use crate::harness::{Edge, Process, Target, eventually, soon};
+use crate::harness::{Config, Edge, Process, Target, eventually, soon};
 
 #[test]
 fn a_valid_file_is_ok() {
-    let folder = with_file(&minimal("127.0.0.1:1"));
+    let folder = with_file(&Config::answering("hello").rule("listenerPort: 1"));
     check(
         &folder,
         &["-t", "-c", "edge.yaml"],
@@ -55,7 +56,7 @@ fn the_file_is_conf_culvert_yaml_unless_another_is_named() {
 #[test]
 fn a_warning_does_not_make_a_file_invalid() {
     let folder = with_file(
-        "forwardingRules: [{name: a, protocol: HTTP, listenerIp: 127.0.0.1, listenerPort: 8080}]
+        &"forwardingRules: [{name: a, protocol: HTTP, listenerIp: 127.0.0.1, listenerPort: 8080}]
 targetGroups: [{name: g, algorithm: ROUND_ROBIN, protocol: HTTP}]\n",
     );
     let warnings =
@@ -75,7 +76,7 @@ edge.yaml: warning: targetGroups[0]: no HTTP rule forwards to this target group\
 #[test]
 fn every_problem_of_a_file_is_a_line_with_its_place() {
     let folder = with_file(
-        "forwardingRules:
+        &"forwardingRules:
   - name: a
     protocol: HTTP
     listenerIp: localhost
@@ -105,7 +106,7 @@ targetGroups:
 
 #[test]
 fn a_file_that_cannot_be_used_at_all_is_one_line() {
-    let folder = with_file("forwardingRules: [\n");
+    let folder = with_file(&"forwardingRules: [\n");
     std::fs::create_dir(folder.path().join("folder.yaml")).unwrap();
     std::fs::write(folder.path().join("latin1.yaml"), b"a: \xe4").unwrap();
     std::fs::write(folder.path().join("empty.yaml"), b"# nothing\n").unwrap();
@@ -177,10 +178,8 @@ fn kill(signal: &str, pid: &str) {
 #[tokio::test]
 async fn in_the_background_the_command_ends_when_the_process_serves() {
     let [listen, admin] = free_addresses();
-    let folder = with_file(&format!(
-        "{}admin: {{listen: {admin}}}\naccessLog: {{path: access.log}}\nserver: {{pidFile: pid}}\n",
-        minimal(&listen.to_string())
-    ));
+    let config = Config::answering("hello").listen(listen).admin(admin);
+    let folder = with_file(&config.top("accessLog: {path: access.log}, server: {pidFile: pid}"));
     let served = InBackground(folder);
 
     let diagnostics = std::fs::File::create(served.0.path().join("diagnostics")).unwrap();
@@ -209,17 +208,15 @@ async fn in_the_background_the_command_ends_when_the_process_serves() {
 
 #[test]
 fn in_the_background_a_process_that_cannot_serve_is_a_failure_of_the_command() {
-    let folder = with_file(&minimal("127.0.0.1:1"));
+    let folder = with_file(&Config::answering("hello").rule("listenerPort: 1"));
     let message =
         "edge.yaml: accessLog.path: is required with -d, which gives standard output up\n";
     check(&folder, &["-d", "-c", "edge.yaml"], 1, "", message);
 
     let taken = TcpListener::bind(free_address()).unwrap();
     let [admin] = free_addresses();
-    let folder = with_file(&format!(
-        "{}admin: {{listen: {admin}}}\naccessLog: {{path: access.log}}\n",
-        minimal(&taken.local_addr().unwrap().to_string())
-    ));
+    let config = Config::answering("hello").listen(taken.local_addr().unwrap());
+    let folder = with_file(&config.admin(admin).top("accessLog: {path: access.log}"));
     let output = run(&["-d", "-c", "edge.yaml"], folder.path());
     assert_eq!(output.status.code(), Some(1));
     let said = text(&output.stderr);
@@ -235,7 +232,7 @@ fn in_the_background_a_process_that_cannot_serve_is_a_failure_of_the_command() {
 
 #[test]
 fn an_unknown_argument_is_refused() {
-    let folder = with_file(&minimal("127.0.0.1:1"));
+    let folder = with_file(&Config::answering("hello").rule("listenerPort: 1"));
     for arguments in [["--frobnicate"], ["serve"]] {
         let output = run(&arguments, folder.path());
         assert_eq!((output.status.code(), text(&output.stdout)), (Some(2), ""));
@@ -248,11 +245,9 @@ async fn an_address_in_use_is_named_and_nothing_is_half_started() {
     let taken = TcpListener::bind(free_address()).unwrap();
     let taken = (taken.local_addr().unwrap(), taken);
     let [free, admin] = free_addresses();
-    let rules = [("first", free), ("second", taken.0)].map(|(name, address)| rule(name, address));
-    let folder = with_file(&format!(
-        "admin: {{listen: {admin}}}\nforwardingRules: [{}]\n",
-        rules.join(", ")
-    ));
+    let config = Config::answering("hello").listen(free).admin(admin);
+    let second = config.add_rule("second").listen(taken.0);
+    let folder = with_file(&second.http_rules("{name: all, type: STATIC, responseMessage: ''}"));
     let path = folder.path().join("edge.yaml");
 
     let mut process = Process::start(&["-c", path.to_str().unwrap()]);
@@ -279,10 +274,11 @@ fn everything_that_cannot_be_had_is_reported_at_once() {
     let taken = TcpListener::bind(free_address()).unwrap();
     let admin = taken.local_addr().unwrap();
     // Nobody has an address for documentation (RFC 5737).
-    let rule = rule("r", "192.0.2.1:8080".parse().unwrap());
-    let folder = with_file(&format!(
-        "admin: {{listen: {admin}}}\naccessLog: {{path: missing/access.log}}\nforwardingRules: [{rule}]\n"
-    ));
+    let config = Config::answering("hello").listen("192.0.2.1:8080".parse().unwrap());
+    let config = config
+        .admin(admin)
+        .top("accessLog: {path: missing/access.log}");
+    let folder = with_file(&config);
 
     let output = run(&["-c", "edge.yaml"], folder.path());
 
@@ -299,10 +295,11 @@ fn everything_that_cannot_be_had_is_reported_at_once() {
 #[test]
 fn a_port_that_needs_a_right_is_named_with_the_right() {
     let [admin] = free_addresses();
-    let rule = rule("r", "127.0.0.1:81".parse().unwrap());
-    let folder = with_file(&format!(
-        "admin: {{listen: {admin}}}\nforwardingRules: [{rule}]\n"
-    ));
+    let folder = with_file(
+        &Config::answering("hello")
+            .rule("listenerPort: 81")
+            .admin(admin),
+    );
     // Whoever may (root) gives the right up first; whoever may not has not got it.
     let program = env!("CARGO_BIN_EXE_culvert");
     let script = format!(
@@ -455,25 +452,10 @@ fn announced(path: &Path, mark: &str, prefix: &str) -> String {
 }
 
 /// A folder with this file in it, `edge.yaml`.
-fn with_file(text: &str) -> TempDir {
+fn with_file(file: &dyn Display) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("edge.yaml"), text).unwrap();
+    std::fs::write(folder.path().join("edge.yaml"), file.to_string()).unwrap();
     folder
-}
-
-fn minimal(listen: &str) -> String {
-    format!(
-        "forwardingRules: [{}]\n",
-        rule("r", listen.parse().unwrap())
-    )
-}
-
-fn rule(name: &str, listen: SocketAddr) -> String {
-    let (ip, port) = (listen.ip(), listen.port());
-    let answer = "{name: all, type: STATIC, statusCode: 200, responseMessage: hello}";
-    format!(
-        "{{name: {name}, protocol: HTTP, listenerIp: {ip}, listenerPort: {port}, httpRules: [{answer}]}}"
-    )
 }
 
 /// What was said of problems, without the notes that begin with a time.

@@ -36,6 +36,7 @@ mod client_certificates;
 mod close_answers;
 mod command_line;
 mod conditions;
+mod configurations;
 mod deregistration;
 mod diagnostics;
 mod docs_commands;

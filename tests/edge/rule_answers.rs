@@ -150,8 +150,7 @@ async fn a_request_that_no_rule_matches_gets_a_404_with_a_short_body() {
         assert_eq!(line["closeReason"], "refused");
         assert_eq!(line.get("httpRule"), None);
     }
-    let refusals = "refusals_total{forwarding_rule=\"edge\",reason=\"no_matching_rule\"}";
-    edge.metric_becomes(refusals, 3.0).await;
+    edge.refused("no_matching_rule", 3).await;
 }
 
 #[tokio::test]

@@ -65,6 +65,11 @@ impl Config {
         self.top(&format!("server: {{{keys}}}"))
     }
 
+    /// Has the admin address there; on 127.0.0.1, and a free port, where it is not said.
+    pub fn admin(self, listen: impl Display) -> Config {
+        self.top(&format!("admin: {{listen: '{listen}'}}"))
+    }
+
     /// Lets the process be upgraded, with its files in its folder.
     pub fn upgradable(self) -> Config {
         self.server("pidFile: FOLDER/culvert.pid, upgradeSocket: FOLDER/upgrade.sock")
@@ -107,6 +112,12 @@ impl Config {
     pub fn rule(mut self, keys: &str) -> Config {
         merge(last(self.list("forwardingRules")), mapping(keys));
         self
+    }
+
+    /// Has the forwarding rule listen there.
+    pub fn listen(self, address: SocketAddr) -> Config {
+        let (ip, port) = (address.ip(), address.port());
+        self.rule(&format!("listenerIp: '{ip}', listenerPort: {port}"))
     }
 
     /// Adds these HTTP rules to the forwarding rule, before those it has: each in its braces, or

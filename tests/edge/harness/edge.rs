@@ -226,6 +226,16 @@ impl Edge {
         .await;
     }
 
+    /// How many were refused for this reason, on the address of the rule `edge`.
+    pub fn refusals(&self, reason: &str) -> f64 {
+        self.metric(&refusals(reason))
+    }
+
+    /// Waits until this many were, and no more.
+    pub async fn refused(&self, reason: &str, count: usize) {
+        self.metric_becomes(&refusals(reason), count as f64).await;
+    }
+
     /// Opens a TCP connection.
     pub async fn connect(&self) -> Connection {
         Connection::open(self.address).await
@@ -427,6 +437,10 @@ fn write_configuration(
     let path = folder.path().join(FILE);
     std::fs::write(&path, text).unwrap();
     path
+}
+
+fn refusals(reason: &str) -> String {
+    format!("refusals_total{{forwarding_rule=\"edge\",reason=\"{reason}\"}}")
 }
 
 /// The lines of an access log's file so far, parsed; none if it is not there.
