@@ -30,7 +30,12 @@ async fn obeying() -> Target {
         let status = match head.split([' ', '/']).nth(2).unwrap() {
             "close" => return,
             "wait" => return drop(connection.to_end().await),
-            "200" => return connection.send(ok("no WebSocket")).await,
+            // No request is to come on a connection that ends.
+            "200" => {
+                let closing = "\r\nConnection: close\r\n\r\n";
+                let answer = ok("no WebSocket").replace("\r\n\r\n", closing);
+                return connection.send(answer).await;
+            }
             status => status.to_owned(),
         };
         let answer =
