@@ -150,6 +150,7 @@ mod top;
 mod trailers;
 mod trusted_proxies;
 mod tunnel_clocks;
+mod tunnel_ends;
 mod tunnels;
 mod turns;
 mod unanswered_handshakes;
