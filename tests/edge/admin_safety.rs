@@ -255,14 +255,8 @@ async fn a_file_that_is_no_socket_is_not_replaced_by_one() {
 fn configured(folder: &Path, socket: &Path, keys: &str) -> std::path::PathBuf {
     let [address] = free_addresses();
     let listen = format!("unix:{}", socket.display());
-    let text = with_admin(keys)
-        .admin(listen)
-        .to_string()
-        .replace("FOLDER", folder.to_str().unwrap())
-        .replace("LISTEN_PORT", &address.port().to_string());
-    let file = folder.join("culvert.yaml");
-    std::fs::write(&file, text).unwrap();
-    file
+    let config = with_admin(keys).admin(listen).listen(address);
+    config.write_to(folder)
 }
 
 async fn is_served(socket: &Path) {

@@ -71,7 +71,7 @@ fn what_was_added_last_is_what_changes() {
 fn a_misspelt_key_is_refused_and_what_is_not_there_cannot_be_changed() {
     let folder = tempfile::tempdir().unwrap();
     let misspelt = Config::answering("hello").rule("listenerPort: 1, clientTimeut: 1s");
-    std::fs::write(folder.path().join("culvert.yaml"), misspelt.to_string()).unwrap();
+    misspelt.write_to(folder.path());
     let output = run(&["-t", "-c", "culvert.yaml"], folder.path());
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(said.contains("clientTimeut: unknown key"), "{said}");

@@ -88,11 +88,10 @@ async fn what_pingora_says_of_a_head_holds_no_secret() {
     let target = Target::named("target").await;
     let [address, admin] = free_addresses();
     let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("culvert.yaml");
     let text = Config::forwarding_to(&[target.address])
         .listen(address)
         .admin(admin);
-    std::fs::write(&file, text.to_string()).unwrap();
+    let file = text.write_to(folder.path());
     let arguments = ["-c", file.to_str().unwrap()];
     let process = Process::start_in(&[("RUST_LOG", "debug")], &arguments);
     let livez = || get_now(admin, "/readyz").filter(|answer| answer.contains(" 200 "));

@@ -8,6 +8,7 @@
 
 use std::fmt::{self, Display};
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 
 use serde_yaml::{Mapping, Value, from_str, to_string};
 
@@ -173,6 +174,14 @@ impl Config {
             merge(target, mapping(keys));
         }
         self
+    }
+
+    /// Writes it to a folder, which `FOLDER` stands for, as `culvert.yaml`; returns where it is.
+    pub fn write_to(&self, folder: &Path) -> PathBuf {
+        let file = folder.join("culvert.yaml");
+        let text = self.to_string().replace("FOLDER", folder.to_str().unwrap());
+        std::fs::write(&file, text).unwrap();
+        file
     }
 
     fn list(&mut self, key: &str) -> &mut Vec<Value> {
