@@ -96,14 +96,13 @@ async fn a_target_with_a_fragment_is_refused() {
         );
     }
     assert_eq!(target.connections(), 0);
-    let refused = "refusals_total{forwarding_rule=\"edge\",reason=\"bad_request\"}";
-    edge.metric_becomes(refused, 3.0).await;
+    edge.refused("bad_request", 3).await;
     // `:method: GET`, `:scheme: http`, `:path: /x#y`, `:authority: a`.
     let mut client = Frames::connect(edge.address).await;
     let block = b"\x82\x86\x04\x04/x#y\x01\x01a";
     let asked = frame(HEADERS, END_HEADERS | END_STREAM, 1, block);
     client.0.send(asked).await;
     client.next_of(&[RST_STREAM]).await;
-    edge.metric_becomes(refused, 4.0).await;
+    edge.refused("bad_request", 4).await;
     assert_eq!(target.connections(), 0);
 }

@@ -102,15 +102,11 @@ async fn streams_of_events_leave_places_to_others_and_are_not_closed_for_them() 
     assert_eq!(PLACES - closed(&mut streams), STREAMS);
 }
 
-fn admin_at(listen: &str) -> Config {
-    Config::answering("hello").top(&format!("admin: {{listen: '{listen}'}}"))
-}
-
 #[tokio::test]
 async fn who_takes_no_answer_at_a_unix_socket_gives_way_too() {
-    let edge = Edge::start(&admin_at("127.0.0.1:ADMIN_PORT")).await;
+    let edge = Edge::start(&Config::answering("hello").admin("127.0.0.1:ADMIN_PORT")).await;
     let socket = edge.folder.path().join("admin.sock");
-    edge.configure(&admin_at("unix:FOLDER/admin.sock"));
+    edge.configure(&Config::answering("hello").admin("unix:FOLDER/admin.sock"));
     edge.signal("HUP");
     let is_served = || ask_unix(&socket, "GET", "/livez").ok();
     eventually("the socket is served", is_served).await;

@@ -220,7 +220,7 @@ async fn a_unix_socket_is_handed_over_and_nobody_finds_it_closed() {
 async fn an_admin_address_moves_to_a_unix_socket_and_back() {
     let edge = Edge::start(&with_admin("")).await;
     let socket = edge.folder.path().join("admin.sock");
-    let moved = with_admin("").top("admin: {listen: 'unix:FOLDER/admin.sock'}");
+    let moved = with_admin("").admin("unix:FOLDER/admin.sock");
     edge.configure(&moved);
     assert_eq!(send(&edge, "POST", "/api/v1/reload").0, 200);
     is_served(&socket).await;
@@ -254,15 +254,9 @@ async fn a_file_that_is_no_socket_is_not_replaced_by_one() {
 /// Writes a configuration whose admin address is this socket.
 fn configured(folder: &Path, socket: &Path, keys: &str) -> std::path::PathBuf {
     let [address] = free_addresses();
-    let listen = format!("admin: {{listen: 'unix:{}'}}", socket.display());
-    let text = with_admin(keys)
-        .top(&listen)
-        .to_string()
-        .replace("FOLDER", folder.to_str().unwrap())
-        .replace("LISTEN_PORT", &address.port().to_string());
-    let file = folder.join("culvert.yaml");
-    std::fs::write(&file, text).unwrap();
-    file
+    let listen = format!("unix:{}", socket.display());
+    let config = with_admin(keys).admin(listen).listen(address);
+    config.write_to(folder)
 }
 
 async fn is_served(socket: &Path) {

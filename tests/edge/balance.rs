@@ -201,8 +201,7 @@ async fn a_full_target_is_passed_over_and_when_all_are_full_the_answer_is_503() 
     assert_eq!(answer.status, 503);
     let seconds: u32 = answer.header("retry-after").unwrap().parse().unwrap();
     assert!((5..=15).contains(&seconds));
-    let refusals = "refusals_total{forwarding_rule=\"edge\",reason=\"target_max_connections\"}";
-    edge.metric_becomes(refusals, 1.0).await;
+    edge.refused("target_max_connections", 1).await;
 
     drop(tunnels.pop());
     let active = || (0..2).map(|place| edge.tunnels_active(targets[place].address));
@@ -221,8 +220,7 @@ async fn targets_that_cannot_be_had_are_no_full_ones() {
         let answer = edge.get("/").await;
         assert_eq!((answer.status, answer.header("retry-after")), (503, None));
     }
-    let refusals = "refusals_total{forwarding_rule=\"edge\",reason=\"no_target\"}";
-    edge.metric_becomes(refusals, 2.0).await;
+    edge.refused("no_target", 2).await;
 }
 
 #[tokio::test]

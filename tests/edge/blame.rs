@@ -30,7 +30,12 @@ async fn obeying() -> Target {
         let status = match head.split([' ', '/']).nth(2).unwrap() {
             "close" => return,
             "wait" => return drop(connection.to_end().await),
-            "200" => return connection.send(ok("no WebSocket")).await,
+            // No request is to come on a connection that ends.
+            "200" => {
+                let closing = "\r\nConnection: close\r\n\r\n";
+                let answer = ok("no WebSocket").replace("\r\n\r\n", closing);
+                return connection.send(answer).await;
+            }
             status => status.to_owned(),
         };
         let answer =
@@ -40,20 +45,13 @@ async fn obeying() -> Target {
     .await
 }
 
-fn ejections(edge: &Edge, target: &Target) -> f64 {
-    let address = target.address;
-    edge.metric(&format!(
-        "target_ejections_total{{target=\"{address}\",target_group=\"group\"}}"
-    ))
-}
-
 /// A failure of the target's own is noticed: the others were not overlooked.
 async fn a_crash_counts(edge: &Edge, target: &Target) {
-    assert_eq!(ejections(edge, target), 0.0);
+    assert_eq!(edge.ejections(target.address), 0.0);
     let mut client = edge.connect().await;
     client.send(CRASH).await;
     assert_eq!(client.answer().await.status, 502);
-    let is_counted = || (ejections(edge, target) == 1.0).then_some(());
+    let is_counted = || (edge.ejections(target.address) == 1.0).then_some(());
     eventually("the failure is counted", is_counted).await;
 }
 
@@ -88,7 +86,7 @@ async fn what_a_client_asks_for_is_not_the_targets_failure() {
         client.send(&request).await;
         let line = &request[..request.len().min(100)];
         assert_eq!(client.answer().await.status, status, "{line}");
-        assert_eq!(ejections(&edge, &target), 0.0, "{line}");
+        assert_eq!(edge.ejections(target.address), 0.0, "{line}");
     }
     a_crash_counts(&edge, &target).await;
 }

@@ -12,7 +12,6 @@ use crate::harness::process::run;
 use crate::harness::tls::{openssl, s_client_asking};
 use crate::harness::{Authority, Config, Edge, Target, eventually, soon};
 
-const FAILED: &str = "refusals_total{forwarding_rule=\"edge\",reason=\"tls_handshake\"}";
 const HOST: &str = "a.example";
 const VERSIONS: [&str; 2] = ["-tls1_2", "-tls1_3"];
 
@@ -103,7 +102,7 @@ async fn who_has_no_valid_certificate_fails_the_handshake_where_one_is_required(
             assert!(!said.contains("http/1.1"), "{name:?}: {said}");
         }
     }
-    let are_counted = || (edge.metric(FAILED) == 6.0).then_some(());
+    let are_counted = || (edge.refusals("tls_handshake") == 6.0).then_some(());
     eventually("they are counted", are_counted).await;
     assert!(edge.log().is_empty());
     for (place, version) in VERSIONS.iter().enumerate() {
@@ -112,7 +111,7 @@ async fn who_has_no_valid_certificate_fails_the_handshake_where_one_is_required(
         let digits = fingerprint(&authority, "client");
         is_told(&said, &line, "SUCCESS", Some("CN=client"), &digits);
     }
-    assert_eq!(edge.metric(FAILED), 6.0);
+    assert_eq!(edge.refusals("tls_handshake"), 6.0);
 }
 
 #[tokio::test]
@@ -134,7 +133,7 @@ async fn certificates_that_would_fill_the_memory_fail_the_handshake_in_either_mo
             let said = said_to(&edge, &authority, Some("large"), &[version]).await;
             assert!(!said.contains("http/1.1"), "{said}");
         }
-        let are_counted = || (edge.metric(FAILED) == 2.0).then_some(());
+        let are_counted = || (edge.refusals("tls_handshake") == 2.0).then_some(());
         eventually("they are counted", are_counted).await;
     }
 }
@@ -161,7 +160,7 @@ async fn where_it_is_optional_everybody_is_let_in_and_the_target_is_told() {
             is_told(&said, &line, verify, subject.as_deref(), &digits);
         }
     }
-    assert_eq!(edge.metric(FAILED), 0.0);
+    assert_eq!(edge.refusals("tls_handshake"), 0.0);
 }
 
 #[tokio::test]

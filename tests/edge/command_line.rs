@@ -1,156 +1,16 @@
-//! The command line: what is checked before anything is served, and how the operator hears of it.
+//! The command line: what it takes, what it says where, and what its status is.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
+use std::fmt::Display;
+use std::net::TcpListener;
 use std::process::Command;
 
-use futures_util::{SinkExt as _, StreamExt as _};
-use serde_json::Value;
 use tempfile::TempDir;
-use tokio_tungstenite::connect_async;
-use tokio_tungstenite::tungstenite::Message;
 
 use crate::harness::edge::{get_now, lines_of};
-use crate::harness::ports::{Claim, claim, free_address, free_addresses};
+use crate::harness::ports::{free_address, free_addresses};
 use crate::harness::process::run;
 use crate::harness::target::refusing;
-use crate::harness::{Edge, Process, Target, eventually, soon};
-
-#[test]
-fn a_valid_file_is_ok() {
-    let folder = with_file(&minimal("127.0.0.1:1"));
-    check(
-        &folder,
-        &["-t", "-c", "edge.yaml"],
-        0,
-        "culvert: edge.yaml: ok\n",
-        "",
-    );
-    check(
-        &folder,
-        &["--test", "--conf", "edge.yaml"],
-        0,
-        "culvert: edge.yaml: ok\n",
-        "",
-    );
-    check(
-        &folder,
-        &["-tc", "./edge.yaml"],
-        0,
-        "culvert: ./edge.yaml: ok\n",
-        "",
-    );
-}
-
-#[test]
-fn the_file_is_conf_culvert_yaml_unless_another_is_named() {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let output = run(&["-t"], here);
-    assert_eq!(text(&output.stdout), "culvert: conf/culvert.yaml: ok\n");
-    let folder = tempfile::tempdir().unwrap();
-    let missing = "conf/culvert.yaml: cannot be read: No such file or directory (os error 2)\n";
-    check(&folder, &["-t"], 1, "", missing);
-}
-
-#[test]
-fn a_warning_does_not_make_a_file_invalid() {
-    let folder = with_file(
-        "forwardingRules: [{name: a, protocol: HTTP, listenerIp: 127.0.0.1, listenerPort: 8080}]
-targetGroups: [{name: g, algorithm: ROUND_ROBIN, protocol: HTTP}]\n",
-    );
-    let warnings =
-        "edge.yaml: warning: forwardingRules[0].httpRules: no rules: every request gets a 404
-edge.yaml: warning: targetGroups[0].targets: no targets: every request for this group is refused
-edge.yaml: warning: targetGroups[0]: no HTTP rule forwards to this target group\n";
-    let mut expected: Vec<_> = warnings.lines().collect();
-    let output = run(&["-t", "-c", "edge.yaml"], folder.path());
-    let mut said: Vec<_> = text(&output.stderr).lines().collect();
-    expected.sort_unstable();
-    said.sort_unstable();
-    assert_eq!(said, expected);
-    assert_eq!(text(&output.stdout), "culvert: edge.yaml: ok\n");
-    assert_eq!(output.status.code(), Some(0));
-}
-
-#[test]
-fn every_problem_of_a_file_is_a_line_with_its_place() {
-    let folder = with_file(
-        "forwardingRules:
-  - name: a
-    protocol: HTTP
-    listenerIp: localhost
-    listenerPort: 8080
-    listenerport: 8080
-    httpRules:
-      - {name: r, type: FORWARD, targetGroup: chat}
-      - {name: r, type: STATIC, statusCode: 99}
-targetGroups:
-  - {name: other, algorithm: ROUND_ROBIN, protocol: HTTP, targets: [{ip: 10.0.0.1}]}\n",
-    );
-    let output = run(&["-t", "-c", "edge.yaml"], folder.path());
-    let mut said: Vec<_> = text(&output.stderr).lines().collect();
-    said.sort_unstable();
-    let expected = [
-        "edge.yaml: forwardingRules[0].httpRules[0].targetGroup: no target group named \"chat\"",
-        "edge.yaml: forwardingRules[0].httpRules[1].name: duplicate name \"r\", also at forwardingRules[0].httpRules[0].name",
-        "edge.yaml: forwardingRules[0].httpRules[1].responseMessage: is required",
-        "edge.yaml: forwardingRules[0].httpRules[1].statusCode: must be an integer from 200 to 599, not 99",
-        "edge.yaml: forwardingRules[0].listenerIp: must be an IP address, not \"localhost\"",
-        "edge.yaml: forwardingRules[0].listenerport: unknown key (did you mean \"listenerPort\"?)",
-        "edge.yaml: targetGroups[0].targets[0].port: is required",
-    ];
-    assert_eq!(said, expected);
-    assert_eq!((output.status.code(), text(&output.stdout)), (Some(1), ""));
-}
-
-#[test]
-fn a_file_that_cannot_be_used_at_all_is_one_line() {
-    let folder = with_file("forwardingRules: [\n");
-    std::fs::create_dir(folder.path().join("folder.yaml")).unwrap();
-    std::fs::write(folder.path().join("latin1.yaml"), b"a: \xe4").unwrap();
-    std::fs::write(folder.path().join("empty.yaml"), b"# nothing\n").unwrap();
-    for (file, problem) in [
-        (
-            "missing.yaml",
-            "cannot be read: No such file or directory (os error 2)",
-        ),
-        (
-            "folder.yaml",
-            "cannot be read: Is a directory (os error 21)",
-        ),
-        ("latin1.yaml", "incomplete utf-8 byte sequence from index 3"),
-        ("empty.yaml", "is empty"),
-        (
-            "edge.yaml",
-            "did not find expected node content at line 2 column 1, while parsing a flow node",
-        ),
-    ] {
-        let line = format!("{file}: {problem}\n");
-        check(&folder, &["-t", "-c", file], 1, "", &line);
-        check(&folder, &["-c", file], 1, "", &line);
-    }
-}
-
-#[test]
-fn the_golden_files_say_through_the_program_what_their_headers_announce() {
-    for path in yaml_files("tests/edge/config/invalid") {
-        let problems = announced(&path, "# problem: ", "");
-        assert!(!problems.is_empty(), "{}", path.display());
-        check_file(&path, 1, "", &problems);
-    }
-    for path in yaml_files("tests/edge/config/valid") {
-        let ok = format!("culvert: {}: ok\n", path.display());
-        check_file(&path, 0, &ok, &announced(&path, "# warning: ", "warning: "));
-    }
-}
-
-#[test]
-fn every_file_that_comes_with_culvert_is_ok() {
-    for path in yaml_files("conf") {
-        let ok = format!("culvert: {}: ok\n", path.display());
-        check_file(&path, 0, &ok, "");
-    }
-}
+use crate::harness::{Config, Edge, Process, Target, eventually};
 
 /// Ends the process in the background that a test has started.
 struct InBackground(TempDir);
@@ -177,10 +37,8 @@ fn kill(signal: &str, pid: &str) {
 #[tokio::test]
 async fn in_the_background_the_command_ends_when_the_process_serves() {
     let [listen, admin] = free_addresses();
-    let folder = with_file(&format!(
-        "{}admin: {{listen: {admin}}}\naccessLog: {{path: access.log}}\nserver: {{pidFile: pid}}\n",
-        minimal(&listen.to_string())
-    ));
+    let config = Config::answering("hello").listen(listen).admin(admin);
+    let folder = with_file(&config.top("accessLog: {path: access.log}, server: {pidFile: pid}"));
     let served = InBackground(folder);
 
     let diagnostics = std::fs::File::create(served.0.path().join("diagnostics")).unwrap();
@@ -209,17 +67,15 @@ async fn in_the_background_the_command_ends_when_the_process_serves() {
 
 #[test]
 fn in_the_background_a_process_that_cannot_serve_is_a_failure_of_the_command() {
-    let folder = with_file(&minimal("127.0.0.1:1"));
+    let folder = with_file(&Config::answering("hello").rule("listenerPort: 1"));
     let message =
         "edge.yaml: accessLog.path: is required with -d, which gives standard output up\n";
     check(&folder, &["-d", "-c", "edge.yaml"], 1, "", message);
 
     let taken = TcpListener::bind(free_address()).unwrap();
     let [admin] = free_addresses();
-    let folder = with_file(&format!(
-        "{}admin: {{listen: {admin}}}\naccessLog: {{path: access.log}}\n",
-        minimal(&taken.local_addr().unwrap().to_string())
-    ));
+    let config = Config::answering("hello").listen(taken.local_addr().unwrap());
+    let folder = with_file(&config.admin(admin).top("accessLog: {path: access.log}"));
     let output = run(&["-d", "-c", "edge.yaml"], folder.path());
     assert_eq!(output.status.code(), Some(1));
     let said = text(&output.stderr);
@@ -235,7 +91,7 @@ fn in_the_background_a_process_that_cannot_serve_is_a_failure_of_the_command() {
 
 #[test]
 fn an_unknown_argument_is_refused() {
-    let folder = with_file(&minimal("127.0.0.1:1"));
+    let folder = with_file(&Config::answering("hello").rule("listenerPort: 1"));
     for arguments in [["--frobnicate"], ["serve"]] {
         let output = run(&arguments, folder.path());
         assert_eq!((output.status.code(), text(&output.stdout)), (Some(2), ""));
@@ -248,11 +104,9 @@ async fn an_address_in_use_is_named_and_nothing_is_half_started() {
     let taken = TcpListener::bind(free_address()).unwrap();
     let taken = (taken.local_addr().unwrap(), taken);
     let [free, admin] = free_addresses();
-    let rules = [("first", free), ("second", taken.0)].map(|(name, address)| rule(name, address));
-    let folder = with_file(&format!(
-        "admin: {{listen: {admin}}}\nforwardingRules: [{}]\n",
-        rules.join(", ")
-    ));
+    let config = Config::answering("hello").listen(free).admin(admin);
+    let second = config.add_rule("second").listen(taken.0);
+    let folder = with_file(&second.http_rules("{name: all, type: STATIC, responseMessage: ''}"));
     let path = folder.path().join("edge.yaml");
 
     let mut process = Process::start(&["-c", path.to_str().unwrap()]);
@@ -279,10 +133,11 @@ fn everything_that_cannot_be_had_is_reported_at_once() {
     let taken = TcpListener::bind(free_address()).unwrap();
     let admin = taken.local_addr().unwrap();
     // Nobody has an address for documentation (RFC 5737).
-    let rule = rule("r", "192.0.2.1:8080".parse().unwrap());
-    let folder = with_file(&format!(
-        "admin: {{listen: {admin}}}\naccessLog: {{path: missing/access.log}}\nforwardingRules: [{rule}]\n"
-    ));
+    let config = Config::answering("hello").listen("192.0.2.1:8080".parse().unwrap());
+    let config = config
+        .admin(admin)
+        .top("accessLog: {path: missing/access.log}");
+    let folder = with_file(&config);
 
     let output = run(&["-c", "edge.yaml"], folder.path());
 
@@ -299,10 +154,11 @@ fn everything_that_cannot_be_had_is_reported_at_once() {
 #[test]
 fn a_port_that_needs_a_right_is_named_with_the_right() {
     let [admin] = free_addresses();
-    let rule = rule("r", "127.0.0.1:81".parse().unwrap());
-    let folder = with_file(&format!(
-        "admin: {{listen: {admin}}}\nforwardingRules: [{rule}]\n"
-    ));
+    let folder = with_file(
+        &Config::answering("hello")
+            .rule("listenerPort: 81")
+            .admin(admin),
+    );
     // Whoever may (root) gives the right up first; whoever may not has not got it.
     let program = env!("CARGO_BIN_EXE_culvert");
     let script = format!(
@@ -345,144 +201,28 @@ async fn nothing_but_the_access_log_is_on_standard_output() {
     assert!(lines.iter().all(|line| line["time"].is_string()));
 }
 
-#[tokio::test]
-async fn the_demo_serves_a_page_and_the_chat_it_talks_to() {
-    let (mut process, _ports) = start_demo().await;
-    let [edge, admin] = DEMO;
-    let page = get_now(edge, "/").unwrap();
-    assert!(
-        page.starts_with("HTTP/1.1 200 OK\r\nContent-Type: text/html"),
-        "{page}"
-    );
-    assert!(page.contains("<html") && page.contains("/chat"), "{page}");
-    for word in [
-        "http://127.0.0.1:8080/",
-        "ws://127.0.0.1:8080/chat",
-        "http://127.0.0.1:9900/metrics",
-    ] {
-        process.says(word).await;
-    }
-    let ready = get_now(admin, "/readyz").unwrap();
-    assert!(ready.starts_with("HTTP/1.1 200 OK\r\n"), "{ready}");
-
-    let (mut chat, _) = connect_async("ws://127.0.0.1:8080/chat").await.unwrap();
-    chat.send(Message::text("hello")).await.unwrap();
-    let echo = soon("the echo", chat.next()).await.unwrap().unwrap();
-    assert_eq!(echo, Message::text("hello"));
-    chat.close(None).await.unwrap();
-    while let Some(Ok(_)) = soon("the close", chat.next()).await {}
-    drop(chat);
-    eventually("both lines", || (process.lines().len() == 2).then_some(())).await;
-
-    process.signal("INT");
-    assert_eq!(process.ended().await.code(), Some(0));
-    let lines = process.lines().into_iter();
-    let lines: Vec<Value> = lines
-        .map(|line| serde_json::from_str(&line).unwrap())
-        .collect();
-    assert_eq!(
-        [&lines[0]["httpRule"], &lines[1]["httpRule"]],
-        ["page", "chat"]
-    );
-    assert_eq!(lines[1]["httpStatusCode"], 101);
-}
-
-/// Where the demo listens, and its admin address.
-const DEMO: [SocketAddr; 2] = [
-    SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080),
-    SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9900),
-];
-
-/// Starts the demo as soon as nobody else on the machine has its ports, and waits until it is
-/// ready; nobody gets them meanwhile.
-async fn start_demo() -> (Process, Vec<Claim>) {
-    let claims = eventually("the demo's ports are free", || {
-        let claims = DEMO.map(|address| claim(address.port()));
-        let are_free = DEMO.map(TcpListener::bind).iter().all(Result::is_ok);
-        claims
-            .into_iter()
-            .collect::<Option<Vec<_>>>()
-            .filter(|_| are_free)
-    })
-    .await;
-    let mut process = Process::start(&["demo"]);
-    eventually("the demo gets ready", || {
-        assert!(process.is_running());
-        get_now(DEMO[1], "/readyz").filter(|page| page.contains(" 200 "))
-    })
-    .await;
-    (process, claims)
-}
-
 /// Checks how the program ends and all that it says.
-fn check(folder: &TempDir, arguments: &[&str], code: i32, stdout: &str, stderr: &str) {
+pub fn check(folder: &TempDir, arguments: &[&str], code: i32, stdout: &str, stderr: &str) {
     let output = run(arguments, folder.path());
     assert_eq!(text(&output.stdout), stdout, "{arguments:?}");
     assert_eq!(text(&output.stderr), stderr, "{arguments:?}");
     assert_eq!(output.status.code(), Some(code), "{arguments:?}");
 }
 
-fn check_file(path: &Path, code: i32, stdout: &str, stderr: &str) {
-    let folder = tempfile::tempdir().unwrap();
-    check(
-        &folder,
-        &["-t", "-c", path.to_str().unwrap()],
-        code,
-        stdout,
-        stderr,
-    );
-}
-
-fn yaml_files(folder: &str) -> Vec<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
-    let entries = std::fs::read_dir(folder).unwrap();
-    let mut paths: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
-    paths.retain(|path| {
-        path.extension()
-            .is_some_and(|extension| extension == "yaml")
-    });
-    assert!(!paths.is_empty());
-    paths
-}
-
-/// What the comments at the top of a file announce, as the program says it.
-fn announced(path: &Path, mark: &str, prefix: &str) -> String {
-    let file = std::fs::read_to_string(path).unwrap();
-    let lines = file.lines().map_while(|line| line.strip_prefix(mark));
-    lines
-        .map(|line| format!("{}: {prefix}{line}\n", path.display()))
-        .collect()
-}
-
 /// A folder with this file in it, `edge.yaml`.
-fn with_file(text: &str) -> TempDir {
+pub fn with_file(file: &dyn Display) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("edge.yaml"), text).unwrap();
+    std::fs::write(folder.path().join("edge.yaml"), file.to_string()).unwrap();
     folder
 }
 
-fn minimal(listen: &str) -> String {
-    format!(
-        "forwardingRules: [{}]\n",
-        rule("r", listen.parse().unwrap())
-    )
-}
-
-fn rule(name: &str, listen: SocketAddr) -> String {
-    let (ip, port) = (listen.ip(), listen.port());
-    let answer = "{name: all, type: STATIC, statusCode: 200, responseMessage: hello}";
-    format!(
-        "{{name: {name}, protocol: HTTP, listenerIp: {ip}, listenerPort: {port}, httpRules: [{answer}]}}"
-    )
-}
-
 /// What was said of problems, without the notes that begin with a time.
-fn problems(said: &str) -> Vec<&str> {
+pub fn problems(said: &str) -> Vec<&str> {
     said.lines()
         .filter(|line| !line.contains(" INFO "))
         .collect()
 }
 
-fn text(bytes: &[u8]) -> &str {
+pub fn text(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).unwrap()
 }

@@ -252,7 +252,7 @@ async fn every_condition_holds_for_what_it_says_and_negated_for_everything_else(
             let selected = format!("{{type: HEADER, key: X-Row, condition: EQUALS, value: {row}}}");
             let answer = "type: STATIC, statusCode: 200, responseMessage: found";
             let rule = format!("{{name: {row}, {answer}, conditions: [{selected}, {condition}]}}");
-            writeln!(rules, "      - {rule}").unwrap();
+            writeln!(rules, "- {rule}").unwrap();
         }
     }
     let edge = Edge::start(&with_rules(&rules)).await;
@@ -272,9 +272,9 @@ async fn every_condition_holds_for_what_it_says_and_negated_for_everything_else(
 #[tokio::test]
 async fn all_conditions_of_a_rule_must_hold() {
     let edge = Edge::start(&with_rules(
-        "      - {name: r, type: STATIC, statusCode: 200, responseMessage: '', conditions: [
+        "{name: r, type: STATIC, statusCode: 200, responseMessage: '', conditions: [
           {type: PATH, condition: STARTS_WITH, value: /a}, {type: METHOD, condition: EQUALS, value: GET},
-          {type: QUERY, condition: EXISTS, key: b, negate: true}]}\n",
+          {type: QUERY, condition: EXISTS, key: b, negate: true}]}",
     ))
     .await;
     for (request, status) in [
@@ -290,12 +290,12 @@ async fn all_conditions_of_a_rule_must_hold() {
 #[tokio::test]
 async fn the_source_is_the_address_that_the_connection_comes_from() {
     let edge = Edge::start(&with_rules(
-        "      - {name: one, type: STATIC, statusCode: 200, responseMessage: '', conditions: [
-          {type: SOURCE_IP, value: 127.0.0.2}]}
-      - {name: block, type: STATIC, statusCode: 200, responseMessage: '', conditions: [
-          {type: SOURCE_IP, value: 127.0.1.0/24}]}
-      - {name: others, type: STATIC, statusCode: 200, responseMessage: '', conditions: [
-          {type: SOURCE_IP, value: 127.0.0.1, negate: true}]}\n",
+        "{name: one, type: STATIC, statusCode: 200, responseMessage: '', conditions: [
+          {type: SOURCE_IP, value: 127.0.0.2}]},
+        {name: block, type: STATIC, statusCode: 200, responseMessage: '', conditions: [
+          {type: SOURCE_IP, value: 127.0.1.0/24}]},
+        {name: others, type: STATIC, statusCode: 200, responseMessage: '', conditions: [
+          {type: SOURCE_IP, value: 127.0.0.1, negate: true}]}",
     ))
     .await;
     for (place, (client, rule)) in [

@@ -74,8 +74,7 @@ async fn who_cannot_shake_hands_is_counted_and_has_no_line() {
         let (mut stream, _) = edge.connect().await.into_parts();
         stream.write_all(&SERVER_HELLO_DONE).await.unwrap();
     }
-    let failed =
-        || edge.metric("refusals_total{forwarding_rule=\"edge\",reason=\"tls_handshake\"}");
+    let failed = || edge.refusals("tls_handshake");
     eventually("they are counted", || (failed() == 20.0).then_some(())).await;
     assert!(
         lines_about(&edge, "WARN").is_empty(),
@@ -89,11 +88,10 @@ async fn what_pingora_says_of_a_head_holds_no_secret() {
     let target = Target::named("target").await;
     let [address, admin] = free_addresses();
     let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("culvert.yaml");
     let text = Config::forwarding_to(&[target.address])
-        .rule(&format!("listenerPort: {}", address.port()))
-        .top(&format!("admin: {{listen: '{admin}'}}"));
-    std::fs::write(&file, text.to_string()).unwrap();
+        .listen(address)
+        .admin(admin);
+    let file = text.write_to(folder.path());
     let arguments = ["-c", file.to_str().unwrap()];
     let process = Process::start_in(&[("RUST_LOG", "debug")], &arguments);
     let livez = || get_now(admin, "/readyz").filter(|answer| answer.contains(" 200 "));

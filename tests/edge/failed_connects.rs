@@ -41,11 +41,7 @@ async fn where_every_target_refuses_each_is_tried_once_and_the_answer_is_503() {
     let line = edge.log_line().await;
     assert_eq!(line["httpStatusCode"], 503);
     assert_eq!(line["closeReason"], "refused");
-    edge.metric_becomes(
-        "refusals_total{forwarding_rule=\"edge\",reason=\"no_target\"}",
-        1.0,
-    )
-    .await;
+    edge.refused("no_target", 1).await;
 }
 
 #[tokio::test]

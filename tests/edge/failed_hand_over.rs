@@ -90,11 +90,7 @@ async fn nobody_takes_over_from_a_process_of_another_user() {
     let configuration = Config::forwarding_to(&[target.address])
         .upgradable()
         .rule("listenerPort: 1");
-    let file = folder.path().join("culvert.yaml");
-    let configuration = configuration
-        .to_string()
-        .replace("FOLDER", folder.path().to_str().unwrap());
-    std::fs::write(&file, configuration).unwrap();
+    let file = configuration.write_to(folder.path());
     let output = run(&["-c", file.to_str().unwrap(), "-u"], folder.path());
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{said}");

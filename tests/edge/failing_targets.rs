@@ -67,8 +67,7 @@ async fn a_target_that_breaks_off_or_talks_nonsense_before_an_answer_is_a_502() 
             "{error}"
         );
     }
-    let refusals = "refusals_total{forwarding_rule=\"edge\",reason=\"target_failed\"}";
-    edge.metric_becomes(refusals, 5.0).await;
+    edge.refused("target_failed", 5).await;
     assert_eq!(target.connections(), 5, "a request was sent twice");
 }
 
@@ -93,11 +92,7 @@ async fn a_target_that_says_nothing_is_a_504_after_the_response_timeout() {
     assert_eq!(line["httpStatusCode"], 504);
     assert_eq!(line["closeReason"], "refused");
     assert_eq!(line["error"], "the target did not answer in time");
-    edge.metric_becomes(
-        "refusals_total{forwarding_rule=\"edge\",reason=\"target_timeout\"}",
-        1.0,
-    )
-    .await;
+    edge.refused("target_timeout", 1).await;
 }
 
 #[tokio::test]

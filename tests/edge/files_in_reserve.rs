@@ -89,10 +89,7 @@ async fn every_page_answers_as_often_as_it_is_asked_for() {
 #[tokio::test]
 async fn a_unix_socket_answers_as_well() {
     let target = Target::named("target").await;
-    let at = |listen: &str| {
-        let admin = format!("admin: {{listen: '{listen}'}}");
-        configuration("first", &target).top(&admin)
-    };
+    let at = |listen| configuration("first", &target).admin(listen);
     let edge = Edge::start(&at("127.0.0.1:ADMIN_PORT")).await;
     edge.configure(&at("unix:FOLDER/admin.sock"));
     edge.signal("HUP");

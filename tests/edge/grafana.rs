@@ -234,7 +234,7 @@ impl Targets {
         let config = Config::new()
             .http_rules(&rules)
             .add_rule("secure")
-            .rule(&format!("listenerPort: {}", secure.port()))
+            .listen(secure)
             .tls(authority, &["short"])
             .http_rules(&rules);
         let checks = "healthCheck: {checkInterval: 100, checkTimeout: 1000, unhealthyThreshold: 1}";

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use crate::harness::docs::page;
+use crate::harness::docs::{page, swap};
 use crate::harness::{Answer, Connection, Edge, Target};
 
 /// The file of a recipe, which listens where a test does.
@@ -16,8 +16,7 @@ fn recipe(heading: &str) -> String {
 /// The same with a target of ours in the place of one that is shown.
 fn with(file: &str, shown: &str, target: &Target) -> String {
     let ours = format!("{{ip: 127.0.0.1, port: {}", target.address.port());
-    assert!(file.contains(shown), "{shown}");
-    file.replace(shown, &ours)
+    swap(file, shown, &ours)
 }
 
 async fn ask(address: SocketAddr, path: &str, header: &str) -> Answer {
@@ -30,7 +29,7 @@ async fn ask(address: SocketAddr, path: &str, header: &str) -> Answer {
 #[tokio::test]
 async fn the_canary_has_the_testers_and_its_share_and_keeps_whom_it_has() {
     let (stable, canary) = (Target::named("stable").await, Target::named("canary").await);
-    let file = recipe("Canary").replace(", {ip: 10.0.1.12, port: 8080}", "");
+    let file = swap(&recipe("Canary"), ", {ip: 10.0.1.12, port: 8080}", "");
     let file = with(&file, "{ip: 10.0.1.11, port: 8080", &stable);
     let edge = Edge::start(&with(&file, "{ip: 10.0.2.11, port: 8080", &canary)).await;
 

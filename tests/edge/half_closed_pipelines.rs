@@ -1,16 +1,14 @@
 //! What lies behind a request does not hide that its client has ended its side, or is gone; and the
 //! target is not blamed for it.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use crate::harness::config::ONE_IS_ENOUGH;
-use crate::harness::target::ok;
 use crate::harness::tls::HOST;
-use crate::harness::{Authority, Config, Connection, Edge, Target, soon};
+use crate::harness::waiting::Waiting;
+use crate::harness::{Authority, Config, Edge, Target, soon};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 
@@ -20,60 +18,22 @@ fn tails() -> [String; 3] {
     ["x".into(), "GET / HTTP/1.1\r\nHo".into(), long]
 }
 
-/// A target that answers each request when it is told to.
-struct Waiting {
-    target: Target,
-    asked: Arc<Notify>,
-    answer: Arc<Notify>,
+/// One failure of the target ejects it.
+fn configuration(target: &Target, half_close: &str, answer: &str) -> Config {
+    Config::forwarding_to(&[target.address])
+        .group(ONE_IS_ENOUGH)
+        .group(&format!("responseTimeout: {answer}"))
+        .http_rule(&format!("tunnel: {{halfCloseTimeout: {half_close}}}"))
 }
 
-impl Waiting {
-    async fn start() -> Self {
-        let (asked, answer) = (Arc::<Notify>::default(), Arc::<Notify>::default());
-        let (ask, answered) = (Arc::clone(&asked), Arc::clone(&answer));
-        let target = Target::scripted(move |mut connection: Connection| {
-            let (ask, answered) = (Arc::clone(&ask), Arc::clone(&answered));
-            async move {
-                while connection.has_more().await {
-                    connection.head().await;
-                    ask.notify_one();
-                    answered.notified().await;
-                    connection.send(ok("late")).await;
-                }
-            }
-        })
-        .await;
-        Waiting {
-            target,
-            asked,
-            answer,
-        }
-    }
-
-    /// One failure of the target ejects it.
-    fn configuration(&self, half_close: &str, answer: &str) -> Config {
-        Config::forwarding_to(&[self.target.address])
-            .group(ONE_IS_ENOUGH)
-            .group(&format!("responseTimeout: {answer}"))
-            .http_rule(&format!("tunnel: {{halfCloseTimeout: {half_close}}}"))
-    }
-
-    async fn edge(&self, half_close: &str, answer: &str) -> Edge {
-        Edge::start(&self.configuration(half_close, answer)).await
-    }
-
-    fn ejections(&self, edge: &Edge) -> f64 {
-        let address = self.target.address;
-        edge.metric(&format!(
-            "target_ejections_total{{target=\"{address}\",target_group=\"group\"}}"
-        ))
-    }
+async fn start(waiting: &Waiting, half_close: &str, answer: &str) -> Edge {
+    Edge::start(&configuration(&waiting.target, half_close, answer)).await
 }
 
 #[tokio::test]
 async fn the_answer_has_to_begin_within_the_half_close_timeout_whatever_lies_behind() {
-    let waiting = Waiting::start().await;
-    let edge = waiting.edge("200", "15s").await;
+    let waiting = Waiting::after("").await;
+    let edge = start(&waiting, "200", "15s").await;
     for (place, tail) in tails().into_iter().enumerate() {
         let mut client = edge.connect().await;
         client.send(format!("{GET}{tail}")).await;
@@ -87,13 +47,13 @@ async fn the_answer_has_to_begin_within_the_half_close_timeout_whatever_lies_beh
         let error = line["error"].as_str().unwrap();
         assert!(error.contains("within halfCloseTimeout"), "{error}");
     }
-    assert_eq!(waiting.ejections(&edge), 0.0);
+    assert_eq!(edge.ejections(waiting.target.address), 0.0);
 }
 
 #[tokio::test]
 async fn a_client_that_resets_is_noticed_whatever_lies_behind_its_request() {
-    let waiting = Waiting::start().await;
-    let edge = waiting.edge("15s", "15s").await;
+    let waiting = Waiting::after("").await;
+    let edge = start(&waiting, "15s", "15s").await;
     for (place, tail) in tails().into_iter().enumerate() {
         let mut client = edge.connect().await;
         client.send(format!("{GET}{tail}")).await;
@@ -104,13 +64,13 @@ async fn a_client_that_resets_is_noticed_whatever_lies_behind_its_request() {
         // A second, and what a slow machine needs.
         assert!(begun.elapsed() < Duration::from_secs(5), "{tail:.20}");
     }
-    assert_eq!(waiting.ejections(&edge), 0.0);
+    assert_eq!(edge.ejections(waiting.target.address), 0.0);
 }
 
 #[tokio::test]
 async fn both_requests_of_a_client_that_has_ended_its_side_are_answered() {
-    let waiting = Waiting::start().await;
-    let edge = waiting.edge("15s", "15s").await;
+    let waiting = Waiting::after("").await;
+    let edge = start(&waiting, "15s", "15s").await;
     for body in ["", "Content-Length: 2\r\n\r\nhi", "X: y\r\n\r\n"] {
         let second = match body {
             "" => GET.to_owned(),
@@ -135,23 +95,23 @@ async fn both_requests_of_a_client_that_has_ended_its_side_are_answered() {
 
 #[tokio::test]
 async fn a_target_is_not_blamed_for_a_client_that_may_have_left() {
-    let waiting = Waiting::start().await;
-    let edge = waiting.edge("15s", "1500").await;
+    let waiting = Waiting::after("").await;
+    let edge = start(&waiting, "15s", "1500").await;
     for tail in tails() {
         let mut client = edge.connect().await;
         client.send(format!("{GET}{tail}")).await;
         soon("the target is asked", waiting.asked.notified()).await;
         client.finish().await;
         assert_eq!(client.answer().await.status, 504);
-        assert_eq!(waiting.ejections(&edge), 0.0, "{tail:.20}");
+        assert_eq!(edge.ejections(waiting.target.address), 0.0, "{tail:.20}");
     }
 }
 
 #[tokio::test]
 async fn a_goodbye_in_tls_is_heard_behind_the_beginning_of_the_next_request() {
-    let (authority, waiting) = (Authority::new(), Waiting::start().await);
+    let (authority, waiting) = (Authority::new(), Waiting::after("").await);
     authority.issue("one", &[HOST]);
-    let configuration = waiting.configuration("200", "15s");
+    let configuration = configuration(&waiting.target, "200", "15s");
     let edge = Edge::start(&configuration.tls(&authority, &["one"])).await;
     let mut client = authority.connect(edge.address, HOST).await;
     client.send(format!("{GET}x")).await;

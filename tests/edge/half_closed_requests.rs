@@ -1,68 +1,31 @@
 //! A client that ends its side after a whole request gets its answer, and one that is gone is
 //! noticed nevertheless.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use crate::harness::tls::{HOST, start as start_tls};
+use crate::harness::waiting::{HEAD, Waiting};
 use crate::harness::{Authority, Config, Connection, Edge, Target, soon};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 const POST: &str =
     "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n";
-const HEAD: &str = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n";
 
-/// A target that begins its answers at once, as far as this goes, and ends them when it is told to.
-struct Waiting {
-    target: Target,
-    asked: Arc<Notify>,
-    answer: Arc<Notify>,
-}
-
-impl Waiting {
-    async fn after(beginning: &'static str) -> Self {
-        let (asked, answer) = (Arc::<Notify>::default(), Arc::<Notify>::default());
-        let (ask, answered) = (Arc::clone(&asked), Arc::clone(&answer));
-        let whole = format!("{HEAD}late");
-        let target = Target::scripted(move |mut connection: Connection| {
-            let (ask, answered) = (Arc::clone(&ask), Arc::clone(&answered));
-            let rest = whole[beginning.len()..].to_owned();
-            async move {
-                while connection.has_more().await {
-                    let head = connection.head().await;
-                    connection.body(&head).await;
-                    connection.send(beginning).await;
-                    ask.notify_one();
-                    answered.notified().await;
-                    connection.send(&rest).await;
-                }
-            }
-        })
-        .await;
-        Waiting {
-            target,
-            asked,
-            answer,
-        }
-    }
-
-    async fn edge(&self, half_close_timeout: &str) -> Edge {
-        let config = Config::forwarding_to(&[self.target.address])
-            .group("responseTimeout: 15s")
-            .http_rule(&format!(
-                "tunnel: {{halfCloseTimeout: {half_close_timeout}}}"
-            ));
-        Edge::start(&config).await
-    }
+async fn start(waiting: &Waiting, half_close_timeout: &str) -> Edge {
+    let config = Config::forwarding_to(&[waiting.target.address])
+        .group("responseTimeout: 15s")
+        .http_rule(&format!(
+            "tunnel: {{halfCloseTimeout: {half_close_timeout}}}"
+        ));
+    Edge::start(&config).await
 }
 
 #[tokio::test]
 async fn a_client_that_ends_its_side_after_its_request_gets_the_answer() {
     let waiting = Waiting::after("").await;
-    let edge = waiting.edge("15s").await;
+    let edge = start(&waiting, "15s").await;
     for (place, request) in [GET, POST].into_iter().enumerate() {
         let mut client = edge.connect().await;
         client.send(request).await;
@@ -98,7 +61,7 @@ async fn so_does_one_in_tls_that_says_goodbye() {
 #[tokio::test]
 async fn its_answer_has_to_begin_within_the_half_close_timeout() {
     let waiting = Waiting::after("").await;
-    let edge = waiting.edge("200").await;
+    let edge = start(&waiting, "200").await;
     let mut client = edge.connect().await;
     client.send(GET).await;
     soon("the target is asked", waiting.asked.notified()).await;
@@ -113,7 +76,7 @@ async fn its_answer_has_to_begin_within_the_half_close_timeout() {
 #[tokio::test]
 async fn an_answer_that_has_begun_may_take_longer_than_that() {
     let waiting = Waiting::after(HEAD).await;
-    let edge = waiting.edge("100").await;
+    let edge = start(&waiting, "100").await;
     let mut client = edge.connect().await;
     client.send(GET).await;
     client.finish().await;

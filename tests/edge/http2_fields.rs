@@ -12,7 +12,6 @@ const DATA: u8 = 0;
 /// `:method: GET`, `:scheme: http`, `:path: /`, `:authority: a`.
 const GET: &[u8] = b"\x82\x86\x84\x01\x01a";
 const PROTOCOL_ERROR: [u8; 4] = [0, 0, 0, 1];
-const REFUSED: &str = "refusals_total{forwarding_rule=\"edge\",reason=\"bad_request\"}";
 
 async fn start(target: &Target) -> Edge {
     Edge::start(&Config::forwarding_to(&[target.address]).rule("h2c: true")).await
@@ -83,7 +82,7 @@ async fn a_malformed_field_resets_its_stream_and_is_never_passed() {
     let method = client.ask(b"\x02\x04GET?\x86\x84\x01\x01a").await;
     assert_eq!(method, None);
     assert_eq!(target.heads().len(), faults.len());
-    let is_counted = || (edge.metric(REFUSED) == 15.0).then_some(());
+    let is_counted = || (edge.refusals("bad_request") == 15.0).then_some(());
     eventually("each is counted", is_counted).await;
     let lines = edge.log_lines(29).await;
     let is_blamed = |line: &&serde_json::Value| {

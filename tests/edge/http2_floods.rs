@@ -14,7 +14,6 @@ use crate::harness::http2::{
 use crate::harness::{Connection, Edge, Target, eventually, eventually_or, soon};
 
 const ENHANCE_YOUR_CALM: u32 = 11;
-const MISUSE: &str = "refusals_total{forwarding_rule=\"edge\",reason=\"http2\"}";
 
 #[tokio::test]
 async fn limits_hold_for_each_request() {
@@ -85,7 +84,7 @@ async fn streams_that_are_opened_and_reset_without_end_end_with_a_goaway() {
     client.0.stream.write_all(&flood).await.ok();
     assert_eq!(client.goaway().await, Some(ENHANCE_YOUR_CALM));
     eventually("it is counted", || {
-        (edge.metric(MISUSE) == 1.0).then_some(())
+        (edge.refusals("http2") == 1.0).then_some(())
     })
     .await;
     let is_blamed = |line: &Value| {

@@ -61,7 +61,7 @@ async fn a_listener_that_is_gone_says_goaway() {
     let edge = start(&target, "").await;
     let mut client = Http2::connect(edge.address).await;
     let mut tunnel = client.tunnel("/chat").await;
-    let moved = clear(target.address, &format!("listenerPort: {}", other.port()));
+    let moved = clear(target.address, "").listen(other);
     edge.reload(&moved).await;
     client.is_sent_away().await;
     tunnel.say_hi().await;

@@ -30,12 +30,6 @@ async fn silent() -> Target {
     .await
 }
 
-fn refusals(edge: &Edge, reason: &str) -> f64 {
-    edge.metric(&format!(
-        "refusals_total{{forwarding_rule=\"edge\",reason=\"{reason}\"}}"
-    ))
-}
-
 /// A request that waits for its answer, on a connection of its own or on one that there is.
 async fn waiting(client: &mut Http2, target: &Target) -> JoinHandle<()> {
     let before = target.heads().len();
@@ -74,7 +68,7 @@ async fn tunnels_over_http_2_take_places_for_as_long_as_they_are_open() {
             assert_eq!(line["requestUri"], "/beyond");
             assert_eq!(line["error"], format!("too many connections {detail}"));
         }
-        assert_eq!(refusals(&edge, reason), 2.0);
+        assert_eq!(edge.refusals(reason), 2.0);
         drop(tunnels.remove(0));
         edge.log_lines(3).await;
         let mut another = client.tunnel("/chat").await;
@@ -103,7 +97,7 @@ async fn the_places_of_the_process_are_for_the_streams_of_all_connections() {
     // The first connection had four, and the second one of its own and one more; for the third
     // there was no place.
     assert_eq!((tunnels.len(), refused), (6, 6));
-    assert_eq!(refusals(&edge, "server_max_connections"), 6.0);
+    assert_eq!(edge.refusals("server_max_connections"), 6.0);
 }
 
 #[tokio::test]

@@ -27,7 +27,7 @@ async fn any_other_connect_is_refused() {
         assert_eq!(line["httpStatusCode"], 405);
         assert_eq!(line["error"], "CONNECT is not served");
     }
-    let refused = edge.metric("refusals_total{forwarding_rule=\"edge\",reason=\"connect_method\"}");
+    let refused = edge.refusals("connect_method");
     assert_eq!(refused, 2.0);
     assert_eq!(target.connections(), 1);
 }

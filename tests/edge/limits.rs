@@ -21,12 +21,6 @@ fn with(keys: &str, target: SocketAddr) -> Config {
     Config::forwarding_to(&[target]).rule(keys)
 }
 
-/// Waits until this many are counted as refused for this reason.
-async fn refused(edge: &Edge, reason: &str, count: f64) {
-    let metric = format!("refusals_total{{forwarding_rule=\"edge\",reason=\"{reason}\"}}");
-    edge.metric_becomes(&metric, count).await;
-}
-
 /// A tunnel of the client with this last byte.
 async fn tunnel(edge: &Edge, number: u8) -> Connection {
     let mut connection = Connection::open_from(client(number), edge.address).await;
@@ -71,7 +65,7 @@ async fn a_connection_beyond_the_rules_limit_is_told_to_come_back_later() {
     assert_eq!(line["requestUri"], "/beyond");
     assert_eq!(line["error"], "too many connections to this address");
     assert_eq!(line.get("httpRule"), None);
-    refused(&edge, "max_connections", 1.0).await;
+    edge.refused("max_connections", 1).await;
 
     drop(first);
     open(&edge, 1).await;
@@ -97,7 +91,7 @@ async fn the_process_has_a_limit_over_all_rules() {
     let limited = with("", target.address)
         .server("maxConnections: 2")
         .add_rule("other")
-        .rule(&format!("listenerPort: {}", other.port()));
+        .listen(other);
     let edge = Edge::start(&limited).await;
     let _tunnel = tunnel(&edge, 1).await;
     let _silent = Connection::open(other).await;
@@ -106,7 +100,7 @@ async fn the_process_has_a_limit_over_all_rules() {
 
     assert_refused(&ask(&edge, 1).await, "too many connections");
 
-    refused(&edge, "server_max_connections", 1.0).await;
+    edge.refused("server_max_connections", 1).await;
     edge.reload(&limited.server("maxConnections: 3")).await;
     assert_eq!(ask(&edge, 1).await.text(), "target");
 }
@@ -127,7 +121,7 @@ async fn a_client_has_a_limit_of_its_own() {
         (&line["clientIp"], &line["error"]),
         (&"127.0.0.2".into(), &detail.into())
     );
-    refused(&edge, "max_connections_per_client", 1.0).await;
+    edge.refused("max_connections_per_client", 1).await;
     drop(first);
     open(&edge, 1).await;
     assert_eq!(ask(&edge, 2).await.text(), "target");
@@ -188,7 +182,7 @@ async fn one_that_says_nothing_has_a_second_and_leaves_no_line() {
     let line = edge.log_line().await;
     assert_eq!(line["closeReason"], "refused");
     assert_eq!(line["error"], "too many connections to this address");
-    refused(&edge, "max_connections", 2.0).await;
+    edge.refused("max_connections", 2).await;
 }
 
 #[tokio::test]
@@ -205,7 +199,7 @@ async fn a_flood_beyond_the_limit_is_closed_at_once() {
     for mut connection in flood {
         assert_eq!(connection.to_end().await, b"");
     }
-    refused(&edge, "max_connections", 400.0).await;
+    edge.refused("max_connections", 400).await;
     tunnel.say_hi().await;
     open(&edge, 1).await;
     assert_refused(&ask(&edge, 1).await, "too many connections to this address");
@@ -250,7 +244,7 @@ async fn a_client_that_asks_too_often_is_told_to_come_back_later_on_the_same_con
     );
     assert!(answers.len() > 5);
     assert_eq!(ask(&edge, 2).await.status, 200);
-    refused(&edge, "max_requests_per_second_per_client", 1.0).await;
+    edge.refused("max_requests_per_second_per_client", 1).await;
 
     soon("it is served again", async {
         loop {

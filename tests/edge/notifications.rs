@@ -63,7 +63,11 @@ async fn a_manager_that_is_gone_stops_nothing() {
 #[test]
 fn a_process_that_has_named_its_successor_is_silent() {
     let news = News::new();
-    let alone = ["--exact", "service::an_old_process_speaks", "--ignored"];
+    let alone = [
+        "--exact",
+        "notifications::an_old_process_speaks",
+        "--ignored",
+    ];
     let old = Command::new(std::env::current_exe().unwrap())
         .args(alone)
         .env("NOTIFY_SOCKET", &news.path)

@@ -51,8 +51,7 @@ async fn it_is_refused_where_a_host_must_be_asked_for() {
         let said = s_client_asking(edge.address, &["-servername", name]).await;
         assert!(!said.contains("-----BEGIN"), "{name}: {said}");
     }
-    let failed = "refusals_total{forwarding_rule=\"edge\",reason=\"tls_handshake\"}";
-    edge.metric_becomes(failed, ODD.len() as f64).await;
+    edge.refused("tls_handshake", ODD.len()).await;
     assert_eq!(target.connections(), 0);
 }
 

@@ -1,20 +1,13 @@
 //! Whose pages may open tunnels, and with which subprotocols.
 
 use crate::harness::client::{HANDSHAKE, handshake, header, status};
-use crate::harness::{Config, Edge, Target, eventually};
+use crate::harness::{Config, Edge, Target};
 
 const ORIGINS: &str = "allowedOrigins: [\"https://app.example.com\", \"https://*.example.org\"]";
 const SUBPROTOCOLS: &str = "allowedSubprotocols: [chat.v2, chat.v1]";
 
 async fn start(keys: &str, target: &Target) -> Edge {
     Edge::start(&Config::forwarding_to(&[target.address]).http_rule(keys)).await
-}
-
-/// Waits until this many requests are counted as refused for this reason.
-async fn refused(edge: &Edge, reason: &str, count: usize) {
-    let metric = format!("refusals_total{{forwarding_rule=\"edge\",reason=\"{reason}\"}}");
-    let is_counted = || (edge.metric(&metric) == count as f64).then_some(());
-    eventually(&format!("{count} are refused: {reason}"), is_counted).await;
 }
 
 /// The status of the answer to a handshake with these lines besides.
@@ -58,7 +51,7 @@ async fn only_pages_of_the_list_open_tunnels() {
         assert_eq!(shake(&edge, lines).await, expected, "{lines:?}");
         count += usize::from(expected == 403);
     }
-    refused(&edge, "origin", count).await;
+    edge.refused("origin", count).await;
     assert_eq!(target.heads().len(), 3);
     let lines = edge.log_lines(14).await;
     let errors = lines
@@ -160,7 +153,7 @@ async fn only_subprotocols_of_the_list_reach_the_target() {
     ] {
         assert_eq!(shake(&edge, &[line]).await, 403, "{line}");
     }
-    refused(&edge, "subprotocol", 2).await;
+    edge.refused("subprotocol", 2).await;
     assert_eq!(target.heads().len(), 5);
 }
 

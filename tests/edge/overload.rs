@@ -41,10 +41,6 @@ async fn level(edge: &Edge, level: f64) {
     eventually(&format!("the level is {level}"), is).await;
 }
 
-fn refusals(edge: &Edge) -> f64 {
-    edge.metric("refusals_total{forwarding_rule=\"edge\",reason=\"memory\"}")
-}
-
 fn assert_refused(answer: &Answer) {
     assert_eq!(answer.status, 503);
     assert_eq!(answer.text(), "503 memory is short\n");
@@ -68,7 +64,7 @@ async fn new_connections_are_refused_while_tunnels_go_on_and_served_when_it_is_o
     }
 
     tunnel.say_hi().await;
-    assert_eq!(refusals(&edge), 2.0);
+    assert_eq!(edge.refusals("memory"), 2.0);
     for line in edge.log_lines(2).await {
         assert_eq!(line["closeReason"], "refused");
         assert_eq!(line["error"], "memory is short");
@@ -94,7 +90,7 @@ async fn a_connection_of_http_2_with_a_tunnel_stays_and_refuses_new_streams_with
     }
 
     tunnel.say_hi().await;
-    assert_eq!(refusals(&edge), 2.0);
+    assert_eq!(edge.refusals("memory"), 2.0);
     assert_eq!(edge.log_lines(2).await[0]["error"], "memory is short");
     recover(&edge, &target).await;
     assert_eq!(client.ask(get("/"), "").await.text(), "target");

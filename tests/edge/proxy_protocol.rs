@@ -12,7 +12,6 @@ pub const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
 pub const V1: &str = "PROXY TCP4 192.0.2.1 198.51.100.1 4711 443\r\n";
 pub const SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 pub const ENDS: [u8; 12] = [192, 0, 2, 1, 198, 51, 100, 1, 0x12, 0x67, 0x01, 0xBB];
-const REFUSALS: &str = "refusals_total{forwarding_rule=\"edge\",reason=\"proxy_protocol\"}";
 /// Keys of a forwarding rule.
 pub const FROM_HERE: &str = "proxyProtocol: {from: [127.0.0.1]}";
 
@@ -166,7 +165,7 @@ async fn a_connection_without_a_valid_header_is_closed_counted_and_logged() {
         assert_eq!(line.get("httpStatusCode"), None);
         assert!(line["requestHeaderBytes"].as_u64().unwrap() <= bytes.len() as u64);
     }
-    edge.metric_becomes(REFUSALS, table.len() as f64).await;
+    edge.refused("proxy_protocol", table.len()).await;
     assert_eq!(target.connections(), 0);
 }
 
@@ -206,7 +205,7 @@ async fn a_header_has_the_client_timeout() {
         (&line["error"], &line["closeReason"]),
         (&error.into(), &"refused".into())
     );
-    edge.metric_becomes(REFUSALS, 2.0).await;
+    edge.refused("proxy_protocol", 2).await;
 }
 
 #[tokio::test]
@@ -218,7 +217,10 @@ async fn whoever_only_looks_whether_somebody_listens_is_not_counted() {
     assert_eq!(client.to_end().await, b"");
     let active = || edge.metric("connections_active{forwarding_rule=\"edge\"}");
     eventually("it is gone", || (active() == 0.0).then_some(())).await;
-    assert_eq!((edge.metric(REFUSALS), edge.log().len()), (0.0, 0));
+    assert_eq!(
+        (edge.refusals("proxy_protocol"), edge.log().len()),
+        (0.0, 0)
+    );
 }
 
 #[tokio::test]
@@ -238,7 +240,7 @@ async fn a_header_from_anybody_else_is_a_malformed_request() {
     let mut client = Connection::open_from(CLIENT, edge.address).await;
     client.send(GET).await;
     assert_eq!(client.answer_to_end().await.text(), "hello");
-    assert_eq!(edge.metric(REFUSALS), 0.0);
+    assert_eq!(edge.refusals("proxy_protocol"), 0.0);
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use crate::harness::client::{HANDSHAKE, status};
+use crate::harness::docs::swap;
 use crate::harness::edge::free_addresses;
 use crate::harness::tls::s_client;
 use crate::harness::{Authority, Connection, Edge, Target};
@@ -21,29 +22,32 @@ fn shown() -> String {
 
 /// The file, with the address of the load balancer, and with this port instead of 80.
 fn here(authority: &Authority, balancer: &str, port: u16, targets: [&Target; 2]) -> String {
-    let mut file = shown();
+    let mut ours = Vec::new();
     for name in NAMES {
         authority.issue(name, &[name]);
         for (there, end) in [("fullchain.pem", "crt"), ("privkey.pem", "key")] {
             let here = authority.file(&format!("{name}.{end}"));
             let there = format!("/etc/culvert/{name}/{there}");
-            file = file.replace(&there, here.to_str().unwrap());
+            ours.push((there, here.display().to_string()));
         }
     }
+    let at = |target: &Target| format!("{{ip: 127.0.0.1, port: {}", target.address.port());
+    let port = format!("listenerPort: {port}\n");
     for (there, here) in [
-        ("{ip: 10.0.1.11, port: 8080", targets[0]),
-        ("{ip: 10.0.2.11, port: 9000", targets[1]),
+        ("{ip: 10.0.1.11, port: 8080", &*at(targets[0])),
+        ("{ip: 10.0.2.11, port: 9000", &at(targets[1])),
+        ("      - {ip: 10.0.1.12, port: 8080, weight: 10}\n", ""),
+        ("10.0.0.0/24", balancer),
+        ("listenerIp: \"::\"", "listenerIp: 127.0.0.1"),
+        ("    v6only: false\n", ""),
+        ("listenerPort: 443", "listenerPort: LISTEN_PORT"),
+        ("listenerPort: 80\n", &port),
+        ("accessLog: {path: /var/log/culvert/access.log}\n", ""),
     ] {
-        let port = here.address.port();
-        file = file.replace(there, &format!("{{ip: 127.0.0.1, port: {port}"));
+        ours.push((there.to_owned(), here.to_owned()));
     }
-    file.replace("      - {ip: 10.0.1.12, port: 8080, weight: 10}\n", "")
-        .replace("10.0.0.0/24", balancer)
-        .replace("listenerIp: \"::\"", "listenerIp: 127.0.0.1")
-        .replace("    v6only: false\n", "")
-        .replace("listenerPort: 443", "listenerPort: LISTEN_PORT")
-        .replace("listenerPort: 80\n", &format!("listenerPort: {port}\n"))
-        .replace("accessLog: {path: /var/log/culvert/access.log}\n", "")
+    let swap = |file: String, (there, here): &(String, String)| swap(&file, there, here);
+    ours.iter().fold(shown(), swap)
 }
 
 /// A handshake for this host.

@@ -19,13 +19,6 @@ async fn start(keys: &str, target: &Target) -> Edge {
     Edge::start(&Config::forwarding_to(&[target.address]).rule(keys)).await
 }
 
-/// Waits until this many requests are counted as refused for this reason.
-async fn refused(edge: &Edge, reason: &str, count: usize) {
-    let metric = format!("refusals_total{{forwarding_rule=\"edge\",reason=\"{reason}\"}}");
-    let is_counted = || (edge.metric(&metric) == count as f64).then_some(());
-    eventually(&format!("{count} are refused: {reason}"), is_counted).await;
-}
-
 /// The first line of the access log about a 429.
 async fn refused_line(edge: &Edge) -> Value {
     let line = || {
@@ -81,7 +74,7 @@ async fn all_clients_together_have_a_number_of_requests_in_a_second() {
     let seconds: u64 = answer.header("retry-after").unwrap().parse().unwrap();
     assert!((1..=5).contains(&seconds));
     assert_eq!(answer.header("connection"), Some("keep-alive"));
-    refused(&edge, "max_requests_per_second", 1).await;
+    edge.refused("max_requests_per_second", 1).await;
     let line = refused_line(&edge).await;
     assert_eq!(line["error"], "too many requests to this address");
 }
@@ -100,7 +93,7 @@ async fn handshakes_have_a_limit_of_their_own_and_requests_do_not_count_for_it()
 
     assert_eq!(status(&head), 429);
     assert!(header(&head, "retry-after").is_some());
-    refused(&edge, "max_handshakes_per_second", 1).await;
+    edge.refused("max_handshakes_per_second", 1).await;
     plain.send(GET).await;
     assert_eq!(plain.answer().await.status, 200);
     let line = refused_line(&edge).await;
@@ -119,7 +112,8 @@ async fn a_clients_handshakes_are_counted_by_themselves() {
     let head = shake_until_refused(&edge, std::iter::repeat(2)).await;
     assert_eq!(status(&head), 429);
     assert_eq!(status(&shake(&edge, 3).await), 101);
-    refused(&edge, "max_handshakes_per_second_per_client", 1).await;
+    edge.refused("max_handshakes_per_second_per_client", 1)
+        .await;
     soon("it is served again", async {
         while status(&shake(&edge, 2).await) != 101 {}
     })
@@ -137,7 +131,7 @@ async fn a_handshake_that_is_refused_for_another_reason_is_not_counted() {
         assert_eq!(status(&connection.head().await), 426);
         connection = edge.connect().await;
     }
-    refused(&edge, "max_handshakes_per_second", 0).await;
+    edge.refused("max_handshakes_per_second", 0).await;
 }
 
 #[tokio::test]
@@ -170,8 +164,8 @@ async fn assert_tls_refused(target: &Target, key: &str, numbers: [u8; 4]) {
         "maxTlsHandshakesPerSecond" => "max_tls_handshakes_per_second",
         _ => "max_tls_handshakes_per_second_per_client",
     };
-    refused(&edge, reason, failed).await;
-    refused(&edge, "tls_handshake", 0).await;
+    edge.refused(reason, failed).await;
+    edge.refused("tls_handshake", 0).await;
     assert_eq!(edge.log().len(), 0);
 }
 

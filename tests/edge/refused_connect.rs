@@ -27,8 +27,7 @@ async fn a_refused_connect_of_http_1_1_is_logged_with_what_it_asked_for() {
     assert_eq!(line["httpVersion"], "HTTP/1.1");
     assert_eq!(line["userAgent"], "x/1");
     assert_eq!(line["error"], "CONNECT is not served");
-    let refused = "refusals_total{forwarding_rule=\"edge\",reason=\"connect_method\"}";
-    edge.metric_becomes(refused, 1.0).await;
+    edge.refused("connect_method", 1).await;
 }
 
 #[tokio::test]
@@ -56,8 +55,7 @@ async fn a_refused_connect_of_http_2_is_logged_with_what_it_asked_for() {
         assert_eq!(line["httpStatusCode"], 405);
         assert!(line["requestHeaderBytes"].as_u64().unwrap() > 0, "{line}");
     }
-    let refused = "refusals_total{forwarding_rule=\"edge\",reason=\"connect_method\"}";
-    edge.metric_becomes(refused, 2.0).await;
+    edge.refused("connect_method", 2).await;
 }
 
 #[tokio::test]

@@ -194,7 +194,7 @@ async fn the_admin_address_moves() {
     let [moved] = free_addresses();
     let mut edge = Edge::start(&saying("first")).await;
     let before = edge.admin;
-    let elsewhere = saying("second").top(&format!("admin: {{listen: '{moved}'}}"));
+    let elsewhere = saying("second").admin(moved);
     edge.configure(&elsewhere);
     edge.signal("HUP");
     eventually("the new admin address answers", || {

@@ -13,7 +13,7 @@ async fn a_redirect_has_its_status_and_takes_the_query_along_unless_it_drops_it(
         for drop in [false, true] {
             writeln!(
                 rules,
-                "      - {{name: r-{code}-{drop}, type: REDIRECT, statusCode: {code}, dropQuery: {drop}, \
+                "- {{name: r-{code}-{drop}, type: REDIRECT, statusCode: {code}, dropQuery: {drop}, \
                  location: 'https://new.example/x', conditions: [\
                  {{type: PATH, condition: EQUALS, value: /{code}/{drop}}}]}}"
             )
@@ -43,9 +43,9 @@ async fn a_redirect_has_its_status_and_takes_the_query_along_unless_it_drops_it(
 #[tokio::test]
 async fn the_defaults_of_redirect_and_static_are_301_with_the_query_and_503_in_plain_text() {
     let edge = Edge::start(&with_rules(
-        "      - {name: r, type: REDIRECT, location: www.example.com, conditions: [
-          {type: PATH, condition: EQUALS, value: /old}]}
-      - {name: s, type: STATIC, responseMessage: Back at noon.}\n",
+        "{name: r, type: REDIRECT, location: www.example.com, conditions: [
+          {type: PATH, condition: EQUALS, value: /old}]},
+        {name: s, type: STATIC, responseMessage: Back at noon.}",
     ))
     .await;
 
@@ -69,8 +69,8 @@ async fn the_defaults_of_redirect_and_static_are_301_with_the_query_and_503_in_p
 #[tokio::test]
 async fn a_static_answer_is_as_configured_and_without_its_body_to_head() {
     let edge = Edge::start(&with_rules(
-        "      - {name: s, type: STATIC, statusCode: 418, contentType: application/json,
-          responseMessage: '{\"tea\": \"schön\"}'}\n",
+        "{name: s, type: STATIC, statusCode: 418, contentType: application/json,
+          responseMessage: '{\"tea\": \"schön\"}'}",
     ))
     .await;
     let mut client = edge.connect().await;
@@ -100,9 +100,9 @@ async fn a_static_answer_is_as_configured_and_without_its_body_to_head() {
 #[tokio::test]
 async fn a_static_answer_of_a_status_without_a_body_has_none() {
     let edge = Edge::start(&with_rules(
-        "      - {name: s204, type: STATIC, statusCode: 204, responseMessage: '', conditions: [
-          {type: PATH, condition: EQUALS, value: /204}]}
-      - {name: s304, type: STATIC, statusCode: 304, responseMessage: ''}\n",
+        "{name: s204, type: STATIC, statusCode: 204, responseMessage: '', conditions: [
+          {type: PATH, condition: EQUALS, value: /204}]},
+        {name: s304, type: STATIC, statusCode: 304, responseMessage: ''}",
     ))
     .await;
     let mut client = edge.connect().await;
@@ -119,8 +119,8 @@ async fn a_static_answer_of_a_status_without_a_body_has_none() {
 #[tokio::test]
 async fn a_request_that_no_rule_matches_gets_a_404_with_a_short_body() {
     let edge = Edge::start(&with_rules(
-        "      - {name: s, type: STATIC, responseMessage: '', conditions: [
-          {type: PATH, condition: EQUALS, value: /a}]}\n",
+        "{name: s, type: STATIC, responseMessage: '', conditions: [
+          {type: PATH, condition: EQUALS, value: /a}]}",
     ))
     .await;
     let mut client = edge.connect().await;
@@ -150,17 +150,16 @@ async fn a_request_that_no_rule_matches_gets_a_404_with_a_short_body() {
         assert_eq!(line["closeReason"], "refused");
         assert_eq!(line.get("httpRule"), None);
     }
-    let refusals = "refusals_total{forwarding_rule=\"edge\",reason=\"no_matching_rule\"}";
-    edge.metric_becomes(refusals, 3.0).await;
+    edge.refused("no_matching_rule", 3).await;
 }
 
 #[tokio::test]
 async fn an_answer_of_ours_does_not_break_a_long_request_off() {
     let edge = Edge::start(&with_rules(
-        "      - {name: s, type: STATIC, responseMessage: Back at noon., conditions: [
-          {type: PATH, condition: EQUALS, value: /static}]}
-      - {name: r, type: REDIRECT, location: /static, conditions: [
-          {type: PATH, condition: EQUALS, value: /redirect}]}\n",
+        "{name: s, type: STATIC, responseMessage: Back at noon., conditions: [
+          {type: PATH, condition: EQUALS, value: /static}]},
+        {name: r, type: REDIRECT, location: /static, conditions: [
+          {type: PATH, condition: EQUALS, value: /redirect}]}",
     ))
     .await;
     for (path, status) in [("/static", 503), ("/redirect", 301), ("/nowhere", 404)] {

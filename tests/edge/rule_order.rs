@@ -8,15 +8,15 @@ use crate::harness::{Config, Edge, Target};
 async fn forward_rules_come_after_all_others_and_the_first_that_matches_decides() {
     let target = Target::answering("target").await;
     let edge = Edge::start(&with_rules_and_target(
-        "      - {name: first-forward, type: FORWARD, targetGroup: group, conditions: [
-          {type: PATH, condition: STARTS_WITH, value: /a}]}
-      - {name: static, type: STATIC, statusCode: 200, responseMessage: '', conditions: [
-          {type: PATH, condition: STARTS_WITH, value: /a/b}]}
-      - {name: second-forward, type: FORWARD, targetGroup: group}
-      - {name: redirect, type: REDIRECT, location: /, conditions: [
-          {type: PATH, condition: ENDS_WITH, value: /c}]}
-      - {name: never, type: STATIC, responseMessage: '', conditions: [
-          {type: PATH, condition: STARTS_WITH, value: /a/b/c}]}\n",
+        "{name: first-forward, type: FORWARD, targetGroup: group, conditions: [
+          {type: PATH, condition: STARTS_WITH, value: /a}]},
+        {name: static, type: STATIC, statusCode: 200, responseMessage: '', conditions: [
+          {type: PATH, condition: STARTS_WITH, value: /a/b}]},
+        {name: second-forward, type: FORWARD, targetGroup: group},
+        {name: redirect, type: REDIRECT, location: /, conditions: [
+          {type: PATH, condition: ENDS_WITH, value: /c}]},
+        {name: never, type: STATIC, responseMessage: '', conditions: [
+          {type: PATH, condition: STARTS_WITH, value: /a/b/c}]}",
         &target,
     ))
     .await;
@@ -49,12 +49,12 @@ async fn forward_rules_come_after_all_others_and_the_first_that_matches_decides(
 async fn an_upgrade_header_skips_no_rule() {
     let target = Target::answering("target").await;
     let edge = Edge::start(&with_rules_and_target(
-        "      - {name: private, type: STATIC, statusCode: 403, responseMessage: '', conditions: [
-          {type: PATH, condition: STARTS_WITH, value: /chat}]}
-      - {name: moved, type: REDIRECT, location: /, conditions: [
-          {type: HOST, condition: EQUALS, value: old.example.com}]}
-      - {name: beta, type: FORWARD, targetGroup: group, conditions: [
-          {type: HEADER, condition: EXISTS, key: X-Beta}]}\n",
+        "{name: private, type: STATIC, statusCode: 403, responseMessage: '', conditions: [
+          {type: PATH, condition: STARTS_WITH, value: /chat}]},
+        {name: moved, type: REDIRECT, location: /, conditions: [
+          {type: HOST, condition: EQUALS, value: old.example.com}]},
+        {name: beta, type: FORWARD, targetGroup: group, conditions: [
+          {type: HEADER, condition: EXISTS, key: X-Beta}]}",
         &target,
     ))
     .await;

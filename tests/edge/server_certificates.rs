@@ -5,7 +5,7 @@ use rcgen::KeyPair;
 use crate::harness::process::run;
 use crate::harness::tls::{HOST, forwarding, openssl};
 use crate::harness::{Authority, Config, Edge, Target};
-use crate::tls_relay::{FAILED, shown};
+use crate::tls_relay::shown;
 
 #[tokio::test]
 async fn a_client_is_shown_the_certificate_for_the_host_that_it_asks_for() {
@@ -36,8 +36,8 @@ async fn a_client_is_shown_the_certificate_for_the_host_that_it_asks_for() {
         let found = shown(&strict, &authority, &names, &arguments).await;
         assert_eq!(found, in_strict, "{host:?}, strictly");
     }
-    strict.metric_becomes(FAILED, 3.0).await;
-    assert_eq!(edge.metric(FAILED), 0.0);
+    strict.refused("tls_handshake", 3).await;
+    assert_eq!(edge.refusals("tls_handshake"), 0.0);
     assert!(edge.log().is_empty() && strict.log().is_empty());
 }
 

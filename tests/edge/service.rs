@@ -226,13 +226,11 @@ impl Service {
 }
 
 pub fn configuration(address: SocketAddr, admin: SocketAddr, top: &str) -> String {
-    let (ip, port) = (address.ip(), address.port());
     Config::answering("hello")
-        .top(&format!("admin: {{listen: '{admin}'}}"))
+        .listen(address)
+        .admin(admin)
         .top(top)
-        .rule(&format!(
-            "listenerIp: {ip}, listenerPort: {port}, clientTimeout: 3000"
-        ))
+        .rule("clientTimeout: 3000")
         .to_string()
 }
 

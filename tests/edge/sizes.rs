@@ -10,13 +10,6 @@ async fn start(keys: &str, target: &Target) -> Edge {
     Edge::start(&Config::forwarding_to(&[target.address]).rule(keys)).await
 }
 
-/// Waits until this many requests are counted as refused for this reason.
-async fn refused(edge: &Edge, reason: &str, count: usize) {
-    let metric = format!("refusals_total{{forwarding_rule=\"edge\",reason=\"{reason}\"}}");
-    let is_counted = || (edge.metric(&metric) == count as f64).then_some(());
-    eventually(&format!("{count} are refused: {reason}"), is_counted).await;
-}
-
 /// A head of exactly this many bytes.
 fn head_of(bytes: usize) -> String {
     let rest = "GET / HTTP/1.1\r\nHost: a\r\nX: \r\n\r\n".len();
@@ -52,7 +45,7 @@ async fn a_head_may_have_so_many_bytes_and_so_many_headers_and_not_one_more() {
             assert_eq!(answer.status, expected, "{keys:?}: {} bytes", head.len());
         }
         for reason in ["max_header_bytes", "max_headers"] {
-            refused(&edge, reason, 1).await;
+            edge.refused(reason, 1).await;
         }
     }
     assert_eq!(target.heads().len(), 6);
@@ -120,7 +113,7 @@ async fn a_body_that_is_announced_as_too_large_is_refused_before_it_comes() {
         let answer = client.answer().await;
         assert_eq!(answer.status, expected, "{length}");
     }
-    refused(&edge, "max_request_body_bytes", 2).await;
+    edge.refused("max_request_body_bytes", 2).await;
     let log = edge.log_lines(3).await;
     let line = log
         .iter()

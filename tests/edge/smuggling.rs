@@ -156,7 +156,7 @@ async fn what_is_malformed_is_counted_and_logged() {
             (&400.into(), &"refused".into())
         );
     }
-    let counted = || edge.metric("refusals_total{forwarding_rule=\"edge\",reason=\"bad_request\"}");
+    let counted = || edge.refusals("bad_request");
     eventually("they are counted", || (counted() == 3.0).then_some(())).await;
 }
 

@@ -5,10 +5,9 @@
 use std::net::SocketAddr;
 
 use crate::harness::client::HANDSHAKE;
-use crate::harness::target::{ok, switching_protocols};
-use crate::harness::tls::{Answering, openssl};
+use crate::harness::tls::openssl;
 use crate::harness::tls::{TARGET_HOST as HOST, over_tls};
-use crate::harness::{Authority, Config, Edge, Target, eventually};
+use crate::harness::{Authority, Config, Edge, eventually};
 
 /// Makes a certificate as most make their first one: `NAME.crt` and `NAME.key`.
 fn self_sign(folder: &Authority, name: &str, host: &str) {
@@ -24,23 +23,6 @@ fn self_sign(folder: &Authority, name: &str, host: &str) {
     assert!(text.contains("CA:TRUE"), "{text}");
 }
 
-/// A target with this certificate, which answers requests and checks with "hello", and sends back
-/// the messages of tunnels.
-async fn serving(folder: &Authority, certificate: &str) -> Target {
-    folder
-        .target(certificate, async |mut connection: Answering| {
-            while connection.has_more().await {
-                let head = connection.head().await;
-                if head.contains("Upgrade") {
-                    connection.send(switching_protocols(&head)).await;
-                    return connection.echo_messages().await;
-                }
-                connection.send(ok("hello")).await;
-            }
-        })
-        .await
-}
-
 /// A configuration in which `caFile` has this certificate, with HTTP checks over TLS.
 fn trusting(folder: &Authority, certificate: &str, target: SocketAddr) -> Config {
     let file = folder.file(&format!("{certificate}.crt"));
@@ -52,7 +34,7 @@ fn trusting(folder: &Authority, certificate: &str, target: SocketAddr) -> Config
 async fn a_certificate_that_is_in_the_file_is_taken_in_checks_requests_and_tunnels() {
     let folder = Authority::new();
     self_sign(&folder, "own", HOST);
-    let target = serving(&folder, "own").await;
+    let target = folder.serving("own").await;
     let edge = Edge::start(&trusting(&folder, "own", target.address)).await;
     let of_target = format!("target=\"{}\",target_group=\"group\"", target.address);
     let passed = format!("health_checks_total{{result=\"passed\",{of_target}}}");
@@ -75,7 +57,7 @@ async fn another_of_its_kind_or_one_for_another_name_is_refused() {
         ("twin", "own", "target certificate: an authority's"),
         ("other", "other", "target certificate: wrong name"),
     ] {
-        let target = serving(&folder, shown).await;
+        let target = folder.serving(shown).await;
         let configuration = trusting(&folder, trusted, target.address);
         let edge = Edge::start(&configuration.each_target("healthCheckEnabled: false")).await;
         assert_eq!(edge.get("/").await.status, 503);

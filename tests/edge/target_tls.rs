@@ -12,7 +12,7 @@ use crate::harness::admin::relayed;
 use crate::harness::client::{CLOSE, GOING_AWAY, HANDSHAKE};
 use crate::harness::ports::free_address;
 use crate::harness::python;
-use crate::harness::target::{ok, switching_protocols};
+use crate::harness::target::switching_protocols;
 use crate::harness::tls::{Answering, TARGET_HOST as HOST, over_tls, trusting};
 use crate::harness::{Answer, Authority, Edge, Noise, Target, soon};
 
@@ -20,23 +20,6 @@ use crate::harness::{Answer, Authority, Edge, Noise, Target, soon};
 pub async fn edge_before(authority: &Authority, tunnel: &str, target: &Target) -> Edge {
     let configuration = over_tls(&trusting(authority), &[target.address]);
     Edge::start(&configuration.rule(&format!("tunnel: {tunnel}"))).await
-}
-
-/// A target that has a certificate for [`HOST`], answers plain requests with "hello" and sends the
-/// messages of a tunnel back.
-pub async fn serving(authority: &Authority, certificate: &str) -> Target {
-    authority
-        .target(certificate, async |mut connection: Answering| {
-            while connection.has_more().await {
-                let head = connection.head().await;
-                if head.contains("Upgrade") {
-                    connection.send(switching_protocols(&head)).await;
-                    return connection.echo_messages().await;
-                }
-                connection.send(ok("hello")).await;
-            }
-        })
-        .await
 }
 
 /// A target that accepts the handshake, and leaves the rest to `script`.
@@ -108,7 +91,7 @@ async fn pythons_websockets_is_a_target_in_tls() {
 async fn a_tunnel_over_tls_is_handed_over_and_counted_as_it_is_without() {
     let authority = Authority::new();
     authority.issue("one", &[HOST]);
-    let target = serving(&authority, "one").await;
+    let target = authority.serving("one").await;
     let edge = edge_before(&authority, "{}", &target).await;
     let (mut client, _) = edge.tunnel().await;
     client.say_hi().await;

@@ -8,7 +8,7 @@ use tokio::io::AsyncReadExt as _;
 use crate::harness::target::switching_protocols;
 use crate::harness::tls::{TARGET_HOST as HOST, over_tls, trusting};
 use crate::harness::{Authority, Config, Connection, Edge, Haproxy, Target, eventually};
-use crate::target_tls::{connect_errors, edge_before, refused_handshake, serving};
+use crate::target_tls::{connect_errors, edge_before, refused_handshake};
 
 /// Long enough for a slow machine, and too short for any other timeout.
 const LATEST: Duration = Duration::from_secs(10);
@@ -17,7 +17,7 @@ const LATEST: Duration = Duration::from_secs(10);
 async fn connections_to_targets_in_tls_are_kept_for_the_next_request() {
     let authority = Authority::new();
     authority.issue("one", &[HOST]);
-    let target = serving(&authority, "one").await;
+    let target = authority.serving("one").await;
     let edge = edge_before(&authority, "{}", &target).await;
     for _ in 0..5 {
         assert_eq!(edge.get("/").await.text(), "hello");
@@ -46,7 +46,7 @@ async fn connections_to_targets_in_tls_are_kept_for_the_next_request() {
 async fn groups_that_trust_others_share_no_connection() {
     let (authority, stranger) = (Authority::new(), Authority::new());
     authority.issue("one", &[HOST]);
-    let target = serving(&authority, "one").await;
+    let target = authority.serving("one").await;
     let address = target.address;
     let file = |authority: &Authority| authority.file("ca.crt").display().to_string();
     let others = [
@@ -101,7 +101,7 @@ async fn groups_that_trust_others_share_no_connection() {
 async fn a_reload_with_another_authority_uses_no_connection_that_the_old_one_vouched_for() {
     let (authority, stranger) = (Authority::new(), Authority::new());
     authority.issue("one", &[HOST]);
-    let target = serving(&authority, "one").await;
+    let target = authority.serving("one").await;
     let own = authority.file("ca.crt");
     let own_text = std::fs::read(&own).unwrap();
     let configuration = over_tls(&trusting(&authority), &[target.address]);

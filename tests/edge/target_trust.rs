@@ -7,7 +7,7 @@ use crate::harness::process::run;
 use crate::harness::target::{ok, switching_protocols};
 use crate::harness::tls::{Answering, TARGET_HOST as HOST, over_tls, trusting};
 use crate::harness::{Authority, Connection, Edge, Target};
-use crate::target_tls::{connect_errors, edge_before, refused_handshake, serving};
+use crate::target_tls::{connect_errors, edge_before, refused_handshake};
 
 #[tokio::test]
 async fn a_host_is_asked_for_and_an_address_is_verified_without_asking() {
@@ -54,15 +54,15 @@ async fn a_target_that_cannot_be_verified_is_a_connect_error_and_the_log_says_wh
     let plain = plain.await;
     for (target, error) in [
         (
-            serving(&stranger, "one").await,
+            stranger.serving("one").await,
             "target certificate: unknown issuer",
         ),
         (
-            serving(&authority, "other").await,
+            authority.serving("other").await,
             "target certificate: wrong name",
         ),
         (
-            serving(&authority, "expired").await,
+            authority.serving("expired").await,
             "target certificate: expired",
         ),
         (plain, "target TLS: the answer is not TLS"),
@@ -89,8 +89,8 @@ async fn another_target_is_tried_where_the_first_cannot_be_verified() {
     authority.issue("one", &[HOST]);
     stranger.issue("one", &[HOST]);
     let (good, bad) = (
-        serving(&authority, "one").await,
-        serving(&stranger, "one").await,
+        authority.serving("one").await,
+        stranger.serving("one").await,
     );
     let targets = [good.address, bad.address];
     let edge = Edge::start(&over_tls(&trusting(&authority), &targets)).await;
@@ -107,7 +107,7 @@ async fn another_target_is_tried_where_the_first_cannot_be_verified() {
 async fn with_verify_certificate_false_any_certificate_is_taken_with_a_warning() {
     let stranger = Authority::new();
     stranger.issue_for("one", &["other.example"], &KeyPair::generate().unwrap(), -1);
-    let target = serving(&stranger, "one").await;
+    let target = stranger.serving("one").await;
     let edge = Edge::start(&over_tls("verifyCertificate: false", &[target.address])).await;
     assert_eq!(edge.get("/").await.text(), "hello");
     let (mut client, _) = edge.tunnel().await;

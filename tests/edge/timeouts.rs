@@ -12,7 +12,6 @@ const LIMIT: Duration = Duration::from_secs(1);
 /// Long enough for a slow machine, and too short for any other timeout.
 const LATEST: Duration = Duration::from_secs(10);
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
-const CLIENT_TIMEOUTS: &str = "refusals_total{forwarding_rule=\"edge\",reason=\"client_timeout\"}";
 
 #[tokio::test]
 async fn a_head_that_comes_byte_by_byte_has_the_limit_in_total() {
@@ -42,7 +41,7 @@ async fn a_head_that_comes_byte_by_byte_has_the_limit_in_total() {
     assert_eq!(line["responseHeaderBytes"], answer.head.len());
     let error = "the request's head did not arrive within clientTimeout";
     assert_eq!(line["error"], error);
-    edge.metric_becomes(CLIENT_TIMEOUTS, 1.0).await;
+    edge.refused("client_timeout", 1).await;
     assert_eq!(target.connections(), 0);
 }
 
@@ -58,7 +57,7 @@ async fn a_connection_without_a_request_is_closed_without_a_word_and_leaves_no_l
     assert_within(began.elapsed(), LIMIT);
     assert_eq!(edge.get("/the-only-one").await.status, 200);
     assert_eq!(edge.log_line().await["requestUri"], "/the-only-one");
-    assert_eq!(edge.metric(CLIENT_TIMEOUTS), 0.0);
+    assert_eq!(edge.refusals("client_timeout"), 0.0);
 }
 
 #[tokio::test]
@@ -94,7 +93,7 @@ async fn a_body_that_stalls_is_a_408() {
                 .is_some_and(|bytes| bytes > 0)
         );
     }
-    edge.metric_becomes(CLIENT_TIMEOUTS, 2.0).await;
+    edge.refused("client_timeout", 2).await;
 }
 
 #[tokio::test]

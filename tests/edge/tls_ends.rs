@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use crate::harness::client::{CLOSE, GOING_AWAY};
 use crate::harness::tls::{Encrypted, HOST, forwarding, start};
 use crate::harness::{Authority, Connection, Edge, Target, eventually, soon};
-use crate::tls_relay::{FAILED, shown};
+use crate::tls_relay::shown;
 
 /// Long enough for a slow machine, and too short for any other timeout.
 const LATEST: Duration = Duration::from_secs(10);
@@ -130,7 +130,7 @@ async fn a_handshake_that_takes_too_long_is_cut_and_counted_and_leaves_no_line()
     // The rule's `clientTimeout`.
     let took = began.elapsed();
     assert!(took >= Duration::from_secs(2) && took < LATEST, "{took:?}");
-    let is_counted = || (edge.metric(FAILED) == 1.0).then_some(());
+    let is_counted = || (edge.refusals("tls_handshake") == 1.0).then_some(());
     eventually("it is counted", is_counted).await;
     assert_eq!(edge.log().len(), 0);
     let active = "connections_active{forwarding_rule=\"edge\"}";
@@ -147,7 +147,7 @@ async fn a_client_of_plain_http_is_told_of_tls_and_counted() {
     let answer = client.answer_to_end().await;
     assert_eq!(answer.status, 400);
     assert!(answer.text().contains("TLS"), "{}", answer.text());
-    let is_counted = || (edge.metric(FAILED) == 1.0).then_some(());
+    let is_counted = || (edge.refusals("tls_handshake") == 1.0).then_some(());
     eventually("it is counted", is_counted).await;
     assert_eq!(edge.log().len(), 0);
     assert_eq!(target.connections(), 0);
@@ -156,7 +156,7 @@ async fn a_client_of_plain_http_is_told_of_tls_and_counted() {
     client.send("\r\n\r\n").await;
     let said = client.to_end().await;
     assert!(!said.starts_with(b"HTTP"), "{said:?}");
-    let is_counted = || (edge.metric(FAILED) == 2.0).then_some(());
+    let is_counted = || (edge.refusals("tls_handshake") == 2.0).then_some(());
     eventually("it is counted, too", is_counted).await;
 }
 

@@ -12,8 +12,6 @@ use crate::harness::target::any_size;
 use crate::harness::tls::{HOST, s_client, start};
 use crate::harness::{Authority, Connection, Edge, Noise, Target, eventually, soon};
 
-pub const FAILED: &str = "refusals_total{forwarding_rule=\"edge\",reason=\"tls_handshake\"}";
-
 /// The certificate, of these, that OpenSSL is shown.
 pub async fn shown<'a>(
     edge: &Edge,

@@ -86,8 +86,8 @@ async fn a_second_ordinary_start_on_the_same_socket_is_refused() {
     let [listen, admin] = free_addresses();
     let other = configuration("other", LONG, &lineage.target)
         .server("pidFile: FOLDER/other.pid")
-        .top(&format!("admin: {{listen: '{admin}'}}"))
-        .rule(&format!("listenerPort: {}", listen.port()))
+        .admin(admin)
+        .listen(listen)
         .to_string()
         .replace("FOLDER", folder.to_str().unwrap());
     std::fs::write(folder.join("other.yaml"), other).unwrap();

@@ -8,6 +8,7 @@
 
 use std::fmt::{self, Display};
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 
 use serde_yaml::{Mapping, Value, from_str, to_string};
 
@@ -65,6 +66,11 @@ impl Config {
         self.top(&format!("server: {{{keys}}}"))
     }
 
+    /// Has the admin address there; on 127.0.0.1, and a free port, where it is not said.
+    pub fn admin(self, listen: impl Display) -> Config {
+        self.top(&format!("admin: {{listen: '{listen}'}}"))
+    }
+
     /// Lets the process be upgraded, with its files in its folder.
     pub fn upgradable(self) -> Config {
         self.server("pidFile: FOLDER/culvert.pid, upgradeSocket: FOLDER/upgrade.sock")
@@ -107,6 +113,12 @@ impl Config {
     pub fn rule(mut self, keys: &str) -> Config {
         merge(last(self.list("forwardingRules")), mapping(keys));
         self
+    }
+
+    /// Has the forwarding rule listen there.
+    pub fn listen(self, address: SocketAddr) -> Config {
+        let (ip, port) = (address.ip(), address.port());
+        self.rule(&format!("listenerIp: '{ip}', listenerPort: {port}"))
     }
 
     /// Adds these HTTP rules to the forwarding rule, before those it has: each in its braces, or
@@ -162,6 +174,14 @@ impl Config {
             merge(target, mapping(keys));
         }
         self
+    }
+
+    /// Writes it to a folder, which `FOLDER` stands for, as `culvert.yaml`; returns where it is.
+    pub fn write_to(&self, folder: &Path) -> PathBuf {
+        let file = folder.join("culvert.yaml");
+        let text = self.to_string().replace("FOLDER", folder.to_str().unwrap());
+        std::fs::write(&file, text).unwrap();
+        file
     }
 
     fn list(&mut self, key: &str) -> &mut Vec<Value> {

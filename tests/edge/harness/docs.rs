@@ -175,3 +175,9 @@ impl Page {
         quoted.map(str::to_owned).collect()
     }
 }
+
+/// A file with something of ours in the place of what it shows, which must be there.
+pub fn swap(file: &str, shown: &str, ours: &str) -> String {
+    assert!(file.contains(shown), "{shown}");
+    file.replace(shown, ours)
+}

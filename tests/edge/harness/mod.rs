@@ -16,6 +16,7 @@ mod load;
 pub mod manager;
 mod nginx;
 mod noise;
+mod observations;
 pub mod ports;
 pub mod process;
 pub mod prometheus;
@@ -23,6 +24,7 @@ mod python;
 pub mod report;
 pub mod target;
 pub mod tls;
+pub mod waiting;
 
 use std::time::Duration;
 

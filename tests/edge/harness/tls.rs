@@ -22,6 +22,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector, server};
 
+use super::target::{ok, switching_protocols};
 use super::{Config, Connection, Edge, Target, soon};
 
 /// A client's connection in TLS.
@@ -169,6 +170,22 @@ impl Authority {
                 if let Ok(stream) = acceptor.accept(connection.stream).await {
                     script(Connection::over(stream)).await;
                 }
+            }
+        })
+        .await
+    }
+
+    /// Such a target that answers plain requests with "hello", and sends the messages of a tunnel
+    /// back.
+    pub async fn serving(&self, name: &str) -> Target {
+        self.target(name, async |mut connection: Answering| {
+            while connection.has_more().await {
+                let head = connection.head().await;
+                if head.contains("Upgrade") {
+                    connection.send(switching_protocols(&head)).await;
+                    return connection.echo_messages().await;
+                }
+                connection.send(ok("hello")).await;
             }
         })
         .await

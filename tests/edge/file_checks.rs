@@ -1,0 +1,175 @@
+//! What `-t` says of a file: every problem with its place, and of good ones that they are.
+
+use std::path::{Path, PathBuf};
+
+use crate::command_line::{check, text, with_file};
+use crate::harness::Config;
+use crate::harness::process::run;
+
+#[test]
+fn a_valid_file_is_ok() {
+    let folder = with_file(&Config::answering("hello").rule("listenerPort: 1"));
+    check(
+        &folder,
+        &["-t", "-c", "edge.yaml"],
+        0,
+        "culvert: edge.yaml: ok\n",
+        "",
+    );
+    check(
+        &folder,
+        &["--test", "--conf", "edge.yaml"],
+        0,
+        "culvert: edge.yaml: ok\n",
+        "",
+    );
+    check(
+        &folder,
+        &["-tc", "./edge.yaml"],
+        0,
+        "culvert: ./edge.yaml: ok\n",
+        "",
+    );
+}
+
+#[test]
+fn the_file_is_conf_culvert_yaml_unless_another_is_named() {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let output = run(&["-t"], here);
+    assert_eq!(text(&output.stdout), "culvert: conf/culvert.yaml: ok\n");
+    let folder = tempfile::tempdir().unwrap();
+    let missing = "conf/culvert.yaml: cannot be read: No such file or directory (os error 2)\n";
+    check(&folder, &["-t"], 1, "", missing);
+}
+
+#[test]
+fn a_warning_does_not_make_a_file_invalid() {
+    let folder = with_file(
+        &"forwardingRules: [{name: a, protocol: HTTP, listenerIp: 127.0.0.1, listenerPort: 8080}]
+targetGroups: [{name: g, algorithm: ROUND_ROBIN, protocol: HTTP}]\n",
+    );
+    let warnings =
+        "edge.yaml: warning: forwardingRules[0].httpRules: no rules: every request gets a 404
+edge.yaml: warning: targetGroups[0].targets: no targets: every request for this group is refused
+edge.yaml: warning: targetGroups[0]: no HTTP rule forwards to this target group\n";
+    let mut expected: Vec<_> = warnings.lines().collect();
+    let output = run(&["-t", "-c", "edge.yaml"], folder.path());
+    let mut said: Vec<_> = text(&output.stderr).lines().collect();
+    expected.sort_unstable();
+    said.sort_unstable();
+    assert_eq!(said, expected);
+    assert_eq!(text(&output.stdout), "culvert: edge.yaml: ok\n");
+    assert_eq!(output.status.code(), Some(0));
+}
+
+#[test]
+fn every_problem_of_a_file_is_a_line_with_its_place() {
+    let folder = with_file(
+        &"forwardingRules:
+  - name: a
+    protocol: HTTP
+    listenerIp: localhost
+    listenerPort: 8080
+    listenerport: 8080
+    httpRules:
+      - {name: r, type: FORWARD, targetGroup: chat}
+      - {name: r, type: STATIC, statusCode: 99}
+targetGroups:
+  - {name: other, algorithm: ROUND_ROBIN, protocol: HTTP, targets: [{ip: 10.0.0.1}]}\n",
+    );
+    let output = run(&["-t", "-c", "edge.yaml"], folder.path());
+    let mut said: Vec<_> = text(&output.stderr).lines().collect();
+    said.sort_unstable();
+    let expected = [
+        "edge.yaml: forwardingRules[0].httpRules[0].targetGroup: no target group named \"chat\"",
+        "edge.yaml: forwardingRules[0].httpRules[1].name: duplicate name \"r\", also at forwardingRules[0].httpRules[0].name",
+        "edge.yaml: forwardingRules[0].httpRules[1].responseMessage: is required",
+        "edge.yaml: forwardingRules[0].httpRules[1].statusCode: must be an integer from 200 to 599, not 99",
+        "edge.yaml: forwardingRules[0].listenerIp: must be an IP address, not \"localhost\"",
+        "edge.yaml: forwardingRules[0].listenerport: unknown key (did you mean \"listenerPort\"?)",
+        "edge.yaml: targetGroups[0].targets[0].port: is required",
+    ];
+    assert_eq!(said, expected);
+    assert_eq!((output.status.code(), text(&output.stdout)), (Some(1), ""));
+}
+
+#[test]
+fn a_file_that_cannot_be_used_at_all_is_one_line() {
+    let folder = with_file(&"forwardingRules: [\n");
+    std::fs::create_dir(folder.path().join("folder.yaml")).unwrap();
+    std::fs::write(folder.path().join("latin1.yaml"), b"a: \xe4").unwrap();
+    std::fs::write(folder.path().join("empty.yaml"), b"# nothing\n").unwrap();
+    for (file, problem) in [
+        (
+            "missing.yaml",
+            "cannot be read: No such file or directory (os error 2)",
+        ),
+        (
+            "folder.yaml",
+            "cannot be read: Is a directory (os error 21)",
+        ),
+        ("latin1.yaml", "incomplete utf-8 byte sequence from index 3"),
+        ("empty.yaml", "is empty"),
+        (
+            "edge.yaml",
+            "did not find expected node content at line 2 column 1, while parsing a flow node",
+        ),
+    ] {
+        let line = format!("{file}: {problem}\n");
+        check(&folder, &["-t", "-c", file], 1, "", &line);
+        check(&folder, &["-c", file], 1, "", &line);
+    }
+}
+
+#[test]
+fn the_golden_files_say_through_the_program_what_their_headers_announce() {
+    for path in yaml_files("tests/edge/config/invalid") {
+        let problems = announced(&path, "# problem: ", "");
+        assert!(!problems.is_empty(), "{}", path.display());
+        check_file(&path, 1, "", &problems);
+    }
+    for path in yaml_files("tests/edge/config/valid") {
+        let ok = format!("culvert: {}: ok\n", path.display());
+        check_file(&path, 0, &ok, &announced(&path, "# warning: ", "warning: "));
+    }
+}
+
+#[test]
+fn every_file_that_comes_with_culvert_is_ok() {
+    for path in yaml_files("conf") {
+        let ok = format!("culvert: {}: ok\n", path.display());
+        check_file(&path, 0, &ok, "");
+    }
+}
+
+fn check_file(path: &Path, code: i32, stdout: &str, stderr: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    check(
+        &folder,
+        &["-t", "-c", path.to_str().unwrap()],
+        code,
+        stdout,
+        stderr,
+    );
+}
+
+fn yaml_files(folder: &str) -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+    let entries = std::fs::read_dir(folder).unwrap();
+    let mut paths: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+    paths.retain(|path| {
+        path.extension()
+            .is_some_and(|extension| extension == "yaml")
+    });
+    assert!(!paths.is_empty());
+    paths
+}
+
+/// What the comments at the top of a file announce, as the program says it.
+fn announced(path: &Path, mark: &str, prefix: &str) -> String {
+    let file = std::fs::read_to_string(path).unwrap();
+    let lines = file.lines().map_while(|line| line.strip_prefix(mark));
+    lines
+        .map(|line| format!("{}: {prefix}{line}\n", path.display()))
+        .collect()
+}
