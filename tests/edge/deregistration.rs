@@ -7,7 +7,7 @@ use tokio::time::interval;
 
 use crate::harness::client::{header, sent_away};
 use crate::harness::{Connection, Edge, Target, eventually};
-use crate::reload::{all_say_hi, answers, group, saying};
+use crate::reload::{all_say_hi, group, saying};
 
 /// A Culvert with two targets, and ten tunnels to each.
 struct Pair {
@@ -59,7 +59,7 @@ impl Pair {
 
     /// Nothing new comes to the target that goes.
     async fn one_takes_it_all(&self) {
-        assert_eq!(answers(&self.edge, 20).await, ["stays"; 20]);
+        assert_eq!(self.edge.answers(20).await, ["stays"; 20]);
     }
 
     /// All say hi, again and again for this long.
@@ -149,7 +149,7 @@ async fn a_target_that_returns_before_the_delay_is_over_keeps_its_tunnels() {
 
     assert!(pair.ends().is_empty(), "{:?}", pair.ends());
     assert_eq!(pair.edge.tunnels_active(pair.goes.address), 10.0);
-    assert!(answers(&pair.edge, 6).await.contains(&"goes".to_owned()));
+    assert!(pair.edge.answers(6).await.contains(&"goes".to_owned()));
 }
 
 #[tokio::test]
@@ -183,7 +183,7 @@ async fn a_target_in_maintenance_takes_nothing_new_and_keeps_what_is_open() {
     assert!(pair.ends().is_empty(), "{:?}", pair.ends());
     assert_eq!(pair.edge.tunnels_active(pair.goes.address), 10.0);
     pair.reload(Some("maintenanceEnabled: false")).await;
-    assert!(answers(&pair.edge, 6).await.contains(&"goes".to_owned()));
+    assert!(pair.edge.answers(6).await.contains(&"goes".to_owned()));
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use crate::harness::client::{handshake, header};
 use crate::harness::target::{ok, refusing, switching_protocols};
 use crate::harness::{Config, Connection, Edge, Target, eventually};
-use crate::health::{answers, ask, of, status};
+use crate::health::{ask, of, status};
 
 /// A target that fails requests in all ways, and answers checks.
 async fn failing() -> Target {
@@ -86,7 +86,7 @@ async fn failed_connects_eject_a_target_and_its_checks_are_another_matter() {
     );
     let edge = Edge::start(&Config::to_group(&settings, &[refusing, target.address])).await;
 
-    assert_eq!(answers(&edge, 20).await, ["hello"; 20]);
+    assert_eq!(edge.answers(20).await, ["hello"; 20]);
 
     edge.metric_becomes(&of("target_connect_errors_total", refusing), 3.0)
         .await;

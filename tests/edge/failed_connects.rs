@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::harness::target::{refusing, unresponsive};
 use crate::harness::{Edge, Target};
-use crate::targets::{UNCHECKED, answers, group, target_metric};
+use crate::targets::{UNCHECKED, group, target_metric};
 
 #[tokio::test]
 async fn a_target_that_refuses_connections_costs_no_client_its_answer() {
@@ -12,7 +12,7 @@ async fn a_target_that_refuses_connections_costs_no_client_its_answer() {
     let entries = [(refusing, UNCHECKED), (target.address, UNCHECKED)];
     let edge = Edge::start(&group("", &entries)).await;
 
-    assert_eq!(answers(&edge, 20).await, ["hello"; 20]);
+    assert_eq!(edge.answers(20).await, ["hello"; 20]);
 
     let errors = |address| edge.metric(&target_metric("target_connect_errors_total", address));
     assert_eq!((errors(refusing), errors(target.address)), (10.0, 0.0));
@@ -87,7 +87,7 @@ async fn a_target_that_does_not_accept_a_connection_in_time_is_passed_over() {
     let edge = Edge::start(&group("connectTimeout: 100", &entries)).await;
     let began = Instant::now();
 
-    assert_eq!(answers(&edge, 4).await, ["hello"; 4]);
+    assert_eq!(edge.answers(4).await, ["hello"; 4]);
 
     let took = began.elapsed();
     assert!(

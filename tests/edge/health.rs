@@ -232,17 +232,6 @@ pub async fn ask(edge: &Edge, request: &str) -> u16 {
     client.answer().await.status
 }
 
-/// The bodies of the answers to this many requests.
-pub async fn answers(edge: &Edge, count: usize) -> Vec<String> {
-    let mut client = edge.connect().await;
-    let mut answers = Vec::new();
-    for _ in 0..count {
-        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
-        answers.push(client.answer().await.text().to_owned());
-    }
-    answers
-}
-
 pub fn of(name: &str, target: SocketAddr) -> String {
     format!("{name}{{target=\"{target}\",target_group=\"group\"}}")
 }

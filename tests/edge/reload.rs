@@ -27,17 +27,6 @@ pub fn group(keys: &str, targets: &[(SocketAddr, &str)]) -> Config {
     targets.iter().fold(group, add)
 }
 
-/// The bodies of the answers to this many requests on one connection.
-pub async fn answers(edge: &Edge, count: usize) -> Vec<String> {
-    let mut client = edge.connect().await;
-    let mut answers = Vec::new();
-    for _ in 0..count {
-        client.send(GET).await;
-        answers.push(client.answer().await.text().to_owned());
-    }
-    answers
-}
-
 pub async fn all_say_hi(clients: &mut [Connection]) {
     for client in clients {
         client.say_hi().await;
@@ -111,9 +100,9 @@ async fn weights_change_in_place() {
         group("", &targets)
     };
     let edge = Edge::start(&weights(["weight: 1", "weight: 0"])).await;
-    assert_eq!(answers(&edge, 12).await, ["one"; 12]);
+    assert_eq!(edge.answers(12).await, ["one"; 12]);
     edge.reload(&weights(["weight: 1", "weight: 3"])).await;
-    let shared = answers(&edge, 12).await;
+    let shared = edge.answers(12).await;
     let of_two = shared.iter().filter(|name| *name == "two");
     assert_eq!(of_two.count(), 9, "{shared:?}");
 }
@@ -180,7 +169,7 @@ async fn a_target_keeps_its_health_and_its_open_tunnels() {
         edge.reload(&with(settings)).await;
         assert_eq!(edge.metric(&health), 0.0);
         assert_eq!(edge.tunnels_active(target.address), 3.0);
-        assert_eq!(answers(&edge, 10).await, ["target"; 10]);
+        assert_eq!(edge.answers(10).await, ["target"; 10]);
     }
 
     all_say_hi(&mut clients).await;

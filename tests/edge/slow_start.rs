@@ -1,7 +1,7 @@
 //! A target that joins, or is healthy again, gets its share of requests little by little.
 
 use crate::harness::{Config, Edge, Target, eventually};
-use crate::health::{OFTEN, answers, is_healthy, status};
+use crate::health::{OFTEN, is_healthy, status};
 
 #[tokio::test]
 async fn a_target_that_joins_starts_slowly_and_those_of_the_start_do_not() {
@@ -20,7 +20,7 @@ async fn a_target_that_joins_starts_slowly_and_those_of_the_start_do_not() {
 
     assert_eq!(status(&edge, joins.address)["slowStarting"], 0.1);
     assert_eq!(status(&edge, known.address).get("slowStarting"), None);
-    let answers = answers(&edge, 1000).await;
+    let answers = edge.answers(1000).await;
     let share = answers.iter().filter(|answer| *answer == "joins").count();
     assert!((30..=170).contains(&share), "{share} of 1000");
 }

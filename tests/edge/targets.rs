@@ -19,7 +19,7 @@ async fn requests_are_shared_in_proportion_to_the_weights() {
     ];
     let edge = Edge::start(&group("", &entries)).await;
 
-    let answers = answers(&edge, 1000).await;
+    let answers = edge.answers(1000).await;
 
     let share = |name| answers.iter().filter(|answer| **answer == name).count();
     assert_eq!(
@@ -42,7 +42,7 @@ async fn a_target_of_weight_0_and_one_in_maintenance_get_nothing() {
     ];
     let edge = Edge::start(&group("", &entries)).await;
 
-    assert_eq!(answers(&edge, 50).await, ["open"; 50]);
+    assert_eq!(edge.answers(50).await, ["open"; 50]);
 
     assert_eq!((resting.connections(), maintained.connections()), (0, 0));
     let healthy = target_metric("target_healthy", maintained.address);
@@ -90,7 +90,7 @@ async fn a_target_that_dies_gets_nothing_until_it_is_back() {
         (edge.metric(&healthy) == 0.0).then_some(())
     })
     .await;
-    assert_eq!(answers(&edge, 20).await, ["stays"; 20]);
+    assert_eq!(edge.answers(20).await, ["stays"; 20]);
     assert_eq!(
         edge.metric(&target_metric("target_connect_errors_total", address)),
         0.0
@@ -101,7 +101,7 @@ async fn a_target_that_dies_gets_nothing_until_it_is_back() {
         (edge.metric(&healthy) == 1.0).then_some(())
     })
     .await;
-    let shared = answers(&edge, 20).await;
+    let shared = edge.answers(20).await;
     assert_eq!(shared.iter().filter(|answer| *answer == "back").count(), 10);
     assert_eq!(back.connections(), 1);
 }
@@ -189,17 +189,6 @@ pub fn group(keys: &str, targets: &[(SocketAddr, &str)]) -> Config {
     let group = Config::to_group("healthCheck: {checkInterval: 100}", &[]).group(keys);
     let add = |config: Config, (target, keys): &(SocketAddr, &str)| config.target(*target, keys);
     targets.iter().fold(group, add)
-}
-
-/// The bodies of the answers to this many requests, sent one after the other on one connection.
-pub async fn answers(edge: &Edge, count: usize) -> Vec<String> {
-    let mut client = edge.connect().await;
-    let mut answers = Vec::new();
-    for _ in 0..count {
-        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
-        answers.push(client.answer().await.text().to_owned());
-    }
-    answers
 }
 
 pub fn target_metric(name: &str, target: SocketAddr) -> String {

@@ -2,7 +2,7 @@
 
 use crate::harness::target::refusing;
 use crate::harness::{Config, Edge, Target, eventually};
-use crate::health::{OFTEN, answers, checked, checks, is_healthy, of, status};
+use crate::health::{OFTEN, checked, checks, is_healthy, of, status};
 
 #[tokio::test]
 async fn targets_that_come_and_go_get_requests_only_while_they_are_there() {
@@ -23,12 +23,12 @@ async fn targets_that_come_and_go_get_requests_only_while_they_are_there() {
         let name = ["b", "c"][place];
         drop(others[place].take());
         is_healthy(&edge, address, false).await;
-        let answers = answers(&edge, 20).await;
+        let answers = edge.answers(20).await;
         assert!(!answers.iter().any(|answer| answer == name), "{answers:?}");
 
         others[place] = Some(Target::answering_at(address, name).await);
         is_healthy(&edge, address, true).await;
-        let answers = self::answers(&edge, 30).await;
+        let answers = edge.answers(30).await;
         for name in ["stays", "b", "c"] {
             let share = answers.iter().filter(|answer| *answer == name).count();
             assert_eq!(share, 10, "{answers:?}");
@@ -163,7 +163,7 @@ async fn a_new_process_knows_which_targets_are_unhealthy() {
 
     let successor = edge.hand_over().await;
 
-    assert_eq!(answers(&edge, 20).await, ["healthy"; 20]);
+    assert_eq!(edge.answers(20).await, ["healthy"; 20]);
     assert_eq!(edge.metric(&of("target_healthy", target.address)), 0.0);
     assert_eq!(edge.metric(&of("target_healthy", healthy.address)), 1.0);
     drop(successor);

@@ -195,6 +195,22 @@ impl Edge {
         .await
     }
 
+    /// The bodies of the answers to this many requests, one after the other; on one connection for
+    /// as long as it is kept, as a browser does it.
+    pub async fn answers(&self, count: usize) -> Vec<String> {
+        let mut client = self.connect().await;
+        let mut answers = Vec::new();
+        for _ in 0..count {
+            client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+            let answer = client.answer().await;
+            answers.push(answer.text().to_owned());
+            if answer.header("connection") == Some("close") {
+                client = self.connect().await;
+            }
+        }
+        answers
+    }
+
     /// Opens a WebSocket with tungstenite's client.
     pub async fn websocket(&self, path: &str) -> WebSocket {
         self.websocket_with(path, |_| ()).await.0
