@@ -52,6 +52,8 @@
 //! - What an operator needs opens its files by way of `os::reserve`, which has some when clients
 //!   have taken all others.
 
+#![cfg_attr(not(test), warn(clippy::too_many_lines))]
+
 pub mod admin;
 pub mod cli;
 pub mod commands;

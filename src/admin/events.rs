@@ -94,7 +94,12 @@ struct Viewer {
     get,
     path = "/api/v1/events",
     responses(
-        (status = 200, description = "Each event's data.", body = Figures, content_type = "text/event-stream"),
+        (
+            status = 200,
+            description = "Each event's data.",
+            body = Figures,
+            content_type = "text/event-stream",
+        ),
         (status = 503, description = "Sixteen streams are open, and are read.", body = Error),
     ),
 )]

@@ -154,7 +154,11 @@ struct Refused {
     post,
     path = "/api/v1/explain",
     request_body = Sample,
-    responses((status = 200, body = Explanation), (status = 400, body = Error), (status = 404, body = Error)),
+    responses(
+        (status = 200, body = Explanation),
+        (status = 400, body = Error),
+        (status = 404, body = Error),
+    ),
 )]
 pub(super) async fn explain(
     State(view): State<View>,

@@ -127,8 +127,11 @@ fn check_host(
     let ip: Option<IpAddr> = name.trim_matches(['[', ']']).parse().ok();
     let is_ours = match ip.map(|ip| ip.to_canonical()) {
         Some(ip) => {
-            let is_configured = |listen: &AdminAddress| matches!(listen, AdminAddress::Tcp(address) if address.ip() == ip);
-            ip.is_loopback() || ip == local || is_configured(&admin.listen)
+            let is_configured = match &admin.listen {
+                AdminAddress::Tcp(address) => address.ip() == ip,
+                AdminAddress::Unix(_) => false,
+            };
+            ip.is_loopback() || ip == local || is_configured
         }
         None => name == "localhost" || admin.host_names.iter().any(|known| known == name),
     };

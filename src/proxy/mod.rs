@@ -160,7 +160,7 @@ impl ProxyHttp for Proxy {
         request: &mut RequestHeader,
         exchange: &mut Exchange,
     ) -> Result<()> {
-        headers::tell_target(exchange, request)?;
+        exchange.tell_target(request)?;
         if exchange.other_protocol().is_some() {
             handshake::ask_again(session.req_header(), request)?;
         }

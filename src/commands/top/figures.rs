@@ -123,18 +123,28 @@ pub(super) mod tests {
         up_seconds: f64,
         [tunnels, opened, closed]: [u64; 3],
     ) -> Value {
-        let target = |address: &str, healthy: bool, tunnels: u64| json!({"address": address, "healthy": healthy, "weight": 1, "openTunnels": tunnels});
+        let target = |address: &str, healthy: bool, tunnels: u64| {
+            json!({
+                "address": address, "healthy": healthy, "weight": 1, "openTunnels": tunnels,
+            })
+        };
         json!({
             "status": {
-                "version": "9.9.9", "pid": 7, "uptimeSeconds": up_seconds, "tunnels": tunnels + 5, "drain": {"state": "serving"},
+                "version": "9.9.9", "pid": 7, "uptimeSeconds": up_seconds,
+                "tunnels": tunnels + 5, "drain": {"state": "serving"},
                 "targetGroups": [
-                    {"name": "chat", "targets": [target("10.0.0.1:80", true, tunnels), target("10.0.0.2:80", false, 2)]},
+                    {"name": "chat", "targets": [
+                        target("10.0.0.1:80", true, tunnels), target("10.0.0.2:80", false, 2),
+                    ]},
                     {"name": "game", "targets": [target("10.0.0.3:80", true, 3)]},
                 ],
             },
             "traffic": {
                 "opened": opened, "bytesIn": 4096, "bytesOut": 1 << 30,
-                "closed": [{"reason": "client_closed", "tunnels": closed}, {"reason": "drained", "tunnels": 0}],
+                "closed": [
+                    {"reason": "client_closed", "tunnels": closed},
+                    {"reason": "drained", "tunnels": 0},
+                ],
             },
         })
     }

@@ -5,12 +5,18 @@ use std::net::SocketAddr;
 
 use ipnet::IpNet;
 
-use super::super::model::{Action, ForwardingRule, HttpRule, Subject, Tunnel};
+use super::super::model::{Action, ForwardingRule, HttpRule, Subject, Tls, Tunnel};
 use super::super::tree::{Mapping, Node};
 use super::super::unique::Unique;
 use super::super::words::quoted;
 use super::addresses::{Addresses, Families};
-use super::{Named, defaults, http_rule, limits, tls, tunnel};
+use super::{defaults, http_rule, limits, tls, tunnel};
+
+/// What a forwarding rule may name.
+pub(super) struct Named<'a> {
+    pub(super) target_groups: HashSet<&'a str>,
+    pub(super) certificates: HashSet<&'a str>,
+}
 
 pub(super) const KEYS: &[&str] = &[
     "name",
@@ -66,7 +72,6 @@ pub(super) fn read(
     let node = node.unwrapped()?;
     let mapping = node.mapping(KEYS)?;
     let name = mapping.required("name", |node| node.name(names));
-    let protocol = mapping.required("protocol", |node| node.choice(PROTOCOLS, &[]));
     let listen = listen(&mapping);
     let v6_only = mapping.or("v6only", true, Node::boolean);
     if let Some((listen, v6_only)) = listen.zip(v6_only) {
@@ -77,17 +82,7 @@ pub(super) fn read(
         addresses.enter(listen, families, node.path(), &mapping, "listenerPort");
     }
     let client_timeout = mapping.or("clientTimeout", defaults::CLIENT_TIMEOUT, Node::duration);
-    let tls = tls::read(&mapping, &named.certificates);
-    if protocol == Some(Protocol::Https) && matches!(tls, Some(None)) {
-        mapping.problem::<()>("protocol", "HTTPS needs serverCertificates");
-    }
-    let h2c = mapping.or("h2c", defaults::H2C, Node::boolean);
-    if h2c == Some(true) && matches!(tls, Some(Some(_))) {
-        mapping.problem::<()>(
-            "h2c",
-            "is HTTP/2 without TLS, and this rule has TLS: see http2",
-        );
-    }
+    let (protocol, tls, h2c) = encryption(&mapping, named);
     let max_concurrent_streams = mapping.or(
         "maxConcurrentStreams",
         defaults::MAX_CONCURRENT_STREAMS,
@@ -128,6 +123,24 @@ pub(super) fn read(
         tunnel: tunnel?,
         http_rules: http_rules?,
     })
+}
+
+/// `protocol`, the keys of TLS, and `h2c`: they must agree.
+fn encryption(
+    mapping: &Mapping,
+    named: &Named,
+) -> (Option<Protocol>, Option<Option<Tls>>, Option<bool>) {
+    let protocol = mapping.required("protocol", |node| node.choice(PROTOCOLS, &[]));
+    let tls = tls::read(mapping, &named.certificates);
+    if protocol == Some(Protocol::Https) && matches!(tls, Some(None)) {
+        mapping.problem::<()>("protocol", "HTTPS needs serverCertificates");
+    }
+    let h2c = mapping.or("h2c", defaults::H2C, Node::boolean);
+    if h2c == Some(true) && matches!(tls, Some(Some(_))) {
+        let why = "is HTTP/2 without TLS, and this rule has TLS: see http2";
+        mapping.problem::<()>("h2c", why);
+    }
+    (protocol, tls, h2c)
 }
 
 fn listen(mapping: &Mapping) -> Option<SocketAddr> {

@@ -309,8 +309,9 @@ pub(super) fn warn_of_websockets(config: &Config, top: &Mapping) {
         let by = |rule: &&HttpRule| forwards_to(rule, &group.name) && is_for_websockets(rule);
         if let Some(rule) = rules.find(by) {
             node.warning(format!(
-                "the HTTP rule {} sends WebSockets here, and a target that answers no plain requests fails an HTTP \
-                 health check, and is unavailable: WEBSOCKET and TCP are the types for it",
+                "the HTTP rule {} sends WebSockets here, and a target that answers \
+                 no plain requests fails an HTTP health check, and is unavailable: \
+                 WEBSOCKET and TCP are the types for it",
                 quoted(&rule.name)
             ));
         }

@@ -141,7 +141,8 @@ impl Balance {
         if is_new && surplus > 0 {
             let name = &group.name;
             log::info!(
-                "target group {name}: a target has joined: up to {surplus} tunnels are ended to even out the load"
+                "target group {name}: a target has joined: up to {surplus} tunnels are ended to \
+                 even out the load"
             );
         }
         if self.budget == 0 && self.ended > 0 {

@@ -1,5 +1,5 @@
-//! The request goes out, and the target's answer comes: what is noted of both, and what the client gets
-//! of it.
+//! The request goes out, and the target's answer comes: what is noted of both, and what the client
+//! gets of it.
 
 use std::sync::Arc;
 

@@ -247,7 +247,8 @@ impl Monitor {
                 "target group {group}: target {address} is healthy: {count} {checks} passed"
             ),
             Err(reason) => log::warn!(
-                "target group {group}: target {address} is unhealthy: {count} {checks} failed, the last: {reason}"
+                "target group {group}: target {address} is unhealthy: {count} {checks} failed, \
+                 the last: {reason}"
             ),
         }
         self.decide_on_opening();
