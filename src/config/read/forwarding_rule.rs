@@ -72,6 +72,7 @@ pub(super) fn read(
     let node = node.unwrapped()?;
     let mapping = node.mapping(KEYS)?;
     let name = mapping.required("name", |node| node.name(names));
+    let protocol = mapping.required("protocol", |node| node.choice(PROTOCOLS, &[]));
     let listen = listen(&mapping);
     let v6_only = mapping.or("v6only", true, Node::boolean);
     if let Some((listen, v6_only)) = listen.zip(v6_only) {
@@ -82,7 +83,7 @@ pub(super) fn read(
         addresses.enter(listen, families, node.path(), &mapping, "listenerPort");
     }
     let client_timeout = mapping.or("clientTimeout", defaults::CLIENT_TIMEOUT, Node::duration);
-    let (protocol, tls, h2c) = encryption(&mapping, named);
+    let (tls, h2c) = encryption(&mapping, named, protocol);
     let max_concurrent_streams = mapping.or(
         "maxConcurrentStreams",
         defaults::MAX_CONCURRENT_STREAMS,
@@ -125,12 +126,12 @@ pub(super) fn read(
     })
 }
 
-/// `protocol`, the keys of TLS, and `h2c`: they must agree.
+/// The keys of TLS, and `h2c`: they must agree with each other and with `protocol`.
 fn encryption(
     mapping: &Mapping,
     named: &Named,
-) -> (Option<Protocol>, Option<Option<Tls>>, Option<bool>) {
-    let protocol = mapping.required("protocol", |node| node.choice(PROTOCOLS, &[]));
+    protocol: Option<Protocol>,
+) -> (Option<Option<Tls>>, Option<bool>) {
     let tls = tls::read(mapping, &named.certificates);
     if protocol == Some(Protocol::Https) && matches!(tls, Some(None)) {
         mapping.problem::<()>("protocol", "HTTPS needs serverCertificates");
@@ -140,7 +141,7 @@ fn encryption(
         let why = "is HTTP/2 without TLS, and this rule has TLS: see http2";
         mapping.problem::<()>("h2c", why);
     }
-    (protocol, tls, h2c)
+    (tls, h2c)
 }
 
 fn listen(mapping: &Mapping) -> Option<SocketAddr> {
