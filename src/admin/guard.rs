@@ -20,7 +20,7 @@ use subtle::ConstantTimeEq as _;
 use tokio::time::timeout;
 
 use super::denial::Denial;
-use super::room::Guest;
+use super::slots::Client;
 use super::view::View;
 use crate::config::model::{self, AdminAddress, Token};
 use crate::listener::admin::Peer;
@@ -41,7 +41,7 @@ const EXPLAIN: &str = "/api/v1/explain";
 pub(super) async fn guard(
     State(view): State<View>,
     Extension(peer): Extension<Peer>,
-    Extension(guest): Extension<Arc<Guest>>,
+    Extension(client): Extension<Arc<Client>>,
     request: Request,
     next: Next,
 ) -> Response {
@@ -53,7 +53,7 @@ pub(super) async fn guard(
         return denial.into_response();
     }
     match with_body(request).await {
-        Ok(request) if guest.waits() => next.run(request).await,
+        Ok(request) if client.waits() => next.run(request).await,
         Ok(_) => Denial::new(StatusCode::SERVICE_UNAVAILABLE, GAVE_WAY).into_response(),
         Err(denial) => denial.into_response(),
     }

@@ -1,8 +1,8 @@
 //! What the target is told about the client, and the client by the target, in headers; and how long
 //! heads are on the wire.
 //!
-//! What a client itself says of where it comes from is not here any more (`hearsay`). A trusted
-//! proxy's word is kept, and its own address added.
+//! What a client itself says of where it comes from is not here any more (`untrusted_headers`). A
+//! trusted proxy's word is kept, and its own address added.
 
 use http::header::{CONTENT_LENGTH, HOST, HeaderName, HeaderValue, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderMap, Version};

@@ -38,7 +38,7 @@ pub(super) struct Row {
 }
 
 impl Figures {
-    /// Those of an event.
+    /// The figures of an event.
     pub(super) fn of(event: &Value) -> Self {
         let number = |pointer: &str| event.pointer(pointer).and_then(Value::as_u64).unwrap_or(0);
         let status = &event["status"];

@@ -37,7 +37,7 @@ pub(super) const KEYS: &[&str] = &[
     "ping",
 ];
 
-/// Those of the type HTTP, and of `httpHealthCheck`.
+/// The keys of the type HTTP, and of `httpHealthCheck`.
 pub(super) const HTTP_KEYS: &[&str] = &[
     "path",
     "method",
@@ -64,7 +64,7 @@ const TYPES: &[(&str, Type)] = &[
     ("WEBSOCKET", Type::WebSocket),
 ];
 
-/// Those of IONOS.
+/// The methods that IONOS has.
 const METHODS: &[(&str, &str)] = &[
     ("HEAD", "HEAD"),
     ("PUT", "PUT"),

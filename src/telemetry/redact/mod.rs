@@ -39,7 +39,7 @@ impl Redaction {
         self.replace(target, false)
     }
 
-    /// The same for a text that may have addresses in it.
+    /// Redacts a text that may have addresses in it.
     pub fn redact_text<'a>(&self, text: &'a str) -> Cow<'a, str> {
         self.replace(text, true)
     }
