@@ -16,6 +16,7 @@ use axum::response::Response;
 use bytes::Bytes;
 use futures_util::stream;
 use serde::Serialize;
+use strum::VariantArray as _;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
@@ -199,7 +200,7 @@ impl Traffic {
         });
         Traffic {
             opened: view.serving.drain.tunnels.opened(),
-            closed: CloseReason::ALL.into_iter().map(closed).collect(),
+            closed: CloseReason::VARIANTS.iter().copied().map(closed).collect(),
             bytes_in: totals.bytes_in + open.bytes_in,
             bytes_out: totals.bytes_out + open.bytes_out,
             ages: ages.collect(),
