@@ -207,7 +207,7 @@ mod tests {
         LoadShedding::new(Arc::new(overload()))
     }
 
-    /// One that waits since then, for the client or not.
+    /// A connection that waits since then, for the client or not.
     fn waiting(since: u64, for_client: bool) -> Arc<Waiting> {
         let waiting = Waiting::since(0);
         waiting.note(since, for_client);
