@@ -57,7 +57,7 @@ lint: tools
 	cargo clippy --locked --all-targets -- -D warnings
 
 unit: tools
-	cargo test --locked --lib --bins --test allocations
+	cargo test --locked --lib --bins --test allocations --test layout
 
 edge: export PATH := $(PATH):/usr/sbin
 edge: tools $(VENV)/ready $(NODE)/ready

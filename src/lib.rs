@@ -38,19 +38,31 @@
 //!                  admin             the operator's address: probes, metrics, API, page
 //! ```
 //!
+//! Who may know whom, from those who know most to those who know nobody:
+//!
+//! ```text
+//! process ▸ admin ▸ upgrade ▸ serving ▸ proxy ▸ listener, drain ▸ refusal, request_line ▸
+//! forwarding_rule, tap ▸ tunnel, target_connection, rules ▸ target_group ▸ stream, config::model,
+//! telemetry
+//! ```
+//!
+//! No rooms and no files know each other in a circle; `tests/layout.rs` sees to it.
+//!
 //! What holds everywhere:
 //!
 //! - The request path looks nothing up by name, touches no file, and holds no lock while it waits
 //!   for anything. The locks that it takes are those of one connection, or one of many for its part
 //!   of what all share, and are held for a few instructions.
-//! - A status is chosen in `refusal` or by an HTTP rule. Only what never becomes a request
-//!   is answered elsewhere: a head that cannot be read (`tap::request_head`), and plain HTTP where
-//!   TLS is spoken (`listener::plain_http`).
+//! - A status is chosen in `refusal` or by an HTTP rule. Only what never becomes a request is
+//!   answered elsewhere: a head that cannot be read (`tap::request_head`), and plain HTTP where TLS
+//!   is spoken (`listener::plain_http`).
 //! - Every exchange leaves one record, when it is over and whatever ends it: the exchange owns its
 //!   record, and dropping the exchange writes it.
 //! - Nothing that comes from the network, from a file or from an operator panics the process.
 //! - What an operator needs opens its files by way of `os::reserve`, which has some when clients
 //!   have taken all others.
+
+#![cfg_attr(not(test), warn(clippy::too_many_lines))]
 
 pub mod admin;
 pub mod cli;

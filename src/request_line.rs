@@ -1,5 +1,6 @@
-//! What the log repeats of a request's head, and how long it was, also where no exchange begins with
-//! it. A head of HTTP/2 is brought into the form of HTTP/1.1 for that, which rules and targets know.
+//! What the log repeats of a request's head, and how long it was, also where no exchange begins
+//! with it. A head of HTTP/2 is brought into the form of HTTP/1.1 for that, which rules and targets
+//! know.
 
 use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr};

@@ -60,7 +60,7 @@ impl TargetAddress {
         }
     }
 
-    /// The same in Pingora's words. They have the same order.
+    /// The address in Pingora's words, which have the same order.
     pub fn in_pingoras_words(&self) -> PeerAddress {
         match self {
             TargetAddress::Inet(address) => PeerAddress::Inet(*address),

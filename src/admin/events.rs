@@ -16,14 +16,15 @@ use axum::response::Response;
 use bytes::Bytes;
 use futures_util::stream;
 use serde::Serialize;
+use strum::VariantArray as _;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 use utoipa::ToSchema;
 
-use super::audience::MOST_STREAMS;
 use super::denial::{Denial, Error};
-use super::room::Guest;
+use super::event_streams::MOST_STREAMS;
+use super::slots::Client;
 use super::status::Status;
 use super::view::View;
 use crate::config::model::Token;
@@ -84,7 +85,7 @@ struct Viewer {
     closing: CancellationToken,
     /// What was valid when they came.
     token: Option<Token>,
-    guest: Arc<Guest>,
+    client: Arc<Client>,
     _place: OwnedSemaphorePermit,
 }
 
@@ -94,25 +95,30 @@ struct Viewer {
     get,
     path = "/api/v1/events",
     responses(
-        (status = 200, description = "Each event's data.", body = Figures, content_type = "text/event-stream"),
+        (
+            status = 200,
+            description = "Each event's data.",
+            body = Figures,
+            content_type = "text/event-stream",
+        ),
         (status = 503, description = "Sixteen streams are open, and are read.", body = Error),
     ),
 )]
 pub(super) async fn events(
     State(view): State<View>,
     Extension(closing): Extension<CancellationToken>,
-    Extension(guest): Extension<Arc<Guest>>,
+    Extension(client): Extension<Arc<Client>>,
 ) -> Result<Response, Denial> {
-    let audience = &view.audience;
+    let event_streams = &view.event_streams;
     let place = place(&view).await.ok_or_else(|| {
         let message = format!("{MOST_STREAMS} streams are open: no more at a time");
         Denial::new(StatusCode::SERVICE_UNAVAILABLE, message)
     })?;
-    guest.watches();
+    client.watches();
     let viewer = Viewer {
         _place: place,
-        guest,
-        event: audience.join(|| drop(tokio::spawn(serve(Arc::clone(&view))))),
+        client,
+        event: event_streams.join(|| drop(tokio::spawn(serve(Arc::clone(&view))))),
         closing,
         token: view.serving.config().admin.token.clone(),
         view,
@@ -130,21 +136,21 @@ pub(super) async fn events(
 
 /// A place for one more: if none is free, that of a viewer who takes nothing.
 async fn place(view: &View) -> Option<OwnedSemaphorePermit> {
-    let room = || Arc::clone(&view.audience.room);
-    if let Ok(place) = room().try_acquire_owned() {
+    let free = || Arc::clone(&view.event_streams.free);
+    if let Ok(place) = free().try_acquire_owned() {
         return Some(place);
     }
-    if !view.room.clear_watchers(LATE) {
+    if !view.slots.clear_watchers(LATE) {
         return None;
     }
-    timeout(GOING, room().acquire_owned()).await.ok()?.ok()
+    timeout(GOING, free().acquire_owned()).await.ok()?.ok()
 }
 
 impl Viewer {
     /// The next event; `None` when there is none for them any more. It is asked for when they have
     /// taken the one before.
     async fn next(&mut self) -> Option<Bytes> {
-        self.guest.watches();
+        self.client.watches();
         let changed = self.closing.run_until_cancelled(self.event.changed());
         changed.await?.ok()?;
         let is_known = self.view.serving.config().admin.token == self.token;
@@ -157,13 +163,13 @@ async fn serve(view: View) {
     seconds.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         seconds.tick().await;
-        if !view.audience.is_there() {
+        if !view.event_streams.is_there() {
             return;
         }
         match serde_json::to_string(&Figures::of(&view)) {
             Ok(json) => {
                 let event = Bytes::from(format!("data: {json}\n\n"));
-                view.audience.event.send_replace(event);
+                view.event_streams.event.send_replace(event);
             }
             Err(error) => log::error!("admin: no figures: {error}"),
         }
@@ -194,7 +200,7 @@ impl Traffic {
         });
         Traffic {
             opened: view.serving.drain.tunnels.opened(),
-            closed: CloseReason::ALL.into_iter().map(closed).collect(),
+            closed: CloseReason::VARIANTS.iter().copied().map(closed).collect(),
             bytes_in: totals.bytes_in + open.bytes_in,
             bytes_out: totals.bytes_out + open.bytes_out,
             ages: ages.collect(),

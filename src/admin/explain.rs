@@ -154,7 +154,11 @@ struct Refused {
     post,
     path = "/api/v1/explain",
     request_body = Sample,
-    responses((status = 200, body = Explanation), (status = 400, body = Error), (status = 404, body = Error)),
+    responses(
+        (status = 200, body = Explanation),
+        (status = 400, body = Error),
+        (status = 404, body = Error),
+    ),
 )]
 pub(super) async fn explain(
     State(view): State<View>,
@@ -167,8 +171,8 @@ pub(super) async fn explain(
     Explanation::of(&sample, &rules, name).map(Json)
 }
 
-/// The same by rules that do not serve; `name` is what a target is called. Errors: why there is no
-/// such request.
+/// What would become of a request by rules that do not serve; `name` is what a target is called.
+/// Errors: why there is no such request.
 pub fn explain_by(
     rules: &[Arc<ForwardingRule>],
     sample: Value,

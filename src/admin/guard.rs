@@ -20,7 +20,7 @@ use subtle::ConstantTimeEq as _;
 use tokio::time::timeout;
 
 use super::denial::Denial;
-use super::room::Guest;
+use super::slots::Client;
 use super::view::View;
 use crate::config::model::{self, AdminAddress, Token};
 use crate::listener::admin::Peer;
@@ -41,7 +41,7 @@ const EXPLAIN: &str = "/api/v1/explain";
 pub(super) async fn guard(
     State(view): State<View>,
     Extension(peer): Extension<Peer>,
-    Extension(guest): Extension<Arc<Guest>>,
+    Extension(client): Extension<Arc<Client>>,
     request: Request,
     next: Next,
 ) -> Response {
@@ -53,7 +53,7 @@ pub(super) async fn guard(
         return denial.into_response();
     }
     match with_body(request).await {
-        Ok(request) if guest.waits() => next.run(request).await,
+        Ok(request) if client.waits() => next.run(request).await,
         Ok(_) => Denial::new(StatusCode::SERVICE_UNAVAILABLE, GAVE_WAY).into_response(),
         Err(denial) => denial.into_response(),
     }
@@ -127,8 +127,11 @@ fn check_host(
     let ip: Option<IpAddr> = name.trim_matches(['[', ']']).parse().ok();
     let is_ours = match ip.map(|ip| ip.to_canonical()) {
         Some(ip) => {
-            let is_configured = |listen: &AdminAddress| matches!(listen, AdminAddress::Tcp(address) if address.ip() == ip);
-            ip.is_loopback() || ip == local || is_configured(&admin.listen)
+            let is_configured = match &admin.listen {
+                AdminAddress::Tcp(address) => address.ip() == ip,
+                AdminAddress::Unix(_) => false,
+            };
+            ip.is_loopback() || ip == local || is_configured
         }
         None => name == "localhost" || admin.host_names.iter().any(|known| known == name),
     };

@@ -9,20 +9,20 @@
 //! | `GET /readyz` | 200 while new clients are welcome; 503 before the listeners accept, and from the beginning of a drain |
 //! | `/api/v1/…` | JSON; `/api/v1/openapi.json` describes it |
 //!
-//! `guard` decides who is heard, `room` for how many there is room; `view` is what the others see,
+//! `guard` decides who is heard, `slots` how many at a time; `view` is what the others see,
 //! one file for each thing that can be asked.
 
-mod audience;
 mod denial;
+mod event_streams;
 mod events;
 mod explain;
 mod guard;
 mod orders;
 mod page;
 mod query;
-mod room;
 mod routes;
 mod serve;
+mod slots;
 mod status;
 mod target;
 mod tunnels;
@@ -36,12 +36,12 @@ pub use view::Admin;
 
 /// Begins to serve whoever comes to the admin address.
 pub fn start(admin: &Arc<Admin>) {
-    let room = Arc::clone(&admin.room);
+    let slots = Arc::clone(&admin.slots);
     let router = routes::router(Arc::clone(admin));
     admin.serving.admin.start(Box::new(move |acceptor, ends| {
         tokio::spawn(serve::serve(
             acceptor,
-            Arc::clone(&room),
+            Arc::clone(&slots),
             ends,
             router.clone(),
         ));

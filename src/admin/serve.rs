@@ -17,7 +17,7 @@ use hyper_util::service::TowerToHyperService;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use super::room::{Guest, Place, Room};
+use super::slots::{Client, Slot, Slots};
 use crate::listener::admin::{Acceptor, Peer, Stream, accept};
 use crate::listener::{Ends, REST, Shortage, is_passing};
 
@@ -33,21 +33,21 @@ const GOING: Duration = Duration::from_millis(5);
 const NAME: &str = "admin.listen";
 
 /// Accepts and serves until it is told to close; what has begun is completed then.
-pub(super) async fn serve(acceptor: Acceptor, room: Arc<Room>, ends: Ends, router: Router) {
+pub(super) async fn serve(acceptor: Acceptor, slots: Arc<Slots>, ends: Ends, router: Router) {
     let mut shortage = Shortage::default();
     while let Some(accepted) = ends.accepting.run_until_cancelled(accept(&acceptor)).await {
         match accepted {
             Ok((stream, peer)) => {
                 shortage.end(NAME);
-                let place = room.enter().await;
-                let serving = serve_one(stream, peer, place, ends.closing.clone(), router.clone());
+                let slot = slots.enter().await;
+                let serving = serve_one(stream, peer, slot, ends.closing.clone(), router.clone());
                 tokio::spawn(serving);
             }
             Err(error) if is_passing(&error) => {}
             Err(error) => {
                 shortage.note(NAME, &error);
                 // Its file is of use to the next, if that is what is missing.
-                let rest = if room.make_way() { GOING } else { REST };
+                let rest = if slots.make_way() { GOING } else { REST };
                 ends.accepting.run_until_cancelled(sleep(rest)).await;
             }
         }
@@ -57,19 +57,19 @@ pub(super) async fn serve(acceptor: Acceptor, room: Arc<Room>, ends: Ends, route
 async fn serve_one(
     stream: Stream,
     peer: Peer,
-    place: Place,
+    slot: Slot,
     closing: CancellationToken,
     router: Router,
 ) {
     let service = TowerToHyperService::new(router);
-    let (told, guest) = (closing.clone(), Arc::clone(&place.guest));
+    let (told, client) = (closing.clone(), Arc::clone(&slot.client));
     let answer = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(peer);
         // What has no end of its own ends with it.
         request.extensions_mut().insert(told.clone());
-        request.extensions_mut().insert(Arc::clone(&guest));
-        let (answer, guest) = (service.call(request), Arc::clone(&guest));
-        async move { answer.await.map(|answer| watched(answer, guest)) }
+        request.extensions_mut().insert(Arc::clone(&client));
+        let (answer, client) = (service.call(request), Arc::clone(&client));
+        async move { answer.await.map(|answer| watched(answer, client)) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -77,11 +77,11 @@ async fn serve_one(
         .max_buf_size(LARGEST_HEAD)
         .serve_connection(TokioIo::new(stream), answer);
     let mut connection = std::pin::pin!(connection);
-    let guest = &place.guest;
+    let client = &slot.client;
     let is_to_close = async {
         closing.cancelled().await;
         // It may have come a moment ago, and would get no answer.
-        guest.asks(FIRST).await;
+        client.asks(FIRST).await;
     };
     let served = async {
         tokio::select! {
@@ -93,23 +93,23 @@ async fn serve_one(
         }
     };
     tokio::select! {
-        () = guest.leaves() => log::debug!("admin: {peer}: gives way to another"),
+        () = client.leaves() => log::debug!("admin: {peer}: gives way to another"),
         served = served => if let Err(error) = served {
             log::debug!("admin: {peer}: {error}");
         }
     }
 }
 
-/// The same answer; while it is taken, and once it is, its guest says so.
-fn watched(answer: Response<Body>, guest: Arc<Guest>) -> Response<Body> {
-    guest.is_answered();
-    answer.map(|body| Body::new(Taken { body, guest }))
+/// The answer as it is; while it is taken, and once it is, its client says so.
+fn watched(answer: Response<Body>, client: Arc<Client>) -> Response<Body> {
+    client.is_answered();
+    answer.map(|body| Body::new(Taken { body, client }))
 }
 
 /// The body of an answer, which tells when nobody needs it any more.
 struct Taken {
     body: Body,
-    guest: Arc<Guest>,
+    client: Arc<Client>,
 }
 
 impl HttpBody for Taken {
@@ -134,6 +134,6 @@ impl HttpBody for Taken {
 
 impl Drop for Taken {
     fn drop(&mut self) {
-        self.guest.is_served();
+        self.client.is_served();
     }
 }

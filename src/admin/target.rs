@@ -126,7 +126,11 @@ impl Patch {
     path = "/api/v1/targetgroups/{name}/targets/{target}",
     params(
         ("name" = String, Path, description = "The target group's name."),
-        ("target" = String, Path, description = "`ip:port`, or `unix:PATH` with its slashes encoded (`%2F`)"),
+        (
+            "target" = String,
+            Path,
+            description = "`ip:port`, or `unix:PATH` with its slashes encoded (`%2F`)",
+        ),
     ),
     request_body = Patch,
     responses(

@@ -5,8 +5,8 @@ use std::sync::atomic::AtomicBool;
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::audience::Audience;
-use super::room::Room;
+use super::event_streams::EventStreams;
+use super::slots::Slots;
 use crate::os::signals::{Asked, Order};
 use crate::serving::Serving;
 use crate::upgrade::OldProcesses;
@@ -21,8 +21,8 @@ pub struct Admin {
     orders: mpsc::Sender<Asked>,
     /// A drain was asked for.
     pub(super) is_draining: AtomicBool,
-    pub(super) room: Arc<Room>,
-    pub(super) audience: Audience,
+    pub(super) slots: Arc<Slots>,
+    pub(super) event_streams: EventStreams,
 }
 
 impl Admin {
@@ -37,14 +37,14 @@ impl Admin {
             old_processes,
             orders,
             is_draining: AtomicBool::new(false),
-            room: Arc::new(Room::new()),
-            audience: Audience::new(),
+            slots: Arc::new(Slots::new()),
+            event_streams: EventStreams::new(),
         }
     }
 
     /// Returns when all requests have had their answers, or after a moment.
     pub async fn is_served(&self) {
-        self.room.is_served().await;
+        self.slots.is_served().await;
     }
 
     /// Gives an order; the outcome comes where it is carried out now.

@@ -40,7 +40,7 @@ impl Fault {
         }
     }
 
-    /// The same as a problem of this configuration; `is_file` where that is a file, which has
+    /// The fault as a problem of this configuration; `is_file` where that is a file, which has
     /// places.
     pub fn into_problem(self, config: &Config, is_file: bool) -> Problem {
         let place = is_file.then(|| self.object.place(config)).flatten();

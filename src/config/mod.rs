@@ -5,11 +5,10 @@
 //! with its path and go on, so that one run reports them all. What the values do is left to the
 //! rooms that are built from them.
 
-use std::fs;
-use std::io::{self, Read};
 use std::path::Path;
 use std::time::Duration;
 
+mod bounded;
 mod document;
 pub mod fault;
 pub mod model;
@@ -25,13 +24,11 @@ mod unique;
 mod units;
 mod words;
 
+use bounded::{LARGEST_FILE, read_bounded};
 pub use model::Config;
 use problem::{Problem, Problems};
 use serde_json::Value;
 use tree::{Findings, Node};
-
-/// The largest file that is read.
-const LARGEST_FILE: usize = 16 << 20;
 
 /// A file without problems.
 #[derive(Debug)]
@@ -110,14 +107,6 @@ pub fn duration(text: &str) -> Result<Duration, &'static str> {
     units::duration(&value).map_err(|reason| reason.expected())
 }
 
-/// The file's bytes, but at most one more than is allowed: a device or a pipe may have no end.
-fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    let limit = LARGEST_FILE as u64 + 1;
-    fs::File::open(path)?.take(limit).read_to_end(&mut bytes)?;
-    Ok(bytes)
-}
-
 fn check_size(name: &str, bytes: &[u8]) -> Result<(), Problems> {
     if bytes.len() > LARGEST_FILE {
         return Err(Problems::whole_file(name, "is larger than 16 MiB"));
@@ -127,6 +116,8 @@ fn check_size(name: &str, bytes: &[u8]) -> Result<(), Problems> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use serde_json::json;
     use std::path::PathBuf;
@@ -378,10 +369,11 @@ mod tests {
         let with_targets = |count: u32| {
             let target = |n: u32| json!({"ip": format!("10.0.{}.{}", n >> 8, n & 255), "port": 80});
             let targets: Vec<Value> = (0..count).map(target).collect();
-            let group = json!({"name": "g", "algorithm": "ROUND_ROBIN", "protocol": "HTTP", "targets": targets});
+            let group = json!({"name": "g", "algorithm": "ROUND_ROBIN", "protocol": "HTTP",
+                "targets": targets});
             let http_rule = json!({"name": "r", "type": "FORWARD", "targetGroup": "g"});
-            let rule = json!({"name": "a", "protocol": "HTTP", "listenerIp": "127.0.0.1", "listenerPort": 80,
-                "httpRules": [http_rule]});
+            let rule = json!({"name": "a", "protocol": "HTTP", "listenerIp": "127.0.0.1",
+                "listenerPort": 80, "httpRules": [http_rule]});
             parse(
                 "a",
                 &json!({"forwardingRules": [rule], "targetGroups": [group]}).to_string(),

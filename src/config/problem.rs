@@ -94,7 +94,8 @@ mod tests {
         };
         assert_eq!(
             problems.to_string(),
-            "edge.yaml: forwardingRules[0].httpRules[2].targetGroup: no target group named \"chat\"\n\
+            "edge.yaml: forwardingRules[0].httpRules[2].targetGroup: no target \
+             group named \"chat\"\n\
              edge.yaml: the file is empty"
         );
     }

@@ -83,7 +83,7 @@ impl Template {
         Template::of(text, &ALL)
     }
 
-    /// The same for placeholders that a request alone is made of.
+    /// Parses a text with placeholders that a request alone is made of.
     pub(crate) fn parse_of_request(text: &str) -> Result<Self, String> {
         Template::of(text, &ALL[..OF_REQUESTS])
     }

@@ -69,7 +69,7 @@ impl<'a> Node<'a> {
         note(&self.findings.warnings, &self.path, message.into());
     }
 
-    /// The same about a key of it, which is a mapping.
+    /// Notes something that is hardly meant of a key of this mapping.
     pub(super) fn warning_of(&self, key: &str, message: impl Into<String>) {
         let path = format!("{}.{key}", self.path);
         note(&self.findings.warnings, &path, message.into());

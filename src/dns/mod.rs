@@ -50,7 +50,7 @@ struct Known {
 }
 
 impl Names {
-    /// None yet.
+    /// Knows no names yet.
     pub fn new(metrics: Arc<Metrics>) -> Self {
         Names {
             metrics,

@@ -47,7 +47,7 @@ pub struct Eviction {
 pub enum Cause {
     /// The configuration, with what an operator has decided over it.
     Configuration,
-    /// Its health.
+    /// The target's health.
     Health,
 }
 
@@ -101,7 +101,7 @@ struct Plan {
 }
 
 impl Evictions {
-    /// None yet.
+    /// Empties no targets yet.
     pub fn new(tunnels: Arc<Tunnels>) -> Self {
         Evictions {
             tunnels,

@@ -50,7 +50,7 @@ impl Pace {
         self.share_of(self.step(), open, ended, elapsed, chance)
     }
 
-    /// The same for a step of this length.
+    /// How many of `open` to end in a step of this length, likewise.
     pub(super) fn share_of(
         &self,
         step: Duration,

@@ -30,7 +30,8 @@ impl Destination {
     }
 }
 
-/// The destinations of a rule that is built: one for each group, however many HTTP rules lead there.
+/// The destinations of a rule that is built: one for each group, however many HTTP rules lead
+/// there.
 pub(super) struct Destinations<'a> {
     forwarding_rule: &'a str,
     groups: &'a TargetGroups,

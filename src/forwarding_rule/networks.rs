@@ -31,7 +31,7 @@ pub fn network_of(client: IpAddr) -> IpAddr {
 
 #[cfg(test)]
 impl Networks {
-    /// Those that are written like this.
+    /// The networks that are written like this.
     pub(crate) fn of(networks: &[&str]) -> Self {
         let parse = |network: &&str| network.parse().unwrap();
         Networks(networks.iter().map(parse).collect())

@@ -130,7 +130,7 @@ impl Route {
         }
     }
 
-    /// The same way, to the group as it is there.
+    /// This route, to the group as the destination has it.
     fn to(&self, destination: &Destination) -> Self {
         Route {
             group: Arc::clone(&destination.group),

@@ -19,7 +19,8 @@ pub struct Ends {
 }
 
 impl AcceptLoop {
-    /// None yet. When this is cancelled it ends, and what it has accepted is told to go.
+    /// No loop has begun yet. When `closing` is cancelled it ends, and what it has accepted is told
+    /// to go.
     pub fn new(closing: CancellationToken) -> Self {
         AcceptLoop {
             closing,

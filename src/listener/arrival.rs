@@ -12,7 +12,7 @@ use arc_swap::ArcSwap;
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
-use super::crowd::Crowd;
+use super::load_shedding::LoadShedding;
 use super::permits::{ListenerLimit, Permit, ProcessLimit};
 use super::proxy_protocol::{Fault, Header, Proxied, canonical};
 use crate::drain::Drain;
@@ -29,14 +29,14 @@ pub struct Arrival {
     pub(super) peer: SocketAddr,
     /// The rule of the address that it came to.
     pub(super) rule: Arc<ArcSwap<ForwardingRule>>,
-    /// Its place.
+    /// Its place among those that may be open.
     pub(super) place: Permit,
     /// The places of the process.
     pub(super) process_limit: Arc<ProcessLimit>,
     /// The places at the address.
     pub(super) listener_limit: Arc<ListenerLimit>,
-    /// Those that may have to go when memory is short.
-    pub(super) crowd: Arc<Crowd>,
+    /// The connections that may have to go when memory is short.
+    pub(super) load_shedding: Arc<LoadShedding>,
     /// Cancelled when its listener closes.
     pub(super) closing: CancellationToken,
     /// The end of the process.

@@ -11,10 +11,10 @@ mod accept_loop;
 pub mod admin;
 mod arrival;
 mod connection;
-mod crowd;
 mod http1;
 mod http2;
 mod http2_session;
+mod load_shedding;
 mod permits;
 mod plain_http;
 mod proxy_protocol;
@@ -43,7 +43,7 @@ use crate::telemetry::access_log::AccessLog;
 pub use accept_loop::{AcceptLoop, Ends};
 pub use arrival::Arrival;
 pub use connection::{CONNECTION, Connection};
-use crowd::Crowd;
+use load_shedding::LoadShedding;
 use permits::{ListenerLimit, ProcessLimit};
 use proxy_protocol::canonical;
 pub use shortage::{REST, Shortage};
@@ -58,7 +58,7 @@ pub struct Listeners {
     log: AccessLog,
     runtime: Handle,
     process_limit: Arc<ProcessLimit>,
-    crowd: Arc<Crowd>,
+    load_shedding: Arc<LoadShedding>,
     serve: OnceLock<Serve>,
     held: AtomicBool,
     open: Mutex<BTreeMap<SocketAddr, Listener>>,
@@ -91,7 +91,7 @@ impl Listener {
 pub type Plan = Vec<(Arc<ForwardingRule>, Option<std::net::TcpListener>)>;
 
 impl Listeners {
-    /// None yet. `threads` will serve connections.
+    /// Listens on no address yet. `threads` will serve connections.
     pub fn new(
         drain: Arc<Drain>,
         log: AccessLog,
@@ -103,7 +103,7 @@ impl Listeners {
             log,
             runtime: runtime(threads)?,
             process_limit: Arc::new(ProcessLimit::new()),
-            crowd: Arc::new(Crowd::new(overload)),
+            load_shedding: Arc::new(LoadShedding::new(overload)),
             serve: OnceLock::new(),
             held: AtomicBool::new(false),
             open: Mutex::default(),
@@ -141,7 +141,7 @@ impl Listeners {
 
     /// Resets connections and streams that are no tunnels. How many there were.
     pub fn reset(&self, resets: Resets) -> usize {
-        self.crowd.reset(resets)
+        self.load_shedding.reset(resets)
     }
 
     /// Whether there is a listener on this address.
@@ -342,7 +342,7 @@ impl Entrance {
             return;
         };
         let (listeners, rule) = (&self.listeners, self.rule.load());
-        let place = match listeners.crowd.refuses() {
+        let place = match listeners.load_shedding.refuses() {
             true => listeners.process_limit.stand(Limit::Memory),
             false => listeners
                 .process_limit
@@ -358,7 +358,7 @@ impl Entrance {
             place,
             process_limit: Arc::clone(&listeners.process_limit),
             listener_limit: Arc::clone(&self.listener_limit),
-            crowd: Arc::clone(&listeners.crowd),
+            load_shedding: Arc::clone(&listeners.load_shedding),
             closing: self.ends.closing.clone(),
             drain: Arc::clone(&listeners.drain),
             log: listeners.log.clone(),

@@ -135,7 +135,7 @@ impl ProcessLimit {
         Ok(Permit::Standing { limit, _spot: spot })
     }
 
-    /// The same place, counted for a client that may have at most `most` at this address.
+    /// The place, counted for a client that may have at most `most` at this address.
     pub(super) fn count_client(
         &self,
         place: Permit,

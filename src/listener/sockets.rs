@@ -20,12 +20,12 @@ pub struct Sockets {
 }
 
 impl Sockets {
-    /// One that was taken over.
+    /// Adds a socket that was taken over.
     pub fn inherit(&mut self, address: SocketAddr, socket: TcpListener) {
         self.tcp.insert(address, socket);
     }
 
-    /// One at a path that was taken over.
+    /// Adds a socket at a path that was taken over.
     pub fn inherit_unix(&mut self, path: PathBuf, socket: UnixListener) {
         self.unix.insert(path, socket);
     }

@@ -63,7 +63,7 @@ pub fn is_shortage(error: &pingora::Error) -> bool {
     cause.is_some_and(is_short)
 }
 
-/// The same of an error of the system's.
+/// Whether the system says so: that files or memory have run out.
 pub fn is_short(error: &io::Error) -> bool {
     Errno::from_io_error(error).is_some_and(|error| {
         [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM].contains(&error)

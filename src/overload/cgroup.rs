@@ -46,7 +46,7 @@ const V2: Files = Files {
 };
 
 impl Cgroup {
-    /// Those of the process with this folder in /proc that have a limit below `total`.
+    /// The cgroups of the process with this folder in /proc that have a limit below `total`.
     pub(super) fn with_limit(process: &Path, total: u64) -> io::Result<Vec<Self>> {
         let mut found = Vec::new();
         for (folder, files) in folders(process)? {

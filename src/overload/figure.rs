@@ -19,7 +19,7 @@ impl Figure {
         File::open(path).map(Figure)
     }
 
-    /// The same; `None` where there is no such file.
+    /// The figure in the file; `None` where there is no such file.
     pub(super) fn find(path: &Path) -> io::Result<Option<Self>> {
         match Figure::open(path) {
             Ok(figure) => Ok(Some(figure)),

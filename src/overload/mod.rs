@@ -93,8 +93,8 @@ pub struct State {
 }
 
 impl Overload {
-    /// One that has not looked yet. `began` is the beginning of a drain, at which idle connections
-    /// go anyway.
+    /// A guard that has not looked yet. `began` is the beginning of a drain, at which idle
+    /// connections go anyway.
     pub fn new(began: &CancellationToken, shown: MemoryMetrics) -> Self {
         Overload {
             level: AtomicU8::new(Level::Ample as u8),

@@ -24,7 +24,7 @@ pub(super) struct Usage {
     page: u64,
     /// Of the machine.
     total: u64,
-    /// Those with a limit.
+    /// The cgroups of the process that have a limit.
     cgroups: Vec<Cgroup>,
     looked: Instant,
 }

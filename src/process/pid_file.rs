@@ -43,7 +43,7 @@ impl Drop for PidFile {
     }
 }
 
-/// The same path with something added to the name.
+/// The path with something added to the name.
 pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);

@@ -7,7 +7,7 @@ use pingora::Result;
 use pingora::http::{RequestHeader, ResponseHeader};
 
 use super::facts::Facts;
-use super::hearsay;
+use super::untrusted_headers;
 use crate::config::model::HeaderChanges;
 use crate::forwarding_rule::Route;
 use crate::refusal::Refusal;
@@ -73,7 +73,7 @@ pub(super) fn replaced(headers: &HeaderMap, changes: &HeaderChanges) -> Vec<Head
     let is_replaced = |name: &&HeaderName| {
         let set = changes.set.iter().map(|(ours, _)| ours);
         let mut all = changes.remove.iter().chain(set);
-        all.any(|ours| hearsay::read_alike(ours.as_str(), name.as_str()))
+        all.any(|ours| untrusted_headers::read_alike(ours.as_str(), name.as_str()))
     };
     headers.keys().filter(is_replaced).cloned().collect()
 }

@@ -56,7 +56,7 @@ pub(super) fn context(group: &TargetGroup, request: &Request<'_>) -> PickContext
 fn told(group: &TargetGroup, request: &Request<'_>) -> Option<usize> {
     let name = group.cookie_name()?;
     let mut values = request.cookies(name.as_bytes());
-    values.find_map(|value| group.told_by(value))
+    values.find_map(|value| group.place_from_cookie(value))
 }
 
 fn value<'r>(request: &Request<'r>, key: &HashKey) -> Option<&'r [u8]> {

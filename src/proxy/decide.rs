@@ -11,7 +11,9 @@ use http::header::{EXPECT, HeaderValue};
 use http::{HeaderMap, Version};
 use pingora::http::RequestHeader;
 
-use super::{changes, choice, forwarded, handshake, headers, hearsay, http2, scheme, smuggling};
+use super::{
+    changes, choice, forwarded, handshake, headers, http2, scheme, smuggling, untrusted_headers,
+};
 use crate::forwarding_rule::{ForwardingRule, Route, Routes};
 use crate::refusal::Refusal;
 use crate::rules::{Action, Offer, Redirect, Request, Response, Rule, Static};
@@ -112,7 +114,7 @@ pub(super) fn clean(
     }
     headers::ask_by_path(head).map_err(malformed)?;
     smuggling::check(head, &rule.bounds)?;
-    hearsay::disregard(head, rule, sender.is_from_proxy)?;
+    untrusted_headers::disregard(head, rule, sender.is_from_proxy)?;
     if sender.is_from_proxy {
         // Of everybody else they are dropped already.
         headers::forget_certificate(head);

@@ -72,7 +72,7 @@ pub(super) fn extended(headers: &HeaderMap, address: Vec<u8>) -> Vec<u8> {
     with_last(headers, &X_FORWARDED_FOR, address)
 }
 
-/// The same for the standard's header, `Forwarded` (RFC 7239 section 4).
+/// The lines of the standard's header, `Forwarded` (RFC 7239 section 4), with one address more.
 pub(super) fn extended_forwarded(headers: &HeaderMap, address: IpAddr) -> Vec<u8> {
     let element = match address {
         IpAddr::V4(ip) => format!("for={ip}"),

@@ -1,27 +1,22 @@
 //! What the target is told about the client, and the client by the target, in headers; and how long
 //! heads are on the wire.
 //!
-//! What a client itself says of where it comes from is not here any more (`hearsay`). A trusted
-//! proxy's word is kept, and its own address added.
+//! What a client itself says of where it comes from is not here any more (`untrusted_headers`). A
+//! trusted proxy's word is kept, and its own address added.
 
-use http::header::{
-    CONTENT_LENGTH, FORWARDED, HOST, HeaderName, HeaderValue, TRANSFER_ENCODING, UPGRADE,
-};
+use http::header::{CONTENT_LENGTH, HOST, HeaderName, HeaderValue, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderMap, Version};
 use pingora::Result;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::prelude::Session;
 
-use super::Exchange;
-use super::forwarded::{self, X_FORWARDED_FOR, X_REQUEST_ID};
 use super::scheme::X_FORWARDED_PROTO;
 use super::trailers;
 use crate::refusal::Refusal;
 use crate::request_line::size_of_fields;
 use crate::rules::origin_form;
-use crate::telemetry::{ClientCertificate, ip_text};
+use crate::telemetry::ClientCertificate;
 
-const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const OF_A_CONNECTION: [HeaderName; 2] = [
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy-connection"),
@@ -65,36 +60,6 @@ pub(super) fn tell_certificate(
 /// Sets `X-Forwarded-Proto`, for conditions and for the target.
 pub(super) fn tell_scheme(scheme: &'static str, request: &mut RequestHeader) -> Result<()> {
     request.insert_header(X_FORWARDED_PROTO, HeaderValue::from_static(scheme))
-}
-
-/// Sets `X-Forwarded-For`, `-Proto` and `-Host` and `X-Request-Id` on the request that goes to the
-/// target. It goes in HTTP/1.1, where it must have a Host: what a client of HTTP/1.0 has not said
-/// is the target's.
-pub(super) fn tell_target(exchange: &Exchange, request: &mut RequestHeader) -> Result<()> {
-    // What conditions have seen already may be gone: Pingora removes what a client names in
-    // Connection.
-    tell_certificate(exchange.client_certificate(), request)?;
-    let peer = ip_text(exchange.peer_ip());
-    if request.headers.contains_key(FORWARDED) {
-        let all = forwarded::extended_forwarded(&request.headers, exchange.peer_ip());
-        request.insert_header(FORWARDED, all)?;
-    }
-    let all = forwarded::extended(&request.headers, peer);
-    request.insert_header(X_FORWARDED_FOR, all)?;
-    if !request.headers.contains_key(X_FORWARDED_PROTO) {
-        tell_scheme(exchange.scheme(), request)?;
-    }
-    request.insert_header(X_REQUEST_ID, exchange.tracking_id())?;
-    match request.headers.get(HOST).cloned() {
-        Some(host) => request.insert_header(X_FORWARDED_HOST, host)?,
-        None => {
-            request.remove_header(&X_FORWARDED_HOST);
-            if let Some(target) = exchange.target() {
-                request.insert_header(HOST, target.host())?;
-            }
-        }
-    }
-    Ok(())
 }
 
 /// Asks by the path where the target is an address, whose authority is the host: Host says the
@@ -171,7 +136,8 @@ mod tests {
         header.insert_header("Content-Length", "3").unwrap();
         header.append_header("Set-Cookie", "a=1").unwrap();
         header.append_header("Set-Cookie", "b=2").unwrap();
-        let wire = "HTTP/1.1 404 Not Found\r\nContent-Length: 3\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2\r\n\r\n";
+        let wire = "HTTP/1.1 404 Not Found\r\nContent-Length: 3\r\nSet-Cookie: a=1\r\n\
+                    Set-Cookie: b=2\r\n\r\n";
         assert_eq!(wire_size(&header), wire.len() as u64);
     }
 }

@@ -12,7 +12,6 @@ mod forwarded;
 mod framing;
 mod handshake;
 mod headers;
-mod hearsay;
 mod http2;
 mod hypothetical;
 mod ledger;
@@ -22,6 +21,7 @@ mod scheme;
 mod smuggling;
 mod tls_failure;
 mod trailers;
+mod untrusted_headers;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -50,7 +50,7 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// One that keeps connections in this pool.
+    /// A proxy that keeps connections to targets in this pool.
     pub fn new(pool: Arc<Pool>) -> Self {
         Proxy { pool }
     }
@@ -160,7 +160,7 @@ impl ProxyHttp for Proxy {
         request: &mut RequestHeader,
         exchange: &mut Exchange,
     ) -> Result<()> {
-        headers::tell_target(exchange, request)?;
+        exchange.tell_target(request)?;
         if exchange.other_protocol().is_some() {
             handshake::ask_again(session.req_header(), request)?;
         }

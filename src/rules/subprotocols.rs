@@ -11,9 +11,9 @@ pub struct Subprotocols(Box<[String]>);
 /// What is left of those that a handshake asks for.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Offer {
-    /// All of them, possibly none.
+    /// All that are asked for, possibly none.
     Whole,
-    /// Some of them.
+    /// Some of those that are asked for: the header that is left.
     Part(HeaderValue),
     /// Not one, though it asks for some.
     Nothing,

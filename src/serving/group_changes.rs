@@ -15,7 +15,7 @@ impl Serving {
         Arc::clone(&lock(&self.groups))
     }
 
-    /// One of them.
+    /// The target group of this name, likewise.
     pub fn target_group(&self, name: &str) -> Option<Arc<model::TargetGroup>> {
         let groups = self.target_groups();
         groups.iter().find(|group| group.name == name).cloned()

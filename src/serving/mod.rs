@@ -107,7 +107,7 @@ pub struct Secrets {
 pub struct Knowledge {
     /// The targets that do not pass their health checks.
     pub unhealthy: Vec<TargetId>,
-    /// Those that are ejected.
+    /// The targets that are ejected.
     pub ejected: Vec<Ejection>,
     /// What the names of targets resolve to.
     pub addresses: BTreeMap<String, Vec<IpAddr>>,
@@ -346,7 +346,7 @@ fn output(config: &Config) -> Result<Output, Fault> {
     Output::open(path).map_err(|error| fault("accessLog.path", error))
 }
 
-/// Both, or all that is wrong with either.
+/// Both results, or all that is wrong with either.
 fn both<A, B>(
     first: Result<A, Vec<Fault>>,
     second: Result<B, Fault>,

@@ -38,7 +38,7 @@ pub struct Fleet {
 }
 
 impl Fleet {
-    /// None yet. The key is for sticky cookies where the configuration has none.
+    /// Has no target groups yet. The key is for sticky cookies where the configuration has none.
     pub fn new(metrics: Arc<Metrics>, own_key: SecretKey) -> Self {
         Fleet {
             metrics,
@@ -78,7 +78,7 @@ impl Fleet {
         self.collect(Monitor::unhealthy)
     }
 
-    /// Those of them whose tunnels are to be closed.
+    /// The unhealthy targets whose tunnels are to be closed.
     pub fn to_be_emptied(&self) -> Vec<TargetId> {
         self.collect(Monitor::to_be_emptied)
     }

@@ -143,7 +143,7 @@ impl TargetGroup {
     }
 
     /// The place of the target that a cookie with this value tells.
-    pub fn told_by(&self, value: &[u8]) -> Option<usize> {
+    pub fn place_from_cookie(&self, value: &[u8]) -> Option<usize> {
         self.cookies.as_ref()?.place(value)
     }
 

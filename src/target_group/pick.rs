@@ -120,7 +120,7 @@ impl TargetGroup {
         in_order.find(|target| take(target)).copied()
     }
 
-    /// Those that would take this request, were they not full.
+    /// The targets that would take this request, were they not full.
     fn fit(&self, context: &PickContext<'_>) -> impl Iterator<Item = &Arc<Target>> {
         let is_fit = |target: &&Arc<Target>| target.is_fit(context.tried);
         self.targets.iter().filter(is_fit)

@@ -29,7 +29,7 @@ pub struct Held(Arc<State>);
 pub(super) struct States(Mutex<HashMap<TargetAddress, Weak<State>>>);
 
 impl State {
-    /// That of a target of which no more is known.
+    /// The state of a target of which no more is known.
     pub(super) fn new(is_healthy: bool) -> Self {
         State {
             load: AtomicUsize::new(0),

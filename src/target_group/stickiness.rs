@@ -30,7 +30,8 @@ pub(super) struct Cookies {
 }
 
 impl Cookies {
-    /// Those of this group, if it is to have any. The first key makes them, all of them know them.
+    /// The cookies of this group, if it is to have any. The first key makes them, all of them know
+    /// them.
     pub(super) fn of(
         group: &model::TargetGroup,
         targets: &[Arc<Target>],
@@ -182,7 +183,7 @@ mod tests {
             let text = header.to_str().unwrap().to_owned();
             let (value, attributes) = text.split_once("; ").unwrap();
             let (name, value) = value.split_once('=').unwrap();
-            assert_eq!(group.told_by(value.as_bytes()), Some(0));
+            assert_eq!(group.place_from_cookie(value.as_bytes()), Some(0));
             assert_eq!(group.cookie_name(), Some(name));
             (name.to_owned(), attributes.to_owned())
         };
@@ -233,7 +234,7 @@ mod tests {
         let (chat, other) = (group("chat", sticky()), group("other", sticky()));
         let cookies = other.cookies.as_ref().unwrap();
         for value in [cookies.values[0].as_bytes(), b"", b"0", b"192.0.2.1:8000"] {
-            assert_eq!(chat.told_by(value), None);
+            assert_eq!(chat.place_from_cookie(value), None);
         }
     }
 }

@@ -34,7 +34,7 @@ pub(super) struct Trust {
     /// For HTTP/1.1, and for either version.
     connectors: [TlsConnector; 2],
     server_name: Option<ServerName<'static>>,
-    /// The same for the same settings.
+    /// Equal for equal settings.
     key: u64,
     roots: Arc<RootCertStore>,
 }

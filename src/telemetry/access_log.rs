@@ -47,7 +47,8 @@ enum Message {
 }
 
 impl AccessLog {
-    /// Starts the writer, which opens files by way of `open`. `dropped` counts the lines that were lost.
+    /// Starts the writer, which opens files by way of `open`. `dropped` counts the lines that were
+    /// lost.
     pub fn start(
         output: Output,
         open: Opener,

@@ -319,14 +319,4 @@ mod tests {
         assert!(line.contains("\"targetLatencyMs\":1.500"), "{line}");
         assert!(json.get("error").is_none() && json.get("trackingId").is_none());
     }
-
-    #[test]
-    fn the_lists_are_in_the_order_of_the_discriminants() {
-        for (place, reason) in CloseReason::ALL.iter().enumerate() {
-            assert_eq!(*reason as usize, place);
-        }
-        for (place, reason) in RefusalReason::ALL.iter().enumerate() {
-            assert_eq!(*reason as usize, place);
-        }
-    }
 }

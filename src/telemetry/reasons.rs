@@ -1,8 +1,11 @@
 //! The words for why: why an exchange ended, and why a request was refused. The same in the code,
 //! the log and the labels of the metrics.
 
+use strum::{EnumCount, IntoStaticStr, VariantArray};
+
 /// Why an exchange ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, EnumCount, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
 pub enum CloseReason {
     /// A plain exchange whose answer was delivered.
     Completed,
@@ -37,44 +40,9 @@ pub enum CloseReason {
 }
 
 impl CloseReason {
-    /// All of them, in the order of their discriminants.
-    pub const ALL: [CloseReason; 15] = [
-        CloseReason::Completed,
-        CloseReason::ClientClosed,
-        CloseReason::TargetClosed,
-        CloseReason::IdleTimeout,
-        CloseReason::MaxLifetime,
-        CloseReason::ClientError,
-        CloseReason::TargetError,
-        CloseReason::Refused,
-        CloseReason::Drained,
-        CloseReason::TargetRemoved,
-        CloseReason::Rebalanced,
-        CloseReason::TargetUnhealthy,
-        CloseReason::Killed,
-        CloseReason::Memory,
-        CloseReason::ProcessExit,
-    ];
-
     /// The word in the log and in the metrics.
     pub fn as_str(self) -> &'static str {
-        match self {
-            CloseReason::Completed => "completed",
-            CloseReason::ClientClosed => "client_closed",
-            CloseReason::TargetClosed => "target_closed",
-            CloseReason::IdleTimeout => "idle_timeout",
-            CloseReason::MaxLifetime => "max_lifetime",
-            CloseReason::ClientError => "client_error",
-            CloseReason::TargetError => "target_error",
-            CloseReason::Refused => "refused",
-            CloseReason::Drained => "drained",
-            CloseReason::TargetRemoved => "target_removed",
-            CloseReason::Rebalanced => "rebalanced",
-            CloseReason::TargetUnhealthy => "target_unhealthy",
-            CloseReason::Killed => "killed",
-            CloseReason::Memory => "memory",
-            CloseReason::ProcessExit => "process_exit",
-        }
+        self.into()
     }
 
     /// The code of the Close frame with which we end a tunnel for this reason (RFC 6455 section
@@ -103,7 +71,8 @@ impl CloseReason {
 }
 
 /// Why a request got an answer of ours instead of a target's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, EnumCount, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
 pub enum RefusalReason {
     /// The head could not be parsed, or breaks HTTP.
     BadRequest,
@@ -167,75 +136,8 @@ pub enum RefusalReason {
 }
 
 impl RefusalReason {
-    /// All of them, in the order of their discriminants.
-    pub const ALL: [RefusalReason; 29] = [
-        RefusalReason::BadRequest,
-        RefusalReason::ConnectMethod,
-        RefusalReason::ClientTimeout,
-        RefusalReason::NoMatchingRule,
-        RefusalReason::BadHandshake,
-        RefusalReason::WebsocketVersion,
-        RefusalReason::ProxyProtocol,
-        RefusalReason::ServerMaxConnections,
-        RefusalReason::MaxConnections,
-        RefusalReason::MaxConnectionsPerClient,
-        RefusalReason::MaxRequestsPerSecond,
-        RefusalReason::MaxRequestsPerSecondPerClient,
-        RefusalReason::MaxHandshakesPerSecond,
-        RefusalReason::MaxHandshakesPerSecondPerClient,
-        RefusalReason::MaxTlsHandshakesPerSecond,
-        RefusalReason::MaxTlsHandshakesPerSecondPerClient,
-        RefusalReason::MaxHeaderBytes,
-        RefusalReason::MaxHeaders,
-        RefusalReason::MaxRequestBodyBytes,
-        RefusalReason::Origin,
-        RefusalReason::Subprotocol,
-        RefusalReason::NoTarget,
-        RefusalReason::TargetMaxConnections,
-        RefusalReason::TargetFailed,
-        RefusalReason::TargetTimeout,
-        RefusalReason::Memory,
-        RefusalReason::TlsHandshake,
-        RefusalReason::Http2,
-        RefusalReason::Internal,
-    ];
-
     /// The word in the metrics.
     pub fn as_str(self) -> &'static str {
-        match self {
-            RefusalReason::BadRequest => "bad_request",
-            RefusalReason::ConnectMethod => "connect_method",
-            RefusalReason::ClientTimeout => "client_timeout",
-            RefusalReason::NoMatchingRule => "no_matching_rule",
-            RefusalReason::BadHandshake => "bad_handshake",
-            RefusalReason::WebsocketVersion => "websocket_version",
-            RefusalReason::ProxyProtocol => "proxy_protocol",
-            RefusalReason::ServerMaxConnections => "server_max_connections",
-            RefusalReason::MaxConnections => "max_connections",
-            RefusalReason::MaxConnectionsPerClient => "max_connections_per_client",
-            RefusalReason::MaxRequestsPerSecond => "max_requests_per_second",
-            RefusalReason::MaxRequestsPerSecondPerClient => "max_requests_per_second_per_client",
-            RefusalReason::MaxHandshakesPerSecond => "max_handshakes_per_second",
-            RefusalReason::MaxHandshakesPerSecondPerClient => {
-                "max_handshakes_per_second_per_client"
-            }
-            RefusalReason::MaxTlsHandshakesPerSecond => "max_tls_handshakes_per_second",
-            RefusalReason::MaxTlsHandshakesPerSecondPerClient => {
-                "max_tls_handshakes_per_second_per_client"
-            }
-            RefusalReason::MaxHeaderBytes => "max_header_bytes",
-            RefusalReason::MaxHeaders => "max_headers",
-            RefusalReason::MaxRequestBodyBytes => "max_request_body_bytes",
-            RefusalReason::Origin => "origin",
-            RefusalReason::Subprotocol => "subprotocol",
-            RefusalReason::NoTarget => "no_target",
-            RefusalReason::TargetMaxConnections => "target_max_connections",
-            RefusalReason::TargetFailed => "target_failed",
-            RefusalReason::TargetTimeout => "target_timeout",
-            RefusalReason::Memory => "memory",
-            RefusalReason::TlsHandshake => "tls_handshake",
-            RefusalReason::Http2 => "http2",
-            RefusalReason::Internal => "internal",
-        }
+        self.into()
     }
 }

@@ -10,7 +10,7 @@ use rustls::sign::CertifiedKey;
 
 use crate::config::model::Certificate;
 
-/// Those with the same name, best first.
+/// The certificates with the same name, best first.
 type Keys = Vec<Arc<CertifiedKey>>;
 
 /// The certificates of a forwarding rule. Immutable.

@@ -145,7 +145,7 @@ fn original(message: &[u8]) -> Option<Vec<u8>> {
     Some(sent)
 }
 
-/// The same suite with a hash that restores hellos. It is made once, and stays.
+/// The suite with a hash that restores hellos. It is made once, and stays.
 fn restoring(suite: &SupportedCipherSuite) -> SupportedCipherSuite {
     let common = |common: &CipherSuiteCommon| CipherSuiteCommon {
         suite: common.suite,
@@ -185,7 +185,7 @@ impl Hash for Restoring {
     }
 }
 
-/// One that has begun.
+/// A hash that has begun.
 struct Restored(Box<dyn Context>);
 
 impl Context for Restored {

@@ -92,7 +92,7 @@ impl Tickets {
     }
 }
 
-/// Those of the file in its order; our own, the newest first.
+/// The keys of the file in its order; our own, the newest first.
 #[derive(Default)]
 struct Keys {
     of_file: Vec<Arc<Key>>,

@@ -6,6 +6,7 @@ use std::task::Waker;
 use std::time::{Duration, Instant as Moment};
 
 use futures_util::task::AtomicWaker;
+use strum::VariantArray as _;
 use tokio::time::Instant;
 
 use crate::target_address::TargetAddress;
@@ -145,7 +146,7 @@ impl Handle {
 
     pub(super) fn order(&self) -> Option<CloseReason> {
         let place = self.order.load(Relaxed).checked_sub(1)?;
-        CloseReason::ALL.get(usize::from(place)).copied()
+        CloseReason::VARIANTS.get(usize::from(place)).copied()
     }
 
     /// Tells how many bytes and whole frames have passed, from the client and to it.

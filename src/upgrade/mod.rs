@@ -85,7 +85,8 @@ pub fn ask(
     let patience = timeout * STEPS;
     let at = |error: io::Error| match error.kind() {
         io::ErrorKind::WouldBlock => format!(
-            "{}: no answer within {patience:?}; what becomes of the upgrade is in the running process's diagnostics",
+            "{}: no answer within {patience:?}; what becomes of the upgrade is in the running \
+             process's diagnostics",
             socket.display()
         ),
         _ => format!("{}: {error}", socket.display()),

@@ -43,7 +43,7 @@ struct Report {
 }
 
 impl OldProcesses {
-    /// None yet.
+    /// Knows of no old processes yet.
     pub fn new(metrics: Arc<Metrics>, fleet: Arc<Fleet>) -> Self {
         OldProcesses {
             fleet,
@@ -72,7 +72,7 @@ impl OldProcesses {
         self.changed(&mut known);
     }
 
-    /// Those that are known.
+    /// The ids of the processes that are known.
     pub fn processes(&self) -> Vec<u32> {
         self.lock().reports.keys().copied().collect()
     }

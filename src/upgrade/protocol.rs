@@ -119,7 +119,8 @@ impl Link {
         let (uid, ours) = (peer.uid.as_raw(), rustix::process::geteuid().as_raw());
         if uid != 0 && uid != ours {
             return Err(io::Error::other(format!(
-                "process {pid} of user {uid} is not trusted: only those of root and of user {ours} are"
+                "process {pid} of user {uid} is not trusted: only those of root and of \
+                 user {ours} are"
             )));
         }
         Ok(pid)

@@ -37,7 +37,7 @@ pub(super) struct Widths {
 }
 
 impl Widths {
-    /// Those of rows in an area.
+    /// The widths of rows in an area.
     pub(super) fn of(rows: &[[String; 6]], room: u16) -> Self {
         let mut columns = [0; 6];
         for (place, column) in Column::ALL.into_iter().enumerate() {

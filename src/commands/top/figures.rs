@@ -38,7 +38,7 @@ pub(super) struct Row {
 }
 
 impl Figures {
-    /// Those of an event.
+    /// The figures of an event.
     pub(super) fn of(event: &Value) -> Self {
         let number = |pointer: &str| event.pointer(pointer).and_then(Value::as_u64).unwrap_or(0);
         let status = &event["status"];
@@ -123,18 +123,28 @@ pub(super) mod tests {
         up_seconds: f64,
         [tunnels, opened, closed]: [u64; 3],
     ) -> Value {
-        let target = |address: &str, healthy: bool, tunnels: u64| json!({"address": address, "healthy": healthy, "weight": 1, "openTunnels": tunnels});
+        let target = |address: &str, healthy: bool, tunnels: u64| {
+            json!({
+                "address": address, "healthy": healthy, "weight": 1, "openTunnels": tunnels,
+            })
+        };
         json!({
             "status": {
-                "version": "9.9.9", "pid": 7, "uptimeSeconds": up_seconds, "tunnels": tunnels + 5, "drain": {"state": "serving"},
+                "version": "9.9.9", "pid": 7, "uptimeSeconds": up_seconds,
+                "tunnels": tunnels + 5, "drain": {"state": "serving"},
                 "targetGroups": [
-                    {"name": "chat", "targets": [target("10.0.0.1:80", true, tunnels), target("10.0.0.2:80", false, 2)]},
+                    {"name": "chat", "targets": [
+                        target("10.0.0.1:80", true, tunnels), target("10.0.0.2:80", false, 2),
+                    ]},
                     {"name": "game", "targets": [target("10.0.0.3:80", true, 3)]},
                 ],
             },
             "traffic": {
                 "opened": opened, "bytesIn": 4096, "bytesOut": 1 << 30,
-                "closed": [{"reason": "client_closed", "tunnels": closed}, {"reason": "drained", "tunnels": 0}],
+                "closed": [
+                    {"reason": "client_closed", "tunnels": closed},
+                    {"reason": "drained", "tunnels": 0},
+                ],
             },
         })
     }

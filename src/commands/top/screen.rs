@@ -59,7 +59,7 @@ pub(super) struct Line {
 #[derive(Default)]
 pub(super) struct Screen {
     pub(super) now: Option<Figures>,
-    /// Those of the second before.
+    /// The figures of the second before.
     before: Option<Figures>,
     /// Why the figures are old.
     pub(super) lost: Option<String>,

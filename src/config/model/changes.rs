@@ -38,7 +38,7 @@ pub struct HeaderChanges {
 /// The value of a header that is set or added: visible ASCII, with spaces between it.
 #[derive(Debug, Clone)]
 pub enum NewValue {
-    /// The same for all.
+    /// The same value for every request.
     Fixed(HeaderValue),
     /// With placeholders.
     Made(Template),

@@ -88,7 +88,7 @@ pub struct ClientCertificates {
 pub struct Authorities {
     /// Their certificates, at least one.
     pub certificates: Vec<CertificateDer<'static>>,
-    /// The same, to verify with.
+    /// The same certificates, as what clients are verified with.
     pub roots: Arc<RootCertStore>,
 }
 

@@ -63,7 +63,7 @@ pub struct TargetTls {
     pub server_name: Option<DnsName<'static>>,
     /// `caFile`: the certificates in it, at least one. Default: those that the system trusts.
     pub authorities: Option<Vec<CertificateDer<'static>>>,
-    /// The same, or the system's, to verify with. Not empty.
+    /// These certificates, or the system's, as what targets are verified with. Not empty.
     pub roots: Arc<RootCertStore>,
     /// `verifyCertificate`. Default: true.
     pub verify_certificate: bool,

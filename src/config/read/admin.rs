@@ -97,7 +97,8 @@ fn token(node: &Node) -> Option<Token> {
     else {
         let path = path.display();
         return node.problem(format!(
-            "{path}: must hold one token of {SHORTEST_TOKEN} to {LONGEST_TOKEN} visible ASCII characters"
+            "{path}: must hold one token of {SHORTEST_TOKEN} to {LONGEST_TOKEN} visible \
+             ASCII characters"
         ));
     };
     if fs::metadata(&path).is_ok_and(|file| file.mode() & READ_BY_OTHERS != 0) {

@@ -150,21 +150,25 @@ pub(super) fn warn_of_cookies(config: &Config, top: &Mapping) {
             continue;
         };
         if config.server.stickiness_keys.is_empty() {
-            node.warning("stickiness: without server.stickinessKeyFile other nodes do not know these cookies");
+            node.warning(
+                "stickiness: without server.stickinessKeyFile other nodes do not know these \
+                 cookies",
+            );
         }
         let plain = |rule: &&Arc<ForwardingRule>| rule.tls.is_none() && leads_to(rule, group);
         let plain = config.forwarding_rules.iter().find(plain);
         if let Some(rule) = plain.filter(|_| cookie.same_site == SameSite::None) {
             let name = quoted(&rule.name);
             node.warning(format!(
-                "stickiness: sameSite None needs TLS, and {name} has none: browsers do not take the cookie"
+                "stickiness: sameSite None needs TLS, and {name} has none: browsers do not take \
+                 the cookie"
             ));
         }
         if let Some((other, rule)) = rival(config, group, &cookie.name) {
             let (name, other, rule) = (quoted(&cookie.name), quoted(other), quoted(rule));
             node.warning(format!(
-                "stickiness: the cookie {name} is also that of {other}, which {rule} leads to by another HTTP rule: \
-                 a client of both loses one with the other; give each a name"
+                "stickiness: the cookie {name} is also that of {other}, which {rule} leads to by \
+                 another HTTP rule: a client of both loses one with the other; give each a name"
             ));
         }
     }

@@ -141,7 +141,8 @@ fn private_key(node: &Node) -> Option<Arc<dyn SigningKey>> {
     match any_supported_type(&key) {
         Ok(key) => Some(key),
         Err(_) => node.problem(
-            "has no key that can be used: RSA of 2048 to 8192 bits, ECDSA on P-256 or P-384, or Ed25519",
+            "has no key that can be used: RSA of 2048 to 8192 bits, ECDSA on P-256 or \
+             P-384, or Ed25519",
         ),
     }
 }

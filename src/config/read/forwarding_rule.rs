@@ -5,12 +5,18 @@ use std::net::SocketAddr;
 
 use ipnet::IpNet;
 
-use super::super::model::{Action, ForwardingRule, HttpRule, Subject, Tunnel};
+use super::super::model::{Action, ForwardingRule, HttpRule, Subject, Tls, Tunnel};
 use super::super::tree::{Mapping, Node};
 use super::super::unique::Unique;
 use super::super::words::quoted;
 use super::addresses::{Addresses, Families};
-use super::{Named, defaults, http_rule, limits, tls, tunnel};
+use super::{defaults, http_rule, limits, tls, tunnel};
+
+/// What a forwarding rule may name.
+pub(super) struct Named<'a> {
+    pub(super) target_groups: HashSet<&'a str>,
+    pub(super) certificates: HashSet<&'a str>,
+}
 
 pub(super) const KEYS: &[&str] = &[
     "name",
@@ -77,17 +83,7 @@ pub(super) fn read(
         addresses.enter(listen, families, node.path(), &mapping, "listenerPort");
     }
     let client_timeout = mapping.or("clientTimeout", defaults::CLIENT_TIMEOUT, Node::duration);
-    let tls = tls::read(&mapping, &named.certificates);
-    if protocol == Some(Protocol::Https) && matches!(tls, Some(None)) {
-        mapping.problem::<()>("protocol", "HTTPS needs serverCertificates");
-    }
-    let h2c = mapping.or("h2c", defaults::H2C, Node::boolean);
-    if h2c == Some(true) && matches!(tls, Some(Some(_))) {
-        mapping.problem::<()>(
-            "h2c",
-            "is HTTP/2 without TLS, and this rule has TLS: see http2",
-        );
-    }
+    let (tls, h2c) = encryption(&mapping, named, protocol);
     let max_concurrent_streams = mapping.or(
         "maxConcurrentStreams",
         defaults::MAX_CONCURRENT_STREAMS,
@@ -128,6 +124,24 @@ pub(super) fn read(
         tunnel: tunnel?,
         http_rules: http_rules?,
     })
+}
+
+/// The keys of TLS, and `h2c`: they must agree with each other and with `protocol`.
+fn encryption(
+    mapping: &Mapping,
+    named: &Named,
+    protocol: Option<Protocol>,
+) -> (Option<Option<Tls>>, Option<bool>) {
+    let tls = tls::read(mapping, &named.certificates);
+    if protocol == Some(Protocol::Https) && matches!(tls, Some(None)) {
+        mapping.problem::<()>("protocol", "HTTPS needs serverCertificates");
+    }
+    let h2c = mapping.or("h2c", defaults::H2C, Node::boolean);
+    if h2c == Some(true) && matches!(tls, Some(Some(_))) {
+        let why = "is HTTP/2 without TLS, and this rule has TLS: see http2";
+        mapping.problem::<()>("h2c", why);
+    }
+    (tls, h2c)
 }
 
 fn listen(mapping: &Mapping) -> Option<SocketAddr> {

@@ -6,7 +6,8 @@ use super::super::origin::Origin;
 use super::super::tree::{Mapping, Node};
 use super::super::unique::Unique;
 
-const AN_ORIGIN: &str = "an origin (\"https://app.example.com\"), all hosts below one (\"https://*.example.com\"), or \"null\"";
+const AN_ORIGIN: &str = "an origin (\"https://app.example.com\"), all hosts below one \
+                         (\"https://*.example.com\"), or \"null\"";
 
 pub(super) fn origins(mapping: &Mapping) -> Option<Option<Vec<AllowedOrigin>>> {
     list(mapping, "allowedOrigins", origin)

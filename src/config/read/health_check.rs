@@ -37,7 +37,7 @@ pub(super) const KEYS: &[&str] = &[
     "ping",
 ];
 
-/// Those of the type HTTP, and of `httpHealthCheck`.
+/// The keys of the type HTTP, and of `httpHealthCheck`.
 pub(super) const HTTP_KEYS: &[&str] = &[
     "path",
     "method",
@@ -64,7 +64,7 @@ const TYPES: &[(&str, Type)] = &[
     ("WEBSOCKET", Type::WebSocket),
 ];
 
-/// Those of IONOS.
+/// The methods that IONOS has.
 const METHODS: &[(&str, &str)] = &[
     ("HEAD", "HEAD"),
     ("PUT", "PUT"),
@@ -309,8 +309,9 @@ pub(super) fn warn_of_websockets(config: &Config, top: &Mapping) {
         let by = |rule: &&HttpRule| forwards_to(rule, &group.name) && is_for_websockets(rule);
         if let Some(rule) = rules.find(by) {
             node.warning(format!(
-                "the HTTP rule {} sends WebSockets here, and a target that answers no plain requests fails an HTTP \
-                 health check, and is unavailable: WEBSOCKET and TCP are the types for it",
+                "the HTTP rule {} sends WebSockets here, and a target that answers \
+                 no plain requests fails an HTTP health check, and is unavailable: \
+                 WEBSOCKET and TCP are the types for it",
                 quoted(&rule.name)
             ));
         }

@@ -105,14 +105,8 @@ fn certificates(top: &Mapping) -> Option<Vec<Certificate>> {
     })
 }
 
-/// What a forwarding rule may name.
-struct Named<'a> {
-    target_groups: HashSet<&'a str>,
-    certificates: HashSet<&'a str>,
-}
-
 fn forwarding_rules(top: &Mapping, addresses: &mut Addresses) -> Option<Vec<Arc<ForwardingRule>>> {
-    let named = Named {
+    let named = forwarding_rule::Named {
         target_groups: names_in(top, "targetGroups"),
         certificates: names_in(top, "certificates"),
     };

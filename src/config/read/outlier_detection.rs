@@ -11,7 +11,7 @@ pub(super) const KEYS: &[&str] = &[
     "maxEjectedPercent",
 ];
 
-/// That of a group with this many targets.
+/// `outlierDetection` of a group with this many targets.
 pub(super) fn read(group: &Mapping, targets: Option<usize>) -> Option<Option<OutlierDetection>> {
     let Some(node) = group.get("outlierDetection") else {
         return Some(None);

@@ -8,8 +8,8 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer as _;
 use x509_parser::time::ASN1Time;
 
+use super::super::bounded::{LARGEST_FILE, read_bounded};
 use super::super::tree::Node;
-use super::super::{LARGEST_FILE, read_bounded};
 
 /// All certificates in the file that a key names; at least one.
 pub(super) fn certificates(node: &Node) -> Option<Vec<CertificateDer<'static>>> {

@@ -17,7 +17,8 @@ pub(super) fn read(
     if rebalance.is_some() && !sends_them_elsewhere {
         return group.problem(
             "rebalance",
-            "needs the algorithm LEAST_CONNECTION: with another, clients may come back to where they were",
+            "needs the algorithm LEAST_CONNECTION: with another, clients may come back to where \
+             they were",
         );
     }
     if rebalance.is_some() && is_sticky {

@@ -41,7 +41,8 @@ fn location(node: &Node) -> Option<Template> {
         Err(why) => node.problem(why),
         Ok(location) if has_beginning(&location) => Some(location),
         Ok(_) => node.problem(
-            "must begin with http://, https://, {scheme}://, {path} or /, since it has placeholders",
+            "must begin with http://, https://, {scheme}://, {path} or /, since it has \
+             placeholders",
         ),
     }
 }

@@ -45,7 +45,8 @@ fn read(node: &Node, danger: &str) -> Option<Vec<SecretKey>> {
             None => {
                 let line = place + 1;
                 return node.problem(format!(
-                    "line {line} is no key: must be 32 bytes in base64, as `openssl rand -base64 32` prints them"
+                    "line {line} is no key: must be 32 bytes in base64, as `openssl rand \
+                     -base64 32` prints them"
                 ));
             }
         }

@@ -148,7 +148,7 @@ fn source_addresses(group: &Mapping) -> Option<Vec<IpAddr>> {
     })
 }
 
-/// Those with an address, and those with a name.
+/// The targets with an address, and those with a name.
 fn targets(group: &Mapping) -> Option<(Vec<Target>, Vec<NamedTarget>)> {
     let mut places = Unique::new("target");
     let targets = group.or("targets", Vec::new(), |list| {

@@ -51,7 +51,8 @@ struct Rebalance {
 /// What is known of one group.
 #[derive(Default)]
 struct Balance {
-    /// Those that took requests when they were last looked at, and how often each had come back.
+    /// The targets that took requests when they were last looked at, and how often each had come
+    /// back.
     takers: HashSet<(TargetAddress, u32)>,
     /// How many tunnels may still be ended.
     budget: usize,
@@ -141,7 +142,8 @@ impl Balance {
         if is_new && surplus > 0 {
             let name = &group.name;
             log::info!(
-                "target group {name}: a target has joined: up to {surplus} tunnels are ended to even out the load"
+                "target group {name}: a target has joined: up to {surplus} tunnels are ended to \
+                 even out the load"
             );
         }
         if self.budget == 0 && self.ended > 0 {
@@ -151,7 +153,7 @@ impl Balance {
     }
 }
 
-/// Those that take requests, and of which it is known that they can.
+/// The targets that take requests, and of which it is known that they can.
 fn takers(group: &TargetGroup) -> impl Iterator<Item = &Arc<Target>> {
     group.takers().filter(|target| target.is_proven())
 }
@@ -178,7 +180,7 @@ struct Found {
 }
 
 impl Found {
-    /// Those of this group; of each target's idlest not more than `most`.
+    /// The tunnels of this group; of each target's idlest not more than `most`.
     fn among(
         tunnels: &Tunnels,
         group: &TargetGroup,

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::arrival::{Arrival, Way};
-use super::crowd::{Crowd, Waiting};
+use super::load_shedding::{LoadShedding, Waiting};
 use super::permits::{ListenerLimit, Permit, ProcessLimit, Purpose, Slots, StreamPermit, TO_ASK};
 use crate::drain::Drain;
 use crate::forwarding_rule::{ForwardingRule, Limit};
@@ -56,7 +56,7 @@ pub struct Connection {
     pub(super) closing: CancellationToken,
     /// Cancelled when it should end as soon as it is idle.
     pub(super) idle: Arc<CancellationToken>,
-    pub(super) crowd: Arc<Crowd>,
+    pub(super) load_shedding: Arc<LoadShedding>,
     waiting: Arc<Waiting>,
     presence: Presence,
 }
@@ -90,7 +90,7 @@ impl Drop for Presence {
 
 impl Connection {
     pub(super) fn new(arrival: Arrival, way: Way) -> Arc<Self> {
-        let crowd = arrival.crowd;
+        let load_shedding = arrival.load_shedding;
         Arc::new(Connection {
             client: way.client,
             local: way.local,
@@ -104,9 +104,9 @@ impl Connection {
             log: arrival.log,
             tls: OnceLock::new(),
             closing: arrival.closing,
-            idle: crowd.idle(),
-            waiting: Arc::new(Waiting::since(crowd.now())),
-            crowd,
+            idle: load_shedding.idle(),
+            waiting: Arc::new(Waiting::since(load_shedding.now())),
+            load_shedding,
             presence: Presence::Connection {
                 _client: arrival.client,
                 _open: arrival.open,
@@ -138,8 +138,8 @@ impl Connection {
             tls: self.tls.clone(),
             closing: self.closing.clone(),
             idle: Arc::clone(&self.idle),
-            waiting: Arc::new(Waiting::since(self.crowd.now())),
-            crowd: Arc::clone(&self.crowd),
+            waiting: Arc::new(Waiting::since(self.load_shedding.now())),
+            load_shedding: Arc::clone(&self.load_shedding),
             presence: Presence::Stream {
                 carrier: Arc::clone(self),
                 place,
@@ -223,12 +223,12 @@ impl Connection {
 
     /// Whether nothing new is to be asked for here, because memory is short.
     pub fn refuses(&self) -> bool {
-        self.crowd.refuses()
+        self.load_shedding.refuses()
     }
 
     /// Something has happened on it; the client is waited for now, or the target.
     pub fn waits(&self, for_client: bool) {
-        self.waiting.note(self.crowd.now(), for_client);
+        self.waiting.note(self.load_shedding.now(), for_client);
     }
 
     /// Why an exchange on it ends that is cut off from outside.

@@ -47,7 +47,7 @@ impl Connection {
         // One that is only here to be told that it is one too many is not, besides, told to go.
         let mut member = match self.limit() {
             Some(_) => None,
-            None => Some(self.crowd.enter(&self.waiting)),
+            None => Some(self.load_shedding.enter(&self.waiting)),
         };
         let told = async {
             match &mut member {

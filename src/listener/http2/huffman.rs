@@ -122,12 +122,16 @@ mod tests {
     #[test]
     fn the_examples_of_the_standard_are_read() {
         for (code, text) in [
-            (&b"\xf1\xe3\xc2\xe5\xf2\x3a\x6b\xa0\xab\x90\xf4\xff"[..], "www.example.com"),
+            (
+                &b"\xf1\xe3\xc2\xe5\xf2\x3a\x6b\xa0\xab\x90\xf4\xff"[..],
+                "www.example.com",
+            ),
             (b"\xa8\xeb\x10\x64\x9c\xbf", "no-cache"),
             (b"\x25\xa8\x49\xe9\x5b\xb8\xe8\xb4\xbf", "custom-value"),
             (b"\x64\x02", "302"),
             (
-                b"\xd0\x7a\xbe\x94\x10\x54\xd4\x44\xa8\x20\x05\x95\x04\x0b\x81\x66\xe0\x82\xa6\x2d\x1b\xff",
+                b"\xd0\x7a\xbe\x94\x10\x54\xd4\x44\xa8\x20\x05\x95\x04\x0b\x81\
+                  \x66\xe0\x82\xa6\x2d\x1b\xff",
                 "Mon, 21 Oct 2013 20:13:21 GMT",
             ),
             (b"", ""),

@@ -82,7 +82,7 @@ impl Lifecycle {
             }
         };
         match &outcome {
-            Ok(heir) if is_to_reload => heir.reload(),
+            Ok(successor) if is_to_reload => successor.reload(),
             Ok(_) => {}
             Err(_) => {
                 if let Err(reason) = self.put_pid_file() {
@@ -103,7 +103,7 @@ impl Lifecycle {
             }
         }
         match outcome {
-            Ok(heir) => End::Within(self.linger(heir, is_to_drain, signals).await),
+            Ok(successor) => End::Within(self.linger(successor, is_to_drain, signals).await),
             Err(_) if is_to_drain => End::Within(self.drain(signals).await),
             Err(_) => End::None,
         }

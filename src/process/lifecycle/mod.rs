@@ -61,7 +61,7 @@ enum End {
 }
 
 impl Lifecycle {
-    /// That of what serves. With a predecessor it first takes over. Errors: what belongs to the
+    /// The life of what serves. With a predecessor it first takes over. Errors: what belongs to the
     /// process alone and cannot be had, with the key that asks for it.
     pub(super) fn new(
         serving: Arc<Serving>,

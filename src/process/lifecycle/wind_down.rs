@@ -21,7 +21,7 @@ impl Lifecycle {
     /// The life of an old process: its tunnels go on, for as long as they may.
     pub(super) async fn linger(
         &self,
-        heir: Successor,
+        successor: Successor,
         is_to_drain: bool,
         signals: &mut Signals,
     ) -> Duration {
@@ -29,12 +29,12 @@ impl Lifecycle {
         self.old_processes.forget();
         serving.leave();
         if let Some(upgrade_socket) = &self.upgrade_socket {
-            upgrade_socket.leave(&heir);
+            upgrade_socket.leave(&successor);
         }
-        if let Some(socket) = heir.socket.clone() {
+        if let Some(socket) = successor.socket.clone() {
             tokio::spawn(report_for_ever(socket, Arc::clone(&serving.metrics)));
         }
-        let patience = self.keep_tunnels(heir, is_to_drain, signals).await;
+        let patience = self.keep_tunnels(successor, is_to_drain, signals).await;
         if let Some(upgrade_socket) = &self.upgrade_socket {
             upgrade_socket.answered().await;
         }
@@ -43,13 +43,13 @@ impl Lifecycle {
 
     async fn keep_tunnels(
         &self,
-        heir: Successor,
+        successor: Successor,
         is_to_drain: bool,
         signals: &mut Signals,
     ) -> Duration {
         let serving = &self.serving;
         if is_to_drain {
-            heir.drain();
+            successor.drain();
             return self.drain(signals).await;
         }
         let limit = serving.config().server.upgrade.drain_deadline;
@@ -85,8 +85,8 @@ impl Lifecycle {
         LAST_LINES
     }
 
-    /// The same, and has the old processes exit, too: whoever waits for the service's end waits for
-    /// this process.
+    /// Closes all that is open here, and has the old processes exit, too: whoever waits for the
+    /// service's end waits for this process.
     pub(super) async fn stop(&self) -> Duration {
         self.old_processes.stop();
         let patience = self.close().await;

@@ -1,5 +1,5 @@
-//! The request goes out, and the target's answer comes: what is noted of both, and what the client gets
-//! of it.
+//! The request goes out, and the target's answer comes: what is noted of both, and what the client
+//! gets of it.
 
 use std::sync::Arc;
 
@@ -34,7 +34,7 @@ impl Exchange {
         self.connection.wire.send_request(framing);
         self.announce_request_trailers(session.req_header(), request, framing)?;
         if self.connection.wire.is_target_http2() {
-            let target = self.target.as_ref();
+            let target = self.attempts.target.as_ref();
             let is_tls = target.is_some_and(|target| target.tls.is_some());
             let head = http2::head_for_target(session.req_header(), request, is_tls)?;
             self.connection.wire.bring_head(head);
@@ -79,7 +79,7 @@ impl Exchange {
         self.check_handshake(session, answer)?;
         let status = answer.status.as_u16();
         if self.ledger.record.target_latency.is_none() {
-            self.ledger.record.target_latency = self.asked_at.map(|asked| asked.elapsed());
+            self.ledger.record.target_latency = self.attempts.asked_at.map(|asked| asked.elapsed());
         }
         let is_upgrade = self.is_handshake && status == 101;
         if is_upgrade && !self.is_expected(answer) {
@@ -144,7 +144,11 @@ impl Exchange {
 
     /// Tells a client which target it is to come back to, where it does not say so itself.
     fn keep_client(&self, answer: &mut ResponseHeader) -> pingora::Result<()> {
-        let target = self.target.as_ref().zip(self.ledger.route.as_ref());
+        let target = self
+            .attempts
+            .target
+            .as_ref()
+            .zip(self.ledger.route.as_ref());
         let Some((target, route)) =
             target.filter(|(target, _)| self.context.sticky != Some(target.place))
         else {
@@ -159,7 +163,7 @@ impl Exchange {
     /// The record and what belongs to it go with the tunnel, which begins when the 101 has gone
     /// out.
     fn open_tunnel(&mut self) {
-        let (Some(target), Some(route)) = (&self.target, self.ledger.route.clone()) else {
+        let (Some(target), Some(route)) = (&self.attempts.target, self.ledger.route.clone()) else {
             return;
         };
         self.rule

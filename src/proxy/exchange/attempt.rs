@@ -47,24 +47,24 @@ impl Exchange {
         peer.options.read_timeout = Some(answer.max(body));
         self.connect(&target, route.group.connect_timeout, &mut peer, pool);
         self.ledger.record.target = Some(target.address.clone());
-        self.target = Some(target);
-        self.picked_at = Some(Instant::now());
+        self.attempts.target = Some(target);
+        self.attempts.picked_at = Some(Instant::now());
         Ok(Box::new(peer))
     }
 
     /// The target for the next try, which carries the request from now on.
     fn next_target(&mut self) -> Result<Arc<Target>, Refusal> {
-        if let Some(same) = self.again.take() {
+        if let Some(same) = self.attempts.again.take() {
             return Ok(same);
         }
-        (self.target, self.ledger.held) = (None, None);
+        (self.attempts.target, self.ledger.held) = (None, None);
         let route = self.ledger.route.as_ref().ok_or(Refusal::NO_TARGET)?;
         let context = PickContext {
-            tried: &self.tried,
+            tried: &self.attempts.tried,
             ..self.context
         };
         let picked = route.group.pick(&context);
-        let (target, held) = picked.map_err(|why| match self.broken {
+        let (target, held) = picked.map_err(|why| match self.attempts.broken {
             Some(_) => Refusal::TARGET_FAILED,
             None => why.into(),
         })?;
@@ -78,7 +78,7 @@ impl Exchange {
     fn offers_http2(&self, target: &Target) -> bool {
         let is_old = |line: &RequestLine| line.version == "HTTP/1.0";
         let is_old = self.ledger.record.request.as_ref().is_some_and(is_old);
-        target.may_speak_http2() && !self.is_handshake && !is_old && !self.wants_http1
+        target.may_speak_http2() && !self.is_handshake && !is_old && !self.attempts.wants_http1
     }
 
     /// Has the connection made as the target and the exchange need it.
@@ -139,9 +139,9 @@ impl Exchange {
     /// Notes that the target could not be connected to; tells whether to try another, which is of
     /// no use where the fault is ours.
     pub(in crate::proxy) fn connect_failed(&mut self, error: &Error) -> bool {
-        self.connect_failure = tls_failure::words(error);
+        self.attempts.connect_failure = tls_failure::words(error);
         self.ledger.held = None;
-        let (Some(target), Some(route)) = (self.target.take(), &self.ledger.route) else {
+        let (Some(target), Some(route)) = (self.attempts.target.take(), &self.ledger.route) else {
             return false;
         };
         if is_shortage(error) {
@@ -152,19 +152,19 @@ impl Exchange {
             route.group.ports_exhausted.inc();
             let address = &target.address;
             let words = format!("no source port is left for {address}: add sourceAddresses");
-            self.connect_failure = Some(words);
+            self.attempts.connect_failure = Some(words);
         }
         target.metrics.connect_errors.inc();
         if !is_ours {
             route.group.failed(&target);
         }
-        self.tried.push(target.address.clone());
-        self.tried.len() <= route.group.retries && !self.is_too_late()
+        self.attempts.tried.push(target.address.clone());
+        self.attempts.tried.len() <= route.group.retries && !self.is_too_late()
     }
 
     /// Tells the target group whether the target has failed the request.
     fn judge_target(&self, has_failed: bool) {
-        if let (Some(target), Some(route)) = (&self.target, &self.ledger.route) {
+        if let (Some(target), Some(route)) = (&self.attempts.target, &self.ledger.route) {
             match has_failed {
                 true => route.group.failed(target),
                 false => route.group.succeeded(target),
@@ -172,9 +172,9 @@ impl Exchange {
         }
     }
 
-    /// The same by the status of its answer, which says nothing of the target where the client may
-    /// have caused it: a handshake that leads where there are no WebSockets, a method that nobody
-    /// knows, a body that does not come.
+    /// Tells the target group, by the status of its answer, whether the target has failed. It says
+    /// nothing of the target where the client may have caused it: a handshake that leads where
+    /// there are no WebSockets, a method that nobody knows, a body that does not come.
     pub(super) fn judge_answer(&self, status: u16) {
         let is_clients = match status {
             200..=299 => self.is_handshake,
@@ -187,7 +187,7 @@ impl Exchange {
         }
     }
 
-    /// The same where there is no answer of the target's to pass on.
+    /// Tells the target group of a target that has given no answer that could be passed on.
     pub(super) fn judge_refusal(
         &self,
         refusal: Option<Refusal>,
@@ -230,10 +230,10 @@ impl Exchange {
 
     /// Notes that there is a connection to the target.
     pub(in crate::proxy) fn connected(&mut self, is_reused: bool) {
-        let took = self.picked_at.map(|picked| picked.elapsed());
+        let took = self.attempts.picked_at.map(|picked| picked.elapsed());
         let is_kept = is_reused || self.connection.wire.is_target_kept();
         self.ledger.record.target_connect = took.filter(|_| !is_kept);
-        self.asked_at = Some(Instant::now());
+        self.attempts.asked_at = Some(Instant::now());
     }
 }
 

@@ -65,14 +65,15 @@ impl Exchange {
     pub(super) fn explain(&self, error: &Error, refusal: Option<Refusal>) -> String {
         let cause = error.root_cause();
         let is_untold = refusal == Some(Refusal::NO_TARGET);
-        if let Some(words) = self.connect_failure.as_ref().filter(|_| is_untold) {
+        if let Some(words) = self.attempts.connect_failure.as_ref().filter(|_| is_untold) {
             return words.clone();
         }
         let is_broken = refusal == Some(Refusal::TARGET_FAILED) && cause.is::<Refusal>();
         if let Some(words) = self
+            .attempts
             .broken
             .as_ref()
-            .filter(|_| is_broken && self.target.is_none())
+            .filter(|_| is_broken && self.attempts.target.is_none())
         {
             return words.clone();
         }

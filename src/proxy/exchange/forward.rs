@@ -1,16 +1,23 @@
 //! A request goes where it was decided: as a plain one, or as a handshake, which may be one too
-//! many.
+//! many; and what its target is told of the client.
 
 use std::sync::Arc;
 
-use http::header::{SEC_WEBSOCKET_PROTOCOL, UPGRADE};
+use http::header::{FORWARDED, HOST, HeaderName, SEC_WEBSOCKET_PROTOCOL, UPGRADE};
 use pingora::Result;
+use pingora::http::RequestHeader;
 use pingora::prelude::Session;
 
 use super::Exchange;
 use crate::forwarding_rule::Route;
 use crate::proxy::decide::{Forward, Passage};
+use crate::proxy::forwarded::{self, X_FORWARDED_FOR, X_REQUEST_ID};
+use crate::proxy::headers;
+use crate::proxy::scheme::X_FORWARDED_PROTO;
 use crate::target_group::PickContext;
+use crate::telemetry::ip_text;
+
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
 impl Exchange {
     /// Has the request go there. Errors: a handshake that is one too many.
@@ -65,5 +72,35 @@ impl Exchange {
             let limit = route.handshake_timeout();
             self.connection.wire.begin_handshake(limit);
         }
+    }
+
+    /// Sets `X-Forwarded-For`, `-Proto` and `-Host` and `X-Request-Id` on the request that goes to
+    /// the target. It goes in HTTP/1.1, where it must have a Host: what a client of HTTP/1.0 has
+    /// not said is the target's.
+    pub(in crate::proxy) fn tell_target(&self, request: &mut RequestHeader) -> Result<()> {
+        // What conditions have seen already may be gone: Pingora removes what a client names in
+        // Connection.
+        headers::tell_certificate(self.client_certificate(), request)?;
+        let peer = ip_text(self.peer_ip());
+        if request.headers.contains_key(FORWARDED) {
+            let all = forwarded::extended_forwarded(&request.headers, self.peer_ip());
+            request.insert_header(FORWARDED, all)?;
+        }
+        let all = forwarded::extended(&request.headers, peer);
+        request.insert_header(X_FORWARDED_FOR, all)?;
+        if !request.headers.contains_key(X_FORWARDED_PROTO) {
+            headers::tell_scheme(self.scheme(), request)?;
+        }
+        request.insert_header(X_REQUEST_ID, self.tracking_id())?;
+        match request.headers.get(HOST).cloned() {
+            Some(host) => request.insert_header(X_FORWARDED_HOST, host)?,
+            None => {
+                request.remove_header(&X_FORWARDED_HOST);
+                if let Some(target) = self.target() {
+                    request.insert_header(HOST, target.host())?;
+                }
+            }
+        }
+        Ok(())
     }
 }

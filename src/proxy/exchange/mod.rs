@@ -7,6 +7,7 @@
 mod admission;
 mod answer;
 mod attempt;
+mod attempts;
 mod end;
 mod forward;
 mod retry;
@@ -14,7 +15,6 @@ mod trailers;
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Instant;
 
 use http::Version;
 use http::header::HeaderName;
@@ -22,6 +22,7 @@ use pingora::http::RequestHeader;
 use pingora::prelude::Session;
 use uuid::Uuid;
 
+use self::attempts::Attempts;
 use super::decide::Sender;
 use super::facts::Facts;
 use super::ledger::Ledger;
@@ -32,7 +33,7 @@ use crate::request_line;
 use crate::rules::Rule;
 use crate::stream::Framing;
 use crate::target_address::TargetAddress;
-use crate::target_group::{PickContext, Target};
+use crate::target_group::PickContext;
 use crate::telemetry::{Client, ClientCertificate};
 
 /// One request and all that follows from it.
@@ -49,22 +50,7 @@ pub struct Exchange {
     awaits_body: bool,
     context: PickContext<'static>,
     has_body: bool,
-    tried: Vec<TargetAddress>,
-    target: Option<Arc<Target>>,
-    /// The target whose kept connection was dead.
-    again: Option<Arc<Target>>,
-    /// How many kept connections were dead.
-    stale: usize,
-    /// How many times a target has not processed the request.
-    unprocessed: usize,
-    /// A target wants to be asked this in HTTP/1.1.
-    wants_http1: bool,
-    /// How the connection broke to a target that was tried before.
-    broken: Option<String>,
-    /// Why the target that was tried last could not be connected to, where we have words for it.
-    connect_failure: Option<String>,
-    picked_at: Option<Instant>,
-    asked_at: Option<Instant>,
+    attempts: Attempts,
     /// The answer's body has come to its end.
     is_answered: bool,
     /// How much the request's body may still have.
@@ -96,16 +82,7 @@ impl Exchange {
             awaits_body: false,
             context: PickContext::default(),
             has_body: false,
-            tried: Vec::new(),
-            target: None,
-            again: None,
-            stale: 0,
-            unprocessed: 0,
-            wants_http1: false,
-            broken: None,
-            connect_failure: None,
-            picked_at: None,
-            asked_at: None,
+            attempts: Attempts::default(),
             is_answered: false,
         }
     }

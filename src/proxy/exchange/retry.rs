@@ -58,8 +58,8 @@ impl Exchange {
             error.etype = ErrorType::ReadTimedout;
         }
         if let Some(wish) = found::<WantsHttp1>(&error) {
-            self.wants_http1 = true;
-            if let Some(target) = self.target.as_ref().filter(|_| wish.always) {
+            self.attempts.wants_http1 = true;
+            if let Some(target) = self.attempts.target.as_ref().filter(|_| wish.always) {
                 target.chose_http1();
             }
         }
@@ -75,15 +75,15 @@ impl Exchange {
             true => Next::Nowhere,
             false => request.next(&error),
         };
-        self.unprocessed += usize::from(is_from::<Unprocessed>(&error));
+        self.attempts.unprocessed += usize::from(is_from::<Unprocessed>(&error));
         let next = match next {
-            Next::Same if self.unprocessed >= MOST_UNPROCESSED => Next::Other,
+            Next::Same if self.attempts.unprocessed >= MOST_UNPROCESSED => Next::Other,
             next => next,
         };
         let is_retried = match next {
-            Next::Same if self.stale < MOST_STALE => {
-                self.stale += 1;
-                self.again = self.target.take();
+            Next::Same if self.attempts.stale < MOST_STALE => {
+                self.attempts.stale += 1;
+                self.attempts.again = self.attempts.target.take();
                 true
             }
             Next::Same | Next::Other => self.give_up_target(&error, session.req_header()),
@@ -95,16 +95,16 @@ impl Exchange {
 
     /// Whether there is a try left on another target.
     fn give_up_target(&mut self, error: &Error, head: &RequestHeader) -> bool {
-        let (Some(target), Some(route)) = (&self.target, &self.ledger.route) else {
+        let (Some(target), Some(route)) = (&self.attempts.target, &self.ledger.route) else {
             return false;
         };
-        self.tried.push(target.address.clone());
-        let is_left = self.tried.len() <= route.group.retries;
+        self.attempts.tried.push(target.address.clone());
+        let is_left = self.attempts.tried.len() <= route.group.retries;
         if is_left {
             if self.is_targets_fault(error, head) {
                 route.group.failed(target);
             }
-            self.broken = Some(self.explain(error, None));
+            self.attempts.broken = Some(self.explain(error, None));
         }
         is_left
     }

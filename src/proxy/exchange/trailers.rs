@@ -7,7 +7,7 @@ use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::prelude::Session;
 
 use super::{Exchange, is_stream};
-use crate::proxy::{hearsay, trailers};
+use crate::proxy::{trailers, untrusted_headers};
 use crate::stream::Framing;
 
 impl Exchange {
@@ -32,7 +32,7 @@ impl Exchange {
         let is_from_proxy = self.is_from_proxy();
         self.connection.wire.pass_request_trailers(|fields| {
             trailers::purge(fields, &trailers::hops(&head.headers));
-            for name in hearsay::dropped(fields, &self.rule, is_from_proxy) {
+            for name in untrusted_headers::dropped(fields, &self.rule, is_from_proxy) {
                 fields.remove(&name);
             }
             if let Some(route) = self.route() {

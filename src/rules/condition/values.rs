@@ -1,4 +1,5 @@
-//! What every kind of condition has: the values of a request that it looks at, and how they compare.
+//! What every kind of condition has: the values of a request that it looks at, and how they
+//! compare.
 
 use crate::rules::comparison::Comparison;
 use crate::rules::request::Request;

@@ -67,7 +67,7 @@ pub(super) struct Thresholds {
 }
 
 impl Health {
-    /// That of a target of which no more is known.
+    /// The health of a target of which no more is known.
     pub(super) fn new(is_healthy: bool) -> Self {
         Health {
             is_healthy: is_healthy.into(),

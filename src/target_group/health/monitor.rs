@@ -93,7 +93,7 @@ impl Settings {
 }
 
 impl Monitor {
-    /// One that watches over nothing yet.
+    /// A monitor that watches over no targets yet.
     pub(in crate::target_group) fn new(group: &str, turned: Arc<Notify>) -> Self {
         Monitor {
             group: group.into(),
@@ -144,7 +144,7 @@ impl Monitor {
         settings.targets.iter().filter_map(ejection).collect()
     }
 
-    /// Those of them whose tunnels are to be closed.
+    /// The unhealthy targets whose tunnels are to be closed.
     pub(in crate::target_group) fn to_be_emptied(&self) -> Vec<TargetAddress> {
         let is_wanted = self.settings.borrow().on_unhealthy == OnUnhealthy::Close
             && !self.is_open.load(Relaxed);
@@ -247,7 +247,8 @@ impl Monitor {
                 "target group {group}: target {address} is healthy: {count} {checks} passed"
             ),
             Err(reason) => log::warn!(
-                "target group {group}: target {address} is unhealthy: {count} {checks} failed, the last: {reason}"
+                "target group {group}: target {address} is unhealthy: {count} {checks} failed, \
+                 the last: {reason}"
             ),
         }
         self.decide_on_opening();

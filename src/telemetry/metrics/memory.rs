@@ -24,7 +24,8 @@ impl MemoryMetrics {
             used: families.one_gauge("memory_used_bytes", "Memory that is used of the limit.")?,
             level: families.one_gauge(
                 "memory_level",
-                "What is done about the memory: 0 nothing, 1 new ones are refused, 2 idle ones go, 3 requests are reset.",
+                "What is done about the memory: 0 nothing, 1 new ones are refused, 2 idle ones \
+                 go, 3 requests are reset.",
             )?,
             resets: families.one_counter(
                 "memory_resets_total",

@@ -1,11 +1,13 @@
 //! What forwarding rules and their HTTP rules count.
 
+use std::array;
 use std::iter;
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
+use strum::{EnumCount as _, VariantArray as _};
 
 use super::super::{Record, RefusalReason};
 use super::Totals;
@@ -88,7 +90,7 @@ impl RuleFamilies {
             bytes_in: self.bytes.with_label_values(&[name, "in"]),
             bytes_out: self.bytes.with_label_values(&[name, "out"]),
             connections_active: self.connections_active.with_label_values(&[name]),
-            refusals: RefusalReason::ALL.map(refusals),
+            refusals: array::from_fn(|place| refusals(RefusalReason::VARIANTS[place])),
         })
     }
 
@@ -129,7 +131,7 @@ impl RuleFamilies {
         for direction in ["in", "out"] {
             self.bytes.remove_label_values(&[rule, direction]).ok();
         }
-        for reason in RefusalReason::ALL {
+        for reason in RefusalReason::VARIANTS {
             let labels = [rule, reason.as_str()];
             self.refusals.remove_label_values(&labels).ok();
         }
@@ -145,7 +147,7 @@ pub struct RuleMetrics {
     pub(super) bytes_in: IntCounter,
     pub(super) bytes_out: IntCounter,
     pub(super) connections_active: IntGauge,
-    pub(super) refusals: [IntCounter; RefusalReason::ALL.len()],
+    pub(super) refusals: [IntCounter; RefusalReason::COUNT],
 }
 
 impl RuleMetrics {

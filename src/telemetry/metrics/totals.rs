@@ -5,6 +5,7 @@ use std::collections::HashMap;
 
 use prometheus::IntCounterVec;
 use prometheus::core::Collector as _;
+use strum::{EnumCount as _, VariantArray as _};
 
 use crate::telemetry::CloseReason;
 
@@ -12,7 +13,7 @@ use crate::telemetry::CloseReason;
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Totals {
     /// Tunnels closed, by the discriminant of the reason.
-    pub closed: [u64; CloseReason::ALL.len()],
+    pub closed: [u64; CloseReason::COUNT],
     /// Bytes of exchanges that are over, from clients.
     pub bytes_in: u64,
     /// Bytes of exchanges that are over, to clients.
@@ -23,8 +24,8 @@ impl Totals {
     /// Adds what these families have counted of tunnels that closed, and of bytes.
     pub(super) fn add(&mut self, closed: &IntCounterVec, bytes: &IntCounterVec) {
         let closed = sums(closed, "reason");
-        for reason in CloseReason::ALL {
-            self.closed[reason as usize] += closed.get(reason.as_str()).copied().unwrap_or(0);
+        for reason in CloseReason::VARIANTS {
+            self.closed[*reason as usize] += closed.get(reason.as_str()).copied().unwrap_or(0);
         }
         let bytes = sums(bytes, "direction");
         self.bytes_in += bytes.get("in").copied().unwrap_or(0);

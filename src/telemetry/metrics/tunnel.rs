@@ -1,8 +1,10 @@
 //! What tunnels count.
 
+use std::array;
 use std::sync::Arc;
 
 use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
+use strum::{EnumCount as _, VariantArray as _};
 
 use super::super::CloseReason;
 use super::Totals;
@@ -66,7 +68,7 @@ impl TunnelFamilies {
             let labels = [rule, group, reason.as_str()];
             self.closed.with_label_values(&labels)
         };
-        let make = || CloseCounters(CloseReason::ALL.map(child));
+        let make = || CloseCounters(array::from_fn(|place| child(CloseReason::VARIANTS[place])));
         self.closes.get([rule, group], make)
     }
 
@@ -74,9 +76,9 @@ impl TunnelFamilies {
     /// removing.
     pub(super) fn forget(&self, gone: &mut Totals) {
         self.closes.sweep(|[rule, group]| {
-            for reason in CloseReason::ALL {
+            for reason in CloseReason::VARIANTS {
                 let labels = [rule, group, reason.as_str()];
-                gone.closed[reason as usize] += self.closed.with_label_values(&labels).get();
+                gone.closed[*reason as usize] += self.closed.with_label_values(&labels).get();
                 self.closed.remove_label_values(&labels).ok();
             }
         });
@@ -101,7 +103,7 @@ struct TargetTunnels {
 }
 
 /// `tunnels_closed_total` of the tunnels from one forwarding rule to one target group.
-pub struct CloseCounters([IntCounter; CloseReason::ALL.len()]);
+pub struct CloseCounters([IntCounter; CloseReason::COUNT]);
 
 impl TunnelMetrics {
     /// Counts a tunnel that opens, to the target at this place in its group, as active until the

@@ -39,7 +39,7 @@ impl Redaction {
         self.replace(target, false)
     }
 
-    /// The same for a text that may have addresses in it.
+    /// Redacts a text that may have addresses in it.
     pub fn redact_text<'a>(&self, text: &'a str) -> Cow<'a, str> {
         self.replace(text, true)
     }
@@ -274,7 +274,8 @@ mod tests {
         let redaction = Redaction::with(["Session-Ref", "ssn"]);
         assert_eq!(
             redaction.redact("/?sessionref=1&my_session.ref=2&userSSN=3&lessn=4&token=5"),
-            "/?sessionref=<redacted>&my_session.ref=<redacted>&userSSN=<redacted>&lessn=4&token=<redacted>"
+            "/?sessionref=<redacted>&my_session.ref=<redacted>&userSSN=<redacted>&lessn=4\
+             &token=<redacted>"
         );
     }
 

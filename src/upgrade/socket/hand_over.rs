@@ -18,9 +18,9 @@ impl UpgradeSocket {
     pub fn hand_over(self: &Arc<Self>, mut successor: Link) -> Result<Successor, String> {
         let outcome = self.try_hand_over(&mut successor);
         let word = match &outcome {
-            Ok(heir) => {
-                log::info!("process {} has taken over", heir.pid);
-                systemd::main_process(heir.pid);
+            Ok(successor) => {
+                log::info!("process {} has taken over", successor.pid);
+                systemd::main_process(successor.pid);
                 let mut processes = self.old_processes.processes();
                 processes.push(process::id());
                 Message::Farewell(processes)

@@ -170,10 +170,10 @@ impl UpgradeSocket {
         lock(&self.accept_loop).pause();
     }
 
-    /// Gives the socket up: it is the heir's, unless that has another.
-    pub fn leave(&self, heir: &Successor) {
+    /// Gives the socket up: it is the successor's, unless that has another.
+    pub fn leave(&self, successor: &Successor) {
         *lock(&self.socket) = None;
-        if heir.socket.as_ref() != Some(&self.path) {
+        if successor.socket.as_ref() != Some(&self.path) {
             self.own();
             self.remove();
         }
@@ -238,7 +238,7 @@ impl UpgradeSocket {
                 if let Err(reason) = &outcome {
                     log::error!("upgrade: {reason}; this process serves on");
                 }
-                link.send(&Message::Upgraded(outcome.map(|heir| heir.pid)))?;
+                link.send(&Message::Upgraded(outcome.map(|successor| successor.pid)))?;
             }
             other => return Err(io::Error::other(format!("unexpected {other:?}"))),
         }

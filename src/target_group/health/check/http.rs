@@ -10,7 +10,7 @@ use hyper_util::rt::TokioIo;
 use memchr::memmem;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::Failure;
+use super::failure::Failure;
 use crate::config::model::{Expected, HttpCheck};
 
 /// How much of an answer's body is looked at.

@@ -1,8 +1,8 @@
-//! The places of the admin address: few. When all are taken, a connection that asks for nothing
+//! The slots of the admin address: few. When all are taken, a connection that asks for nothing
 //! gives way to a new one.
 //!
-//! One with whose request something is being done keeps its place, and so does a stream of events:
-//! there are fewer of those than places, so all others together always have some.
+//! One with whose request something is being done keeps its slot, and so does a stream of events:
+//! there are fewer of those than slots, so all others together always have some.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -21,21 +21,21 @@ const GOING: Duration = Duration::from_millis(50);
 const LAST_ANSWERS: Duration = Duration::from_secs(1);
 const SHORTLY: Duration = Duration::from_millis(5);
 
-/// All places.
-pub(super) struct Room {
-    places: Arc<Semaphore>,
-    guests: Mutex<Vec<Arc<Guest>>>,
+/// All slots.
+pub(super) struct Slots {
+    free: Arc<Semaphore>,
+    clients: Mutex<Vec<Arc<Client>>>,
 }
 
-/// A place, for as long as it is kept.
-pub(super) struct Place {
-    pub(super) guest: Arc<Guest>,
-    room: Arc<Room>,
+/// A slot, for as long as it is kept.
+pub(super) struct Slot {
+    pub(super) client: Arc<Client>,
+    slots: Arc<Slots>,
     _permit: OwnedSemaphorePermit,
 }
 
-/// A connection that has a place.
-pub(super) struct Guest {
+/// A connection that has a slot.
+pub(super) struct Client {
     /// What it does, and since when.
     does: Mutex<(Stage, Instant)>,
     /// It has sent a request.
@@ -58,39 +58,39 @@ enum Stage {
     Leaving,
 }
 
-impl Room {
+impl Slots {
     /// With all places free.
     pub(super) fn new() -> Self {
-        Room {
-            places: Arc::new(Semaphore::new(MOST_CONNECTIONS)),
-            guests: Mutex::default(),
+        Slots {
+            free: Arc::new(Semaphore::new(MOST_CONNECTIONS)),
+            clients: Mutex::default(),
         }
     }
 
-    /// A place for a new connection; if all are taken, that of another, which goes.
-    pub(super) async fn enter(self: &Arc<Self>) -> Place {
+    /// A slot for a new connection; if all are taken, that of another, which goes.
+    pub(super) async fn enter(self: &Arc<Self>) -> Slot {
         loop {
-            let places = Arc::clone(&self.places);
-            if self.places.available_permits() == 0 {
+            let free = Arc::clone(&self.free);
+            if self.free.available_permits() == 0 {
                 self.make_way();
             }
             // They are never closed.
-            if let Ok(Ok(permit)) = timeout(GOING, places.acquire_owned()).await {
+            if let Ok(Ok(permit)) = timeout(GOING, free.acquire_owned()).await {
                 return self.give(permit);
             }
         }
     }
 
-    fn give(self: &Arc<Self>, permit: OwnedSemaphorePermit) -> Place {
-        let guest = Arc::new(Guest {
+    fn give(self: &Arc<Self>, permit: OwnedSemaphorePermit) -> Slot {
+        let client = Arc::new(Client {
             does: Mutex::new((Stage::Asking, Instant::now())),
             asked: CancellationToken::new(),
             leave: CancellationToken::new(),
         });
-        self.guests().push(Arc::clone(&guest));
-        Place {
-            guest,
-            room: Arc::clone(self),
+        self.clients().push(Arc::clone(&client));
+        Slot {
+            client,
+            slots: Arc::clone(self),
             _permit: permit,
         }
     }
@@ -108,12 +108,12 @@ impl Room {
 
     /// Returns when all requests have had their answers, or after a moment.
     pub(super) async fn is_served(&self) {
-        let has_asked = |guest: &Arc<Guest>| {
-            let stage = guest.does().0;
+        let has_asked = |client: &Arc<Client>| {
+            let stage = client.does().0;
             matches!(stage, Stage::Waiting | Stage::Taking)
         };
         let served = async {
-            while self.guests().iter().any(has_asked) {
+            while self.clients().iter().any(has_asked) {
                 sleep(SHORTLY).await;
             }
         };
@@ -121,31 +121,31 @@ impl Room {
     }
 
     fn send_away(&self, may_go: impl Fn(Stage, Instant) -> bool) -> bool {
-        let guests = self.guests();
-        let candidates = guests.iter().filter_map(|guest| {
-            let (stage, since) = *guest.does();
-            may_go(stage, since).then_some(((stage, since), guest))
+        let clients = self.clients();
+        let candidates = clients.iter().filter_map(|client| {
+            let (stage, since) = *client.does();
+            may_go(stage, since).then_some(((stage, since), client))
         });
         let longest = candidates.min_by_key(|(does, _)| *does);
         // It may do something else by now.
-        longest.is_some_and(|(_, guest)| guest.leave_if(&may_go))
+        longest.is_some_and(|(_, client)| client.leave_if(&may_go))
     }
 
-    fn guests(&self) -> MutexGuard<'_, Vec<Arc<Guest>>> {
-        self.guests.lock().unwrap_or_else(PoisonError::into_inner)
+    fn clients(&self) -> MutexGuard<'_, Vec<Arc<Client>>> {
+        self.clients.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for Place {
+impl Drop for Slot {
     fn drop(&mut self) {
-        let mut guests = self.room.guests();
-        guests.retain(|guest| !Arc::ptr_eq(guest, &self.guest));
-        drop(guests);
+        let mut clients = self.slots.clients();
+        clients.retain(|client| !Arc::ptr_eq(client, &self.client));
+        drop(clients);
         reserve::refill();
     }
 }
 
-impl Guest {
+impl Client {
     /// Its request is whole. False if it was sent away before: nothing is to be done then.
     pub(super) fn waits(&self) -> bool {
         self.turns(Stage::Waiting)
@@ -209,32 +209,32 @@ mod tests {
 
     #[tokio::test]
     async fn whoever_has_asked_for_nothing_the_longest_gives_way() {
-        let room = Arc::new(Room::new());
-        let mut places = Vec::new();
+        let slots = Arc::new(Slots::new());
+        let mut taken = Vec::new();
         for _ in 0..MOST_CONNECTIONS {
-            places.push(room.enter().await);
+            taken.push(slots.enter().await);
         }
-        assert!(places[0].guest.waits());
-        places[1].guest.is_answered();
-        places[2].guest.is_served();
-        let is_gone = |place: &Place| place.guest.does().0 == Stage::Leaving;
+        assert!(taken[0].client.waits());
+        taken[1].client.is_answered();
+        taken[2].client.is_served();
+        let is_gone = |slot: &Slot| slot.client.does().0 == Stage::Leaving;
         for next in (3..MOST_CONNECTIONS).chain([2, 1]) {
-            assert!(!is_gone(&places[next]));
-            assert!(room.make_way());
-            assert!(is_gone(&places[next]), "{next}");
+            assert!(!is_gone(&taken[next]));
+            assert!(slots.make_way());
+            assert!(is_gone(&taken[next]), "{next}");
         }
-        assert!(!room.make_way(), "its request is whole");
-        assert!(!places[1].guest.waits(), "it was sent away");
+        assert!(!slots.make_way(), "its request is whole");
+        assert!(!taken[1].client.waits(), "it was sent away");
     }
 
     #[tokio::test]
     async fn a_stream_gives_way_to_streams_alone_and_only_if_it_takes_nothing() {
-        let room = Arc::new(Room::new());
-        let place = room.enter().await;
-        place.guest.watches();
-        place.guest.is_answered();
-        assert!(!room.make_way());
-        assert!(!room.clear_watchers(Duration::from_secs(60)));
-        assert!(room.clear_watchers(Duration::ZERO));
+        let slots = Arc::new(Slots::new());
+        let slot = slots.enter().await;
+        slot.client.watches();
+        slot.client.is_answered();
+        assert!(!slots.make_way());
+        assert!(!slots.clear_watchers(Duration::from_secs(60)));
+        assert!(slots.clear_watchers(Duration::ZERO));
     }
 }

@@ -16,24 +16,25 @@ use tokio_util::sync::CancellationToken;
 use crate::overload::{Overload, Resets};
 
 const SHARDS: u64 = 64;
-/// The crowd of the process.
-pub(super) struct Crowd {
+
+/// All that may have to go.
+pub(super) struct LoadShedding {
     overload: Arc<Overload>,
     began: Instant,
     entered: AtomicU64,
     shards: [Mutex<BTreeMap<u64, Entry>>; SHARDS as usize],
 }
 
-/// Someone in the crowd.
+/// One that may have to go.
 struct Entry {
     waiting: Arc<Waiting>,
     /// `None` once it was told to go.
     reset: Option<oneshot::Sender<()>>,
 }
 
-impl Crowd {
+impl LoadShedding {
     pub(super) fn new(overload: Arc<Overload>) -> Self {
-        Crowd {
+        LoadShedding {
             overload,
             began: Instant::now(),
             entered: AtomicU64::new(0),
@@ -67,7 +68,7 @@ impl Crowd {
         };
         self.shard(number).insert(number, entry);
         Member {
-            crowd: self,
+            load_shedding: self,
             number,
             told,
         }
@@ -109,9 +110,9 @@ impl Crowd {
     }
 }
 
-/// A place in the crowd, for as long as this is kept.
+/// A place among those that may have to go, for as long as this is kept.
 pub(super) struct Member<'a> {
-    crowd: &'a Crowd,
+    load_shedding: &'a LoadShedding,
     number: u64,
     told: oneshot::Receiver<()>,
 }
@@ -127,7 +128,7 @@ impl Member<'_> {
 
 impl Drop for Member<'_> {
     fn drop(&mut self) {
-        let entry = self.crowd.shard(self.number).remove(&self.number);
+        let entry = self.load_shedding.shard(self.number).remove(&self.number);
         drop(entry);
     }
 }
@@ -135,7 +136,7 @@ impl Drop for Member<'_> {
 /// What a connection or a stream waits for, and since when.
 #[derive(Debug)]
 pub(super) struct Waiting {
-    /// When something last happened, in milliseconds of the crowd's.
+    /// When something last happened, in milliseconds of its clock.
     since: AtomicU64,
     /// Streams of HTTP/2 on it, tunnels among them: as long as there are any, they are what may go.
     streams: AtomicU32,
@@ -202,11 +203,11 @@ mod tests {
 
     const ALL: Resets = Resets::Any(usize::MAX);
 
-    fn crowd() -> Crowd {
-        Crowd::new(Arc::new(overload()))
+    fn load_shedding() -> LoadShedding {
+        LoadShedding::new(Arc::new(overload()))
     }
 
-    /// One that waits since then, for the client or not.
+    /// A connection that waits since then, for the client or not.
     fn waiting(since: u64, for_client: bool) -> Arc<Waiting> {
         let waiting = Waiting::since(0);
         waiting.note(since, for_client);
@@ -215,54 +216,57 @@ mod tests {
 
     #[test]
     fn those_go_first_that_wait_longest_for_their_clients_and_then_the_others() {
-        let crowd = crowd();
+        let load_shedding = load_shedding();
         let all = [(9, true), (2, false), (3, true), (1, false), (5, true)]
             .map(|(since, for_client)| waiting(since, for_client));
-        let mut members = all.each_ref().map(|one| crowd.enter(one));
+        let mut members = all.each_ref().map(|one| load_shedding.enter(one));
         let mut told = || members.each_mut().map(|one| one.told.try_recv().is_ok());
-        assert_eq!(crowd.reset(Resets::Any(2)), 2);
+        assert_eq!(load_shedding.reset(Resets::Any(2)), 2);
         assert_eq!(told(), [false, false, true, false, true]);
-        assert_eq!(crowd.reset(Resets::Any(2)), 2);
+        assert_eq!(load_shedding.reset(Resets::Any(2)), 2);
         assert_eq!(told(), [true, false, false, true, false]);
-        assert_eq!((crowd.reset(ALL), crowd.reset(ALL)), (1, 0));
+        assert_eq!((load_shedding.reset(ALL), load_shedding.reset(ALL)), (1, 0));
     }
 
     #[test]
     fn of_those_that_wait_for_their_clients_only_those_may_be_meant_that_have_waited_long() {
-        let crowd = crowd();
+        let load_shedding = load_shedding();
         let (long, others) = (waiting(0, true), waiting(0, false));
         let now = waiting(u64::MAX, true);
-        let mut members = [&long, &others, &now].map(|one| crowd.enter(one));
+        let mut members = [&long, &others, &now].map(|one| load_shedding.enter(one));
         let stalled = Resets::Waiting(usize::MAX, Duration::ZERO);
-        assert_eq!((crowd.reset(stalled), crowd.reset(stalled)), (1, 0));
+        assert_eq!(
+            (load_shedding.reset(stalled), load_shedding.reset(stalled)),
+            (1, 0)
+        );
         assert!(members[0].told.try_recv().is_ok());
         let hour = Resets::Waiting(usize::MAX, Duration::from_secs(3600));
-        assert_eq!(crowd.reset(hour), 0);
+        assert_eq!(load_shedding.reset(hour), 0);
     }
 
     #[test]
     fn what_carries_streams_stays() {
-        let crowd = crowd();
+        let load_shedding = load_shedding();
         let carrier = waiting(0, true);
-        let _member = crowd.enter(&carrier);
+        let _member = load_shedding.enter(&carrier);
         carrier.carry();
-        assert_eq!(crowd.reset(ALL), 0);
+        assert_eq!(load_shedding.reset(ALL), 0);
         carrier.put_down();
-        assert_eq!(crowd.reset(ALL), 1);
+        assert_eq!(load_shedding.reset(ALL), 1);
     }
 
     #[tokio::test]
     async fn one_that_is_told_hears_it_and_one_that_has_left_is_not_told() {
-        let crowd = crowd();
+        let load_shedding = load_shedding();
         let (first, second) = (waiting(1, true), waiting(2, true));
-        let gone = crowd.enter(&first);
-        let mut stays = crowd.enter(&second);
+        let gone = load_shedding.enter(&first);
+        let mut stays = load_shedding.enter(&second);
         drop(gone);
-        assert_eq!(crowd.reset(ALL), 1);
+        assert_eq!(load_shedding.reset(ALL), 1);
         stays.told().await;
         drop(stays);
         assert!(
-            crowd
+            load_shedding
                 .shards
                 .iter()
                 .all(|shard| shard.lock().unwrap().is_empty())

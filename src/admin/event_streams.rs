@@ -6,22 +6,22 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use tokio::sync::{Semaphore, watch};
 
-/// How many may look at a time: few enough to leave most places of the admin address to others.
+/// How many may look at a time: few enough to leave most slots of the admin address to others.
 pub(super) const MOST_STREAMS: usize = 16;
 
-/// All who look.
-pub(super) struct Audience {
-    pub(super) room: Arc<Semaphore>,
+/// The streams of events that are open, and the event that all of them take.
+pub(super) struct EventStreams {
+    pub(super) free: Arc<Semaphore>,
     /// The last event.
     pub(super) event: watch::Sender<Bytes>,
     /// Whether somebody makes events.
     is_served: Mutex<bool>,
 }
 
-impl Audience {
+impl EventStreams {
     pub(super) fn new() -> Self {
-        Audience {
-            room: Arc::new(Semaphore::new(MOST_STREAMS)),
+        EventStreams {
+            free: Arc::new(Semaphore::new(MOST_STREAMS)),
             event: watch::Sender::default(),
             is_served: Mutex::default(),
         }

@@ -1,0 +1,32 @@
+//! What is known of the tries of an exchange, whichever target each went to.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::target_address::TargetAddress;
+use crate::target_group::Target;
+
+/// The tries so far.
+#[derive(Default)]
+pub(super) struct Attempts {
+    /// The targets that have failed the request.
+    pub(super) tried: Vec<TargetAddress>,
+    /// The target of the present try, or the last.
+    pub(super) target: Option<Arc<Target>>,
+    /// The target whose kept connection was dead.
+    pub(super) again: Option<Arc<Target>>,
+    /// How many kept connections were dead.
+    pub(super) stale: usize,
+    /// How many times a target has not processed the request.
+    pub(super) unprocessed: usize,
+    /// A target wants to be asked this in HTTP/1.1.
+    pub(super) wants_http1: bool,
+    /// How the connection broke to a target that was tried before.
+    pub(super) broken: Option<String>,
+    /// Why the target that was tried last could not be connected to, where we have words for it.
+    pub(super) connect_failure: Option<String>,
+    /// When that target was picked.
+    pub(super) picked_at: Option<Instant>,
+    /// When the request was sent to it.
+    pub(super) asked_at: Option<Instant>,
+}
