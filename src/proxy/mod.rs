@@ -202,13 +202,13 @@ impl ProxyHttp for Proxy {
 
     fn response_body_filter(
         &self,
-        session: &mut Session,
+        _: &mut Session,
         part: &mut Option<Bytes>,
         is_end: bool,
         exchange: &mut Exchange,
     ) -> Result<Option<Duration>> {
         let bytes = part.as_ref().map_or(0, Bytes::len);
-        exchange.pass_body(bytes, session.body_bytes_sent());
+        exchange.pass_body(bytes);
         exchange.body_goes(bytes);
         if is_end {
             exchange.answer_ended();

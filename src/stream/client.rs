@@ -5,6 +5,7 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use rustls::IoState;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
@@ -13,6 +14,9 @@ use super::http2::Http2Stream;
 
 /// How much a record of TLS carries at most (RFC 8446 section 5.1).
 const LONGEST_RECORD: usize = 16 << 10;
+
+/// The rest of a record that is not worth a read of its own.
+const SHORT: usize = 4 << 10;
 
 /// A client's connection.
 #[derive(Debug)]
@@ -48,11 +52,33 @@ impl ClientStream {
         }
     }
 
+    /// How much to read at a time, of so much: in TLS the rest of a record alone, that the next is
+    /// read whole. What is left of one stays in memory, whole ones in the socket.
+    pub(crate) fn part(&mut self, most: usize) -> usize {
+        match self {
+            ClientStream::Tls(stream) => part_of(stream.get_mut().1.process_new_packets(), most),
+            ClientStream::Plain(_) | ClientStream::Http2(_) => most,
+        }
+    }
+
     /// Whether the client has chosen HTTP/2 in its TLS handshake (RFC 7301).
     pub fn has_chosen_http2(&self) -> bool {
         match self {
             ClientStream::Tls(stream) => stream.get_ref().1.alpn_protocol() == Some(b"h2"),
             ClientStream::Plain(_) | ClientStream::Http2(_) => false,
+        }
+    }
+
+    /// Ready when what was written in TLS has gone to the socket: rustls takes 64 KB more than the
+    /// socket does.
+    pub(crate) fn poll_drained(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            ClientStream::Tls(stream) if stream.get_ref().1.wants_write() => {
+                Pin::new(stream).poll_flush(cx)
+            }
+            ClientStream::Tls(_) | ClientStream::Plain(_) | ClientStream::Http2(_) => {
+                Poll::Ready(Ok(()))
+            }
         }
     }
 
@@ -66,6 +92,15 @@ impl ClientStream {
         if let Poll::Ready(Err(error)) = Pin::new(self).poll_shutdown(cx) {
             log::debug!("the end of a client's stream: {error}");
         }
+    }
+}
+
+/// How much of a record to read that is in this state.
+pub(super) fn part_of(state: Result<IoState, rustls::Error>, most: usize) -> usize {
+    let rest = state.map_or(0, |state| state.plaintext_bytes_to_read());
+    match rest < SHORT {
+        true => most,
+        false => most.min(rest),
     }
 }
 

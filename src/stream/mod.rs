@@ -10,6 +10,8 @@ mod head_end;
 mod http2;
 mod http2_heads;
 mod http2_request;
+mod parts;
+mod small_frames;
 mod target;
 mod wire;
 
@@ -19,6 +21,8 @@ pub(crate) use head_end::HeadEnd;
 pub use http2::Http2Stream;
 pub use http2_heads::joined_cookies;
 pub use http2_request::Http2Request;
+pub(crate) use parts::Parts;
+pub(crate) use small_frames::{END_STREAM, FRAME_HEAD, FrameHead, MOST_FRAME, PADDED, SmallFrames};
 pub use target::TargetStream;
 pub(crate) use wire::status_of;
 pub use wire::{ClientEnd, Phase, Wire};

@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
-use super::client::or_end;
+use super::client::{or_end, part_of};
 
 /// A target's connection.
 #[derive(Debug)]
@@ -51,6 +51,26 @@ impl TargetStream {
                 Pin::new(stream).poll_read(&mut cx, &mut buf).is_pending()
             }
             (Ok(false) | Err(_), _) => false,
+        }
+    }
+
+    /// How much to read at a time, of so much: in TLS the rest of a record alone, that the next is
+    /// read whole.
+    pub(crate) fn part(&mut self, most: usize) -> usize {
+        match self {
+            TargetStream::Tls(stream) => part_of(stream.get_mut().1.process_new_packets(), most),
+            TargetStream::Plain(_) => most,
+        }
+    }
+
+    /// Ready when what was written in TLS has gone to the socket: rustls takes 64 KB more than the
+    /// socket does.
+    pub(crate) fn poll_drained(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            TargetStream::Tls(stream) if stream.get_ref().1.wants_write() => {
+                Pin::new(stream).poll_flush(cx)
+            }
+            TargetStream::Tls(_) | TargetStream::Plain(_) => Poll::Ready(Ok(())),
         }
     }
 

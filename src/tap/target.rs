@@ -44,8 +44,9 @@ pub(super) struct TargetTap {
     pool: Option<(Arc<Pool>, u64)>,
     request: Request,
     answer: Progress,
-    /// Written by Pingora, and on its way.
+    /// Written by Pingora, and on its way; so much of it is payload.
     unsent: BytesMut,
+    unsent_payload: usize,
     /// Read, but not to be shown to Pingora yet.
     early: Vec<u8>,
     /// The answer's trailers, as far as they have come.
@@ -81,6 +82,7 @@ impl TargetTap {
             request: Request::Head(HeadEnd::default()),
             answer: Progress::Heads(Answer::default()),
             unsent: BytesMut::new(),
+            unsent_payload: 0,
             early: Vec::new(),
             trailers: Vec::new(),
             purpose,
@@ -103,6 +105,7 @@ impl TargetTap {
         let Some(stream) = &mut self.stream else {
             return Poll::Ready(Ok(0));
         };
+        let most = stream.part(most);
         if let Poll::Ready(read) = early::poll_read(stream, cx, buf, most) {
             self.silence.end();
             return Poll::Ready(read);
@@ -150,12 +153,12 @@ impl TargetTap {
         if body.is_over() {
             return Poll::Ready(Ok(()));
         }
-        let window = self.purpose.window();
-        let Poll::Ready(room) = self.wire.download.poll_room(cx, window) else {
+        if self.wire.download.poll_room(cx).is_pending() {
             // It is the client that is slow.
             self.silence.end();
             return Poll::Pending;
-        };
+        }
+        let room = self.purpose.window();
         let shown = match body {
             Body::Chunked(chunks) => ready!(self.poll_chunks(cx, buf, chunks, room))?,
             body => ready!(self.poll_plain(cx, buf, body, room))?,
@@ -209,9 +212,12 @@ impl TargetTap {
         is_chunked && self.unsent.len() + bytes.len() <= TOGETHER
     }
 
-    fn gather(&mut self, piece: &[u8]) {
-        self.unsent.reserve(piece.len() + ROOM);
+    fn gather(&mut self, piece: &[u8], payload: usize) {
+        if self.unsent.capacity() - self.unsent.len() < piece.len() {
+            self.unsent.reserve(piece.len() + ROOM);
+        }
         self.unsent.extend_from_slice(piece);
+        self.unsent_payload += payload;
     }
 
     fn poll_unsent(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -219,6 +225,7 @@ impl TargetTap {
             return Poll::Ready(Ok(()));
         };
         while !self.unsent.is_empty() {
+            ready!(stream.poll_drained(cx))?;
             let count = ready!(Pin::new(&mut *stream).poll_write(cx, &self.unsent))?;
             if count == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
@@ -226,6 +233,9 @@ impl TargetTap {
             self.unsent.advance(count);
         }
         self.unsent = BytesMut::new();
+        self.wire
+            .upload
+            .take(std::mem::take(&mut self.unsent_payload));
         Poll::Ready(Ok(()))
     }
 
@@ -305,11 +315,12 @@ impl AsyncWrite for TargetTap {
             ready!(tap.poll_unsent(cx))?;
         }
         if may_wait || last.is_some() {
-            tap.gather(piece);
+            tap.gather(piece, std::mem::take(&mut payload));
         } else {
             let Some(stream) = &mut tap.stream else {
                 return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
             };
+            ready!(stream.poll_drained(cx))?;
             count = ready!(Pin::new(stream).poll_write(cx, bytes))?;
             if count < bytes.len() {
                 after = tap.request;

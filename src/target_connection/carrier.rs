@@ -10,6 +10,7 @@ use bytes::Bytes;
 use h2::client::{Builder, Connection, SendRequest};
 use tokio::time::Instant;
 
+use super::frames::Frames;
 use crate::stream::TargetStream;
 
 /// How many requests a connection carries at a time, if its target allows as many.
@@ -58,7 +59,7 @@ pub(crate) struct Ticket {
 impl Carrier {
     /// Begins HTTP/2 on a connection.
     pub(crate) async fn begin(stream: TargetStream) -> io::Result<Self> {
-        let begun = builder().handshake(stream).await;
+        let begun = builder().handshake(Frames::new(stream)).await;
         let (sender, connection) = begun.map_err(super::failure::words)?;
         tokio::spawn(drive(connection));
         Ok(Carrier {
@@ -146,7 +147,7 @@ fn builder() -> Builder {
 
 /// Reads and writes for all that it carries, until the pool has let it go and the last of them is
 /// over.
-async fn drive(connection: Connection<TargetStream, Bytes>) {
+async fn drive(connection: Connection<Frames, Bytes>) {
     if let Err(error) = connection.await {
         log::debug!("a target's connection of HTTP/2: {error}");
     }

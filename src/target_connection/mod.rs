@@ -4,6 +4,7 @@
 mod carrier;
 mod dial;
 pub(crate) mod failure;
+mod frames;
 mod pool;
 
 pub(crate) use carrier::Ticket;

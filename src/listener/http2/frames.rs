@@ -2,9 +2,9 @@
 //! is malformed is exchanged for one that h2 takes for an error of its stream (RFC 9113 sections
 //! 4.1, 6.2 and 8.1.1).
 //!
-//! Only such blocks are held back, until they are whole; all else passes as it comes. Where
-//! something cannot be followed h2 sees what the client has sent, and nothing is followed any more:
-//! it ends such a connection.
+//! Only such blocks are held back, until they are whole; small DATA frames are joined; all else
+//! passes as it comes. Where something cannot be followed h2 sees what the client has sent, and
+//! nothing is followed any more: it ends such a connection.
 
 use std::borrow::Cow;
 use std::io;
@@ -16,17 +16,15 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 
 use super::fields::{Block, Fields};
+use crate::stream::{
+    END_STREAM, FRAME_HEAD as HEAD, FrameHead as Head, MOST_FRAME, PADDED, SmallFrames,
+};
 use crate::tap::Tap;
 
-const HEAD: usize = 9;
-/// How long a frame may be: we ask for no other size.
-const MOST_FRAME: usize = 1 << 14;
 const HEADERS: u8 = 1;
 const PUSH_PROMISE: u8 = 5;
 const CONTINUATION: u8 = 9;
-const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
-const PADDED: u8 = 8;
 const PRIORITY: u8 = 0x20;
 
 /// A client's stream, followed.
@@ -35,6 +33,7 @@ pub(super) struct Frames {
     tap: Tap,
     faults: Arc<Faults>,
     fields: Fields,
+    small: SmallFrames,
     /// How large a block of fields may be to be looked at, in bytes.
     most_block: usize,
     /// How much passes before the next frame begins: at first the preface.
@@ -77,37 +76,6 @@ impl Faults {
     }
 }
 
-/// A frame's head.
-#[derive(Debug, Clone, Copy)]
-struct Head {
-    length: usize,
-    kind: u8,
-    flags: u8,
-    stream: u32,
-}
-
-impl Head {
-    fn of(bytes: &[u8]) -> Option<Self> {
-        let [a, b, c, kind, flags, d, e, f, g] = *bytes.first_chunk::<HEAD>()?;
-        Some(Head {
-            length: u32::from_be_bytes([0, a, b, c]) as usize,
-            kind,
-            flags,
-            stream: u32::from_be_bytes([d, e, f, g]) & (u32::MAX >> 1),
-        })
-    }
-
-    fn has(self, flag: u8) -> bool {
-        self.flags & flag != 0
-    }
-
-    fn put(self, frames: &mut Vec<u8>) {
-        frames.extend_from_slice(&(self.length as u32).to_be_bytes()[1..]);
-        frames.extend_from_slice(&[self.kind, self.flags]);
-        frames.extend_from_slice(&self.stream.to_be_bytes());
-    }
-}
-
 impl Frames {
     /// Follows a stream that begins with a preface of so many bytes.
     pub(super) fn new(tap: Tap, preface: usize, most_block: usize) -> (Self, Arc<Faults>) {
@@ -116,6 +84,7 @@ impl Frames {
             tap,
             faults: Arc::clone(&faults),
             fields: Fields::new(),
+            small: SmallFrames::behind(preface),
             most_block,
             passing: preface,
             held: Vec::new(),
@@ -243,12 +212,16 @@ impl Frames {
             return Poll::Ready(Ok(Some(())));
         }
         let before = buf.filled().len();
-        ready!(Pin::new(&mut self.tap).poll_read(cx, buf))?;
-        let read = &buf.filled()[before..];
-        if self.is_lost || read.is_empty() {
+        let Poll::Ready(read) = Pin::new(&mut self.tap).poll_read(cx, buf) else {
+            self.small.rest();
+            return Poll::Pending;
+        };
+        read?;
+        if self.is_lost || buf.filled().len() == before {
             return Poll::Ready(Ok(Some(())));
         }
-        let passed = self.follow(read);
+        let count = self.small.join(&mut buf.filled_mut()[before..]);
+        let passed = self.follow(&buf.filled()[before..before + count]);
         buf.set_filled(before + passed);
         Poll::Ready(Ok((passed > 0).then_some(())))
     }
@@ -291,7 +264,7 @@ fn put_block(first: Head, block: &[u8], frames: &mut Vec<u8>) {
             flags: flags | if is_last { END_HEADERS } else { 0 },
             stream: first.stream,
         };
-        head.put(frames);
+        frames.extend_from_slice(&head.bytes());
         frames.extend_from_slice(part);
     }
 }
@@ -303,6 +276,7 @@ impl AsyncRead for Frames {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let frames = self.get_mut();
+        ready!(frames.small.poll_turn(cx));
         while ready!(frames.poll_some(cx, buf))?.is_none() {}
         Poll::Ready(Ok(()))
     }

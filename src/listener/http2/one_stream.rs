@@ -86,7 +86,8 @@ async fn answer<A: HttpServerApp + Send + Sync + 'static>(
                 rate: rule.bounds.minimum_rate,
             };
             drop(rule);
-            let session = Http2Session::new(request, Arc::clone(&stream.wire), demand);
+            let carrier = Arc::clone(&stream.carrier().unwrap_or(stream).wire);
+            let session = Http2Session::new(request, Arc::clone(&stream.wire), carrier, demand);
             let session = ServerSession::new_custom(Box::new(session));
             Box::pin(app.process_new_http(session, shutdown)).await;
         }

@@ -5,15 +5,15 @@
 //! a client go that is too slow in either. A DATA frame without bytes is nothing, wherever it
 //! stands (RFC 9113 section 6.1).
 
+mod kept;
 mod session;
 
-use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use h2::{Reason, SendStream};
 use http::HeaderMap;
 use http::header::CONTENT_LENGTH;
@@ -24,16 +24,13 @@ use pingora::http::ResponseHeader;
 use pingora::protocols::http::HttpTask;
 use pingora::{Error, OrErr as _, Result};
 
-use crate::stream::{ClientEnd, Framing, Http2Request, Wire};
+use self::kept::Kept;
+use crate::stream::{ClientEnd, Framing, Http2Request, Parts, Wire};
 use crate::tap::{Demand, Pace, are_few};
 
 /// How much of a body may be on its way to a target that does not take it, in bytes; more waits in
 /// the stream's window.
 const WINDOW: usize = 4 << 10;
-/// How large a part is that small ones are put together to.
-const TOGETHER: usize = 4 << 10;
-/// How much of a body is kept for another try.
-const KEPT: usize = 64 << 10;
 
 /// One stream.
 pub(super) struct Http2Session {
@@ -48,16 +45,15 @@ pub(super) struct Http2Session {
     read_pace: Pace,
     write_pace: Pace,
     sent: usize,
-    /// Read, and not yet shown; not more than the stream's window. It is copied: h2 would keep all
-    /// that came with it.
-    unread: VecDeque<BytesMut>,
+    /// Read, and not yet shown; not more than the stream's window.
+    unread: Parts,
+    /// How much was shown in whose place nothing may be sent yet.
+    unreleased: usize,
     /// How long the body is, if that was said.
     length: Option<usize>,
     /// All has been read, the trailers too.
     is_ended: bool,
-    /// What was read of the body; `None` where nobody asks for it, or it is too much.
-    kept: Option<BytesMut>,
-    is_kept_cut: bool,
+    kept: Kept,
     timeouts: Timeouts,
 }
 
@@ -70,8 +66,13 @@ struct Timeouts {
 }
 
 impl Http2Session {
-    /// The stream behind this session, on a wire of its own.
-    pub(super) fn new(request: Http2Request, wire: Arc<Wire>, demand: Demand) -> Self {
+    /// The stream behind this session, on a wire of its own beside the connection's.
+    pub(super) fn new(
+        request: Http2Request,
+        wire: Arc<Wire>,
+        carrier: Arc<Wire>,
+        demand: Demand,
+    ) -> Self {
         let length = request.head.headers.get(CONTENT_LENGTH);
         let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
         Http2Session {
@@ -86,9 +87,9 @@ impl Http2Session {
             read_pace: Pace::default(),
             write_pace: Pace::default(),
             sent: 0,
-            unread: VecDeque::new(),
-            kept: None,
-            is_kept_cut: false,
+            unread: Parts::default(),
+            unreleased: 0,
+            kept: Kept::on(carrier),
             timeouts: Timeouts::default(),
         }
     }
@@ -100,13 +101,14 @@ impl Http2Session {
                 break;
             }
         }
-        let Poll::Ready(room) = self.wire.upload.poll_room(cx, WINDOW) else {
+        if self.wire.upload.poll_room(cx).is_pending() {
             return self.poll_reset(cx).map(Err);
-        };
+        }
+        self.release()?;
         // Nobody reads on behind the last byte, where trailers may come.
         let is_waiting = self.length == Some(self.request.read()) && !self.is_ended;
         if !self.unread.is_empty() && !is_waiting {
-            return Poll::Ready(self.show(room).map(Some));
+            return Poll::Ready(Ok(Some(self.show())));
         }
         if self.is_ended {
             self.wire.expect_body(Framing::Length(0));
@@ -117,18 +119,22 @@ impl Http2Session {
         Poll::Ready(Error::e_explain(ReadTimedout, "reading a stream's body"))
     }
 
-    /// Shows a part of what was read, and lets the client send as much more.
-    fn show(&mut self, room: usize) -> Result<Bytes> {
-        let mut first = self.unread.pop_front().unwrap_or_default();
-        let count = room.min(first.len());
-        let part = first.split_to(count).freeze();
-        if !first.is_empty() {
-            self.unread.push_front(first);
-        }
-        let released = self.request.release(count);
-        released.or_err(ReadError, "reading a stream's body")?;
+    /// Shows a part of what was read. When it was taken, the client may send as much more.
+    fn show(&mut self) -> Bytes {
+        let part = self.unread.take(WINDOW);
+        self.unreleased += part.len();
         self.note(&part);
-        Ok(part)
+        part
+    }
+
+    fn release(&mut self) -> Result<()> {
+        match std::mem::take(&mut self.unreleased) {
+            0 => Ok(()),
+            count => {
+                let released = self.request.release(count);
+                released.or_err(ReadError, "reading a stream's body")
+            }
+        }
     }
 
     /// Reads a part of the body, or its end.
@@ -139,9 +145,7 @@ impl Http2Session {
         if let Some(part) = ready!(self.request.poll_data(cx)) {
             let part = part.or_err(ReadError, "reading a stream's body")?;
             self.read_pace.moved(part.len());
-            if !part.is_empty() {
-                keep(&mut self.unread, &part);
-            }
+            self.unread.keep(&part);
             return Poll::Ready(Ok(()));
         }
         let trailers = ready!(self.request.poll_trailers(cx));
@@ -159,12 +163,7 @@ impl Http2Session {
     fn note(&mut self, part: &Bytes) {
         self.wire.upload.give(part.len());
         self.wire.body_read(part.len());
-        if let Some(kept) = &mut self.kept {
-            match kept.len() + part.len() <= KEPT {
-                true => kept.extend_from_slice(part),
-                false => (self.kept, self.is_kept_cut) = (None, true),
-            }
-        }
+        self.kept.keep(part);
     }
 
     /// Ready when the client has given the stream up.
@@ -302,35 +301,6 @@ impl Http2Session {
     }
 }
 
-/// Appends what was read. Small parts go together: each frame may have a byte.
-fn keep(unread: &mut VecDeque<BytesMut>, part: &[u8]) {
-    match unread
-        .back_mut()
-        .filter(|last| last.len() + part.len() <= TOGETHER)
-    {
-        Some(last) => last.extend_from_slice(part),
-        None => unread.push_back(part.into()),
-    }
-}
-
 fn is_reset(reason: Reason) -> Box<Error> {
     Error::explain(H2Error, format!("the client gave the stream up: {reason}"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn many_small_parts_cost_no_more_than_a_few_large_ones() {
-        let mut unread = VecDeque::new();
-        for _ in 0..16 * TOGETHER {
-            keep(&mut unread, b"x");
-        }
-        let room: usize = unread.iter().map(BytesMut::capacity).sum();
-        assert_eq!(unread.len(), 16);
-        assert!(room <= 32 * TOGETHER, "{room}");
-        keep(&mut unread, &[0; TOGETHER]);
-        assert_eq!(unread.len(), 17);
-    }
 }

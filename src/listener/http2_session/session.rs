@@ -171,18 +171,15 @@ impl Session for Http2Session {
     }
 
     fn enable_retry_buffering(&mut self) {
-        if !self.is_kept_cut {
-            self.kept.get_or_insert_default();
-        }
+        self.kept.begin();
     }
 
     fn retry_buffer_truncated(&self) -> bool {
-        self.is_kept_cut
+        self.kept.is_cut()
     }
 
     fn get_retry_buffer(&self) -> Option<Bytes> {
-        let kept = self.kept.as_ref().filter(|kept| !kept.is_empty())?;
-        Some(kept.clone().freeze())
+        self.kept.all()
     }
 
     async fn finish_custom(&mut self) -> Result<()> {

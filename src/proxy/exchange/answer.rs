@@ -62,9 +62,9 @@ impl Exchange {
         Ok(())
     }
 
-    /// So much of the answer's body goes to the client, who has had so much already.
-    pub(in crate::proxy) fn pass_body(&self, bytes: usize, sent: usize) {
-        self.connection.wire.download.pass(bytes, sent);
+    /// So much of the answer's body goes to the client.
+    pub(in crate::proxy) fn pass_body(&self, bytes: usize) {
+        self.connection.wire.download.pass(bytes);
     }
 
     /// Notes the head of the target's answer, of which there may be several: 1xx before the last.

@@ -2,6 +2,7 @@
 //! the atomics are there because Pingora wants its streams to be `Sync`.
 
 mod backlog;
+mod kept;
 mod passage;
 mod phase;
 mod target;
@@ -14,6 +15,7 @@ use std::time::{Duration, Instant};
 use futures_util::task::AtomicWaker;
 
 use self::backlog::{Download, Upload};
+use self::kept::Kept;
 use self::passage::Passage;
 pub use self::phase::{ClientEnd, Phase};
 use super::framing::{Framing, Told};
@@ -46,6 +48,8 @@ pub struct Wire {
     pub upload: Upload,
     /// The answer's body, from the target to the client.
     pub download: Download,
+    /// Of the bodies on its streams, what is kept for another try.
+    pub kept: Kept,
     /// How the request is framed that goes to the target.
     sent_framing: Told,
     /// How the target's answer is framed.
@@ -94,6 +98,7 @@ impl Wire {
             left: Mutex::default(),
             upload: Upload::default(),
             download: Download::default(),
+            kept: Kept::default(),
             sent_framing: Told::default(),
             answer_framing: Told::default(),
             answer_reader: AtomicWaker::new(),

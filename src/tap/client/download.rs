@@ -75,7 +75,11 @@ impl Tap {
         let Some(stream) = &mut self.stream else {
             return Poll::Ready(Ok(bytes.len()));
         };
-        let written = Pin::new(stream).poll_write(cx, bytes);
+        let written = match stream.get_mut().poll_drained(cx) {
+            Poll::Ready(Ok(())) => Pin::new(stream).poll_write(cx, bytes),
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Pending => Poll::Pending,
+        };
         let written = ready!(self.bound(cx, written, |count| *count));
         match &written {
             Ok(count) => {

@@ -139,6 +139,10 @@ impl Tap {
         let Some(stream) = &mut self.stream else {
             return Poll::Ready(Ok(0));
         };
+        let most = match most {
+            usize::MAX => most,
+            _ => stream.get_mut().part(most),
+        };
         let read = ready!(early::poll_read(stream, cx, buf, most));
         match &read {
             Ok(0) => self.wire.ended(ClientEnd::Closed),

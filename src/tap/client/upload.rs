@@ -36,16 +36,16 @@ impl Tap {
             self.wire.count_read(count);
             return Poll::Ready(Ok(()));
         }
-        let Poll::Ready(room) = self.wire.upload.poll_room(cx, WINDOW) else {
+        if self.wire.upload.poll_room(cx).is_pending() {
             return self.poll_gone(cx, left).map(Err);
-        };
+        }
         self.look = None;
         let read = match left {
             Framing::Length(left) => {
-                let most = usize::try_from(left).map_or(room, |left| left.min(room));
+                let most = usize::try_from(left).map_or(WINDOW, |left| left.min(WINDOW));
                 self.poll_stream(cx, buf, most)
             }
-            Framing::Chunked | Framing::UntilClose => self.poll_chunks(cx, buf, room),
+            Framing::Chunked | Framing::UntilClose => self.poll_chunks(cx, buf),
         };
         if read.is_pending() {
             ready!(self.read_pace.poll_late(cx, self.demand()));
@@ -65,7 +65,6 @@ impl Tap {
         &mut self,
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
-        room: usize,
     ) -> Poll<io::Result<usize>> {
         let exchange = self.wire.exchanges();
         let mut chunks = match self.chunks {
@@ -77,7 +76,7 @@ impl Tap {
         };
         let mut trailers = std::mem::take(&mut self.trailers);
         let read = |buf: &mut ReadBuf<'_>, most| self.poll_stream(cx, buf, most);
-        let shown = poll_chunk(&mut chunks, &mut trailers, buf, room, read);
+        let shown = poll_chunk(&mut chunks, &mut trailers, buf, WINDOW, read);
         self.trailers = trailers;
         self.chunks = (exchange, chunks);
         let (payload, beyond) = match ready!(shown) {

@@ -34,8 +34,8 @@ use crate::tap::silence::Silence;
 use crate::tap::trailers::LAST_CHUNK;
 use crate::target_connection::{Ticket, failure};
 
-/// How much of an answer may be on its way to a client that does not take it, in bytes, beside what
-/// the stream's window holds.
+/// How much of an answer may be on its way to a client that does not take it, in bytes; more waits in
+/// the stream's window.
 const WINDOW: usize = 8 << 10;
 
 /// How much of what Pingora has written may wait. It writes no more than the client may have on its
@@ -177,12 +177,12 @@ impl Http2Tap {
             return Poll::Ready(Ok(()));
         };
         receiving.take_parts(&self.wire, cx)?;
-        let window = WINDOW.min(self.purpose.window());
-        let Poll::Ready(room) = self.wire.download.poll_room(cx, window) else {
+        if self.wire.download.poll_room(cx).is_pending() {
             // It is the client that is slow.
             self.silence.end();
             return Poll::Pending;
-        };
+        }
+        receiving.release()?;
         if receiving.is_waiting() {
             return self.poll_late(cx);
         }
@@ -194,6 +194,7 @@ impl Http2Tap {
             self.reading = Reading::Over;
             return Poll::Ready(Ok(()));
         }
+        let room = WINDOW.min(self.purpose.window());
         let shown = receiving.show(buf, room)?;
         self.wire.download.give(shown);
         Poll::Ready(Ok(()))

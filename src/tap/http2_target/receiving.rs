@@ -3,12 +3,12 @@
 use std::io;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use h2::RecvStream;
 use tokio::io::ReadBuf;
 
 use super::answer::{CHUNK_OVERHEAD, Told, chunk_line};
-use crate::stream::Wire;
+use crate::stream::{Parts, Wire};
 use crate::tap::trailers::are_few;
 use crate::target_connection::failure;
 
@@ -16,8 +16,10 @@ use crate::target_connection::failure;
 pub(super) struct Receiving {
     stream: RecvStream,
     told: Told,
-    /// Read, and not shown yet. It is copied: h2 would keep all that came with it.
-    part: BytesMut,
+    /// Read, and not shown yet.
+    unread: Parts,
+    /// How much was shown in whose place nothing may be sent yet.
+    unreleased: usize,
     is_over: bool,
 }
 
@@ -26,7 +28,8 @@ impl Receiving {
         Receiving {
             stream,
             told,
-            part: BytesMut::new(),
+            unread: Parts::default(),
+            unreleased: 0,
             is_over: false,
         }
     }
@@ -37,7 +40,7 @@ impl Receiving {
 
     /// Whether all that was read has been shown.
     pub(super) fn is_empty(&self) -> bool {
-        self.part.is_empty()
+        self.unread.is_empty()
     }
 
     /// Whether it is the target that is waited for.
@@ -48,7 +51,7 @@ impl Receiving {
     /// Reads what there is, as far as the window lets the target send.
     pub(super) fn take_parts(&mut self, wire: &Wire, cx: &mut Context<'_>) -> io::Result<()> {
         while let Poll::Ready(Some(part)) = self.poll_more(wire, cx) {
-            self.part.extend_from_slice(&part?);
+            self.unread.keep(&part?);
         }
         Ok(())
     }
@@ -77,27 +80,27 @@ impl Receiving {
         Poll::Ready(None)
     }
 
-    /// How much of the part may be shown. The last byte of a body of a known length waits for the
+    /// How much may be shown. The last byte of a body of a known length waits for the
     /// stream's end, with which trailers come: nobody reads on behind it.
     fn shown(&self) -> usize {
         match self.told == Told::Length && !self.is_over {
-            true => self.part.len().saturating_sub(1),
-            false => self.part.len(),
+            true => self.unread.len().saturating_sub(1),
+            false => self.unread.len(),
         }
     }
 
-    /// Shows a part, and tells how much payload there is in it. As much more may be sent.
+    /// Shows a part, and tells how much payload there is in it.
     pub(super) fn show(&mut self, buf: &mut ReadBuf<'_>, room: usize) -> io::Result<usize> {
         let overhead = match self.told {
             Told::Chunks => CHUNK_OVERHEAD,
             Told::Length | Told::Nothing => 0,
         };
         let fits = buf.remaining().saturating_sub(overhead);
-        let count = self.shown().min(room).min(fits);
+        let part = self.unread.take(self.shown().min(room).min(fits));
+        let count = part.len();
         if count == 0 {
             return Err(io::ErrorKind::InvalidInput.into());
         }
-        let part = self.part.split_to(count);
         if self.is_in_chunks() {
             buf.put_slice(chunk_line(count).as_bytes());
         }
@@ -105,8 +108,18 @@ impl Receiving {
         if self.is_in_chunks() {
             buf.put_slice(b"\r\n");
         }
-        let released = self.stream.flow_control().release_capacity(count);
-        released.map_err(failure::words)?;
+        self.unreleased += count;
         Ok(count)
+    }
+
+    /// What was shown has gone on: as much more may be sent.
+    pub(super) fn release(&mut self) -> io::Result<()> {
+        match std::mem::take(&mut self.unreleased) {
+            0 => Ok(()),
+            count => {
+                let released = self.stream.flow_control().release_capacity(count);
+                released.map_err(failure::words)
+            }
+        }
     }
 }
