@@ -1,5 +1,5 @@
-//! What was read of a stream of HTTP/2 and not gone on with: copied, for h2 keeps all that came with
-//! it, and in pieces, so that each gives its memory back when it has gone on.
+//! What was read of a stream of HTTP/2 and not gone on with: copied, for h2 keeps all that came
+//! with it, and in pieces, so that each gives its memory back when it has gone on.
 
 use std::collections::VecDeque;
 
