@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::slots::{Client, Slot, Slots};
 use crate::listener::admin::{Acceptor, Peer, Stream, accept};
-use crate::listener::{Ends, REST, Shortage, is_passing};
+use crate::listener::{Ends, FailedAccepts, REST, is_passing};
 
 /// How long a request's head may take, and a connection be idle.
 const HEAD: Duration = Duration::from_secs(10);
@@ -34,18 +34,18 @@ const NAME: &str = "admin.listen";
 
 /// Accepts and serves until it is told to close; what has begun is completed then.
 pub(super) async fn serve(acceptor: Acceptor, slots: Arc<Slots>, ends: Ends, router: Router) {
-    let mut shortage = Shortage::default();
+    let mut failed = FailedAccepts::default();
     while let Some(accepted) = ends.accepting.run_until_cancelled(accept(&acceptor)).await {
         match accepted {
             Ok((stream, peer)) => {
-                shortage.end(NAME);
+                failed.end(NAME);
                 let slot = slots.enter().await;
                 let serving = serve_one(stream, peer, slot, ends.closing.clone(), router.clone());
                 tokio::spawn(serving);
             }
             Err(error) if is_passing(&error) => {}
             Err(error) => {
-                shortage.note(NAME, &error);
+                failed.note(NAME, &error);
                 // Its file is of use to the next, if that is what is missing.
                 let rest = if slots.make_way() { GOING } else { REST };
                 ends.accepting.run_until_cancelled(sleep(rest)).await;

@@ -13,7 +13,7 @@ use tokio::time::sleep;
 use tokio_tungstenite::accept_async;
 
 use crate::config;
-use crate::listener::{REST, Shortage, is_passing};
+use crate::listener::{FailedAccepts, REST, is_passing};
 use crate::process;
 
 const CONFIGURATION: &str = include_str!("demo.yaml");
@@ -69,16 +69,16 @@ fn start_targets() -> io::Result<Vec<u16>> {
 }
 
 async fn serve(socket: TcpListener) {
-    let mut shortage = Shortage::default();
+    let mut failed = FailedAccepts::default();
     loop {
         match socket.accept().await {
             Ok((stream, _)) => {
-                shortage.end(NAME);
+                failed.end(NAME);
                 tokio::spawn(echo(stream));
             }
             Err(error) if is_passing(&error) => {}
             Err(error) => {
-                shortage.note(NAME, &error);
+                failed.note(NAME, &error);
                 sleep(REST).await;
             }
         }

@@ -11,6 +11,7 @@ mod accept_loop;
 pub mod admin;
 mod arrival;
 mod connection;
+mod failed_accepts;
 mod http1;
 mod http2;
 mod http2_session;
@@ -19,7 +20,6 @@ mod permits;
 mod plain_http;
 mod proxy_protocol;
 mod serve;
-mod shortage;
 mod sockets;
 
 use std::collections::BTreeMap;
@@ -43,10 +43,10 @@ use crate::telemetry::access_log::AccessLog;
 pub use accept_loop::{AcceptLoop, Ends};
 pub use arrival::Arrival;
 pub use connection::{CONNECTION, Connection};
+pub use failed_accepts::{FailedAccepts, REST};
 use load_shedding::LoadShedding;
 use permits::{ListenerLimit, ProcessLimit};
 use proxy_protocol::canonical;
-pub use shortage::{REST, Shortage};
 pub use sockets::{Sockets, bind_unix};
 
 /// What serves a connection that was accepted: it starts a task.
@@ -293,7 +293,7 @@ impl Entrance {
             Ok(socket) => socket,
             Err(error) => return log::error!("{}: cannot be accepted on: {error}", self.address()),
         };
-        let mut shortage = Shortage::default();
+        let mut failed = FailedAccepts::default();
         // What is kept back for the operator comes first.
         let next = async || {
             reserve::check()?;
@@ -302,13 +302,13 @@ impl Entrance {
         while let Some(accepted) = self.ends.accepting.run_until_cancelled(next()).await {
             match accepted {
                 Ok((stream, client)) => {
-                    shortage.end(self.address());
+                    failed.end(self.address());
                     self.serve(stream, client);
                 }
                 // A client that is gone again is nothing to speak of.
                 Err(error) if is_passing(&error) => {}
                 Err(error) => {
-                    shortage.note(self.address(), &error);
+                    failed.note(self.address(), &error);
                     let rest = tokio::time::sleep(REST);
                     self.ends.accepting.run_until_cancelled(rest).await;
                 }

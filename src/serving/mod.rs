@@ -7,13 +7,13 @@
 //! emptied: they are evicted, slowly.
 
 mod apply;
-mod certificates;
-mod evictions;
+mod certificate_renewal;
 pub mod file_watch;
 mod group_changes;
 mod overrides;
 mod reload;
 mod sockets;
+mod target_evictions;
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, SocketAddr, TcpListener};

@@ -5,12 +5,12 @@
 //! [`RefusalReason`] are the same in the code, the log and the labels of the metrics.
 
 pub mod access_log;
+mod close_reasons;
 mod cut;
 pub mod diagnostics;
 mod format;
 mod line;
 pub mod metrics;
-mod reasons;
 mod redact;
 mod style;
 mod text;
@@ -20,10 +20,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+pub use close_reasons::{CloseReason, RefusalReason};
 pub use cut::cut;
 pub use format::Format;
 use line::Line;
-pub use reasons::{CloseReason, RefusalReason};
 pub use redact::Redaction;
 pub use style::Style;
 pub use text::ip_text;

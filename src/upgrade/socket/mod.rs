@@ -24,7 +24,7 @@ use super::launch::{Launched, check};
 use super::old_processes::{OldProcesses, tell};
 use super::on_thread;
 use super::protocol::{Link, Message};
-use crate::listener::{AcceptLoop, Ends, REST, Shortage, bind_unix, is_passing};
+use crate::listener::{AcceptLoop, Ends, FailedAccepts, REST, bind_unix, is_passing};
 use crate::os::open_files::is_short;
 use crate::os::reserve;
 use crate::serving::Serving;
@@ -135,16 +135,16 @@ impl UpgradeSocket {
                 return log::error!("server.upgradeSocket: {error}");
             }
         };
-        let mut shortage = Shortage::default();
+        let mut failed = FailedAccepts::default();
         while let Some(peer) = accepting.run_until_cancelled(accept(&listener)).await {
             match peer {
                 Ok(stream) => {
-                    shortage.end(NAME);
+                    failed.end(NAME);
                     self.let_in(stream);
                 }
                 Err(error) if is_passing(&error) => {}
                 Err(error) => {
-                    shortage.note(NAME, &error);
+                    failed.note(NAME, &error);
                     accepting
                         .run_until_cancelled(tokio::time::sleep(REST))
                         .await;

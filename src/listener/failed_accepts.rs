@@ -11,9 +11,9 @@ const SILENCE: Duration = Duration::from_secs(10);
 /// How long whoever accepts rests when the process or the machine has run out of something.
 pub const REST: Duration = Duration::from_millis(100);
 
-/// The present shortage at one address, if there is one.
+/// Since when nothing can be accepted at one address, if that is so.
 #[derive(Debug, Default)]
-pub struct Shortage(Option<Since>);
+pub struct FailedAccepts(Option<Since>);
 
 #[derive(Debug)]
 struct Since {
@@ -21,7 +21,7 @@ struct Since {
     spoke: Instant,
 }
 
-impl Shortage {
+impl FailedAccepts {
     /// Nothing could be accepted.
     pub fn note(&mut self, address: impl Display, error: &io::Error) {
         let now = Instant::now();
@@ -60,10 +60,10 @@ mod tests {
 
     #[test]
     fn it_is_told_at_its_beginning_and_once_in_a_while() {
-        let (mut shortage, began) = (Shortage::default(), Instant::now());
+        let (mut failed, began) = (FailedAccepts::default(), Instant::now());
         let told: Vec<u64> = (0..250)
             .map(|tenths| tenths * 100)
-            .filter(|millis| shortage.is_to_be_told(began + Duration::from_millis(*millis)))
+            .filter(|millis| failed.is_to_be_told(began + Duration::from_millis(*millis)))
             .collect();
         assert_eq!(told, [0, 10_000, 20_000]);
     }
