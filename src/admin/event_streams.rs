@@ -1,9 +1,10 @@
 //! Those who follow the figures of the status page, as a stream of events: how many there may be,
 //! and the event that all of them take.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use tokio::sync::{Semaphore, watch};
 
 /// How many may look at a time: few enough to leave most slots of the admin address to others.
@@ -29,7 +30,7 @@ impl EventStreams {
 
     /// One more looks; the first has the events made, from now on and until nobody looks.
     pub(super) fn join(&self, make: impl FnOnce()) -> watch::Receiver<Bytes> {
-        let mut is_served = self.is_served();
+        let mut is_served = self.is_served.lock();
         let mut event = self.event.subscribe();
         if *is_served {
             event.mark_changed();
@@ -42,13 +43,8 @@ impl EventStreams {
 
     /// Whether anybody looks. If nobody does, the next to come has the events made again.
     pub(super) fn is_there(&self) -> bool {
-        let mut is_served = self.is_served();
+        let mut is_served = self.is_served.lock();
         *is_served = self.event.receiver_count() > 0;
         *is_served
-    }
-
-    fn is_served(&self) -> MutexGuard<'_, bool> {
-        let is_served = self.is_served.lock();
-        is_served.unwrap_or_else(PoisonError::into_inner)
     }
 }

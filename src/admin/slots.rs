@@ -4,9 +4,10 @@
 //! One with whose request something is being done keeps its slot, and so does a stream of events:
 //! there are fewer of those than slots, so all others together always have some.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -87,7 +88,7 @@ impl Slots {
             asked: CancellationToken::new(),
             leave: CancellationToken::new(),
         });
-        self.clients().push(Arc::clone(&client));
+        self.clients.lock().push(Arc::clone(&client));
         Slot {
             client,
             slots: Arc::clone(self),
@@ -109,11 +110,11 @@ impl Slots {
     /// Returns when all requests have had their answers, or after a moment.
     pub(super) async fn is_served(&self) {
         let has_asked = |client: &Arc<Client>| {
-            let stage = client.does().0;
+            let stage = client.does.lock().0;
             matches!(stage, Stage::Waiting | Stage::Taking)
         };
         let served = async {
-            while self.clients().iter().any(has_asked) {
+            while self.clients.lock().iter().any(has_asked) {
                 sleep(SHORTLY).await;
             }
         };
@@ -121,24 +122,20 @@ impl Slots {
     }
 
     fn send_away(&self, may_go: impl Fn(Stage, Instant) -> bool) -> bool {
-        let clients = self.clients();
+        let clients = self.clients.lock();
         let candidates = clients.iter().filter_map(|client| {
-            let (stage, since) = *client.does();
+            let (stage, since) = *client.does.lock();
             may_go(stage, since).then_some(((stage, since), client))
         });
         let longest = candidates.min_by_key(|(does, _)| *does);
         // It may do something else by now.
         longest.is_some_and(|(_, client)| client.leave_if(&may_go))
     }
-
-    fn clients(&self) -> MutexGuard<'_, Vec<Arc<Client>>> {
-        self.clients.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        let mut clients = self.slots.clients();
+        let mut clients = self.slots.clients.lock();
         clients.retain(|client| !Arc::ptr_eq(client, &self.client));
         drop(clients);
         reserve::refill();
@@ -158,7 +155,7 @@ impl Client {
 
     /// There is an answer for it; a stream of events has no end.
     pub(super) fn is_answered(&self) {
-        if self.does().0 != Stage::Watching {
+        if self.does.lock().0 != Stage::Watching {
             self.turns(Stage::Taking);
         }
     }
@@ -179,7 +176,7 @@ impl Client {
     }
 
     fn turns(&self, stage: Stage) -> bool {
-        let mut does = self.does();
+        let mut does = self.does.lock();
         let is_there = does.0 != Stage::Leaving;
         self.asked.cancel();
         if is_there {
@@ -189,17 +186,13 @@ impl Client {
     }
 
     fn leave_if(&self, may_go: impl Fn(Stage, Instant) -> bool) -> bool {
-        let mut does = self.does();
+        let mut does = self.does.lock();
         let goes = may_go(does.0, does.1);
         if goes {
             does.0 = Stage::Leaving;
             self.leave.cancel();
         }
         goes
-    }
-
-    fn does(&self) -> MutexGuard<'_, (Stage, Instant)> {
-        self.does.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -217,7 +210,7 @@ mod tests {
         assert!(taken[0].client.waits());
         taken[1].client.is_answered();
         taken[2].client.is_served();
-        let is_gone = |slot: &Slot| slot.client.does().0 == Stage::Leaving;
+        let is_gone = |slot: &Slot| slot.client.does.lock().0 == Stage::Leaving;
         for next in (3..MOST_CONNECTIONS).chain([2, 1]) {
             assert!(!is_gone(&taken[next]));
             assert!(slots.make_way());

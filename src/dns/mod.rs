@@ -8,11 +8,12 @@ mod lookup;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::timeout_at;
 
@@ -61,7 +62,7 @@ impl Names {
 
     /// What each name resolves to, for the process that succeeds this one.
     pub fn addresses(&self) -> BTreeMap<String, Vec<IpAddr>> {
-        let known = self.known();
+        let known = self.known.lock();
         let found = known.iter().map(|(host, known)| (host, &known.addresses));
         found
             .map(|(host, addresses)| (host.clone(), addresses.clone()))
@@ -71,7 +72,7 @@ impl Names {
     /// Takes what the process before knew of the names in this configuration, as long as nothing
     /// better is known.
     pub fn inherit(&self, mut addresses: BTreeMap<String, Vec<IpAddr>>, config: &Config) {
-        let mut known = self.known();
+        let mut known = self.known.lock();
         for (_, named) in named(config) {
             if let Some(addresses) = addresses.remove(&*named.host) {
                 known.entry(named.host.to_string()).or_default().addresses = addresses;
@@ -102,7 +103,7 @@ impl Names {
     }
 
     fn new_names(&self) -> Vec<String> {
-        let known = self.known();
+        let known = self.known.lock();
         let new = known.iter().filter(|(_, known)| known.due.is_none());
         new.map(|(host, _)| host.clone()).collect()
     }
@@ -110,7 +111,9 @@ impl Names {
     /// Knows the names in this configuration from now on, and no others.
     pub fn keep(&self, config: &Config) {
         let named: BTreeSet<&str> = named(config).map(|(_, named)| &*named.host).collect();
-        self.known().retain(|host, _| named.contains(host.as_str()));
+        self.known
+            .lock()
+            .retain(|host, _| named.contains(host.as_str()));
         self.count_for(config);
         self.changed.notify_one();
     }
@@ -121,7 +124,7 @@ impl Names {
     }
 
     fn count_for(&self, config: &Config) {
-        let mut known = self.known();
+        let mut known = self.known.lock();
         for known in known.values_mut() {
             known.counters.clear();
         }
@@ -149,7 +152,7 @@ impl Names {
         if group.named.is_empty() {
             return Arc::clone(group);
         }
-        let known = self.known();
+        let known = self.known.lock();
         let mut expanded = model::TargetGroup::clone(group);
         let targets = &mut expanded.targets;
         let mut taken: BTreeSet<TargetAddress> = targets
@@ -174,7 +177,12 @@ impl Names {
 
     /// Waits until names are due, and resolves them; whether there are other addresses now.
     pub async fn renew(&self, settings: &model::Resolver) -> bool {
-        let due = self.known().values().filter_map(|known| known.due).min();
+        let due = self
+            .known
+            .lock()
+            .values()
+            .filter_map(|known| known.due)
+            .min();
         let other = self.changed.notified();
         // Either the configuration changes first, or it is time.
         let is_time = match due {
@@ -193,24 +201,24 @@ impl Names {
     fn due(&self) -> Vec<String> {
         let now = Instant::now();
         let is_due = |known: &Known| known.due.is_some_and(|due| due <= now);
-        let known = self.known();
+        let known = self.known.lock();
         let due = known.iter().filter(|(_, known)| is_due(known));
         due.map(|(host, _)| host.clone()).collect()
     }
 
     async fn resolve(&self, hosts: Vec<String>, settings: &model::Resolver) -> bool {
         let asking = hosts.into_iter().map(async |host| {
-            let last = self.known().get(&host).map(|known| known.addresses.clone());
+            let last = self
+                .known
+                .lock()
+                .get(&host)
+                .map(|known| known.addresses.clone());
             let answer = look_up(&host, settings, &last.unwrap_or_default()).await;
-            let mut known = self.known();
+            let mut known = self.known.lock();
             let known = known.get_mut(&host);
             known.is_some_and(|known| known.take(&host, answer))
         });
         join_all(asking).await.contains(&true)
-    }
-
-    fn known(&self) -> MutexGuard<'_, BTreeMap<String, Known>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

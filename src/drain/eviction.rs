@@ -8,9 +8,10 @@
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::future::pending;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
@@ -118,7 +119,7 @@ impl Evictions {
         is_asked: impl Fn(&TargetId) -> bool,
         wanted: HashMap<TargetId, Eviction>,
     ) {
-        let mut courses = self.lock();
+        let mut courses = self.courses.lock();
         let before = courses.len();
         courses.retain(|(target, of), course| {
             let now = wanted.get(target);
@@ -175,7 +176,7 @@ impl Evictions {
     fn look(&self, now: Instant, rest: Duration) -> Plan {
         let due = self.due(now);
         let mut found = self.tunnels_of(&due);
-        let mut courses = self.lock();
+        let mut courses = self.courses.lock();
         let waits = courses.values().map(|course| course.wait(now));
         let Some(step) = waits.min() else {
             return Plan::default();
@@ -202,7 +203,7 @@ impl Evictions {
 
     /// The targets whose tunnels are not left alone any more, each with its place among them.
     fn due(&self, now: Instant) -> HashMap<TargetId, usize> {
-        let courses = self.lock();
+        let courses = self.courses.lock();
         let due = courses.iter().filter(|(_, course)| course.begins <= now);
         let mut places = HashMap::new();
         for ((target, _), _) in due {
@@ -235,10 +236,6 @@ impl Evictions {
             }
         });
         found
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<(TargetId, Cause), Course>> {
-        self.courses.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -522,6 +519,6 @@ mod tests {
         sleep_until(began + 30 * SECOND).await;
         assert_eq!(gone.load(SeqCst), 1);
         // Nothing is looked at any more.
-        assert!(evictions.lock().is_empty());
+        assert!(evictions.courses.lock().is_empty());
     }
 }

@@ -11,9 +11,10 @@ mod pace;
 mod rebalance;
 
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use prometheus::{IntCounter, IntGauge};
 use tokio::time::{Instant, interval, sleep, sleep_until, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -173,7 +174,7 @@ impl Drain {
 
     /// How far the drain has come, if there is one.
     pub fn progress(&self) -> Option<Progress> {
-        let progress = *self.lock();
+        let progress = *self.progress.lock();
         let open = self.open();
         progress.map(|progress| Progress { open, ..progress })
     }
@@ -230,7 +231,7 @@ impl Drain {
 
     fn announce(&self, deadline: Instant) {
         let open_before = self.open();
-        *self.lock() = Some(Progress {
+        *self.progress.lock() = Some(Progress {
             deadline,
             open_before,
             open: open_before,
@@ -313,9 +314,5 @@ impl Drain {
         for tunnel in self.tunnels.list() {
             tunnel.cut();
         }
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Progress>> {
-        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

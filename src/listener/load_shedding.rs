@@ -6,10 +6,11 @@
 //! comes and when it goes; nothing is done for it in between.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
@@ -105,8 +106,7 @@ impl LoadShedding {
 
     fn shard(&self, number: u64) -> MutexGuard<'_, BTreeMap<u64, Entry>> {
         let place = usize::try_from(number % SHARDS).unwrap_or(0);
-        let shard = self.shards[place].lock();
-        shard.unwrap_or_else(PoisonError::into_inner)
+        self.shards[place].lock()
     }
 }
 
@@ -269,7 +269,7 @@ mod tests {
             load_shedding
                 .shards
                 .iter()
-                .all(|shard| shard.lock().unwrap().is_empty())
+                .all(|shard| shard.lock().is_empty())
         );
     }
 }

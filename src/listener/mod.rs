@@ -26,9 +26,10 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
+use parking_lot::Mutex;
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Handle};
@@ -146,19 +147,19 @@ impl Listeners {
 
     /// Whether there is a listener on this address.
     pub fn has(&self, address: &SocketAddr) -> bool {
-        self.lock().contains_key(address)
+        self.open.lock().contains_key(address)
     }
 
     /// The rule for what arrives at this address.
     pub fn rule(&self, address: &SocketAddr) -> Option<Arc<ForwardingRule>> {
-        let open = self.lock();
+        let open = self.open.lock();
         open.get(address).map(|listener| listener.rule.load_full())
     }
 
     /// Listens on what the plan says and on nothing else. What goes on listening just gets its new
     /// rule.
     pub fn change(self: &Arc<Self>, plan: Plan) {
-        let mut open = self.lock();
+        let mut open = self.open.lock();
         open.retain(|address, listener| {
             let stays = plan.iter().any(|(rule, _)| rule.listen == *address);
             if !stays {
@@ -195,10 +196,10 @@ impl Listeners {
         &self,
         give: impl Fn(SocketAddr, std::net::TcpListener) -> io::Result<()>,
     ) -> io::Result<()> {
-        let addresses: Vec<SocketAddr> = self.lock().keys().copied().collect();
+        let addresses: Vec<SocketAddr> = self.open.lock().keys().copied().collect();
         for address in addresses {
             let copy = || {
-                let open = self.lock();
+                let open = self.open.lock();
                 let listener = open.get(&address);
                 listener
                     .map(|listener| listener.socket.try_clone())
@@ -213,7 +214,7 @@ impl Listeners {
 
     /// The forwarding rules that are in force, in the order of their addresses.
     pub fn rules(&self) -> Vec<Arc<ForwardingRule>> {
-        let open = self.lock();
+        let open = self.open.lock();
         open.values()
             .map(|listener| listener.rule.load_full())
             .collect()
@@ -221,14 +222,14 @@ impl Listeners {
 
     /// Stops accepting. The sockets stay: whoever shares them accepts.
     pub fn pause(&self) {
-        for listener in self.lock().values_mut() {
+        for listener in self.open.lock().values_mut() {
             listener.accept_loop.pause();
         }
     }
 
     /// Accepts, or accepts again; what accepts already goes on.
     pub fn resume(self: &Arc<Self>) {
-        for listener in self.lock().values_mut() {
+        for listener in self.open.lock().values_mut() {
             self.accept(listener);
         }
         self.drain.listening();
@@ -236,18 +237,14 @@ impl Listeners {
 
     /// Stops accepting, and gives the sockets up.
     pub fn close(&self) {
-        for mut listener in std::mem::take(&mut *self.lock()).into_values() {
+        for mut listener in std::mem::take(&mut *self.open.lock()).into_values() {
             listener.accept_loop.close();
         }
     }
 
     /// Whether nothing is listened on.
     pub fn is_closed(&self) -> bool {
-        self.lock().is_empty()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<SocketAddr, Listener>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+        self.open.lock().is_empty()
     }
 
     /// Begins a loop, once there is something that serves.

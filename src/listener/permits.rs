@@ -10,12 +10,13 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::hash::{BuildHasher as _, RandomState};
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::forwarding_rule::{Limit, network_of};
 use crate::os::open_files::MOST_STANDING;
+use parking_lot::{Mutex, MutexGuard};
 
 /// How long one that stands has for a request's head.
 pub(super) const TO_ASK: Duration = Duration::from_secs(1);
@@ -280,9 +281,7 @@ impl Clients {
 
     fn shard(&self, client: IpAddr) -> MutexGuard<'_, HashMap<IpAddr, Count>> {
         let place = self.hasher.hash_one(client) % SHARDS as u64;
-        self.shards[usize::try_from(place).unwrap_or(0)]
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.shards[usize::try_from(place).unwrap_or(0)].lock()
     }
 }
 
@@ -371,7 +370,7 @@ mod tests {
         drop(open);
         assert_eq!(limits(&[admit("192.0.2.1")]), [None]);
         let left = listener_limit.clients.shards.iter();
-        assert!(left.map(|shard| shard.lock().unwrap().len()).sum::<usize>() == 0);
+        assert!(left.map(|shard| shard.lock().len()).sum::<usize>() == 0);
     }
 
     #[test]

@@ -10,8 +10,8 @@
 use std::fs::File;
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use parking_lot::Mutex;
 use rustix::io::Errno;
 
 use crate::os::open_files::{RESERVE as FILES, is_short};
@@ -103,7 +103,7 @@ impl Reserve {
 
     fn give(&self, files: usize) {
         self.borrowers.fetch_add(1, SeqCst);
-        let mut spares = self.spares();
+        let mut spares = self.spares.lock();
         let left = spares.len().saturating_sub(files);
         self.missing.fetch_add(spares.len() - left, SeqCst);
         spares.truncate(left);
@@ -132,16 +132,12 @@ impl Reserve {
     }
 
     fn refill(&self) -> io::Result<()> {
-        let mut spares = self.spares();
+        let mut spares = self.spares.lock();
         while self.missing.load(SeqCst) > 0 {
             spares.push(open()?);
             self.missing.fetch_sub(1, SeqCst);
         }
         Ok(())
-    }
-
-    fn spares(&self) -> MutexGuard<'_, Vec<File>> {
-        self.spares.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -159,7 +155,7 @@ mod tests {
         let reserve = Reserve::new();
         reserve.fill();
         assert!(!reserve.lend(FILES));
-        assert_eq!(reserve.spares().len(), FILES);
+        assert_eq!(reserve.spares.lock().len(), FILES);
         assert!(reserve.check().is_ok());
     }
 
@@ -169,12 +165,12 @@ mod tests {
         reserve.fill();
         reserve.give(3);
         reserve.give(FILES);
-        assert!(reserve.spares().is_empty());
+        assert!(reserve.spares.lock().is_empty());
         reserve.take_back();
         assert!(reserve.check().is_err(), "one has yet to give it back");
         reserve.take_back();
         assert!(reserve.check().is_ok());
-        assert_eq!(reserve.spares().len(), FILES);
+        assert_eq!(reserve.spares.lock().len(), FILES);
     }
 
     #[test]

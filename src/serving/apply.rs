@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
-use super::{Serving, Snapshot, lock};
+use super::{Serving, Snapshot};
 use crate::config::fault::{Fault, Object};
 use crate::config::{Config, model};
 use crate::forwarding_rule::{ForwardingRule, TargetGroups};
@@ -41,7 +41,7 @@ impl Serving {
             plan.push((Arc::new(built), sockets.remove(&rule.listen)));
         }
         let rules = plan.iter().map(|(rule, _)| Arc::clone(rule)).collect();
-        *lock(&self.snapshot) = Snapshot { rules, groups };
+        *self.snapshot.lock() = Snapshot { rules, groups };
         self.limit(config);
         self.listeners.change(plan);
         self.use_files(config);
@@ -59,7 +59,7 @@ impl Serving {
     ) -> Result<(), Fault> {
         let built = self.fleet.rebuild(group, &config.server.stickiness_keys);
         let built = built.map_err(|why| unusable(Object::TargetGroup(group.name.clone()), why))?;
-        let mut snapshot = lock(&self.snapshot);
+        let mut snapshot = self.snapshot.lock();
         for rule in &snapshot.rules {
             rule.lead_to(&built, &self.metrics);
         }

@@ -6,7 +6,7 @@ use std::mem;
 use std::sync::Arc;
 
 use super::apply::unusable_rule;
-use super::{Serving, lock, problems};
+use super::{Serving, problems};
 use crate::config::fault::Fault;
 use crate::config::model::{Config, ForwardingRule};
 use crate::config::renewal::{self, Renewal};
@@ -18,7 +18,7 @@ impl Serving {
     /// from now on. What cannot is told, once.
     pub fn renew(&self) {
         // Nothing else changes meanwhile.
-        let overrides = lock(&self.overrides);
+        let overrides = self.overrides.lock();
         let Renewal {
             config,
             changes,
@@ -55,7 +55,7 @@ impl Serving {
     }
 
     fn tell(&self, faults: Vec<String>) {
-        let told = mem::replace(&mut *lock(&self.faults), faults.clone());
+        let told = mem::replace(&mut *self.faults.lock(), faults.clone());
         for fault in faults.iter().filter(|fault| !told.contains(fault)) {
             log::error!("{fault}");
         }
@@ -75,7 +75,7 @@ impl Serving {
     fn renew_groups(&self, config: &Config, overrides: &Overrides) -> Result<(), Vec<Fault>> {
         let groups = self.names.expand_all(&config.target_groups);
         self.apply(config, &overrides.applied_to_all(&groups), HashMap::new())?;
-        *lock(&self.groups) = Arc::new(groups);
+        *self.groups.lock() = Arc::new(groups);
         Ok(())
     }
 

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::{Serving, lock};
+use super::Serving;
 use crate::config::fault::{Fault, Object};
 use crate::config::{Config, model};
 use crate::target_group::Overrides;
@@ -12,7 +12,7 @@ impl Serving {
     /// The target groups of the configuration, with a target for each address of their names;
     /// without the overrides.
     pub fn target_groups(&self) -> Arc<Vec<Arc<model::TargetGroup>>> {
-        Arc::clone(&lock(&self.groups))
+        Arc::clone(&self.groups.lock())
     }
 
     /// The target group of this name, likewise.
@@ -31,7 +31,7 @@ impl Serving {
         if !group.named.is_empty() {
             self.names.learn(&with(&self.config(), &group)?);
         }
-        let overrides = lock(&self.overrides);
+        let overrides = self.overrides.lock();
         let before = self.config();
         let config = with(&before, &group)?;
         self.put_group(&config, self.names.expand(&group), &overrides)?;
@@ -61,7 +61,7 @@ impl Serving {
     }
 
     fn take_names(&self) {
-        let overrides = lock(&self.overrides);
+        let overrides = self.overrides.lock();
         if self.listeners.is_closed() {
             return;
         }
@@ -93,7 +93,7 @@ impl Serving {
         let decided = overrides.applied_to(&group);
         self.apply_group(config, &decided)?;
         self.evict(config, before.as_slice(), &[decided]);
-        let mut groups = lock(&self.groups);
+        let mut groups = self.groups.lock();
         let mut groups = Arc::make_mut(&mut groups).iter_mut();
         if let Some(place) = groups.find(|known| known.name == group.name) {
             *place = group;

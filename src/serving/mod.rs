@@ -18,7 +18,7 @@ mod target_evictions;
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::config::fault::{Fault, Object};
@@ -38,6 +38,7 @@ use crate::telemetry::access_log::{AccessLog, Output};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::{Format, Redaction, Style};
 use crate::tls::Tickets;
+use parking_lot::Mutex;
 use sockets::NewSockets;
 
 /// What serves now.
@@ -204,22 +205,22 @@ impl Serving {
 
     /// The configuration that is applied.
     pub fn config(&self) -> Arc<Config> {
-        Arc::clone(&lock(&self.config))
+        Arc::clone(&self.config.lock())
     }
 
     /// What requests are served with.
     pub fn snapshot(&self) -> Snapshot {
-        lock(&self.snapshot).clone()
+        self.snapshot.lock().clone()
     }
 
     /// What an operator has decided over the configuration.
     pub fn overrides(&self) -> Overrides {
-        lock(&self.overrides).clone()
+        self.overrides.lock().clone()
     }
 
     /// How the last reload ended.
     pub fn last_reload(&self) -> Option<Reload> {
-        lock(&self.last_reload).clone()
+        self.last_reload.lock().clone()
     }
 
     /// How long it has been there.
@@ -263,7 +264,7 @@ impl Serving {
     /// Gives up the sockets, and checks no health any more: both are another process's.
     pub fn leave(&self) {
         // Nothing else changes meanwhile.
-        let _overrides = lock(&self.overrides);
+        let _overrides = self.overrides.lock();
         self.listeners.close();
         self.admin.close();
         self.fleet.forget();
@@ -301,10 +302,6 @@ fn problems(faults: Vec<Fault>, config: &Config, is_file: bool) -> Vec<Problem> 
     faults
         .map(|fault| fault.into_problem(config, is_file))
         .collect()
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// How the open files are shared out where this is the configuration.

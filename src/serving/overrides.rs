@@ -1,7 +1,7 @@
 //! What an operator decides about a target while the configuration stays as it is: only its group
 //! is built anew.
 
-use super::{Serving, lock};
+use super::Serving;
 use crate::config::fault::Fault;
 use crate::target_address::TargetAddress;
 use crate::target_group::Change;
@@ -15,7 +15,7 @@ impl Serving {
         target: &TargetAddress,
         change: Change,
     ) -> Result<bool, Fault> {
-        let mut overrides = lock(&self.overrides);
+        let mut overrides = self.overrides.lock();
         let Some(configured) = self.target_group(group) else {
             return Ok(false);
         };

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::sockets::NewSockets;
-use super::{Reload, Serving, both, lock, output, problems, style};
+use super::{Reload, Serving, both, output, problems, style};
 use crate::config::fault::{Fault, Object};
 use crate::config::problem::Problems;
 use crate::config::{self, Config, Loaded, model};
@@ -18,7 +18,7 @@ impl Serving {
         let result = self.try_reload();
         self.metrics.process.reloaded(result.is_ok());
         let problems = result.as_ref().err().map_or("", String::as_str);
-        *lock(&self.last_reload) = Some(Reload {
+        *self.last_reload.lock() = Some(Reload {
             at: SystemTime::now(),
             problems: problems.lines().map(str::to_owned).collect(),
         });
@@ -72,7 +72,7 @@ impl Serving {
         let output = moves.then(|| output(config)).transpose();
         let (new, output) = both(new, output)?;
         self.warn_of_what_stays(before, config);
-        let mut overrides = lock(&self.overrides);
+        let mut overrides = self.overrides.lock();
         let groups = self.names.expand_all(&config.target_groups);
         self.apply(config, &groups, new.listeners)?;
         if let Some((address, socket)) = new.admin {
@@ -90,13 +90,13 @@ impl Serving {
             log::info!("reload: what was set over the admin address for {count} targets is over");
         }
         *overrides = Overrides::default();
-        *lock(&self.groups) = Arc::new(groups);
+        *self.groups.lock() = Arc::new(groups);
         self.keep(Arc::clone(config));
         Ok(())
     }
 
     pub(super) fn keep(&self, config: Arc<Config>) {
-        *lock(&self.config) = config;
+        *self.config.lock() = config;
         self.fleet.reconsider();
     }
 

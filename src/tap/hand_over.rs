@@ -4,10 +4,10 @@
 //! tunnel. The client's tap fetches both once the 101 has gone out.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::stream::{End, TargetStream};
 use crate::tunnel::Opening;
+use parking_lot::Mutex;
 
 /// The meeting place of one connection, whose taps and exchange share it.
 #[derive(Debug, Default)]
@@ -25,17 +25,17 @@ struct Halves {
 impl HandOver {
     /// The target's socket, right after its 101.
     pub(super) fn bring_target(&self, target: End<TargetStream>) {
-        self.halves().target = Some(target);
+        self.halves.lock().target = Some(target);
     }
 
     /// What opens the tunnel once the 101 has gone out to the client.
     pub fn bring_opening(&self, opening: Opening) {
-        self.halves().opening = Some(opening);
+        self.halves.lock().opening = Some(opening);
     }
 
     /// Both halves; once, when both are there.
     pub(super) fn meet(&self) -> Option<(Opening, End<TargetStream>)> {
-        let mut halves = self.halves();
+        let mut halves = self.halves.lock();
         if halves.opening.is_none() || halves.target.is_none() {
             return None;
         }
@@ -46,16 +46,12 @@ impl HandOver {
     /// Ends the waiting: nothing will be handed over any more. Returns the opening, if it was
     /// brought and not fetched.
     pub fn part(&self) -> Option<Opening> {
-        std::mem::take(&mut *self.halves()).opening
+        std::mem::take(&mut *self.halves.lock()).opening
     }
 
     /// Whether both halves have been fetched.
     pub(super) fn is_done(&self) -> bool {
         self.is_done.load(Relaxed)
-    }
-
-    fn halves(&self) -> MutexGuard<'_, Halves> {
-        self.halves.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -7,9 +7,9 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::time::{Instant, interval};
 
 use super::carrier::{Carrier, Ticket};
@@ -140,7 +140,7 @@ impl Pool {
 
     fn retain(&self, waits: impl Fn(&mut Waiting) -> bool, carries: impl Fn(&mut Carrier) -> bool) {
         for shard in &self.shards {
-            let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut shard = shard.lock();
             let gone = extract(&mut shard.waiting, &waits);
             let idle = extract(&mut shard.carriers, &carries);
             drop(shard);
@@ -150,9 +150,7 @@ impl Pool {
 
     fn shard(&self, key: u64) -> MutexGuard<'_, Shard> {
         let place = usize::try_from(key % SHARDS as u64).unwrap_or(0);
-        self.shards[place]
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.shards[place].lock()
     }
 }
 

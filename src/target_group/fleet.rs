@@ -1,9 +1,10 @@
 //! All target groups of the process: those that stay are built upon what is known of them.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, watch};
 use tokio::task::{AbortHandle, JoinSet};
@@ -54,7 +55,7 @@ impl Fleet {
     pub fn inherit(&self, unhealthy: Vec<TargetId>, ejected: Vec<Ejection>) {
         let now = Instant::now();
         let until = |one: Ejection| (one.target, (now + one.left, one.count));
-        *self.lock_inherited() = Arc::new(Inheritance {
+        *self.inherited.lock() = Arc::new(Inheritance {
             unhealthy: unhealthy.into_iter().collect(),
             ejected: ejected.into_iter().map(until).collect(),
         });
@@ -120,7 +121,7 @@ impl Fleet {
             Protocol::build(group, trust).map_err(|why| (group.name.clone(), why))
         };
         let protocols: Vec<Protocol> = groups.iter().map(protocol).collect::<Result<_, _>>()?;
-        let inherited = std::mem::take(&mut *self.lock_inherited());
+        let inherited = std::mem::take(&mut *self.inherited.lock());
         let standing = |name: &String| {
             let known = before.get(name).cloned();
             known.unwrap_or_else(|| {
@@ -183,11 +184,6 @@ impl Fleet {
             let loads = loads.get(name.as_str()).unwrap_or(&nothing);
             standing.states.count_elsewhere(loads);
         }
-    }
-
-    fn lock_inherited(&self) -> MutexGuard<'_, Arc<Inheritance>> {
-        let inherited = self.inherited.lock();
-        inherited.unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Knows of no target any more.

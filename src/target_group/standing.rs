@@ -2,9 +2,10 @@
 //! health, and what its connections rest on.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -62,15 +63,11 @@ impl Standing {
 
     /// What its connections rested on last.
     pub(super) fn trust(&self) -> Option<Arc<Trust>> {
-        self.lock_trust().clone()
+        self.trust.lock().clone()
     }
 
     pub(super) fn trusts(&self, protocol: &Protocol) {
-        self.lock_trust().clone_from(&protocol.trust);
-    }
-
-    fn lock_trust(&self) -> MutexGuard<'_, Option<Arc<Trust>>> {
-        self.trust.lock().unwrap_or_else(PoisonError::into_inner)
+        self.trust.lock().clone_from(&protocol.trust);
     }
 
     /// The states of these targets. One that joins a group that serves starts slowly.

@@ -6,8 +6,9 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::health::Health;
@@ -72,7 +73,7 @@ impl Drop for Held {
 impl States {
     /// Takes what old processes have targets carry; nothing where nothing is said.
     pub(super) fn count_elsewhere(&self, loads: &HashMap<TargetAddress, usize>) {
-        let states = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let states = self.0.lock();
         for (address, state) in states.iter() {
             if let Some(state) = state.upgrade() {
                 let load = loads.get(address).copied().unwrap_or(0);
@@ -88,7 +89,7 @@ impl States {
         addresses: impl Iterator<Item = &'a TargetAddress>,
         begin: impl Fn(&TargetAddress) -> State,
     ) -> Vec<Arc<State>> {
-        let mut states = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut states = self.0.lock();
         let known = |states: &mut HashMap<TargetAddress, Weak<State>>, address: &TargetAddress| {
             let state = states.get(address).and_then(Weak::upgrade);
             let state = state.unwrap_or_else(|| Arc::new(begin(address)));
@@ -123,7 +124,7 @@ mod tests {
         assert_eq!(loads, [0, 2]);
         drop(held);
         assert_eq!(now[1].load(), 0);
-        assert_eq!(states.0.lock().unwrap().len(), 2);
+        assert_eq!(states.0.lock().len(), 2);
     }
 
     #[test]

@@ -9,12 +9,13 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, Guard};
+use parking_lot::Mutex;
 use prometheus::IntCounter;
 
 use super::Style;
@@ -105,7 +106,7 @@ impl AccessLog {
 
     /// Has the writer write to this from now on.
     pub fn switch(&self, output: Output) {
-        *self.next.lock().unwrap_or_else(PoisonError::into_inner) = Some(output);
+        *self.next.lock() = Some(output);
         self.reopen();
     }
 
@@ -286,11 +287,7 @@ impl Writer {
         if !self.reopen.swap(false, Ordering::Acquire) {
             return;
         }
-        let next = self
-            .next
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let next = self.next.lock().take();
         let reopened = match next {
             Some(output) => {
                 self.output = output;

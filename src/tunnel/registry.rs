@@ -1,9 +1,10 @@
 //! The open tunnels of the process, each with a number of its own, in shards.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio_util::task::TaskTracker;
 
 use super::handle::{Handle, Identity};
@@ -65,9 +66,7 @@ impl Tunnels {
 
     pub(super) fn shard(&self, number: u64) -> MutexGuard<'_, BTreeMap<u64, Arc<Handle>>> {
         let place = usize::try_from(number % SHARDS as u64).unwrap_or(0);
-        self.open[place]
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.open[place].lock()
     }
 }
 

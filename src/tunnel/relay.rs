@@ -323,7 +323,7 @@ impl Drop for Relay {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
+    use parking_lot::Mutex;
 
     use tokio::net::{TcpListener, TcpStream};
     use tokio_util::task::TaskTracker;
@@ -368,7 +368,7 @@ mod tests {
         let entry = Entry::add(&tunnels, &handle);
         let endings = Endings::default();
         let reported = Arc::clone(&endings);
-        let on_end: OnEnd = Box::new(move |ending| reported.lock().unwrap().push(ending));
+        let on_end: OnEnd = Box::new(move |ending| reported.lock().push(ending));
         let (seen, wheel) = (Arc::clone(&handle), Arc::clone(&tunnels.timer_wheel));
         let rules = Rules {
             limits,
@@ -380,12 +380,7 @@ mod tests {
     }
 
     fn reasons(endings: &Endings) -> Vec<Option<CloseReason>> {
-        endings
-            .lock()
-            .unwrap()
-            .iter()
-            .map(|ending| ending.reason)
-            .collect()
+        endings.lock().iter().map(|ending| ending.reason).collect()
     }
 
     #[tokio::test]

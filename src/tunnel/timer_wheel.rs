@@ -7,9 +7,10 @@
 //! idle for hours is touched once a turn.
 
 use std::sync::atomic::{AtomicU64, Ordering::Acquire, Ordering::Release};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::handle::Handle;
@@ -71,9 +72,7 @@ impl TimerWheel {
 
     fn slot(&self, tick: u64) -> MutexGuard<'_, Vec<Entry>> {
         let place = usize::try_from(tick % SLOTS as u64).unwrap_or(0);
-        self.slots[place]
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.slots[place].lock()
     }
 
     /// Turns the wheel, for ever.

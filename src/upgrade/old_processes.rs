@@ -5,9 +5,10 @@ use std::collections::HashMap;
 use std::io;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::on_thread;
@@ -54,7 +55,7 @@ impl OldProcesses {
 
     /// These processes are there, and will report.
     pub fn expect(&self, processes: &[u32]) {
-        let mut known = self.lock();
+        let mut known = self.known.lock();
         for pid in processes.iter().filter(|pid| is_alive(**pid)) {
             known.reports.entry(*pid).or_insert_with(|| Report {
                 at: Instant::now(),
@@ -66,7 +67,7 @@ impl OldProcesses {
 
     /// A process tells what it holds.
     pub(super) fn report(&self, pid: u32, open: Vec<Open>) {
-        let mut known = self.lock();
+        let mut known = self.known.lock();
         let at = Instant::now();
         known.reports.insert(pid, Report { at, open });
         self.changed(&mut known);
@@ -74,12 +75,12 @@ impl OldProcesses {
 
     /// The ids of the processes that are known.
     pub fn processes(&self) -> Vec<u32> {
-        self.lock().reports.keys().copied().collect()
+        self.known.lock().reports.keys().copied().collect()
     }
 
     /// Forgets those that are silent, or gone.
     pub fn prune(&self) {
-        let mut known = self.lock();
+        let mut known = self.known.lock();
         known
             .reports
             .retain(|pid, report| report.at.elapsed() < SILENCE && is_alive(*pid));
@@ -88,21 +89,21 @@ impl OldProcesses {
 
     /// Forgets all: they report to another process from now on.
     pub fn forget(&self) {
-        let mut known = self.lock();
+        let mut known = self.known.lock();
         known.reports.clear();
         self.changed(&mut known);
     }
 
     /// Has all of them drain, too, and those that report from now on.
     pub fn drain(&self) {
-        let mut known = self.lock();
+        let mut known = self.known.lock();
         known.order.get_or_insert(Signal::TERM);
         self.changed(&mut known);
     }
 
     /// Has all of them exit now, and those that report from now on.
     pub fn stop(&self) {
-        let mut known = self.lock();
+        let mut known = self.known.lock();
         known.order = Some(Signal::INT);
         self.changed(&mut known);
     }
@@ -146,10 +147,6 @@ impl OldProcesses {
         let open: Vec<Open> = open.collect();
         self.fleet.count_elsewhere(&open);
         self.metrics.show_generations(reports.len(), open);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -6,9 +6,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::{Instant, sleep};
 
 use super::even_out;
@@ -136,11 +137,11 @@ impl World {
             }),
             ..all.clone()
         };
-        *self.groups.lock().unwrap() = self.fleet.build(&[Arc::new(group)], &[]).unwrap();
+        *self.groups.lock() = self.fleet.build(&[Arc::new(group)], &[]).unwrap();
     }
 
     fn group(&self) -> Arc<TargetGroup> {
-        Arc::clone(&self.groups.lock().unwrap()[0])
+        Arc::clone(&self.groups.lock()[0])
     }
 
     fn happens(&mut self, target: usize, event: Event) {
@@ -249,8 +250,7 @@ fn connect(group: &TargetGroup, drain: &Drain, dead: &BTreeSet<usize>) -> Option
 async fn an_hour_of_a_fleet_that_joins_leaves_dies_and_flaps_ends_even() {
     let mut world = World::new();
     let (drain, groups) = (Arc::clone(&world.drain), Arc::clone(&world.groups));
-    let evening_out =
-        tokio::spawn(async move { even_out(&drain, || groups.lock().unwrap().clone()).await });
+    let evening_out = tokio::spawn(async move { even_out(&drain, || groups.lock().clone()).await });
     let evictions = Arc::clone(&world.evictions);
     let emptying = tokio::spawn(async move { evictions.run(|| {}).await });
     for second in 0..60 * MINUTE {

@@ -8,9 +8,10 @@ use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
+use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
 use super::{AcceptLoop, Ends};
@@ -73,18 +74,18 @@ impl AdminListener {
 
     /// The address.
     pub fn address(&self) -> AdminAddress {
-        self.lock().address.clone()
+        self.open.lock().address.clone()
     }
 
     /// The address and a copy of the socket, for another process.
     pub fn socket(&self) -> io::Result<(AdminAddress, AdminSocket)> {
-        let open = self.lock();
+        let open = self.open.lock();
         Ok((open.address.clone(), open.copy()?))
     }
 
     /// Moves to another address.
     pub fn change(&self, address: AdminAddress, socket: AdminSocket) {
-        let mut open = self.lock();
+        let mut open = self.open.lock();
         open.accept_loop.close();
         open.accept_loop = AcceptLoop::default();
         let before = std::mem::replace(&mut open.address, address);
@@ -104,12 +105,12 @@ impl AdminListener {
 
     /// Stops accepting; whoever shares the socket accepts. What was asked is answered.
     pub fn pause(&self) {
-        self.lock().accept_loop.pause();
+        self.open.lock().accept_loop.pause();
     }
 
     /// Stops accepting, and gives the socket up: it is another process's, unless that has another.
     pub fn close(&self) {
-        let mut open = self.lock();
+        let mut open = self.open.lock();
         open.accept_loop.close();
         open.socket = None;
         if let AdminAddress::Unix(path) = &open.address
@@ -121,7 +122,7 @@ impl AdminListener {
 
     /// Takes the socket out of the way of the next process, if this one has it.
     pub fn remove(&self) {
-        let open = self.lock();
+        let open = self.open.lock();
         if open.socket.is_some() && self.is_ours.load(SeqCst) {
             remove(&open.address);
         }
@@ -133,7 +134,7 @@ impl AdminListener {
             return;
         };
         self.is_ours.store(true, SeqCst);
-        let mut open = self.lock();
+        let mut open = self.open.lock();
         let Some(ends) = open.accept_loop.begin() else {
             return;
         };
@@ -145,10 +146,6 @@ impl AdminListener {
                 log::error!("the admin address is not served: {error}");
             }
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Open> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -9,9 +9,10 @@
 use std::borrow::Cow;
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 
@@ -62,7 +63,7 @@ impl Faults {
     const MOST: usize = 64;
 
     fn note(&self, fault: &'static str) {
-        let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut found = self.found.lock();
         if found.len() < Faults::MOST {
             found.push(fault);
         }
@@ -72,7 +73,7 @@ impl Faults {
     /// The next ones.
     pub(super) async fn next(&self) -> Vec<&'static str> {
         self.heard.notified().await;
-        std::mem::take(&mut *self.found.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *self.found.lock())
     }
 }
 

@@ -9,10 +9,11 @@ mod wind_down;
 use std::io;
 use std::path::Path;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use parking_lot::Mutex;
 use pingora::server::{ShutdownSignal, ShutdownSignalWatch};
 use tokio::sync::mpsc;
 
@@ -120,7 +121,7 @@ impl Lifecycle {
             None => lifecycle.put_pid_file()?,
         }
         prepared?;
-        *lock(&lifecycle.inbox) = Some(Inbox {
+        *lifecycle.inbox.lock() = Some(Inbox {
             signals,
             requests,
             changes,
@@ -132,13 +133,13 @@ impl Lifecycle {
     fn prepare_pid_file(&self) -> Result<(), String> {
         if let Some(path) = &self.serving.config().server.pid_file {
             let named = |error| format!("server.pidFile: {}: {error}", path.display());
-            *lock(&self.pid_file) = Some(PidFile::prepare(path).map_err(named)?);
+            *self.pid_file.lock() = Some(PidFile::prepare(path).map_err(named)?);
         }
         Ok(())
     }
 
     fn put_pid_file(&self) -> Result<(), String> {
-        let file = lock(&self.pid_file);
+        let file = self.pid_file.lock();
         let put = reserve::with(1, || file.as_ref().map_or(Ok(()), PidFile::put));
         put.map_err(|error: io::Error| format!("server.pidFile: {error}"))
     }
@@ -147,7 +148,7 @@ impl Lifecycle {
 #[async_trait]
 impl ShutdownSignalWatch for Lifecycle {
     async fn recv(&self) -> ShutdownSignal {
-        let inbox = lock(&self.inbox).take();
+        let inbox = self.inbox.lock().take();
         if let Some(inbox) = inbox {
             let patience = self.run(inbox).await;
             self.serving.log.flush(patience);
@@ -156,7 +157,7 @@ impl ShutdownSignalWatch for Lifecycle {
             upgrade_socket.remove();
         }
         self.serving.end();
-        drop(lock(&self.pid_file).take());
+        drop(self.pid_file.lock().take());
         ShutdownSignal::FastShutdown
     }
 }
@@ -236,8 +237,4 @@ impl Lifecycle {
         self.serving.log.reopen();
         self.old_processes.reopen_logs();
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

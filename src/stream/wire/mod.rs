@@ -9,10 +9,10 @@ mod target;
 mod trailers;
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU64, Ordering::Relaxed};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::task::AtomicWaker;
+use parking_lot::Mutex;
 
 use self::backlog::{Download, Upload};
 use self::kept::Kept;
@@ -136,7 +136,7 @@ impl Wire {
         self.expect_body(Framing::Length(0));
         self.answers_in_chunks.store(false, Relaxed);
         self.requires_upgrade.store(false, Relaxed);
-        self.left().request_trailers = Passage::default();
+        self.left.lock().request_trailers = Passage::default();
         self.enter(Phase::Exchange);
     }
 
@@ -240,11 +240,7 @@ impl Wire {
 
     /// The exchange is over: nobody fetches any more what was left for it.
     pub fn end_exchange(&self) {
-        *self.left() = Left::default();
-    }
-
-    fn left(&self) -> MutexGuard<'_, Left> {
-        self.left.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.left.lock() = Left::default();
     }
 
     /// How long the handshake still has to be answered.

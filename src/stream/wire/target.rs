@@ -31,16 +31,16 @@ impl Wire {
         self.answer_framing.tell(None);
         self.keeps_target.store(false, Relaxed);
         self.download.reset();
-        self.left().answer_trailers = Passage::default();
+        self.left.lock().answer_trailers = Passage::default();
     }
 
     /// The head of that request, for a target of HTTP/2.
     pub fn bring_head(&self, head: http::Request<()>) {
-        self.left().head = Some(Box::new(head));
+        self.left.lock().head = Some(Box::new(head));
     }
 
     pub(crate) fn fetch_head(&self) -> Option<http::Request<()>> {
-        self.left().head.take().map(|head| *head)
+        self.left.lock().head.take().map(|head| *head)
     }
 
     /// The head of the target's answer has come; its body is framed so. The connection may carry

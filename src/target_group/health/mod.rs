@@ -9,9 +9,9 @@ pub(super) mod monitor;
 mod outliers;
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
@@ -114,7 +114,7 @@ impl Health {
 
     /// Nobody checks it: it counts as healthy.
     pub(super) fn trust(&self) {
-        let mut record = self.lock();
+        let mut record = self.record.lock();
         record.contrary = 0;
         record.last_check = None;
         self.is_unproven.store(false, Relaxed);
@@ -128,7 +128,7 @@ impl Health {
         result: Result<(), String>,
         thresholds: Thresholds,
     ) -> Option<usize> {
-        let mut record = self.lock();
+        let mut record = self.record.lock();
         let has_passed = result.is_ok();
         let at = SystemTime::now();
         record.last_check = Some(Checked { at, result });
@@ -152,7 +152,7 @@ impl Health {
     }
 
     pub(super) fn last_check(&self) -> Option<Checked> {
-        self.lock().last_check.clone()
+        self.record.lock().last_check.clone()
     }
 
     /// Notes that a request went well.
@@ -170,7 +170,7 @@ impl Health {
     /// Ejects it, unless it is; tells for how long. For each time that an ejection lasts at first
     /// it has been back since the last one, one of those before is forgotten.
     pub(super) fn eject(&self, now: Instant, settings: &OutlierDetection) -> Option<Duration> {
-        let mut record = self.lock();
+        let mut record = self.record.lock();
         if self.is_ejected() {
             return None;
         }
@@ -190,7 +190,7 @@ impl Health {
 
     /// It was ejected before this process was there, until then; and so many times in a row.
     pub(super) fn stay_ejected(&self, until: Instant, ejections: u32) {
-        let mut record = self.lock();
+        let mut record = self.record.lock();
         record.ejections = ejections;
         record.ejected_until = Some(until);
         self.is_ejected.store(true, Relaxed);
@@ -198,7 +198,7 @@ impl Health {
 
     /// Until when it is ejected, and which time in a row that is.
     pub(super) fn ejection(&self) -> Option<(Instant, u32)> {
-        let record = self.lock();
+        let record = self.record.lock();
         record.ejected_until.map(|until| (until, record.ejections))
     }
 
@@ -216,7 +216,7 @@ impl Health {
 
     /// It is back.
     pub(super) fn readmit(&self, now: Instant) {
-        let mut record = self.lock();
+        let mut record = self.record.lock();
         record.ejected_until = None;
         record.returned = Some(now);
         self.failures.store(0, Relaxed);
@@ -252,10 +252,6 @@ impl Health {
     fn since_birth(&self, now: Instant) -> u64 {
         let since = now.saturating_duration_since(self.born);
         u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Record> {
-        self.record.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -4,10 +4,11 @@
 //! It outlives configurations; what it goes by is replaced with each.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, sleep_until};
@@ -257,7 +258,7 @@ impl Monitor {
 
     /// Ejects a target that has failed requests, unless too many are.
     pub(in crate::target_group) fn eject(&self, target: &Target, detection: &OutlierDetection) {
-        let deciding = self.decide();
+        let deciding = self.deciding.lock();
         let settings = Arc::clone(&self.settings.borrow());
         let is_out = |target: &&Arc<Target>| !target.state.health.is_available();
         let out = settings.targets.iter().filter(is_out).count();
@@ -311,7 +312,7 @@ impl Monitor {
 
     /// Whether all targets get requests, because of those that should get some none is healthy.
     fn decide_on_opening(&self) {
-        let _deciding = self.decide();
+        let _deciding = self.deciding.lock();
         let settings = Arc::clone(&self.settings.borrow());
         let mut wanted = settings.targets.iter().filter(|target| target.weight() > 0);
         let is_open = settings.fail_open
@@ -331,10 +332,6 @@ impl Monitor {
                 self.group
             ),
         }
-    }
-
-    fn decide(&self) -> MutexGuard<'_, ()> {
-        self.deciding.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

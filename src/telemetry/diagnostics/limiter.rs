@@ -5,10 +5,10 @@
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use log::{Level, Record};
+use parking_lot::Mutex;
 
 /// How long nothing more is written of a place.
 pub(super) const SILENCE: Duration = Duration::from_secs(10);
@@ -88,13 +88,13 @@ impl Limiter {
 impl Site {
     /// Keeps the line that was written, to say later what others were like.
     pub(super) fn keep(&self, line: Line) {
-        *self.line.lock().unwrap_or_else(PoisonError::into_inner) = Some(line);
+        *self.line.lock() = Some(line);
     }
 
     /// The line that was written last.
     pub(super) fn kept(&self) -> Option<Line> {
         let line = self.line.lock();
-        line.unwrap_or_else(PoisonError::into_inner).clone()
+        line.clone()
     }
 
     fn admit(&self, now: u64) -> Option<u64> {

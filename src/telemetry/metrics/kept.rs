@@ -1,7 +1,9 @@
 //! Counters that outlive a configuration.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
 
 /// What is counted in one place for all who know its labels, for as long as anybody does: a reload
 /// makes nothing twice.
@@ -10,7 +12,7 @@ pub(super) struct Kept<T, const LABELS: usize>(Mutex<HashMap<[String; LABELS], W
 impl<T, const LABELS: usize> Kept<T, LABELS> {
     /// What has these labels; it is made if nobody knows it.
     pub(super) fn get(&self, labels: [&str; LABELS], make: impl FnOnce() -> T) -> Arc<T> {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.0.lock();
         let known = kept.entry(labels.map(str::to_owned)).or_default();
         known.upgrade().unwrap_or_else(|| {
             let made = Arc::new(make());
@@ -21,20 +23,20 @@ impl<T, const LABELS: usize> Kept<T, LABELS> {
 
     /// What has these labels, if anybody knows it.
     pub(super) fn known(&self, labels: [&str; LABELS]) -> Option<Arc<T>> {
-        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = self.0.lock();
         kept.get(&labels.map(str::to_owned))?.upgrade()
     }
 
     /// The labels of all that somebody may know.
     pub(super) fn labels(&self) -> Vec<[String; LABELS]> {
-        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = self.0.lock();
         kept.keys().cloned().collect()
     }
 
     /// Has `forget` remove the children of what nobody knows any more. None of it is made anew
     /// meanwhile.
     pub(super) fn sweep(&self, mut forget: impl FnMut([&str; LABELS])) {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.0.lock();
         kept.retain(|labels, known| {
             let is_known = known.strong_count() > 0;
             if !is_known {

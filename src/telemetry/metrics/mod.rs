@@ -16,8 +16,9 @@ mod target;
 mod totals;
 mod tunnel;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use prometheus::process_collector::ProcessCollector;
 use prometheus::{Encoder as _, IntCounter, Registry, TextEncoder};
 
@@ -80,7 +81,7 @@ impl Metrics {
     /// Drops the children of rules, groups and targets that left the configuration, once their last
     /// exchange is over.
     pub fn forget(&self) {
-        let mut gone = self.gone();
+        let mut gone = self.gone.lock();
         self.rule.forget(&mut gone);
         self.tunnel.forget(&mut gone);
         self.target.forget();
@@ -123,14 +124,10 @@ impl Metrics {
 
     /// What was counted in all.
     pub fn totals(&self) -> Totals {
-        let gone = self.gone();
+        let gone = self.gone.lock();
         let mut totals = gone.clone();
         totals.add(&self.tunnel.closed, &self.rule.bytes);
         totals
-    }
-
-    fn gone(&self) -> MutexGuard<'_, Totals> {
-        self.gone.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What is open here.

@@ -1,8 +1,8 @@
 //! How many tunnels are open, as one process tells another.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use parking_lot::Mutex;
 use prometheus::IntGaugeVec;
 use prometheus::core::Collector as _;
 use prometheus::proto::{Gauge, LabelPair, Metric, MetricFamily};
@@ -80,13 +80,13 @@ pub(super) struct Elsewhere(Mutex<Vec<Open>>);
 impl Elsewhere {
     /// From now on they have this open.
     pub(super) fn replace(&self, open: Vec<Open>) {
-        *self.lock() = open;
+        *self.0.lock() = open;
     }
 
     /// Adds it to the family of what is open here, which is among all that were gathered.
     pub(super) fn add_to(&self, active: &IntGaugeVec, families: &mut Vec<MetricFamily>) {
         let mut tunnels: BTreeMap<[String; 3], i64> = BTreeMap::new();
-        for open in self.lock().iter() {
+        for open in self.0.lock().iter() {
             *tunnels.entry(open.values()).or_default() += open.tunnels;
         }
         if tunnels.is_empty() {
@@ -107,10 +107,6 @@ impl Elsewhere {
             }
         }
         children.extend(tunnels.iter().map(|(values, more)| child(values, *more)));
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Vec<Open>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -9,11 +9,12 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
+use parking_lot::Mutex;
 use rustix::process::Signal;
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, mpsc, oneshot};
@@ -123,7 +124,7 @@ impl UpgradeSocket {
 
     /// Hears whoever comes, until it is paused.
     pub async fn listen(self: Arc<Self>) {
-        let Some(Ends { accepting, .. }) = lock(&self.accept_loop).begin() else {
+        let Some(Ends { accepting, .. }) = self.accept_loop.lock().begin() else {
             return;
         };
         self.runtime.get_or_init(Handle::current);
@@ -167,12 +168,12 @@ impl UpgradeSocket {
 
     /// Stops hearing; whoever shares the socket hears.
     fn pause(&self) {
-        lock(&self.accept_loop).pause();
+        self.accept_loop.lock().pause();
     }
 
     /// Gives the socket up: it is the successor's, unless that has another.
     pub fn leave(&self, successor: &Successor) {
-        *lock(&self.socket) = None;
+        *self.socket.lock() = None;
         if successor.socket.as_ref() != Some(&self.path) {
             self.own();
             self.remove();
@@ -210,13 +211,13 @@ impl UpgradeSocket {
     fn socket(&self) -> io::Result<UnixListener> {
         let gone = || io::Error::other("the socket is another process's");
         reserve::with(1, || {
-            lock(&self.socket).as_ref().ok_or_else(gone)?.try_clone()
+            self.socket.lock().as_ref().ok_or_else(gone)?.try_clone()
         })
     }
 
     /// The new process that waits, if it is still there.
     pub fn successor(&self) -> Option<Link> {
-        lock(&self.successor).successor.take().filter(Link::is_open)
+        self.successor.lock().successor.take().filter(Link::is_open)
     }
 
     fn hear(&self, stream: UnixStream) {
@@ -232,7 +233,7 @@ impl UpgradeSocket {
         link.patience(Some(AT_HAND))?;
         match link.receive()? {
             Message::StillOpen(open) => self.old_processes.report(pid, open),
-            Message::TakeOver => lock(&self.successor).successor = Some(link),
+            Message::TakeOver => self.successor.lock().successor = Some(link),
             Message::Upgrade { binary, conf } => {
                 let outcome = self.upgrade(&binary, &conf);
                 if let Err(reason) = &outcome {
@@ -249,17 +250,17 @@ impl UpgradeSocket {
     fn upgrade(&self, binary: &Path, conf: &Path) -> Result<Successor, String> {
         refuse_as_first_process()?;
         log::info!("upgrade: to {} with {}", binary.display(), conf.display());
-        if std::mem::replace(&mut lock(&self.successor).is_busy, true) {
+        if std::mem::replace(&mut self.successor.lock().is_busy, true) {
             return Err("another upgrade is under way".to_owned());
         }
         let outcome = self.start_and_hand_over(binary, conf);
-        lock(&self.successor).is_busy = false;
+        self.successor.lock().is_busy = false;
         outcome
     }
 
     fn start_and_hand_over(&self, binary: &Path, conf: &Path) -> Result<Successor, String> {
         check(binary, conf, self.timeout())?;
-        lock(&self.successor).successor = None;
+        self.successor.lock().successor = None;
         let launched = Launched::start(binary, conf, &self.path)
             .map_err(|error| format!("{}: {error}", binary.display()))?;
         let outcome = self.await_successor(&launched).and_then(|successor| {
@@ -303,10 +304,6 @@ fn refuse_as_first_process() -> Result<(), String> {
         return Err("this is the first process of its container: run it under an init".to_owned());
     }
     Ok(())
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The next who comes; where no files are left, with one in reserve.
