@@ -199,8 +199,14 @@ pub async fn answer(stream: &mut TcpStream, read: &[u8], answered: usize) -> Opt
                     .ok()?,
                 "early" => stream.write_all(OK).await.ok()?,
                 "refusing" => {
-                    let refusal = b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n";
-                    stream.write_all(refusal).await.ok()?;
+                    // Where the whole request is there, the connection would be kept.
+                    let last = match request.body {
+                        Some(_) => "Connection: close\r\n",
+                        None => "",
+                    };
+                    let refusal =
+                        format!("HTTP/1.1 413 Too Large\r\n{last}Content-Length: 0\r\n\r\n");
+                    stream.write_all(refusal.as_bytes()).await.ok()?;
                     return None;
                 }
                 _ => {}
