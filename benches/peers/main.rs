@@ -37,6 +37,8 @@ use tls::Tls;
 
 /// The core of the client and the target.
 const CORE: usize = 1;
+/// How often a load is tried that fails.
+const TRIES: usize = 3;
 
 /// Measures Culvert, HAProxy, nginx and Envoy under the same loads.
 #[derive(Parser)]
@@ -91,10 +93,15 @@ fn run(options: &Options) -> io::Result<()> {
             for kind in kinds {
                 let what = format!("round {} of {rounds}: {load:?}: {}", round + 1, kind.name());
                 eprintln!("{what}");
-                let figures = load.run(kind, &targets, &tls, scale);
-                let figures =
-                    figures.map_err(|error| io::Error::other(format!("{what}: {error}")))?;
-                table.add(kind, figures);
+                let measured = measured(|| load.run(kind, &targets, &tls, scale));
+                match measured {
+                    Ok(figures) => table.add(kind, figures),
+                    Err(error) => {
+                        // What was measured before is not lost.
+                        print!("{table}");
+                        return Err(io::Error::other(format!("{what}: {error}")));
+                    }
+                }
             }
         }
     }
@@ -103,6 +110,18 @@ fn run(options: &Options) -> io::Result<()> {
         report::write(&table, rounds)?;
     }
     Ok(())
+}
+
+/// What was measured, in as many tries as it takes: a run is long, and must not end because one
+/// proxy was slow once.
+fn measured<T>(measure: impl Fn() -> io::Result<T>) -> io::Result<T> {
+    for _ in 1..TRIES {
+        match measure() {
+            Ok(measured) => return Ok(measured),
+            Err(error) => eprintln!("{error}: once more"),
+        }
+    }
+    measure()
 }
 
 /// One core for this process, and enough open files, for the proxies too.

@@ -34,8 +34,8 @@ use crate::tap::silence::Silence;
 use crate::tap::trailers::LAST_CHUNK;
 use crate::target_connection::{Ticket, failure};
 
-/// How much of an answer may be on its way to a client that does not take it, in bytes; more waits in
-/// the stream's window.
+/// How much of an answer may be on its way to a client that does not take it, in bytes; more waits
+/// in the stream's window.
 const WINDOW: usize = 8 << 10;
 
 /// How much of what Pingora has written may wait. It writes no more than the client may have on its
