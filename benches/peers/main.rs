@@ -96,6 +96,8 @@ fn run(options: &Options) -> io::Result<()> {
                 let measured = measured(|| load.run(kind, &targets, &tls, scale));
                 match measured {
                     Ok(figures) => table.add(kind, figures),
+                    // Without a figure, then: its cell has a dash.
+                    Err(error) if kind != Kind::Culvert => eprintln!("{what}: {error}"),
                     Err(error) => {
                         // What was measured before is not lost.
                         print!("{table}");
