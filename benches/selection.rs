@@ -71,7 +71,7 @@ targetGroups: [{{name: g, protocol: HTTP, algorithm: {algorithm}, targets: [{tar
     let metrics = Arc::new(Metrics::new().expect("the names are good"));
     let key = SecretKey::random().expect("there is randomness");
     let fleet = Fleet::new(metrics, key);
-    let built = fleet.build(&loaded.config.target_groups, &[]);
+    let built = fleet.prepare_and_build(&loaded.config.target_groups, &[]);
     built.expect("it can be built").remove(0)
 }
 

@@ -59,6 +59,13 @@ pub enum Command {
     /// Show what the running process serves with, and how it fares
     Status(Reached),
 
+    /// Show the rules and the groups that serve, and where each comes from: the file, or the API
+    Config(Reached),
+
+    /// Read or write what the IONOS API keeps, where no process has it
+    #[command(subcommand)]
+    Api(Kept),
+
     /// Show groups, targets, tunnels per second and why they end, each second anew, in a terminal
     Top(Reached),
 
@@ -84,6 +91,18 @@ pub enum Command {
         /// The program and its arguments
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
         program: Vec<OsString>,
+    },
+}
+
+/// What is done with what the API keeps.
+#[derive(Debug, Subcommand)]
+pub enum Kept {
+    /// Print it as JSON; a running process is not disturbed
+    Export,
+    /// Put what was exported, from a file or standard input (-), in the place of what is kept
+    Import {
+        /// The file
+        path: PathBuf,
     },
 }
 

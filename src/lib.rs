@@ -14,6 +14,7 @@
 //!                  process           its start, Pingora around it, and its life to the end
 //!                  config            a file, and the checked Config that comes of it
 //!                  serving           what serves now: built from a Config, changed by the next one
+//!                  ionos             the IONOS API: objects of clients, beside the file's
 //!                  dns               what the names of targets resolve to
 //!                  upgrade           another process takes over, or is taken over from
 //!                  drain             the end of all that is open, at its pace
@@ -36,14 +37,15 @@
 //!
 //! what is told     telemetry         the record of an exchange, its line, metrics, diagnostics
 //!                  admin             the operator's address: probes, metrics, API, page
+//!                  control           what that address and the IONOS API's have in common
 //! ```
 //!
 //! Who may know whom, from those who know most to those who know nobody:
 //!
 //! ```text
-//! process ▸ admin ▸ upgrade ▸ serving ▸ proxy ▸ listener, drain ▸ refusal, request_line ▸
-//! forwarding_rule, tap ▸ tunnel, target_connection, rules ▸ target_group ▸ stream, config::model,
-//! telemetry
+//! process ▸ admin, ionos ▸ control, upgrade ▸ serving ▸ proxy ▸ listener, drain ▸ refusal,
+//! request_line ▸ forwarding_rule, tap ▸ tunnel, target_connection, rules ▸ target_group ▸ stream,
+//! config::model, telemetry
 //! ```
 //!
 //! No rooms and no files know each other in a circle; `tests/layout.rs` sees to it.
@@ -68,10 +70,12 @@ pub mod admin;
 pub mod cli;
 pub mod commands;
 pub mod config;
+pub mod control;
 pub mod demo;
 pub mod dns;
 pub mod drain;
 pub mod forwarding_rule;
+pub mod ionos;
 pub mod listener;
 pub mod os;
 pub mod overload;

@@ -248,7 +248,7 @@ targetGroups:
     let metrics = Arc::new(Metrics::new().expect("the names are good"));
     let key = SecretKey::random().expect("there is randomness");
     let fleet = Fleet::new(Arc::clone(&metrics), key);
-    let built = fleet.build(&config.target_groups, &[]);
+    let built = fleet.prepare_and_build(&config.target_groups, &[]);
     let built = built.expect("they can be built").into_iter();
     let groups = built.map(|group| (group.name.to_string(), group)).collect();
     let rule = &config.forwarding_rules[0];

@@ -7,6 +7,8 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::control::Rejection;
+
 /// Why a request is not done.
 #[derive(Debug)]
 pub(super) struct Denial {
@@ -41,6 +43,12 @@ impl Denial {
     /// What it is about does not exist.
     pub(super) fn not_found(error: impl Into<String>) -> Self {
         Denial::new(StatusCode::NOT_FOUND, error)
+    }
+}
+
+impl From<Rejection> for Denial {
+    fn from(rejection: Rejection) -> Self {
+        Denial::new(rejection.status, rejection.why)
     }
 }
 

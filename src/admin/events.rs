@@ -24,10 +24,10 @@ use utoipa::ToSchema;
 
 use super::denial::{Denial, Error};
 use super::event_streams::MOST_STREAMS;
-use super::slots::Client;
 use super::status::Status;
 use super::view::View;
 use crate::config::model::Token;
+use crate::control::Client;
 use crate::telemetry::CloseReason;
 use crate::tunnel::{Handle, Tunnels};
 

@@ -10,17 +10,15 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::header::{CONNECTION, HOST, TRANSFER_ENCODING, UPGRADE};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::denial::{Denial, Error};
-use super::status::word;
+use super::explanation::Explanation;
 use super::view::View;
-use crate::forwarding_rule::{ForwardingRule, Routes};
-use crate::proxy::{Forward, Hypothetical, Outcome, Passage};
-use crate::refusal::Refusal;
-use crate::rules::{self, Explained};
+use crate::forwarding_rule::ForwardingRule;
+use crate::proxy::Hypothetical;
 use crate::target_group::Target;
 use crate::telemetry::Client;
 
@@ -66,88 +64,6 @@ fn localhost() -> IpAddr {
     IpAddr::V4(std::net::Ipv4Addr::LOCALHOST)
 }
 
-/// What would become of it.
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Explanation {
-    forwarding_rule: String,
-    /// The client, behind trusted proxies.
-    client_ip: String,
-    /// In the order of evaluation; none where the request is refused before.
-    http_rules: Vec<HttpRule>,
-    /// The HTTP rule that decides: the first that matches.
-    matched: Option<String>,
-    action: Option<Done>,
-    /// Where it would be refused.
-    refusal: Option<Refused>,
-}
-
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-struct HttpRule {
-    name: String,
-    /// `FORWARD`, `REDIRECT` or `STATIC`.
-    #[serde(rename = "type")]
-    kind: &'static str,
-    conditions: Vec<Condition>,
-    /// Whether all conditions hold.
-    matched: bool,
-}
-
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-struct Condition {
-    /// As in the configuration.
-    #[serde(rename = "type")]
-    kind: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    condition: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    key: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    value: Option<String>,
-    negate: bool,
-    /// The values that the request has for it.
-    saw: Vec<String>,
-    held: bool,
-}
-
-/// What is done.
-#[derive(Default, Serialize, ToSchema)]
-#[schema(as = Outcome)]
-#[serde(rename_all = "camelCase")]
-struct Done {
-    /// `FORWARD`, `REDIRECT` or `STATIC`.
-    #[serde(rename = "type")]
-    kind: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    status_code: Option<u16>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    location: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    target_group: Option<String>,
-    /// All that it might be, where chance decides.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    target_groups: Vec<String>,
-    /// The target, were it picked now.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    target: Option<String>,
-    /// Whether it is forwarded as a WebSocket handshake.
-    websocket: bool,
-    /// The protocol, where it is forwarded as another upgrade.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    upgrade: Option<String>,
-}
-
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-struct Refused {
-    status_code: u16,
-    /// As in `culvert_refusals_total`.
-    reason: &'static str,
-    detail: &'static str,
-}
-
 /// What would become of a request, and why, decided as for real ones. Limits on clients are not
 /// looked at, and no turn is moved.
 #[utoipa::path(
@@ -168,7 +84,9 @@ pub(super) async fn explain(
         serde_json::from_slice(&body).map_err(|error| Denial::bad(error.to_string()))?;
     let rules = view.serving.snapshot().rules;
     let name = |target: &Target| target.address.to_string();
-    Explanation::of(&sample, &rules, name).map(Json)
+    let mut explanation = explained(&sample, &rules, name)?;
+    explanation.tell_sources(&view.serving.config());
+    Ok(Json(explanation))
 }
 
 /// What would become of a request by rules that do not serve; `name` is what a target is called.
@@ -179,7 +97,7 @@ pub fn explain_by(
     name: impl Fn(&Target) -> String,
 ) -> Result<Value, String> {
     let sample: Sample = serde_json::from_value(sample).map_err(|error| error.to_string())?;
-    let explanation = Explanation::of(&sample, rules, name);
+    let explanation = explained(&sample, rules, name);
     let explanation = explanation.map_err(|denial| denial.body.error)?;
     serde_json::to_value(explanation).map_err(|error| error.to_string())
 }
@@ -292,109 +210,13 @@ impl OneOrMore {
     }
 }
 
-impl Explanation {
-    fn of(
-        sample: &Sample,
-        rules: &[Arc<ForwardingRule>],
-        name: impl Fn(&Target) -> String,
-    ) -> Result<Self, Denial> {
-        let rule = sample.rule(rules)?;
-        let arrived = sample.request(rule)?.arrive(rule);
-        let decision = arrived.decision();
-        let (mut done, refusal) = match decision.outcome {
-            Ok(outcome) => Done::of(&outcome, name),
-            Err(refusal) => (Done::default(), Some(refusal)),
-        };
-        let action = decision.rule.map(|http_rule| {
-            done.kind = word(&http_rule.action);
-            let groups = arrived.target_groups(http_rule);
-            if done.target_group.is_some() && groups.len() > 1 {
-                done.target_groups = groups.iter().map(|group| group.name.to_string()).collect();
-            }
-            done
-        });
-        let http_rules = arrived.request().map(|request| {
-            let all = rule.rules.iter();
-            all.map(|one| HttpRule::of(one, &request)).collect()
-        });
-        Ok(Explanation {
-            forwarding_rule: rule.name.to_string(),
-            client_ip: arrived.client_ip().to_string(),
-            http_rules: http_rules.unwrap_or_default(),
-            matched: decision.rule.map(|rule| rule.name.to_string()),
-            action,
-            refusal: refusal.map(Refused::of),
-        })
-    }
-}
-
-impl HttpRule {
-    fn of(rule: &rules::Rule<Routes>, request: &rules::Request<'_>) -> Self {
-        let conditions = rule.explain(request).into_iter();
-        HttpRule {
-            name: rule.name.to_string(),
-            kind: word(&rule.action),
-            conditions: conditions.map(Condition::of).collect(),
-            matched: rule.matches(request),
-        }
-    }
-}
-
-impl Refused {
-    fn of(refusal: Refusal) -> Self {
-        Refused {
-            status_code: refusal.status(),
-            reason: refusal.reason.as_str(),
-            detail: refusal.detail,
-        }
-    }
-}
-
-impl Condition {
-    fn of(told: Explained) -> Self {
-        Condition {
-            kind: told.subject,
-            condition: told.comparison,
-            key: told.key,
-            value: told.value,
-            negate: told.negate,
-            saw: told.saw,
-            held: told.held,
-        }
-    }
-}
-
-impl Done {
-    /// What is done, and the refusal where there is no target for it.
-    fn of(outcome: &Outcome<'_>, name: impl Fn(&Target) -> String) -> (Self, Option<Refusal>) {
-        let mut done = Done::default();
-        match outcome {
-            Outcome::Static(answer) => done.status_code = Some(answer.status.as_u16()),
-            Outcome::Redirect(redirect, location) => {
-                done.status_code = Some(redirect.status.as_u16());
-                done.location = Some(location.clone());
-            }
-            Outcome::Forward(forward) => {
-                let refusal = done.forward(forward, name).err();
-                return (done, refusal);
-            }
-        }
-        (done, None)
-    }
-
-    fn forward(
-        &mut self,
-        forward: &Forward,
-        name: impl Fn(&Target) -> String,
-    ) -> Result<(), Refusal> {
-        let group = &forward.route.group;
-        self.target_group = Some(group.name.to_string());
-        match &forward.passage {
-            Passage::Plain => {}
-            Passage::WebSocket(_) => self.websocket = true,
-            Passage::Upgrade(protocol) => self.upgrade = Some(protocol.to_string()),
-        }
-        self.target = Some(name(&*group.foresee(&forward.context)?));
-        Ok(())
-    }
+/// What becomes of it by these rules.
+fn explained(
+    sample: &Sample,
+    rules: &[Arc<ForwardingRule>],
+    name: impl Fn(&Target) -> String,
+) -> Result<Explanation, Denial> {
+    let rule = sample.rule(rules)?;
+    let arrived = sample.request(rule)?.arrive(rule);
+    Ok(Explanation::of(rule, &arrived, name))
 }

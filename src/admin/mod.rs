@@ -1,5 +1,5 @@
 //! The address for operators: metrics, probes and the API, on a listener of its own
-//! (`listener::admin`).
+//! (`listener::control`), served as every control address is (`control`).
 //!
 //! | path | answer |
 //! |---|---|
@@ -9,20 +9,20 @@
 //! | `GET /readyz` | 200 while new clients are welcome; 503 before the listeners accept, and from the beginning of a drain |
 //! | `/api/v1/…` | JSON; `/api/v1/openapi.json` describes it |
 //!
-//! `guard` decides who is heard, `slots` how many at a time; `view` is what the others see,
-//! one file for each thing that can be asked.
+//! `guard` decides who is heard; `view` is what the others see, one file for each thing that can be
+//! asked.
 
+mod config;
 mod denial;
 mod event_streams;
 mod events;
 mod explain;
+mod explanation;
 mod guard;
 mod orders;
 mod page;
 mod query;
 mod routes;
-mod serve;
-mod slots;
 mod status;
 mod target;
 mod tunnels;
@@ -30,20 +30,17 @@ mod view;
 
 use std::sync::Arc;
 
+use crate::control::Server;
 pub use explain::explain_by;
 pub use routes::document;
 pub use view::Admin;
 
 /// Begins to serve whoever comes to the admin address.
 pub fn start(admin: &Arc<Admin>) {
-    let slots = Arc::clone(&admin.slots);
-    let router = routes::router(Arc::clone(admin));
-    admin.serving.admin.start(Box::new(move |acceptor, ends| {
-        tokio::spawn(serve::serve(
-            acceptor,
-            Arc::clone(&slots),
-            ends,
-            router.clone(),
-        ));
-    }));
+    let server = Server {
+        slots: Arc::clone(&admin.slots),
+        router: routes::router(Arc::clone(admin)),
+        shows: Arc::new(|| Ok(None)),
+    };
+    server.start(&admin.serving.admin);
 }

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 use super::denial::{Denial, Error};
 use super::view::View;
-use crate::listener::admin::Peer;
+use crate::listener::control::Peer;
 use crate::os::signals::Order;
 
 /// A reload that was applied.

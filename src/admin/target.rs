@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 use super::denial::{Denial, Error};
 use super::view::View;
 use crate::config::model;
-use crate::listener::admin::Peer;
+use crate::listener::control::Peer;
 use crate::serving::Serving;
 use crate::target_address::TargetAddress;
 use crate::target_group::{Change, Override, TargetGroup, TargetStatus};

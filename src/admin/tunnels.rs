@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use super::denial::{Denial, Error};
 use super::query::{self, Filter, FilterQuery, List, PageQuery, WordsQuery};
 use super::view::View;
-use crate::listener::admin::Peer;
+use crate::listener::control::Peer;
 use crate::tunnel::{Farewell, Handle, Tunnels};
 
 /// How much of a request URI is shown.

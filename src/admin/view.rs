@@ -2,14 +2,19 @@
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
 use super::event_streams::EventStreams;
-use super::slots::Slots;
+use crate::control::{Bodies, MOST_CONNECTIONS, Slots};
 use crate::os::signals::{Asked, Order};
 use crate::serving::Serving;
 use crate::upgrade::OldProcesses;
+
+/// How large a request's body may be, and how long it may take.
+const LARGEST_BODY: usize = 64 << 10;
+const BODY: Duration = Duration::from_secs(10);
 
 /// What every handler is given.
 pub(super) type View = Arc<Admin>;
@@ -22,6 +27,7 @@ pub struct Admin {
     /// A drain was asked for.
     pub(super) is_draining: AtomicBool,
     pub(super) slots: Arc<Slots>,
+    pub(super) bodies: Bodies,
     pub(super) event_streams: EventStreams,
 }
 
@@ -37,7 +43,8 @@ impl Admin {
             old_processes,
             orders,
             is_draining: AtomicBool::new(false),
-            slots: Arc::new(Slots::new()),
+            slots: Arc::new(Slots::new(Duration::ZERO)),
+            bodies: Bodies::new(LARGEST_BODY, MOST_CONNECTIONS * LARGEST_BODY, BODY),
             event_streams: EventStreams::new(),
         }
     }

@@ -20,7 +20,7 @@ use tokio::time::timeout;
 use super::answer::list;
 use crate::cli::Reached;
 use crate::config;
-use crate::config::model::AdminAddress;
+use crate::config::model::ListenAddress;
 
 /// How long an answer may take. A reload is what takes longest.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -53,8 +53,8 @@ impl Client {
         }
         let admin = config::load_admin(conf).map_err(|problems| problems.to_string())?;
         let address = match admin.listen {
-            AdminAddress::Tcp(address) => Address::Tcp(reachable(address).to_string()),
-            AdminAddress::Unix(path) => Address::Unix(path),
+            ListenAddress::Tcp(address) => Address::Tcp(reachable(address).to_string()),
+            ListenAddress::Unix(path) => Address::Unix(path),
         };
         let token = token.or_else(|| admin.token.map(|token| token.0.into()));
         Ok(Client { address, token })

@@ -147,10 +147,19 @@ fn parts(target: &str) -> Result<Asked<'_>, String> {
     })
 }
 
+/// Where something comes from, if not from the file.
+fn source(of: &Value) -> String {
+    match of["source"].as_str() {
+        Some(source) => format!(" ({source})"),
+        None => String::new(),
+    }
+}
+
 fn show(answer: &Value) -> String {
     let mut lines = vec![format!(
-        "forwarding rule {}, client {}",
+        "forwarding rule {}{}, client {}",
         text(answer, "/forwardingRule"),
+        source(answer),
         text(answer, "/clientIp"),
     )];
     for rule in list(answer, "/httpRules") {
@@ -219,7 +228,8 @@ fn outcome(answer: &Value) -> String {
             } else {
                 "the request"
             };
-            format!("=> {rule}: {what} goes to {target} of {group}")
+            let source = source(action);
+            format!("=> {rule}: {what} goes to {target} of {group}{source}")
         }
         _ => {
             let (status, location) = (text(action, "/statusCode"), text(action, "/location"));

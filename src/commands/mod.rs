@@ -4,7 +4,9 @@
 //! error is what the operator reads.
 
 mod answer;
+mod api;
 mod client;
+mod config;
 mod explain;
 pub mod offline;
 mod status;
@@ -25,6 +27,7 @@ use client::Client;
 pub fn run(command: &Command, conf: &Path) -> Option<Result<String, String>> {
     Some(match command {
         Command::Status(reached) => get(reached, conf, "/api/v1/status", status::show),
+        Command::Config(reached) => get(reached, conf, "/api/v1/config", config::show),
         Command::Tunnels(asked) => tunnels::list(asked, conf),
         Command::Kill(asked) => tunnels::kill(asked, conf),
         Command::Drain(reached) => post(reached, conf, "/api/v1/drain", "culvert: drains"),
@@ -36,6 +39,7 @@ pub fn run(command: &Command, conf: &Path) -> Option<Result<String, String>> {
         ),
         Command::Top(reached) => top::run(reached, conf).map(|()| String::new()),
         Command::Explain(asked) => explain::explain(asked, conf),
+        Command::Api(kept) => api::run(kept, conf),
         Command::Demo | Command::Upgrade { .. } | Command::Launch { .. } => return None,
     })
 }

@@ -37,7 +37,7 @@ pub fn rules(config: &Config) -> Result<Vec<Arc<ForwardingRule>>, String> {
         stand_for_names(Arc::make_mut(group));
     }
     let fleet = Fleet::new(Arc::clone(&metrics), key);
-    let groups = fleet.build(&groups, &config.server.stickiness_keys);
+    let groups = fleet.prepare_and_build(&groups, &config.server.stickiness_keys);
     let groups = groups.map_err(|(place, why)| format!("targetGroups[{place}]: {why}"))?;
     let named = groups
         .into_iter()

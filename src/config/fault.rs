@@ -14,6 +14,8 @@ use super::problem::Problem;
 pub struct Fault {
     /// What it is about.
     pub object: Object,
+    /// Which of its keys, where it is one.
+    pub key: Option<&'static str>,
     /// What: one line.
     pub message: String,
 }
@@ -36,8 +38,15 @@ impl Fault {
     pub fn new(object: Object, message: impl ToString) -> Self {
         Fault {
             object,
+            key: None,
             message: message.to_string(),
         }
+    }
+
+    /// The same, of this key of the object.
+    pub fn of_key(self, key: &'static str) -> Self {
+        let key = Some(key);
+        Fault { key, ..self }
     }
 
     /// The fault as a problem of this configuration; `is_file` where that is a file, which has
@@ -63,7 +72,8 @@ impl fmt::Display for Fault {
 impl std::error::Error for Fault {}
 
 impl Object {
-    /// Its path in the file of this configuration.
+    /// Its path in the file of this configuration, or in the API. What is the file's is before what
+    /// is not.
     pub fn place(&self, config: &Config) -> Option<String> {
         match self {
             Object::Process => Some(String::new()),
@@ -71,12 +81,14 @@ impl Object {
             Object::ForwardingRule(name) => {
                 let mut rules = config.forwarding_rules.iter();
                 let place = rules.position(|rule| rule.name == *name)?;
-                Some(format!("forwardingRules[{place}]"))
+                let source = &config.forwarding_rules.get(place)?.source;
+                Some(source.place(|| format!("forwardingRules[{place}]")))
             }
             Object::TargetGroup(name) => {
                 let mut groups = config.target_groups.iter();
                 let place = groups.position(|group| group.name == *name)?;
-                Some(format!("targetGroups[{place}]"))
+                let source = &config.target_groups.get(place)?.source;
+                Some(source.place(|| format!("targetGroups[{place}]")))
             }
         }
     }

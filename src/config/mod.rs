@@ -12,6 +12,7 @@ mod bounded;
 mod document;
 pub mod fault;
 pub mod model;
+pub mod objects;
 pub mod origin;
 pub mod problem;
 mod read;

@@ -183,6 +183,11 @@ impl<'a> Mapping<'a> {
         })
     }
 
+    /// Its place.
+    pub(super) fn path(&self) -> &str {
+        &self.path
+    }
+
     /// A key that must be there.
     pub(super) fn required<T>(
         &self,

@@ -41,6 +41,11 @@ impl AcceptLoop {
         })
     }
 
+    /// Whether there is one that goes on.
+    pub fn is_on(&self) -> bool {
+        self.accepting.is_some() && !self.closing.is_cancelled()
+    }
+
     /// Ends it. What it has accepted goes on, and another may begin.
     pub fn pause(&mut self) {
         if let Some(accepting) = self.accepting.take() {
@@ -62,13 +67,15 @@ mod tests {
     fn there_is_one_loop_at_most_and_a_pause_leaves_alone_what_was_accepted() {
         let mut accept_loop = AcceptLoop::default();
         let first = accept_loop.begin().unwrap();
-        assert!(accept_loop.begin().is_none());
+        assert!(accept_loop.begin().is_none() && accept_loop.is_on());
         accept_loop.pause();
+        assert!(!accept_loop.is_on());
         assert!(first.accepting.is_cancelled());
         assert!(!first.closing.is_cancelled());
         let second = accept_loop.begin().unwrap();
         assert!(!second.accepting.is_cancelled());
         accept_loop.close();
+        assert!(!accept_loop.is_on());
         assert!(second.accepting.is_cancelled());
         assert!(first.closing.is_cancelled());
     }

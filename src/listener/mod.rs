@@ -8,9 +8,9 @@
 //! on.
 
 mod accept_loop;
-pub mod admin;
 mod arrival;
 mod connection;
+pub mod control;
 mod failed_accepts;
 mod http1;
 mod http2;

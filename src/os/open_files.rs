@@ -16,8 +16,8 @@ pub const MOST_STANDING: usize = 128;
 /// What is open besides: runtimes, logs, sockets for upgrades and for names, files while they are
 /// read, and the reserve.
 const BESIDES: u64 = 48 + RESERVE as u64;
-/// What the admin address may have.
-const FOR_ADMIN: u64 = 64;
+/// What a control address may have.
+const FOR_CONTROL: u64 = 64;
 
 /// How the open files are shared out. A place of a client takes two at most: a connection of
 /// HTTP/1.1 and the way to its target, a connection of HTTP/2 and the way of one of its streams, or
@@ -33,11 +33,12 @@ pub struct Shares {
 }
 
 impl Shares {
-    /// What the present limit allows, where there are so many targets and listeners.
-    pub fn now(targets: usize, listeners: usize) -> Self {
+    /// What the present limit allows, where there are so many targets, listeners and control
+    /// addresses.
+    pub fn now(targets: usize, listeners: usize, control: usize) -> Self {
         let limit = getrlimit(Resource::Nofile).current;
         // A check for each target; an upgrade hands a copy of each listener's socket over.
-        let others = BESIDES + FOR_ADMIN + targets as u64 + 2 * listeners as u64;
+        let others = BESIDES + FOR_CONTROL * control as u64 + targets as u64 + 2 * listeners as u64;
         Shares::of(limit.unwrap_or(u64::MAX), others)
     }
 

@@ -1,6 +1,7 @@
 //! The process: what serves, Pingora's services around it, and its life: what it does when it is
 //! told to.
 
+mod built;
 mod lifecycle;
 mod pid_file;
 
@@ -18,6 +19,7 @@ use crate::admin::{self, Admin};
 use crate::config::Config;
 use crate::config::problem::Problems;
 use crate::drain;
+use crate::ionos::{self, Api};
 use crate::listener::Serve;
 use crate::os::signals::{self, Signals};
 use crate::os::{daemon, open_files, reserve};
@@ -25,7 +27,8 @@ use crate::overload::{Level, Overload};
 use crate::proxy::Proxy;
 use crate::serving::{self, Serving};
 use crate::target_connection::Pool;
-use crate::upgrade::{Inherited, InheritedSocket, Predecessor};
+use crate::upgrade::{Inherited, Predecessor};
+use built::Built;
 use lifecycle::Lifecycle;
 
 /// Serves a configuration until a signal ends it; instead of the process that runs now, if
@@ -56,8 +59,9 @@ pub fn serve(path: Option<&Path>, config: Config, succeeds: bool) -> Result<(), 
     let signals = runtime.block_on(async { Signals::install() });
     let signals = signals.map_err(|error| named(format!("signals cannot be received: {error}")))?;
     match build(path, &name, config, inherited) {
-        Ok((serving, socket)) => {
-            let lifecycle = Lifecycle::new(serving, signals, predecessor, socket).map_err(named)?;
+        Ok(built) => {
+            let lifecycle = Lifecycle::new(built, signals, predecessor);
+            let lifecycle = lifecycle.map_err(named)?;
             run(lifecycle);
             Ok(())
         }
@@ -73,21 +77,39 @@ pub fn serve(path: Option<&Path>, config: Config, succeeds: bool) -> Result<(), 
 fn build(
     path: Option<&Path>,
     name: &str,
-    config: Config,
+    mut config: Config,
     inherited: Option<Inherited>,
-) -> Result<(Arc<Serving>, Option<InheritedSocket>), String> {
+) -> Result<Built, String> {
     let Inherited {
         mut sockets,
         secrets,
         knowledge,
         upgrade_socket,
     } = inherited.unwrap_or_default();
+    let opened = ionos::open(&config).map_err(|problems| {
+        let lines = problems.iter().map(|problem| format!("{name}: {problem}"));
+        lines.collect::<Vec<_>>().join("\n")
+    })?;
+    let opened = opened.map(|opened| {
+        config = opened.config;
+        (opened.store, opened.models)
+    });
     let serving = Serving::build(path, config, &mut sockets, secrets, knowledge);
     let serving = serving.map_err(|problems| {
         let file = name.to_owned();
         Problems { file, problems }.to_string()
     })?;
-    Ok((Arc::new(serving), upgrade_socket))
+    let serving = Arc::new(serving);
+    let api = opened.map(|(store, models)| {
+        let server = ionos::Server::new(Arc::clone(&serving), models);
+        let api = Arc::new(Api::new(store, Arc::new(server)));
+        Arc::new(ionos::Service::new(api, Arc::clone(&serving)))
+    });
+    Ok(Built {
+        serving,
+        api,
+        upgrade_socket,
+    })
 }
 
 fn run(lifecycle: Lifecycle) {
@@ -117,6 +139,9 @@ fn run(lifecycle: Lifecycle) {
         "admin",
         Pages(Arc::clone(&lifecycle.admin)),
     ));
+    if let Some(api) = &lifecycle.api {
+        pingora.add_service(background_service("api", Offer(Arc::clone(api))));
+    }
     pingora.add_service(background_service(
         "listeners",
         Listening { serving, proxy },
@@ -194,6 +219,17 @@ struct Pages(Arc<Admin>);
 impl BackgroundService for Pages {
     async fn start(&self, _: ShutdownWatch) {
         admin::start(&self.0);
+        std::future::pending().await
+    }
+}
+
+/// The address of the IONOS API, on a thread of its own.
+struct Offer(Arc<ionos::Service>);
+
+#[async_trait]
+impl BackgroundService for Offer {
+    async fn start(&self, _: ShutdownWatch) {
+        self.0.start();
         std::future::pending().await
     }
 }

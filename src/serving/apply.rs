@@ -3,10 +3,10 @@
 //! What may fail comes first: after it everything changes, or nothing has. Forwarding rules, target
 //! groups and targets that stay keep what is known of them.
 
-use std::collections::HashMap;
-use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
+use super::change::{Keep, New};
+use super::reuse::Reuse;
 use super::{Serving, Snapshot};
 use crate::config::fault::{Fault, Object};
 use crate::config::{Config, model};
@@ -14,34 +14,52 @@ use crate::forwarding_rule::{ForwardingRule, TargetGroups};
 use crate::listener::Plan;
 
 impl Serving {
-    /// Puts the rules and the target groups of a configuration in place. The groups are as they are
-    /// with the addresses of names and the overrides.
-    pub(super) fn apply(
-        &self,
-        config: &Config,
-        groups: &[Arc<model::TargetGroup>],
-        mut sockets: HashMap<SocketAddr, TcpListener>,
-    ) -> Result<(), Vec<Fault>> {
-        let tls = self.all_tls(config)?;
-        let groups = self.fleet.build(groups, &config.server.stickiness_keys);
-        let groups =
-            groups.map_err(|(name, why)| vec![unusable(Object::TargetGroup(name), why)])?;
+    /// Puts the rules and the target groups of a configuration in place.
+    pub(super) fn apply(&self, new: New<'_>, keep: Keep<'_>) -> Result<(), Vec<Fault>> {
+        let New {
+            config,
+            groups,
+            renamed,
+            mut sockets,
+        } = new;
+        let (before, snapshot) = (self.config(), self.snapshot());
+        let reuse = Reuse::of(&snapshot, &before, config);
+        let tls = self.tls_of(config, |rule| reuse.rule(rule).is_none())?;
+        let prepared = self.fleet.prepare(groups);
+        let prepared =
+            prepared.map_err(|(name, why)| vec![unusable(Object::TargetGroup(name), why)])?;
+        keep().map_err(|fault| vec![fault])?;
+        self.fleet.rename(renamed);
+        let keys = &config.server.stickiness_keys;
+        let group_models = groups.to_vec();
+        let groups = self
+            .fleet
+            .build(groups, &prepared, keys, |group| reuse.group(group));
+        let new_groups: Vec<_> = groups.iter().filter(|group| !reuse.has(group)).collect();
         let by_name: TargetGroups = groups
             .iter()
             .map(|group| (group.name.to_string(), Arc::clone(group)))
             .collect();
-        let before = self.snapshot().rules;
-        let before: HashMap<&str, &ForwardingRule> =
-            before.iter().map(|rule| (&*rule.name, &**rule)).collect();
         let mut plan = Plan::new();
         for (rule, tls) in config.forwarding_rules.iter().zip(tls) {
-            let before = before.get(rule.name.as_str()).copied();
+            if let Some(built) = reuse.rule(rule) {
+                for group in &new_groups {
+                    built.lead_to(group, &self.metrics);
+                }
+                plan.push((Arc::clone(built), None));
+                continue;
+            }
+            let before = reuse.rule_of_name(&rule.name);
             let built = ForwardingRule::build(rule, &by_name, tls, before, &self.metrics);
             let built = built.map_err(|word| vec![unusable_rule(rule, word)])?;
             plan.push((Arc::new(built), sockets.remove(&rule.listen)));
         }
-        let rules = plan.iter().map(|(rule, _)| Arc::clone(rule)).collect();
-        *self.snapshot.lock() = Snapshot { rules, groups };
+        *self.snapshot.lock() = Snapshot {
+            rules: plan.iter().map(|(rule, _)| Arc::clone(rule)).collect(),
+            groups,
+            rule_models: config.forwarding_rules.clone(),
+            group_models,
+        };
         self.limit(config);
         self.listeners.change(plan);
         self.use_files(config);
@@ -55,17 +73,26 @@ impl Serving {
     pub(super) fn apply_group(
         &self,
         config: &Config,
-        group: &model::TargetGroup,
+        group: &Arc<model::TargetGroup>,
+        keep: Keep<'_>,
     ) -> Result<(), Fault> {
-        let built = self.fleet.rebuild(group, &config.server.stickiness_keys);
-        let built = built.map_err(|why| unusable(Object::TargetGroup(group.name.clone()), why))?;
+        let object = || Object::TargetGroup(group.name.clone());
+        let prepared = self.fleet.prepare(std::slice::from_ref(group));
+        let prepared = prepared.map_err(|(_, why)| unusable(object(), why))?;
+        keep()?;
+        let keys = &config.server.stickiness_keys;
+        let built = prepared
+            .first()
+            .and_then(|prepared| self.fleet.rebuild(group, prepared, keys));
+        let built = built.ok_or_else(|| Fault::new(object(), "is none of those that serve"))?;
         let mut snapshot = self.snapshot.lock();
         for rule in &snapshot.rules {
             rule.lead_to(&built, &self.metrics);
         }
-        let mut groups = snapshot.groups.iter_mut();
-        if let Some(place) = groups.find(|known| known.name == built.name) {
-            *place = built;
+        let mut groups = snapshot.groups.iter();
+        if let Some(place) = groups.position(|known| known.name == built.name) {
+            snapshot.groups[place] = built;
+            snapshot.group_models[place] = Arc::clone(group);
         }
         Ok(())
     }

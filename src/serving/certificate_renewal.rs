@@ -6,6 +6,7 @@ use std::mem;
 use std::sync::Arc;
 
 use super::apply::unusable_rule;
+use super::change::New;
 use super::{Serving, problems};
 use crate::config::fault::Fault;
 use crate::config::model::{Config, ForwardingRule};
@@ -41,7 +42,7 @@ impl Serving {
         };
         match used {
             Ok(()) => {
-                self.keep(Arc::new(config));
+                self.adopt(Arc::new(config));
                 for change in changes {
                     log::info!("{change}");
                 }
@@ -74,15 +75,30 @@ impl Serving {
     /// Puts the target groups in place with what they show now, and the rules that lead to them.
     fn renew_groups(&self, config: &Config, overrides: &Overrides) -> Result<(), Vec<Fault>> {
         let groups = self.names.expand_all(&config.target_groups);
-        self.apply(config, &overrides.applied_to_all(&groups), HashMap::new())?;
+        let new = New {
+            config,
+            groups: &overrides.applied_to_all(&groups),
+            renamed: &[],
+            sockets: HashMap::new(),
+        };
+        self.apply(new, &mut || Ok(()))?;
         *self.groups.lock() = Arc::new(groups);
         Ok(())
     }
 
     /// What each forwarding rule offers.
-    pub(super) fn all_tls(&self, config: &Config) -> Result<Vec<Option<Tls>>, Vec<Fault>> {
+    fn all_tls(&self, config: &Config) -> Result<Vec<Option<Tls>>, Vec<Fault>> {
+        self.tls_of(config, |_| true)
+    }
+
+    /// What each forwarding rule offers that is wanted; nothing for the others.
+    pub(super) fn tls_of(
+        &self,
+        config: &Config,
+        is_wanted: impl Fn(&Arc<ForwardingRule>) -> bool,
+    ) -> Result<Vec<Option<Tls>>, Vec<Fault>> {
         let build = |rule: &Arc<ForwardingRule>| {
-            let tls = rule.tls.as_ref();
+            let tls = rule.tls.as_ref().filter(|_| is_wanted(rule));
             tls.map(|tls| Tls::build(tls, &config.certificates, &self.tickets))
                 .transpose()
                 .map_err(|word| vec![unusable_rule(rule, word)])

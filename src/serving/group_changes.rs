@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::Serving;
+use super::change::Keep;
 use crate::config::fault::{Fault, Object};
 use crate::config::{Config, model};
 use crate::target_group::Overrides;
@@ -32,13 +33,24 @@ impl Serving {
             self.names.learn(&with(&self.config(), &group)?);
         }
         let overrides = self.overrides.lock();
+        let config = Arc::new(with(&self.config(), &group)?);
+        self.take_group(&group, config, &overrides, &mut || Ok(()))
+    }
+
+    /// Puts this target group of a configuration in place, whose others are as they were.
+    pub(super) fn take_group(
+        &self,
+        group: &Arc<model::TargetGroup>,
+        config: Arc<Config>,
+        overrides: &Overrides,
+        keep: Keep<'_>,
+    ) -> Result<(), Fault> {
         let before = self.config();
-        let config = with(&before, &group)?;
-        self.put_group(&config, self.names.expand(&group), &overrides)?;
+        self.put_group(&config, self.names.expand(group), overrides, keep)?;
         if counts(&before) != counts(&config) {
             self.limit(&config);
         }
-        self.keep(Arc::new(config));
+        self.adopt(config);
         let had = before
             .target_groups
             .iter()
@@ -76,7 +88,7 @@ impl Serving {
             if before.is_some_and(|before| has_same_targets(&before, &now)) {
                 continue;
             }
-            if let Err(fault) = self.put_group(&config, now, &overrides) {
+            if let Err(fault) = self.put_group(&config, now, &overrides, &mut || Ok(())) {
                 log::error!("{fault}");
             }
         }
@@ -88,10 +100,11 @@ impl Serving {
         config: &Config,
         group: Arc<model::TargetGroup>,
         overrides: &Overrides,
+        keep: Keep<'_>,
     ) -> Result<(), Fault> {
         let before = self.target_group(&group.name);
         let decided = overrides.applied_to(&group);
-        self.apply_group(config, &decided)?;
+        self.apply_group(config, &decided, keep)?;
         self.evict(config, before.as_slice(), &[decided]);
         let mut groups = self.groups.lock();
         let mut groups = Arc::make_mut(&mut groups).iter_mut();
@@ -164,6 +177,7 @@ mod tests {
 
     fn rule(groups: &[&str]) -> model::ForwardingRule {
         model::ForwardingRule {
+            source: model::Source::File,
             name: "edge".into(),
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             v6_only: true,
@@ -207,12 +221,13 @@ mod tests {
                 },
             },
             admin: model::Admin {
-                listen: model::AdminAddress::Unix(admin),
+                listen: model::ListenAddress::Unix(admin),
                 mode: 0o600,
                 token: None,
                 read_only: false,
                 host_names: Vec::new(),
             },
+            api: None,
             access_log: model::AccessLog {
                 path: None,
                 format: model::LogFormat::Json,

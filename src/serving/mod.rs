@@ -8,10 +8,15 @@
 
 mod apply;
 mod certificate_renewal;
+mod change;
+mod control;
 pub mod file_watch;
+mod former_names;
 mod group_changes;
+mod objects;
 mod overrides;
 mod reload;
+mod reuse;
 mod sockets;
 mod target_evictions;
 
@@ -28,7 +33,7 @@ use crate::config::{Config, model};
 use crate::dns::Names;
 use crate::drain::{Cause, Drain, Evictions, Gauges, TargetId};
 use crate::forwarding_rule::ForwardingRule;
-use crate::listener::admin::AdminListener;
+use crate::listener::control::ControlListener;
 use crate::listener::{Listeners, Sockets};
 use crate::os::open_files::Shares;
 use crate::os::reserve;
@@ -38,6 +43,10 @@ use crate::telemetry::access_log::{AccessLog, Output};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::{Format, Redaction, Style};
 use crate::tls::Tickets;
+pub use change::Keep;
+use change::New;
+use former_names::FormerNames;
+pub use objects::Objects;
 use parking_lot::Mutex;
 use sockets::NewSockets;
 
@@ -48,7 +57,9 @@ pub struct Serving {
     /// The listeners.
     pub listeners: Arc<Listeners>,
     /// The listener of the admin address.
-    pub admin: AdminListener,
+    pub admin: ControlListener,
+    /// The listener of the API, where one is offered.
+    pub api: Option<ControlListener>,
     /// The end of the process.
     pub drain: Arc<Drain>,
     /// The guard of the memory.
@@ -67,6 +78,8 @@ pub struct Serving {
     /// The target groups with the addresses of their names, without the overrides.
     groups: Mutex<Arc<Vec<Arc<model::TargetGroup>>>>,
     config: Mutex<Arc<Config>>,
+    /// What target groups were called while tunnels of theirs were opened.
+    former_names: Mutex<FormerNames>,
     /// What is wrong with files on disk, and was told.
     faults: Mutex<Vec<String>>,
     snapshot: Mutex<Snapshot>,
@@ -83,6 +96,10 @@ pub struct Snapshot {
     pub rules: Vec<Arc<ForwardingRule>>,
     /// The target groups, as written.
     pub groups: Vec<Arc<TargetGroup>>,
+    /// What the rules were built from.
+    rule_models: Vec<Arc<model::ForwardingRule>>,
+    /// What the groups were built from.
+    group_models: Vec<Arc<model::TargetGroup>>,
 }
 
 /// How a reload ended.
@@ -168,7 +185,10 @@ impl Serving {
         let serving = Serving {
             fleet,
             listeners: Arc::new(listeners),
-            admin: AdminListener::new(address, socket),
+            admin: ControlListener::new("admin.listen", address, socket),
+            api: new
+                .api
+                .map(|(address, socket)| ControlListener::new("api.listen", address, socket)),
             evictions: Evictions::new(Arc::clone(&drain.tunnels)),
             drain,
             overload,
@@ -179,6 +199,7 @@ impl Serving {
             groups: Mutex::new(Arc::new(groups)),
             path: path.map(Path::to_owned),
             config: Mutex::new(Arc::clone(config)),
+            former_names: Mutex::default(),
             faults: Mutex::default(),
             snapshot: Mutex::default(),
             overrides: Mutex::default(),
@@ -198,7 +219,13 @@ impl Serving {
             unhealthy, ejected, ..
         } = knowledge;
         self.fleet.inherit(unhealthy, ejected);
-        self.apply(&self.config(), &self.target_groups(), sockets)?;
+        let new = New {
+            config: &self.config(),
+            groups: &self.target_groups(),
+            renamed: &[],
+            sockets,
+        };
+        self.apply(new, &mut || Ok(()))?;
         self.metrics.process.configured();
         Ok(())
     }
@@ -233,32 +260,37 @@ impl Serving {
         self.path.as_deref()
     }
 
+    /// The listeners of the control addresses.
+    pub fn control(&self) -> impl Iterator<Item = &ControlListener> {
+        [Some(&self.admin), self.api.as_ref()].into_iter().flatten()
+    }
+
     /// Accepts nothing at the start, but when it is told to resume: another process still does.
     pub fn hold(&self) {
         self.listeners.hold();
-        self.admin.hold();
+        self.control().for_each(ControlListener::hold);
     }
 
     /// Whether everything is there for accepting.
     pub fn is_started(&self) -> bool {
-        self.listeners.is_started() && self.admin.is_started()
+        self.listeners.is_started() && self.control().all(ControlListener::is_started)
     }
 
     /// Stops accepting. Whoever shares the sockets accepts.
     pub fn pause(&self) {
         self.listeners.pause();
-        self.admin.pause();
+        self.control().for_each(ControlListener::pause);
     }
 
     /// Accepts again.
     pub fn resume(&self) {
         self.listeners.resume();
-        self.admin.resume();
+        self.control().for_each(ControlListener::resume);
     }
 
     /// Takes away what is only of use while this process runs.
     pub fn end(&self) {
-        self.admin.remove();
+        self.control().for_each(ControlListener::remove);
     }
 
     /// Gives up the sockets, and checks no health any more: both are another process's.
@@ -266,7 +298,7 @@ impl Serving {
         // Nothing else changes meanwhile.
         let _overrides = self.overrides.lock();
         self.listeners.close();
-        self.admin.close();
+        self.control().for_each(ControlListener::close);
         self.fleet.forget();
         self.names.wake();
         self.evictions
@@ -309,6 +341,7 @@ pub fn shares(config: &Config) -> Shares {
     Shares::now(
         targets(&config.target_groups).count(),
         config.forwarding_rules.len(),
+        1 + usize::from(config.api.is_some()),
     )
 }
 

@@ -26,7 +26,7 @@ impl Serving {
         let mut decided = overrides.clone();
         decided.change(group, target, change);
         let (config, now) = (self.config(), decided.applied_to(&configured));
-        self.apply_group(&config, &now)?;
+        self.apply_group(&config, &now, &mut || Ok(()))?;
         self.evict(&config, &[configured], &[now]);
         *overrides = decided;
         Ok(true)

@@ -3,10 +3,13 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::sockets::NewSockets;
+use super::change::{Keep, New, Replacement};
+use super::objects::{groups_of_api, rules_of_api};
+use super::sockets::{NewSockets, Present};
 use super::{Reload, Serving, both, output, problems, style};
 use crate::config::fault::{Fault, Object};
-use crate::config::problem::Problems;
+use crate::config::objects::beside;
+use crate::config::problem::{Problem, Problems};
 use crate::config::{self, Config, Loaded, model};
 use crate::listener::Sockets;
 use crate::target_group::Overrides;
@@ -51,51 +54,87 @@ impl Serving {
             log::error!("reload: {fault}");
         }
         self.names.learn(&config);
-        let config = Arc::new(config);
-        let applied = self.replace(&before, &config);
+        let applied = self.take_file(config);
         self.names.keep(&self.config());
-        applied.map_err(|faults| {
-            let problems = problems(faults, &config, true);
+        applied.map_err(|problems| {
             let file = name;
             Problems { file, problems }.to_string()
         })
     }
 
+    /// Puts what the file says in place, beside what the API has.
+    fn take_file(&self, mut file: Config) -> Result<(), Vec<Problem>> {
+        let mut overrides = self.overrides.lock();
+        let before = self.config();
+        stay_with_api(&before, &mut file);
+        let config = beside(&file, groups_of_api(&before), rules_of_api(&before));
+        let config = Arc::new(config.map_err(|faults| problems(faults, &file, true))?);
+        let replacement = Replacement {
+            before: &before,
+            config: &config,
+            renamed: &[],
+            ends_overrides: true,
+        };
+        let replaced = self.replace(replacement, &mut overrides, &mut || Ok(()));
+        replaced.map_err(|faults| problems(faults, &config, true))
+    }
+
     /// Puts another configuration in the place of the present one, whichever source made it.
-    fn replace(&self, before: &Config, config: &Arc<Config>) -> Result<(), Vec<Fault>> {
-        let new = NewSockets::listen(
+    pub(super) fn replace(
+        &self,
+        replacement: Replacement<'_>,
+        overrides: &mut Overrides,
+        keep: Keep<'_>,
+    ) -> Result<(), Vec<Fault>> {
+        let Replacement {
+            before,
             config,
-            Some((&self.admin, &self.listeners)),
-            &mut Sockets::default(),
-        );
+            renamed,
+            ends_overrides,
+        } = replacement;
+        let present = Present {
+            admin: &self.admin,
+            api: self.api.as_ref(),
+            listeners: &self.listeners,
+        };
+        let new = NewSockets::listen(config, Some(present), &mut Sockets::default());
         let moves = config.access_log.path != before.access_log.path;
         let output = moves.then(|| output(config)).transpose();
         let (new, output) = both(new, output)?;
         self.warn_of_what_stays(before, config);
-        let mut overrides = self.overrides.lock();
         let groups = self.names.expand_all(&config.target_groups);
-        self.apply(config, &groups, new.listeners)?;
-        if let Some((address, socket)) = new.admin {
-            self.admin.change(address, socket);
-        } else if let Err(error) = self.admin.set_mode(config.admin.mode) {
-            log::error!("reload: admin.mode: {error}");
+        let mut decided = Overrides::default();
+        if !ends_overrides {
+            decided.clone_from(overrides);
+            decided.rename(renamed);
+            decided.retain(&groups);
         }
+        let with_overrides = decided.applied_to_all(&groups);
+        let applied = New {
+            config,
+            groups: &with_overrides,
+            renamed,
+            sockets: new.listeners,
+        };
+        self.apply(applied, keep)?;
+        self.rename(renamed);
+        self.move_control(config, new.admin, new.api);
         if let Some(output) = output {
             self.log.switch(output);
         }
         self.log.restyle(style(config));
-        self.evict(config, &self.target_groups(), &groups);
-        if overrides.count() > 0 {
+        self.evict(config, &self.target_groups(), &with_overrides);
+        if ends_overrides && overrides.count() > 0 {
             let count = overrides.count();
             log::info!("reload: what was set over the admin address for {count} targets is over");
         }
-        *overrides = Overrides::default();
+        *overrides = decided;
         *self.groups.lock() = Arc::new(groups);
-        self.keep(Arc::clone(config));
+        self.adopt(Arc::clone(config));
         Ok(())
     }
 
-    pub(super) fn keep(&self, config: Arc<Config>) {
+    pub(super) fn adopt(&self, config: Arc<Config>) {
         *self.config.lock() = config;
         self.fleet.reconsider();
     }
@@ -124,5 +163,17 @@ impl Serving {
                 log::warn!("reload: server.{key} stays as it is until a new process takes over");
             }
         }
+    }
+}
+
+/// Whether there is an API, and where it keeps what it is told, only a new process changes.
+fn stay_with_api(before: &Config, now: &mut Config) {
+    let store = |config: &Config| config.api.as_ref().map(|api| api.store.clone());
+    if store(before) != store(now) {
+        log::warn!("reload: api.store stays as it is until a new process takes over");
+    }
+    match (&before.api, &mut now.api) {
+        (Some(before), Some(now)) => now.store = before.store.clone(),
+        (before, now) => now.clone_from(before),
     }
 }

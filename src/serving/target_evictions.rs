@@ -10,6 +10,7 @@ use crate::config::{Config, model};
 use crate::drain::{Cause, Eviction, TargetId};
 use crate::target_address::TargetAddress;
 use crate::telemetry::CloseReason;
+use crate::tunnel::Handle;
 
 impl Serving {
     /// Empties the targets of these groups that are gone, and those whose maintenance asks for it.
@@ -22,10 +23,17 @@ impl Serving {
         now: &[Arc<model::TargetGroup>],
     ) {
         let deadline = config.server.drain.deadline;
-        let present: HashSet<(&str, &TargetAddress)> = targets(now)
-            .map(|(group, target)| (group.name.as_str(), &target.address))
+        let former = self.former_names.lock().clone();
+        // Tunnels may go by a name that their group had before.
+        let names = |group: &model::TargetGroup| {
+            let name = former.present(&group.name);
+            let mut names = former.of(name).to_vec();
+            names.push(name.to_owned());
+            names
+        };
+        let present: HashSet<(String, TargetAddress)> = targets(now)
+            .flat_map(|(group, target)| ids(names(group), target))
             .collect();
-        let is_present = |(group, address): &TargetId| present.contains(&(group.as_str(), address));
         let removal = |group: &model::TargetGroup| Eviction {
             reason: CloseReason::TargetRemoved,
             delay: group.deregistration_delay,
@@ -37,22 +45,39 @@ impl Serving {
             window: deadline,
         };
         let is_gone = |group: &model::TargetGroup, target: &model::Target| {
-            !present.contains(&(group.name.as_str(), &target.address))
+            !present.contains(&id(group, target))
         };
         let gone = targets(before)
             .filter(|(group, target)| is_gone(group, target))
-            .map(|(group, target)| (id(group, target), removal(group)));
+            .flat_map(|(group, target)| {
+                let ids = ids(names(group), target);
+                ids.map(|id| (id, removal(group)))
+            });
         let maintained = targets(now)
             .filter(|(_, target)| target.maintenance_enabled && target.maintenance_drain)
-            .map(|(group, target)| (id(group, target), emptying));
+            .flat_map(|(group, target)| ids(names(group), target).map(|id| (id, emptying)));
         let wanted = gone.chain(maintained).collect();
         self.evictions
-            .evict(Cause::Configuration, is_present, wanted);
+            .evict(Cause::Configuration, |id| present.contains(id), wanted);
     }
 
     /// Ends the tunnels of targets that are being emptied, for ever.
     pub async fn empty_targets(&self) {
         self.evictions.run(|| self.metrics.forget()).await;
+    }
+
+    /// Has groups of one name have another, as far as their tunnels are concerned.
+    pub(super) fn rename(&self, names: &[(String, String)]) {
+        if names.is_empty() {
+            return;
+        }
+        let is_in_use = |name: &str| {
+            let mut is_found = false;
+            let is_its = |tunnel: &Handle| *tunnel.identity.target_group == *name;
+            self.drain.tunnels.for_each(is_its, |_| is_found = true);
+            is_found
+        };
+        self.former_names.lock().rename(names, is_in_use);
     }
 
     /// Empties the targets that are unhealthy, where that is wanted, for ever.
@@ -74,10 +99,21 @@ impl Serving {
                 Some(((name, address), eviction))
             };
             let targets = self.fleet.to_be_emptied().into_iter();
-            let wanted = targets.filter_map(eviction).collect();
+            let former = self.former_names.lock().clone();
+            let named = |((name, address), eviction): (TargetId, Eviction)| {
+                let names = former.of(&name).to_vec().into_iter().chain([name]);
+                names.map(move |name| ((name, address.clone()), eviction))
+            };
+            let wanted = targets.filter_map(eviction).flat_map(named).collect();
             self.evictions.evict(Cause::Health, |_| true, wanted);
         }
     }
+}
+
+/// A target, by each of these names of its group.
+fn ids(names: Vec<String>, target: &model::Target) -> impl Iterator<Item = TargetId> {
+    let names = names.into_iter();
+    names.map(|name| (name, target.address.clone()))
 }
 
 fn id(group: &model::TargetGroup, target: &model::Target) -> TargetId {

@@ -28,6 +28,9 @@ pub struct Ejection {
     count: u32,
 }
 
+/// What a target group is built with, once nothing can fail any more.
+pub struct Prepared(Protocol);
+
 /// All target groups of the process.
 pub struct Fleet {
     metrics: Arc<Metrics>,
@@ -107,20 +110,46 @@ impl Fleet {
         self.own_key.clone()
     }
 
+    /// What these target groups, of a configuration, are built with. The error has the name of one
+    /// that cannot be built, and why.
+    pub fn prepare(
+        &self,
+        groups: &[Arc<model::TargetGroup>],
+    ) -> Result<Vec<Prepared>, (String, String)> {
+        let before = self.standings.borrow();
+        let protocol = |group: &Arc<model::TargetGroup>| {
+            let trust = before.get(&group.name).and_then(|known| known.trust());
+            let built = Protocol::build(group, trust).map(Prepared);
+            built.map_err(|why| (group.name.clone(), why))
+        };
+        groups.iter().map(protocol).collect()
+    }
+
+    /// From now on what is known of a target group by its name before is known by the other.
+    pub fn rename(&self, names: &[(String, String)]) {
+        if names.is_empty() {
+            return;
+        }
+        self.standings.send_modify(|standings| {
+            let known = names.iter().map(|(before, now)| {
+                let standing = standings.remove(before);
+                standing.map(|standing| (now.clone(), standing))
+            });
+            let known: Vec<_> = known.collect();
+            standings.extend(known.into_iter().flatten());
+        });
+    }
+
     /// Builds the target groups of a configuration, with its keys of sticky cookies, upon what is
-    /// known of them. Those that are not in it are forgotten. Where one cannot be built, nothing
-    /// has changed; the error has its name and why.
+    /// known of them, but for those that are there already. Those that are not in it are forgotten.
     pub fn build(
         &self,
         groups: &[Arc<model::TargetGroup>],
+        prepared: &[Prepared],
         keys: &[SecretKey],
-    ) -> Result<Vec<Arc<TargetGroup>>, (String, String)> {
+        is_there: impl Fn(&Arc<model::TargetGroup>) -> Option<Arc<TargetGroup>>,
+    ) -> Vec<Arc<TargetGroup>> {
         let before = self.standings.borrow().clone();
-        let protocol = |group: &Arc<model::TargetGroup>| {
-            let trust = before.get(&group.name).and_then(|known| known.trust());
-            Protocol::build(group, trust).map_err(|why| (group.name.clone(), why))
-        };
-        let protocols: Vec<Protocol> = groups.iter().map(protocol).collect::<Result<_, _>>()?;
         let inherited = std::mem::take(&mut *self.inherited.lock());
         let standing = |name: &String| {
             let known = before.get(name).cloned();
@@ -131,26 +160,36 @@ impl Fleet {
         };
         let mut standings = BTreeMap::new();
         let mut built = Vec::new();
-        for (group, protocol) in groups.iter().zip(&protocols) {
+        for (group, Prepared(protocol)) in groups.iter().zip(prepared) {
             let standing = standing(&group.name);
-            built.push(self.build_upon(&standing, group, protocol, keys));
+            let new = || self.build_upon(&standing, group, protocol, keys);
+            built.push(is_there(group).unwrap_or_else(new));
             standings.insert(group.name.clone(), standing);
         }
         self.standings.send_replace(standings);
-        Ok(built)
+        built
+    }
+
+    /// Prepares target groups, and builds them.
+    pub fn prepare_and_build(
+        &self,
+        groups: &[Arc<model::TargetGroup>],
+        keys: &[SecretKey],
+    ) -> Result<Vec<Arc<TargetGroup>>, (String, String)> {
+        let prepared = self.prepare(groups)?;
+        Ok(self.build(groups, &prepared, keys, |_| None))
     }
 
     /// Builds one of these target groups anew, upon what is known of it; the others stay as they
-    /// are. Where it cannot be built, nothing has changed; the error says why.
+    /// are. `None` where it is none of those that serve.
     pub fn rebuild(
         &self,
         group: &model::TargetGroup,
+        Prepared(protocol): &Prepared,
         keys: &[SecretKey],
-    ) -> Result<Arc<TargetGroup>, String> {
-        let known = self.standings.borrow().get(&group.name).cloned();
-        let standing = known.ok_or("is none of the target groups that serve")?;
-        let protocol = Protocol::build(group, standing.trust())?;
-        Ok(self.build_upon(&standing, group, &protocol, keys))
+    ) -> Option<Arc<TargetGroup>> {
+        let standing = self.standings.borrow().get(&group.name).cloned()?;
+        Some(self.build_upon(&standing, group, protocol, keys))
     }
 
     fn build_upon(

@@ -37,7 +37,7 @@ use crate::config::secret_key::SecretKey;
 use crate::os::random::Random;
 use crate::target_address::TargetAddress;
 use crate::telemetry::metrics::Metrics;
-pub use fleet::{Ejection, Fleet};
+pub use fleet::{Ejection, Fleet, Prepared};
 use health::monitor::{Monitor, Settings};
 pub use overrides::{Change, Override, Overrides};
 pub use pick_context::{PickContext, Unavailable};
@@ -222,6 +222,7 @@ pub(crate) mod tests {
             health_check_port: None,
         };
         model::TargetGroup {
+            source: model::Source::File,
             name: "chat".into(),
             algorithm,
             tls: None,

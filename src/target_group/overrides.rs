@@ -82,6 +82,33 @@ impl Overrides {
         }
     }
 
+    /// From now on what is decided about the targets of a group of one name is for the other.
+    pub fn rename(&mut self, names: &[(String, String)]) {
+        let taken = names.iter().map(|(before, now)| {
+            let decided = self.0.remove(before);
+            decided.map(|decided| (now.clone(), decided))
+        });
+        let taken: Vec<_> = taken.collect();
+        self.0.extend(taken.into_iter().flatten());
+    }
+
+    /// Forgets what is decided about targets that these groups do not have.
+    pub fn retain(&mut self, groups: &[Arc<model::TargetGroup>]) {
+        self.0.retain(|name, decided| {
+            let Some(group) = groups.iter().find(|group| group.name == *name) else {
+                return false;
+            };
+            let has = |address: &TargetAddress| {
+                group
+                    .targets
+                    .iter()
+                    .any(|target| target.address == *address)
+            };
+            decided.retain(|address, _| has(address));
+            !decided.is_empty()
+        });
+    }
+
     /// The target groups of a configuration as they are with the overrides.
     pub fn applied_to_all(
         &self,

@@ -54,7 +54,7 @@ impl Standing {
     pub(super) fn begin(name: &str, inherited: Arc<Inheritance>, turned: Arc<Notify>) -> Self {
         Standing {
             states: States::default(),
-            monitor: Arc::new(Monitor::new(name, turned)),
+            monitor: Arc::new(Monitor::new(turned)),
             trust: Mutex::default(),
             group: name.to_owned(),
             inherited,

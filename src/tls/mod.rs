@@ -8,6 +8,7 @@
 mod certificates;
 mod client_certificates;
 mod odd_names;
+mod one_certificate;
 mod subject;
 mod tickets;
 
@@ -29,6 +30,7 @@ use crate::telemetry::TlsSession;
 use certificates::Certificates;
 use client_certificates::Clients;
 use odd_names::{read_odd_hello, show};
+pub use one_certificate::one_certificate;
 pub use tickets::{OwnKey, Tickets};
 
 /// What clients may choose between (RFC 7301), ours first.

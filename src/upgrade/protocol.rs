@@ -74,10 +74,12 @@ pub(super) enum Message {
 pub(super) enum Role {
     /// A forwarding rule's address.
     Listener(SocketAddr),
-    /// `admin.listen`
-    Admin(SocketAddr),
-    /// `admin.listen`, a Unix socket.
-    AdminAt(PathBuf),
+    /// `admin.listen` or `api.listen`: what a version that knows no API knows, too.
+    #[serde(rename = "admin")]
+    Control(SocketAddr),
+    /// One of those, a Unix socket.
+    #[serde(rename = "adminAt")]
+    ControlAt(PathBuf),
     /// `server.upgradeSocket`
     Upgrade,
 }
@@ -239,6 +241,17 @@ mod tests {
         let end = theirs.receive().unwrap_err();
         assert_eq!(end.kind(), io::ErrorKind::UnexpectedEof);
         assert!(!theirs.is_open());
+    }
+
+    /// A process of an older version must be able to take over.
+    #[test]
+    fn the_roles_of_control_addresses_are_called_what_they_always_were() {
+        let address = "127.0.0.1:9901".parse().unwrap();
+        let written = |role| serde_json::to_string(&Message::Socket(role)).unwrap();
+        let expected = "{\"socket\":{\"admin\":\"127.0.0.1:9901\"}}";
+        assert_eq!(written(Role::Control(address)), expected);
+        let expected = "{\"socket\":{\"adminAt\":\"/run/api.sock\"}}";
+        assert_eq!(written(Role::ControlAt("/run/api.sock".into())), expected);
     }
 
     #[test]

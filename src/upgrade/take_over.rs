@@ -22,7 +22,7 @@ pub struct Predecessor {
 /// What it gave us; nothing where there is none.
 #[derive(Default)]
 pub struct Inherited {
-    /// The sockets of the listeners and of the admin address.
+    /// The sockets of the listeners and of the control addresses.
     pub sockets: Sockets,
     /// Its secrets, so that its clients can resume their sessions here, and stay with their
     /// targets.
@@ -68,12 +68,12 @@ impl Predecessor {
         let mut inherited = Inherited::default();
         loop {
             match self.link.receive()? {
-                Message::Socket(Role::Listener(address) | Role::Admin(address)) => {
+                Message::Socket(Role::Listener(address) | Role::Control(address)) => {
                     inherited
                         .sockets
                         .inherit(address, self.link.socket()?.into());
                 }
-                Message::Socket(Role::AdminAt(path)) => {
+                Message::Socket(Role::ControlAt(path)) => {
                     inherited
                         .sockets
                         .inherit_unix(path, self.link.socket()?.into());

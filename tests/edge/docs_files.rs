@@ -1,6 +1,8 @@
 //! Every configuration that the pages show is valid: as it is, or, where it is a part, with the
 //! least that makes it whole.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 
@@ -17,6 +19,7 @@ const FILES: &[(&str, &str)] = &[
     ("privateKey", "any.key"),
     ("caFile", "ca.crt"),
     ("tokenFile", "token"),
+    ("usersFile", "users"),
     ("sessionTicketKeyFile", "keys"),
     ("stickinessKeyFile", "keys"),
 ];
@@ -29,6 +32,9 @@ fn authority() -> Authority {
     for name in ["token", "keys"] {
         std::fs::write(authority.file(name), KEY).unwrap();
     }
+    let users = authority.file("users");
+    std::fs::write(&users, "name:password\n").unwrap();
+    std::fs::set_permissions(users, Permissions::from_mode(0o600)).unwrap();
     authority
 }
 

@@ -18,7 +18,7 @@ const KINDS: &[&str] = &[
     "text",
 ];
 /// How many blocks may say that they are not run.
-const NOT_RUN: usize = 8;
+const NOT_RUN: usize = 10;
 
 #[test]
 fn every_block_of_code_says_what_is_done_with_it_and_few_are_not_run() {
@@ -82,6 +82,7 @@ fn long_pages_have_contents_that_name_every_chapter() {
     for path in [
         "docs/reference.md",
         "docs/guide.md",
+        "docs/ionos-api.md",
         "docs/runbook.md",
         "docs/internals.md",
     ] {

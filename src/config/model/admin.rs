@@ -1,14 +1,14 @@
 //! `admin`: the address for operators.
 
 use std::fmt;
-use std::net::SocketAddr;
-use std::path::PathBuf;
+
+use super::ListenAddress;
 
 /// `admin`
 #[derive(Debug, Clone)]
 pub struct Admin {
     /// `listen`. Default: 127.0.0.1:9900.
-    pub listen: AdminAddress,
+    pub listen: ListenAddress,
     /// `mode`: who may use a Unix socket. Default: 0660.
     pub mode: u32,
     /// `tokenFile`: what a caller has to know. There is one where `listen` is no loopback address.
@@ -19,24 +19,6 @@ pub struct Admin {
     /// `hostNames`: by which names it is called, beside its addresses; in lower case. Default:
     /// none.
     pub host_names: Vec<String>,
-}
-
-/// Where the admin address is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum AdminAddress {
-    /// An address and a port, which no forwarding rule has.
-    Tcp(SocketAddr),
-    /// `unix:PATH`
-    Unix(PathBuf),
-}
-
-impl fmt::Display for AdminAddress {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            AdminAddress::Tcp(address) => address.fmt(f),
-            AdminAddress::Unix(path) => write!(f, "unix:{}", path.display()),
-        }
-    }
 }
 
 /// A secret: visible ASCII characters. It does not show in a message.

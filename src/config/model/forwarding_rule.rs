@@ -9,11 +9,13 @@ use ipnet::IpNet;
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 
-use super::{Bounds, HttpRule, Rates, Tunnel};
+use super::{Bounds, HttpRule, Rates, Source, Tunnel};
 
 /// An entry of `forwardingRules`: a listening address and the HTTP rules for what arrives there.
 #[derive(Debug, Clone)]
 pub struct ForwardingRule {
+    /// Who has said so.
+    pub source: Source,
     /// `name`: unique among the forwarding rules.
     pub name: String,
     /// `listenerIp` and `listenerPort`: no two forwarding rules overlap, not even by an unspecified

@@ -7,6 +7,7 @@
 
 mod access_log;
 mod admin;
+mod api;
 mod balance;
 mod certificate;
 mod changes;
@@ -15,10 +16,12 @@ mod forwarding_rule;
 mod health;
 mod http_rule;
 mod limits;
+mod listen_address;
 mod origin;
 mod redirect;
 mod resolver;
 mod server;
+mod source;
 mod target;
 mod target_group;
 mod tunnel;
@@ -26,7 +29,8 @@ mod tunnel;
 use std::sync::Arc;
 
 pub use self::access_log::{AccessLog, LogFormat};
-pub use self::admin::{Admin, AdminAddress, Token};
+pub use self::admin::{Admin, Token};
+pub use self::api::{Api, Datacenter, Lan, Store, User, WebSocketChecks, Written};
 pub use self::balance::{Algorithm, HashKey, Rebalance, SameSite, Stickiness, StickyCookie};
 pub use self::certificate::{Certificate, CertificateFiles};
 pub use self::changes::{Changes, HeaderChanges, Headers, NewPath, NewValue, Rewrite};
@@ -39,10 +43,12 @@ pub use self::health::{
 };
 pub use self::http_rule::{Action, Forward, HttpRule, WeightedGroup};
 pub use self::limits::{Bounds, Memory, Rate, Rates};
+pub use self::listen_address::ListenAddress;
 pub use self::origin::AllowedOrigin;
 pub use self::redirect::Redirect;
 pub use self::resolver::Resolver;
 pub use self::server::{Drain, Server, SessionTicketKeys, Upgrade};
+pub use self::source::Source;
 pub use self::target::{NamedTarget, ProxyProtocol, Target};
 pub use self::target_group::{HttpVersion, OwnCertificate, TargetGroup, TargetTls};
 pub use self::tunnel::Tunnel;
@@ -56,11 +62,13 @@ pub struct Config {
     pub server: Server,
     /// The address for operators.
     pub admin: Admin,
+    /// The IONOS API, where it is offered.
+    pub api: Option<Api>,
     /// The access log.
     pub access_log: AccessLog,
     /// Possibly none.
     pub certificates: Vec<Certificate>,
-    /// At least one.
+    /// At least one, unless there is an API.
     pub forwarding_rules: Vec<Arc<ForwardingRule>>,
     /// Possibly none, where all rules answer themselves.
     pub target_groups: Vec<Arc<TargetGroup>>,

@@ -9,13 +9,15 @@ use rustls::pki_types::{CertificateDer, DnsName};
 use rustls::sign::CertifiedKey;
 
 use super::{
-    Algorithm, HealthCheck, NamedTarget, OnUnhealthy, OutlierDetection, Rebalance, Stickiness,
-    Target,
+    Algorithm, HealthCheck, NamedTarget, OnUnhealthy, OutlierDetection, Rebalance, Source,
+    Stickiness, Target,
 };
 
 /// An entry of `targetGroups`.
 #[derive(Debug, Clone)]
 pub struct TargetGroup {
+    /// Who has said so.
+    pub source: Source,
     /// `name`: unique among the target groups.
     pub name: String,
     /// `algorithm`

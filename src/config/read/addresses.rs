@@ -11,13 +11,13 @@ pub(super) struct Addresses(Vec<(SocketAddr, Families, String)>);
 
 /// Whose clients an address takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Families {
+pub(in crate::config) enum Families {
     Own,
     Both,
 }
 
 impl Families {
-    pub(super) fn of(address: SocketAddr, v6_only: bool) -> Self {
+    pub(in crate::config) fn of(address: SocketAddr, v6_only: bool) -> Self {
         match v6_only || address.is_ipv4() {
             true => Families::Own,
             false => Families::Both,
@@ -53,7 +53,11 @@ impl Addresses {
     }
 }
 
-fn overlap((a, of_a): (SocketAddr, Families), (b, of_b): (SocketAddr, Families)) -> bool {
+/// Whether two addresses take the same clients.
+pub(in crate::config) fn overlap(
+    (a, of_a): (SocketAddr, Families),
+    (b, of_b): (SocketAddr, Families),
+) -> bool {
     let any = a.ip().is_unspecified() || b.ip().is_unspecified();
     let meet = a.is_ipv4() == b.is_ipv4() || of_a == Families::Both || of_b == Families::Both;
     a.port() == b.port() && (a.ip() == b.ip() || any && meet)

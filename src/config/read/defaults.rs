@@ -9,10 +9,13 @@ use std::time::Duration;
 use http::Method;
 
 use super::super::model::{
-    AdminAddress, ClientCertificateMode, HttpVersion, LogFormat, OnUnhealthy, SameSite, TlsVersion,
+    ClientCertificateMode, HttpVersion, ListenAddress, LogFormat, OnUnhealthy, SameSite,
+    TlsVersion, WebSocketChecks,
 };
 
 pub(super) const ADMIN_MODE: u32 = 0o660;
+
+pub(super) const WEB_SOCKET_CHECKS: WebSocketChecks = WebSocketChecks::Keep;
 
 pub(super) const LOG_FORMAT: LogFormat = LogFormat::Json;
 pub(super) const SAMPLE: f64 = 1.0;
@@ -71,8 +74,8 @@ pub(super) const BASE_EJECTION_TIME: Duration = Duration::from_secs(30);
 pub(super) const MAX_EJECTION_TIME: Duration = Duration::from_secs(300);
 pub(super) const MAX_EJECTED_PERCENT: usize = 50;
 
-pub(super) fn admin_listen() -> AdminAddress {
-    AdminAddress::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, 9900)))
+pub(super) fn admin_listen() -> ListenAddress {
+    ListenAddress::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, 9900)))
 }
 
 /// One per core, within the bounds of `server.threads`.

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use ipnet::IpNet;
 
-use super::super::model::{Action, ForwardingRule, HttpRule, Subject, Tls, Tunnel};
+use super::super::model::{Action, ForwardingRule, HttpRule, Source, Subject, Tls, Tunnel};
 use super::super::tree::{Mapping, Node};
 use super::super::unique::Unique;
 use super::super::words::quoted;
@@ -107,6 +107,7 @@ pub(super) fn read(
     }
     protocol?;
     Some(ForwardingRule {
+        source: Source::File,
         name: name?,
         listen: listen?,
         v6_only: v6_only?,

@@ -327,7 +327,7 @@ fn forwards_to(rule: &HttpRule, group: &str) -> bool {
 }
 
 /// Whether the rule asks for an upgrade.
-fn is_for_websockets(rule: &HttpRule) -> bool {
+pub(in crate::config) fn is_for_websockets(rule: &HttpRule) -> bool {
     let says = |text: &str| {
         let text = text.to_ascii_lowercase();
         text.contains("upgrade") || text.contains("websocket")

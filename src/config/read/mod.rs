@@ -5,8 +5,9 @@
 //! names, overlapping addresses, dangling references) sits where their list is read.
 
 mod access_log;
-mod addresses;
+pub(super) mod addresses;
 mod admin;
+mod api;
 mod balance;
 mod certificate;
 mod changes;
@@ -19,6 +20,7 @@ mod handshake;
 mod health_check;
 mod http_rule;
 mod limits;
+mod operators;
 mod outlier_detection;
 mod pem;
 mod rebalance;
@@ -37,6 +39,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use self::addresses::Addresses;
+pub(super) use self::health_check::is_for_websockets;
 use super::model::{
     Action, Admin, Authorities, Certificate, Config, ForwardingRule, SessionTicketKeys, TargetGroup,
 };
@@ -46,6 +49,7 @@ use super::unique::Unique;
 const KEYS: &[&str] = &[
     "server",
     "admin",
+    "api",
     "accessLog",
     "certificates",
     "forwardingRules",
@@ -64,6 +68,11 @@ pub(super) fn config(top: &Node) -> Option<Config> {
     let mut addresses = Addresses::default();
     let server = server::read(&mapping);
     let admin = admin::read(&mapping, &mut addresses);
+    let api = api::read(
+        &mapping,
+        &mut addresses,
+        &names_in(&mapping, "certificates"),
+    );
     let access_log = access_log::read(&mapping);
     let certificates = certificates(&mapping);
     let forwarding_rules = forwarding_rules(&mapping, &mut addresses);
@@ -71,13 +80,17 @@ pub(super) fn config(top: &Node) -> Option<Config> {
     let config = Config {
         server: server?,
         admin: admin?,
+        api: api?,
         access_log: access_log?,
         certificates: certificates?,
         forwarding_rules: forwarding_rules?,
         target_groups: target_groups?,
     };
     warn_of_unused_certificates(&config, &mapping);
-    warn_of_unused_groups(&config, &mapping);
+    // With an API there are forwarding rules that are not in the file.
+    if config.api.is_none() {
+        warn_of_unused_groups(&config, &mapping);
+    }
     balance::warn_of_cookies(&config, &mapping);
     health_check::warn_of_websockets(&config, &mapping);
     Some(config)
@@ -98,6 +111,30 @@ pub(super) fn session_ticket_keys(node: &Node) -> Option<SessionTicketKeys> {
     secret_keys::session_tickets(node)
 }
 
+/// An entry of `targetGroups` by itself.
+pub(super) fn target_group(node: Node, certificates: &[Certificate]) -> Option<TargetGroup> {
+    let names = certificates.iter().map(|one| one.name.as_str()).collect();
+    let certificates = target_tls::Certificates {
+        names,
+        read: certificates,
+    };
+    target_group::read(node, &mut Unique::new("name"), &certificates)
+}
+
+/// An entry of `forwardingRules` by itself, which may name these target groups and certificates.
+pub(super) fn forwarding_rule(
+    node: Node,
+    target_groups: &HashSet<&str>,
+    certificates: &HashSet<&str>,
+) -> Option<ForwardingRule> {
+    let named = forwarding_rule::Named {
+        target_groups: target_groups.clone(),
+        certificates: certificates.clone(),
+    };
+    let (names, addresses) = (&mut Unique::new("name"), &mut Addresses::default());
+    forwarding_rule::read(node, names, addresses, &named)
+}
+
 fn certificates(top: &Mapping) -> Option<Vec<Certificate>> {
     let mut names = Unique::new("name");
     top.or("certificates", Vec::new(), |list| {
@@ -110,9 +147,13 @@ fn forwarding_rules(top: &Mapping, addresses: &mut Addresses) -> Option<Vec<Arc<
         target_groups: names_in(top, "targetGroups"),
         certificates: names_in(top, "certificates"),
     };
+    let has_api = top.get("api").is_some();
+    if has_api && top.get("forwardingRules").is_none() {
+        return Some(Vec::new());
+    }
     let mut names = Unique::new("name");
     top.required("forwardingRules", |list| {
-        if list.entries()?.is_empty() {
+        if list.entries()?.is_empty() && !has_api {
             return list.problem("must have at least one entry");
         }
         list.each(|node| forwarding_rule::read(node, &mut names, addresses, &named).map(Arc::new))
@@ -189,6 +230,21 @@ fn warn_of_unused_groups(config: &Config, top: &Mapping) {
 }
 
 #[cfg(test)]
+/// The keys of objects that may come one by one.
+pub(super) fn keys(object: &str) -> &'static [&'static str] {
+    match object {
+        "target group" => target_group::KEYS,
+        "target" => target_group::TARGET_KEYS,
+        "health check" => health_check::KEYS,
+        "HTTP health check" => health_check::HTTP_KEYS,
+        "forwarding rule" => forwarding_rule::KEYS,
+        "HTTP rule" => http_rule::KEYS,
+        "condition" => condition::KEYS,
+        _ => &[],
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::config::document;
@@ -237,17 +293,22 @@ mod tests {
             outlier_detection::KEYS,
         ];
         for key in known.concat() {
-            assert!(found.contains(key), "{key}");
+            let is_example = text.contains(&format!("#   {key}:"));
+            assert!(found.contains(key) || is_example, "{key}");
         }
         // These are in examples in comments.
         let examples = [
+            api::KEYS,
+            api::STORE_KEYS,
+            api::DATACENTER_KEYS,
+            api::LAN_KEYS,
             certificate::KEYS,
             client_certificates::KEYS,
             rebalance::KEYS,
             balance::STICKINESS_KEYS,
         ];
         for key in examples.concat() {
-            assert!(text.contains(&format!("{key}: ")), "{key}");
+            assert!(text.contains(&format!("{key}:")), "{key}");
         }
     }
 }

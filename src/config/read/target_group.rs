@@ -7,7 +7,7 @@ use std::sync::Arc;
 use rustls::pki_types::DnsName;
 
 use super::super::model::{
-    HttpVersion, NamedTarget, OnUnhealthy, ProxyProtocol, Target, TargetGroup,
+    HttpVersion, NamedTarget, OnUnhealthy, ProxyProtocol, Source, Target, TargetGroup,
 };
 use super::super::tree::{Mapping, Node};
 use super::super::unique::Unique;
@@ -111,6 +111,7 @@ pub(super) fn read(
     let source_addresses = source_addresses(&mapping);
     let targets = targets?;
     Some(TargetGroup {
+        source: Source::File,
         name: name?,
         algorithm: algorithm?,
         tls: tls?,

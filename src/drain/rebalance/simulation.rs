@@ -137,7 +137,10 @@ impl World {
             }),
             ..all.clone()
         };
-        *self.groups.lock() = self.fleet.build(&[Arc::new(group)], &[]).unwrap();
+        *self.groups.lock() = self
+            .fleet
+            .prepare_and_build(&[Arc::new(group)], &[])
+            .unwrap();
     }
 
     fn group(&self) -> Arc<TargetGroup> {

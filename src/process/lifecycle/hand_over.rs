@@ -60,6 +60,10 @@ impl Lifecycle {
             return End::None;
         };
         let cutter = successor.cutter();
+        if let Some(api) = &self.api {
+            // The new process reads what is kept, and writes there.
+            api.api.lend();
+        }
         let mut handing = pin!(on_thread(move || upgrade_socket.hand_over(successor)));
         let (mut is_to_drain, mut is_to_reload) = (false, false);
         let outcome = loop {
@@ -85,6 +89,9 @@ impl Lifecycle {
             Ok(successor) if is_to_reload => successor.reload(),
             Ok(_) => {}
             Err(_) => {
+                if let Some(api) = &self.api {
+                    tokio::spawn(Arc::clone(&api.api).take_back());
+                }
                 if let Err(reason) = self.put_pid_file() {
                     log::error!("{reason}");
                 }

@@ -17,14 +17,16 @@ use parking_lot::Mutex;
 use pingora::server::{ShutdownSignal, ShutdownSignalWatch};
 use tokio::sync::mpsc;
 
+use super::built::Built;
 use super::pid_file::PidFile;
 use crate::admin::Admin;
+use crate::ionos::Service;
 use crate::os::reserve;
 use crate::os::signals::{Order, Outcome, Signals};
 use crate::os::systemd;
 use crate::serving::Serving;
 use crate::serving::file_watch::Watch;
-use crate::upgrade::{InheritedSocket, OldProcesses, Predecessor, Request, UpgradeSocket};
+use crate::upgrade::{OldProcesses, Predecessor, Request, UpgradeSocket};
 
 /// How many files are open at once while a configuration is read. Listeners that are new need one
 /// more each.
@@ -37,6 +39,8 @@ pub(super) struct Lifecycle {
     pub serving: Arc<Serving>,
     /// What shows it, at the admin address.
     pub admin: Arc<Admin>,
+    /// The IONOS API, where it is offered.
+    pub api: Option<Arc<Service>>,
     old_processes: Arc<OldProcesses>,
     upgrade_socket: Option<Arc<UpgradeSocket>>,
     pid_file: Mutex<Option<PidFile>>,
@@ -65,15 +69,18 @@ impl Lifecycle {
     /// The life of what serves. With a predecessor it first takes over. Errors: what belongs to the
     /// process alone and cannot be had, with the key that asks for it.
     pub(super) fn new(
-        serving: Arc<Serving>,
+        built: Built,
         signals: Signals,
         predecessor: Option<Predecessor>,
-        inherited: Option<InheritedSocket>,
     ) -> Result<Self, String> {
+        let Built {
+            serving,
+            api,
+            upgrade_socket: inherited,
+        } = built;
         let (sender, requests) = mpsc::channel(1);
-        let old_processes =
-            OldProcesses::new(Arc::clone(&serving.metrics), Arc::clone(&serving.fleet));
-        let old_processes = Arc::new(old_processes);
+        let (metrics, fleet) = (Arc::clone(&serving.metrics), Arc::clone(&serving.fleet));
+        let old_processes = Arc::new(OldProcesses::new(metrics, fleet));
         let config = serving.config();
         let open = |path: &Path| {
             let socket = inherited.filter(|(known, _)| known == path);
@@ -81,12 +88,8 @@ impl Lifecycle {
             let before = Arc::clone(&old_processes);
             UpgradeSocket::open(path, socket, Arc::clone(&serving), before, sender).map(Arc::new)
         };
-        let upgrade_socket = config
-            .server
-            .upgrade_socket
-            .as_deref()
-            .map(open)
-            .transpose();
+        let path = config.server.upgrade_socket.as_deref();
+        let upgrade_socket = path.map(open).transpose();
         let upgrade_socket = upgrade_socket.map_err(|error| {
             let reason = format!("server.upgradeSocket: {error}");
             if let Some(predecessor) = &predecessor {
@@ -103,6 +106,7 @@ impl Lifecycle {
         let lifecycle = Lifecycle {
             watch: Watch::start(Arc::clone(&serving), changed),
             admin: Arc::new(admin),
+            api,
             old_processes,
             upgrade_socket,
             pid_file: Mutex::default(),

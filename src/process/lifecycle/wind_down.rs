@@ -118,6 +118,9 @@ impl Lifecycle {
         }
         // Whoever has asked for the drain is among them.
         self.admin.is_served().await;
+        if let Some(api) = &self.api {
+            api.is_served().await;
+        }
         let left = end.saturating_duration_since(Instant::now());
         left.clamp(SHORTEST, LAST_LINES)
     }

@@ -27,7 +27,6 @@ const JITTER: f64 = 0.1;
 
 /// Watches over the targets of a group.
 pub(in crate::target_group) struct Monitor {
-    group: Arc<str>,
     settings: watch::Sender<Arc<Settings>>,
     /// Whether all targets get requests because none is healthy.
     pub(in crate::target_group) is_open: Arc<AtomicBool>,
@@ -40,6 +39,8 @@ pub(in crate::target_group) struct Monitor {
 
 /// What a monitor goes by.
 pub(in crate::target_group) struct Settings {
+    /// The group's name.
+    group: Arc<str>,
     /// In the order of their addresses.
     targets: Arc<[Arc<Target>]>,
     /// `None` before the first configuration.
@@ -58,6 +59,7 @@ impl Settings {
     ) -> Self {
         let check = &group.health_check;
         Settings {
+            group: group.name.as_str().into(),
             targets,
             check: Some(HealthCheck::new(check)),
             interval: check.check_interval,
@@ -73,6 +75,7 @@ impl Settings {
 
     fn none() -> Self {
         Settings {
+            group: "".into(),
             targets: Arc::default(),
             check: None,
             interval: Duration::from_secs(1),
@@ -95,9 +98,8 @@ impl Settings {
 
 impl Monitor {
     /// A monitor that watches over no targets yet.
-    pub(in crate::target_group) fn new(group: &str, turned: Arc<Notify>) -> Self {
+    pub(in crate::target_group) fn new(turned: Arc<Notify>) -> Self {
         Monitor {
-            group: group.into(),
             settings: watch::Sender::new(Arc::new(Settings::none())),
             is_open: Arc::default(),
             turned,
@@ -241,7 +243,7 @@ impl Monitor {
         metrics.healthy.set(health.is_healthy().into());
         drop(present);
         let Some(count) = turned else { return };
-        let (group, address) = (&self.group, &target.address);
+        let (group, address) = (&settings.group, &target.address);
         let checks = if count == 1 { "check" } else { "checks" };
         match result {
             Ok(()) => log::info!(
@@ -274,7 +276,7 @@ impl Monitor {
         target.metrics.ejected.set(1);
         log::warn!(
             "target group {}: target {} is ejected for {time:?}: {} requests failed in a row",
-            self.group,
+            settings.group,
             target.address,
             detection.consecutive_failures
         );
@@ -304,7 +306,7 @@ impl Monitor {
             }
             log::info!(
                 "target group {}: target {address} is no longer ejected",
-                self.group
+                settings.group
             );
             self.decide_on_opening();
         }
@@ -325,11 +327,11 @@ impl Monitor {
         match is_open {
             true => log::warn!(
                 "target group {}: no target is healthy: all get requests",
-                self.group
+                settings.group
             ),
             false => log::info!(
                 "target group {}: only healthy targets get requests",
-                self.group
+                settings.group
             ),
         }
     }

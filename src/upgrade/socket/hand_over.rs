@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 
 use super::{Successor, UpgradeSocket, refuse_as_first_process};
-use crate::config::model::AdminAddress;
+use crate::config::model::ListenAddress;
 use crate::os::systemd;
 use crate::upgrade::protocol::{Link, Message, Role};
 
@@ -71,13 +71,14 @@ impl UpgradeSocket {
         self.serving.listeners.give_sockets(|address, socket| {
             successor.send_socket(Role::Listener(address), socket.as_fd())
         })?;
-        let admin = &self.serving.admin;
-        let (address, socket) = admin.socket()?;
-        let role = match address {
-            AdminAddress::Tcp(address) => Role::Admin(address),
-            AdminAddress::Unix(path) => Role::AdminAt(path),
-        };
-        successor.send_socket(role, socket.as_fd())?;
+        for listener in self.serving.control() {
+            let (address, socket) = listener.socket()?;
+            let role = match address {
+                ListenAddress::Tcp(address) => Role::Control(address),
+                ListenAddress::Unix(path) => Role::ControlAt(path),
+            };
+            successor.send_socket(role, socket.as_fd())?;
+        }
         successor.send_socket(Role::Upgrade, self.socket()?.as_fd())?;
         successor.send(&Message::TicketKeys(self.serving.tickets.own()))?;
         let key = self.serving.fleet.own_key();

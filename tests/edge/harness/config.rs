@@ -71,6 +71,14 @@ impl Config {
         self.top(&format!("admin: {{listen: '{listen}'}}"))
     }
 
+    /// Offers the IONOS API there, which keeps what it is told in the process's folder, with these
+    /// further keys.
+    #[track_caller]
+    pub fn api(self, listen: impl Display, keys: &str) -> Config {
+        let store = "store: {type: FILE, path: FOLDER}";
+        self.top(&format!("api: {{listen: '{listen}', {store}, {keys}}}"))
+    }
+
     /// Lets the process be upgraded, with its files in its folder.
     pub fn upgradable(self) -> Config {
         self.server("pidFile: FOLDER/culvert.pid, upgradeSocket: FOLDER/upgrade.sock")

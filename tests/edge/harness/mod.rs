@@ -4,6 +4,7 @@
 //! service manager goes through a [`Manager`].
 
 pub mod admin;
+pub mod api;
 mod cgroup;
 pub mod client;
 pub mod config;

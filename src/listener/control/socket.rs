@@ -1,4 +1,4 @@
-//! The socket of the admin address: TCP, or a Unix socket; and who comes through it.
+//! The socket of a control address: TCP, or a Unix socket; and who comes through it.
 
 use std::fmt;
 use std::io;
@@ -20,7 +20,7 @@ const SILENCE: Duration = Duration::from_secs(15);
 
 /// A socket that listens.
 #[derive(Debug)]
-pub enum AdminSocket {
+pub enum ControlSocket {
     /// On an address and a port.
     Tcp(std::net::TcpListener),
     /// At a path.
@@ -55,13 +55,13 @@ impl fmt::Display for Peer {
     }
 }
 
-impl AdminSocket {
+impl ControlSocket {
     /// Another handle of the same socket.
-    pub fn copy(&self) -> io::Result<AdminSocket> {
+    pub fn copy(&self) -> io::Result<ControlSocket> {
         reserve::with(1, || {
             Ok(match self {
-                AdminSocket::Tcp(socket) => AdminSocket::Tcp(socket.try_clone()?),
-                AdminSocket::Unix(socket) => AdminSocket::Unix(socket.try_clone()?),
+                ControlSocket::Tcp(socket) => ControlSocket::Tcp(socket.try_clone()?),
+                ControlSocket::Unix(socket) => ControlSocket::Unix(socket.try_clone()?),
             })
         })
     }
@@ -69,24 +69,24 @@ impl AdminSocket {
     /// Ready to accept, on the present runtime.
     pub(super) fn listen(self) -> io::Result<Acceptor> {
         Ok(match self {
-            AdminSocket::Tcp(socket) => Either::Left(TcpListener::from_std(socket)?),
-            AdminSocket::Unix(socket) => Either::Right(UnixListener::from_std(socket)?),
+            ControlSocket::Tcp(socket) => Either::Left(TcpListener::from_std(socket)?),
+            ControlSocket::Unix(socket) => Either::Right(UnixListener::from_std(socket)?),
         })
     }
 }
 
-impl AsFd for AdminSocket {
+impl AsFd for ControlSocket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match self {
-            AdminSocket::Tcp(socket) => socket.as_fd(),
-            AdminSocket::Unix(socket) => socket.as_fd(),
+            ControlSocket::Tcp(socket) => socket.as_fd(),
+            ControlSocket::Unix(socket) => socket.as_fd(),
         }
     }
 }
 
 /// A socket that is accepted on.
 pub type Acceptor = Either<TcpListener, UnixListener>;
-/// A connection to the admin address.
+/// A connection to a control address.
 pub type Stream = Either<TcpStream, UnixStream>;
 
 /// The next connection; where no files are left, with one in reserve.

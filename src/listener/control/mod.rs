@@ -1,5 +1,6 @@
-//! The listener of the admin address, on a socket of its own that outlives a drain. Like the other
-//! listeners it can be moved, paused and resumed; what serves there is not known here.
+//! The listener of a control address, that for operators or that of the API: on a socket of its own
+//! that outlives a drain. Like the other listeners it can be moved, paused and resumed; what serves
+//! there is not known here.
 
 mod socket;
 
@@ -15,16 +16,17 @@ use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
 use super::{AcceptLoop, Ends};
-use crate::config::model::AdminAddress;
+use crate::config::model::ListenAddress;
 use crate::os::reserve;
-pub use socket::{Acceptor, AdminSocket, Peer, Stream, accept};
+pub use socket::{Acceptor, ControlSocket, Peer, Stream, accept};
 
-/// What serves whoever comes to the admin address, until the loop is to end: it starts a task.
-pub type ServeAdmin = Box<dyn Fn(Acceptor, Ends) + Send + Sync>;
+/// What serves whoever comes to a control address, until the loop is to end: it starts a task.
+pub type ServeControl = Box<dyn Fn(Acceptor, Ends) + Send + Sync>;
 
-/// What listens on the admin address.
-pub struct AdminListener {
-    started: OnceLock<(Handle, ServeAdmin)>,
+/// What listens on a control address.
+pub struct ControlListener {
+    name: &'static str,
+    started: OnceLock<(Handle, ServeControl)>,
     held: AtomicBool,
     /// Whether the socket's file goes with this process.
     is_ours: AtomicBool,
@@ -32,16 +34,18 @@ pub struct AdminListener {
 }
 
 struct Open {
-    address: AdminAddress,
+    address: ListenAddress,
     /// `None` once it was given up.
-    socket: Option<AdminSocket>,
+    socket: Option<ControlSocket>,
     accept_loop: AcceptLoop,
 }
 
-impl AdminListener {
-    /// The listener of this address, with a socket that listens on it.
-    pub fn new(address: AdminAddress, socket: AdminSocket) -> Self {
-        AdminListener {
+impl ControlListener {
+    /// The listener of this address, with a socket that listens on it. `name` is the key that has
+    /// the address in the configuration: `admin.listen`.
+    pub fn new(name: &'static str, address: ListenAddress, socket: ControlSocket) -> Self {
+        ControlListener {
+            name,
             started: OnceLock::new(),
             held: AtomicBool::new(false),
             is_ours: AtomicBool::new(true),
@@ -54,7 +58,7 @@ impl AdminListener {
     }
 
     /// Begins to serve, on the present runtime; or, if it is held, when it is told to resume.
-    pub fn start(&self, serve: ServeAdmin) {
+    pub fn start(&self, serve: ServeControl) {
         let started = (Handle::current(), serve);
         if self.started.set(started).is_ok() && !self.held.load(SeqCst) {
             self.resume();
@@ -72,34 +76,45 @@ impl AdminListener {
         self.started.get().is_some()
     }
 
+    /// The key that has the address in the configuration.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Whether it accepts. It does not before it is started, while it is paused, and once it is
+    /// closed.
+    pub fn is_accepting(&self) -> bool {
+        self.open.lock().accept_loop.is_on()
+    }
+
     /// The address.
-    pub fn address(&self) -> AdminAddress {
+    pub fn address(&self) -> ListenAddress {
         self.open.lock().address.clone()
     }
 
     /// The address and a copy of the socket, for another process.
-    pub fn socket(&self) -> io::Result<(AdminAddress, AdminSocket)> {
+    pub fn socket(&self) -> io::Result<(ListenAddress, ControlSocket)> {
         let open = self.open.lock();
         Ok((open.address.clone(), open.copy()?))
     }
 
     /// Moves to another address.
-    pub fn change(&self, address: AdminAddress, socket: AdminSocket) {
+    pub fn change(&self, address: ListenAddress, socket: ControlSocket) {
         let mut open = self.open.lock();
         open.accept_loop.close();
         open.accept_loop = AcceptLoop::default();
         let before = std::mem::replace(&mut open.address, address);
         open.socket = Some(socket);
         drop(open);
-        remove(&before);
+        self.remove_file(&before);
         self.resume();
     }
 
     /// Who may use it, if it is a Unix socket.
     pub fn set_mode(&self, mode: u32) -> io::Result<()> {
         match self.address() {
-            AdminAddress::Tcp(_) => Ok(()),
-            AdminAddress::Unix(path) => fs::set_permissions(path, Permissions::from_mode(mode)),
+            ListenAddress::Tcp(_) => Ok(()),
+            ListenAddress::Unix(path) => fs::set_permissions(path, Permissions::from_mode(mode)),
         }
     }
 
@@ -113,10 +128,10 @@ impl AdminListener {
         let mut open = self.open.lock();
         open.accept_loop.close();
         open.socket = None;
-        if let AdminAddress::Unix(path) = &open.address
+        if let ListenAddress::Unix(path) = &open.address
             && is_deserted(path)
         {
-            remove(&open.address);
+            self.remove_file(&open.address);
         }
     }
 
@@ -124,7 +139,7 @@ impl AdminListener {
     pub fn remove(&self) {
         let open = self.open.lock();
         if open.socket.is_some() && self.is_ours.load(SeqCst) {
-            remove(&open.address);
+            self.remove_file(&open.address);
         }
     }
 
@@ -139,18 +154,26 @@ impl AdminListener {
             return;
         };
         let _entered = runtime.enter();
-        match open.copy().and_then(AdminSocket::listen) {
+        match open.copy().and_then(ControlSocket::listen) {
             Ok(acceptor) => serve(acceptor, ends),
             Err(error) => {
                 open.accept_loop.pause();
-                log::error!("the admin address is not served: {error}");
+                log::error!("{}: is not served: {error}", self.name);
             }
+        }
+    }
+
+    fn remove_file(&self, address: &ListenAddress) {
+        if let ListenAddress::Unix(path) = address
+            && let Err(error) = fs::remove_file(path)
+        {
+            log::debug!("{}: {}: {error}", self.name, path.display());
         }
     }
 }
 
 impl Open {
-    fn copy(&self) -> io::Result<AdminSocket> {
+    fn copy(&self) -> io::Result<ControlSocket> {
         let gone = || io::Error::other("the socket was given up");
         self.socket.as_ref().ok_or_else(gone)?.copy()
     }
@@ -160,12 +183,4 @@ impl Open {
 fn is_deserted(path: &Path) -> bool {
     let met = reserve::with(1, || UnixStream::connect(path));
     met.is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
-}
-
-fn remove(address: &AdminAddress) {
-    if let AdminAddress::Unix(path) = address
-        && let Err(error) = fs::remove_file(path)
-    {
-        log::debug!("admin.listen: {}: {error}", path.display());
-    }
 }

@@ -1,5 +1,5 @@
-//! The slots of the admin address: few. When all are taken, a connection that asks for nothing
-//! gives way to a new one.
+//! The slots of a control address: few. When all are taken, a connection that asks for nothing
+//! gives way to a new one. What it has sent is looked at first: with a whole request it stays.
 //!
 //! One with whose request something is being done keeps its slot, and so does a stream of events:
 //! there are fewer of those than slots, so all others together always have some.
@@ -8,14 +8,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::os::reserve;
 
 /// How many connections may be open. For one more another goes.
-pub(super) const MOST_CONNECTIONS: usize = 64;
+pub const MOST_CONNECTIONS: usize = 64;
 /// How long one that is sent away may take to go, before another is.
 const GOING: Duration = Duration::from_millis(50);
 /// How long the end of the process waits for answers, and how often it looks.
@@ -23,7 +23,9 @@ const LAST_ANSWERS: Duration = Duration::from_secs(1);
 const SHORTLY: Duration = Duration::from_millis(5);
 
 /// All slots.
-pub(super) struct Slots {
+pub struct Slots {
+    /// How long each may do nothing before it has to give way.
+    grace: Duration,
     free: Arc<Semaphore>,
     clients: Mutex<Vec<Arc<Client>>>,
 }
@@ -36,12 +38,13 @@ pub(super) struct Slot {
 }
 
 /// A connection that has a slot.
-pub(super) struct Client {
+pub struct Client {
     /// What it does, and since when.
     does: Mutex<(Stage, Instant)>,
     /// It has sent a request.
     asked: CancellationToken,
-    leave: CancellationToken,
+    /// It is to go, unless it does something by then.
+    leave: Notify,
 }
 
 /// What a connection does. The first two can be sent away, in this order.
@@ -55,14 +58,16 @@ enum Stage {
     Waiting,
     /// It follows a stream of events; it took one then.
     Watching,
-    /// It was sent away.
+    /// It is to go.
     Leaving,
 }
 
 impl Slots {
-    /// With all places free.
-    pub(super) fn new() -> Self {
+    /// With all of them free. `grace` is how long a connection may ask for nothing, or not take its
+    /// answer, before it has to give way.
+    pub fn new(grace: Duration) -> Self {
         Slots {
+            grace,
             free: Arc::new(Semaphore::new(MOST_CONNECTIONS)),
             clients: Mutex::default(),
         }
@@ -83,11 +88,7 @@ impl Slots {
     }
 
     fn give(self: &Arc<Self>, permit: OwnedSemaphorePermit) -> Slot {
-        let client = Arc::new(Client {
-            does: Mutex::new((Stage::Asking, Instant::now())),
-            asked: CancellationToken::new(),
-            leave: CancellationToken::new(),
-        });
+        let client = Arc::new(Client::new());
         self.clients.lock().push(Arc::clone(&client));
         Slot {
             client,
@@ -99,16 +100,17 @@ impl Slots {
     /// Sends away whoever has asked for nothing, or not taken their answer, for the longest time.
     /// False if there is nobody.
     pub(super) fn make_way(&self) -> bool {
-        self.send_away(|stage, _| stage <= Stage::Taking)
+        let grace = self.grace;
+        self.send_away(|stage, since| stage <= Stage::Taking && since.elapsed() >= grace)
     }
 
     /// Sends away whoever has taken no event for the longest time, if that is longer than this.
-    pub(super) fn clear_watchers(&self, patience: Duration) -> bool {
+    pub fn clear_watchers(&self, patience: Duration) -> bool {
         self.send_away(|stage, since| stage == Stage::Watching && since.elapsed() > patience)
     }
 
     /// Returns when all requests have had their answers, or after a moment.
-    pub(super) async fn is_served(&self) {
+    pub async fn is_served(&self) {
         let has_asked = |client: &Arc<Client>| {
             let stage = client.does.lock().0;
             matches!(stage, Stage::Waiting | Stage::Taking)
@@ -143,13 +145,27 @@ impl Drop for Slot {
 }
 
 impl Client {
-    /// Its request is whole. False if it was sent away before: nothing is to be done then.
-    pub(super) fn waits(&self) -> bool {
-        self.turns(Stage::Waiting)
+    /// One that has just come, with a slot that nobody else knows.
+    #[cfg(test)]
+    pub fn alone() -> Arc<Self> {
+        Arc::new(Client::new())
+    }
+
+    fn new() -> Self {
+        Client {
+            does: Mutex::new((Stage::Asking, Instant::now())),
+            asked: CancellationToken::new(),
+            leave: Notify::new(),
+        }
+    }
+
+    /// Its request is whole.
+    pub fn waits(&self) {
+        self.turns(Stage::Waiting);
     }
 
     /// It takes an event.
-    pub(super) fn watches(&self) {
+    pub fn watches(&self) {
         self.turns(Stage::Watching);
     }
 
@@ -170,19 +186,19 @@ impl Client {
         timeout(patience, self.asked.cancelled()).await.ok();
     }
 
-    /// Returns when it is to go.
+    /// Returns when it is to go. Whatever it has sent must be looked at before.
     pub(super) async fn leaves(&self) {
-        self.leave.cancelled().await;
+        loop {
+            self.leave.notified().await;
+            if self.does.lock().0 == Stage::Leaving {
+                return;
+            }
+        }
     }
 
-    fn turns(&self, stage: Stage) -> bool {
-        let mut does = self.does.lock();
-        let is_there = does.0 != Stage::Leaving;
+    fn turns(&self, stage: Stage) {
         self.asked.cancel();
-        if is_there {
-            *does = (stage, Instant::now());
-        }
-        is_there
+        *self.does.lock() = (stage, Instant::now());
     }
 
     fn leave_if(&self, may_go: impl Fn(Stage, Instant) -> bool) -> bool {
@@ -190,7 +206,7 @@ impl Client {
         let goes = may_go(does.0, does.1);
         if goes {
             does.0 = Stage::Leaving;
-            self.leave.cancel();
+            self.leave.notify_one();
         }
         goes
     }
@@ -198,16 +214,18 @@ impl Client {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt as _;
+
     use super::*;
 
     #[tokio::test]
     async fn whoever_has_asked_for_nothing_the_longest_gives_way() {
-        let slots = Arc::new(Slots::new());
+        let slots = Arc::new(Slots::new(Duration::ZERO));
         let mut taken = Vec::new();
         for _ in 0..MOST_CONNECTIONS {
             taken.push(slots.enter().await);
         }
-        assert!(taken[0].client.waits());
+        taken[0].client.waits();
         taken[1].client.is_answered();
         taken[2].client.is_served();
         let is_gone = |slot: &Slot| slot.client.does.lock().0 == Stage::Leaving;
@@ -217,12 +235,36 @@ mod tests {
             assert!(is_gone(&taken[next]), "{next}");
         }
         assert!(!slots.make_way(), "its request is whole");
-        assert!(!taken[1].client.waits(), "it was sent away");
+    }
+
+    #[tokio::test]
+    async fn whoever_has_asked_by_the_time_that_they_are_to_go_stays() {
+        let slots = Arc::new(Slots::new(Duration::ZERO));
+        let slot = slots.enter().await;
+        let mut leaving = Box::pin(slot.client.leaves());
+        assert!(slots.make_way());
+        slot.client.waits();
+        assert!((&mut leaving).now_or_never().is_none());
+        slot.client.is_served();
+        assert!(slots.make_way());
+        assert!(leaving.now_or_never().is_some());
+    }
+
+    #[tokio::test]
+    async fn nobody_gives_way_before_they_had_a_moment_to_ask() {
+        let hour = Arc::new(Slots::new(Duration::from_secs(3600)));
+        let slot = hour.enter().await;
+        assert!(!hour.make_way());
+        slot.client.is_answered();
+        assert!(!hour.make_way());
+        let none = Arc::new(Slots::new(Duration::ZERO));
+        let _slot = none.enter().await;
+        assert!(none.make_way());
     }
 
     #[tokio::test]
     async fn a_stream_gives_way_to_streams_alone_and_only_if_it_takes_nothing() {
-        let slots = Arc::new(Slots::new());
+        let slots = Arc::new(Slots::new(Duration::ZERO));
         let slot = slots.enter().await;
         slot.client.watches();
         slot.client.is_answered();

@@ -1,0 +1,108 @@
+//! `api`: the IONOS API, over which target groups and forwarding rules are made, changed and
+//! removed.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use ipnet::IpNet;
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::{ListenAddress, Token};
+
+/// `api`
+#[derive(Debug, Clone)]
+pub struct Api {
+    /// `listen`: required.
+    pub listen: ListenAddress,
+    /// `mode`: who may use a Unix socket. Default: 0660.
+    pub mode: u32,
+    /// `certificate`: the name of one that exists, which is shown to clients. Default: no TLS.
+    pub certificate: Option<String>,
+    /// `tokenFile`: what a client may know. Default: nothing.
+    pub token: Option<Token>,
+    /// `usersFile`: who a client may be. Default: nobody.
+    pub users: Vec<User>,
+    /// `hostNames`: by which names it is called, beside its addresses; in lower case. Default:
+    /// none.
+    pub host_names: Vec<String>,
+    /// `store`: required.
+    pub store: Store,
+    /// `datacenters`: those that there are, beside those that clients make. Default: any whose id
+    /// a client names.
+    pub datacenters: Vec<Datacenter>,
+    /// `addresses`: what IP blocks are taken from. Default: the addresses of this machine.
+    pub addresses: Vec<IpNet>,
+    /// `webSocketChecks`. Default: keep.
+    pub web_socket_checks: WebSocketChecks,
+    /// What the file has beside the API: shown there, and not changed.
+    pub written: Arc<Written>,
+}
+
+/// A line of `api.usersFile`. The password does not show in a message.
+#[derive(Clone, PartialEq, Eq)]
+pub struct User {
+    /// Its name.
+    pub name: Box<str>,
+    /// Its password.
+    pub password: Box<str>,
+}
+
+impl fmt::Debug for User {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "User({})", self.name)
+    }
+}
+
+/// `api.store`: where what clients write is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Store {
+    /// `FILE`: in this folder.
+    File(PathBuf),
+}
+
+/// An entry of `api.datacenters`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Datacenter {
+    /// `id`. Default: one that is made of the name.
+    pub id: Uuid,
+    /// `name`: unique among the datacenters.
+    pub name: String,
+    /// `location`: `de/txl`, say.
+    pub location: String,
+    /// `lans`. Default: none.
+    pub lans: Vec<Lan>,
+}
+
+/// An entry of `lans`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lan {
+    /// `id`: unique in its datacenter.
+    pub id: u32,
+    /// `name`. Default: empty.
+    pub name: String,
+    /// `public`. Default: false.
+    pub public: bool,
+}
+
+/// `api.webSocketChecks`: what becomes of an HTTP check of a target group to which only
+/// upgrades are forwarded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WebSocketChecks {
+    /// `keep`: it is made as it was sent.
+    Keep,
+    /// `convert`: it is a TCP check; the API returns it as it was sent.
+    Convert,
+}
+
+/// Objects as the file has them, in its words.
+#[derive(Debug, Default, PartialEq)]
+pub struct Written {
+    /// The entries of `targetGroups`.
+    pub target_groups: Vec<Value>,
+    /// The entries of `forwardingRules`.
+    pub forwarding_rules: Vec<Value>,
+    /// The names of the entries of `certificates`.
+    pub certificates: Vec<String>,
+}

@@ -1,0 +1,303 @@
+//! Target groups and forwarding rules that come one by one, from another source than the file: each
+//! is read as the file's are, and they are put beside those.
+
+use std::collections::{HashMap, HashSet};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::fault::{Fault, Object};
+use super::model::{
+    Action, Certificate, Config, ForwardingRule, ListenAddress, Source, TargetGroup,
+};
+use super::problem::Problem;
+use super::read;
+use super::read::addresses::{Families, overlap};
+use super::tree::{Findings, Node};
+use super::words::quoted;
+
+/// An object without problems.
+#[derive(Debug)]
+pub struct Read<T> {
+    /// The object.
+    pub object: T,
+    /// What is allowed but hardly meant.
+    pub warnings: Vec<Problem>,
+}
+
+/// Reads a target group, whose problems have their places below `place`.
+pub fn target_group(
+    value: &Value,
+    place: &str,
+    source: Source,
+    certificates: &[Certificate],
+) -> Result<Read<TargetGroup>, Vec<Problem>> {
+    let mut read = read_at(value, place, |node| read::target_group(node, certificates))?;
+    read.object.source = source;
+    Ok(read)
+}
+
+/// Reads a forwarding rule, which may name these target groups and certificates.
+pub fn forwarding_rule(
+    value: &Value,
+    place: &str,
+    source: Source,
+    target_groups: &HashSet<&str>,
+    certificates: &HashSet<&str>,
+) -> Result<Read<ForwardingRule>, Vec<Problem>> {
+    let mut read = read_at(value, place, |node| {
+        read::forwarding_rule(node, target_groups, certificates)
+    })?;
+    read.object.source = source;
+    Ok(read)
+}
+
+fn read_at<T>(
+    value: &Value,
+    place: &str,
+    read: impl FnOnce(Node) -> Option<T>,
+) -> Result<Read<T>, Vec<Problem>> {
+    let findings = Findings::default();
+    let object = read(Node::at(value, place, &findings));
+    let (problems, warnings) = findings.into_parts();
+    match object {
+        Some(object) if problems.is_empty() => Ok(Read { object, warnings }),
+        _ => Err(problems),
+    }
+}
+
+/// What of a configuration is the file's.
+pub fn of_file(config: &Config) -> Config {
+    let mut config = config.clone();
+    config
+        .target_groups
+        .retain(|group| group.source == Source::File);
+    config
+        .forwarding_rules
+        .retain(|rule| rule.source == Source::File);
+    config
+}
+
+/// The file's part of a configuration, with these objects beside it. Errors: what does not go
+/// together, each with both places.
+pub fn beside(
+    file: &Config,
+    target_groups: Vec<Arc<TargetGroup>>,
+    forwarding_rules: Vec<Arc<ForwardingRule>>,
+) -> Result<Config, Vec<Fault>> {
+    let mut config = of_file(file);
+    config.target_groups.extend(target_groups);
+    config.forwarding_rules.extend(forwarding_rules);
+    let mut faults = Vec::new();
+    check_names(&config, &mut faults);
+    check_listeners(&config, &mut faults);
+    check_references(&config, &mut faults);
+    match faults.is_empty() {
+        true => Ok(config),
+        false => Err(faults),
+    }
+}
+
+fn check_names(config: &Config, faults: &mut Vec<Fault>) {
+    let groups = config.target_groups.iter().map(|group| &group.name);
+    let rules = config.forwarding_rules.iter().map(|rule| &rule.name);
+    let mut seen = HashSet::new();
+    for name in groups.filter(|name| !seen.insert(name.as_str())) {
+        let object = Object::TargetGroup(name.clone());
+        faults.push(Fault::new(object, "another target group has this name"));
+    }
+    seen.clear();
+    for name in rules.filter(|name| !seen.insert(name.as_str())) {
+        let object = Object::ForwardingRule(name.clone());
+        faults.push(Fault::new(object, "another forwarding rule has this name"));
+    }
+}
+
+fn check_listeners(config: &Config, faults: &mut Vec<Fault>) {
+    let mut taken: HashMap<u16, Vec<(SocketAddr, Families, String)>> = HashMap::new();
+    let tcp = |address: &ListenAddress| match address {
+        ListenAddress::Tcp(address) => Some(*address),
+        ListenAddress::Unix(_) => None,
+    };
+    let api = config.api.as_ref().and_then(|api| tcp(&api.listen));
+    for (address, name) in [
+        (tcp(&config.admin.listen), "admin.listen"),
+        (api, "api.listen"),
+    ] {
+        if let Some(address) = address {
+            let entry = (address, Families::Own, name.to_owned());
+            taken.entry(address.port()).or_default().push(entry);
+        }
+    }
+    for rule in &config.forwarding_rules {
+        let this = (rule.listen, Families::of(rule.listen, rule.v6_only));
+        let others = taken.entry(rule.listen.port()).or_default();
+        let object = Object::ForwardingRule(rule.name.clone());
+        let mut found = others.iter().filter(|(other, families, _)| {
+            rule.source != Source::File && overlap(this, (*other, *families))
+        });
+        if let Some((other, _, owner)) = found.next() {
+            let message = match *other == rule.listen {
+                true => format!("{other} is already used by {owner}"),
+                false => format!("{} overlaps with {other}, used by {owner}", rule.listen),
+            };
+            faults.push(Fault::new(object, message).of_key("listenerPort"));
+            continue;
+        }
+        let place = object.place(config).unwrap_or_default();
+        others.push((this.0, this.1, place));
+    }
+}
+
+fn check_references(config: &Config, faults: &mut Vec<Fault>) {
+    let groups: HashSet<&str> = config
+        .target_groups
+        .iter()
+        .map(|one| one.name.as_str())
+        .collect();
+    let certificates: HashSet<&str> = config
+        .certificates
+        .iter()
+        .map(|one| one.name.as_str())
+        .collect();
+    let of_api = config
+        .forwarding_rules
+        .iter()
+        .filter(|rule| rule.source != Source::File);
+    for rule in of_api {
+        let mut missing = |what: &str, name: &str| {
+            let object = Object::ForwardingRule(rule.name.clone());
+            faults.push(Fault::new(
+                object,
+                format!("no {what} named {}", quoted(name)),
+            ));
+        };
+        for name in named_groups(rule).filter(|name| !groups.contains(name)) {
+            missing("target group", name);
+        }
+        let named = rule.tls.iter().flat_map(|tls| &tls.certificates);
+        for name in named.filter(|name| !certificates.contains(name.as_str())) {
+            missing("certificate", name);
+        }
+    }
+}
+
+/// How WebSockets are forwarded to a target group.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct WebSocketUse {
+    /// The names of the HTTP rules that do it.
+    pub rules: Vec<String>,
+    /// Whether nothing else is forwarded there.
+    pub is_only: bool,
+}
+
+/// How these rules forward WebSockets, by the target group to which they do.
+pub fn web_socket_uses<'a>(
+    rules: impl Iterator<Item = &'a Arc<ForwardingRule>>,
+) -> HashMap<&'a str, WebSocketUse> {
+    let mut uses: HashMap<&str, WebSocketUse> = HashMap::new();
+    for http_rule in rules.flat_map(|rule| &rule.http_rules) {
+        let Action::Forward(forward) = &http_rule.action else {
+            continue;
+        };
+        let is_for_them = read::is_for_websockets(http_rule);
+        for group in &forward.target_groups {
+            let first = || WebSocketUse {
+                rules: Vec::new(),
+                is_only: true,
+            };
+            let used = uses.entry(&group.name).or_insert_with(first);
+            used.is_only &= is_for_them;
+            used.rules
+                .extend(is_for_them.then(|| http_rule.name.clone()));
+        }
+    }
+    uses.retain(|_, used| !used.rules.is_empty());
+    uses
+}
+
+fn named_groups(rule: &ForwardingRule) -> impl Iterator<Item = &str> {
+    let forwards = rule
+        .http_rules
+        .iter()
+        .filter_map(|rule| match &rule.action {
+            Action::Forward(forward) => Some(forward),
+            Action::Redirect(_) | Action::Static { .. } => None,
+        });
+    let groups = forwards.flat_map(|forward| &forward.target_groups);
+    groups.map(|group| group.name.as_str())
+}
+
+#[cfg(test)]
+/// The keys that such an object may have, or one in it.
+pub(crate) fn keys(object: &str) -> &'static [&'static str] {
+    read::keys(object)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const FILE: &str = "
+api: {listen: 127.0.0.1:9901, store: {type: FILE, path: /var/lib/culvert}}
+forwardingRules:
+- {name: edge, protocol: HTTP, listenerIp: 0.0.0.0, listenerPort: 80, httpRules: []}
+targetGroups:
+- {name: chat, algorithm: RANDOM, protocol: HTTP}";
+
+    fn rule(name: &str, port: u16, group: &str) -> Arc<ForwardingRule> {
+        let value = json!({
+            "name": name, "protocol": "HTTP", "listenerIp": "127.0.0.1", "listenerPort": port,
+            "httpRules": [{"name": "all", "type": "FORWARD", "targetGroup": group}],
+        });
+        let source = Source::Api(format!("/forwardingrules/{name}").into());
+        let groups = HashSet::from([group]);
+        let read = forwarding_rule(&value, "properties", source, &groups, &HashSet::new());
+        Arc::new(read.unwrap().object)
+    }
+
+    #[test]
+    fn what_does_not_go_together_is_told_with_both_places() {
+        let file = crate::config::parse("edge.yaml", FILE).unwrap().config;
+        let told = |rule: Arc<ForwardingRule>| match beside(&file, Vec::new(), vec![rule]) {
+            Ok(config) => format!("{} rules", config.forwarding_rules.len()),
+            Err(faults) => {
+                let faults = faults.iter().map(ToString::to_string).collect::<Vec<_>>();
+                faults.join("; ")
+            }
+        };
+        assert_eq!(told(rule("a", 81, "chat")), "2 rules");
+        assert_eq!(
+            told(rule("a", 80, "chat")),
+            "forwarding rule a: 127.0.0.1:80 overlaps with 0.0.0.0:80, used by forwardingRules[0]"
+        );
+        assert_eq!(
+            told(rule("a", 9901, "chat")),
+            "forwarding rule a: 127.0.0.1:9901 is already used by api.listen"
+        );
+        assert_eq!(
+            told(rule("edge", 81, "chat")),
+            "forwarding rule edge: another forwarding rule has this name"
+        );
+        assert_eq!(
+            told(rule("a", 81, "game")),
+            "forwarding rule a: no target group named \"game\""
+        );
+    }
+
+    #[test]
+    fn problems_of_an_object_have_their_places_in_it() {
+        let value = json!({
+            "name": "chat", "algorithm": "RANDOM", "protocol": "HTTP",
+            "targets": [{"ip": "192.0.2.1", "port": 0}],
+        });
+        let problems = target_group(&value, "properties", Source::File, &[]).unwrap_err();
+        assert_eq!(
+            problems[0].to_string(),
+            "properties.targets[0].port: must be an integer from 1 to 65535, not 0"
+        );
+    }
+}

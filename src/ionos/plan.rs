@@ -1,0 +1,583 @@
+//! What a write makes of the objects: who is where, which ids are new, what goes with it, and what
+//! is not allowed. Whether it can be served is found out by whoever serves.
+
+use std::collections::HashSet;
+use std::net::IpAddr;
+
+use serde_json::{Map, Value};
+
+use super::checks;
+use super::error::{ApiError, INVALID, Problem};
+use super::kind::Kind;
+use super::merge;
+use super::object::Object;
+use super::objects::Objects;
+use super::path::ResourcePath;
+use super::properties;
+
+/// How many addresses an IP block may have.
+const LARGEST_BLOCK: usize = 256;
+
+/// What is asked for.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Write {
+    /// A new object of a kind, in another or at the top, with this body.
+    Create(Kind, Option<ResourcePath>, Value),
+    /// Other properties for an object.
+    Replace(ResourcePath, Value),
+    /// Some other properties for an object.
+    Patch(ResourcePath, Value),
+    /// An object is to go, with all that is in it.
+    Delete(ResourcePath),
+}
+
+impl Write {
+    /// The object that is to change, if there is one already.
+    pub fn place(&self) -> Option<&ResourcePath> {
+        match self {
+            Write::Create(..) => None,
+            Write::Replace(place, _) | Write::Patch(place, _) | Write::Delete(place) => Some(place),
+        }
+    }
+}
+
+/// What becomes of objects, and which of them the write was about.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Change {
+    /// The object that was asked about.
+    pub place: ResourcePath,
+    /// Objects with what becomes of them, the parents before what is in them.
+    pub objects: Vec<(ResourcePath, Option<Object>)>,
+}
+
+/// So many addresses that are not among these.
+pub(super) type NewIps<'a> = &'a dyn Fn(usize, &HashSet<IpAddr>) -> Option<Vec<IpAddr>>;
+
+/// Who writes, to what.
+pub(super) struct Planner<'a> {
+    /// The objects as they are.
+    pub objects: &'a Objects,
+    /// A user's name.
+    pub by: &'a str,
+    /// Whether a datacenter is there where somebody names it.
+    pub any_datacenter: bool,
+    /// Addresses for an IP block: so many that are not among these.
+    pub new_ips: NewIps<'a>,
+    /// Makes an id.
+    pub new_id: &'a dyn Fn() -> String,
+}
+
+impl Planner<'_> {
+    /// What a write makes of the objects.
+    pub(super) fn change(&self, write: Write) -> Result<Change, ApiError> {
+        match write {
+            Write::Create(kind, parent, body) => self.create(kind, parent, &body),
+            Write::Replace(place, body) => self.replace(place, &body),
+            Write::Patch(place, body) => self.patch(place, &body),
+            Write::Delete(place) => self.delete(place),
+        }
+    }
+
+    fn create(
+        &self,
+        kind: Kind,
+        parent: Option<ResourcePath>,
+        body: &Value,
+    ) -> Result<Change, ApiError> {
+        check_written(kind)?;
+        let mut objects = Vec::new();
+        if let Some(parent) = &parent {
+            self.find_parent(parent, &mut objects)?;
+        }
+        let given = bare(body)?;
+        let id = match kind {
+            Kind::Lan => self.next_lan(parent.as_ref()),
+            _ => (self.new_id)(),
+        };
+        let place = ResourcePath::of(kind, parent.as_ref(), &id);
+        let mut properties = filled(kind, given)?;
+        if kind == Kind::IpBlock {
+            self.fill_block(&mut properties)?;
+        }
+        let object = Object::new(properties, self.by);
+        self.put(kind, &place, object, &mut objects)?;
+        self.create_inside(kind, &place, body, &mut objects)?;
+        Ok(Change { place, objects })
+    }
+
+    /// What a body has in `entities`.
+    fn create_inside(
+        &self,
+        kind: Kind,
+        place: &ResourcePath,
+        body: &Value,
+        objects: &mut Vec<(ResourcePath, Option<Object>)>,
+    ) -> Result<(), ApiError> {
+        for child in kind.children().filter(|child| child.is_written()) {
+            let items = body.pointer(&format!("/entities/{}/items", child.segment()));
+            for item in items.and_then(Value::as_array).into_iter().flatten() {
+                let mut now = self.objects.clone();
+                now.apply(shared(objects));
+                let inner = Planner {
+                    objects: &now,
+                    ..*self
+                };
+                let made = inner.create(child, Some(place.clone()), item)?;
+                objects.extend(made.objects);
+            }
+        }
+        Ok(())
+    }
+
+    fn replace(&self, place: ResourcePath, body: &Value) -> Result<Change, ApiError> {
+        let (kind, before) = self.existing(&place)?;
+        let schema = properties::schema(kind);
+        let given = merge::put(schema, &before.properties, bare(body)?);
+        self.changed(kind, place, &before, &given)
+    }
+
+    fn patch(&self, place: ResourcePath, body: &Value) -> Result<Change, ApiError> {
+        let (kind, before) = self.existing(&place)?;
+        let given = merge::patched(&before.properties, bare(body)?);
+        self.changed(kind, place, &before, &given)
+    }
+
+    fn changed(
+        &self,
+        kind: Kind,
+        place: ResourcePath,
+        before: &Object,
+        given: &Map<String, Value>,
+    ) -> Result<Change, ApiError> {
+        let mut properties = filled(kind, given)?;
+        if kind == Kind::IpBlock {
+            // Its addresses are not for clients to say.
+            let ips = before.properties.get("ips").cloned();
+            properties.insert("ips".to_owned(), ips.unwrap_or_default());
+        }
+        let object = before.changed(properties, self.by);
+        let mut objects = Vec::new();
+        self.put(kind, &place, object, &mut objects)?;
+        Ok(Change { place, objects })
+    }
+
+    fn delete(&self, place: ResourcePath) -> Result<Change, ApiError> {
+        let (kind, _) = self.existing(&place)?;
+        match kind {
+            Kind::TargetGroup => checks::check_unused(self.objects, &place)?,
+            Kind::Lan => checks::check_no_balancer_in(self.objects, &place)?,
+            Kind::Datacenter => {
+                if let Some((balancer, _)) = self.objects.list(Kind::Balancer, Some(&place)).first()
+                {
+                    let message =
+                        format!("the application load balancer {} is in it", balancer.id());
+                    return Err(ApiError::new(422, INVALID, message));
+                }
+            }
+            _ => {}
+        }
+        let mut objects = vec![(place.clone(), None)];
+        let inside = self.objects.inside(&place).into_iter();
+        objects.extend(inside.map(|(inside, _)| (inside.clone(), None)));
+        Ok(Change { place, objects })
+    }
+
+    /// Has an object at a place, after a look at what is around it.
+    fn put(
+        &self,
+        kind: Kind,
+        place: &ResourcePath,
+        mut object: Object,
+        objects: &mut Vec<(ResourcePath, Option<Object>)>,
+    ) -> Result<(), ApiError> {
+        match kind {
+            Kind::ForwardingRule => checks::check_rule(self.objects, place, &object)?,
+            Kind::Balancer => {
+                checks::check_listeners(self.objects, place, &object)?;
+                self.name_lans(place, &object, objects);
+            }
+            _ => {}
+        }
+        if matches!(kind, Kind::ForwardingRule | Kind::TargetGroup) {
+            object.label = self.label(kind, place, object.name());
+        }
+        objects.push((place.clone(), Some(object)));
+        Ok(())
+    }
+
+    /// What log and metrics call an object whose name is another's already.
+    fn label(&self, kind: Kind, place: &ResourcePath, name: &str) -> Option<String> {
+        let is_other = |(other, object): (&ResourcePath, &std::sync::Arc<Object>)| {
+            other != place && object.label() == name
+        };
+        let is_taken = self.objects.all(kind).any(is_other);
+        is_taken.then(|| format!("{name} {}", place.id().get(..8).unwrap_or(place.id())))
+    }
+
+    fn existing(&self, place: &ResourcePath) -> Result<(Kind, Object), ApiError> {
+        let kind = place.kind();
+        check_written(kind)?;
+        match self.objects.get(place) {
+            Some(object) if object.is_of_file => Err(read_only(kind, place)),
+            Some(object) => Ok((kind, Object::clone(object))),
+            None => Err(ApiError::unknown(&format!(
+                "{} {}",
+                kind.name(),
+                place.id()
+            ))),
+        }
+    }
+
+    /// Errors: the object that something is to be in is not there.
+    fn find_parent(
+        &self,
+        parent: &ResourcePath,
+        objects: &mut Vec<(ResourcePath, Option<Object>)>,
+    ) -> Result<(), ApiError> {
+        let kind = parent.kind();
+        if let Some(found) = self.objects.get(parent) {
+            let is_open = !found.is_of_file || kind == Kind::Datacenter;
+            return match is_open {
+                true => Ok(()),
+                false => Err(read_only(kind, parent)),
+            };
+        }
+        let is_taken_for_one = kind == Kind::Datacenter && self.any_datacenter;
+        if is_taken_for_one && uuid::Uuid::parse_str(parent.id()).is_ok() {
+            objects.push((parent.clone(), Some(named_datacenter(parent, self.by))));
+            return Ok(());
+        }
+        Err(ApiError::unknown(&format!(
+            "{} {}",
+            kind.name(),
+            parent.id()
+        )))
+    }
+
+    /// Gives an IP block its addresses.
+    fn fill_block(&self, block: &mut Map<String, Value>) -> Result<(), ApiError> {
+        let size = block.get("size").and_then(Value::as_u64);
+        let size = size.and_then(|size| usize::try_from(size).ok());
+        let invalid = |message| {
+            let problem = Problem::new("properties.size", message);
+            ApiError::invalid(vec![problem])
+        };
+        let size = size.filter(|size| (1..=LARGEST_BLOCK).contains(size));
+        let wrong = || invalid(format!("must be a number from 1 to {LARGEST_BLOCK}"));
+        let size = size.ok_or_else(wrong)?;
+        let ips = self
+            .objects
+            .all(Kind::IpBlock)
+            .flat_map(|(_, block)| checks::ips(block));
+        let free = (self.new_ips)(size, &ips.collect());
+        let none = || {
+            invalid(format!(
+                "there are no {size} addresses left: see api.addresses"
+            ))
+        };
+        let free = free.ok_or_else(none)?;
+        let texts: Vec<Value> = free.iter().map(|ip| ip.to_string().into()).collect();
+        block.insert("ips".to_owned(), texts.into());
+        Ok(())
+    }
+
+    fn next_lan(&self, datacenter: Option<&ResourcePath>) -> String {
+        let lans = self.objects.list(Kind::Lan, datacenter);
+        let numbers: HashSet<u32> = lans
+            .iter()
+            .filter_map(|(place, _)| place.id().parse().ok())
+            .collect();
+        let free = (1..).find(|number| !numbers.contains(number));
+        free.unwrap_or(1_u32).to_string()
+    }
+
+    /// The LANs that a balancer names are there, where any datacenter is.
+    fn name_lans(
+        &self,
+        place: &ResourcePath,
+        balancer: &Object,
+        objects: &mut Vec<(ResourcePath, Option<Object>)>,
+    ) {
+        let Some(datacenter) = place.parent().filter(|_| self.any_datacenter) else {
+            return;
+        };
+        for name in ["listenerLan", "targetLan"] {
+            let Some(number) = balancer.properties.get(name).and_then(Value::as_i64) else {
+                continue;
+            };
+            let lan = ResourcePath::of(Kind::Lan, Some(&datacenter), &number.to_string());
+            let is_new = !objects.iter().any(|(place, _)| *place == lan);
+            if is_new && self.objects.get(&lan).is_none() {
+                let name = format!("LAN {number}");
+                let given = Map::from_iter([("name".to_owned(), Value::from(name))]);
+                if let Ok(properties) = properties::filled(Kind::Lan, &given) {
+                    objects.push((lan, Some(Object::new(properties, self.by))));
+                }
+            }
+        }
+    }
+}
+
+/// A datacenter that is there because somebody named it.
+pub(super) fn named_datacenter(place: &ResourcePath, by: &str) -> Object {
+    let given = [("name", place.id()), ("location", "de/txl")];
+    let given = given.map(|(name, value)| (name.to_owned(), Value::from(value)));
+    let properties = properties::filled(Kind::Datacenter, &Map::from_iter(given));
+    Object::new(properties.unwrap_or_default(), by)
+}
+
+fn shared(objects: &[(ResourcePath, Option<Object>)]) -> Vec<super::objects::Change> {
+    let share = |(place, object): &(ResourcePath, Option<Object>)| {
+        (place.clone(), object.clone().map(std::sync::Arc::new))
+    };
+    objects.iter().map(share).collect()
+}
+
+fn check_written(kind: Kind) -> Result<(), ApiError> {
+    match kind.is_written() {
+        true => Ok(()),
+        false => Err(ApiError::new(
+            405,
+            INVALID,
+            format!("a {} is not written", kind.name()),
+        )),
+    }
+}
+
+/// The properties in a body: it may be them, or have them.
+fn bare(body: &Value) -> Result<&Map<String, Value>, ApiError> {
+    let given = body.get("properties").unwrap_or(body);
+    given.as_object().ok_or_else(|| {
+        let problem = Problem::new("properties", "must be an object");
+        ApiError::invalid(vec![problem])
+    })
+}
+
+fn filled(kind: Kind, given: &Map<String, Value>) -> Result<Map<String, Value>, ApiError> {
+    properties::filled(kind, given).map_err(ApiError::invalid)
+}
+
+fn read_only(kind: Kind, place: &ResourcePath) -> ApiError {
+    let message = format!(
+        "the {} {} is the configuration file's",
+        kind.name(),
+        place.id()
+    );
+    ApiError::new(403, INVALID, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::sync::Arc;
+
+    use serde_json::json;
+
+    use super::*;
+
+    const DATACENTER: &str = "11111111-1111-4111-8111-111111111111";
+
+    /// Objects that are written to.
+    #[derive(Default)]
+    struct Written {
+        objects: Objects,
+        last: Cell<u32>,
+    }
+
+    impl Written {
+        /// With a group of the configuration file.
+        fn new() -> Self {
+            let properties = Map::from_iter([("name".to_owned(), "file".into())]);
+            let mut group = Object::new(properties, "file");
+            group.is_of_file = true;
+            let path = ResourcePath::of(Kind::TargetGroup, None, "of-the-file");
+            let mut written = Written::default();
+            written.objects.apply([(path, Some(Arc::new(group)))]);
+            written
+        }
+
+        fn write(&mut self, write: Write) -> Result<ResourcePath, ApiError> {
+            let id = || {
+                self.last.set(self.last.get() + 1);
+                format!("{:08}-0000-4000-8000-000000000000", self.last.get())
+            };
+            let planner = Planner {
+                objects: &self.objects,
+                by: "test",
+                any_datacenter: true,
+                new_ips: &|count, taken| {
+                    let all = (1..=4).map(|last| IpAddr::from([198, 51, 100, last]));
+                    let free: Vec<_> = all.filter(|ip| !taken.contains(ip)).take(count).collect();
+                    (free.len() == count).then_some(free)
+                },
+                new_id: &id,
+            };
+            let change = planner.change(write)?;
+            self.objects.apply(shared(&change.objects));
+            Ok(change.place)
+        }
+
+        fn create(
+            &mut self,
+            kind: Kind,
+            parent: Option<&ResourcePath>,
+            body: Value,
+        ) -> Result<ResourcePath, ApiError> {
+            self.write(Write::Create(kind, parent.cloned(), body))
+        }
+
+        fn group(&mut self, name: &str) -> ResourcePath {
+            let body = json!({"name": name, "algorithm": "ROUND_ROBIN", "protocol": "HTTP"});
+            self.create(Kind::TargetGroup, None, json!({"properties": body}))
+                .unwrap()
+        }
+
+        fn balancer(&mut self) -> ResourcePath {
+            let datacenter = ResourcePath::of(Kind::Datacenter, None, DATACENTER);
+            let body =
+                json!({"name": "alb", "listenerLan": 1, "targetLan": 2, "ips": ["192.0.2.1"]});
+            self.create(Kind::Balancer, Some(&datacenter), body)
+                .unwrap()
+        }
+
+        fn rule(
+            &mut self,
+            balancer: &ResourcePath,
+            port: u16,
+            group: &str,
+        ) -> Result<ResourcePath, ApiError> {
+            self.create(Kind::ForwardingRule, Some(balancer), rule(port, group))
+        }
+    }
+
+    fn rule(port: u16, group: &str) -> Value {
+        json!({"properties": {
+            "name": "rule", "protocol": "HTTP", "listenerIp": "192.0.2.1", "listenerPort": port,
+            "httpRules": [{"name": "all", "type": "FORWARD", "targetGroup": group}],
+        }})
+    }
+
+    fn status(result: Result<ResourcePath, ApiError>) -> (u16, String) {
+        let error = result.unwrap_err();
+        (error.status, error.messages[0].1.clone())
+    }
+
+    #[test]
+    fn a_balancer_is_in_any_datacenter_and_its_lans_are_there() {
+        let mut written = Written::new();
+        let balancer = written.balancer();
+        let datacenter = balancer.parent().unwrap();
+        assert_eq!(written.objects.get(&datacenter).unwrap().name(), DATACENTER);
+        let lans = written.objects.list(Kind::Lan, Some(&datacenter));
+        let ids: Vec<&str> = lans.iter().map(|(place, _)| place.id()).collect();
+        assert_eq!(ids, ["1", "2"]);
+        let lan = written
+            .create(Kind::Lan, Some(&datacenter), json!({"name": ""}))
+            .unwrap();
+        assert_eq!(lan.id(), "3");
+        let (code, message) = status(written.write(Write::Delete(ResourcePath::of(
+            Kind::Lan,
+            Some(&datacenter),
+            "1",
+        ))));
+        assert_eq!(code, 403);
+        assert!(message.contains("is delete-protected by"), "{message}");
+        let nowhere = ResourcePath::of(Kind::Datacenter, None, "not-a-uuid");
+        let refused = written.create(Kind::Lan, Some(&nowhere), json!({}));
+        assert_eq!(status(refused).0, 404);
+    }
+
+    #[test]
+    fn a_listener_is_one_rules_and_on_an_address_of_the_balancer() {
+        let mut written = Written::new();
+        let group = written.group("g");
+        let balancer = written.balancer();
+        let first = written.rule(&balancer, 80, group.id()).unwrap();
+        let (code, message) = status(written.rule(&balancer, 80, group.id()));
+        assert_eq!(code, 422);
+        let expected = format!(
+            "[(root).properties.listenerIp] Listener IP and port combination 192.0.2.1:80 already \
+             used by rule ({})",
+            first.id()
+        );
+        assert_eq!(message, expected);
+        // A rule is in nobody's way but others'.
+        written
+            .write(Write::Patch(first.clone(), rule(80, group.id())))
+            .unwrap();
+        let wrong = json!({"listenerIp": "192.0.2.9"});
+        assert_eq!(status(written.write(Write::Patch(first, wrong))).0, 422);
+        let without = json!({"ips": []});
+        let (_, message) = status(written.write(Write::Patch(balancer, without)));
+        assert!(message.starts_with("[(root).properties.ips]"), "{message}");
+    }
+
+    #[test]
+    fn a_target_group_that_is_named_is_there_and_stays() {
+        let mut written = Written::new();
+        let balancer = written.balancer();
+        let (code, message) = status(written.rule(&balancer, 80, "nobody"));
+        assert_eq!(code, 422);
+        let expected =
+            "[(root).properties.httpRules[0].targetGroup] there is no target group nobody";
+        assert_eq!(message, expected);
+        written.rule(&balancer, 81, "of-the-file").unwrap();
+        let group = written.group("g");
+        let rule = written.rule(&balancer, 80, group.id()).unwrap();
+        assert_eq!(status(written.write(Write::Delete(group.clone()))).0, 422);
+        written.write(Write::Delete(rule.clone())).unwrap();
+        written.write(Write::Delete(group.clone())).unwrap();
+        assert_eq!(status(written.write(Write::Delete(group))).0, 404);
+        assert_eq!(status(written.write(Write::Patch(rule, json!({})))).0, 404);
+    }
+
+    #[test]
+    fn what_is_in_an_object_goes_with_it() {
+        let mut written = Written::new();
+        let balancer = written.balancer();
+        let rule = written.rule(&balancer, 80, "of-the-file").unwrap();
+        let datacenter = balancer.parent().unwrap();
+        assert_eq!(
+            status(written.write(Write::Delete(datacenter.clone()))).0,
+            422
+        );
+        written.write(Write::Delete(balancer)).unwrap();
+        assert!(written.objects.get(&rule).is_none());
+        written.write(Write::Delete(datacenter)).unwrap();
+        let mut left = written.objects.iter();
+        assert!(left.all(|(_, object)| object.is_of_file));
+    }
+
+    #[test]
+    fn what_is_in_a_body_is_made_with_it() {
+        let mut written = Written::new();
+        let datacenter = ResourcePath::of(Kind::Datacenter, None, DATACENTER);
+        let rules = [rule(80, "of-the-file"), rule(81, "of-the-file")];
+        let body = json!({
+            "properties": {"name": "alb", "listenerLan": 1, "targetLan": 2, "ips": ["192.0.2.1"]},
+            "entities": {"forwardingrules": {"items": rules}},
+        });
+        let balancer = written
+            .create(Kind::Balancer, Some(&datacenter), body)
+            .unwrap();
+        let rules = written.objects.list(Kind::ForwardingRule, Some(&balancer));
+        assert_eq!(rules.len(), 2);
+        let labels: HashSet<&str> = rules.iter().map(|(_, rule)| rule.label()).collect();
+        assert_eq!(labels.len(), 2);
+    }
+
+    #[test]
+    fn a_name_that_is_anothers_is_told_apart_by_the_id() {
+        let mut written = Written::new();
+        let (one, other, third) = (
+            written.group("g"),
+            written.group("g"),
+            written.group("file"),
+        );
+        let label = |place: &ResourcePath| written.objects.get(place).unwrap().label().to_owned();
+        assert_eq!(
+            [label(&one), label(&other), label(&third)],
+            ["g", "g 00000002", "file 00000003"]
+        );
+    }
+}

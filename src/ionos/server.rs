@@ -1,0 +1,235 @@
+//! Serves what the API is told: its objects become a configuration beside the file's.
+
+use std::collections::HashSet;
+use std::io;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::error::{ApiError, INVALID, TAKEN};
+use super::file_objects::{self, FileObjects};
+use super::models::{Invalid, Models};
+use super::object::Object;
+use super::objects::Objects;
+use super::path::ResourcePath;
+use super::state::Warnings;
+use super::store::{Keep, Serve};
+use crate::config::fault::{self, Fault};
+use crate::config::model::{self, Config};
+use crate::config::objects::beside;
+use crate::serving::Serving;
+
+/// How many addresses of a block are looked at.
+const MOST_IPS: usize = 1 << 16;
+
+/// Serves the objects of the API.
+pub struct Server {
+    serving: Arc<Serving>,
+    models: Mutex<Models>,
+    of_file: Mutex<OfFile>,
+}
+
+/// What the API shows of the file, made once for each.
+#[derive(Default)]
+struct OfFile {
+    written: Option<Arc<model::Written>>,
+    objects: Arc<FileObjects>,
+}
+
+/// A file's configuration with these objects beside, for the start. Errors: what cannot be used,
+/// with its path.
+pub(super) fn configure(
+    file: &Config,
+    mut objects: Objects,
+) -> Result<(Config, Models), Vec<String>> {
+    if let Some(api) = &file.api {
+        let of_file = file_objects::objects(api).into_iter();
+        objects.apply(of_file.map(|(path, object)| (path, Some(object))));
+    }
+    let models = Models::default().build(&objects, file).map_err(|invalid| {
+        let problems = invalid.problems.iter();
+        let path = &invalid.path;
+        problems
+            .map(|one| format!("api {path}: {}: {}", one.path, one.message))
+            .collect::<Vec<_>>()
+    })?;
+    let built = models.objects(&models);
+    let config = beside(file, built.target_groups, built.forwarding_rules);
+    let config = config.map_err(|faults| {
+        let name = |fault: Fault| fault.into_problem(file, true).to_string();
+        faults.into_iter().map(name).collect::<Vec<_>>()
+    })?;
+    Ok((config, models))
+}
+
+impl Server {
+    /// Goes on from what is served, which these are.
+    pub fn new(serving: Arc<Serving>, models: Models) -> Self {
+        Server {
+            serving,
+            models: Mutex::new(models),
+            of_file: Mutex::default(),
+        }
+    }
+
+    fn api(&self) -> Option<model::Api> {
+        self.serving.config().api.clone()
+    }
+}
+
+impl Serve for Server {
+    fn serve(
+        &self,
+        objects: &Objects,
+        about: &ResourcePath,
+        keep: Keep<'_>,
+    ) -> Result<Warnings, ApiError> {
+        let mut models = self.models.lock();
+        let config = self.serving.config();
+        let built = models.build(objects, &config);
+        let built = built.map_err(|invalid| refused(invalid, about))?;
+        let mut kept = Ok(());
+        let mut keep = || {
+            kept = keep();
+            match &kept {
+                Ok(()) => Ok(()),
+                Err(error) => Err(Fault::new(fault::Object::Setting("api.store"), error)),
+            }
+        };
+        let put = self.serving.put_objects(built.objects(&models), &mut keep);
+        match (put, kept) {
+            (Ok(()), _) => {}
+            (Err(_), Err(error)) => return Err(not_kept(&error)),
+            (Err(faults), Ok(())) => {
+                let label = objects.get(about).map(|object| object.label().to_owned());
+                return Err(cannot_serve(faults, label.as_deref()));
+            }
+        }
+        let warnings = built.warnings();
+        tell(&warnings, &models.warnings());
+        *models = built;
+        Ok(warnings)
+    }
+
+    fn of_file(&self) -> Arc<Vec<(ResourcePath, Arc<Object>)>> {
+        let mut of_file = self.of_file.lock();
+        if let Some(api) = self.api()
+            && of_file
+                .written
+                .as_ref()
+                .is_none_or(|known| !Arc::ptr_eq(known, &api.written))
+        {
+            of_file.objects = Arc::new(file_objects::objects(&api));
+            of_file.written = Some(api.written);
+        }
+        Arc::clone(&of_file.objects)
+    }
+
+    fn any_datacenter(&self) -> bool {
+        self.api().is_none_or(|api| api.datacenters.is_empty())
+    }
+
+    fn new_ips(&self, count: usize, taken: &HashSet<IpAddr>) -> Option<Vec<IpAddr>> {
+        let blocks = self.api().map(|api| api.addresses).unwrap_or_default();
+        let all: Vec<IpAddr> = match blocks.is_empty() {
+            true => own_addresses(),
+            false => blocks
+                .iter()
+                .flat_map(|block| block.hosts().take(MOST_IPS))
+                .collect(),
+        };
+        let free = all.into_iter().filter(|ip| !taken.contains(ip));
+        let free: Vec<IpAddr> = free.take(count).collect();
+        (free.len() == count).then_some(free)
+    }
+}
+
+/// The addresses of this machine that others can reach.
+fn own_addresses() -> Vec<IpAddr> {
+    let Ok(interfaces) = nix::ifaddrs::getifaddrs() else {
+        return Vec::new();
+    };
+    let ips = interfaces.filter_map(|interface| {
+        let address = interface.address?;
+        let v4 = address
+            .as_sockaddr_in()
+            .map(|address| IpAddr::from(address.ip()));
+        v4.or_else(|| {
+            address
+                .as_sockaddr_in6()
+                .map(|address| IpAddr::from(address.ip()))
+        })
+    });
+    let is_local = |ip: &IpAddr| match ip {
+        IpAddr::V4(ip) => ip.is_loopback() || ip.is_link_local(),
+        IpAddr::V6(ip) => ip.is_loopback() || ip.is_unicast_link_local(),
+    };
+    ips.filter(|ip| !is_local(ip)).collect()
+}
+
+/// Says what is new.
+pub(super) fn tell(now: &Warnings, before: &Warnings) {
+    for (path, warnings) in now {
+        let known = before.get(path).map_or(&[][..], Vec::as_slice);
+        for warning in warnings.iter().filter(|one| !known.contains(one)) {
+            log::warn!("api: {path}: {warning}");
+        }
+    }
+}
+
+/// The object itself is not valid, or another that it has to do with.
+fn refused(invalid: Invalid, about: &ResourcePath) -> ApiError {
+    if invalid.path == *about {
+        return ApiError::invalid(invalid.problems);
+    }
+    let (kind, id) = (invalid.path.kind().name(), invalid.path.id());
+    let problems = invalid.problems.into_iter();
+    let messages = problems.map(|one| {
+        let message = format!("[(root)] the {kind} {id}: {}: {}", one.path, one.message);
+        (INVALID, message)
+    });
+    ApiError {
+        status: 422,
+        messages: messages.collect(),
+    }
+}
+
+fn not_kept(error: &io::Error) -> ApiError {
+    log::error!("api.store: a write is not kept: {error}");
+    let status = match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+            507
+        }
+        _ => 500,
+    };
+    ApiError::new(status, INVALID, format!("it cannot be kept: {error}"))
+}
+
+/// What stands in the way of serving it. `label` is what the configuration calls the object.
+fn cannot_serve(faults: Vec<Fault>, label: Option<&str>) -> ApiError {
+    let message = |fault: Fault| {
+        let is_it = match &fault.object {
+            fault::Object::ForwardingRule(name) | fault::Object::TargetGroup(name) => {
+                label == Some(name)
+            }
+            fault::Object::Process | fault::Object::Setting(_) => false,
+        };
+        let code = match fault.key {
+            Some("listenerPort") => TAKEN,
+            _ => INVALID,
+        };
+        match fault.key {
+            Some(_) if is_it => (
+                code,
+                format!("[(root).properties.listenerIp] {}", fault.message),
+            ),
+            _ if is_it => (code, format!("[(root)] {}", fault.message)),
+            _ => (code, format!("[(root)] {fault}")),
+        }
+    };
+    ApiError {
+        status: 422,
+        messages: faults.into_iter().map(message).collect(),
+    }
+}

@@ -1,0 +1,69 @@
+//! Everything that is kept, and what a write makes of it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::object::Object;
+use super::objects::{Change, Objects};
+use super::path::ResourcePath;
+use super::request::{Request, Requests};
+
+/// What is worth a warning, by the objects that it is about.
+pub(super) type Warnings = HashMap<ResourcePath, Vec<String>>;
+
+/// Everything that is kept.
+#[derive(Debug, Clone, Default)]
+pub struct State {
+    /// Counts the writes.
+    pub revision: u64,
+    /// The objects.
+    pub objects: Objects,
+    /// The last requests; a copy of the state has the same ones.
+    pub requests: Requests,
+    /// What is worth a warning; not kept.
+    pub warnings: Warnings,
+}
+
+/// One write: all of it, or nothing.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Entry {
+    /// Counts the writes.
+    pub revision: u64,
+    /// What becomes of objects.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub objects: Vec<Change>,
+    /// What was asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub requests: Vec<Arc<Request>>,
+}
+
+impl State {
+    /// Carries a write out.
+    pub fn apply(&mut self, entry: Entry) {
+        self.change(&entry);
+        for request in entry.requests {
+            self.requests.keep(request);
+        }
+    }
+
+    /// Carries a write out, but for its requests.
+    pub fn change(&mut self, entry: &Entry) {
+        self.revision = entry.revision;
+        self.objects.apply(entry.objects.iter().cloned());
+    }
+
+    /// A write that makes all of it.
+    pub fn whole(&self) -> Entry {
+        let object = |(place, object): (&ResourcePath, &Arc<Object>)| {
+            (place.clone(), Some(Arc::clone(object)))
+        };
+        let is_ours = |(_, object): &(&ResourcePath, &Arc<Object>)| !object.is_of_file;
+        Entry {
+            revision: self.revision,
+            objects: self.objects.iter().filter(is_ours).map(object).collect(),
+            requests: self.requests.all(),
+        }
+    }
+}

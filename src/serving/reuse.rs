@@ -1,0 +1,74 @@
+//! What a configuration has in common with the one before: it is not built again.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::Snapshot;
+use crate::config::{Config, model};
+use crate::forwarding_rule::ForwardingRule;
+use crate::target_group::TargetGroup;
+
+/// What was built before, and can be used again.
+pub(super) struct Reuse<'a> {
+    rules: HashMap<*const model::ForwardingRule, &'a Arc<ForwardingRule>>,
+    groups: HashMap<*const model::TargetGroup, &'a Arc<TargetGroup>>,
+    by_name: HashMap<&'a str, &'a ForwardingRule>,
+}
+
+impl<'a> Reuse<'a> {
+    /// What can be used again of what was built, for a configuration in the place of the one
+    /// before.
+    pub(super) fn of(built: &'a Snapshot, before: &Config, now: &Config) -> Self {
+        let rules = built.rule_models.iter().zip(&built.rules);
+        let has_same_certificates = has_same_certificates(before, now);
+        let stays = |model: &model::ForwardingRule| model.tls.is_none() || has_same_certificates;
+        let groups = built.group_models.iter().zip(&built.groups);
+        let has_same_keys = before.server.stickiness_keys == now.server.stickiness_keys;
+        Reuse {
+            rules: rules
+                .filter(|(model, _)| stays(model))
+                .map(|(model, rule)| (Arc::as_ptr(model), rule))
+                .collect(),
+            groups: groups
+                .filter(|_| has_same_keys)
+                .map(|(model, group)| (Arc::as_ptr(model), group))
+                .collect(),
+            by_name: built
+                .rules
+                .iter()
+                .map(|rule| (&*rule.name, &**rule))
+                .collect(),
+        }
+    }
+
+    /// The rule that was built from this.
+    pub(super) fn rule(
+        &self,
+        model: &Arc<model::ForwardingRule>,
+    ) -> Option<&'a Arc<ForwardingRule>> {
+        self.rules.get(&Arc::as_ptr(model)).copied()
+    }
+
+    /// The rule that had this name.
+    pub(super) fn rule_of_name(&self, name: &str) -> Option<&'a ForwardingRule> {
+        self.by_name.get(name).copied()
+    }
+
+    /// The target group that was built from this.
+    pub(super) fn group(&self, model: &Arc<model::TargetGroup>) -> Option<Arc<TargetGroup>> {
+        self.groups
+            .get(&Arc::as_ptr(model))
+            .map(|group| Arc::clone(group))
+    }
+
+    /// Whether a target group is one that was built before.
+    pub(super) fn has(&self, group: &Arc<TargetGroup>) -> bool {
+        self.groups.values().any(|known| Arc::ptr_eq(known, group))
+    }
+}
+
+fn has_same_certificates(before: &Config, now: &Config) -> bool {
+    let mut pairs = before.certificates.iter().zip(&now.certificates);
+    before.certificates.len() == now.certificates.len()
+        && pairs.all(|(before, now)| before.name == now.name && Arc::ptr_eq(&before.key, &now.key))
+}
