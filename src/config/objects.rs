@@ -79,22 +79,27 @@ pub fn of_file(config: &Config) -> Config {
     config
 }
 
-/// The file's part of a configuration, with these objects beside it. Errors: what does not go
-/// together, each with both places.
+/// The file's part of a configuration, with these objects beside it, whether or not they go
+/// together.
 pub fn beside(
     file: &Config,
     target_groups: Vec<Arc<TargetGroup>>,
     forwarding_rules: Vec<Arc<ForwardingRule>>,
-) -> Result<Config, Vec<Fault>> {
+) -> Config {
     let mut config = of_file(file);
     config.target_groups.extend(target_groups);
     config.forwarding_rules.extend(forwarding_rules);
+    config
+}
+
+/// Errors: what does not go together in a configuration, each with both places.
+pub fn check(config: &Config) -> Result<(), Vec<Fault>> {
     let mut faults = Vec::new();
-    check_names(&config, &mut faults);
-    check_listeners(&config, &mut faults);
-    check_references(&config, &mut faults);
+    check_names(config, &mut faults);
+    check_listeners(config, &mut faults);
+    check_references(config, &mut faults);
     match faults.is_empty() {
-        true => Ok(config),
+        true => Ok(()),
         false => Err(faults),
     }
 }
@@ -262,11 +267,14 @@ targetGroups:
     #[test]
     fn what_does_not_go_together_is_told_with_both_places() {
         let file = crate::config::parse("edge.yaml", FILE).unwrap().config;
-        let told = |rule: Arc<ForwardingRule>| match beside(&file, Vec::new(), vec![rule]) {
-            Ok(config) => format!("{} rules", config.forwarding_rules.len()),
-            Err(faults) => {
-                let faults = faults.iter().map(ToString::to_string).collect::<Vec<_>>();
-                faults.join("; ")
+        let told = |rule: Arc<ForwardingRule>| {
+            let config = beside(&file, Vec::new(), vec![rule]);
+            match check(&config) {
+                Ok(()) => format!("{} rules", config.forwarding_rules.len()),
+                Err(faults) => {
+                    let faults = faults.iter().map(ToString::to_string).collect::<Vec<_>>();
+                    faults.join("; ")
+                }
             }
         };
         assert_eq!(told(rule("a", 81, "chat")), "2 rules");

@@ -21,6 +21,7 @@ use tokio::time::{sleep, timeout};
 use tokio_rustls::server::TlsStream;
 use tokio_util::either::Either;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::slots::{Client, Slot, Slots};
 use crate::listener::control::{Acceptor, ControlListener, Peer, Stream, accept};
@@ -61,15 +62,22 @@ pub struct Server {
 impl Server {
     /// Begins to serve.
     pub fn start(self, listener: &ControlListener) {
-        let name = listener.name();
+        let (name, connections) = (listener.name(), listener.connections().clone());
         listener.start(Box::new(move |acceptor, ends| {
-            tokio::spawn(serve(name, acceptor, ends, self.clone()));
+            let connections = connections.clone();
+            tokio::spawn(serve(name, acceptor, ends, connections, self.clone()));
         }));
     }
 }
 
 /// Accepts and serves until it is told to close; what has begun is completed then.
-async fn serve(name: &'static str, acceptor: Acceptor, ends: Ends, server: Server) {
+async fn serve(
+    name: &'static str,
+    acceptor: Acceptor,
+    ends: Ends,
+    connections: TaskTracker,
+    server: Server,
+) {
     let (mut failed, slots) = (FailedAccepts::default(), &server.slots);
     while let Some(accepted) = ends.accepting.run_until_cancelled(accept(&acceptor)).await {
         match accepted {
@@ -82,7 +90,7 @@ async fn serve(name: &'static str, acceptor: Acceptor, ends: Ends, server: Serve
                     slot,
                     closing: ends.closing.clone(),
                 };
-                tokio::spawn(connection.serve(stream, server.clone()));
+                connections.spawn(connection.serve(stream, server.clone()));
             }
             Err(error) if is_passing(&error) => {}
             Err(error) => {

@@ -17,7 +17,7 @@ use super::state::Warnings;
 use super::store::{Keep, Serve};
 use crate::config::fault::{self, Fault};
 use crate::config::model::{self, Config};
-use crate::config::objects::beside;
+use crate::config::objects::{beside, check};
 use crate::serving::Serving;
 
 /// How many addresses of a block are looked at.
@@ -56,8 +56,8 @@ pub(super) fn configure(
     })?;
     let built = models.objects(&models);
     let config = beside(file, built.target_groups, built.forwarding_rules);
-    let config = config.map_err(|faults| {
-        let name = |fault: Fault| fault.into_problem(file, true).to_string();
+    check(&config).map_err(|faults| {
+        let name = |fault: Fault| fault.into_problem(&config, true).to_string();
         faults.into_iter().map(name).collect::<Vec<_>>()
     })?;
     Ok((config, models))

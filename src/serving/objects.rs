@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Serving;
 use super::change::{Keep, Replacement};
 use crate::config::fault::Fault;
-use crate::config::objects::beside;
+use crate::config::objects::{beside, check};
 use crate::config::{Config, model};
 
 /// All that the API has.
@@ -44,11 +44,12 @@ impl Serving {
         if has_names {
             // Names that are new are resolved, which takes its time.
             let (groups, rules) = (target_groups.clone(), forwarding_rules.clone());
-            self.names.learn(&beside(&self.config(), groups, rules)?);
+            self.names.learn(&beside(&self.config(), groups, rules));
         }
         let mut overrides = self.overrides.lock();
         let before = self.config();
-        let config = Arc::new(beside(&before, target_groups, forwarding_rules)?);
+        let config = Arc::new(beside(&before, target_groups, forwarding_rules));
+        check(&config)?;
         let put = match depth(&before, &config) {
             Depth::Nothing => keep().map_err(|fault| vec![fault]),
             Depth::Group(group) => self

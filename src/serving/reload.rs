@@ -8,7 +8,7 @@ use super::objects::{groups_of_api, rules_of_api};
 use super::sockets::{NewSockets, Present};
 use super::{Reload, Serving, both, output, problems, style};
 use crate::config::fault::{Fault, Object};
-use crate::config::objects::beside;
+use crate::config::objects::{beside, check};
 use crate::config::problem::{Problem, Problems};
 use crate::config::{self, Config, Loaded, model};
 use crate::listener::Sockets;
@@ -68,7 +68,8 @@ impl Serving {
         let before = self.config();
         stay_with_api(&before, &mut file);
         let config = beside(&file, groups_of_api(&before), rules_of_api(&before));
-        let config = Arc::new(config.map_err(|faults| problems(faults, &file, true))?);
+        check(&config).map_err(|faults| problems(faults, &config, true))?;
+        let config = Arc::new(config);
         let replacement = Replacement {
             before: &before,
             config: &config,

@@ -3,9 +3,10 @@
 use std::io::Read as _;
 use std::net::TcpStream;
 
+use crate::failed_hand_over::fail_to_take_over;
 use crate::harness::admin::ask_unix;
 use crate::harness::api::{Api, BASE, GROUPS, Reply};
-use crate::harness::{Config, Edge, PATIENCE, Process, Target, eventually};
+use crate::harness::{Config, Connection, Edge, PATIENCE, Process, Target, eventually};
 
 #[tokio::test]
 async fn the_api_is_handed_over_and_what_it_keeps_is_there() {
@@ -35,6 +36,31 @@ async fn the_api_is_handed_over_and_what_it_keeps_is_there() {
     Process::signal_to(successor.id(), "TERM");
     let is_closed = || TcpStream::connect(api.address).is_err().then_some(());
     eventually("nobody listens any more", is_closed).await;
+}
+
+#[tokio::test]
+async fn who_had_come_before_a_hand_over_gets_an_answer() {
+    let api = Api::with(Config::answering("hello").upgradable(), "").await;
+    let mut visitor = Connection::open(api.address).await;
+    let _successor = api.hand_over().await;
+    // It has nothing to stay for but this.
+    api.says("an old process now").await;
+    let ask = format!("GET {GROUPS} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    visitor.send(ask).await;
+    assert_eq!(visitor.answer_to_end().await.status, 200);
+}
+
+#[tokio::test]
+async fn after_a_hand_over_that_fails_the_api_takes_writes_as_before() {
+    let api = Api::with(Config::answering("hello").upgradable(), "").await;
+    fail_to_take_over(&api).await;
+    let made = eventually("it takes writes", || {
+        let made = api.post_group("after");
+        (made.status() != 429).then_some(made)
+    });
+    let made = made.await;
+    assert_eq!(made.status(), 202, "{made:?}");
+    assert_eq!(api.get(GROUPS)["items"].as_array().unwrap().len(), 1);
 }
 
 #[tokio::test]

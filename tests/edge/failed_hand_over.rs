@@ -32,7 +32,7 @@ fn take_over_and_end(edge: &Edge) {
 }
 
 /// The same once the running process is asked to hand over.
-async fn fail_to_take_over(edge: &Edge) {
+pub async fn fail_to_take_over(edge: &Edge) {
     std::thread::scope(|threads| {
         let taking = threads.spawn(|| take_over_and_end(edge));
         while !taking.is_finished() {

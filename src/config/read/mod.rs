@@ -197,7 +197,8 @@ fn warn_of_unused_certificates(config: &Config, top: &Mapping) {
     };
     for (certificate, node) in config.certificates.iter().zip(nodes) {
         let name = certificate.name.as_str();
-        if !named.contains(name) && !shown.contains(name) {
+        // With an API there are forwarding rules that are not in the file.
+        if config.api.is_none() && !named.contains(name) && !shown.contains(name) {
             node.warning("no forwarding rule names this certificate, and no target group");
         }
         if certificate.names.is_empty() && named.contains(name) {

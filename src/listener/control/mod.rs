@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
+use tokio_util::task::TaskTracker;
 
 use super::{AcceptLoop, Ends};
 use crate::config::model::ListenAddress;
@@ -30,6 +31,8 @@ pub struct ControlListener {
     held: AtomicBool,
     /// Whether the socket's file goes with this process.
     is_ours: AtomicBool,
+    /// Of all whom it has accepted.
+    connections: TaskTracker,
     open: Mutex<Open>,
 }
 
@@ -49,6 +52,7 @@ impl ControlListener {
             started: OnceLock::new(),
             held: AtomicBool::new(false),
             is_ours: AtomicBool::new(true),
+            connections: TaskTracker::new(),
             open: Mutex::new(Open {
                 address,
                 socket: Some(socket),
@@ -133,6 +137,18 @@ impl ControlListener {
         {
             self.remove_file(&open.address);
         }
+    }
+
+    /// What counts those whom it has accepted.
+    pub fn connections(&self) -> &TaskTracker {
+        &self.connections
+    }
+
+    /// Returns when all whom it has accepted are gone. They are once it is closed, and they have
+    /// their answers.
+    pub async fn is_deserted(&self) {
+        self.connections.close();
+        self.connections.wait().await;
     }
 
     /// Takes the socket out of the way of the next process, if this one has it.

@@ -35,6 +35,8 @@ impl Lifecycle {
             tokio::spawn(report_for_ever(socket, Arc::clone(&serving.metrics)));
         }
         let patience = self.keep_tunnels(successor, is_to_drain, signals).await;
+        // They came a moment before, or what they have asked for is being done.
+        serving.is_deserted().await;
         if let Some(upgrade_socket) = &self.upgrade_socket {
             upgrade_socket.answered().await;
         }
@@ -117,10 +119,12 @@ impl Lifecycle {
             return self.stop().await;
         }
         // Whoever has asked for the drain is among them.
-        self.admin.is_served().await;
-        if let Some(api) = &self.api {
-            api.is_served().await;
-        }
+        let api = async {
+            if let Some(api) = &self.api {
+                api.is_served().await;
+            }
+        };
+        tokio::join!(self.admin.is_served(), api);
         let left = end.saturating_duration_since(Instant::now());
         left.clamp(SHORTEST, LAST_LINES)
     }

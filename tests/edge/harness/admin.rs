@@ -7,6 +7,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use super::client::header;
 use super::edge::body_of;
 use super::{Edge, PATIENCE, client};
 
@@ -34,6 +35,11 @@ pub fn get(edge: &Edge, path: &str) -> Value {
     answer
 }
 
+/// What a request with this body is answered with, whatever the status.
+pub fn post(edge: &Edge, path: &str, body: &Value) -> Value {
+    body_of(&ask_at(edge.admin, "POST", path, &[], &body.to_string()))
+}
+
 /// The whole answer.
 pub fn ask_at(
     address: SocketAddr,
@@ -47,6 +53,17 @@ pub fn ask_at(
     let mut stream = TcpStream::connect_timeout(&address, PATIENCE).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     exchange(&mut stream, &text).unwrap()
+}
+
+/// The whole answer, if there is one.
+pub fn try_at(address: SocketAddr, method: &str, path: &str, body: &str) -> Option<String> {
+    let text = text(method, path, &address.to_string(), &[], body);
+    let mut stream = TcpStream::connect_timeout(&address, PATIENCE).ok()?;
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let answer = exchange(&mut stream, &text).ok()?;
+    let (head, body) = answer.split_once("\r\n\r\n")?;
+    let length: usize = header(head, "content-length")?.parse().ok()?;
+    (body.len() == length).then_some(answer)
 }
 
 /// The whole answer of whoever listens on a Unix socket.

@@ -3,17 +3,19 @@
 use std::net::SocketAddr;
 use std::ops::Deref;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::admin::ask_at;
 use super::client::{header, status};
 use super::edge::{body_of, free_addresses};
-use super::{Config, Edge};
+use super::{Answer, Config, Connection, Edge};
 
 /// What the paths of the API begin with.
 pub const BASE: &str = "/cloudapi/v6";
 /// Where target groups are.
 pub const GROUPS: &str = "/cloudapi/v6/targetgroups";
+
+const DATACENTER: &str = "/cloudapi/v6/datacenters/11111111-1111-4111-8111-111111111111";
 
 /// A running Culvert, and where its API listens.
 pub struct Api {
@@ -53,10 +55,104 @@ impl Api {
         reply.body
     }
 
+    /// Makes a target group without targets; returns its id.
+    pub fn group(&self) -> Value {
+        self.group_of(&[])
+    }
+
+    /// Makes a target group of these targets, which checks nothing; returns its id.
+    pub fn group_of(&self, targets: &[SocketAddr]) -> Value {
+        let body = json!({"properties": {
+            "name": "group", "algorithm": "ROUND_ROBIN", "protocol": "HTTP",
+            "targets": self::targets(targets),
+        }});
+        self.made(GROUPS, &body)["id"].clone()
+    }
+
+    /// Makes a balancer whose addresses are those of the tests; returns its path.
+    pub fn balancer(&self) -> String {
+        let body = json!({"properties": {
+            "name": "balancer", "listenerLan": 1, "targetLan": 2, "ips": ["127.0.0.1"],
+        }});
+        let path = format!("{DATACENTER}/applicationloadbalancers");
+        let id = self.made(&path, &body)["id"].clone();
+        format!("{path}/{}", id.as_str().unwrap())
+    }
+
+    /// Makes a forwarding rule in a balancer, which forwards everything to a group.
+    pub fn post_rule(
+        &self,
+        balancer: &str,
+        name: &str,
+        listen: SocketAddr,
+        group: &Value,
+    ) -> Reply {
+        let body = json!({"properties": {
+            "name": name, "protocol": "HTTP",
+            "listenerIp": listen.ip(), "listenerPort": listen.port(),
+            "httpRules": [{"name": "all", "type": "FORWARD", "targetGroup": group}],
+        }});
+        let path = format!("{balancer}/forwardingrules");
+        self.ask("POST", &path, &[], &body.to_string())
+    }
+
+    /// Makes a balancer with a forwarding rule on a free port, which forwards everything to a group.
+    pub async fn rule(&self, group: &Value) -> Rule {
+        let [address] = free_addresses();
+        let balancer = self.balancer();
+        let reply = self.post_rule(&balancer, "api rule", address, group);
+        assert_eq!(reply.status(), 202, "{reply:?}");
+        let id = reply.body["id"].as_str().unwrap();
+        let path = format!("{balancer}/forwardingrules/{id}");
+        Rule { address, path }
+    }
+
+    /// Changes some properties of what is at a path, which must be possible.
+    pub fn patch(&self, path: &str, properties: &Value) -> Value {
+        let reply = self.ask("PATCH", path, &[], &properties.to_string());
+        assert_eq!(reply.status(), 202, "{reply:?}");
+        reply.body
+    }
+
+    fn made(&self, path: &str, body: &Value) -> Value {
+        let reply = self.ask("POST", path, &[], &body.to_string());
+        assert_eq!(reply.status(), 202, "{reply:?}");
+        reply.body
+    }
+
     /// Makes a target group of this name.
     pub fn post_group(&self, name: &str) -> Reply {
         self.ask("POST", GROUPS, &[], &group(name))
     }
+}
+
+/// A forwarding rule of the API.
+pub struct Rule {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Its path.
+    pub path: String,
+}
+
+impl Rule {
+    /// The answer to a request on a connection of its own.
+    pub async fn get(&self, path: &str) -> Answer {
+        let mut client = Connection::open(self.address).await;
+        let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        client.send(request).await;
+        client.answer().await
+    }
+}
+
+/// Targets as the API has them, which are not checked.
+pub fn targets(addresses: &[SocketAddr]) -> Value {
+    let target = |address: &SocketAddr| json!({"ip": address.ip(), "port": address.port(), "healthCheckEnabled": false});
+    addresses.iter().map(target).collect()
+}
+
+/// Where a group is.
+pub fn group_path(id: &Value) -> String {
+    format!("{GROUPS}/{}", id.as_str().unwrap())
 }
 
 impl Deref for Api {

@@ -23,6 +23,11 @@ pub const ONE_IS_ENOUGH: &str = "outlierDetection: {consecutiveFailures: 1, base
 pub struct Config(Value);
 
 impl Config {
+    /// Neither rules nor groups.
+    pub fn nothing() -> Config {
+        Config(Value::Mapping(Mapping::new()))
+    }
+
     /// A rule that has no HTTP rules yet, and no group.
     pub fn new() -> Config {
         Config(Value::Mapping(Mapping::new())).add_rule("edge")

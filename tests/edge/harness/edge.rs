@@ -60,7 +60,8 @@ impl Edge {
         Edge::start_by(configuration, start).await
     }
 
-    async fn start_by(configuration: Text<'_>, start: impl Fn(&[&str]) -> Process) -> Edge {
+    /// The same, as this starts it.
+    pub async fn start_by(configuration: Text<'_>, start: impl Fn(&[&str]) -> Process) -> Edge {
         let mut edge = Edge::spawn(configuration, start);
         edge.become_ready().await;
         edge
@@ -97,6 +98,12 @@ impl Edge {
             self.process.ended().await;
             panic!("the process ended before it was ready");
         }
+    }
+
+    /// Starts it once more, after it has ended; waits until it is ready.
+    pub async fn start_again(&mut self) {
+        self.process = Process::start(&["-c", self.file().to_str().unwrap()]);
+        self.become_ready().await;
     }
 
     /// Its configuration.

@@ -50,6 +50,18 @@ impl Process {
         Process::of(command)
     }
 
+    /// Starts Culvert with these arguments where this folder is a disk of so many bytes.
+    pub fn start_with_a_disk_of(size: &str, folder: &Path, arguments: &[&str]) -> Process {
+        let mount = format!("mount -t tmpfs -o size={size} tmpfs \"$0\" && exec \"$@\"");
+        let mut command = Command::new("unshare");
+        command.args(["--user", "--map-root-user", "--mount", "sh", "-c", &mount]);
+        command
+            .arg(folder)
+            .arg(env!("CARGO_BIN_EXE_culvert"))
+            .args(arguments);
+        Process::of(command)
+    }
+
     /// Starts Culvert with these arguments in a cgroup, in which it is from the beginning.
     pub fn start_within(cgroup: &Cgroup, arguments: &[&str]) -> Process {
         let enter = r#"echo $$ > "$0" && exec "$@""#;
