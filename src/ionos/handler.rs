@@ -10,7 +10,7 @@ use super::kind::Kind;
 use super::object::Object;
 use super::openapi;
 use super::path::{Resource, ResourcePath};
-use super::plan::{Write, named_datacenter};
+use super::plan::{Write, may_be_datacenter, named_datacenter};
 use super::query::Query;
 use super::render::View;
 use super::request::Request;
@@ -159,13 +159,11 @@ fn existing(
     if let Some(object) = state.objects.get(place) {
         return Ok(Arc::clone(object));
     }
-    let kind = place.kind();
-    let is_uuid = uuid::Uuid::parse_str(place.id()).is_ok();
-    match kind == Kind::Datacenter && serve.any_datacenter() && is_uuid {
+    match serve.any_datacenter() && may_be_datacenter(place) {
         true => Ok(Arc::new(named_datacenter(place, "culvert"))),
         false => Err(ApiError::unknown(&format!(
             "{} {}",
-            kind.name(),
+            place.kind().name(),
             place.id()
         ))),
     }

@@ -132,7 +132,11 @@ impl Models {
         let source = Source::Api(path.as_str().into());
         let read = objects::forwarding_rule(&value, PLACE, source, &groups, &certificates);
         let read = read.map_err(|problems| invalid(path, problems))?;
-        Ok(Known::new(object, named, read))
+        let mut known = Known::new(object, named, read);
+        known
+            .warnings
+            .extend(canonical::warnings(&object.properties));
+        Ok(known)
     }
 
     fn group(

@@ -242,8 +242,7 @@ impl Planner<'_> {
                 false => Err(read_only(kind, parent)),
             };
         }
-        let is_taken_for_one = kind == Kind::Datacenter && self.any_datacenter;
-        if is_taken_for_one && uuid::Uuid::parse_str(parent.id()).is_ok() {
+        if self.any_datacenter && may_be_datacenter(parent) {
             objects.push((parent.clone(), Some(named_datacenter(parent, self.by))));
             return Ok(());
         }
@@ -316,6 +315,12 @@ impl Planner<'_> {
             }
         }
     }
+}
+
+/// Whether this can be a datacenter that nobody has made: by its UUID, which is not all zeros.
+pub(super) fn may_be_datacenter(place: &ResourcePath) -> bool {
+    let id = uuid::Uuid::parse_str(place.id());
+    place.kind() == Kind::Datacenter && id.is_ok_and(|id| !id.is_nil())
 }
 
 /// A datacenter that is there because somebody named it.
@@ -482,9 +487,11 @@ mod tests {
         ))));
         assert_eq!(code, 403);
         assert!(message.contains("is delete-protected by"), "{message}");
-        let nowhere = ResourcePath::of(Kind::Datacenter, None, "not-a-uuid");
-        let refused = written.create(Kind::Lan, Some(&nowhere), json!({}));
-        assert_eq!(status(refused).0, 404);
+        for id in ["not-a-uuid", "00000000-0000-0000-0000-000000000000"] {
+            let nowhere = ResourcePath::of(Kind::Datacenter, None, id);
+            let refused = written.create(Kind::Lan, Some(&nowhere), json!({}));
+            assert_eq!(status(refused).0, 404);
+        }
     }
 
     #[test]

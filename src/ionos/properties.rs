@@ -330,6 +330,7 @@ static LAN: Schema = Schema {
         Property::optional("name", Shape::Text),
         Property::flag("public", false),
         Property::optional("ipv6CidrBlock", Shape::Text),
+        Property::optional("pcc", Shape::Text),
     ],
     is_open: true,
 };

@@ -2,34 +2,15 @@
 //! session: a cookie sees to that. The client and the servers are the real ones.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 
 use tokio::io::{AsyncBufReadExt as _, BufReader};
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 
 use crate::harness::ports::free_address;
-use crate::harness::{Config, Edge, eventually, soon};
+use crate::harness::{Config, Edge, eventually, node, soon};
 
 const CLIENTS: usize = 8;
-
-/// One of the scripts in `tests/edge/node`.
-fn node(script: &str) -> Command {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let installed = std::env::var_os("CULVERT_TEST_NODE").map(PathBuf::from);
-    let modules = installed
-        .unwrap_or_else(|| root.join("target/node"))
-        .join("node_modules");
-    assert!(
-        modules.exists(),
-        "no Socket.IO at {}: run `make test`, which installs it",
-        modules.display()
-    );
-    let mut command = Command::new("node");
-    command.arg(root.join("tests/edge/node").join(script));
-    command.env("NODE_PATH", modules).kill_on_drop(true);
-    command
-}
 
 /// A server of this name, and where it listens.
 async fn server(name: &str) -> (Child, SocketAddr) {
