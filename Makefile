@@ -24,7 +24,7 @@ export CULVERT_TEST_NODE := $(NODE)
 export CULVERT_BROWSER_MODULES := $(TARGET_DIR)/browser
 export CULVERT_BINARY := $(TARGET_DIR)/debug/culvert
 
-.PHONY: build demo test lint unit edge test-browser test-clients screenshots bench bench-instructions check-instructions bench-log bench-rules bench-selection bench-scrape bench-changes install uninstall tools clean
+.PHONY: build demo test lint unit edge etcd test-browser test-clients screenshots bench bench-instructions check-instructions bench-log bench-rules bench-selection bench-scrape bench-changes install uninstall tools clean
 
 build: tools
 	cargo build --release --locked
@@ -50,7 +50,7 @@ install: $(if $(wildcard $(BINARY)),,build)
 uninstall:
 	rm -f $(INSTALLED)
 
-test: lint unit edge
+test: lint unit edge etcd
 
 lint: tools
 	cargo fmt --check
@@ -71,6 +71,14 @@ edge: tools $(VENV)/ready $(NODE)/ready
 	@$(call need,chromium,chromium)
 	@$(call need,promtool,--no-install-recommends prometheus)
 	cargo test --locked --test edge
+
+# The client of etcd, against members that the tests start.
+etcd: export PATH := $(PATH):/usr/sbin
+etcd: tools
+	@$(call need,etcd,etcd-server)
+	@$(call need,etcdctl,etcd-client)
+	@$(call need,ip,iproute2)
+	cargo test --locked --test etcd
 
 # The pages in Chromium, against the binary that the other tests use.
 test-browser: tools $(CULVERT_BROWSER_MODULES)/ready

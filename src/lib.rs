@@ -16,6 +16,7 @@
 //!                  serving           what serves now: built from a Config, changed by the next one
 //!                  ionos             the IONOS API: objects of clients, beside the file's
 //!                  dns               what the names of targets resolve to
+//!                  etcd              a client of etcd, by the JSON that it speaks
 //!                  upgrade           another process takes over, or is taken over from
 //!                  drain             the end of all that is open, at its pace
 //!                  overload          less and less is done when memory is short
@@ -74,6 +75,8 @@ pub mod control;
 pub mod demo;
 pub mod dns;
 pub mod drain;
+#[cfg(feature = "etcd")]
+pub mod etcd;
 pub mod forwarding_rule;
 pub mod ionos;
 pub mod listener;
