@@ -1,4 +1,5 @@
-//! A connection to one endpoint, in TLS where it is `https`, and requests on it, one after the other.
+//! A connection to one endpoint, in TLS where it is `https`, and requests on it, one after the
+//! other.
 
 use std::io;
 use std::sync::Arc;

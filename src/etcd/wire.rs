@@ -1,5 +1,5 @@
-//! The JSON of etcd's gateway: bytes are base64, 64-bit integers are text, and what is zero or empty
-//! is left out.
+//! The JSON of etcd's gateway: bytes are base64, 64-bit integers are text, and what is zero or
+//! empty is left out.
 
 use std::fmt::Display;
 use std::str::FromStr;
