@@ -33,11 +33,12 @@ where
     /// message.
     pub(super) async fn next(&mut self) -> Result<Option<BytesMut>, Cause> {
         loop {
-            if let Some(line) = self.split() {
-                return Ok(Some(line));
-            }
-            if self.unread.len() > self.most {
+            let line = self.split();
+            if line.as_ref().unwrap_or(&self.unread).len() > self.most {
                 return Err(Cause::AnswerTooLarge);
+            }
+            if line.is_some() {
+                return Ok(line);
             }
             match self.body.frame().await {
                 None => return Ok(None),
@@ -105,9 +106,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_message_without_an_end_is_an_error() {
-        let (found, end) = read(&["{}\n", "0123456789", "0123456789", "0123456789"], 20).await;
-        assert_eq!(found, ["{}"]);
-        assert_eq!(end, Err(Cause::AnswerTooLarge));
+    async fn a_message_that_is_too_large_is_an_error_with_an_end_or_without() {
+        for rest in [&["0123456789"; 3][..], &["0123456789012345678901234\n"]] {
+            let (found, end) = read(&[&["{}\n"], rest].concat(), 20).await;
+            assert_eq!(found, ["{}"], "{rest:?}");
+            assert_eq!(end, Err(Cause::AnswerTooLarge), "{rest:?}");
+        }
     }
 }

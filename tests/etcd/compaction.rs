@@ -44,8 +44,9 @@ async fn a_compaction_while_a_watch_is_away_is_noticed_when_it_goes_on() {
     let Some(mut cluster) = Cluster::start(3).await else {
         return;
     };
-    let client = cluster.client();
     let last = (cluster.leader().await + 1) % 3;
+    let others = [1, 2].map(|step| cluster.endpoint((last + step) % 3));
+    let client = Client::new(Settings::new(others.to_vec())).unwrap();
     let only = Client::new(Settings::new(vec![cluster.endpoint(last)])).unwrap();
     let after = commit(&client, &put("/a", "0")).await.position;
     let mut watch = only.watch(b"/a", after);

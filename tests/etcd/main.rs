@@ -18,6 +18,7 @@ mod partition;
 mod reads;
 mod restore;
 mod space;
+mod streams;
 mod tls;
 mod transactions;
 mod watches;

@@ -3,6 +3,7 @@
 
 mod cluster;
 mod network;
+pub mod played;
 #[path = "../../edge/harness/ports.rs"]
 mod ports;
 
