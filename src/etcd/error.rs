@@ -102,7 +102,12 @@ const WORDS: &[(&str, Cause)] = &[
 ];
 
 /// What a member says that has not begun with the request.
-const NOT_READY: [&str; 3] = ["no leader", "not capable", "rpc not supported for learner"];
+const NOT_READY: [&str; 4] = [
+    "no leader",
+    "not capable",
+    "raft proposal dropped",
+    "rpc not supported for learner",
+];
 
 impl Error {
     pub(super) fn not_done(endpoint: &Endpoint, cause: Cause) -> Self {

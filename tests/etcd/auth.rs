@@ -2,7 +2,7 @@
 
 use culvert::etcd::{Cause, Client, Settings, User};
 
-use crate::harness::{Cluster, all, commit, end_of, put, soon, values_to};
+use crate::harness::{Cluster, all, commit, end_of, eventually, put, soon, values_to};
 
 /// A cluster that wants a user; `culvert` may do everything under `/culvert/`.
 async fn guarded() -> Option<Cluster> {
@@ -23,11 +23,13 @@ async fn guarded() -> Option<Cluster> {
 }
 
 fn settings(cluster: &Cluster, password: &str) -> Settings {
+    settings_of(cluster, "culvert", password)
+}
+
+fn settings_of(cluster: &Cluster, name: &str, password: &str) -> Settings {
+    let (name, password) = (name.into(), password.into());
     Settings {
-        user: Some(User {
-            name: "culvert".into(),
-            password: password.into(),
-        }),
+        user: Some(User { name, password }),
         ..cluster.settings()
     }
 }
@@ -59,17 +61,20 @@ async fn a_token_that_is_no_longer_good_is_renewed() {
     let client = Client::new(settings(&cluster, "secret")).unwrap();
     let after = commit(&client, &put("/culvert/a", "1")).await.position;
     let mut watch = client.watch(b"/culvert/", after);
-    // A member forgets all tokens.
+    // All tokens go with it.
+    cluster.ctl(&["--user", "root:root", "auth", "disable"]);
+    cluster.ctl(&["auth", "enable"]);
+    commit(&client, &put("/culvert/a", "2")).await;
+    assert_eq!(values_to(&mut watch, "2").await, ["2"]);
+    cluster.ctl(&["--user", "root:root", "auth", "disable"]);
+    cluster.ctl(&["auth", "enable"]);
     cluster.kill(0);
     cluster.run(0);
-    let written = async || client.txn(&put("/culvert/a", "2")).await.ok();
-    crate::harness::eventually("a commit", written).await;
-    assert_eq!(values_to(&mut watch, "2").await, ["2"]);
-    let lease = client
-        .lease(std::time::Duration::from_secs(5))
-        .await
-        .unwrap();
-    lease.revoke().await.unwrap();
+    // A watch that is begun anew needs another one too.
+    let root = Client::new(settings_of(&cluster, "root", "root")).unwrap();
+    let written = async || root.txn(&put("/culvert/a", "3")).await.ok();
+    eventually("a commit", written).await;
+    assert_eq!(values_to(&mut watch, "3").await, ["3"]);
 }
 
 #[tokio::test]
