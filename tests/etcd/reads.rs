@@ -108,3 +108,33 @@ async fn a_prefix_that_is_too_large_is_an_error() {
     let error = soon("a range", client.range(b"/large/", None)).await;
     assert_eq!(error.unwrap_err().cause, Cause::AnswerTooLarge);
 }
+
+#[tokio::test]
+async fn a_big_prefix_is_read_as_of_one_revision_while_it_changes() {
+    let Some(cluster) = Cluster::start(1).await else {
+        return;
+    };
+    let client = cluster.client();
+    fill(&client, "/many/", 1500, b"0", 128).await;
+    let writer = client.clone();
+    // The first key and the last one always have the same value.
+    let writing = tokio::spawn(async move {
+        for number in 1_u32.. {
+            let both = ["/many/00000", "/many/01499"];
+            let puts = both.map(|key| put(key, number.to_string()).puts).concat();
+            commit(
+                &writer,
+                &Txn {
+                    puts,
+                    ..Txn::default()
+                },
+            )
+            .await;
+        }
+    });
+    for _ in 0..20 {
+        let found = all(&client, "/many/").await;
+        assert_eq!((found.len(), &found[0].1), (1500, &found[1499].1));
+    }
+    writing.abort();
+}
