@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use culvert::etcd::{Client, Delete, Put, Txn};
 use rustix::process::Signal;
+use tokio::time::timeout;
 
 use crate::harness::{Cluster, commit, put, soon, values_to};
 
@@ -157,4 +158,22 @@ async fn whoever_takes_nothing_keeps_nothing_but_its_place() {
     commit(&client, &put("/a", "last")).await;
     let values = values_to(&mut watch, "last").await;
     assert_eq!(values.len(), 401);
+}
+
+#[tokio::test]
+async fn one_of_which_etcd_says_that_it_lives_stays_where_it_is() {
+    let options = ["--experimental-watch-progress-notify-interval=200ms"];
+    let Some(cluster) = Cluster::with(1, &options).await else {
+        return;
+    };
+    let mut settings = cluster.settings();
+    settings.times.silence = Duration::from_secs(2);
+    let client = Client::new(settings).unwrap();
+    let after = commit(&client, &put("/a", "0")).await.position;
+    let mut watch = client.watch(b"/a", after);
+    let nothing = timeout(Duration::from_secs(5), watch.next()).await;
+    assert!(nothing.is_err());
+    commit(&client, &put("/a", "1")).await;
+    assert_eq!(values_to(&mut watch, "1").await, ["1"]);
+    assert_eq!(cluster.figure("grpc_method=\"Watch\"").await, "1");
 }

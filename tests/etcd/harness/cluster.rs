@@ -9,6 +9,8 @@ use culvert::etcd::{Client, Endpoint, Settings};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 use super::{Network, eventually, free_addresses};
 
@@ -215,6 +217,19 @@ impl Cluster {
         let runs = |place: &usize| self.members[*place].process.is_some();
         let place = (0..self.members.len()).find(runs).unwrap();
         self.ctl_at(place, &["compaction", &revision.to_string()]);
+    }
+
+    /// How many requests of a kind the first member has met, by its metrics.
+    pub async fn figure(&self, label: &str) -> String {
+        let mut stream = TcpStream::connect(self.members[0].client).await.unwrap();
+        let request = b"GET /metrics HTTP/1.0\r\nHost: localhost\r\n\r\n";
+        stream.write_all(request).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        let is_it =
+            |line: &&str| line.contains("grpc_server_started_total") && line.contains(label);
+        let line = answer.lines().find(is_it).unwrap();
+        line.rsplit(' ').next().unwrap().to_owned()
     }
 
     /// Which member leads.
