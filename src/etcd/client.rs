@@ -1,5 +1,6 @@
 //! One question to whichever endpoint answers it, in the name of the user.
 
+use std::fmt;
 use std::sync::Arc;
 
 use http::{HeaderValue, StatusCode};
@@ -242,6 +243,16 @@ impl Client {
             self.settings(),
         )
         .await
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let endpoints = self.settings().endpoints.iter();
+        f.write_str("Client")?;
+        f.debug_set()
+            .entries(endpoints.map(ToString::to_string))
+            .finish()
     }
 }
 

@@ -26,6 +26,7 @@ const TIMES: u32 = 4;
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// A lease that is renewed as long as this exists. Dropping it lets it run out.
+#[derive(Debug)]
 pub struct Lease {
     client: Client,
     id: i64,

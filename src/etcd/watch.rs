@@ -26,6 +26,7 @@ const SOONEST: Duration = Duration::from_millis(50);
 const LATEST: Duration = Duration::from_secs(2);
 
 /// The changes under a prefix.
+#[derive(Debug)]
 pub struct Watch {
     batches: mpsc::Receiver<Result<Batch, Error>>,
     _follower: AbortOnDropHandle<()>,
