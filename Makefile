@@ -24,7 +24,7 @@ export CULVERT_TEST_NODE := $(NODE)
 export CULVERT_BROWSER_MODULES := $(TARGET_DIR)/browser
 export CULVERT_BINARY := $(TARGET_DIR)/debug/culvert
 
-.PHONY: build demo test lint unit edge etcd test-browser test-clients screenshots bench bench-instructions check-instructions bench-log bench-rules bench-selection bench-scrape bench-changes install uninstall tools clean
+.PHONY: build demo test lint unit edge etcd test-browser test-clients fuzz-api screenshots bench bench-instructions check-instructions bench-log bench-rules bench-selection bench-scrape bench-changes bench-api install uninstall tools clean
 
 build: tools
 	cargo build --release --locked
@@ -99,6 +99,19 @@ test-clients: tools
 	@$(if $(filter clients_terraform::,$(CLIENTS)),,echo 'There is no TOFU=PATH with TF_PROVIDER=PATH: Terraform is left out.')
 	$(if $(strip $(CLIENTS)),cargo test --locked --test edge -- --ignored $(CLIENTS))
 
+# The IONOS API against what schemathesis makes of its description, for ten minutes, or SECONDS=.
+FUZZ := $(TARGET_DIR)/schemathesis
+fuzz-api: export CULVERT_TEST_SCHEMATHESIS := $(FUZZ)/bin/schemathesis
+fuzz-api: export CULVERT_TEST_SECONDS := $(or $(SECONDS),600)
+fuzz-api: tools $(FUZZ)/ready
+	cargo test --locked --test edge -- --ignored api_schema::
+
+$(FUZZ)/ready:
+	@$(call need,python3,python3)
+	python3 -m venv $(FUZZ)
+	$(FUZZ)/bin/python -m pip install --quiet --disable-pip-version-check schemathesis==4.32.5
+	touch $@
+
 # Pictures of the status page, in target/screenshots.
 screenshots: tools $(CULVERT_BROWSER_MODULES)/ready
 	@$(call need,chromium,chromium)
@@ -132,6 +145,10 @@ bench-scrape: tools
 
 bench-changes: tools
 	cargo bench --locked --bench changes
+
+# What a write over the IONOS API costs.
+bench-api: tools
+	cargo bench --locked --bench ionos_api
 
 # What building Pingora needs.
 tools:
