@@ -62,6 +62,7 @@ pub struct Listeners {
     load_shedding: Arc<LoadShedding>,
     serve: OnceLock<Serve>,
     held: AtomicBool,
+    closed: AtomicBool,
     open: Mutex<BTreeMap<SocketAddr, Listener>>,
 }
 
@@ -107,6 +108,7 @@ impl Listeners {
             load_shedding: Arc::new(LoadShedding::new(overload)),
             serve: OnceLock::new(),
             held: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
             open: Mutex::default(),
         })
     }
@@ -157,9 +159,12 @@ impl Listeners {
     }
 
     /// Listens on what the plan says and on nothing else. What goes on listening just gets its new
-    /// rule.
+    /// rule. Once the sockets were given up that stays so.
     pub fn change(self: &Arc<Self>, plan: Plan) {
         let mut open = self.open.lock();
+        if self.is_closed() {
+            return;
+        }
         open.retain(|address, listener| {
             let stays = plan.iter().any(|(rule, _)| rule.listen == *address);
             if !stays {
@@ -237,14 +242,17 @@ impl Listeners {
 
     /// Stops accepting, and gives the sockets up.
     pub fn close(&self) {
-        for mut listener in std::mem::take(&mut *self.open.lock()).into_values() {
+        let mut open = self.open.lock();
+        self.closed.store(true, SeqCst);
+        for mut listener in std::mem::take(&mut *open).into_values() {
             listener.accept_loop.close();
         }
     }
 
-    /// Whether nothing is listened on.
+    /// Whether the sockets were given up. Where no rule is there is none to give up, and yet there
+    /// may be one later.
     pub fn is_closed(&self) -> bool {
-        self.open.lock().is_empty()
+        self.closed.load(SeqCst)
     }
 
     /// Begins a loop, once there is something that serves.

@@ -24,6 +24,7 @@ mod answers;
 mod api_changes;
 mod api_crash;
 mod api_file;
+mod api_names;
 mod api_places;
 mod api_safety;
 mod api_schema;
