@@ -13,8 +13,12 @@ use super::state::{Entry, State};
 
 /// What the file begins with.
 const HEADER: &[u8] = b"culvert api journal 1\n";
+/// The same without its version.
+const NAMED: &[u8] = b"culvert api journal ";
 const NAME: &str = "api.journal";
 const NEW: &str = "api.journal.new";
+/// Whoever has this locked has the folder. It stays when the journal is replaced.
+const LOCK: &str = "api.lock";
 /// A file that is shorter is not written anew.
 const SHORT: u64 = 1 << 20;
 /// How many times as long as after it was written anew a file becomes.
@@ -24,7 +28,13 @@ const GROWTH: u64 = 4;
 #[derive(Debug)]
 pub(super) struct Journal {
     folder: PathBuf,
+    /// The folder, opened: what is renamed in it is on the disk once this is.
+    directory: File,
+    /// Nobody else has the folder for as long as this is there.
+    _lock: File,
     file: File,
+    /// The file has its name, and the disk may not know of it yet.
+    is_unnamed: bool,
     /// How much of it counts.
     length: u64,
     /// Something may be behind that which does not.
@@ -40,29 +50,21 @@ impl Journal {
     /// last line.
     pub(super) fn open(folder: &Path) -> io::Result<(Journal, State)> {
         make(folder)?;
+        let lock = lock(folder)?;
         let path = folder.join(NAME);
-        if !path.try_exists()? {
-            let file = write_anew(folder, &State::default())?;
-            return Journal::of(folder, file, State::default());
-        }
-        let mut file = OpenOptions::new().read(true).write(true).open(&path)?;
-        lock(&file)?;
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes)?;
-        let (state, length) = read(&bytes)?;
-        if length < bytes.len() as u64 {
-            file.set_len(length)?;
-            file.sync_all()?;
-        }
-        Journal::of(folder, file, state)
-    }
-
-    fn of(folder: &Path, mut file: File, state: State) -> io::Result<(Journal, State)> {
-        let length = file.seek(SeekFrom::End(0))?;
-        let folder = folder.to_owned();
+        let directory = File::open(folder)?;
+        let state = State::default();
+        let ((file, length), state) = match path.try_exists()? {
+            true => open(&path).map_err(|error| of_file(NAME, error))?,
+            false => (put_in_place(folder, &state)?, state),
+        };
+        directory.sync_all()?;
         let journal = Journal {
-            folder,
+            folder: folder.to_owned(),
+            directory,
+            _lock: lock,
             file,
+            is_unnamed: false,
             length,
             is_torn: false,
             first_length: length,
@@ -73,6 +75,9 @@ impl Journal {
     /// Adds a write. When this returns it is on the disk; where it fails it never was.
     pub(super) fn add(&mut self, entry: &Entry) -> io::Result<()> {
         let line = line(entry)?;
+        if self.is_unnamed {
+            self.name()?;
+        }
         if self.is_torn {
             self.cut()?;
         }
@@ -100,49 +105,76 @@ impl Journal {
         Ok(())
     }
 
-    /// Puts this in the place of what it says.
-    pub(super) fn replace(&mut self, state: &State) -> io::Result<()> {
-        let mut file = write_anew(&self.folder, state)?;
-        self.length = file.seek(SeekFrom::End(0))?;
-        self.first_length = self.length;
-        self.is_torn = false;
-        self.file = file;
+    /// Has the name of the file on the disk.
+    fn name(&mut self) -> io::Result<()> {
+        self.directory.sync_all()?;
+        self.is_unnamed = false;
         Ok(())
     }
 
+    /// Puts this in the place of what it says. From the moment at which the file has its name,
+    /// whatever is added goes to that one.
+    pub(super) fn replace(&mut self, state: &State) -> io::Result<()> {
+        (self.file, self.length) = put_in_place(&self.folder, state)?;
+        self.first_length = self.length;
+        self.is_torn = false;
+        self.is_unnamed = true;
+        self.name()
+    }
+
     /// Writes the file anew with this, which is what it says, where it has become long. Where that
-    /// fails the file stays as it is.
+    /// fails the file stays as it is, until it is as long again.
     pub(super) fn tidy(&mut self, state: &State) -> io::Result<()> {
         if self.length < SHORT || self.length < self.first_length.saturating_mul(GROWTH) {
             return Ok(());
         }
+        self.first_length = self.length;
         self.replace(state)
     }
 }
 
 /// What the journal in a folder says, whoever has it.
 pub(super) fn peek(folder: &Path) -> io::Result<State> {
-    let bytes = fs::read(folder.join(NAME))?;
-    read(&bytes).map(|(state, _)| state)
+    let bytes = fs::read(folder.join(NAME)).map_err(|error| of_file(NAME, error))?;
+    let read = read(&bytes).map_err(|error| of_file(NAME, error));
+    read.map(|(state, _)| state)
 }
 
-/// Puts a file with this in the place of the one that is there, in one step.
-fn write_anew(folder: &Path, state: &State) -> io::Result<File> {
+/// An error about this file of the folder.
+fn of_file(name: &str, error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{name}: {error}"))
+}
+
+/// A journal that is there, at its end, and what is in it; nothing is behind that.
+fn open(path: &Path) -> io::Result<((File, u64), State)> {
+    let mut file = OpenOptions::new().read(true).write(true).open(path)?;
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    let (state, length) = read(&bytes)?;
+    if length < bytes.len() as u64 {
+        file.set_len(length)?;
+        file.sync_all()?;
+    }
+    file.seek(SeekFrom::Start(length))?;
+    Ok(((file, length), state))
+}
+
+/// Puts a file with this in the place of the one that is there, in one step. Its content is on the
+/// disk; that it has the name is, once the folder is. Returns how long it is, too.
+fn put_in_place(folder: &Path, state: &State) -> io::Result<(File, u64)> {
     let path = folder.join(NEW);
-    let options = || {
+    let open = || {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(true);
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         options.open(&path)
     };
-    let written = options().and_then(|mut file| {
-        lock(&file)?;
-        file.write_all(HEADER)?;
-        file.write_all(&line(&state.whole())?)?;
+    let written = open().and_then(|mut file| {
+        let content = [HEADER, &line(&state.whole())?].concat();
+        file.write_all(&content)?;
         file.sync_all()?;
         fs::rename(&path, folder.join(NAME))?;
-        File::open(folder)?.sync_all()?;
-        Ok(file)
+        Ok((file, content.len() as u64))
     });
     if written.is_err() {
         fs::remove_file(&path).ok();
@@ -161,11 +193,17 @@ fn make(folder: &Path) -> io::Result<()> {
 }
 
 /// One process has it at a time.
-fn lock(file: &File) -> io::Result<()> {
-    file.try_lock().map_err(|error| match error {
-        TryLockError::WouldBlock => io::Error::other("another process has it"),
-        TryLockError::Error(error) => error,
-    })
+fn lock(folder: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false);
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let file = options.open(folder.join(LOCK));
+    let file = file.map_err(|error| of_file(LOCK, error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(io::Error::other("another process has it")),
+        Err(TryLockError::Error(error)) => Err(of_file(LOCK, error)),
+    }
 }
 
 fn line(entry: &Entry) -> io::Result<Vec<u8>> {
@@ -180,7 +218,7 @@ fn line(entry: &Entry) -> io::Result<Vec<u8>> {
 fn read(bytes: &[u8]) -> io::Result<(State, u64)> {
     let invalid = |message: String| io::Error::new(io::ErrorKind::InvalidData, message);
     let Some(lines) = bytes.strip_prefix(HEADER) else {
-        return Err(invalid("does not begin like a journal".to_owned()));
+        return Err(invalid(foreign(bytes)));
     };
     let mut state = State::default();
     let mut rest = lines;
@@ -189,13 +227,27 @@ fn read(bytes: &[u8]) -> io::Result<(State, u64)> {
             // A torn line has no end.
             let at = bytes.len() - rest.len();
             return Err(invalid(format!(
-                "what is at byte {at} is not what was written there"
+                "what is at byte {at} is not what was written there; put a copy in its place, or \
+                 move it away to begin with nothing"
             )));
         };
         state.apply(entry);
         rest = &rest[end + 1..];
     }
     Ok((state, (bytes.len() - rest.len()) as u64))
+}
+
+/// What a file is that begins with something else.
+fn foreign(bytes: &[u8]) -> String {
+    let line = bytes.split(|byte| *byte == b'\n').next();
+    let version = line.and_then(|line| line.strip_prefix(NAMED));
+    match version.map(String::from_utf8_lossy) {
+        Some(version) if version != "1" && !version.is_empty() => {
+            let version: String = version.chars().take(20).collect();
+            format!("is of version {version:?}, and this program reads version 1")
+        }
+        _ => "does not begin like a journal".to_owned(),
+    }
 }
 
 fn entry(line: &[u8]) -> Option<Entry> {
@@ -281,9 +333,41 @@ mod tests {
         damaged[HEADER.len() + 20] ^= 1;
         fs::write(&path, &damaged).unwrap();
         let error = Journal::open(folder.path()).unwrap_err().to_string();
-        assert!(error.contains("at byte 22"), "{error}");
-        fs::write(&path, b"something else").unwrap();
-        assert!(Journal::open(folder.path()).is_err());
+        assert!(
+            error.starts_with("api.journal: what is at byte 22 "),
+            "{error}"
+        );
+        for (bytes, expected) in [
+            (&b"something else"[..], "does not begin like a journal"),
+            (b"", "does not begin like a journal"),
+            (
+                b"culvert api journal 2\nx",
+                "is of version \"2\", and this program reads version 1",
+            ),
+        ] {
+            fs::write(&path, bytes).unwrap();
+            let error = Journal::open(folder.path()).unwrap_err().to_string();
+            assert_eq!(error, format!("api.journal: {expected}"));
+            let error = peek(folder.path()).unwrap_err().to_string();
+            assert_eq!(error, format!("api.journal: {expected}"));
+        }
+    }
+
+    #[test]
+    fn nothing_is_added_before_the_name_of_the_file_is_on_the_disk() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut journal, mut state) = Journal::open(folder.path()).unwrap();
+        state.apply(made(1, "a"));
+        // What cannot be synchronised.
+        let nothing = File::open("/dev/null").unwrap();
+        let directory = std::mem::replace(&mut journal.directory, nothing);
+        assert!(journal.replace(&state).is_err());
+        assert!(journal.add(&made(2, "b")).is_err());
+        journal.directory = directory;
+        journal.add(&made(3, "c")).unwrap();
+        drop(journal);
+        let (_, state) = Journal::open(folder.path()).unwrap();
+        assert_eq!(names(&state), ["a", "c"]);
     }
 
     #[test]
@@ -317,6 +401,11 @@ mod tests {
         let (journal, _) = Journal::open(folder.path()).unwrap();
         let error = Journal::open(folder.path()).unwrap_err().to_string();
         assert_eq!(error, "another process has it");
+        let mut journal = journal;
+        journal.replace(&State::default()).unwrap();
+        let error = Journal::open(folder.path()).unwrap_err().to_string();
+        assert_eq!(error, "another process has it");
+        assert!(!folder.path().join(NEW).exists());
         drop(journal);
         assert!(Journal::open(folder.path()).is_ok());
     }
