@@ -48,14 +48,16 @@ pub trait Serve: Send + Sync {
 #[derive(Debug)]
 pub struct Store {
     folder: PathBuf,
+    /// Whoever writes has it until that is done. `None` while another process may have it.
+    journal: Mutex<Option<Journal>>,
+    /// What is read; whoever writes has it for a moment only.
     kept: Mutex<Kept>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Kept {
-    /// `None` while another process may have it.
-    journal: Option<Journal>,
     state: Arc<State>,
+    /// What of it is the configuration file's.
     of_file: Arc<Vec<(ResourcePath, Arc<Object>)>>,
 }
 
@@ -91,19 +93,24 @@ impl Store {
         let (journal, state) = Journal::open(folder)?;
         Ok(Store {
             folder: folder.to_owned(),
+            journal: Mutex::new(Some(journal)),
             kept: Mutex::new(Kept {
-                journal: Some(journal),
                 state: Arc::new(state),
                 of_file: Arc::default(),
             }),
         })
     }
 
-    /// What is kept now, and what the configuration file has beside it.
+    /// What is kept now, and what the configuration file has beside it. It waits for no write.
     pub fn state(&self, serve: &dyn Serve) -> Arc<State> {
+        self.kept(serve).state
+    }
+
+    fn kept(&self, serve: &dyn Serve) -> Kept {
+        let of_file = serve.of_file();
         let mut kept = self.kept.lock();
-        kept.take_file(serve.of_file());
-        Arc::clone(&kept.state)
+        kept.take_file(of_file);
+        kept.clone()
     }
 
     /// Shows these warnings.
@@ -119,13 +126,13 @@ impl Store {
 
     /// Leaves the folder to another process. Writes are to be tried again until it is taken back.
     pub fn lend(&self) {
-        self.kept.lock().journal = None;
+        *self.journal.lock() = None;
     }
 
     /// Takes the folder back from a process that has written nothing.
     pub fn take_back(&self) -> io::Result<()> {
         let (journal, _) = Journal::open(&self.folder)?;
-        self.kept.lock().journal = Some(journal);
+        *self.journal.lock() = Some(journal);
         Ok(())
     }
 
@@ -136,16 +143,25 @@ impl Store {
         author: Author<'_>,
         serve: &dyn Serve,
     ) -> Result<Written, ApiError> {
-        let mut kept = self.kept.lock();
-        kept.take_file(serve.of_file());
-        if kept.journal.is_none() {
+        let mut journal = self.journal.lock();
+        let Some(journal) = journal.as_mut() else {
             return Err(ApiError::later("a new process takes over"));
-        }
+        };
+        let kept = self.kept(serve);
         if let (Some(tag), Some(place)) = (author.only_if, write.place()) {
             check_tag(&kept.state.objects, place, tag)?;
         }
         let change = plan(write, author.by, &kept.state.objects, serve)?;
-        kept.carry_out(change, author, serve)
+        let written = carry_out(&kept.state, journal, change, author, serve)?;
+        *self.kept.lock() = Kept {
+            state: Arc::clone(&written.state),
+            ..kept
+        };
+        if let Err(error) = journal.tidy(&written.state) {
+            // Nothing is lost: it only goes on being long.
+            log::warn!("api.store: the journal cannot be written anew: {error}");
+        }
+        Ok(written)
     }
 }
 
@@ -175,47 +191,42 @@ impl Kept {
         state.objects.apply(new);
         self.of_file = of_file;
     }
+}
 
-    fn carry_out(
-        &mut self,
-        change: Change,
-        author: Author<'_>,
-        serve: &dyn Serve,
-    ) -> Result<Written, ApiError> {
-        let request = Arc::new(Request {
-            id: uuid::Uuid::new_v4().to_string(),
-            created: Stamp::now(author.by),
-            method: author.method.to_owned(),
-            target: change.place.clone(),
-            failure: None,
-        });
-        let share = |(place, object): (ResourcePath, Option<Object>)| (place, object.map(Arc::new));
-        let entry = Entry {
-            revision: self.state.revision + 1,
-            objects: change.objects.into_iter().map(share).collect(),
-            requests: vec![Arc::clone(&request)],
-        };
-        let mut state = State::clone(&self.state);
-        state.change(&entry);
-        let journal = self.journal.as_mut();
-        let journal = journal.ok_or_else(|| ApiError::later("a new process takes over"))?;
-        let mut keep = || journal.add(&entry);
-        state.warnings = serve.serve(&state.objects, &change.place, &mut keep)?;
-        state.requests.keep(Arc::clone(&request));
-        if let Err(error) = journal.tidy(&state) {
-            // Nothing is lost: it only goes on being long.
-            log::warn!("api.store: the journal cannot be written anew: {error}");
-        }
-        self.state = Arc::new(state);
-        let mut objects = entry.objects.into_iter();
-        let object = objects.find(|(place, _)| *place == change.place);
-        Ok(Written {
-            request,
-            object: object.and_then(|(_, object)| object),
-            place: change.place,
-            state: Arc::clone(&self.state),
-        })
-    }
+/// Has a change served and on record.
+fn carry_out(
+    before: &State,
+    journal: &mut Journal,
+    change: Change,
+    author: Author<'_>,
+    serve: &dyn Serve,
+) -> Result<Written, ApiError> {
+    let request = Arc::new(Request {
+        id: uuid::Uuid::new_v4().to_string(),
+        created: Stamp::now(author.by),
+        method: author.method.to_owned(),
+        target: change.place.clone(),
+        failure: None,
+    });
+    let share = |(place, object): (ResourcePath, Option<Object>)| (place, object.map(Arc::new));
+    let entry = Entry {
+        revision: before.revision + 1,
+        objects: change.objects.into_iter().map(share).collect(),
+        requests: vec![Arc::clone(&request)],
+    };
+    let mut state = before.clone();
+    state.change(&entry);
+    let mut keep = || journal.add(&entry);
+    state.warnings = serve.serve(&state.objects, &change.place, &mut keep)?;
+    state.requests.keep(Arc::clone(&request));
+    let mut objects = entry.objects.into_iter();
+    let object = objects.find(|(place, _)| *place == change.place);
+    Ok(Written {
+        request,
+        object: object.and_then(|(_, object)| object),
+        place: change.place,
+        state: Arc::new(state),
+    })
 }
 
 fn check_tag(objects: &Objects, place: &ResourcePath, tags: &str) -> Result<(), ApiError> {
@@ -230,5 +241,64 @@ fn check_tag(objects: &Objects, place: &ResourcePath, tags: &str) -> Result<(), 
             INVALID,
             "it has been changed since: see its ETag",
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+    use std::thread;
+    use std::time::Duration;
+
+    use serde_json::json;
+
+    use super::super::kind::Kind;
+    use super::*;
+
+    /// Sees what can be read while it is written to this store.
+    struct Reading(Option<Arc<Store>>);
+
+    impl Serve for Reading {
+        fn serve(
+            &self,
+            _: &Objects,
+            _: &ResourcePath,
+            keep: Keep<'_>,
+        ) -> Result<Warnings, ApiError> {
+            let (tell, told) = channel();
+            let store = self.0.clone().unwrap();
+            thread::spawn(move || tell.send(store.state(&Reading(None)).revision));
+            assert_eq!(told.recv_timeout(Duration::from_secs(5)), Ok(0));
+            keep().unwrap();
+            Ok(Warnings::new())
+        }
+
+        fn of_file(&self) -> Arc<Vec<(ResourcePath, Arc<Object>)>> {
+            Arc::default()
+        }
+
+        fn any_datacenter(&self) -> bool {
+            true
+        }
+
+        fn new_ips(&self, _: usize, _: &HashSet<IpAddr>) -> Option<Vec<IpAddr>> {
+            None
+        }
+    }
+
+    #[test]
+    fn a_read_waits_for_no_write() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Arc::new(Store::open(folder.path()).unwrap());
+        let body = json!({"name": "g", "algorithm": "RANDOM", "protocol": "HTTP"});
+        let write = Write::Create(Kind::TargetGroup, None, body);
+        let author = Author {
+            method: "POST",
+            by: "test",
+            only_if: None,
+        };
+        let serve = Reading(Some(Arc::clone(&store)));
+        store.write(write, author, &serve).unwrap();
+        assert_eq!(store.state(&serve).revision, 1);
     }
 }
