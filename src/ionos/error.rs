@@ -65,6 +65,16 @@ impl ApiError {
         }
     }
 
+    /// The same about an object that is inside another, at this place of its body.
+    pub fn inside(mut self, place: &str) -> Self {
+        for (_, message) in &mut self.messages {
+            if let Some(rest) = message.strip_prefix("[(root)") {
+                *message = format!("[(root).{place}{rest}");
+            }
+        }
+        self
+    }
+
     /// The body of the answer.
     pub fn body(&self) -> Value {
         let message = |(code, text): &(&str, String)| json!({"errorCode": code, "message": text});

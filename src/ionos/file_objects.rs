@@ -221,6 +221,10 @@ targetGroups:
         let (datacenter, properties) = of(Kind::Datacenter);
         assert_eq!(balancer.parent(), Some(datacenter));
         assert!(properties["cpuArchitecture"][0]["maxCores"].is_number());
+        let (_, location) = of(Kind::Location);
+        assert_eq!(location["name"], "de/fra");
+        let (_, contract) = of(Kind::Contract);
+        assert_eq!(contract["contractNumber"], 1);
         let (path, properties) = of(Kind::TargetGroup);
         assert_eq!(path.id(), group);
         let expected = json!({"checkInterval": 5000, "checkTimeout": 2000, "retries": 3});

@@ -81,14 +81,20 @@ pub fn answer(asked: &Asked<'_>, store: &Store, serve: &dyn Serve) -> Answer {
 }
 
 fn find(asked: &Asked<'_>, store: &Store, serve: &dyn Serve) -> Result<Answer, ApiError> {
-    if asked.path.trim_matches('/').is_empty() {
+    let is_read = matches!(asked.method, "GET" | "HEAD");
+    if asked.path.trim_matches('/').is_empty() && is_read {
         let about = json!({"href": asked.base, "name": "Culvert", "version": "6.0"});
         return Ok(Answer::shown(about));
     }
-    if asked.path.trim_matches('/') == "openapi.json" && matches!(asked.method, "GET" | "HEAD") {
+    if asked.path.trim_matches('/') == "openapi.json" && is_read {
         return Ok(Answer::shown(openapi::document().clone()));
     }
-    let resource = Resource::parse(asked.path).ok_or_else(|| ApiError::unknown(asked.path))?;
+    let Some(resource) = Resource::parse(asked.path) else {
+        return Err(match asked.path.trim_matches('/') {
+            "" | "openapi.json" => not_for(asked),
+            _ => ApiError::unknown(asked.path),
+        });
+    };
     match (asked.method, resource) {
         ("GET" | "HEAD", resource) => read(asked, &store.state(serve), resource, serve),
         ("POST", Resource::Collection(kind, parent)) => write(
@@ -104,11 +110,13 @@ fn find(asked: &Asked<'_>, store: &Store, serve: &dyn Serve) -> Result<Answer, A
             write(asked, Write::Patch(place, body(asked)?), store, serve)
         }
         ("DELETE", Resource::One(_, place)) => write(asked, Write::Delete(place), store, serve),
-        (method, _) => {
-            let message = format!("{method} is not for {}", asked.path);
-            Err(ApiError::new(405, INVALID, message))
-        }
+        _ => Err(not_for(asked)),
     }
+}
+
+fn not_for(asked: &Asked<'_>) -> ApiError {
+    let message = format!("{} is not for {}", asked.method, asked.path);
+    ApiError::new(405, INVALID, message)
 }
 
 fn body(asked: &Asked<'_>) -> Result<Value, ApiError> {
@@ -144,6 +152,10 @@ fn read(
             request(asked, &*known_request(state, &place)?, query.depth)
         }
         Resource::Status(place) => status(asked, &*known_request(state, &place)?),
+        Resource::One(Kind::Location, region) if state.objects.get(&region).is_none() => {
+            let locations = view.region(&region, &query);
+            locations.ok_or_else(|| ApiError::unknown(&format!("location {}", region.id())))?
+        }
         Resource::One(kind, place) => {
             view.one(kind, &place, &*existing(state, &place, serve)?, query.depth)
         }
@@ -452,6 +464,16 @@ mod tests {
             ("POST", "/targetgroups/x", 405),
             ("DELETE", "/targetgroups", 405),
             ("POST", "/requests", 405),
+            ("POST", "/", 405),
+            ("DELETE", "", 405),
+            ("PUT", "/openapi.json", 405),
+            ("GET", "/datacenters/11111111111141118111111111111111", 404),
+            (
+                "GET",
+                "/datacenters/urn:uuid:11111111-1111-4111-8111-111111111111",
+                404,
+            ),
+            ("GET", "/locations/de", 404),
             ("GET", "/targetgroups?depth=99", 400),
         ] {
             let answer = api.ask(method, path, json!({}));

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::schema::{Schema, Shape};
+use super::schema::{Need, Schema, Shape};
 
 /// The properties after a PATCH: what it does not name stays, what it has as null goes, a list
 /// takes the place of the list, and an object is merged with the one that is there.
@@ -33,6 +33,13 @@ pub(super) fn put(
         };
         match (&property.shape, merged.get_mut(name)) {
             (Shape::Own, None) => _ = merged.insert(name.to_owned(), before.clone()),
+            // Without it, it has its defaults, and Culvert's own.
+            (Shape::Object(inner), None) if matches!(property.need, Need::Defaults) => {
+                if let Value::Object(before) = before {
+                    let own = put(inner, before, &Map::new());
+                    merged.insert(name.to_owned(), own.into());
+                }
+            }
             (Shape::Object(inner), Some(Value::Object(given))) => {
                 if let Value::Object(before) = before {
                     *given = put(inner, before, given);
@@ -59,7 +66,11 @@ mod tests {
         properties: &[
             Property::required("name", Shape::Name),
             Property::own("stickiness"),
-            Property::optional("check", Shape::Object(&CHECK)),
+            Property {
+                name: "check",
+                shape: Shape::Object(&CHECK),
+                need: Need::Defaults,
+            },
         ],
         is_open: false,
     };
@@ -94,11 +105,11 @@ mod tests {
         for (given, expected) in [
             (
                 json!({"name": "b"}),
-                json!({"name": "b", "stickiness": {"ttl": 1}}),
+                json!({"name": "b", "check": {"type": "TCP"}, "stickiness": {"ttl": 1}}),
             ),
             (
-                json!({"name": "b", "stickiness": null}),
-                json!({"name": "b", "stickiness": null}),
+                json!({"name": "b", "check": null, "stickiness": null}),
+                json!({"name": "b", "check": null, "stickiness": null}),
             ),
             (
                 json!({"name": "b", "check": {"retries": 2}}),

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::kind::Kind;
 use super::properties;
-use super::schema::{Need, Property, Schema, Shape};
+use super::schema::{LONGEST_NAME, Need, Property, Schema, Shape};
 
 /// The document.
 pub(super) fn document() -> &'static Value {
@@ -269,7 +269,7 @@ fn object(schema: &Schema, is_whole: bool) -> Value {
 fn value(property: &Property) -> Value {
     let mut described = match &property.shape {
         Shape::Text => json!({"type": "string"}),
-        Shape::Name => json!({"type": "string", "pattern": "\\S"}),
+        Shape::Name => json!({"type": "string", "pattern": "\\S", "maxLength": LONGEST_NAME}),
         Shape::Integer => json!({"type": "integer", "format": "int32"}),
         Shape::Flag => json!({"type": "boolean"}),
         Shape::Texts => json!({"type": "array", "items": {"type": "string"}}),

@@ -141,10 +141,10 @@ impl Resource {
             let Some(id) = segments.next() else {
                 return Some(Resource::Collection(kind, parent));
             };
-            let id = match (kind, segments.peek()) {
-                (Kind::Location, Some(_)) => format!("{id}/{}", segments.next()?),
-                _ => id.to_owned(),
-            };
+            let mut id = id.to_owned();
+            while let Some(more) = segments.next_if(|_| kind == Kind::Location) {
+                id = format!("{id}/{more}");
+            }
             let place = ResourcePath::of(kind, parent.as_ref(), &id.to_ascii_lowercase());
             match segments.peek() {
                 None => return Some(Resource::One(kind, place)),
@@ -203,6 +203,10 @@ mod tests {
             (
                 "/locations/de/txl",
                 one(Kind::Location, "/locations/de/txl"),
+            ),
+            (
+                "/locations/de/fra/2",
+                one(Kind::Location, "/locations/de/fra/2"),
             ),
             (
                 "/requests/r/status",

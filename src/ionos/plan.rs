@@ -15,6 +15,8 @@ use super::objects::Objects;
 use super::path::ResourcePath;
 use super::properties;
 
+/// How many objects a body may have in `entities`.
+const MOST_INSIDE: usize = 1000;
 /// How many addresses an IP block may have.
 const LARGEST_BLOCK: usize = 256;
 
@@ -85,6 +87,7 @@ impl Planner<'_> {
         body: &Value,
     ) -> Result<Change, ApiError> {
         check_written(kind)?;
+        check_count(body)?;
         let mut objects = Vec::new();
         if let Some(parent) = &parent {
             self.find_parent(parent, &mut objects)?;
@@ -113,16 +116,23 @@ impl Planner<'_> {
         body: &Value,
         objects: &mut Vec<(ResourcePath, Option<Object>)>,
     ) -> Result<(), ApiError> {
+        if entities(body).next().is_none() {
+            return Ok(());
+        }
+        let mut now = self.objects.clone();
+        now.apply(shared(objects));
         for child in kind.children().filter(|child| child.is_written()) {
             let items = body.pointer(&format!("/entities/{}/items", child.segment()));
-            for item in items.and_then(Value::as_array).into_iter().flatten() {
-                let mut now = self.objects.clone();
-                now.apply(shared(objects));
+            let items = items.and_then(Value::as_array).into_iter().flatten();
+            for (number, item) in items.enumerate() {
                 let inner = Planner {
                     objects: &now,
                     ..*self
                 };
-                let made = inner.create(child, Some(place.clone()), item)?;
+                let made = inner.create(child, Some(place.clone()), item);
+                let place = format!("entities.{}.items[{number}]", child.segment());
+                let made = made.map_err(|error| error.inside(&place))?;
+                now.apply(shared(&made.objects));
                 objects.extend(made.objects);
             }
         }
@@ -154,6 +164,10 @@ impl Planner<'_> {
             // Its addresses are not for clients to say.
             let ips = before.properties.get("ips").cloned();
             properties.insert("ips".to_owned(), ips.unwrap_or_default());
+            if properties.get("size") != before.properties.get("size") {
+                let problem = Problem::new("properties.size", "stays what it is");
+                return Err(ApiError::invalid(vec![problem]));
+            }
         }
         let object = before.changed(properties, self.by);
         let mut objects = Vec::new();
@@ -317,10 +331,12 @@ impl Planner<'_> {
     }
 }
 
-/// Whether this can be a datacenter that nobody has made: by its UUID, which is not all zeros.
+/// Whether this can be a datacenter that nobody has made: by its UUID as clients write them, for
+/// others would be the same one by another name, which is not all zeros.
 pub(super) fn may_be_datacenter(place: &ResourcePath) -> bool {
+    let is_written_so = place.id().len() == uuid::fmt::Hyphenated::LENGTH;
     let id = uuid::Uuid::parse_str(place.id());
-    place.kind() == Kind::Datacenter && id.is_ok_and(|id| !id.is_nil())
+    place.kind() == Kind::Datacenter && is_written_so && id.is_ok_and(|id| !id.is_nil())
 }
 
 /// A datacenter that is there because somebody named it.
@@ -347,6 +363,29 @@ fn check_written(kind: Kind) -> Result<(), ApiError> {
             format!("a {} is not written", kind.name()),
         )),
     }
+}
+
+/// What a body has in `entities`, of all kinds.
+fn entities(body: &Value) -> impl Iterator<Item = &Value> {
+    let kinds = body.get("entities").and_then(Value::as_object);
+    let lists = kinds.into_iter().flat_map(|kinds| kinds.values());
+    let lists = lists.filter_map(|kind| kind.get("items").and_then(Value::as_array));
+    lists.flatten()
+}
+
+/// Each is looked at beside all others.
+fn check_count(body: &Value) -> Result<(), ApiError> {
+    let mut count = 0;
+    let mut left: Vec<&Value> = entities(body).collect();
+    while let Some(one) = left.pop() {
+        count += 1;
+        if count > MOST_INSIDE {
+            let message = format!("may have {MOST_INSIDE} objects in one request");
+            return Err(ApiError::invalid(vec![Problem::new("entities", message)]));
+        }
+        left.extend(entities(one));
+    }
+    Ok(())
 }
 
 /// The properties in a body: it may be them, or have them.
@@ -571,6 +610,44 @@ mod tests {
         assert_eq!(rules.len(), 2);
         let labels: HashSet<&str> = rules.iter().map(|(_, rule)| rule.label()).collect();
         assert_eq!(labels.len(), 2);
+    }
+
+    #[test]
+    fn what_is_wrong_in_a_body_is_told_with_its_place_there() {
+        let mut written = Written::new();
+        let log = json!({"name": "f", "action": "SOME", "direction": "EGRESS", "bucket": "b"});
+        let body = |items: Vec<Value>| {
+            json!({
+                "properties": {"name": "alb", "listenerLan": 1, "targetLan": 2},
+                "entities": {"flowlogs": {"items": items}},
+            })
+        };
+        let datacenter = ResourcePath::of(Kind::Datacenter, None, DATACENTER);
+        let mut refused = |body: Value| {
+            let error = written.create(Kind::Balancer, Some(&datacenter), body);
+            error.unwrap_err().messages[0].1.clone()
+        };
+        let mut right = log.clone();
+        right["action"] = "ALL".into();
+        let message = refused(body(vec![right, log.clone()]));
+        let place = "[(root).entities.flowlogs.items[1].properties.action] must be ";
+        assert!(message.starts_with(place), "{message}");
+        let message = refused(body(vec![json!({"properties": log}); MOST_INSIDE + 1]));
+        assert!(
+            message.starts_with("[(root).entities] may have 1000"),
+            "{message}"
+        );
+    }
+
+    #[test]
+    fn a_block_has_the_size_that_it_was_made_with() {
+        let mut written = Written::new();
+        let body = json!({"location": "de/txl", "size": 2});
+        let block = written.create(Kind::IpBlock, None, body).unwrap();
+        let mut patch = |body: Value| written.write(Write::Patch(block.clone(), body));
+        assert!(patch(json!({"name": "n", "size": 2})).is_ok());
+        let message = patch(json!({"size": 3})).unwrap_err().messages[0].1.clone();
+        assert_eq!(message, "[(root).properties.size] stays what it is");
     }
 
     #[test]

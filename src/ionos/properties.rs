@@ -112,6 +112,13 @@ fn check_balancer(properties: &Map<String, Value>, problems: &mut Vec<Problem>) 
             problems.push(Problem::new(path, message));
         }
     }
+    for name in ["listenerLan", "targetLan"] {
+        let number = properties.get(name).and_then(Value::as_i64);
+        if let Some(number) = number.filter(|number| *number < 1) {
+            let message = format!("must be the number of a LAN, from 1, not {number}");
+            problems.push(Problem::new(format!("properties.{name}"), message));
+        }
+    }
     let (listener, target) = (properties.get("listenerLan"), properties.get("targetLan"));
     if listener.is_some() && listener == target {
         let message = "must be another LAN than listenerLan";
@@ -128,7 +135,8 @@ fn is_block(text: &str) -> bool {
         Ok(std::net::IpAddr::V6(_)) => 128,
         Err(_) => return false,
     };
-    bits.parse::<u8>().is_ok_and(|bits| bits <= most)
+    let is_number = bits.bytes().all(|byte| byte.is_ascii_digit());
+    is_number && bits.parse::<u8>().is_ok_and(|bits| bits <= most)
 }
 
 static TARGET_GROUP: Schema = Schema {
@@ -414,6 +422,10 @@ mod tests {
         assert_eq!(filled["ips"], json!([]));
         assert!(!filled.contains_key("lbPrivateIps"));
         assert!(balancer(json!({"ips": ["192.0.2.1", "2001:db8::1"]})).is_ok());
+        for number in [0, -1] {
+            assert!(balancer(json!({"listenerLan": number})).is_err());
+            assert!(balancer(json!({"targetLan": number})).is_err());
+        }
         assert!(balancer(json!({"lbPrivateIps": ["10.20.30.40/24"]})).is_ok());
         for (wrong, path) in [
             (json!({"ips": ["www"]}), "properties.ips[0]"),

@@ -1,5 +1,7 @@
 //! Objects and collections as the API shows them.
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
@@ -55,11 +57,29 @@ impl View<'_> {
         parent: Option<&ResourcePath>,
         query: &Query,
     ) -> Value {
+        let found = self.objects.list(kind, parent);
+        self.page(kind, found, &self.collection_href(kind, parent), query)
+    }
+
+    /// The locations of a region, if there is one.
+    pub(super) fn region(&self, region: &ResourcePath, query: &Query) -> Option<Value> {
+        let found = self.objects.inside(region);
+        let href = format!("{}{region}", self.base);
+        (!found.is_empty()).then(|| self.page(Kind::Location, found, &href, query))
+    }
+
+    /// What the query takes of what was found at an address.
+    fn page(
+        &self,
+        kind: Kind,
+        mut found: Vec<(&ResourcePath, &Arc<Object>)>,
+        href: &str,
+        query: &Query,
+    ) -> Value {
         let known = |name: &str| {
             let mut all = properties::schema(kind).properties.iter();
             all.any(|property| property.name.eq_ignore_ascii_case(name))
         };
-        let mut found = self.objects.list(kind, parent);
         found.retain(|(_, object)| query.takes(known, &object.properties));
         query.sort(&mut found, |(_, object)| &object.properties);
         let (offset, limit) = (query.offset, query.limit_of(kind));
@@ -67,7 +87,6 @@ impl View<'_> {
         let page = found.into_iter().skip(offset).take(limit);
         let items = page.map(|(place, object)| self.item(kind, place, object, query.depth));
         let items: Vec<Value> = items.collect();
-        let href = self.collection_href(kind, parent);
         let page = |offset: usize| format!("{href}?offset={offset}&limit={limit}");
         let mut links = json!({"self": page(offset)});
         if is_more {
@@ -77,7 +96,7 @@ impl View<'_> {
             links["prev"] = page(offset.saturating_sub(limit)).into();
         }
         json!({
-            "id": collection_id(kind, parent), "type": "collection", "href": href,
+            "id": href.strip_prefix(self.base), "type": "collection", "href": href,
             "items": items, "offset": offset, "limit": limit, "_links": links,
         })
     }
@@ -147,8 +166,6 @@ fn user_id(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
 
     fn objects() -> (Objects, ResourcePath, ResourcePath) {
@@ -204,6 +221,31 @@ mod tests {
         );
         assert!(rule.get("properties").is_none());
         assert_eq!(rules(2)["items"][0]["properties"]["name"], "rule");
+    }
+
+    #[test]
+    fn a_region_has_its_locations() {
+        let mut objects = Objects::default();
+        let place = |id: &str| ResourcePath::of(Kind::Location, None, id);
+        for id in ["de/fra", "de/fra/2", "de/txl", "es/vit"] {
+            let object = Object::new(Map::new(), "test");
+            objects.apply([(place(id), Some(Arc::new(object)))]);
+        }
+        let view = View {
+            objects: &objects,
+            warnings: &Warnings::new(),
+            base: "http://a",
+        };
+        let query = Query::of([].into_iter()).unwrap();
+        let shown = view.region(&place("de"), &query).unwrap();
+        assert_eq!(
+            (&shown["id"], &shown["href"]),
+            (&json!("/locations/de"), &json!("http://a/locations/de"))
+        );
+        let ids = shown["items"].as_array().unwrap().iter();
+        let ids: Vec<_> = ids.map(|item| item["id"].as_str().unwrap()).collect();
+        assert_eq!(ids, ["de/fra", "de/fra/2", "de/txl"]);
+        assert!(view.region(&place("d"), &query).is_none());
     }
 
     #[test]

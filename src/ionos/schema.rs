@@ -5,6 +5,9 @@ use serde_json::{Map, Value, json};
 
 use super::error::Problem;
 
+/// How many characters a name may have.
+pub(super) const LONGEST_NAME: usize = 255;
+
 /// A property of an object.
 #[derive(Debug)]
 pub(super) struct Property {
@@ -30,7 +33,7 @@ pub(super) struct Schema {
 pub(super) enum Shape {
     /// A text.
     Text,
-    /// A text that is not blank.
+    /// A text of one line that is neither blank nor long: see `LONGEST_NAME`.
     Name,
     /// A whole number of 32 bits.
     Integer,
@@ -179,8 +182,11 @@ impl Shape {
             (Shape::Own, value) => value,
             (Shape::Text, Value::String(text)) => text.into(),
             (Shape::Text, value) => wrong(value, "a text"),
-            (Shape::Name, Value::String(name)) if !name.trim().is_empty() => name.into(),
-            (Shape::Name, value) => wrong(value, "a name that is not blank"),
+            (Shape::Name, Value::String(name)) if is_name(&name) => name.into(),
+            (Shape::Name, value) => wrong(
+                value,
+                "a name of at most 255 characters that is not blank, without control characters",
+            ),
             (Shape::Integer, value) => match value.as_i64().map(i32::try_from) {
                 Some(Ok(_)) => value,
                 Some(Err(_)) | None => wrong(value, "a whole number of 32 bits"),
@@ -203,6 +209,13 @@ impl Shape {
             (Shape::Objects(_), value) => wrong(value, "a list of objects"),
         }
     }
+}
+
+/// Log, metrics and a terminal show names.
+fn is_name(text: &str) -> bool {
+    !text.trim().is_empty()
+        && text.chars().count() <= LONGEST_NAME
+        && !text.chars().any(char::is_control)
 }
 
 /// A value in few words.
@@ -263,13 +276,33 @@ mod tests {
     }
 
     #[test]
+    fn a_name_is_one_line_and_neither_blank_nor_long() {
+        let long = "n".repeat(LONGEST_NAME);
+        for (name, is_one) in [
+            ("a".to_owned(), true),
+            ("größe 1".to_owned(), true),
+            (long.clone(), true),
+            (long + "n", false),
+            ("\t".to_owned(), false),
+            ("a\nb".to_owned(), false),
+            ("a\u{1b}[2J".to_owned(), false),
+            ("a\0".to_owned(), false),
+            (String::new(), false),
+        ] {
+            let (_, problems) = filled(json!({"name": name}));
+            assert_eq!(problems.is_empty(), is_one, "{name:?}");
+        }
+    }
+
+    #[test]
     fn whatever_is_wrong_is_told_with_its_path() {
         let (_, problems) = filled(json!({
             "name": " ", "word": 1, "texts": ["a", 1], "check": [], "Name": 1,
             "inner": [{"port": 80.5}, {"on": "yes", "port": 4_294_967_296_i64}, 3],
         }));
         let expected = [
-            "properties.name: must be a name that is not blank, not \" \"",
+            "properties.name: must be a name of at most 255 characters that is not blank, without \
+             control characters, not \" \"",
             "properties.word: must be a text, not 1",
             "properties.inner[0].port: must be a whole number of 32 bits, not 80.5",
             "properties.inner[1].port: must be a whole number of 32 bits, not 4294967296",
