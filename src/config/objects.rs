@@ -105,17 +105,31 @@ pub fn check(config: &Config) -> Result<(), Vec<Fault>> {
 }
 
 fn check_names(config: &Config, faults: &mut Vec<Fault>) {
-    let groups = config.target_groups.iter().map(|group| &group.name);
-    let rules = config.forwarding_rules.iter().map(|rule| &rule.name);
+    let groups = config.target_groups.iter();
+    let groups = groups.map(|group| (&group.name, &group.source));
+    let group = |name: &str| Object::TargetGroup(name.to_owned());
+    check_unique(groups, "target group", group, faults);
+    let rules = config.forwarding_rules.iter();
+    let rules = rules.map(|rule| (&rule.name, &rule.source));
+    let rule = |name: &str| Object::ForwardingRule(name.to_owned());
+    check_unique(rules, "forwarding rule", rule, faults);
+}
+
+fn check_unique<'a>(
+    all: impl Iterator<Item = (&'a String, &'a Source)>,
+    what: &str,
+    object: impl Fn(&str) -> Object,
+    faults: &mut Vec<Fault>,
+) {
     let mut seen = HashSet::new();
-    for name in groups.filter(|name| !seen.insert(name.as_str())) {
-        let object = Object::TargetGroup(name.clone());
-        faults.push(Fault::new(object, "another target group has this name"));
-    }
-    seen.clear();
-    for name in rules.filter(|name| !seen.insert(name.as_str())) {
-        let object = Object::ForwardingRule(name.clone());
-        faults.push(Fault::new(object, "another forwarding rule has this name"));
+    for (name, source) in all {
+        if !seen.insert(name) {
+            let message = match source {
+                Source::File => format!("another {what} has this name"),
+                Source::Api(_) => format!("another {what} has this name: {source}"),
+            };
+            faults.push(Fault::new(object(name), message));
+        }
     }
 }
 
@@ -166,6 +180,15 @@ fn check_references(config: &Config, faults: &mut Vec<Fault>) {
         .iter()
         .map(|one| one.name.as_str())
         .collect();
+    for group in &config.target_groups {
+        let shown = group.tls.as_ref();
+        let shown = shown.and_then(|tls| tls.client_certificate.as_ref());
+        if let Some(shown) = shown.filter(|shown| !certificates.contains(shown.name.as_str())) {
+            let message = format!("no certificate named {}", quoted(&shown.name));
+            let object = Object::TargetGroup(group.name.clone());
+            faults.push(Fault::new(object, message).of_key("clientCertificate"));
+        }
+    }
     let of_api = config
         .forwarding_rules
         .iter()
@@ -288,7 +311,8 @@ targetGroups:
         );
         assert_eq!(
             told(rule("edge", 81, "chat")),
-            "forwarding rule edge: another forwarding rule has this name"
+            "forwarding rule edge: another forwarding rule has this name: \
+             api /forwardingrules/edge"
         );
         assert_eq!(
             told(rule("a", 81, "game")),

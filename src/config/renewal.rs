@@ -81,7 +81,7 @@ pub fn keep_unexpired(before: &Config, now: &mut Config) -> Vec<String> {
 }
 
 /// Has target groups show what is in `certificates` now.
-fn show_to_targets(config: &mut Config) {
+pub fn show_to_targets(config: &mut Config) {
     for group in &mut config.target_groups {
         let Some(shown) = shown_by(group) else {
             continue;

@@ -106,6 +106,16 @@ impl Api {
         }
     }
 
+    /// Has what is kept served as the configuration, and the files that it names, are now; says in
+    /// the diagnostics what cannot be, which serves as before.
+    pub fn renew(&self) {
+        if let Err(error) = self.store.renew(&*self.serve) {
+            for (_, message) in error.messages {
+                log::error!("reload: api: {message}; what the API has serves as before");
+            }
+        }
+    }
+
     /// Answers a request.
     pub fn answer(&self, asked: &Asked<'_>) -> Answer {
         answer(asked, &self.store, &*self.serve)

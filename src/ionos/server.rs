@@ -73,6 +73,35 @@ impl Server {
         }
     }
 
+    /// Has these served in the place of those before. `label` is what the configuration calls the
+    /// object that is written.
+    fn put(
+        &self,
+        built: Models,
+        models: &mut Models,
+        keep: Keep<'_>,
+        label: Option<&str>,
+    ) -> Result<Warnings, ApiError> {
+        let mut kept = Ok(());
+        let mut keep = || {
+            kept = keep();
+            match &kept {
+                Ok(()) => Ok(()),
+                Err(error) => Err(Fault::new(fault::Object::Setting("api.store"), error)),
+            }
+        };
+        let put = self.serving.put_objects(built.objects(models), &mut keep);
+        match (put, kept) {
+            (Ok(()), _) => {}
+            (Err(_), Err(error)) => return Err(not_kept(&error)),
+            (Err(faults), Ok(())) => return Err(cannot_serve(faults, label)),
+        }
+        let warnings = built.warnings();
+        tell(&warnings, &models.warnings());
+        *models = built;
+        Ok(warnings)
+    }
+
     fn api(&self) -> Option<model::Api> {
         self.serving.config().api.clone()
     }
@@ -88,28 +117,17 @@ impl Serve for Server {
         let mut models = self.models.lock();
         let config = self.serving.config();
         let built = models.build(objects, &config);
-        let built = built.map_err(|invalid| refused(invalid, about))?;
-        let mut kept = Ok(());
-        let mut keep = || {
-            kept = keep();
-            match &kept {
-                Ok(()) => Ok(()),
-                Err(error) => Err(Fault::new(fault::Object::Setting("api.store"), error)),
-            }
-        };
-        let put = self.serving.put_objects(built.objects(&models), &mut keep);
-        match (put, kept) {
-            (Ok(()), _) => {}
-            (Err(_), Err(error)) => return Err(not_kept(&error)),
-            (Err(faults), Ok(())) => {
-                let label = objects.get(about).map(|object| object.label().to_owned());
-                return Err(cannot_serve(faults, label.as_deref()));
-            }
-        }
-        let warnings = built.warnings();
-        tell(&warnings, &models.warnings());
-        *models = built;
-        Ok(warnings)
+        let built = built.map_err(|invalid| refused(invalid, Some(about)))?;
+        let label = objects.get(about).map(|object| object.label());
+        self.put(built, &mut models, keep, label)
+    }
+
+    fn renew(&self, objects: &Objects) -> Result<Warnings, ApiError> {
+        let mut models = self.models.lock();
+        let config = self.serving.config();
+        let built = Models::default().build(objects, &config);
+        let built = built.map_err(|invalid| refused(invalid, None))?;
+        self.put(built, &mut models, &mut || Ok(()), None)
     }
 
     fn of_file(&self) -> Arc<Vec<(ResourcePath, Arc<Object>)>> {
@@ -179,8 +197,8 @@ pub(super) fn tell(now: &Warnings, before: &Warnings) {
 }
 
 /// The object itself is not valid, or another that it has to do with.
-fn refused(invalid: Invalid, about: &ResourcePath) -> ApiError {
-    if invalid.path == *about {
+fn refused(invalid: Invalid, about: Option<&ResourcePath>) -> ApiError {
+    if about == Some(&invalid.path) {
         return ApiError::invalid(invalid.problems);
     }
     let (kind, id) = (invalid.path.kind().name(), invalid.path.id());

@@ -34,6 +34,14 @@ pub trait Serve: Send + Sync {
         keep: Keep<'_>,
     ) -> Result<Warnings, ApiError>;
 
+    /// Serves with these objects, which it serves with already, as the configuration and the files
+    /// that they name are now.
+    ///
+    /// Errors: they cannot be served so; then everything is as before.
+    fn renew(&self, _objects: &Objects) -> Result<Warnings, ApiError> {
+        Ok(Warnings::new())
+    }
+
     /// What the configuration file has. Another list where that has changed.
     fn of_file(&self) -> Arc<Vec<(ResourcePath, Arc<Object>)>>;
 
@@ -133,6 +141,14 @@ impl Store {
     pub fn take_back(&self) -> io::Result<()> {
         let (journal, _) = Journal::open(&self.folder)?;
         *self.journal.lock() = Some(journal);
+        Ok(())
+    }
+
+    /// Has what is kept served as the configuration is now.
+    pub(super) fn renew(&self, serve: &dyn Serve) -> Result<(), ApiError> {
+        let _nobody_writes = self.journal.lock();
+        let state = self.state(serve);
+        self.warn(serve.renew(&state.objects)?);
         Ok(())
     }
 

@@ -205,10 +205,8 @@ impl Listeners {
         for address in addresses {
             let copy = || {
                 let open = self.open.lock();
-                let listener = open.get(&address);
-                listener
-                    .map(|listener| listener.socket.try_clone())
-                    .transpose()
+                let socket = open.get(&address).map(|listener| &listener.socket);
+                socket.map(|socket| socket.try_clone()).transpose()
             };
             if let Some(socket) = reserve::with(1, copy)? {
                 give(address, socket)?;
@@ -220,9 +218,8 @@ impl Listeners {
     /// The forwarding rules that are in force, in the order of their addresses.
     pub fn rules(&self) -> Vec<Arc<ForwardingRule>> {
         let open = self.open.lock();
-        open.values()
-            .map(|listener| listener.rule.load_full())
-            .collect()
+        let rules = open.values().map(|listener| listener.rule.load_full());
+        rules.collect()
     }
 
     /// Stops accepting. The sockets stay: whoever shares them accepts.

@@ -67,7 +67,8 @@ impl Serving {
         let mut overrides = self.overrides.lock();
         let before = self.config();
         stay_with_api(&before, &mut file);
-        let config = beside(&file, groups_of_api(&before), rules_of_api(&before));
+        let mut config = beside(&file, groups_of_api(&before), rules_of_api(&before));
+        config::renewal::show_to_targets(&mut config);
         check(&config).map_err(|faults| problems(faults, &config, true))?;
         let config = Arc::new(config);
         let replacement = Replacement {

@@ -26,6 +26,7 @@ mod api_crash;
 mod api_file;
 mod api_names;
 mod api_places;
+mod api_reload;
 mod api_safety;
 mod api_schema;
 mod api_socket;

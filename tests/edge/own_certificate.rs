@@ -13,6 +13,10 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
 use tokio_rustls::TlsAcceptor;
 
+use serde_json::json;
+
+use crate::harness::admin;
+use crate::harness::api::{Api, GROUPS, targets};
 use crate::harness::client::HANDSHAKE;
 use crate::harness::edge::body_of;
 use crate::harness::target::switching_protocols;
@@ -150,4 +154,43 @@ async fn a_renewal_on_disk_is_shown_and_tunnels_and_decisions_stay() {
     fs::write(authority.file("own.key"), "nonsense").unwrap();
     edge.says("what was read before stays in use").await;
     assert_eq!(shown(&edge).await, after.as_ref());
+}
+
+#[tokio::test]
+async fn groups_of_the_api_show_what_the_file_has_under_the_name() {
+    let authority = Authority::new();
+    for name in ["own", "other"] {
+        authority.issue(name, &[]);
+    }
+    let target = target(&authority).await;
+    let config = Config::answering("hello").certificates(&authority, &["own"]);
+    let api = Api::with(config, "").await;
+    let group = json!({"properties": {
+        "name": "group", "algorithm": "RANDOM", "protocol": "HTTPS", "serverName": HOST,
+        "caFile": authority.file("ca.crt"), "clientCertificate": "own",
+        "targets": targets(&[target.address]),
+    }});
+    let made = api.ask("POST", GROUPS, &[], &group.to_string());
+    let rule = api.rule(&made.body["id"]).await;
+    assert_eq!(rule.get("/").await.body, *certificate(&authority, "own"));
+
+    let [chain, key] = authority.files("other");
+    let files = format!(
+        "certificateChain: {}, privateKey: {}",
+        chain.display(),
+        key.display()
+    );
+    let other = Config::answering("hello").top(&format!("certificates: [{{name: own, {files}}}]"));
+    api.edge.reload(&other.api(api.address, "")).await;
+    assert_eq!(rule.get("/").await.body, *certificate(&authority, "other"));
+
+    let none = Config::answering("hello").api(api.address, "");
+    api.edge.configure(&none);
+    let said = admin::post(&api, "/api/v1/reload", &json!({}));
+    let problem = said["problems"][0].as_str().unwrap();
+    assert!(problem.contains(": api /targetgroups/"), "{problem}");
+    assert!(
+        problem.ends_with("no certificate named \"own\""),
+        "{problem}"
+    );
 }

@@ -228,6 +228,9 @@ impl Lifecycle {
         let lent = reserve::lend(FILES_OF_A_CONFIGURATION);
         // What is wrong is in the diagnostics, too.
         let outcome = self.serving.reload();
+        if let Some(api) = self.api.as_ref().filter(|_| outcome.is_ok()) {
+            api.api.renew();
+        }
         drop(lent);
         self.watch.look();
         systemd::ready();
