@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::error::{ApiError, INVALID};
 use super::kind::Kind;
@@ -221,9 +221,11 @@ fn write(
 
 fn requests(asked: &Asked<'_>, state: &State, query: &Query) -> Value {
     let limit = query.limit_of(Kind::Request);
-    let newest = state.requests.newest(query.offset, limit);
-    let items: Vec<Value> = newest
-        .iter()
+    let newest = state.requests.newest();
+    let taken = newest.iter().filter(|one| is_taken(query, one));
+    let items: Vec<Value> = taken
+        .skip(query.offset)
+        .take(limit)
         .map(|one| match query.depth {
             0 => request_reference(asked, one),
             depth => request(asked, one, depth - 1),
@@ -233,6 +235,29 @@ fn requests(asked: &Asked<'_>, state: &State, query: &Query) -> Value {
         "id": "/requests", "type": "collection", "href": format!("{}/requests", asked.base),
         "items": items, "offset": query.offset, "limit": limit, "_links": {},
     })
+}
+
+/// Whether a request is not left out by its method, what it was about, whose it is, or what came of
+/// it.
+fn is_taken(query: &Query, request: &Request) -> bool {
+    let text = |name: &str, text: &str| (name.to_owned(), Value::from(text));
+    let properties = || {
+        Map::from_iter([
+            text("method", &request.method),
+            text("url", request.target.as_str()),
+            text("createdBy", &request.created.by),
+            text("createdDate", &request.created.at),
+            text("status", word(request)),
+        ])
+    };
+    query.filters.is_empty() || query.takes(|_| false, &properties())
+}
+
+fn word(request: &Request) -> &'static str {
+    match request.failure {
+        Some(_) => "FAILED",
+        None => "DONE",
+    }
 }
 
 fn request_reference(asked: &Asked<'_>, request: &Request) -> Value {
@@ -260,11 +285,7 @@ fn request(asked: &Asked<'_>, request: &Request, depth: u8) -> Value {
 }
 
 fn status(asked: &Asked<'_>, request: &Request) -> Value {
-    let word = if request.failure.is_some() {
-        "FAILED"
-    } else {
-        "DONE"
-    };
+    let word = word(request);
     let message = request
         .failure
         .as_deref()
@@ -415,6 +436,19 @@ mod tests {
         let list = api.ask("GET", "/requests?depth=2", json!(null)).body;
         let first = &list["items"][0]["metadata"]["requestStatus"]["metadata"];
         assert_eq!(first["status"], "DONE");
+        for (filter, count) in [
+            ("method=patch", 1),
+            ("method=POST,PATCH", 2),
+            ("status=FAILED", 0),
+            ("status=DONE&filter.createdBy=user", 2),
+            ("url=/targetgroups/", 2),
+            ("url=lans", 0),
+            ("other=x", 2),
+        ] {
+            let list = api.ask("GET", &format!("/requests?filter.{filter}"), json!(null));
+            let found = list.body["items"].as_array().unwrap().len();
+            assert_eq!(found, count, "{filter}");
+        }
         let gone = api.ask("DELETE", &format!("/targetgroups/{id}"), json!(null));
         assert_eq!((gone.status, gone.body), (202, json!({})));
         assert_eq!(

@@ -63,11 +63,9 @@ impl Requests {
         self.0.lock().order.iter().cloned().collect()
     }
 
-    /// So many of the newest, behind the first of these; the newest first.
-    pub fn newest(&self, offset: usize, limit: usize) -> Vec<Arc<Request>> {
-        let last = self.0.lock();
-        let newest = last.order.iter().rev().skip(offset).take(limit);
-        newest.cloned().collect()
+    /// All of them, from the newest to the oldest.
+    pub fn newest(&self) -> Vec<Arc<Request>> {
+        self.0.lock().order.iter().rev().cloned().collect()
     }
 }
 
