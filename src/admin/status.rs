@@ -291,9 +291,13 @@ fn groups(serving: &Serving, snapshot: &Snapshot) -> Vec<Group> {
             .groups
             .iter()
             .find(|built| *built.name == *group.name);
+        let names = serving.names_of(&group.name);
         let target = |target: &model::Target| {
             let decided = overrides.of(&group.name, &target.address);
-            let open = open.to(&group.name, &target.address);
+            let open = names
+                .iter()
+                .map(|name| open.to(name, &target.address))
+                .sum();
             Target::of(target, built, decided, open)
         };
         Group {

@@ -173,7 +173,10 @@ fn find(serving: &Serving, name: &str, address: &TargetAddress) -> Option<Target
         .find(|target| target.address == *address)?;
     let snapshot = serving.snapshot();
     let built = snapshot.groups.iter().find(|built| *built.name == *name);
-    let open = serving.metrics.open_tunnels_to(name, address);
+    let names = serving.names_of(name);
+    let open = names.iter();
+    let open = open.map(|name| serving.metrics.open_tunnels_to(name, address));
+    let open = open.sum();
     Some(Target::of(target, built, overrides.of(name, address), open))
 }
 

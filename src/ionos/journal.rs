@@ -96,6 +96,18 @@ impl Journal {
         Ok(())
     }
 
+    /// Takes everything away again that was added when it was so long: nothing came of it.
+    pub(super) fn forget(&mut self, length: u64) -> io::Result<()> {
+        self.length = length;
+        self.is_torn = true;
+        self.cut()
+    }
+
+    /// How much of it counts.
+    pub(super) fn length(&self) -> u64 {
+        self.length
+    }
+
     /// Takes away what does not count.
     fn cut(&mut self) -> io::Result<()> {
         self.file.set_len(self.length)?;

@@ -55,6 +55,10 @@ pub(super) struct Change {
 /// So many addresses that are not among these.
 pub(super) type NewIps<'a> = &'a dyn Fn(usize, &HashSet<IpAddr>) -> Option<Vec<IpAddr>>;
 
+/// Whether another target group than the one with this label had this name before, and still has
+/// tunnels by it.
+pub(super) type IsFormer<'a> = &'a dyn Fn(&str, Option<&str>) -> bool;
+
 /// Who writes, to what.
 pub(super) struct Planner<'a> {
     /// The objects as they are.
@@ -63,6 +67,8 @@ pub(super) struct Planner<'a> {
     pub by: &'a str,
     /// Whether a datacenter is there where somebody names it.
     pub any_datacenter: bool,
+    /// Whether a target group had this name before that is not the one with this label.
+    pub is_former: IsFormer<'a>,
     /// Addresses for an IP block: so many that are not among these.
     pub new_ips: NewIps<'a>,
     /// Makes an id.
@@ -208,7 +214,7 @@ impl Planner<'_> {
             Kind::ForwardingRule => checks::check_rule(self.objects, place, &object)?,
             Kind::Balancer => {
                 checks::check_listeners(self.objects, place, &object)?;
-                self.name_lans(place, &object, objects);
+                self.name_lans(place, &object, objects)?;
             }
             _ => {}
         }
@@ -219,12 +225,15 @@ impl Planner<'_> {
         Ok(())
     }
 
-    /// What log and metrics call an object whose name is another's already.
+    /// What log and metrics call an object whose name is another's already, or was, and there are
+    /// tunnels from that time.
     fn label(&self, kind: Kind, place: &ResourcePath, name: &str) -> Option<String> {
         let is_other = |(other, object): (&ResourcePath, &std::sync::Arc<Object>)| {
             other != place && object.label() == name
         };
-        let is_taken = self.objects.all(kind).any(is_other);
+        let before = self.objects.get(place).map(|object| object.label());
+        let is_taken = self.objects.all(kind).any(is_other)
+            || kind == Kind::TargetGroup && (self.is_former)(name, before);
         is_taken.then(|| format!("{name} {}", place.id().get(..8).unwrap_or(place.id())))
     }
 
@@ -304,30 +313,39 @@ impl Planner<'_> {
         free.unwrap_or(1_u32).to_string()
     }
 
-    /// The LANs that a balancer names are there, where any datacenter is.
+    /// The LANs that a balancer names are there. They are made where the datacenter has none, or
+    /// any datacenter is there.
     fn name_lans(
         &self,
         place: &ResourcePath,
         balancer: &Object,
         objects: &mut Vec<(ResourcePath, Option<Object>)>,
-    ) {
-        let Some(datacenter) = place.parent().filter(|_| self.any_datacenter) else {
-            return;
+    ) -> Result<(), ApiError> {
+        let Some(datacenter) = place.parent() else {
+            return Ok(());
         };
         for name in ["listenerLan", "targetLan"] {
             let Some(number) = balancer.properties.get(name).and_then(Value::as_i64) else {
                 continue;
             };
             let lan = ResourcePath::of(Kind::Lan, Some(&datacenter), &number.to_string());
-            let is_new = !objects.iter().any(|(place, _)| *place == lan);
-            if is_new && self.objects.get(&lan).is_none() {
-                let name = format!("LAN {number}");
-                let given = Map::from_iter([("name".to_owned(), Value::from(name))]);
-                if let Ok(properties) = properties::filled(Kind::Lan, &given) {
-                    objects.push((lan, Some(Object::new(properties, self.by))));
-                }
+            let is_there =
+                objects.iter().any(|(place, _)| *place == lan) || self.objects.get(&lan).is_some();
+            if is_there {
+                continue;
+            }
+            let lists_lans = !self.objects.list(Kind::Lan, Some(&datacenter)).is_empty();
+            if !self.any_datacenter && lists_lans {
+                let message = format!("there is no LAN {number} in the datacenter");
+                let problem = Problem::new(format!("properties.{name}"), message);
+                return Err(ApiError::invalid(vec![problem]));
+            }
+            let given = Map::from_iter([("name".to_owned(), format!("LAN {number}").into())]);
+            if let Ok(properties) = properties::filled(Kind::Lan, &given) {
+                objects.push((lan, Some(Object::new(properties, self.by))));
             }
         }
+        Ok(())
     }
 }
 
@@ -426,6 +444,8 @@ mod tests {
     struct Written {
         objects: Objects,
         last: Cell<u32>,
+        /// Whether the configuration file lists the datacenters.
+        is_listed: bool,
     }
 
     impl Written {
@@ -448,7 +468,8 @@ mod tests {
             let planner = Planner {
                 objects: &self.objects,
                 by: "test",
-                any_datacenter: true,
+                any_datacenter: !self.is_listed,
+                is_former: &|name, label| name == "former" && label != Some("now"),
                 new_ips: &|count, taken| {
                     let all = (1..=4).map(|last| IpAddr::from([198, 51, 100, last]));
                     let free: Vec<_> = all.filter(|ip| !taken.contains(ip)).take(count).collect();
@@ -526,6 +547,15 @@ mod tests {
         ))));
         assert_eq!(code, 403);
         assert!(message.contains("is delete-protected by"), "{message}");
+        written.is_listed = true;
+        let mut to = |lan: u32| {
+            let body = json!({"name": "b", "listenerLan": 2, "targetLan": lan});
+            written.create(Kind::Balancer, Some(&datacenter), body)
+        };
+        assert!(to(3).is_ok());
+        let expected = "[(root).properties.targetLan] there is no LAN 9 in the datacenter";
+        assert_eq!(status(to(9)), (422, expected.to_owned()));
+        written.is_listed = false;
         for id in ["not-a-uuid", "00000000-0000-0000-0000-000000000000"] {
             let nowhere = ResourcePath::of(Kind::Datacenter, None, id);
             let refused = written.create(Kind::Lan, Some(&nowhere), json!({}));
@@ -653,15 +683,12 @@ mod tests {
     #[test]
     fn a_name_that_is_anothers_is_told_apart_by_the_id() {
         let mut written = Written::new();
-        let (one, other, third) = (
-            written.group("g"),
-            written.group("g"),
-            written.group("file"),
-        );
+        let [one, other, third, fourth] =
+            ["g", "g", "file", "former"].map(|name| written.group(name));
         let label = |place: &ResourcePath| written.objects.get(place).unwrap().label().to_owned();
         assert_eq!(
-            [label(&one), label(&other), label(&third)],
-            ["g", "g 00000002", "file 00000003"]
+            [&one, &other, &third, &fourth].map(label),
+            ["g", "g 00000002", "file 00000003", "former 00000004"]
         );
     }
 }

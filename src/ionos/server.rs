@@ -144,6 +144,10 @@ impl Serve for Server {
         Arc::clone(&of_file.objects)
     }
 
+    fn is_former_name(&self, name: &str, label: Option<&str>) -> bool {
+        self.serving.is_former_name(name, label)
+    }
+
     fn any_datacenter(&self) -> bool {
         self.api().is_none_or(|api| api.datacenters.is_empty())
     }

@@ -45,6 +45,12 @@ pub trait Serve: Send + Sync {
     /// What the configuration file has. Another list where that has changed.
     fn of_file(&self) -> Arc<Vec<(ResourcePath, Arc<Object>)>>;
 
+    /// Whether a target group had this name before that is not the one that is called so now, and
+    /// has tunnels by it.
+    fn is_former_name(&self, _name: &str, _label: Option<&str>) -> bool {
+        false
+    }
+
     /// Whether a datacenter is there where somebody names it.
     fn any_datacenter(&self) -> bool;
 
@@ -186,6 +192,7 @@ fn plan(write: Write, by: &str, objects: &Objects, serve: &dyn Serve) -> Result<
         objects,
         by,
         any_datacenter: serve.any_datacenter(),
+        is_former: &|name, label| serve.is_former_name(name, label),
         new_ips: &|count, taken| serve.new_ips(count, taken),
         new_id: &|| uuid::Uuid::new_v4().to_string(),
     };
@@ -232,8 +239,14 @@ fn carry_out(
     };
     let mut state = before.clone();
     state.change(&entry);
+    let length = journal.length();
     let mut keep = || journal.add(&entry);
-    state.warnings = serve.serve(&state.objects, &change.place, &mut keep)?;
+    let served = serve.serve(&state.objects, &change.place, &mut keep);
+    if served.is_err() && journal.length() > length {
+        // It was on record, and could not be served for all that.
+        journal.forget(length).ok();
+    }
+    state.warnings = served?;
     state.requests.keep(Arc::clone(&request));
     let mut objects = entry.objects.into_iter();
     let object = objects.find(|(place, _)| *place == change.place);
@@ -271,7 +284,7 @@ mod tests {
     use super::super::kind::Kind;
     use super::*;
 
-    /// Sees what can be read while it is written to this store.
+    /// Sees what can be read while it is written to this store; without one it fails too late.
     struct Reading(Option<Arc<Store>>);
 
     impl Serve for Reading {
@@ -282,7 +295,10 @@ mod tests {
             keep: Keep<'_>,
         ) -> Result<Warnings, ApiError> {
             let (tell, told) = channel();
-            let store = self.0.clone().unwrap();
+            let Some(store) = self.0.clone() else {
+                keep().unwrap();
+                return Err(ApiError::new(422, INVALID, "it cannot be served"));
+            };
             thread::spawn(move || tell.send(store.state(&Reading(None)).revision));
             assert_eq!(told.recv_timeout(Duration::from_secs(5)), Ok(0));
             keep().unwrap();
@@ -302,10 +318,7 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_read_waits_for_no_write() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = Arc::new(Store::open(folder.path()).unwrap());
+    fn write(store: &Store, serve: &dyn Serve) -> Result<Written, ApiError> {
         let body = json!({"name": "g", "algorithm": "RANDOM", "protocol": "HTTP"});
         let write = Write::Create(Kind::TargetGroup, None, body);
         let author = Author {
@@ -313,8 +326,25 @@ mod tests {
             by: "test",
             only_if: None,
         };
+        store.write(write, author, serve)
+    }
+
+    #[test]
+    fn a_read_waits_for_no_write() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Arc::new(Store::open(folder.path()).unwrap());
         let serve = Reading(Some(Arc::clone(&store)));
-        store.write(write, author, &serve).unwrap();
+        write(&store, &serve).unwrap();
         assert_eq!(store.state(&serve).revision, 1);
+    }
+
+    #[test]
+    fn what_could_not_be_served_is_not_on_record() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        assert!(write(&store, &Reading(None)).is_err());
+        drop(store);
+        let store = Store::open(folder.path()).unwrap();
+        assert_eq!(store.state(&Reading(None)).revision, 0);
     }
 }

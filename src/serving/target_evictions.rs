@@ -24,9 +24,14 @@ impl Serving {
     ) {
         let deadline = config.server.drain.deadline;
         let former = self.former_names.lock().clone();
+        let groups = config.target_groups.iter();
+        let taken: HashSet<&str> = groups.map(|group| group.name.as_str()).collect();
         // Tunnels may go by a name that their group had before.
         let names = |group: &model::TargetGroup| {
-            let name = former.present(&group.name);
+            let name = match taken.contains(group.name.as_str()) {
+                true => &group.name,
+                false => former.present(&group.name),
+            };
             let mut names = former.of(name).to_vec();
             names.push(name.to_owned());
             names
@@ -68,16 +73,34 @@ impl Serving {
 
     /// Has groups of one name have another, as far as their tunnels are concerned.
     pub(super) fn rename(&self, names: &[(String, String)]) {
-        if names.is_empty() {
-            return;
+        if !names.is_empty() {
+            let is_in_use = |name: &str| self.has_tunnels(name);
+            self.former_names.lock().rename(names, is_in_use);
         }
-        let is_in_use = |name: &str| {
-            let mut is_found = false;
-            let is_its = |tunnel: &Handle| *tunnel.identity.target_group == *name;
-            self.drain.tunnels.for_each(is_its, |_| is_found = true);
-            is_found
-        };
-        self.former_names.lock().rename(names, is_in_use);
+    }
+
+    /// Whether tunnels go by this name that are another group's than this one's: that group had
+    /// the name before.
+    pub fn is_former_name(&self, name: &str, group: Option<&str>) -> bool {
+        let former = self.former_names.lock();
+        let present = former.present(name);
+        present != name && group != Some(present) && self.has_tunnels(name)
+    }
+
+    fn has_tunnels(&self, name: &str) -> bool {
+        let mut is_found = false;
+        let is_its = |tunnel: &Handle| *tunnel.identity.target_group == *name;
+        self.drain.tunnels.for_each(is_its, |_| is_found = true);
+        is_found
+    }
+
+    /// Whatever names the tunnels of the group of this name may go by.
+    pub fn names_of(&self, group: &str) -> Vec<String> {
+        let mut names = self.former_names.lock().of(group).to_vec();
+        names.retain(|name| name != group);
+        names.dedup();
+        names.push(group.to_owned());
+        names
     }
 
     /// Empties the targets that are unhealthy, where that is wanted, for ever.

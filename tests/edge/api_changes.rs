@@ -324,3 +324,36 @@ async fn names_that_are_anothers_are_told_apart_in_the_log() {
         "group"
     );
 }
+
+#[tokio::test]
+async fn a_group_that_takes_the_name_of_another_leaves_the_tunnels_of_that_alone() {
+    let (one, other) = (Target::named("one").await, Target::named("other").await);
+    let api = Api::start("").await;
+    let [first, second] = [0, 1].map(|_| api.group_of(&[one.address, other.address]));
+    for (group, name) in [(&first, "group"), (&second, "second")] {
+        let properties = json!({"name": name, "deregistrationDelay": 0});
+        api.patch(&group_path(group), &properties);
+    }
+    let rule = api.rule(&first).await;
+    let mut open = tunnels(rule.address, 2).await;
+    api.patch(&group_path(&first), &json!({"name": "renamed"}));
+    open.extend(tunnels(rule.address, 2).await);
+    let status = admin::get(&api, "/api/v1/status");
+    let groups = status["targetGroups"].as_array().unwrap();
+    let renamed = groups.iter().find(|group| group["name"] == "renamed");
+    let shown = &renamed.unwrap()["targets"];
+    let count = |place: usize| shown[place]["openTunnels"].as_u64().unwrap();
+    assert_eq!([count(0), count(1)], [2, 2], "{shown}");
+
+    let second = group_path(&second);
+    api.patch(&second, &json!({"name": "group"}));
+    api.patch(&second, &json!({"targets": targets(&[other.address])}));
+    api.patch(&second, &json!({"targets": []}));
+    let third = api.post_group("group").body["id"].clone();
+    api.ask("DELETE", &group_path(&third), &[], "");
+    are_open(&mut open).await;
+    api.patch(&group_path(&first), &json!({"targets": []}));
+    for client in &mut open {
+        client.is_sent_away().await;
+    }
+}
