@@ -321,6 +321,19 @@ targetGroups:
     }
 
     #[test]
+    fn nobody_waits_for_what_comes_out_of_a_pipe() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        let mut mkfifo = std::process::Command::new("mkfifo");
+        assert!(mkfifo.arg(&pipe).status().unwrap().success());
+        let value = json!({
+            "name": "chat", "algorithm": "RANDOM", "protocol": "HTTPS", "caFile": pipe,
+        });
+        let problems = target_group(&value, "properties", Source::File, &[]).unwrap_err();
+        assert_eq!(problems[0].to_string(), "properties.caFile: is a pipe");
+    }
+
+    #[test]
     fn problems_of_an_object_have_their_places_in_it() {
         let value = json!({
             "name": "chat", "algorithm": "RANDOM", "protocol": "HTTP",

@@ -1,5 +1,7 @@
 //! Files that a key names, and the certificates in them.
 
+use std::fs;
+use std::os::unix::fs::FileTypeExt as _;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustls::pki_types::CertificateDer;
@@ -48,6 +50,10 @@ pub(super) fn moment(time: &ASN1Time) -> SystemTime {
 /// What is in the file that a key names.
 pub(super) fn contents(node: &Node) -> Option<Vec<u8>> {
     let path = node.path_of_file()?;
+    // Whoever opens one waits for whoever writes to it: all of the API's clients would.
+    if fs::metadata(&path).is_ok_and(|found| found.file_type().is_fifo()) {
+        return node.problem("is a pipe");
+    }
     match read_bounded(&path) {
         Ok(bytes) if bytes.len() > LARGEST_FILE => node.problem("is larger than 16 MiB"),
         Ok(bytes) => Some(bytes),
