@@ -5,17 +5,18 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
+use super::datacenter::{may_be_datacenter, named_datacenter};
 use super::error::{ApiError, INVALID};
 use super::kind::Kind;
 use super::object::Object;
 use super::openapi;
 use super::path::{Resource, ResourcePath};
-use super::plan::{Write, may_be_datacenter, named_datacenter};
 use super::query::Query;
 use super::render::View;
 use super::request::Request;
 use super::state::State;
 use super::store::{Author, Serve, Store};
+use super::write::Write;
 
 /// What a client asks.
 #[derive(Debug)]

@@ -8,6 +8,7 @@
 
 mod canonical;
 mod checks;
+mod datacenter;
 mod error;
 mod file_objects;
 mod handler;
@@ -30,6 +31,7 @@ mod server;
 mod state;
 mod store;
 mod transfer;
+mod write;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use serde_json::{Map, Value};
 
 use super::checks;
+use super::datacenter::{may_be_datacenter, named_datacenter};
 use super::error::{ApiError, INVALID, Problem};
 use super::kind::Kind;
 use super::merge;
@@ -14,43 +15,12 @@ use super::object::Object;
 use super::objects::Objects;
 use super::path::ResourcePath;
 use super::properties;
+use super::write::{Change, Write};
 
 /// How many objects a body may have in `entities`.
 const MOST_INSIDE: usize = 1000;
 /// How many addresses an IP block may have.
 const LARGEST_BLOCK: usize = 256;
-
-/// What is asked for.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Write {
-    /// A new object of a kind, in another or at the top, with this body.
-    Create(Kind, Option<ResourcePath>, Value),
-    /// Other properties for an object.
-    Replace(ResourcePath, Value),
-    /// Some other properties for an object.
-    Patch(ResourcePath, Value),
-    /// An object is to go, with all that is in it.
-    Delete(ResourcePath),
-}
-
-impl Write {
-    /// The object that is to change, if there is one already.
-    pub fn place(&self) -> Option<&ResourcePath> {
-        match self {
-            Write::Create(..) => None,
-            Write::Replace(place, _) | Write::Patch(place, _) | Write::Delete(place) => Some(place),
-        }
-    }
-}
-
-/// What becomes of objects, and which of them the write was about.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Change {
-    /// The object that was asked about.
-    pub place: ResourcePath,
-    /// Objects with what becomes of them, the parents before what is in them.
-    pub objects: Vec<(ResourcePath, Option<Object>)>,
-}
 
 /// So many addresses that are not among these.
 pub(super) type NewIps<'a> = &'a dyn Fn(usize, &HashSet<IpAddr>) -> Option<Vec<IpAddr>>;
@@ -347,22 +317,6 @@ impl Planner<'_> {
         }
         Ok(())
     }
-}
-
-/// Whether this can be a datacenter that nobody has made: by its UUID as clients write them, for
-/// others would be the same one by another name, which is not all zeros.
-pub(super) fn may_be_datacenter(place: &ResourcePath) -> bool {
-    let is_written_so = place.id().len() == uuid::fmt::Hyphenated::LENGTH;
-    let id = uuid::Uuid::parse_str(place.id());
-    place.kind() == Kind::Datacenter && is_written_so && id.is_ok_and(|id| !id.is_nil())
-}
-
-/// A datacenter that is there because somebody named it.
-pub(super) fn named_datacenter(place: &ResourcePath, by: &str) -> Object {
-    let given = [("name", place.id()), ("location", "de/txl")];
-    let given = given.map(|(name, value)| (name.to_owned(), Value::from(value)));
-    let properties = properties::filled(Kind::Datacenter, &Map::from_iter(given));
-    Object::new(properties.unwrap_or_default(), by)
 }
 
 fn shared(objects: &[(ResourcePath, Option<Object>)]) -> Vec<super::objects::Change> {

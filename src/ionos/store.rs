@@ -14,9 +14,10 @@ use super::journal::Journal;
 use super::object::{Object, Stamp};
 use super::objects::Objects;
 use super::path::ResourcePath;
-use super::plan::{Change, Planner, Write};
+use super::plan::Planner;
 use super::request::Request;
 use super::state::{Entry, State, Warnings};
+use super::write::{Change, Write};
 
 /// Has a write on record; where that fails nothing has changed.
 pub(super) type Keep<'a> = &'a mut dyn FnMut() -> io::Result<()>;
