@@ -23,6 +23,11 @@ impl Objects {
         self.all.get(place)
     }
 
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.all.len()
+    }
+
     /// Carries changes out.
     pub fn apply(&mut self, changes: impl IntoIterator<Item = Change>) {
         for (place, object) in changes {

@@ -17,6 +17,8 @@ use super::path::ResourcePath;
 use super::properties;
 use super::write::{Change, Write};
 
+/// How many objects may be kept.
+const MOST_OBJECTS: usize = 100_000;
 /// How many objects a body may have in `entities`.
 const MOST_INSIDE: usize = 1000;
 /// How many addresses an IP block may have.
@@ -64,6 +66,10 @@ impl Planner<'_> {
     ) -> Result<Change, ApiError> {
         check_written(kind)?;
         check_count(body)?;
+        if self.objects.count() >= MOST_OBJECTS {
+            let message = format!("[(root)] there are {MOST_OBJECTS} objects already");
+            return Err(ApiError::new(422, INVALID, message));
+        }
         let mut objects = Vec::new();
         if let Some(parent) = &parent {
             self.find_parent(parent, &mut objects)?;
@@ -621,6 +627,19 @@ mod tests {
             message.starts_with("[(root).entities] may have 1000"),
             "{message}"
         );
+    }
+
+    #[test]
+    fn there_are_only_so_many_objects() {
+        let mut written = Written::new();
+        let object = Arc::new(Object::new(Map::new(), "test"));
+        let place = |id: usize| ResourcePath::of(Kind::IpBlock, None, &id.to_string());
+        let all = (2..MOST_OBJECTS).map(|id| (place(id), Some(Arc::clone(&object))));
+        written.objects.apply(all);
+        let group = json!({"name": "g", "algorithm": "RANDOM", "protocol": "HTTP"});
+        let mut create = || written.create(Kind::TargetGroup, None, group.clone());
+        assert!(create().is_ok());
+        assert_eq!(status(create()).0, 422);
     }
 
     #[test]
