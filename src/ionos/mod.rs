@@ -17,6 +17,7 @@ mod journal;
 mod kind;
 mod merge;
 mod models;
+mod net;
 mod object;
 mod objects;
 mod openapi;
