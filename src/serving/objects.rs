@@ -49,8 +49,7 @@ impl Serving {
         let mut overrides = self.overrides.lock();
         let before = self.config();
         let config = Arc::new(beside(&before, target_groups, forwarding_rules));
-        check(&config)?;
-        let put = match depth(&before, &config) {
+        let put = check(&config).and_then(|()| match depth(&before, &config) {
             Depth::Nothing => keep().map_err(|fault| vec![fault]),
             Depth::Group(group) => self
                 .take_group(&group, Arc::clone(&config), &overrides, keep)
@@ -64,8 +63,9 @@ impl Serving {
                 };
                 self.replace(replacement, &mut overrides, keep)
             }
-        };
+        });
         if has_names {
+            // What came of it or not, no other names are kept than those that serve.
             self.names.keep(&self.config());
         }
         put

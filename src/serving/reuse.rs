@@ -1,6 +1,6 @@
 //! What a configuration has in common with the one before: it is not built again.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::Snapshot;
@@ -12,6 +12,8 @@ use crate::target_group::TargetGroup;
 pub(super) struct Reuse<'a> {
     rules: HashMap<*const model::ForwardingRule, &'a Arc<ForwardingRule>>,
     groups: HashMap<*const model::TargetGroup, &'a Arc<TargetGroup>>,
+    /// The groups that can be used again.
+    known: HashSet<*const TargetGroup>,
     by_name: HashMap<&'a str, &'a ForwardingRule>,
 }
 
@@ -24,15 +26,17 @@ impl<'a> Reuse<'a> {
         let stays = |model: &model::ForwardingRule| model.tls.is_none() || has_same_certificates;
         let groups = built.group_models.iter().zip(&built.groups);
         let has_same_keys = before.server.stickiness_keys == now.server.stickiness_keys;
+        let groups: HashMap<_, _> = groups
+            .filter(|_| has_same_keys)
+            .map(|(model, group)| (Arc::as_ptr(model), group))
+            .collect();
         Reuse {
+            known: groups.values().map(|group| Arc::as_ptr(group)).collect(),
             rules: rules
                 .filter(|(model, _)| stays(model))
                 .map(|(model, rule)| (Arc::as_ptr(model), rule))
                 .collect(),
-            groups: groups
-                .filter(|_| has_same_keys)
-                .map(|(model, group)| (Arc::as_ptr(model), group))
-                .collect(),
+            groups,
             by_name: built
                 .rules
                 .iter()
@@ -63,7 +67,7 @@ impl<'a> Reuse<'a> {
 
     /// Whether a target group is one that was built before.
     pub(super) fn has(&self, group: &Arc<TargetGroup>) -> bool {
-        self.groups.values().any(|known| Arc::ptr_eq(known, group))
+        self.known.contains(&Arc::as_ptr(group))
     }
 }
 
