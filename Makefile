@@ -70,6 +70,8 @@ edge: tools $(VENV)/ready $(NODE)/ready
 	@$(call need,nghttp,nghttp2-client)
 	@$(call need,chromium,chromium)
 	@$(call need,promtool,--no-install-recommends prometheus)
+	@$(call need,etcd,etcd-server)
+	@$(call need,etcdctl,etcd-client)
 	cargo test --locked --test edge
 
 # The client of etcd, against members that the tests start.

@@ -46,7 +46,7 @@
 //! ```text
 //! process ▸ admin, ionos ▸ control, upgrade ▸ serving ▸ proxy ▸ listener, drain ▸ refusal,
 //! request_line ▸ forwarding_rule, tap ▸ tunnel, target_connection, rules ▸ target_group ▸ stream,
-//! config::model, telemetry
+//! config::model, etcd, telemetry
 //! ```
 //!
 //! No rooms and no files know each other in a circle; `tests/layout.rs` sees to it.

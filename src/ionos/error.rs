@@ -24,6 +24,8 @@ pub struct ApiError {
 pub(super) const INVALID: &str = "100";
 /// There is no such object.
 pub(super) const UNKNOWN: &str = "309";
+/// Why nothing is written for a moment.
+pub(super) const TAKEN_OVER: &str = "a new process takes over";
 /// Another rule has the listener.
 pub(super) const TAKEN: &str = "371";
 
@@ -32,6 +34,17 @@ impl Problem {
     pub fn new(path: impl Into<String>, message: impl Into<String>) -> Self {
         let (path, message) = (path.into(), message.into());
         Problem { path, message }
+    }
+}
+
+impl std::fmt::Display for ApiError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let messages: Vec<&str> = self
+            .messages
+            .iter()
+            .map(|(_, text)| text.as_str())
+            .collect();
+        f.write_str(&messages.join("; "))
     }
 }
 

@@ -13,9 +13,10 @@ use super::openapi;
 use super::path::{Resource, ResourcePath};
 use super::query::Query;
 use super::render::View;
-use super::request::Request;
+use super::request::{Progress, Request};
+use super::serve::Serve;
 use super::state::State;
-use super::store::{Author, Serve, Store};
+use super::store::{Author, Store};
 use super::write::Write;
 
 /// What a client asks.
@@ -48,6 +49,8 @@ pub struct Answer {
     pub tag: Option<String>,
     /// JSON.
     pub body: Value,
+    /// The write that was done.
+    pub revision: Option<u64>,
 }
 
 impl Answer {
@@ -61,6 +64,7 @@ impl Answer {
             location: None,
             tag,
             body,
+            revision: None,
         }
     }
 }
@@ -72,6 +76,7 @@ impl From<ApiError> for Answer {
             location: None,
             tag: None,
             body: error.body(),
+            revision: None,
         }
     }
 }
@@ -97,7 +102,7 @@ fn find(asked: &Asked<'_>, store: &Store, serve: &dyn Serve) -> Result<Answer, A
         });
     };
     match (asked.method, resource) {
-        ("GET" | "HEAD", resource) => read(asked, &store.state(serve), resource, serve),
+        ("GET" | "HEAD", resource) => read(asked, store, resource, serve),
         ("POST", Resource::Collection(kind, parent)) => write(
             asked,
             Write::Create(kind, parent, body(asked)?),
@@ -127,10 +132,12 @@ fn body(asked: &Asked<'_>) -> Result<Value, ApiError> {
 
 fn read(
     asked: &Asked<'_>,
-    state: &State,
+    store: &Store,
     resource: Resource,
     serve: &dyn Serve,
 ) -> Result<Answer, ApiError> {
+    let state = &*store.state(serve);
+    let shown = Shown { asked, store };
     let pairs = asked
         .query
         .iter()
@@ -141,8 +148,8 @@ fn read(
         warnings: &state.warnings,
         base: &asked.base,
     };
-    let shown = match resource {
-        Resource::Collection(Kind::Request, _) => requests(asked, state, &query),
+    let body = match resource {
+        Resource::Collection(Kind::Request, _) => shown.requests(state, &query),
         Resource::Collection(kind, parent) => {
             if let Some(parent) = &parent {
                 existing(state, parent, serve)?;
@@ -150,9 +157,9 @@ fn read(
             view.collection(kind, parent.as_ref(), &query)
         }
         Resource::One(Kind::Request, place) => {
-            request(asked, &*known_request(state, &place)?, query.depth)
+            shown.request(&*known_request(state, &place)?, query.depth)
         }
-        Resource::Status(place) => status(asked, &*known_request(state, &place)?),
+        Resource::Status(place) => shown.status(&*known_request(state, &place)?),
         Resource::One(Kind::Location, region) if state.objects.get(&region).is_none() => {
             let locations = view.region(&region, &query);
             locations.ok_or_else(|| ApiError::unknown(&format!("location {}", region.id())))?
@@ -161,7 +168,7 @@ fn read(
             view.one(kind, &place, &*existing(state, &place, serve)?, query.depth)
         }
     };
-    Ok(Answer::shown(shown))
+    Ok(Answer::shown(body))
 }
 
 fn existing(
@@ -198,7 +205,7 @@ fn write(
         by: asked.by,
         only_if: asked.only_if,
     };
-    let written = store.write(write, author, serve)?;
+    let written = store.write(&write, author, serve)?;
     let view = View {
         objects: &written.state.objects,
         warnings: &written.state.warnings,
@@ -217,91 +224,97 @@ fn write(
         )),
         tag: written.object.as_ref().map(|object| object.tag()),
         body,
+        revision: Some(written.request.revision),
     })
 }
 
-fn requests(asked: &Asked<'_>, state: &State, query: &Query) -> Value {
-    let limit = query.limit_of(Kind::Request);
-    let newest = state.requests.newest();
-    let taken = newest.iter().filter(|one| is_taken(query, one));
-    let items: Vec<Value> = taken
-        .skip(query.offset)
-        .take(limit)
-        .map(|one| match query.depth {
-            0 => request_reference(asked, one),
-            depth => request(asked, one, depth - 1),
+/// What is shown of requests, and to whom.
+struct Shown<'a> {
+    asked: &'a Asked<'a>,
+    store: &'a Store,
+}
+
+impl Shown<'_> {
+    fn requests(&self, state: &State, query: &Query) -> Value {
+        let limit = query.limit_of(Kind::Request);
+        let newest = state.requests.newest();
+        let taken = newest.iter().filter(|one| self.is_taken(query, one));
+        let href = format!("{}/requests", self.asked.base);
+        let items: Vec<Value> = taken
+            .skip(query.offset)
+            .take(limit)
+            .map(|one| match query.depth {
+                0 => self.request_reference(one),
+                depth => self.request(one, depth - 1),
+            })
+            .collect();
+        json!({
+            "id": "/requests", "type": "collection", "href": href,
+            "items": items, "offset": query.offset, "limit": limit, "_links": {},
         })
-        .collect();
-    json!({
-        "id": "/requests", "type": "collection", "href": format!("{}/requests", asked.base),
-        "items": items, "offset": query.offset, "limit": limit, "_links": {},
-    })
-}
-
-/// Whether a request is not left out by its method, what it was about, whose it is, or what came of
-/// it.
-fn is_taken(query: &Query, request: &Request) -> bool {
-    let text = |name: &str, text: &str| (name.to_owned(), Value::from(text));
-    let properties = || {
-        Map::from_iter([
-            text("method", &request.method),
-            text("url", request.target.as_str()),
-            text("createdBy", &request.created.by),
-            text("createdDate", &request.created.at),
-            text("status", word(request)),
-        ])
-    };
-    query.filters.is_empty() || query.takes(|_| false, &properties())
-}
-
-fn word(request: &Request) -> &'static str {
-    match request.failure {
-        Some(_) => "FAILED",
-        None => "DONE",
     }
-}
 
-fn request_reference(asked: &Asked<'_>, request: &Request) -> Value {
-    let href = format!("{}/requests/{}", asked.base, request.id);
-    json!({"id": request.id, "type": Kind::Request.word(), "href": href})
-}
-
-/// A request, with what came of it inside.
-fn request(asked: &Asked<'_>, request: &Request, depth: u8) -> Value {
-    let mut shown = request_reference(asked, request);
-    let href = format!("{}/requests/{}/status", asked.base, request.id);
-    let mut inside = json!({
-        "id": format!("{}/status", request.id), "type": "request-status", "href": href,
-    });
-    if depth > 0 {
-        inside = status(asked, request);
+    /// Whether a request is not left out by its method, what it was about, whose it is, or what
+    /// came of it.
+    fn is_taken(&self, query: &Query, request: &Request) -> bool {
+        let text = |name: &str, text: &str| (name.to_owned(), Value::from(text));
+        let properties = || {
+            Map::from_iter([
+                text("method", &request.method),
+                text("url", request.target.as_str()),
+                text("createdBy", &request.created.by),
+                text("createdDate", &request.created.at),
+                text("status", self.store.progress(request).word()),
+            ])
+        };
+        query.filters.is_empty() || query.takes(|_| false, &properties())
     }
-    shown["metadata"] = json!({
-        "createdDate": request.created.at, "createdBy": request.created.by,
-        "etag": request.id, "requestStatus": inside,
-    });
-    let url = format!("{}{}", asked.base, request.target);
-    shown["properties"] = json!({"method": request.method, "url": url, "headers": {}, "body": ""});
-    shown
-}
 
-fn status(asked: &Asked<'_>, request: &Request) -> Value {
-    let word = word(request);
-    let message = request
-        .failure
-        .as_deref()
-        .unwrap_or("Request has been successfully executed");
-    let kind = request.target.kind().word();
-    let href = format!("{}{}", asked.base, request.target);
-    let target = json!({"id": request.target.id(), "type": kind, "href": href});
-    json!({
-        "id": format!("{}/status", request.id), "type": "request-status",
-        "href": format!("{}/requests/{}/status", asked.base, request.id),
-        "metadata": {
-            "status": word, "message": message, "etag": request.id,
-            "targets": [{"target": target, "status": word}],
-        },
-    })
+    fn request_reference(&self, request: &Request) -> Value {
+        let href = format!("{}/requests/{}", self.asked.base, request.id);
+        json!({"id": request.id, "type": Kind::Request.word(), "href": href})
+    }
+
+    /// A request, with what came of it inside.
+    fn request(&self, request: &Request, depth: u8) -> Value {
+        let mut shown = self.request_reference(request);
+        let href = format!("{}/requests/{}/status", self.asked.base, request.id);
+        let mut inside = json!({
+            "id": format!("{}/status", request.id), "type": "request-status", "href": href,
+        });
+        if depth > 0 {
+            inside = self.status(request);
+        }
+        shown["metadata"] = json!({
+            "createdDate": request.created.at, "createdBy": request.created.by,
+            "etag": request.id, "requestStatus": inside,
+        });
+        let url = format!("{}{}", self.asked.base, request.target);
+        shown["properties"] =
+            json!({"method": request.method, "url": url, "headers": {}, "body": ""});
+        shown
+    }
+
+    fn status(&self, request: &Request) -> Value {
+        let progress = self.store.progress(request);
+        let word = progress.word();
+        let message = match progress {
+            Progress::Running => "Request is being executed".to_owned(),
+            Progress::Done => "Request has been successfully executed".to_owned(),
+            Progress::Failed(why) => why,
+        };
+        let kind = request.target.kind().word();
+        let href = format!("{}{}", self.asked.base, request.target);
+        let target = json!({"id": request.target.id(), "type": kind, "href": href});
+        json!({
+            "id": format!("{}/status", request.id), "type": "request-status",
+            "href": format!("{}/requests/{}/status", self.asked.base, request.id),
+            "metadata": {
+                "status": word, "message": message, "etag": request.id,
+                "targets": [{"target": target, "status": word}],
+            },
+        })
+    }
 }
 
 #[cfg(test)]
@@ -309,9 +322,10 @@ mod tests {
     use std::collections::HashSet;
     use std::net::IpAddr;
 
+    use super::super::alone::Alone;
     use super::super::objects::Objects;
+    use super::super::serve::Keep;
     use super::super::state::Warnings;
-    use super::super::store::Keep;
     use super::*;
 
     /// Serves everything but what is on port 1, and keeps nothing where the disk is full.
@@ -324,7 +338,7 @@ mod tests {
         fn serve(
             &self,
             objects: &Objects,
-            _: &ResourcePath,
+            _: Option<&ResourcePath>,
             keep: Keep<'_>,
         ) -> Result<Warnings, ApiError> {
             let is_on_port_1 =
@@ -338,8 +352,12 @@ mod tests {
             if self.is_full {
                 return Err(ApiError::new(507, INVALID, "no space left"));
             }
-            keep().map_err(|error| ApiError::new(507, INVALID, error.to_string()))?;
+            keep()?;
             Ok(Warnings::new())
+        }
+
+        fn is_outdated(&self) -> bool {
+            false
         }
 
         fn of_file(&self) -> Arc<Vec<(ResourcePath, Arc<Object>)>> {
@@ -367,7 +385,7 @@ mod tests {
         fn new() -> Self {
             let folder = tempfile::tempdir().unwrap();
             Api {
-                store: Store::open(folder.path()).unwrap(),
+                store: Store::open(folder.path(), Arc::new(Alone)).unwrap(),
                 fake: Fake {
                     is_full: false,
                     of_file: Arc::default(),

@@ -41,6 +41,8 @@ pub(super) struct Journal {
     is_torn: bool,
     /// How long it was when it was written anew.
     first_length: u64,
+    /// Whether a write is missing in it, where it is a copy.
+    is_behind: bool,
 }
 
 impl Journal {
@@ -68,6 +70,7 @@ impl Journal {
             length,
             is_torn: false,
             first_length: length,
+            is_behind: false,
         };
         Ok((journal, state))
     }
@@ -106,6 +109,17 @@ impl Journal {
     /// How much of it counts.
     pub(super) fn length(&self) -> u64 {
         self.length
+    }
+
+    /// Adds a write that is on record elsewhere, after which the state is this one. Where that
+    /// fails it says what it said, until the next one is added with all that is missing.
+    pub(super) fn copy(&mut self, entry: &Entry, state: &State) -> io::Result<()> {
+        let copied = match self.is_behind {
+            true => self.replace(state),
+            false => self.add(entry),
+        };
+        self.is_behind = copied.is_err();
+        copied
     }
 
     /// Takes away what does not count.
@@ -286,6 +300,7 @@ mod tests {
         let properties = json!({"name": name}).as_object().cloned().unwrap();
         Entry {
             revision: revision as u64,
+            id: String::new(),
             objects: vec![(
                 group(revision),
                 Some(Object::new(properties, "test").into()),
@@ -405,6 +420,25 @@ mod tests {
         let (_, read) = Journal::open(folder.path()).unwrap();
         assert_eq!((read.revision, names(&read)), (30, names(&state)));
         assert!(!folder.path().join(NEW).exists());
+    }
+
+    #[test]
+    fn a_copy_that_has_missed_a_write_gets_all_with_the_next() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut journal, mut state) = Journal::open(folder.path()).unwrap();
+        let mut write = |journal: &mut Journal, revision, name| {
+            let entry = made(revision, name);
+            state.apply(entry.clone());
+            journal.copy(&entry, &state)
+        };
+        write(&mut journal, 1, "a").unwrap();
+        let file = std::mem::replace(&mut journal.file, File::open("/dev/null").unwrap());
+        write(&mut journal, 2, "b").unwrap_err();
+        journal.file = file;
+        write(&mut journal, 3, "c").unwrap();
+        drop(journal);
+        let (_, read) = Journal::open(folder.path()).unwrap();
+        assert_eq!(names(&read), ["a", "b", "c"]);
     }
 
     #[test]

@@ -3,18 +3,24 @@
 //!
 //! A request's way: `path` says what it is about, `plan` what a write makes of the objects, by the
 //! `schema` and the defaults of `properties`. `models` has the configuration read them, `server`
-//! serves them, and the `store` keeps them in its `journal` before anybody is told. `render` shows
-//! them.
+//! serves them, and the `store` keeps them in its `journal`, or in etcd where there is a `fleet`,
+//! before anybody is told. `render` shows them.
 
+mod alone;
 mod canonical;
 mod checks;
 mod datacenter;
 mod error;
 mod file_objects;
+#[cfg(feature = "etcd")]
+mod fleet;
 mod handler;
 mod http;
+// What only a fleet does is idle without etcd.
+#[cfg_attr(not(feature = "etcd"), allow(dead_code))]
 mod journal;
 mod kind;
+mod local_addresses;
 mod merge;
 mod models;
 mod net;
@@ -25,11 +31,16 @@ mod path;
 mod plan;
 mod properties;
 mod query;
+#[cfg_attr(not(feature = "etcd"), allow(dead_code))]
+mod record;
 mod render;
+#[cfg_attr(not(feature = "etcd"), allow(dead_code))]
 mod request;
 mod schema;
+mod serve;
 mod server;
 mod state;
+#[cfg_attr(not(feature = "etcd"), allow(dead_code))]
 mod store;
 mod transfer;
 mod write;
@@ -46,10 +57,26 @@ use state::Warnings;
 pub use handler::{Answer, Asked, answer};
 pub use http::Service;
 pub use models::Models;
+pub use serve::Serve;
 pub use server::Server;
 use server::configure;
-pub use store::{Serve, Store};
-pub use transfer::{export, import};
+pub use store::Store;
+pub use transfer::export;
+
+/// Puts what was exported in the place of what the API of this configuration keeps; returns how
+/// many objects that are. Errors: it cannot be used, or a process has the folder.
+pub fn import(file: &Config, text: &str) -> Result<usize, String> {
+    match file.api.as_ref().map(|api| &api.store) {
+        #[cfg(feature = "etcd")]
+        Some(model::Store::Etcd(etcd)) => {
+            let objects = transfer::read(file, text)?.objects;
+            let imported = fleet::import(etcd, shown(file, etcd), &objects);
+            imported.map_err(|why| format!("api.store: etcd: {why}"))?;
+            Ok(objects.iter().count())
+        }
+        _ => transfer::import(file, text),
+    }
+}
 
 /// How long a process that has not taken over may take to be gone.
 const GOING: Duration = Duration::from_millis(100);
@@ -76,11 +103,22 @@ pub fn open(file: &Config) -> Result<Option<Opened>, Vec<String>> {
     let Some(api) = &file.api else {
         return Ok(None);
     };
-    let model::Store::File(folder) = &api.store;
-    let store = Store::open(folder);
+    let folder = api.store.folder();
+    let record = record(file, &api.store).map_err(|why| vec![format!("api.store: {why}")])?;
+    let store = Store::open(folder, record);
     let store =
         store.map_err(|error| vec![format!("api.store.path: {}: {error}", folder.display())])?;
-    let (config, models) = configure(file, store.objects())?;
+    let configured = configure(file, store.objects());
+    let (config, models) = match (configured, &api.store) {
+        (Err(problems), model::Store::Etcd(_)) => {
+            // Other nodes may have written what this one cannot serve: it tries again.
+            for problem in problems {
+                log::error!("{problem}: the file alone is served");
+            }
+            (file.clone(), Models::default())
+        }
+        (configured, _) => configured?,
+    };
     server::tell(&models.warnings(), &Warnings::new());
     store.warn(models.warnings());
     Ok(Some(Opened {
@@ -90,10 +128,47 @@ pub fn open(file: &Config) -> Result<Option<Opened>, Vec<String>> {
     }))
 }
 
+#[cfg(feature = "etcd")]
+fn record(file: &Config, store: &model::Store) -> Result<Arc<dyn record::Record>, String> {
+    let model::Store::Etcd(etcd) = store else {
+        return Ok(Arc::new(alone::Alone));
+    };
+    Ok(Arc::new(fleet::Fleet::open(etcd, shown(file, etcd))?))
+}
+
+/// What etcd is shown.
+#[cfg(feature = "etcd")]
+fn shown(file: &Config, etcd: &model::Etcd) -> Option<Arc<rustls::sign::CertifiedKey>> {
+    let mut certificates = file.certificates.iter();
+    let shown = certificates.find(|one| etcd.certificate.as_ref() == Some(&one.name));
+    shown.map(|one| Arc::clone(&one.key))
+}
+
+/// Without etcd there is no other.
+#[cfg(not(feature = "etcd"))]
+fn record(_: &Config, _: &model::Store) -> Result<Arc<dyn record::Record>, String> {
+    Ok(Arc::new(alone::Alone))
+}
+
 impl Api {
     /// Answers from this store, and has what is written served.
     pub fn new(store: Arc<Store>, serve: Arc<dyn Serve>) -> Self {
         Api { store, serve }
+    }
+
+    /// Begins to take over what other nodes write.
+    pub fn begin(&self) {
+        self.store.begin(Arc::clone(&self.serve));
+    }
+
+    /// Has other nodes no longer wait for this one.
+    pub async fn leave(&self) {
+        self.store.leave().await;
+    }
+
+    /// Waits a moment for a write to serve everywhere.
+    pub fn settle(&self, revision: u64) {
+        self.store.settle(revision);
     }
 
     /// Leaves what is kept to a process that takes over.
@@ -103,7 +178,7 @@ impl Api {
 
     /// Takes back what is kept, from a process that has not taken over, once that is gone.
     pub async fn take_back(self: Arc<Self>) {
-        while let Err(error) = self.store.take_back() {
+        while let Err(error) = self.store.take_back(Arc::clone(&self.serve)) {
             log::warn!("api.store: {error}; trying again");
             sleep(GOING).await;
         }

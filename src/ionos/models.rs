@@ -122,8 +122,10 @@ impl Models {
             .rules
             .get(path)
             .filter(|known| Arc::ptr_eq(&known.object, object) && known.named == named);
-        if let Some((known, model)) = known.zip(present.rules.get(path.as_str())) {
-            return Ok(known.with(Arc::clone(model)));
+        if let Some(known) = known {
+            // One that another node serves is not there.
+            let model = present.rules.get(path.as_str()).copied();
+            return Ok(known.with(Arc::clone(model.unwrap_or(&known.model))));
         }
         let value = canonical::forwarding_rule(&object.properties, object.label(), labels);
         let groups: HashSet<&str> = named.iter().flatten().map(String::as_str).collect();

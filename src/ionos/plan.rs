@@ -47,12 +47,12 @@ pub(super) struct Planner<'a> {
 
 impl Planner<'_> {
     /// What a write makes of the objects.
-    pub(super) fn change(&self, write: Write) -> Result<Change, ApiError> {
+    pub(super) fn change(&self, write: &Write) -> Result<Change, ApiError> {
         match write {
-            Write::Create(kind, parent, body) => self.create(kind, parent, &body),
-            Write::Replace(place, body) => self.replace(place, &body),
-            Write::Patch(place, body) => self.patch(place, &body),
-            Write::Delete(place) => self.delete(place),
+            Write::Create(kind, parent, body) => self.create(*kind, parent.clone(), body),
+            Write::Replace(place, body) => self.replace(place.clone(), body),
+            Write::Patch(place, body) => self.patch(place.clone(), body),
+            Write::Delete(place) => self.delete(place.clone()),
         }
     }
 
@@ -363,7 +363,7 @@ mod tests {
                 },
                 new_id: &id,
             };
-            let change = planner.change(write)?;
+            let change = planner.change(&write)?;
             self.objects.apply(shared(&change.objects));
             Ok(change.place)
         }

@@ -27,6 +27,31 @@ pub struct Request {
     /// Why it failed; `None` where it is done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<String>,
+    /// Which write it was.
+    #[serde(default)]
+    pub revision: u64,
+}
+
+/// How far a write is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Progress {
+    /// Not all nodes serve it yet.
+    Running,
+    /// It serves.
+    Done,
+    /// It does not serve, and why.
+    Failed(String),
+}
+
+impl Progress {
+    /// What clients are told.
+    pub(super) fn word(&self) -> &'static str {
+        match self {
+            Progress::Running => "RUNNING",
+            Progress::Done => "DONE",
+            Progress::Failed(_) => "FAILED",
+        }
+    }
 }
 
 /// The last requests. A copy has those that come later, too.
@@ -83,6 +108,7 @@ mod tests {
             method: "POST".into(),
             target: ResourcePath::of(Kind::TargetGroup, None, "g"),
             failure: None,
+            revision: id as u64,
         };
         for id in 0..MOST + 2 {
             requests.keep(Arc::new(request(id)));

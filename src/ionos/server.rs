@@ -1,7 +1,6 @@
 //! Serves what the API is told: its objects become a configuration beside the file's.
 
 use std::collections::HashSet;
-use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -9,16 +8,17 @@ use parking_lot::Mutex;
 
 use super::error::{ApiError, INVALID, TAKEN};
 use super::file_objects::{self, FileObjects};
+use super::local_addresses::{self, Served};
 use super::models::{Invalid, Models};
 use super::object::Object;
 use super::objects::Objects;
 use super::path::ResourcePath;
+use super::serve::{Keep, Serve};
 use super::state::Warnings;
-use super::store::{Keep, Serve};
 use crate::config::fault::{self, Fault};
 use crate::config::model::{self, Config};
 use crate::config::objects::{beside, check};
-use crate::serving::Serving;
+use crate::serving::{self, Serving};
 
 /// How many addresses of a block are looked at.
 const MOST_IPS: usize = 1 << 16;
@@ -27,6 +27,7 @@ const MOST_IPS: usize = 1 << 16;
 pub struct Server {
     serving: Arc<Serving>,
     models: Mutex<Models>,
+    served: Mutex<Served>,
     of_file: Mutex<OfFile>,
 }
 
@@ -54,7 +55,7 @@ pub(super) fn configure(
             .map(|one| format!("api {path}: {}: {}", one.path, one.message))
             .collect::<Vec<_>>()
     })?;
-    let built = models.objects(&models);
+    let built = served_by(&models, &models, &Served::by(file.api.as_ref()));
     let config = beside(file, built.target_groups, built.forwarding_rules);
     check(&config).map_err(|faults| {
         let name = |fault: Fault| fault.into_problem(&config, true).to_string();
@@ -63,11 +64,20 @@ pub(super) fn configure(
     Ok((config, models))
 }
 
+/// What is served with, of these models, after those.
+fn served_by(models: &Models, before: &Models, served: &Served) -> serving::Objects {
+    let mut objects = models.objects(before);
+    objects.forwarding_rules.retain(|rule| served.has(rule));
+    objects
+}
+
 impl Server {
     /// Goes on from what is served, which these are.
     pub fn new(serving: Arc<Serving>, models: Models) -> Self {
+        let served = Served::by(serving.config().api.as_ref());
         Server {
             serving,
+            served: Mutex::new(served),
             models: Mutex::new(models),
             of_file: Mutex::default(),
         }
@@ -90,15 +100,18 @@ impl Server {
                 Err(error) => Err(Fault::new(fault::Object::Setting("api.store"), error)),
             }
         };
-        let put = self.serving.put_objects(built.objects(models), &mut keep);
+        let served = Served::by(self.serving.config().api.as_ref());
+        let now = served_by(&built, models, &served);
+        let put = self.serving.put_objects(now, &mut keep);
         match (put, kept) {
             (Ok(()), _) => {}
-            (Err(_), Err(error)) => return Err(not_kept(&error)),
+            (Err(_), Err(error)) => return Err(error),
             (Err(faults), Ok(())) => return Err(cannot_serve(faults, label)),
         }
         let warnings = built.warnings();
         tell(&warnings, &models.warnings());
         *models = built;
+        *self.served.lock() = served;
         Ok(warnings)
     }
 
@@ -111,14 +124,15 @@ impl Serve for Server {
     fn serve(
         &self,
         objects: &Objects,
-        about: &ResourcePath,
+        about: Option<&ResourcePath>,
         keep: Keep<'_>,
     ) -> Result<Warnings, ApiError> {
         let mut models = self.models.lock();
         let config = self.serving.config();
         let built = models.build(objects, &config);
-        let built = built.map_err(|invalid| refused(invalid, Some(about)))?;
-        let label = objects.get(about).map(|object| object.label());
+        let built = built.map_err(|invalid| refused(invalid, about))?;
+        let label = about.and_then(|about| objects.get(about));
+        let label = label.map(|object| object.label());
         self.put(built, &mut models, keep, label)
     }
 
@@ -128,6 +142,10 @@ impl Serve for Server {
         let built = Models::default().build(objects, &config);
         let built = built.map_err(|invalid| refused(invalid, None))?;
         self.put(built, &mut models, &mut || Ok(()), None)
+    }
+
+    fn is_outdated(&self) -> bool {
+        Served::by(self.serving.config().api.as_ref()) != *self.served.lock()
     }
 
     fn of_file(&self) -> Arc<Vec<(ResourcePath, Arc<Object>)>> {
@@ -155,7 +173,7 @@ impl Serve for Server {
     fn new_ips(&self, count: usize, taken: &HashSet<IpAddr>) -> Option<Vec<IpAddr>> {
         let blocks = self.api().map(|api| api.addresses).unwrap_or_default();
         let all: Vec<IpAddr> = match blocks.is_empty() {
-            true => own_addresses(),
+            true => local_addresses::reachable(),
             false => blocks
                 .iter()
                 .flat_map(|block| block.hosts().take(MOST_IPS))
@@ -165,29 +183,6 @@ impl Serve for Server {
         let free: Vec<IpAddr> = free.take(count).collect();
         (free.len() == count).then_some(free)
     }
-}
-
-/// The addresses of this machine that others can reach.
-fn own_addresses() -> Vec<IpAddr> {
-    let Ok(interfaces) = nix::ifaddrs::getifaddrs() else {
-        return Vec::new();
-    };
-    let ips = interfaces.filter_map(|interface| {
-        let address = interface.address?;
-        let v4 = address
-            .as_sockaddr_in()
-            .map(|address| IpAddr::from(address.ip()));
-        v4.or_else(|| {
-            address
-                .as_sockaddr_in6()
-                .map(|address| IpAddr::from(address.ip()))
-        })
-    });
-    let is_local = |ip: &IpAddr| match ip {
-        IpAddr::V4(ip) => ip.is_loopback() || ip.is_link_local(),
-        IpAddr::V6(ip) => ip.is_loopback() || ip.is_unicast_link_local(),
-    };
-    ips.filter(|ip| !is_local(ip)).collect()
 }
 
 /// Says what is new.
@@ -215,17 +210,6 @@ fn refused(invalid: Invalid, about: Option<&ResourcePath>) -> ApiError {
         status: 422,
         messages: messages.collect(),
     }
-}
-
-fn not_kept(error: &io::Error) -> ApiError {
-    log::error!("api.store: a write is not kept: {error}");
-    let status = match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
-            507
-        }
-        _ => 500,
-    };
-    ApiError::new(status, INVALID, format!("it cannot be kept: {error}"))
 }
 
 /// What stands in the way of serving it. `label` is what the configuration calls the object.

@@ -18,6 +18,8 @@ pub(super) type Warnings = HashMap<ResourcePath, Vec<String>>;
 pub struct State {
     /// Counts the writes.
     pub revision: u64,
+    /// The last write, where several nodes write; empty otherwise.
+    pub id: String,
     /// The objects.
     pub objects: Objects,
     /// The last requests; a copy of the state has the same ones.
@@ -31,6 +33,9 @@ pub struct State {
 pub struct Entry {
     /// Counts the writes.
     pub revision: u64,
+    /// The write, where several nodes write.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub id: String,
     /// What becomes of objects.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub objects: Vec<Change>,
@@ -51,6 +56,7 @@ impl State {
     /// Carries a write out, but for its requests.
     pub fn change(&mut self, entry: &Entry) {
         self.revision = entry.revision;
+        self.id.clone_from(&entry.id);
         self.objects.apply(entry.objects.iter().cloned());
     }
 
@@ -62,6 +68,7 @@ impl State {
         let is_ours = |(_, object): &(&ResourcePath, &Arc<Object>)| !object.is_of_file;
         Entry {
             revision: self.revision,
+            id: self.id.clone(),
             objects: self.objects.iter().filter(is_ours).map(object).collect(),
             requests: self.requests.all(),
         }

@@ -1,79 +1,53 @@
 //! Where writes come in, one after the other: what each makes of the objects is found out, served,
-//! kept and remembered, or nothing of it is.
+//! put on record and remembered, or nothing of it is. What other nodes have written comes in by
+//! [`Take`].
 
-use std::collections::HashSet;
 use std::io;
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
 
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 
-use super::error::{ApiError, INVALID};
+use super::error::{ApiError, INVALID, TAKEN_OVER};
+use super::file_objects::FileObjects;
 use super::journal::Journal;
 use super::object::{Object, Stamp};
 use super::objects::Objects;
 use super::path::ResourcePath;
 use super::plan::Planner;
-use super::request::Request;
+use super::record::{Find, NotKept, Record, Take};
+use super::request::{Progress, Request};
+use super::serve::Serve;
 use super::state::{Entry, State, Warnings};
 use super::write::{Change, Write};
 
-/// Has a write on record; where that fails nothing has changed.
-pub(super) type Keep<'a> = &'a mut dyn FnMut() -> io::Result<()>;
-
-/// Whoever serves what is written.
-pub trait Serve: Send + Sync {
-    /// Serves with these objects in the place of those before; `keep` is called once nothing can
-    /// fail any more but itself. `about` is the object that is written.
-    ///
-    /// Errors: they cannot be served, or not kept; then everything is as before.
-    fn serve(
-        &self,
-        objects: &Objects,
-        about: &ResourcePath,
-        keep: Keep<'_>,
-    ) -> Result<Warnings, ApiError>;
-
-    /// Serves with these objects, which it serves with already, as the configuration and the files
-    /// that they name are now.
-    ///
-    /// Errors: they cannot be served so; then everything is as before.
-    fn renew(&self, _objects: &Objects) -> Result<Warnings, ApiError> {
-        Ok(Warnings::new())
-    }
-
-    /// What the configuration file has. Another list where that has changed.
-    fn of_file(&self) -> Arc<Vec<(ResourcePath, Arc<Object>)>>;
-
-    /// Whether a target group had this name before that is not the one that is called so now, and
-    /// has tunnels by it.
-    fn is_former_name(&self, _name: &str, _label: Option<&str>) -> bool {
-        false
-    }
-
-    /// Whether a datacenter is there where somebody names it.
-    fn any_datacenter(&self) -> bool;
-
-    /// Addresses for an IP block: so many that are not among these.
-    fn new_ips(&self, count: usize, taken: &HashSet<IpAddr>) -> Option<Vec<IpAddr>>;
-}
+/// How often a write is tried where others are first.
+const TRIES: usize = 8;
+/// How long it is waited for what another node has written.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// How long a write may wait until it serves everywhere.
+const SETTLING: Duration = Duration::from_secs(1);
 
 /// All that is kept, and where.
 #[derive(Debug)]
 pub struct Store {
     folder: PathBuf,
-    /// Whoever writes has it until that is done. `None` while another process may have it.
+    record: Arc<dyn Record>,
+    /// Whoever has it is the one who changes what is kept. `None` while another process may have
+    /// the folder.
     journal: Mutex<Option<Journal>>,
     /// What is read; whoever writes has it for a moment only.
     kept: Mutex<Kept>,
+    changed: Condvar,
 }
 
-#[derive(Debug, Clone)]
+/// What is kept, for whoever reads it.
+#[derive(Debug)]
 struct Kept {
     state: Arc<State>,
     /// What of it is the configuration file's.
-    of_file: Arc<Vec<(ResourcePath, Arc<Object>)>>,
+    of_file: Arc<FileObjects>,
 }
 
 /// A write that is done.
@@ -104,28 +78,26 @@ impl Store {
     /// Opens what is kept in a folder, or begins there.
     ///
     /// Errors: it cannot be had, or another process has it.
-    pub fn open(folder: &Path) -> io::Result<Self> {
+    pub(super) fn open(folder: &Path, record: Arc<dyn Record>) -> io::Result<Self> {
         let (journal, state) = Journal::open(folder)?;
         Ok(Store {
             folder: folder.to_owned(),
+            record,
             journal: Mutex::new(Some(journal)),
             kept: Mutex::new(Kept {
                 state: Arc::new(state),
                 of_file: Arc::default(),
             }),
+            changed: Condvar::new(),
         })
     }
 
     /// What is kept now, and what the configuration file has beside it. It waits for no write.
     pub fn state(&self, serve: &dyn Serve) -> Arc<State> {
-        self.kept(serve).state
-    }
-
-    fn kept(&self, serve: &dyn Serve) -> Kept {
         let of_file = serve.of_file();
         let mut kept = self.kept.lock();
         kept.take_file(of_file);
-        kept.clone()
+        Arc::clone(&kept.state)
     }
 
     /// Shows these warnings.
@@ -139,15 +111,23 @@ impl Store {
         self.kept.lock().state.objects.clone()
     }
 
+    /// Begins to take over what other nodes write.
+    pub(super) fn begin(self: &Arc<Self>, serve: Arc<dyn Serve>) {
+        let store: Weak<Store> = Arc::downgrade(self);
+        self.record.begin(store, serve);
+    }
+
     /// Leaves the folder to another process. Writes are to be tried again until it is taken back.
     pub fn lend(&self) {
         *self.journal.lock() = None;
+        self.record.end();
     }
 
     /// Takes the folder back from a process that has written nothing.
-    pub fn take_back(&self) -> io::Result<()> {
+    pub(super) fn take_back(self: &Arc<Self>, serve: Arc<dyn Serve>) -> io::Result<()> {
         let (journal, _) = Journal::open(&self.folder)?;
         *self.journal.lock() = Some(journal);
+        self.begin(serve);
         Ok(())
     }
 
@@ -159,50 +139,226 @@ impl Store {
         Ok(())
     }
 
-    /// Does what is asked for. It waits for the disk.
+    /// Has other nodes no longer wait for this one.
+    pub(super) async fn leave(&self) {
+        self.record.leave().await;
+    }
+
+    /// How far a write is.
+    pub(super) fn progress(&self, request: &Request) -> Progress {
+        match &request.failure {
+            Some(failure) => Progress::Failed(failure.clone()),
+            None => self.record.progress(request.revision),
+        }
+    }
+
+    /// Waits a moment for a write to serve everywhere.
+    pub(super) fn settle(&self, revision: u64) {
+        self.record.wait(revision, SETTLING);
+    }
+
+    /// Does what is asked for. It waits for the disk, or for others.
     pub fn write(
         &self,
-        write: Write,
+        write: &Write,
         author: Author<'_>,
         serve: &dyn Serve,
     ) -> Result<Written, ApiError> {
+        for _ in 0..TRIES {
+            let before = self.kept.lock().state.id.clone();
+            match self.try_to_write(write, author, serve) {
+                Ok(written) => return Ok(written),
+                Err(NotKept::Refused(error)) => return Err(error),
+                Err(NotKept::Lost) => self.wait_for_others(&before),
+            }
+        }
+        let place = write.place().map_or("", ResourcePath::as_str);
+        let message = format!("[(root)] {place}: others write, too: it is as before");
+        Err(ApiError::new(409, INVALID, message))
+    }
+
+    fn try_to_write(
+        &self,
+        write: &Write,
+        author: Author<'_>,
+        serve: &dyn Serve,
+    ) -> Result<Written, NotKept> {
+        // It may wait, and whoever waits must not have the journal.
+        let is_ready = self.record.check();
         let mut journal = self.journal.lock();
+        let state = self.state(serve);
         let Some(journal) = journal.as_mut() else {
-            return Err(ApiError::later("a new process takes over"));
+            return Err(NotKept::Refused(ApiError::later(TAKEN_OVER)));
         };
-        let kept = self.kept(serve);
+        is_ready.map_err(NotKept::Refused)?;
+        let change = self.planned(write, author, &state, serve);
+        let change = change.map_err(NotKept::Refused)?;
+        self.carry_out(change, author, serve, (journal, &state))
+    }
+
+    fn planned(
+        &self,
+        write: &Write,
+        author: Author<'_>,
+        state: &State,
+        serve: &dyn Serve,
+    ) -> Result<Change, ApiError> {
         if let (Some(tag), Some(place)) = (author.only_if, write.place()) {
-            check_tag(&kept.state.objects, place, tag)?;
+            check_tag(&state.objects, place, tag)?;
         }
-        let change = plan(write, author.by, &kept.state.objects, serve)?;
-        let written = carry_out(&kept.state, journal, change, author, serve)?;
-        *self.kept.lock() = Kept {
-            state: Arc::clone(&written.state),
-            ..kept
+        let planner = Planner {
+            objects: &state.objects,
+            by: author.by,
+            any_datacenter: serve.any_datacenter(),
+            is_former: &|name, label| serve.is_former_name(name, label),
+            new_ips: &|count, taken| serve.new_ips(count, taken),
+            new_id: &|| uuid::Uuid::new_v4().to_string(),
         };
-        if let Err(error) = journal.tidy(&written.state) {
-            // Nothing is lost: it only goes on being long.
-            log::warn!("api.store: the journal cannot be written anew: {error}");
+        planner.change(write)
+    }
+
+    fn carry_out(
+        &self,
+        change: Change,
+        author: Author<'_>,
+        serve: &dyn Serve,
+        (journal, before): (&mut Journal, &Arc<State>),
+    ) -> Result<Written, NotKept> {
+        let place = change.place.clone();
+        let (request, entry) = self.entry(change, author, before.revision + 1);
+        let mut state = State::clone(before);
+        state.change(&entry);
+        let failure = self.serve_and_keep(&entry, &mut state, serve, (&place, journal, before))?;
+        let state = self.put(before, state, &entry);
+        self.record.copy(&entry, &state, journal);
+        tidy(journal, &state);
+        self.record.tell(entry.revision, failure);
+        let mut objects = entry.objects.into_iter();
+        let object = objects.find(|(there, _)| *there == place);
+        Ok(Written {
+            request,
+            object: object.and_then(|(_, object)| object),
+            place,
+            state,
+        })
+    }
+
+    /// Has a write served and on record; returns why it cannot be served though it is on record.
+    fn serve_and_keep(
+        &self,
+        entry: &Entry,
+        state: &mut State,
+        serve: &dyn Serve,
+        (place, journal, before): (&ResourcePath, &mut Journal, &State),
+    ) -> Result<Option<String>, NotKept> {
+        let length = journal.length();
+        let mut kept = None;
+        let mut keep = || {
+            let now = self.record.keep(before, entry, journal);
+            let answer = match &now {
+                Ok(()) => Ok(()),
+                Err(NotKept::Refused(error)) => Err(error.clone()),
+                Err(NotKept::Lost) => Err(ApiError::later("another node was first")),
+            };
+            kept = Some(now);
+            answer
+        };
+        let served = serve.serve(&state.objects, Some(place), &mut keep);
+        match (served, kept) {
+            (Ok(warnings), _) => {
+                state.warnings = warnings;
+                Ok(None)
+            }
+            (Err(_), Some(Err(not_kept))) => Err(not_kept),
+            (Err(error), Some(Ok(()))) if !self.record.forget(journal, length) => {
+                Ok(Some(error.to_string()))
+            }
+            (Err(error), _) => Err(NotKept::Refused(error)),
         }
-        Ok(written)
+    }
+
+    fn entry(&self, change: Change, author: Author<'_>, revision: u64) -> (Arc<Request>, Entry) {
+        let request = Arc::new(Request {
+            id: uuid::Uuid::new_v4().to_string(),
+            created: Stamp::now(author.by),
+            method: author.method.to_owned(),
+            target: change.place,
+            failure: None,
+            revision,
+        });
+        let share = |(place, object): (ResourcePath, Option<Object>)| (place, object.map(Arc::new));
+        let entry = Entry {
+            revision,
+            id: self.record.name(&request),
+            objects: change.objects.into_iter().map(share).collect(),
+            requests: vec![Arc::clone(&request)],
+        };
+        (request, entry)
+    }
+
+    /// Has this state in the place of the one before, which an entry has made of it.
+    fn put(&self, before: &Arc<State>, state: State, entry: &Entry) -> Arc<State> {
+        let mut kept = self.kept.lock();
+        for request in &entry.requests {
+            state.requests.keep(Arc::clone(request));
+        }
+        match Arc::ptr_eq(&kept.state, before) {
+            true => kept.state = Arc::new(state),
+            // Meanwhile the file has changed.
+            false => {
+                let now = Arc::make_mut(&mut kept.state);
+                now.change(entry);
+                now.warnings = state.warnings;
+            }
+        }
+        self.changed.notify_all();
+        Arc::clone(&kept.state)
+    }
+
+    /// Waits until another write has come in than this one, but not for long.
+    fn wait_for_others(&self, id: &str) {
+        let mut kept = self.kept.lock();
+        let is_same = |kept: &mut Kept| kept.state.id == id;
+        self.changed.wait_while_for(&mut kept, is_same, PATIENCE);
     }
 }
 
-fn plan(write: Write, by: &str, objects: &Objects, serve: &dyn Serve) -> Result<Change, ApiError> {
-    let planner = Planner {
-        objects,
-        by,
-        any_datacenter: serve.any_datacenter(),
-        is_former: &|name, label| serve.is_former_name(name, label),
-        new_ips: &|count, taken| serve.new_ips(count, taken),
-        new_id: &|| uuid::Uuid::new_v4().to_string(),
-    };
-    planner.change(write)
+impl Take for Store {
+    fn take(&self, serve: &dyn Serve, find: Find<'_>) -> Result<(), String> {
+        let mut journal = self.journal.lock();
+        let before = self.state(serve);
+        let Some(journal) = journal.as_mut() else {
+            return Ok(());
+        };
+        let Some(entry) = find(&before)? else {
+            return Ok(());
+        };
+        let mut state = State::clone(&before);
+        state.change(&entry);
+        let served = serve.serve(&state.objects, None, &mut || Ok(()));
+        let failure = served.map(|warnings| state.warnings = warnings).err();
+        let is_new = entry.id != before.id || !entry.objects.is_empty();
+        let state = self.put(&before, state, &entry);
+        if is_new {
+            self.record.copy(&entry, &state, journal);
+            tidy(journal, &state);
+        }
+        self.record
+            .tell(entry.revision, failure.map(|error| error.to_string()));
+        Ok(())
+    }
+}
+
+fn tidy(journal: &mut Journal, state: &State) {
+    if let Err(error) = journal.tidy(state) {
+        // Nothing is lost: it only goes on being long.
+        log::warn!("api.store: the journal cannot be written anew: {error}");
+    }
 }
 
 impl Kept {
     /// Has what the configuration file has among the objects.
-    fn take_file(&mut self, of_file: Arc<Vec<(ResourcePath, Arc<Object>)>>) {
+    fn take_file(&mut self, of_file: Arc<FileObjects>) {
         if Arc::ptr_eq(&self.of_file, &of_file) {
             return;
         }
@@ -217,97 +373,56 @@ impl Kept {
     }
 }
 
-/// Has a change served and on record.
-fn carry_out(
-    before: &State,
-    journal: &mut Journal,
-    change: Change,
-    author: Author<'_>,
-    serve: &dyn Serve,
-) -> Result<Written, ApiError> {
-    let request = Arc::new(Request {
-        id: uuid::Uuid::new_v4().to_string(),
-        created: Stamp::now(author.by),
-        method: author.method.to_owned(),
-        target: change.place.clone(),
-        failure: None,
-    });
-    let share = |(place, object): (ResourcePath, Option<Object>)| (place, object.map(Arc::new));
-    let entry = Entry {
-        revision: before.revision + 1,
-        objects: change.objects.into_iter().map(share).collect(),
-        requests: vec![Arc::clone(&request)],
-    };
-    let mut state = before.clone();
-    state.change(&entry);
-    let length = journal.length();
-    let mut keep = || journal.add(&entry);
-    let served = serve.serve(&state.objects, &change.place, &mut keep);
-    if served.is_err() && journal.length() > length {
-        // It was on record, and could not be served for all that.
-        journal.forget(length).ok();
-    }
-    state.warnings = served?;
-    state.requests.keep(Arc::clone(&request));
-    let mut objects = entry.objects.into_iter();
-    let object = objects.find(|(place, _)| *place == change.place);
-    Ok(Written {
-        request,
-        object: object.and_then(|(_, object)| object),
-        place: change.place,
-        state: Arc::new(state),
-    })
-}
-
 fn check_tag(objects: &Objects, place: &ResourcePath, tags: &str) -> Result<(), ApiError> {
     let Some(object) = objects.get(place) else {
         return Ok(());
     };
+    let changed = "it has been changed since: see its ETag";
     let mut tags = tags.split(',').map(|tag| tag.trim().trim_matches('"'));
     match tags.any(|tag| tag == "*" || tag == object.tag()) {
         true => Ok(()),
-        false => Err(ApiError::new(
-            412,
-            INVALID,
-            "it has been changed since: see its ETag",
-        )),
+        false => Err(ApiError::new(412, INVALID, changed)),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+    use std::net::IpAddr;
+    use std::sync::OnceLock;
+    use std::sync::atomic::{AtomicUsize, Ordering};
     use std::sync::mpsc::channel;
     use std::thread;
-    use std::time::Duration;
 
+    use async_trait::async_trait;
     use serde_json::json;
 
+    use super::super::alone::Alone;
     use super::super::kind::Kind;
+    use super::super::serve::Keep;
     use super::*;
 
-    /// Sees what can be read while it is written to this store; without one it fails too late.
-    struct Reading(Option<Arc<Store>>);
+    /// Serves everything.
+    struct Willing;
 
-    impl Serve for Reading {
+    impl Serve for Willing {
         fn serve(
             &self,
             _: &Objects,
-            _: &ResourcePath,
+            _: Option<&ResourcePath>,
             keep: Keep<'_>,
         ) -> Result<Warnings, ApiError> {
-            let (tell, told) = channel();
-            let Some(store) = self.0.clone() else {
-                keep().unwrap();
-                return Err(ApiError::new(422, INVALID, "it cannot be served"));
-            };
-            thread::spawn(move || tell.send(store.state(&Reading(None)).revision));
-            assert_eq!(told.recv_timeout(Duration::from_secs(5)), Ok(0));
-            keep().unwrap();
-            Ok(Warnings::new())
+            keep().map(|()| Warnings::new())
         }
 
-        fn of_file(&self) -> Arc<Vec<(ResourcePath, Arc<Object>)>> {
-            Arc::default()
+        fn is_outdated(&self) -> bool {
+            false
+        }
+
+        fn of_file(&self) -> Arc<FileObjects> {
+            // Always the same one.
+            static NOTHING: OnceLock<Arc<FileObjects>> = OnceLock::new();
+            Arc::clone(NOTHING.get_or_init(Arc::default))
         }
 
         fn any_datacenter(&self) -> bool {
@@ -319,33 +434,217 @@ mod tests {
         }
     }
 
-    fn write(store: &Store, serve: &dyn Serve) -> Result<Written, ApiError> {
-        let body = json!({"name": "g", "algorithm": "RANDOM", "protocol": "HTTP"});
-        let write = Write::Create(Kind::TargetGroup, None, body);
-        let author = Author {
-            method: "POST",
-            by: "test",
-            only_if: None,
+    /// A record in which another node is first so many times; each time it renames a group.
+    #[derive(Debug, Default)]
+    struct Contested {
+        losses: AtomicUsize,
+        store: OnceLock<Weak<Store>>,
+    }
+
+    #[async_trait]
+    impl Record for Contested {
+        fn check(&self) -> Result<(), ApiError> {
+            Ok(())
+        }
+
+        fn name(&self, request: &Request) -> String {
+            request.id.clone()
+        }
+
+        fn keep(&self, _: &State, entry: &Entry, journal: &mut Journal) -> Result<(), NotKept> {
+            let losses = self.losses.load(Ordering::SeqCst);
+            if losses == 0 {
+                journal.add(entry).unwrap();
+                return Ok(());
+            }
+            self.losses.store(losses - 1, Ordering::SeqCst);
+            let store = self.store.get().and_then(Weak::upgrade).unwrap();
+            thread::spawn(move || store.take(&Willing, Box::new(|state| Ok(Some(other(state))))));
+            Err(NotKept::Lost)
+        }
+
+        fn copy(&self, _: &Entry, _: &State, _: &mut Journal) {}
+
+        fn forget(&self, _: &mut Journal, _: u64) -> bool {
+            false
+        }
+
+        fn tell(&self, _: u64, _: Option<String>) {}
+
+        fn progress(&self, _: u64) -> Progress {
+            Progress::Done
+        }
+
+        fn wait(&self, _: u64, _: Duration) {}
+
+        fn begin(&self, _: Weak<dyn Take>, _: Arc<dyn Serve>) {}
+
+        fn end(&self) {}
+
+        async fn leave(&self) {}
+    }
+
+    /// What another node writes: it renames every group.
+    fn other(state: &State) -> Entry {
+        let renamed = |(path, object): (&ResourcePath, &Arc<Object>)| {
+            let mut properties = object.properties.clone();
+            properties.insert("name".to_owned(), "other".into());
+            let object = object.changed(properties, "other");
+            (path.clone(), Some(Arc::new(object)))
         };
-        store.write(write, author, serve)
+        Entry {
+            revision: state.revision + 1,
+            id: uuid::Uuid::new_v4().to_string(),
+            objects: state.objects.iter().map(renamed).collect(),
+            requests: Vec::new(),
+        }
+    }
+
+    struct Stage {
+        store: Arc<Store>,
+        record: Arc<Contested>,
+        group: ResourcePath,
+        _folder: tempfile::TempDir,
+    }
+
+    impl Stage {
+        /// A store with a group, for which others are first so many times from now on.
+        fn new(losses: usize) -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let record = Arc::<Contested>::default();
+            let store = Store::open(folder.path(), Arc::clone(&record) as Arc<dyn Record>);
+            let store = Arc::new(store.unwrap());
+            record.store.set(Arc::downgrade(&store)).unwrap();
+            let group = store
+                .write(&create(), author(None), &Willing)
+                .unwrap()
+                .place;
+            record.losses.store(losses, Ordering::SeqCst);
+            Stage {
+                store,
+                record,
+                group,
+                _folder: folder,
+            }
+        }
+
+        fn patch(&self, only_if: Option<&str>) -> Result<Written, ApiError> {
+            let patch = Write::Patch(self.group.clone(), json!({"algorithm": "ROUND_ROBIN"}));
+            self.store.write(&patch, author(only_if), &Willing)
+        }
+    }
+
+    fn author(only_if: Option<&str>) -> Author<'_> {
+        Author {
+            method: "PATCH",
+            by: "test",
+            only_if,
+        }
+    }
+
+    #[test]
+    fn a_write_that_comes_second_is_made_of_what_was_first() {
+        let stage = Stage::new(3);
+        let written = stage.patch(None).unwrap();
+        // One has made the group, three are the others'.
+        assert_eq!(written.request.revision, 5);
+        let object = written.object.unwrap();
+        assert_eq!(
+            (object.text("name"), object.text("algorithm")),
+            ("other", "ROUND_ROBIN")
+        );
+    }
+
+    #[test]
+    fn a_write_for_which_others_are_always_first_is_refused_with_its_path() {
+        let stage = Stage::new(usize::MAX);
+        let error = stage.patch(None).unwrap_err();
+        assert_eq!(error.status, 409);
+        let expected = format!("[(root)] {}: others write, too", stage.group);
+        assert!(error.to_string().starts_with(&expected), "{error}");
+        let tries = usize::MAX - stage.record.losses.load(Ordering::SeqCst);
+        assert_eq!(tries, TRIES);
+        assert_eq!(stage.store.state(&Willing).requests.all().len(), 1);
+    }
+
+    #[test]
+    fn what_was_first_counts_for_if_match() {
+        let stage = Stage::new(1);
+        let tag = stage.store.objects().get(&stage.group).unwrap().tag();
+        assert_eq!(stage.patch(Some(&tag)).unwrap_err().status, 412);
+    }
+
+    /// Sees what can be read while it is written to this store; without one it fails too late.
+    struct Reading(Option<Arc<Store>>);
+
+    impl Serve for Reading {
+        fn serve(
+            &self,
+            _: &Objects,
+            _: Option<&ResourcePath>,
+            keep: Keep<'_>,
+        ) -> Result<Warnings, ApiError> {
+            let (tell, told) = channel();
+            let Some(store) = self.0.clone() else {
+                keep().unwrap();
+                return Err(ApiError::new(422, INVALID, "it cannot be served"));
+            };
+            thread::spawn(move || tell.send(store.state(&Willing).revision));
+            assert_eq!(told.recv_timeout(Duration::from_secs(5)), Ok(0));
+            keep().unwrap();
+            Ok(Warnings::new())
+        }
+
+        fn is_outdated(&self) -> bool {
+            false
+        }
+
+        fn of_file(&self) -> Arc<FileObjects> {
+            Willing.of_file()
+        }
+
+        fn any_datacenter(&self) -> bool {
+            true
+        }
+
+        fn new_ips(&self, _: usize, _: &HashSet<IpAddr>) -> Option<Vec<IpAddr>> {
+            None
+        }
+    }
+
+    fn alone(folder: &Path) -> Store {
+        Store::open(folder, Arc::new(Alone)).unwrap()
+    }
+
+    fn create() -> Write {
+        let body = json!({"name": "g", "algorithm": "RANDOM", "protocol": "HTTP"});
+        Write::Create(Kind::TargetGroup, None, body)
     }
 
     #[test]
     fn a_read_waits_for_no_write() {
         let folder = tempfile::tempdir().unwrap();
-        let store = Arc::new(Store::open(folder.path()).unwrap());
+        let store = Arc::new(alone(folder.path()));
         let serve = Reading(Some(Arc::clone(&store)));
-        write(&store, &serve).unwrap();
+        store.write(&create(), author(None), &serve).unwrap();
         assert_eq!(store.state(&serve).revision, 1);
     }
 
     #[test]
     fn what_could_not_be_served_is_not_on_record() {
         let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(folder.path()).unwrap();
-        assert!(write(&store, &Reading(None)).is_err());
+        let store = alone(folder.path());
+        let written = store.write(&create(), author(None), &Reading(None));
+        assert!(written.is_err());
         drop(store);
-        let store = Store::open(folder.path()).unwrap();
-        assert_eq!(store.state(&Reading(None)).revision, 0);
+        assert_eq!(alone(folder.path()).state(&Willing).revision, 0);
+    }
+
+    #[test]
+    fn what_is_on_record_elsewhere_stays_though_it_cannot_be_served() {
+        let stage = Stage::new(0);
+        let written = stage.store.write(&create(), author(None), &Reading(None));
+        assert_eq!(written.unwrap().request.revision, 2);
+        assert_eq!(stage.store.state(&Willing).revision, 2);
     }
 }

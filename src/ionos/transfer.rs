@@ -13,7 +13,6 @@ use super::path::ResourcePath;
 use super::state::State;
 use super::{properties, server};
 use crate::config::Config;
-use crate::config::model;
 
 /// The version of the document that is written, and can be read.
 const VERSION: u32 = 1;
@@ -42,10 +41,15 @@ pub fn export(file: &Config) -> Result<String, String> {
     serde_json::to_string_pretty(&document).map_err(|error| error.to_string())
 }
 
-/// Puts what was exported in the place of what the API of this configuration keeps; returns how
-/// many objects that are. Errors: it cannot be used, or a process serves.
-pub fn import(file: &Config, text: &str) -> Result<usize, String> {
-    let folder = folder(file)?;
+/// What was exported.
+pub(super) struct Exported {
+    revision: u64,
+    /// All of its objects.
+    pub(super) objects: Objects,
+}
+
+/// Reads what was exported. Errors: it cannot be used with this configuration.
+pub(super) fn read(file: &Config, text: &str) -> Result<Exported, String> {
     let document: Document =
         serde_json::from_str(text).map_err(|error| format!("is no export: {error}"))?;
     if document.version != VERSION {
@@ -61,10 +65,19 @@ pub fn import(file: &Config, text: &str) -> Result<usize, String> {
     let all = document.objects.into_iter();
     objects.apply(all.map(|(path, object)| (path, Some(object.into()))));
     server::configure(file, objects.clone()).map_err(|problems| problems.join("\n"))?;
+    let revision = document.revision;
+    Ok(Exported { revision, objects })
+}
+
+/// Puts what was exported in the folder of this configuration; returns how many objects that are.
+/// Errors: it cannot be used, or a process serves.
+pub(super) fn import(file: &Config, text: &str) -> Result<usize, String> {
+    let folder = folder(file)?;
+    let Exported { revision, objects } = read(file, text)?;
     let count = objects.iter().count();
     let (mut journal, kept) = Journal::open(folder).map_err(|error| told(folder, &error))?;
     let state = State {
-        revision: document.revision.max(kept.revision) + 1,
+        revision: revision.max(kept.revision) + 1,
         objects,
         requests: kept.requests,
         ..State::default()
@@ -88,10 +101,9 @@ fn check(path: &ResourcePath, object: &Object) -> Result<(), String> {
 }
 
 fn folder(file: &Config) -> Result<&Path, String> {
-    match file.api.as_ref().map(|api| &api.store) {
-        Some(model::Store::File(folder)) => Ok(folder),
-        None => Err("api: is not set, so nothing is kept".to_owned()),
-    }
+    let api = file.api.as_ref();
+    let folder = api.map(|api| api.store.folder());
+    folder.ok_or_else(|| "api: is not set, so nothing is kept".to_owned())
 }
 
 fn told(folder: &Path, error: &io::Error) -> String {

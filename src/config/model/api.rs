@@ -2,10 +2,11 @@
 //! removed.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ipnet::IpNet;
+use rustls::pki_types::CertificateDer;
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -36,6 +37,9 @@ pub struct Api {
     pub addresses: Vec<IpNet>,
     /// `webSocketChecks`. Default: keep.
     pub web_socket_checks: WebSocketChecks,
+    /// `anyAddress`: whether rules are served whose `listenerIp` is no address of this machine,
+    /// where the store is etcd. Default: false; they are for other nodes.
+    pub any_address: bool,
     /// What the file has beside the API: shown there, and not changed.
     pub written: Arc<Written>,
 }
@@ -60,6 +64,38 @@ impl fmt::Debug for User {
 pub enum Store {
     /// `FILE`: in this folder.
     File(PathBuf),
+    /// `ETCD`: there, with a copy in a folder.
+    Etcd(Box<Etcd>),
+}
+
+impl Store {
+    /// The folder of this node.
+    pub fn folder(&self) -> &Path {
+        match self {
+            Store::File(path) => path,
+            Store::Etcd(etcd) => &etcd.path,
+        }
+    }
+}
+
+/// `api.store` of the type `ETCD`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Etcd {
+    /// `path`: the folder of the copy. Required.
+    pub path: PathBuf,
+    /// `endpoints`: URLs of members, at least one.
+    pub endpoints: Vec<String>,
+    /// `prefix`: what all keys begin with; it ends with a slash. Default: `/culvert/`.
+    pub prefix: String,
+    /// `caFile`: whom the certificates of members must come from. Default: nobody; required for
+    /// `https`.
+    pub authorities: Vec<CertificateDer<'static>>,
+    /// `certificate`: the name of one that exists, which is shown to members. Default: none.
+    pub certificate: Option<String>,
+    /// `user`, with what is in `passwordFile`. Default: nobody.
+    pub user: Option<User>,
+    /// `node`: what this node is called among the others. Default: the name of the machine.
+    pub node: String,
 }
 
 /// An entry of `api.datacenters`.

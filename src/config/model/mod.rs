@@ -30,7 +30,7 @@ use std::sync::Arc;
 
 pub use self::access_log::{AccessLog, LogFormat};
 pub use self::admin::{Admin, Token};
-pub use self::api::{Api, Datacenter, Lan, Store, User, WebSocketChecks, Written};
+pub use self::api::{Api, Datacenter, Etcd, Lan, Store, User, WebSocketChecks, Written};
 pub use self::balance::{Algorithm, HashKey, Rebalance, SameSite, Stickiness, StickyCookie};
 pub use self::certificate::{Certificate, CertificateFiles};
 pub use self::changes::{Changes, HeaderChanges, Headers, NewPath, NewValue, Rewrite};

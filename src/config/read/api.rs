@@ -15,7 +15,7 @@ use super::super::tree::{Mapping, Node};
 use super::super::unique::Unique;
 use super::super::words::quoted;
 use super::addresses::{Addresses, Families};
-use super::{defaults, operators};
+use super::{api_store, defaults, operators};
 
 pub(super) const KEYS: &[&str] = &[
     "listen",
@@ -28,8 +28,8 @@ pub(super) const KEYS: &[&str] = &[
     "datacenters",
     "addresses",
     "webSocketChecks",
+    "anyAddress",
 ];
-pub(super) const STORE_KEYS: &[&str] = &["type", "path"];
 pub(super) const DATACENTER_KEYS: &[&str] = &["id", "name", "location", "lans"];
 pub(super) const LAN_KEYS: &[&str] = &["id", "name", "public"];
 
@@ -37,7 +37,6 @@ const WEB_SOCKET_CHECKS: &[(&str, WebSocketChecks)] = &[
     ("keep", WebSocketChecks::Keep),
     ("convert", WebSocketChecks::Convert),
 ];
-const STORES: &[(&str, ())] = &[("FILE", ())];
 const LARGEST_USERS_FILE: u64 = 1 << 20;
 /// Nobody but its owner.
 const OTHERS: u32 = 0o077;
@@ -62,7 +61,8 @@ pub(super) fn read(
     let host_names = mapping.or("hostNames", Vec::new(), |list| {
         list.each(|node| operators::host_name(&node))
     });
-    let store = mapping.required("store", store);
+    let store = mapping.required("store", |node| api_store::read(node, certificates));
+    let any_address = mapping.or("anyAddress", defaults::ANY_ADDRESS, Node::boolean);
     let datacenters = datacenters(&mapping);
     let blocks = mapping.or("addresses", Vec::new(), Node::blocks);
     let checks = mapping.or("webSocketChecks", defaults::WEB_SOCKET_CHECKS, |node| {
@@ -72,6 +72,9 @@ pub(super) fn read(
         let families = Families::of(*address, true);
         addresses.enter(*address, families, "api.listen", &mapping, "listen");
         check_credentials(&mapping, address.ip().is_loopback());
+    }
+    if let (Some(Store::File(_)), Some(true)) = (&store, any_address) {
+        mapping.warning("anyAddress", "has no effect without a store of type ETCD");
     }
     Some(Some(Api {
         listen: listen?,
@@ -84,6 +87,7 @@ pub(super) fn read(
         datacenters: datacenters?,
         addresses: blocks?,
         web_socket_checks: checks?,
+        any_address: any_address?,
         written: Arc::new(written(top)),
     }))
 }
@@ -152,14 +156,6 @@ fn users(node: &Node) -> Option<Vec<User>> {
         true => node.problem(format!("{path}: nobody is in it")),
         false => Some(users),
     }
-}
-
-fn store(node: &Node) -> Option<Store> {
-    let mapping = node.mapping(STORE_KEYS)?;
-    let kind = mapping.required("type", |node| node.choice(STORES, &[]));
-    let path = mapping.required("path", Node::path_of_file);
-    kind?;
-    path.map(Store::File)
 }
 
 fn datacenters(api: &Mapping) -> Option<Vec<Datacenter>> {

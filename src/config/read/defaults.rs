@@ -15,6 +15,8 @@ use super::super::model::{
 
 pub(super) const ADMIN_MODE: u32 = 0o660;
 
+pub(super) const ANY_ADDRESS: bool = false;
+pub(super) const ETCD_PREFIX: &str = "/culvert/";
 pub(super) const WEB_SOCKET_CHECKS: WebSocketChecks = WebSocketChecks::Keep;
 
 pub(super) const LOG_FORMAT: LogFormat = LogFormat::Json;

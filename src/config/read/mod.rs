@@ -8,6 +8,7 @@ mod access_log;
 pub(super) mod addresses;
 mod admin;
 mod api;
+mod api_store;
 mod balance;
 mod certificate;
 mod changes;
@@ -300,7 +301,7 @@ mod tests {
         // These are in examples in comments.
         let examples = [
             api::KEYS,
-            api::STORE_KEYS,
+            api_store::KEYS,
             api::DATACENTER_KEYS,
             api::LAN_KEYS,
             certificate::KEYS,

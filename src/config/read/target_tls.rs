@@ -29,8 +29,8 @@ static SYSTEM: LazyLock<Arc<RootCertStore>> = LazyLock::new(|| {
 });
 
 /// Certificates of authorities, as they are in a file and as they are verified with.
-struct Authorities {
-    certificates: Vec<CertificateDer<'static>>,
+pub(super) struct Authorities {
+    pub(super) certificates: Vec<CertificateDer<'static>>,
     roots: Arc<RootCertStore>,
 }
 
@@ -108,7 +108,8 @@ fn server_name(node: &Node) -> Option<DnsName<'static>> {
     }
 }
 
-fn authorities(node: &Node) -> Option<Authorities> {
+/// A file with certificates of authorities.
+pub(super) fn authorities(node: &Node) -> Option<Authorities> {
     let pem = contents(node)?;
     let found: Result<Vec<_>, PemError> = CertificateDer::pem_slice_iter(&pem).collect();
     let certificates = match found {

@@ -66,6 +66,7 @@ impl Service {
 
     /// Begins to serve whoever comes.
     pub fn start(self: &Arc<Self>) {
+        self.api.begin();
         let Some(listener) = &self.serving.api else {
             return;
         };
@@ -145,10 +146,13 @@ impl Service {
         let api = Arc::clone(&self.api);
         // It waits for the disk, and goes on when its client has left.
         let work = move || {
+            let mut written = None;
             let response = match &question {
                 Ok(question) => {
                     let asked = question.asked(&by, &body.bytes);
-                    response::of_answer(&api.answer(&asked), asked.path)
+                    let answer = api.answer(&asked);
+                    written = answer.revision;
+                    response::of_answer(&answer, asked.path)
                 }
                 Err(error) => response::of_error(error),
             };
@@ -158,6 +162,9 @@ impl Service {
                 log::info!("api: {peer}: {by:?}: {method} {path:?}: {status}");
             }
             drop((turn, body));
+            if let Some(revision) = written {
+                api.settle(revision);
+            }
             response
         };
         let done = tokio::task::spawn_blocking(work).await;
@@ -224,12 +231,14 @@ mod tests {
 
     use super::*;
     use crate::config;
+    use crate::ionos::alone::Alone;
     use crate::ionos::error::ApiError;
     use crate::ionos::object::Object;
     use crate::ionos::objects::Objects;
     use crate::ionos::path::ResourcePath;
+    use crate::ionos::serve::{Keep, Serve};
     use crate::ionos::state::Warnings;
-    use crate::ionos::store::{Keep, Serve, Store};
+    use crate::ionos::store::Store;
     use crate::listener::Sockets;
     use crate::serving::{Knowledge, Secrets};
 
@@ -240,11 +249,15 @@ mod tests {
         fn serve(
             &self,
             _: &Objects,
-            _: &ResourcePath,
+            _: Option<&ResourcePath>,
             keep: Keep<'_>,
         ) -> Result<Warnings, ApiError> {
             keep().unwrap();
             Ok(Warnings::default())
+        }
+
+        fn is_outdated(&self) -> bool {
+            false
         }
 
         fn of_file(&self) -> Arc<Vec<(ResourcePath, Arc<Object>)>> {
@@ -279,7 +292,7 @@ mod tests {
             let built = Serving::build(None, config, &mut sockets, secrets, Knowledge::default());
             let serving = Arc::new(built.map_err(|all| all[0].to_string()).unwrap());
             serving.api.as_ref().unwrap().start(Box::new(|_, _| {}));
-            let store = Arc::new(Store::open(folder.path()).unwrap());
+            let store = Arc::new(Store::open(folder.path(), Arc::new(Alone)).unwrap());
             let api = Arc::new(Api::new(store, Arc::new(Fake)));
             Stage {
                 service: Service::new(api, serving),

@@ -99,6 +99,7 @@ mod tests {
             location: Some("http://a/cloudapi/v6/requests/r/status".into()),
             tag: Some("0a".into()),
             body: json!({}),
+            revision: None,
         }
     }
 

@@ -155,6 +155,9 @@ impl ShutdownSignalWatch for Lifecycle {
         let inbox = self.inbox.lock().take();
         if let Some(inbox) = inbox {
             let patience = self.run(inbox).await;
+            if let Some(api) = &self.api {
+                api.api.leave().await;
+            }
             self.serving.log.flush(patience);
         }
         if let Some(upgrade_socket) = &self.upgrade_socket {

@@ -77,10 +77,14 @@ impl Config {
     }
 
     /// Offers the IONOS API there, which keeps what it is told in the process's folder, with these
-    /// further keys.
+    /// further keys; or in the etcd that `CULVERT_TEST_ETCD` names.
     #[track_caller]
     pub fn api(self, listen: impl Display, keys: &str) -> Config {
-        let store = "store: {type: FILE, path: FOLDER}";
+        let store = match std::env::var("CULVERT_TEST_ETCD") {
+            Ok(url) => format!("type: ETCD, endpoints: ['{url}'], prefix: FOLDER/"),
+            Err(_) => "type: FILE".to_owned(),
+        };
+        let store = format!("store: {{path: FOLDER, {store}}}");
         self.top(&format!("api: {{listen: '{listen}', {store}, {keys}}}"))
     }
 

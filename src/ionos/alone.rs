@@ -1,0 +1,66 @@
+//! The record of a node that writes alone: the journal.
+
+use std::io;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::error::{ApiError, INVALID};
+use super::journal::Journal;
+use super::record::{NotKept, Record, Take};
+use super::request::{Progress, Request};
+use super::serve::Serve;
+use super::state::{Entry, State};
+
+/// A node that writes alone.
+#[derive(Debug)]
+pub(super) struct Alone;
+
+#[async_trait]
+impl Record for Alone {
+    fn check(&self) -> Result<(), ApiError> {
+        Ok(())
+    }
+
+    fn name(&self, _: &Request) -> String {
+        String::new()
+    }
+
+    fn keep(&self, _: &State, entry: &Entry, journal: &mut Journal) -> Result<(), NotKept> {
+        let added = journal.add(entry);
+        added.map_err(|error| NotKept::Refused(not_kept(&error)))
+    }
+
+    fn copy(&self, _: &Entry, _: &State, _: &mut Journal) {}
+
+    fn forget(&self, journal: &mut Journal, length: u64) -> bool {
+        // Where it fails, the next write does it.
+        journal.length() == length || journal.forget(length).is_ok()
+    }
+
+    fn tell(&self, _: u64, _: Option<String>) {}
+
+    fn progress(&self, _: u64) -> Progress {
+        Progress::Done
+    }
+
+    fn wait(&self, _: u64, _: Duration) {}
+
+    fn begin(&self, _: Weak<dyn Take>, _: Arc<dyn Serve>) {}
+
+    fn end(&self) {}
+
+    async fn leave(&self) {}
+}
+
+fn not_kept(error: &io::Error) -> ApiError {
+    log::error!("api.store: a write is not kept: {error}");
+    let status = match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+            507
+        }
+        _ => 500,
+    };
+    ApiError::new(status, INVALID, format!("it cannot be kept: {error}"))
+}

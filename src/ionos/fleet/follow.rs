@@ -1,0 +1,373 @@
+//! Takes over what other nodes have written, in order and whole.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use tokio::task::spawn_blocking;
+use tokio::time::{Instant, interval, sleep};
+
+use super::super::object::Object;
+use super::super::objects::Change;
+use super::super::path::ResourcePath;
+use super::super::record::Take;
+use super::super::request::Request;
+use super::super::serve::Serve;
+use super::super::state::{Entry, State};
+use super::cluster::Cluster;
+use super::keys::{Head, Item, Keys};
+use crate::etcd::{Batch, Pair, Position};
+
+/// How long it is waited after what went wrong.
+const PAUSE: Duration = Duration::from_secs(1);
+/// How often it is looked whether this node would serve something else.
+const LOOK: Duration = Duration::from_secs(1);
+/// How often what cannot be served is tried again.
+const AGAIN: Duration = Duration::from_secs(5);
+
+/// Why what was read is of no use.
+const MEANWHILE: &str = "something was written meanwhile";
+
+/// Who takes it over.
+#[derive(Clone)]
+pub(super) struct Follower {
+    pub(super) cluster: Arc<Cluster>,
+    pub(super) store: Weak<dyn Take>,
+    pub(super) serve: Arc<dyn Serve>,
+}
+
+/// What the keys of one revision say, or several, or all.
+#[derive(Default)]
+struct Items {
+    head: Option<(Head, i64)>,
+    is_headless: bool,
+    objects: Vec<(ResourcePath, Option<Object>)>,
+    requests: Vec<Request>,
+}
+
+impl Follower {
+    /// Follows until it is aborted, or the store is gone.
+    pub(super) async fn follow(self) {
+        let mut known = String::new();
+        while self.store.strong_count() > 0 {
+            let why = match self.read_anew().await {
+                Ok(position) => {
+                    known.clear();
+                    self.watch(position).await
+                }
+                Err(why) if why == MEANWHILE => continue,
+                Err(why) => {
+                    self.cluster.lose(&why);
+                    self.cluster.nodes.forget_own();
+                    why
+                }
+            };
+            if known != why {
+                log::warn!("api.store: etcd: {why}");
+                known = why;
+            }
+            sleep(PAUSE).await;
+        }
+    }
+
+    /// Takes over all that is there.
+    async fn read_anew(&self) -> Result<Position, String> {
+        self.cluster.forget();
+        let prefix = self.cluster.keys.prefix.as_bytes();
+        let snapshot = self.cluster.client.range(prefix, None).await;
+        let snapshot = snapshot.map_err(|error| error.to_string())?;
+        let (items, nodes) = self.items(&snapshot.pairs)?;
+        let cluster = Arc::clone(&self.cluster);
+        let read_at = snapshot.position.revision;
+        self.take(move |state| {
+            // Since it was forgotten, only a write that was under way has made one known.
+            if cluster.head().is_ok_and(|known| known.revision > read_at) {
+                return Err(MEANWHILE.to_owned());
+            }
+            let entry = difference(state, &items, &cluster.keys.prefix)?;
+            let revision = items.head.as_ref().map_or(0, |(_, revision)| *revision);
+            cluster.reach(&entry.id, revision);
+            Ok(Some(entry))
+        })
+        .await?;
+        self.cluster.nodes.hear_all(nodes);
+        Ok(snapshot.position)
+    }
+
+    fn items(&self, pairs: &[Pair]) -> Result<(Items, HashMap<String, super::keys::Node>), String> {
+        let (mut items, mut nodes) = (Items::default(), HashMap::new());
+        for pair in pairs {
+            match self.cluster.keys.read(&pair.key, Some(&pair.value))? {
+                Some(Item::Node(name, Some(node))) => _ = nodes.insert(name, node),
+                Some(item) => items.add(item, pair.revision),
+                None => {}
+            }
+        }
+        Ok((items, nodes))
+    }
+
+    /// Takes over what changes after this moment; returns why all must be read anew.
+    async fn watch(&self, after: Position) -> String {
+        let prefix = self.cluster.keys.prefix.as_bytes();
+        let mut watch = self.cluster.client.watch(prefix, after);
+        let (mut look, mut tried) = (interval(LOOK), Instant::now());
+        loop {
+            let taken = tokio::select! {
+                batch = watch.next() => match batch {
+                    Some(Ok(batch)) => self.hear(&batch).await,
+                    Some(Err(error)) => return error.to_string(),
+                    None => return "the watch is over".to_owned(),
+                },
+                _ = look.tick() => {
+                    let fails = self.cluster.nodes.own().is_some_and(|own| own.failure.is_some());
+                    let is_due = fails && tried.elapsed() >= AGAIN;
+                    if !is_due && !self.serve.is_outdated() {
+                        continue;
+                    }
+                    tried = Instant::now();
+                    self.take(|state| Ok(Some(same(state)))).await
+                }
+            };
+            if let Err(why) = taken {
+                return why;
+            }
+        }
+    }
+
+    async fn hear(&self, batch: &Batch) -> Result<(), String> {
+        let mut revisions: Vec<(i64, Items)> = Vec::new();
+        for change in &batch.changes {
+            let item = read(&self.cluster.keys, &change.key, change.value.as_deref())?;
+            match item {
+                None => {}
+                Some(Item::Node(name, node)) => self.cluster.nodes.hear(name, node),
+                Some(item) => {
+                    if revisions
+                        .last()
+                        .is_none_or(|(last, _)| *last != change.revision)
+                    {
+                        revisions.push((change.revision, Items::default()));
+                    }
+                    if let Some((_, items)) = revisions.last_mut() {
+                        items.add(item, change.revision);
+                    }
+                }
+            }
+        }
+        if revisions.is_empty() {
+            return Ok(());
+        }
+        let cluster = Arc::clone(&self.cluster);
+        self.take(move |state| {
+            let known = cluster.head()?;
+            let mut entry = same(state);
+            let new = revisions
+                .into_iter()
+                .filter(|(revision, _)| *revision > known.revision);
+            let mut last = known.revision;
+            for (revision, items) in new {
+                items.go_on(&mut entry)?;
+                last = revision;
+            }
+            cluster.reach(&entry.id, last);
+            Ok((last != known.revision).then_some(entry))
+        })
+        .await
+    }
+
+    /// Has the store take over what is found once nobody else writes.
+    async fn take(
+        &self,
+        find: impl FnOnce(&State) -> Result<Option<Entry>, String> + Send + 'static,
+    ) -> Result<(), String> {
+        let Some(store) = self.store.upgrade() else {
+            return Err("the store is gone".to_owned());
+        };
+        let serve = Arc::clone(&self.serve);
+        let taking = spawn_blocking(move || store.take(&*serve, Box::new(find)));
+        taking.await.map_err(|error| error.to_string())?
+    }
+}
+
+fn read(keys: &Keys, key: &[u8], value: Option<&[u8]>) -> Result<Option<Item>, String> {
+    let item = keys.read(key, value)?;
+    // One that is too old goes.
+    Ok(item.filter(|item| *item != Item::Request(None)))
+}
+
+/// What changes nothing.
+fn same(state: &State) -> Entry {
+    Entry {
+        revision: state.revision,
+        id: state.id.clone(),
+        ..Entry::default()
+    }
+}
+
+impl Items {
+    fn add(&mut self, item: Item, revision: i64) {
+        match item {
+            Item::Head(Some(head)) => self.head = Some((head, revision)),
+            Item::Head(None) => self.is_headless = true,
+            Item::Object(path, object) => self.objects.push((path, object)),
+            Item::Request(request) => self.requests.extend(request),
+            Item::Node(..) => {}
+        }
+    }
+
+    /// Goes on from an entry. Errors: it does not come after that.
+    fn go_on(self, entry: &mut Entry) -> Result<(), String> {
+        let Some((head, _)) = self.head else {
+            return Err("something was changed by hand".to_owned());
+        };
+        if self.is_headless || head.previous != entry.id {
+            return Err(format!("{} does not come after {}", head.id, entry.id));
+        }
+        let share = |(path, object): (ResourcePath, Option<Object>)| (path, object.map(Arc::new));
+        entry.objects.extend(self.objects.into_iter().map(share));
+        entry
+            .requests
+            .extend(self.requests.into_iter().map(Arc::new));
+        (entry.id, entry.revision) = (head.id, head.number);
+        Ok(())
+    }
+}
+
+/// What makes this state what is there. Errors: it is not to be.
+fn difference(state: &State, items: &Items, prefix: &str) -> Result<Entry, String> {
+    let mut ours: HashMap<_, _> = state
+        .objects
+        .iter()
+        .filter(|(_, object)| !object.is_of_file)
+        .collect();
+    let Some((head, _)) = &items.head else {
+        return match state.id.is_empty() && ours.is_empty() && items.objects.is_empty() {
+            true => Ok(same(state)),
+            false => Err(format!(
+                "there is no {prefix}head, but this node has {} objects: it serves them, and \
+                 writes nothing",
+                ours.len()
+            )),
+        };
+    };
+    if state.id.is_empty() && !ours.is_empty() {
+        return Err(format!(
+            "the folder has {} objects that are not from there: it must be empty",
+            ours.len()
+        ));
+    }
+    let mut objects: Vec<Change> = Vec::new();
+    for (path, object) in &items.objects {
+        let known = ours.remove(path);
+        if let Some(object) = object
+            && known.is_none_or(|known| **known != *object)
+        {
+            objects.push((path.clone(), Some(Arc::new(object.clone()))));
+        }
+    }
+    objects.extend(ours.into_keys().map(|path| (path.clone(), None)));
+    let is_new = |request: &&Request| state.requests.get(&request.id).is_none();
+    let requests = items.requests.iter().filter(is_new);
+    Ok(Entry {
+        revision: head.number,
+        id: head.id.clone(),
+        objects,
+        requests: requests.cloned().map(Arc::new).collect(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Map, json};
+
+    use super::super::super::kind::Kind;
+    use super::super::super::object::Stamp;
+    use super::*;
+
+    fn group(id: &str) -> ResourcePath {
+        ResourcePath::of(Kind::TargetGroup, None, id)
+    }
+
+    fn object(name: &str) -> Object {
+        let stamp = Stamp {
+            at: "2026-11-26T00:00:00Z".to_owned(),
+            by: "test".to_owned(),
+        };
+        let properties = json!({"name": name}).as_object().cloned();
+        Object {
+            created: stamp.clone(),
+            modified: stamp,
+            ..Object::new(properties.unwrap_or_else(Map::new), "test")
+        }
+    }
+
+    fn head(previous: &str, id: &str, number: u64) -> Head {
+        Head {
+            id: id.to_owned(),
+            previous: previous.to_owned(),
+            number,
+        }
+    }
+
+    fn state(id: &str, groups: &[&str]) -> State {
+        let mut state = State {
+            id: id.to_owned(),
+            ..State::default()
+        };
+        let object = |id: &&str| (group(id), Some(Arc::new(object(id))));
+        state.objects.apply(groups.iter().map(object));
+        state
+    }
+
+    #[test]
+    fn a_write_is_taken_over_only_where_it_comes_after_the_last() {
+        let items = |previous: &str| {
+            let mut items = Items::default();
+            items.add(Item::Head(Some(head(previous, "c", 3))), 9);
+            items.add(Item::Object(group("g"), None), 9);
+            items
+        };
+        let mut entry = same(&state("b", &[]));
+        items("b").go_on(&mut entry).unwrap();
+        assert_eq!(
+            (&*entry.id, entry.revision, entry.objects.len()),
+            ("c", 3, 1)
+        );
+        assert!(items("a").go_on(&mut same(&state("b", &[]))).is_err());
+        // Somebody has changed an object by hand.
+        let mut by_hand = Items::default();
+        by_hand.add(Item::Object(group("g"), None), 9);
+        assert!(by_hand.go_on(&mut entry).is_err());
+    }
+
+    #[test]
+    fn of_all_that_is_there_only_the_difference_is_taken_over() {
+        let mut items = Items::default();
+        items.add(Item::Head(Some(head("y", "z", 8))), 9);
+        items.add(Item::Object(group("same"), Some(object("same"))), 5);
+        items.add(Item::Object(group("other"), Some(object("changed"))), 6);
+        items.add(Item::Object(group("new"), Some(object("new"))), 7);
+        let entry = difference(&state("a", &["same", "other", "gone"]), &items, "/p/").unwrap();
+        let what = |change: &Change| (change.0.id().to_owned(), change.1.is_some());
+        let mut changes: Vec<_> = entry.objects.iter().map(what).collect();
+        changes.sort();
+        let expected = [("gone", false), ("new", true), ("other", true)];
+        assert_eq!(
+            changes,
+            expected.map(|(id, is_there)| (id.to_owned(), is_there))
+        );
+        assert_eq!((&*entry.id, entry.revision), ("z", 8));
+    }
+
+    #[test]
+    fn an_etcd_that_has_nothing_and_a_folder_of_another_store_change_nothing() {
+        let nothing = Items::default();
+        assert!(difference(&state("a", &["g"]), &nothing, "/p/").is_err());
+        assert!(difference(&state("", &["g"]), &nothing, "/p/").is_err());
+        assert!(difference(&state("", &[]), &nothing, "/p/").is_ok());
+        let mut items = Items::default();
+        items.add(Item::Head(Some(head("", "a", 1))), 9);
+        assert!(difference(&state("", &["g"]), &items, "/p/").is_err());
+        assert!(difference(&state("", &[]), &items, "/p/").is_ok());
+    }
+}
