@@ -37,6 +37,10 @@ pub(super) trait Record: std::fmt::Debug + Send + Sync {
     /// Errors: it takes no writes now. It may wait a moment for what has just begun.
     fn check(&self) -> Result<(), ApiError>;
 
+    /// Whether others share it. Then it is asked before anything is served, for that may take its
+    /// time, and what is on record stays, even if this node cannot serve it.
+    fn is_shared(&self) -> bool;
+
     /// What a write is called; empty where this node writes alone.
     fn name(&self, request: &Request) -> String;
 
@@ -45,10 +49,6 @@ pub(super) trait Record: std::fmt::Debug + Send + Sync {
 
     /// Has the journal follow, where it is a copy: with this write the state is that one.
     fn copy(&self, entry: &Entry, state: &State, journal: &mut Journal);
-
-    /// Takes back what was added to the journal since it was so long: it cannot be served. What is
-    /// on record elsewhere stays: false.
-    fn forget(&self, journal: &mut Journal, length: u64) -> bool;
 
     /// Notes that this node serves all up to this write, or why it does not.
     fn tell(&self, revision: u64, failure: Option<String>);

@@ -1,4 +1,4 @@
-//! What a store needs of whoever serves.
+//! What a store needs of whoever serves, and how it asks for that.
 
 use std::collections::HashSet;
 use std::net::IpAddr;
@@ -8,7 +8,7 @@ use super::error::ApiError;
 use super::object::Object;
 use super::objects::Objects;
 use super::path::ResourcePath;
-use super::state::Warnings;
+use super::state::{State, Warnings};
 
 /// Has a write on record; where that fails nothing has changed.
 pub(super) type Keep<'a> = &'a mut dyn FnMut() -> Result<(), ApiError>;
@@ -51,4 +51,37 @@ pub trait Serve: Send + Sync {
 
     /// Addresses for an IP block: so many that are not among these.
     fn new_ips(&self, count: usize, taken: &HashSet<IpAddr>) -> Option<Vec<IpAddr>>;
+}
+
+/// Finds out whether these can be served. Nothing has changed then.
+pub(super) fn try_out(
+    objects: &Objects,
+    about: &ResourcePath,
+    serve: &dyn Serve,
+) -> Result<(), ApiError> {
+    let mut is_possible = false;
+    let mut only_try = || {
+        is_possible = true;
+        Err(ApiError::later("it is only tried"))
+    };
+    let tried = serve.serve(objects, Some(about), &mut only_try);
+    tried.map(drop).or_else(|error| match is_possible {
+        true => Ok(()),
+        false => Err(error),
+    })
+}
+
+/// Serves what is on record elsewhere; returns why that cannot be.
+pub(super) fn serve_kept(
+    state: &mut State,
+    about: &ResourcePath,
+    serve: &dyn Serve,
+) -> Option<String> {
+    match serve.serve(&state.objects, Some(about), &mut || Ok(())) {
+        Ok(warnings) => {
+            state.warnings = warnings;
+            None
+        }
+        Err(error) => Some(error.to_string()),
+    }
 }

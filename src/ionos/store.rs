@@ -18,7 +18,7 @@ use super::path::ResourcePath;
 use super::plan::Planner;
 use super::record::{Find, NotKept, Record, Take};
 use super::request::{Progress, Request};
-use super::serve::Serve;
+use super::serve::{Serve, serve_kept, try_out};
 use super::state::{Entry, State, Warnings};
 use super::write::{Change, Write};
 
@@ -37,6 +37,8 @@ pub struct Store {
     /// Whoever has it is the one who changes what is kept. `None` while another process may have
     /// the folder.
     journal: Mutex<Option<Journal>>,
+    /// Whoever has it is the one who changes what is served. Nobody waits for others meanwhile.
+    serving: Mutex<()>,
     /// What is read; whoever writes has it for a moment only.
     kept: Mutex<Kept>,
     changed: Condvar,
@@ -84,6 +86,7 @@ impl Store {
             folder: folder.to_owned(),
             record,
             journal: Mutex::new(Some(journal)),
+            serving: Mutex::default(),
             kept: Mutex::new(Kept {
                 state: Arc::new(state),
                 of_file: Arc::default(),
@@ -133,7 +136,7 @@ impl Store {
 
     /// Has what is kept served as the configuration is now.
     pub(super) fn renew(&self, serve: &dyn Serve) -> Result<(), ApiError> {
-        let _nobody_writes = self.journal.lock();
+        let _serving = self.serving.lock();
         let state = self.state(serve);
         self.warn(serve.renew(&state.objects)?);
         Ok(())
@@ -228,8 +231,22 @@ impl Store {
         let (request, entry) = self.entry(change, author, before.revision + 1);
         let mut state = State::clone(before);
         state.change(&entry);
-        let failure = self.serve_and_keep(&entry, &mut state, serve, (&place, journal, before))?;
+        let is_shared = self.record.is_shared();
+        if is_shared {
+            try_out(&state.objects, &place, serve).map_err(NotKept::Refused)?;
+            self.record.keep(before, &entry, journal)?;
+        }
+        let serving = self.serving.lock();
+        let failure = match is_shared {
+            true => serve_kept(&mut state, &place, serve),
+            false => {
+                let keep = |journal: &mut Journal| self.record.keep(before, &entry, journal);
+                serve_and_keep(&mut state, &place, serve, (journal, &keep))?;
+                None
+            }
+        };
         let state = self.put(before, state, &entry);
+        drop(serving);
         self.record.copy(&entry, &state, journal);
         tidy(journal, &state);
         self.record.tell(entry.revision, failure);
@@ -241,40 +258,6 @@ impl Store {
             place,
             state,
         })
-    }
-
-    /// Has a write served and on record; returns why it cannot be served though it is on record.
-    fn serve_and_keep(
-        &self,
-        entry: &Entry,
-        state: &mut State,
-        serve: &dyn Serve,
-        (place, journal, before): (&ResourcePath, &mut Journal, &State),
-    ) -> Result<Option<String>, NotKept> {
-        let length = journal.length();
-        let mut kept = None;
-        let mut keep = || {
-            let now = self.record.keep(before, entry, journal);
-            let answer = match &now {
-                Ok(()) => Ok(()),
-                Err(NotKept::Refused(error)) => Err(error.clone()),
-                Err(NotKept::Lost) => Err(ApiError::later("another node was first")),
-            };
-            kept = Some(now);
-            answer
-        };
-        let served = serve.serve(&state.objects, Some(place), &mut keep);
-        match (served, kept) {
-            (Ok(warnings), _) => {
-                state.warnings = warnings;
-                Ok(None)
-            }
-            (Err(_), Some(Err(not_kept))) => Err(not_kept),
-            (Err(error), Some(Ok(()))) if !self.record.forget(journal, length) => {
-                Ok(Some(error.to_string()))
-            }
-            (Err(error), _) => Err(NotKept::Refused(error)),
-        }
     }
 
     fn entry(&self, change: Change, author: Author<'_>, revision: u64) -> (Arc<Request>, Entry) {
@@ -335,10 +318,12 @@ impl Take for Store {
         };
         let mut state = State::clone(&before);
         state.change(&entry);
+        let serving = self.serving.lock();
         let served = serve.serve(&state.objects, None, &mut || Ok(()));
         let failure = served.map(|warnings| state.warnings = warnings).err();
         let is_new = entry.id != before.id || !entry.objects.is_empty();
         let state = self.put(&before, state, &entry);
+        drop(serving);
         if is_new {
             self.record.copy(&entry, &state, journal);
             tidy(journal, &state);
@@ -347,6 +332,31 @@ impl Take for Store {
             .tell(entry.revision, failure.map(|error| error.to_string()));
         Ok(())
     }
+}
+
+/// Has a write on record in a journal.
+type KeepIn<'a> = &'a dyn Fn(&mut Journal) -> Result<(), NotKept>;
+
+/// Has this served and on record, or neither.
+fn serve_and_keep(
+    state: &mut State,
+    about: &ResourcePath,
+    serve: &dyn Serve,
+    (journal, keep): (&mut Journal, KeepIn<'_>),
+) -> Result<(), NotKept> {
+    let length = journal.length();
+    let mut keep = || match keep(journal) {
+        Ok(()) => Ok(()),
+        Err(NotKept::Refused(error)) => Err(error),
+        Err(NotKept::Lost) => Err(ApiError::later("another node was first")),
+    };
+    let served = serve.serve(&state.objects, Some(about), &mut keep);
+    if served.is_err() && journal.length() > length {
+        // It was on record, and could not be served for all that. Where this fails the next does.
+        journal.forget(length).ok();
+    }
+    state.warnings = served.map_err(NotKept::Refused)?;
+    Ok(())
 }
 
 fn tidy(journal: &mut Journal, state: &State) {
@@ -465,8 +475,8 @@ mod tests {
 
         fn copy(&self, _: &Entry, _: &State, _: &mut Journal) {}
 
-        fn forget(&self, _: &mut Journal, _: u64) -> bool {
-            false
+        fn is_shared(&self) -> bool {
+            true
         }
 
         fn tell(&self, _: u64, _: Option<String>) {}
@@ -586,7 +596,7 @@ mod tests {
         ) -> Result<Warnings, ApiError> {
             let (tell, told) = channel();
             let Some(store) = self.0.clone() else {
-                keep().unwrap();
+                keep()?;
                 return Err(ApiError::new(422, INVALID, "it cannot be served"));
             };
             thread::spawn(move || tell.send(store.state(&Willing).revision));

@@ -115,7 +115,7 @@ async fn a_node_that_cannot_serve_its_copy_starts_with_the_file_alone() {
     // The file has come to want the address.
     let file = Config::answering("file").api(node.address, "");
     let file = file.add_rule("second").listen(rule.address);
-    let file = config_at(&[etcd.address()], file, "one");
+    let file = config_at(&etcd.urls(), file, "one");
     node.edge.configure(&file);
     node.edge.start_again().await;
     assert_eq!(node.edge.get("/").await.text(), "file");
@@ -125,7 +125,7 @@ async fn a_node_that_cannot_serve_its_copy_starts_with_the_file_alone() {
     assert!(message.contains("is already used by"), "{message}");
     // Once the rule is not wanted any more all is as it was.
     let file = Config::answering("file").api(node.address, "");
-    let file = config_at(&[etcd.address()], file, "one");
+    let file = config_at(&etcd.urls(), file, "one");
     node.edge.reload(&file).await;
     eventually("a write", || {
         (node.post_group("g").status() == 202).then_some(())

@@ -2,7 +2,7 @@
 
 use std::thread;
 
-use crate::harness::admin::ask_at;
+use crate::harness::admin::{self, ask_at};
 use crate::harness::api::{Reply, group_path};
 use crate::harness::{Etcd, eventually};
 
@@ -54,4 +54,24 @@ async fn where_etcd_says_nothing_the_answer_does_not_claim_that_nothing_was_writ
         (node.ask("PATCH", &path, &[], "{\"name\": \"d\"}").status() == 202).then_some(())
     })
     .await;
+}
+
+#[tokio::test]
+async fn while_etcd_says_nothing_to_a_write_a_reload_and_the_admin_address_go_on() {
+    let Some(etcd) = Etcd::start().await else {
+        return;
+    };
+    let node = etcd.node("one", "").await;
+    let path = group_path(&node.group());
+    etcd.signal("STOP");
+    let address = node.address;
+    let asking = thread::spawn(move || ask_at(address, "PATCH", &path, &[], "{\"name\": \"b\"}"));
+    node.edge.says("no answer within 2s").await;
+    let file = std::fs::read_to_string(node.edge.file()).unwrap();
+    node.edge.reload(&file).await;
+    admin::get(&node.edge, "/api/v1/status");
+    assert!(!asking.is_finished());
+    etcd.signal("CONT");
+    eventually("an answer", || asking.is_finished().then_some(())).await;
+    assert_eq!(Reply::of(&asking.join().unwrap()).status(), 202);
 }

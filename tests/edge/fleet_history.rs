@@ -31,10 +31,10 @@ async fn a_node_that_has_missed_what_is_compacted_reads_everything_anew() {
 
 #[tokio::test]
 async fn after_a_restore_from_a_snapshot_all_nodes_serve_that_and_write_on() {
-    let Some(mut etcd) = Etcd::start().await else {
+    let Some(mut etcd) = Etcd::of(3).await else {
         return;
     };
-    let (one, other) = (etcd.node("one", "").await, etcd.node("other", "").await);
+    let (one, other) = etcd.two_nodes().await;
     let path = group_path(&one.group());
     let snapshot = etcd.save();
     one.patch(&path, &json!({"name": "later"}));

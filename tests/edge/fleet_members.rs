@@ -1,7 +1,11 @@
-//! Members of etcd die.
+//! Members of etcd die, or are cut off, and nodes are cut off from them.
 
-use crate::harness::api::group_path;
-use crate::harness::{Etcd, eventually};
+use serde_json::Value;
+
+use crate::harness::api::{Api, Reply, group_path};
+use crate::harness::etcd::node_at;
+use crate::harness::wire::Wire;
+use crate::harness::{Config, Etcd, eventually};
 
 #[tokio::test]
 async fn a_member_that_dies_costs_no_write_and_without_a_majority_nothing_is_written() {
@@ -32,4 +36,90 @@ async fn a_member_that_dies_costs_no_write_and_without_a_majority_nothing_is_wri
         (other.get(&path)["properties"]["name"] == "c").then_some(())
     })
     .await;
+}
+
+#[tokio::test]
+async fn when_a_member_cannot_be_reached_every_node_writes_on_and_no_write_is_lost() {
+    let test =
+        "fleet_members::when_a_member_cannot_be_reached_every_node_writes_on_and_no_write_is_lost";
+    let Some(etcd) = Etcd::inside(test).await else {
+        return;
+    };
+    let nodes = [
+        etcd.node("one", "").await,
+        etcd.node("two", "").await,
+        etcd.node("three", "").await,
+    ];
+    let mut written = vec![write(&nodes[0], "first").await];
+    let leader = etcd.leader().await;
+    etcd.network().cut_off(leader);
+    for (node, name) in nodes.iter().zip(["a", "b", "c"]) {
+        written.push(write(node, name).await);
+    }
+    etcd.network().heal(leader);
+    // Now one is there for the others alone.
+    etcd.network().hide(leader);
+    for (node, name) in nodes.iter().zip(["d", "e", "f"]) {
+        written.push(write(node, name).await);
+    }
+    etcd.network().heal(leader);
+    for node in &nodes {
+        for path in &written {
+            eventually("every group at every node", || {
+                (node.ask("GET", path, &[], "").status() == 200).then_some(())
+            })
+            .await;
+        }
+    }
+}
+
+/// Makes a group, as soon as that can be done, and returns its path. An answer that does not say
+/// what came of it is looked up.
+async fn write(node: &Api, name: &str) -> String {
+    eventually("a write", || {
+        let reply = node.post_group(name);
+        (reply.status() == 202).then(|| group_path(&reply.body["id"]))
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_is_cut_off_serves_on_is_not_waited_for_and_catches_up() {
+    let Some(etcd) = Etcd::start().await else {
+        return;
+    };
+    let wire = Wire::to(etcd.address()).await;
+    let url = [format!("http://{}", wire.address)];
+    let one = etcd.node("one", "").await;
+    let far = node_at(&url, Config::answering("far"), "far", "").await;
+    etcd.knows(&one, &far, "far").await;
+    wire.cut(true);
+    let reply = one.post_group("g");
+    eventually("the end of its lease", || {
+        is_done(&one.get(&request(&reply)))
+    })
+    .await;
+    assert_eq!(far.edge.get("/").await.text(), "far");
+    let refused = far.post_group("h");
+    assert!([500, 507].contains(&refused.status()), "{refused:?}");
+    let path = group_path(&reply.body["id"]);
+    assert_eq!(far.ask("GET", &path, &[], "").status(), 404);
+    wire.cut(false);
+    eventually("what it has missed", || {
+        (far.ask("GET", &path, &[], "").status() == 200).then_some(())
+    })
+    .await;
+    eventually("a write at it", || {
+        (far.post_group("i").status() == 202).then_some(())
+    })
+    .await;
+}
+
+fn request(reply: &Reply) -> String {
+    let location = reply.header("location").unwrap();
+    location[location.find("/cloudapi").unwrap()..].to_owned()
+}
+
+fn is_done(status: &Value) -> Option<()> {
+    (status["metadata"]["status"] == "DONE").then_some(())
 }

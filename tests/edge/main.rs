@@ -82,6 +82,7 @@ mod fleet_import;
 mod fleet_members;
 mod fleet_progress;
 mod fleet_races;
+mod fleet_security;
 mod fleet_writes;
 mod foretold;
 mod framing;

@@ -106,6 +106,10 @@ impl Record for Fleet {
         self.cluster.check()
     }
 
+    fn is_shared(&self) -> bool {
+        true
+    }
+
     fn name(&self, request: &Request) -> String {
         request.id.clone()
     }
@@ -119,10 +123,6 @@ impl Record for Fleet {
         if let Err(error) = journal.copy(entry, state) {
             log::error!("api.store.path: the copy is behind: {error}");
         }
-    }
-
-    fn forget(&self, _: &mut Journal, _: u64) -> bool {
-        false
     }
 
     fn tell(&self, revision: u64, failure: Option<String>) {

@@ -9,13 +9,20 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::api::{Api, group_path};
+use super::network::Network;
 use super::ports::free_addresses;
-use super::{Config, Edge, Process, eventually};
+use super::{Authority, Config, Edge, Process, eventually};
 
 /// A cluster. Dropping it kills all members.
 pub struct Etcd {
     folder: TempDir,
     members: Vec<Member>,
+    scheme: &'static str,
+    /// What members are started with beside their addresses.
+    options: Vec<String>,
+    /// What `etcdctl` is called with beside the endpoint.
+    ctl: Vec<String>,
+    network: Option<Network>,
 }
 
 struct Member {
@@ -32,25 +39,87 @@ impl Etcd {
 
     /// So many members that answer; `None`, with a word, where there is no etcd.
     pub async fn of(count: usize) -> Option<Etcd> {
-        let is_there = |program| Command::new(program).arg("--version").output().is_ok();
-        if !(is_there("etcd") && is_there("etcdctl")) {
-            eprintln!("skipped: no etcd on this machine (make etcd installs it)");
-            return None;
-        }
-        let member = |_| {
-            let [client, peer] = free_addresses();
+        let mut etcd = Etcd::new(count, None)?;
+        etcd.run().await;
+        Some(etcd)
+    }
+
+    /// Three members in a network of the test's own; `None` where the test has run again inside of
+    /// that, and has nothing to do outside.
+    pub async fn inside(test: &str) -> Option<Etcd> {
+        is_there().then_some(())?;
+        let network = Network::enter(test)?;
+        let mut etcd = Etcd::new(3, Some(network))?;
+        etcd.run().await;
+        Some(etcd)
+    }
+
+    /// One member that speaks TLS with the certificate `member` of this authority, to whoever has
+    /// one of its certificates; `etcdctl` has `operator`.
+    pub async fn encrypted(authority: &Authority) -> Option<Etcd> {
+        let mut etcd = Etcd::new(1, None)?;
+        let file = |name| authority.file(name).display().to_string();
+        etcd.scheme = "https";
+        etcd.options = vec![
+            format!("--cert-file={}", file("member.crt")),
+            format!("--key-file={}", file("member.key")),
+            format!("--trusted-ca-file={}", file("ca.crt")),
+            "--client-cert-auth".to_owned(),
+        ];
+        etcd.ctl = vec![
+            format!("--cacert={}", file("ca.crt")),
+            format!("--cert={}", file("operator.crt")),
+            format!("--key={}", file("operator.key")),
+        ];
+        etcd.run().await;
+        Some(etcd)
+    }
+
+    fn new(count: usize, network: Option<Network>) -> Option<Etcd> {
+        is_there().then_some(())?;
+        let member = |place| {
+            let [client, peer] = match &network {
+                Some(network) => network.addresses(place),
+                None => free_addresses(),
+            };
             Member {
                 client,
                 peer,
                 process: None,
             }
         };
-        let mut etcd = Etcd {
+        Some(Etcd {
             folder: tempfile::tempdir().unwrap(),
             members: (0..count).map(member).collect(),
+            scheme: "http",
+            options: Vec::new(),
+            ctl: Vec::new(),
+            network,
+        })
+    }
+
+    /// The network that the members are in.
+    pub fn network(&self) -> &Network {
+        self.network.as_ref().expect("members in a network")
+    }
+
+    /// Which member leads, as soon as one does.
+    pub async fn leader(&self) -> usize {
+        let leads = |place: usize| {
+            let status = self.try_ctl(place, &["endpoint", "status", "-w", "json"])?;
+            let status: Value = serde_json::from_str(&status).ok()?;
+            let status = &status[0]["Status"];
+            (status["leader"] == status["header"]["member_id"]).then_some(place)
         };
-        etcd.run().await;
-        Some(etcd)
+        eventually("a leader", || (0..self.members.len()).find_map(leads)).await
+    }
+
+    /// Wants a user from now on: `root` with this password, as whom `etcdctl` comes, too.
+    pub fn want_user(&mut self, password: &str) {
+        self.ctl(&["user", "add", &format!("root:{password}")]);
+        self.ctl(&["user", "grant-role", "root", "root"]);
+        self.ctl(&["auth", "enable"]);
+        self.ctl.push(format!("--user=root:{password}"));
     }
 
     /// Runs all members that do not run, again perhaps, until they answer.
@@ -60,9 +129,16 @@ impl Etcd {
             let arguments = self.arguments(place, &peers);
             let member = &mut self.members[place];
             if member.process.is_none() {
-                let mut command = Command::new("etcd");
-                command.args(arguments).stdout(Stdio::null());
-                member.process = Some(command.stderr(Stdio::null()).spawn().unwrap());
+                let mut command = match &self.network {
+                    Some(network) => network.command(),
+                    None => Command::new("etcd"),
+                };
+                command.args(arguments).args(&self.options);
+                command.stdout(Stdio::null()).stderr(Stdio::null());
+                member.process = Some(match &self.network {
+                    Some(network) => network.spawn(place, command),
+                    None => command.spawn().unwrap(),
+                });
             }
         }
         for place in 0..self.members.len() {
@@ -73,7 +149,7 @@ impl Etcd {
 
     fn arguments(&self, place: usize, peers: &str) -> [String; 8] {
         let member = &self.members[place];
-        let (client, peer) = (format!("http://{}", member.client), member.peer());
+        let (client, peer) = (self.url(member.client), member.peer());
         [
             format!("--name=m{place}"),
             format!("--data-dir={}", self.data(place).display()),
@@ -90,6 +166,10 @@ impl Etcd {
         let members = self.members.iter().enumerate();
         let peers = members.map(|(place, member)| format!("m{place}={}", member.peer()));
         peers.collect::<Vec<_>>().join(",")
+    }
+
+    fn url(&self, address: SocketAddr) -> String {
+        format!("{}://{address}", self.scheme)
     }
 
     /// Where a member keeps its data.
@@ -157,6 +237,12 @@ impl Etcd {
         self.members[0].client
     }
 
+    /// Where the members are for clients.
+    pub fn urls(&self) -> Vec<String> {
+        let members = self.members.iter();
+        members.map(|member| self.url(member.client)).collect()
+    }
+
     /// A node of this name that keeps its objects there, with these further keys of `api`.
     pub async fn node(&self, name: &str, keys: &str) -> Api {
         self.node_with(Config::answering("hello"), name, keys).await
@@ -164,8 +250,7 @@ impl Etcd {
 
     /// The same with this configuration.
     pub async fn node_with(&self, config: Config, name: &str, keys: &str) -> Api {
-        let members: Vec<_> = self.members.iter().map(|member| member.client).collect();
-        node_at(&members, config, name, keys).await
+        node_at(&self.urls(), config, name, keys).await
     }
 
     /// Two nodes, of which the first knows that the other is there.
@@ -193,16 +278,27 @@ impl Etcd {
 
     fn try_ctl(&self, place: usize, arguments: &[&str]) -> Option<String> {
         let mut command = Command::new("etcdctl");
-        let endpoint = format!("http://{}", self.members[place].client);
-        command.args(["--endpoints", &endpoint]).args(arguments);
+        let endpoint = self.url(self.members[place].client);
+        command.args(["--endpoints", &endpoint]).args(&self.ctl);
+        command.args(arguments);
         let output = command.env("ETCDCTL_API", "3").output().unwrap();
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         output.status.success().then_some(said)
     }
 }
 
-/// A node of this name that finds etcd at these addresses.
-async fn node_at(endpoints: &[SocketAddr], config: Config, name: &str, keys: &str) -> Api {
+/// Whether there is etcd; a word where there is not.
+fn is_there() -> bool {
+    let is_there = |program| Command::new(program).arg("--version").output().is_ok();
+    let all = is_there("etcd") && is_there("etcdctl");
+    if !all {
+        eprintln!("skipped: no etcd on this machine (make etcd installs it)");
+    }
+    all
+}
+
+/// A node of this name that finds etcd at these URLs.
+pub async fn node_at(endpoints: &[String], config: Config, name: &str, keys: &str) -> Api {
     let [address] = free_addresses();
     let config = config_at(endpoints, config.api(address, keys), name);
     let edge = Edge::start(&config).await;
@@ -210,9 +306,8 @@ async fn node_at(endpoints: &[SocketAddr], config: Config, name: &str, keys: &st
 }
 
 /// The configuration of a node of this name, of which `api` has no store yet that is shared.
-pub fn config_at(endpoints: &[SocketAddr], config: Config, name: &str) -> Config {
-    let url = |endpoint: &SocketAddr| format!("'http://{endpoint}'");
-    let urls: Vec<_> = endpoints.iter().map(url).collect();
+pub fn config_at(endpoints: &[String], config: Config, name: &str) -> Config {
+    let urls: Vec<_> = endpoints.iter().map(|url| format!("'{url}'")).collect();
     let store = format!("type: ETCD, endpoints: [{}], node: {name}", urls.join(", "));
     config.top(&format!("api: {{store: {{{store}}}}}"))
 }

@@ -16,6 +16,8 @@ mod haproxy;
 pub mod http2;
 mod load;
 pub mod manager;
+#[path = "../../etcd/harness/network.rs"]
+mod network;
 mod nginx;
 mod node;
 mod noise;
@@ -29,6 +31,7 @@ pub mod story;
 pub mod target;
 pub mod tls;
 pub mod waiting;
+pub mod wire;
 
 use std::time::Duration;
 
