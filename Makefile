@@ -150,7 +150,7 @@ bench-changes: tools
 
 # What a write over the IONOS API costs.
 bench-api: tools
-	cargo bench --locked --bench ionos_api
+	cargo bench --locked --bench ionos_api --bench fleet
 
 # What building Pingora needs.
 tools:
