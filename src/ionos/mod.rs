@@ -119,6 +119,7 @@ pub fn open(file: &Config) -> Result<Option<Opened>, Vec<String>> {
         }
         (configured, _) => configured?,
     };
+    let config = shared(config);
     server::tell(&models.warnings(), &Warnings::new());
     store.warn(models.warnings());
     Ok(Some(Opened {
@@ -126,6 +127,22 @@ pub fn open(file: &Config) -> Result<Option<Opened>, Vec<String>> {
         models,
         config,
     }))
+}
+
+/// With the keys that the nodes have in common.
+#[cfg(feature = "etcd")]
+fn shared(mut config: Config) -> Config {
+    if let Some(model::Store::Etcd(etcd)) = config.api.as_ref().map(|api| &api.store)
+        && let Some(keys) = fleet::copied_keys(etcd)
+    {
+        keys.put(&mut config);
+    }
+    config
+}
+
+#[cfg(not(feature = "etcd"))]
+fn shared(config: Config) -> Config {
+    config
 }
 
 #[cfg(feature = "etcd")]

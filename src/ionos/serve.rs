@@ -9,6 +9,7 @@ use super::object::Object;
 use super::objects::Objects;
 use super::path::ResourcePath;
 use super::state::{State, Warnings};
+use crate::serving::SharedKeys;
 
 /// Has a write on record; where that fails nothing has changed.
 pub(super) type Keep<'a> = &'a mut dyn FnMut() -> Result<(), ApiError>;
@@ -48,6 +49,11 @@ pub trait Serve: Send + Sync {
 
     /// Whether a datacenter is there where somebody names it.
     fn any_datacenter(&self) -> bool;
+
+    /// Serves with keys that the nodes have in common. Errors: they cannot be used.
+    fn share_keys(&self, _keys: SharedKeys) -> Result<(), String> {
+        Ok(())
+    }
 
     /// Addresses for an IP block: so many that are not among these.
     fn new_ips(&self, count: usize, taken: &HashSet<IpAddr>) -> Option<Vec<IpAddr>>;

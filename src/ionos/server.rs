@@ -18,7 +18,7 @@ use super::state::Warnings;
 use crate::config::fault::{self, Fault};
 use crate::config::model::{self, Config};
 use crate::config::objects::{beside, check};
-use crate::serving::{self, Serving};
+use crate::serving::{self, Serving, SharedKeys};
 
 /// How many addresses of a block are looked at.
 const MOST_IPS: usize = 1 << 16;
@@ -168,6 +168,11 @@ impl Serve for Server {
 
     fn any_datacenter(&self) -> bool {
         self.api().is_none_or(|api| api.datacenters.is_empty())
+    }
+
+    fn share_keys(&self, keys: SharedKeys) -> Result<(), String> {
+        let shared = self.serving.share_keys(keys);
+        shared.map_err(|faults| cannot_serve(faults, None).to_string())
     }
 
     fn new_ips(&self, count: usize, taken: &HashSet<IpAddr>) -> Option<Vec<IpAddr>> {

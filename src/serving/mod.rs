@@ -17,6 +17,7 @@ mod objects;
 mod overrides;
 mod reload;
 mod reuse;
+mod shared_keys;
 mod sockets;
 mod target_evictions;
 
@@ -48,6 +49,7 @@ use change::New;
 use former_names::FormerNames;
 pub use objects::Objects;
 use parking_lot::Mutex;
+pub use shared_keys::SharedKeys;
 use sockets::NewSockets;
 
 /// What serves now.

@@ -5,6 +5,7 @@ use std::time::SystemTime;
 
 use super::change::{Keep, New, Replacement};
 use super::objects::{groups_of_api, rules_of_api};
+use super::shared_keys::stay_shared;
 use super::sockets::{NewSockets, Present};
 use super::{Reload, Serving, both, output, problems, style};
 use crate::config::fault::{Fault, Object};
@@ -67,6 +68,7 @@ impl Serving {
         let mut overrides = self.overrides.lock();
         let before = self.config();
         stay_with_api(&before, &mut file);
+        stay_shared(&before, &mut file);
         let mut config = beside(&file, groups_of_api(&before), rules_of_api(&before));
         config::renewal::show_to_targets(&mut config);
         check(&config).map_err(|faults| problems(faults, &config, true))?;

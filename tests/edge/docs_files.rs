@@ -22,6 +22,7 @@ const FILES: &[(&str, &str)] = &[
     ("usersFile", "users"),
     ("sessionTicketKeyFile", "keys"),
     ("stickinessKeyFile", "keys"),
+    ("sealingKeyFile", "keys"),
 ];
 /// 32 bytes, and also a token.
 const KEY: &str = "c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2U=\n";

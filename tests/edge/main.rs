@@ -79,6 +79,7 @@ mod fleet_absence;
 mod fleet_answers;
 mod fleet_history;
 mod fleet_import;
+mod fleet_keys;
 mod fleet_members;
 mod fleet_progress;
 mod fleet_races;

@@ -11,6 +11,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::{ListenAddress, Token};
+use crate::config::secret_key::SecretKey;
 
 /// `api`
 #[derive(Debug, Clone)]
@@ -96,6 +97,9 @@ pub struct Etcd {
     pub user: Option<User>,
     /// `node`: what this node is called among the others. Default: the name of the machine.
     pub node: String,
+    /// `sealingKeyFile`: what keys that the nodes have in common are sealed with, the first, and
+    /// opened, all. Default: none; nothing is in common then.
+    pub sealing_keys: Vec<SecretKey>,
 }
 
 /// An entry of `api.datacenters`.

@@ -73,3 +73,11 @@ pub struct Config {
     /// Possibly none, where all rules answer themselves.
     pub target_groups: Vec<Arc<TargetGroup>>,
 }
+
+impl Config {
+    /// Whether the keys of session tickets and of sticky cookies are in common with other nodes.
+    pub fn shares_keys(&self) -> bool {
+        let store = self.api.as_ref().map(|api| &api.store);
+        matches!(store, Some(Store::Etcd(etcd)) if !etcd.sealing_keys.is_empty())
+    }
+}

@@ -10,7 +10,7 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use super::super::model::{Etcd, Store, User};
 use super::super::tree::{Mapping, Node};
 use super::super::words::quoted;
-use super::{defaults, operators, target_tls};
+use super::{defaults, operators, secret_keys, target_tls};
 
 pub(super) const KEYS: &[&str] = &[
     "type",
@@ -22,6 +22,7 @@ pub(super) const KEYS: &[&str] = &[
     "user",
     "passwordFile",
     "node",
+    "sealingKeyFile",
 ];
 
 #[derive(Clone, Copy)]
@@ -70,6 +71,7 @@ fn etcd(store: &Mapping, path: Option<PathBuf>, certificates: &HashSet<&str>) ->
         Some(node) => node_name(&node),
         None => host_name(store),
     };
+    let sealing_keys = store.or("sealingKeyFile", Vec::new(), secret_keys::sealing);
     let (endpoints, authorities) = (endpoints?, authorities?);
     check(store, &endpoints, &authorities)?;
     Some(Store::Etcd(Box::new(Etcd {
@@ -80,6 +82,7 @@ fn etcd(store: &Mapping, path: Option<PathBuf>, certificates: &HashSet<&str>) ->
         certificate: certificate?,
         user: user?,
         node: name?,
+        sealing_keys: sealing_keys?,
     })))
 }
 

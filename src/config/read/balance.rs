@@ -149,7 +149,7 @@ pub(super) fn warn_of_cookies(config: &Config, top: &Mapping) {
         let Some(Stickiness::Cookie(cookie)) = &group.stickiness else {
             continue;
         };
-        if config.server.stickiness_keys.is_empty() {
+        if config.server.stickiness_keys.is_empty() && !config.shares_keys() {
             node.warning(
                 "stickiness: without server.stickinessKeyFile other nodes do not know these \
                  cookies",

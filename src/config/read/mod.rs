@@ -92,9 +92,29 @@ pub(super) fn config(top: &Node) -> Option<Config> {
     if config.api.is_none() {
         warn_of_unused_groups(&config, &mapping);
     }
+    check_shared_keys(&config, &mapping);
     balance::warn_of_cookies(&config, &mapping);
     health_check::warn_of_websockets(&config, &mapping);
     Some(config)
+}
+
+/// Notes where keys are in a file that nodes have in common.
+fn check_shared_keys(config: &Config, top: &Mapping) {
+    if !config.shares_keys() {
+        return;
+    }
+    let server = top.get("server");
+    for key in ["sessionTicketKeyFile", "stickinessKeyFile"] {
+        if server
+            .as_ref()
+            .is_some_and(|server| server.value.get(key).is_some())
+        {
+            top.problem::<()>(
+                "server",
+                format!("{key} is not for api.store.sealingKeyFile"),
+            );
+        }
+    }
 }
 
 /// An entry of `certificates` by itself.

@@ -1,4 +1,5 @@
-//! `server.sessionTicketKeyFile` and `server.stickinessKeyFile`: a key of 32 bytes in base64 on
+//! `server.sessionTicketKeyFile`, `server.stickinessKeyFile` and
+//! `api.store.sealingKeyFile`: a key of 32 bytes in base64 on
 //! each line. No message shows what is in it.
 
 use std::fs;
@@ -27,6 +28,11 @@ pub(super) fn session_tickets(node: &Node) -> Option<SessionTicketKeys> {
 /// The keys of sticky cookies.
 pub(super) fn stickiness(node: &Node) -> Option<Vec<SecretKey>> {
     read(node, "clients can choose their targets")
+}
+
+/// The keys that keys are sealed with.
+pub(super) fn sealing(node: &Node) -> Option<Vec<SecretKey>> {
+    read(node, "the keys that nodes have in common can be read")
 }
 
 /// What is in a file; `danger` is what its keys are good for.

@@ -10,6 +10,7 @@ use super::super::path::ResourcePath;
 use super::super::record::NotKept;
 use super::super::request::Request;
 use super::super::state::{Entry, State};
+use super::key_ring::KeyRing;
 use super::keys::{Head, Item, Keys};
 use super::nodes::Nodes;
 use crate::etcd::{Cause, Client, Compare, Delete, Error, Outcome, Pair, Put, Txn};
@@ -31,6 +32,7 @@ pub(super) struct Cluster {
     pub(super) client: Client,
     pub(super) keys: Keys,
     pub(super) nodes: Nodes,
+    pub(super) ring: KeyRing,
     /// The head that this node has taken over, or why it does not know of one; `None` as long as it
     /// has not been asked. It changes with the state of the store.
     head: Mutex<Option<Result<HeadAt, String>>>,
@@ -45,11 +47,12 @@ pub(super) struct HeadAt {
 }
 
 impl Cluster {
-    pub(super) fn new(client: Client, keys: Keys, nodes: Nodes) -> Self {
+    pub(super) fn new(client: Client, keys: Keys, nodes: Nodes, ring: KeyRing) -> Self {
         Cluster {
             client,
             keys,
             nodes,
+            ring,
             head: Mutex::default(),
             heard: Condvar::new(),
         }
@@ -275,7 +278,8 @@ mod tests {
         let keys = Keys {
             prefix: "/p/".to_owned(),
         };
-        Cluster::new(Client::new(settings).unwrap(), keys, Nodes::new("a"))
+        let ring = KeyRing::default();
+        Cluster::new(Client::new(settings).unwrap(), keys, Nodes::new("a"), ring)
     }
 
     fn entry(revision: u64, objects: Vec<(ResourcePath, Option<Arc<Object>>)>) -> Entry {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, interval, sleep};
@@ -16,7 +16,7 @@ use super::super::serve::Serve;
 use super::super::state::{Entry, State};
 use super::cluster::Cluster;
 use super::keys::{Head, Item, Keys};
-use crate::etcd::{Batch, Pair, Position};
+use crate::etcd::{Batch, Compare, Pair, Position, Put, Txn};
 
 /// How long it is waited after what went wrong.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -77,6 +77,10 @@ impl Follower {
         let snapshot = self.cluster.client.range(prefix, None).await;
         let snapshot = snapshot.map_err(|error| error.to_string())?;
         let (items, nodes) = self.items(&snapshot.pairs)?;
+        let shared = self.cluster.keys.shared();
+        let shared = snapshot.pairs.iter().find(|pair| pair.key == shared);
+        self.share(shared.map(|pair| (&*pair.value, pair.revision)))
+            .await;
         let cluster = Arc::clone(&self.cluster);
         let read_at = snapshot.position.revision;
         self.take(move |state| {
@@ -119,6 +123,7 @@ impl Follower {
                     None => return "the watch is over".to_owned(),
                 },
                 _ = look.tick() => {
+                    self.rotate().await;
                     let fails = self.cluster.nodes.own().is_some_and(|own| own.failure.is_some());
                     let is_due = fails && tried.elapsed() >= AGAIN;
                     if !is_due && !self.serve.is_outdated() {
@@ -141,6 +146,10 @@ impl Follower {
             match item {
                 None => {}
                 Some(Item::Node(name, node)) => self.cluster.nodes.hear(name, node),
+                Some(Item::Shared(sealed)) => {
+                    let sealed = sealed.as_deref().map(|sealed| (sealed, change.revision));
+                    self.share(sealed).await;
+                }
                 Some(item) => {
                     if revisions
                         .last()
@@ -173,6 +182,44 @@ impl Follower {
             Ok((last != known.revision).then_some(entry))
         })
         .await
+    }
+
+    /// Serves with the keys in common, where they are new.
+    async fn share(&self, sealed: Option<(&[u8], i64)>) {
+        let revision = sealed.map_or(0, |(_, revision)| revision);
+        let sealed = sealed.map(|(sealed, _)| sealed);
+        let Some(keys) = self.cluster.ring.hear(sealed, revision) else {
+            return;
+        };
+        let serve = Arc::clone(&self.serve);
+        let shared = spawn_blocking(move || serve.share_keys(keys)).await;
+        match shared.map_err(|error| error.to_string()) {
+            Ok(Ok(())) => log::info!("api.store: the keys that the nodes have in common are used"),
+            Ok(Err(why)) | Err(why) => {
+                log::error!("api.store: the keys that the nodes have in common: {why}");
+            }
+        }
+    }
+
+    /// Puts new keys there when it is time, unless another node has.
+    async fn rotate(&self) {
+        let Some(new) = self.cluster.ring.due(SystemTime::now()) else {
+            return;
+        };
+        let key = self.cluster.keys.shared();
+        let compare = Compare {
+            key: key.clone(),
+            revision: new.revision,
+        };
+        let (value, lease) = (new.sealed, 0);
+        let txn = Txn {
+            compares: vec![compare],
+            puts: vec![Put { key, value, lease }],
+            ..Txn::default()
+        };
+        if let Err(error) = self.cluster.client.txn(&txn).await {
+            log::warn!("api.store: etcd: no new keys in common: {error}");
+        }
     }
 
     /// Has the store take over what is found once nobody else writes.
@@ -211,7 +258,7 @@ impl Items {
             Item::Head(None) => self.is_headless = true,
             Item::Object(path, object) => self.objects.push((path, object)),
             Item::Request(request) => self.requests.extend(request),
-            Item::Node(..) => {}
+            Item::Node(..) | Item::Shared(_) => {}
         }
     }
 

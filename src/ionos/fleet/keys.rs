@@ -43,6 +43,8 @@ pub(super) enum Item {
     Object(ResourcePath, Option<Object>),
     Request(Option<Request>),
     Node(String, Option<Node>),
+    /// What the nodes have in common, sealed.
+    Shared(Option<Vec<u8>>),
 }
 
 impl Keys {
@@ -68,6 +70,11 @@ impl Keys {
         self.key(&format!("requests/{number:020}"))
     }
 
+    /// What the nodes have in common.
+    pub(super) fn shared(&self) -> Vec<u8> {
+        self.key("keys")
+    }
+
     pub(super) fn node(&self, name: &str) -> Vec<u8> {
         self.key(&format!("nodes/{name}"))
     }
@@ -83,6 +90,7 @@ impl Keys {
             return Ok(None);
         };
         let item = match rest.split_at(rest.find('/').unwrap_or(rest.len())) {
+            ("keys", "") => Item::Shared(value.map(<[u8]>::to_vec)),
             ("head", "") => Item::Head(parsed(rest, value)?),
             ("objects", path) => Item::Object(path.to_owned().try_into()?, parsed(rest, value)?),
             ("requests", _) => Item::Request(parsed(rest, value)?),
@@ -118,6 +126,7 @@ mod tests {
             read(&keys.object(&group)),
             Some(Item::Object(group.clone(), None))
         );
+        assert_eq!(read(&keys.shared()), Some(Item::Shared(None)));
         assert_eq!(read(&keys.request(7)), Some(Item::Request(None)));
         assert_eq!(
             read(&keys.node("edge-1")),

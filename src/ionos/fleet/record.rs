@@ -19,6 +19,7 @@ use super::super::serve::Serve;
 use super::super::state::{Entry, State};
 use super::cluster::Cluster;
 use super::follow::Follower;
+use super::key_ring::KeyRing;
 use super::keys::Keys;
 use super::nodes::Nodes;
 use super::report::report;
@@ -70,6 +71,7 @@ pub(super) fn cluster(
         Client::new(settings)?,
         keys,
         Nodes::new(&etcd.node),
+        KeyRing::of(etcd),
     ))
 }
 
