@@ -2,9 +2,9 @@
 //!
 //! Under a prefix are `head`, which names the last write and the one before it, `objects/…` by
 //! their paths, `requests/…` by their numbers, `nodes/…`, by a lease: what each node serves, and
-//! `keys`: those of session tickets and of cookies, sealed. A write is one transaction that compares
-//! `head`, so that of two writes that come after the same one, one is made. Every node follows the
-//! prefix, and reads it anew where a `head` does not come after the last that it knows.
+//! `keys`: those of session tickets and of cookies, sealed. A write is one transaction that
+//! compares `head`, so that of two writes that come after the same one, one is made. Every node
+//! follows the prefix, and reads it anew where a `head` does not come after the last that it knows.
 //!
 //! `record` is what a store writes to, `cluster` commits, `follow` takes over what others have
 //! written, and `report` says what this node serves, of which `nodes` knows all. `import` is for
