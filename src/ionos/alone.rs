@@ -1,6 +1,7 @@
 //! The record of a node that writes alone: the journal.
 
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -11,11 +12,14 @@ use super::journal::Journal;
 use super::record::{NotKept, Record, Take};
 use super::request::{Progress, Request};
 use super::serve::Serve;
-use super::state::{Entry, State};
+use super::state::{Entry, Standing, State};
 
 /// A node that writes alone.
-#[derive(Debug)]
-pub(super) struct Alone;
+#[derive(Debug, Default)]
+pub(super) struct Alone {
+    /// Whether the last write could not be kept.
+    is_failing: AtomicBool,
+}
 
 #[async_trait]
 impl Record for Alone {
@@ -33,6 +37,7 @@ impl Record for Alone {
 
     fn keep(&self, _: &State, entry: &Entry, journal: &mut Journal) -> Result<(), NotKept> {
         let added = journal.add(entry);
+        self.is_failing.store(added.is_err(), Relaxed);
         added.map_err(|error| NotKept::Refused(not_kept(&error)))
     }
 
@@ -42,6 +47,15 @@ impl Record for Alone {
 
     fn progress(&self, _: u64) -> Progress {
         Progress::Done
+    }
+
+    fn standing(&self, revision: u64) -> Standing {
+        Standing {
+            store: "FILE",
+            is_available: !self.is_failing.load(Relaxed),
+            known: revision,
+            served: revision,
+        }
     }
 
     fn wait(&self, _: u64, _: Duration) {}

@@ -385,7 +385,7 @@ mod tests {
         fn new() -> Self {
             let folder = tempfile::tempdir().unwrap();
             Api {
-                store: Store::open(folder.path(), Arc::new(Alone)).unwrap(),
+                store: Store::open(folder.path(), Arc::<Alone>::default()).unwrap(),
                 fake: Fake {
                     is_full: false,
                     of_file: Arc::default(),

@@ -60,6 +60,7 @@ pub use models::Models;
 pub use serve::Serve;
 pub use server::Server;
 use server::configure;
+pub use state::Standing;
 pub use store::Store;
 pub use transfer::export;
 
@@ -148,7 +149,7 @@ fn shared(config: Config) -> Config {
 #[cfg(feature = "etcd")]
 fn record(file: &Config, store: &model::Store) -> Result<Arc<dyn record::Record>, String> {
     let model::Store::Etcd(etcd) = store else {
-        return Ok(Arc::new(alone::Alone));
+        return Ok(Arc::<alone::Alone>::default());
     };
     Ok(Arc::new(fleet::Fleet::open(etcd, shown(file, etcd))?))
 }
@@ -164,7 +165,7 @@ fn shown(file: &Config, etcd: &model::Etcd) -> Option<Arc<rustls::sign::Certifie
 /// Without etcd there is no other.
 #[cfg(not(feature = "etcd"))]
 fn record(_: &Config, _: &model::Store) -> Result<Arc<dyn record::Record>, String> {
-    Ok(Arc::new(alone::Alone))
+    Ok(Arc::<alone::Alone>::default())
 }
 
 impl Api {

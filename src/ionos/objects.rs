@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
 
+use super::error::{ApiError, INVALID};
 use super::kind::Kind;
 use super::object::Object;
 use super::path::ResourcePath;
@@ -35,6 +36,19 @@ impl Objects {
                 Some(object) => _ = self.all.insert(place, object),
                 None => _ = self.all.remove(&place),
             }
+        }
+    }
+
+    /// Errors: the object at a place has none of these tags, as `If-Match` lists them.
+    pub(super) fn check_tag(&self, place: &ResourcePath, tags: &str) -> Result<(), ApiError> {
+        let Some(object) = self.get(place) else {
+            return Ok(());
+        };
+        let changed = "it has been changed since: see its ETag";
+        let mut tags = tags.split(',').map(|tag| tag.trim().trim_matches('"'));
+        match tags.any(|tag| tag == "*" || tag == object.tag()) {
+            true => Ok(()),
+            false => Err(ApiError::new(412, INVALID, changed)),
         }
     }
 

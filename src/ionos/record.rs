@@ -9,7 +9,7 @@ use super::error::ApiError;
 use super::journal::Journal;
 use super::request::{Progress, Request};
 use super::serve::Serve;
-use super::state::{Entry, State};
+use super::state::{Entry, Standing, State};
 
 /// Why a write is not on record. Nothing has changed.
 #[derive(Debug)]
@@ -28,6 +28,9 @@ pub(super) trait Take: Send + Sync {
     /// Takes it over, which is found out once nobody else writes. What cannot be served is kept all
     /// the same, and what was served before goes on. Errors: it cannot be found out.
     fn take(&self, serve: &dyn Serve, find: Find<'_>) -> Result<(), String>;
+
+    /// Shows how it stands with what is on record.
+    fn show(&self, serve: &dyn Serve);
 }
 
 /// Where writes are put on record: the journal alone, or a place that several nodes share, of which
@@ -55,6 +58,9 @@ pub(super) trait Record: std::fmt::Debug + Send + Sync {
 
     /// How far a write is.
     fn progress(&self, revision: u64) -> Progress;
+
+    /// How it stands, where this is the last write that is kept.
+    fn standing(&self, revision: u64) -> Standing;
 
     /// Waits until a write serves everywhere, or fails, but not longer than this.
     fn wait(&self, revision: u64, most: Duration);

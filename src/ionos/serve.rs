@@ -8,7 +8,7 @@ use super::error::ApiError;
 use super::object::Object;
 use super::objects::Objects;
 use super::path::ResourcePath;
-use super::state::{State, Warnings};
+use super::state::{Standing, State, Warnings};
 use crate::serving::SharedKeys;
 
 /// Has a write on record; where that fails nothing has changed.
@@ -54,6 +54,9 @@ pub trait Serve: Send + Sync {
     fn share_keys(&self, _keys: SharedKeys) -> Result<(), String> {
         Ok(())
     }
+
+    /// Shows how it stands with what is on record.
+    fn show(&self, _standing: Standing) {}
 
     /// Addresses for an IP block: so many that are not among these.
     fn new_ips(&self, count: usize, taken: &HashSet<IpAddr>) -> Option<Vec<IpAddr>>;

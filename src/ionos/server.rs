@@ -14,7 +14,7 @@ use super::object::Object;
 use super::objects::Objects;
 use super::path::ResourcePath;
 use super::serve::{Keep, Serve};
-use super::state::Warnings;
+use super::state::{Standing, Warnings};
 use crate::config::fault::{self, Fault};
 use crate::config::model::{self, Config};
 use crate::config::objects::{beside, check};
@@ -173,6 +173,17 @@ impl Serve for Server {
     fn share_keys(&self, keys: SharedKeys) -> Result<(), String> {
         let shared = self.serving.share_keys(keys);
         shared.map_err(|faults| cannot_serve(faults, None).to_string())
+    }
+
+    fn show(&self, standing: Standing) {
+        let Standing {
+            store,
+            is_available,
+            known,
+            served,
+        } = standing;
+        let metrics = &self.serving.metrics.process;
+        metrics.show_api_store(store, is_available, known, served);
     }
 
     fn new_ips(&self, count: usize, taken: &HashSet<IpAddr>) -> Option<Vec<IpAddr>> {

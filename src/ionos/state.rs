@@ -44,6 +44,19 @@ pub struct Entry {
     pub requests: Vec<Arc<Request>>,
 }
 
+/// How it stands with what is on record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    /// `FILE` or `ETCD`.
+    pub store: &'static str,
+    /// Whether writes are taken.
+    pub is_available: bool,
+    /// The last write that this node knows.
+    pub known: u64,
+    /// The last that it serves.
+    pub served: u64,
+}
+
 impl State {
     /// Carries a write out.
     pub fn apply(&mut self, entry: Entry) {

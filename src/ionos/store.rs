@@ -117,6 +117,7 @@ impl Store {
     /// Begins to take over what other nodes write.
     pub(super) fn begin(self: &Arc<Self>, serve: Arc<dyn Serve>) {
         let store: Weak<Store> = Arc::downgrade(self);
+        self.show(&*serve);
         self.record.begin(store, serve);
     }
 
@@ -169,7 +170,9 @@ impl Store {
     ) -> Result<Written, ApiError> {
         for _ in 0..TRIES {
             let before = self.kept.lock().state.id.clone();
-            match self.try_to_write(write, author, serve) {
+            let written = self.try_to_write(write, author, serve);
+            self.show(serve);
+            match written {
                 Ok(written) => return Ok(written),
                 Err(NotKept::Refused(error)) => return Err(error),
                 Err(NotKept::Lost) => self.wait_for_others(&before),
@@ -207,7 +210,7 @@ impl Store {
         serve: &dyn Serve,
     ) -> Result<Change, ApiError> {
         if let (Some(tag), Some(place)) = (author.only_if, write.place()) {
-            check_tag(&state.objects, place, tag)?;
+            state.objects.check_tag(place, tag)?;
         }
         let planner = Planner {
             objects: &state.objects,
@@ -332,6 +335,11 @@ impl Take for Store {
             .tell(entry.revision, failure.map(|error| error.to_string()));
         Ok(())
     }
+
+    fn show(&self, serve: &dyn Serve) {
+        let revision = self.kept.lock().state.revision;
+        serve.show(self.record.standing(revision));
+    }
 }
 
 /// Has a write on record in a journal.
@@ -383,18 +391,6 @@ impl Kept {
     }
 }
 
-fn check_tag(objects: &Objects, place: &ResourcePath, tags: &str) -> Result<(), ApiError> {
-    let Some(object) = objects.get(place) else {
-        return Ok(());
-    };
-    let changed = "it has been changed since: see its ETag";
-    let mut tags = tags.split(',').map(|tag| tag.trim().trim_matches('"'));
-    match tags.any(|tag| tag == "*" || tag == object.tag()) {
-        true => Ok(()),
-        false => Err(ApiError::new(412, INVALID, changed)),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
@@ -410,6 +406,7 @@ mod tests {
     use super::super::alone::Alone;
     use super::super::kind::Kind;
     use super::super::serve::Keep;
+    use super::super::state::Standing;
     use super::*;
 
     /// Serves everything.
@@ -483,6 +480,10 @@ mod tests {
 
         fn progress(&self, _: u64) -> Progress {
             Progress::Done
+        }
+
+        fn standing(&self, revision: u64) -> Standing {
+            Alone::default().standing(revision)
         }
 
         fn wait(&self, _: u64, _: Duration) {}
@@ -623,7 +624,7 @@ mod tests {
     }
 
     fn alone(folder: &Path) -> Store {
-        Store::open(folder, Arc::new(Alone)).unwrap()
+        Store::open(folder, Arc::<Alone>::default()).unwrap()
     }
 
     fn create() -> Write {

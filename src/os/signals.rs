@@ -57,9 +57,11 @@ pub struct Asked {
 /// Where it is told that an order was carried out, or why it was not.
 pub type Outcome = oneshot::Sender<Result<(), String>>;
 
-/// From here on SIGHUP and SIGUSR1 do not end the process.
+/// From here on SIGHUP, SIGUSR1 and SIGXFSZ do not end the process: a write beyond the limit on the
+/// size of files is an error.
 pub fn ignore() -> io::Result<()> {
-    for kind in [SignalKind::hangup(), SignalKind::user_defined1()] {
+    let too_large = SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw());
+    for kind in [SignalKind::hangup(), SignalKind::user_defined1(), too_large] {
         // The handler stays when what it was installed for is gone.
         drop(signal(kind)?);
     }

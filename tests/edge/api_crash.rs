@@ -9,7 +9,7 @@ use std::thread;
 
 use serde_json::Value;
 
-use crate::harness::api::{Api, GROUPS, Reply, group};
+use crate::harness::api::{Api, GROUPS, Reply, group, group_path};
 use crate::harness::edge::free_addresses;
 use crate::harness::{Config, Edge, Process, admin};
 
@@ -117,4 +117,20 @@ async fn a_full_disk_is_507_and_what_was_answered_before_serves_on() {
     assert_eq!(names(address), before);
     assert_eq!(api.get(&path)["properties"]["algorithm"], "ROUND_ROBIN");
     assert_eq!(api.edge.get("/").await.text(), "hello");
+    let available = "api_store_available{type=\"FILE\"}";
+    assert_eq!(api.edge.metric(available), 0.0);
+}
+
+#[tokio::test]
+async fn a_limit_on_the_size_of_files_is_507_and_the_process_lives() {
+    let mut api = Api::start("").await;
+    let path = group_path(&api.group());
+    let journal = api.edge.folder.path().join("api.journal");
+    let length = std::fs::metadata(journal).unwrap().len();
+    api.edge.limit_size_of_files(Some(length + 10));
+    api.post_group("more").is_refused(507);
+    assert_eq!(api.get(&path)["properties"]["name"], "group");
+    api.edge.limit_size_of_files(None);
+    assert_eq!(api.post_group("more").status(), 202);
+    assert!(api.edge.is_running());
 }

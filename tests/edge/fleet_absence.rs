@@ -21,7 +21,11 @@ async fn without_etcd_nodes_serve_and_show_on_and_refuse_writes() {
     refused.is_refused(507);
     assert_eq!(node.get(&path)["properties"]["name"], "group");
     assert_eq!(rule.get("/").await.text(), "target");
+    let available = "api_store_available{type=\"ETCD\"}";
+    let is_shown = |value: f64| (node.edge.metric(available) == value).then_some(());
+    eventually("a store that is away", || is_shown(0.0)).await;
     etcd.run().await;
+    eventually("a store that is back", || is_shown(1.0)).await;
     eventually("writes again", || {
         let reply = node.ask("PATCH", &path, &[], &json!({"name": "other"}).to_string());
         (reply.status() == 202).then_some(())

@@ -61,6 +61,15 @@ async fn a_node_that_cannot_serve_is_named_and_the_request_failed() {
     for node in [&one, &other] {
         assert_eq!(node.edge.get("/").await.text(), "hello");
     }
+    let revision = |node: &Api, kind: &str| {
+        let metric = format!("api_revision{{kind=\"{kind}\"}}");
+        node.edge.metric(&metric)
+    };
+    let is_behind = |node: &&Api| revision(node, "known") > revision(node, "served");
+    eventually("a node that is behind", || {
+        [&one, &other].iter().any(is_behind).then_some(())
+    })
+    .await;
     // Once the rule is gone it serves everything again.
     let id = reply.body["id"].as_str().unwrap();
     let gone = one.ask(

@@ -29,6 +29,8 @@ const QUIET: &[(&str, &str)] = &[
     ("CulvertDrainStuck", "nothing drains"),
     ("CulvertFewFilesLeft", "few files are open"),
     ("CulvertMemoryShort", "there is enough memory"),
+    ("CulvertApiStoreAway", "the folder can be written to"),
+    ("CulvertApiNotServed", "what is written serves"),
     ("CulvertAccessLogDropped", "no line is lost"),
 ];
 
@@ -94,8 +96,8 @@ fn the_dashboard_is_installed_where_grafana_is_told_to_look_for_it() {
 async fn a_real_prometheus_has_data_for_every_panel_and_every_alert() {
     let (authority, targets) = (Authority::new(), Targets::start().await);
     authority.issue_for("short", &[HOST], &KeyPair::generate().unwrap(), 2);
-    let [secure] = free_addresses();
-    let configuration = targets.configuration(&authority, secure);
+    let [secure, api] = free_addresses();
+    let configuration = targets.configuration(&authority, secure).api(api, "");
     let edge = Edge::start(&configuration).await;
     let prometheus = Prometheus::scraping(&edge).await;
 

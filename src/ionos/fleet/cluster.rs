@@ -82,6 +82,13 @@ impl Cluster {
         self.heard.notify_all();
     }
 
+    /// Whether writes are taken, as far as is known.
+    pub(super) fn is_available(&self) -> bool {
+        let trouble = self.client.trouble();
+        let is_silent = trouble.is_some_and(|trouble| trouble.since.elapsed() > SILENCE);
+        !is_silent && self.head().is_ok()
+    }
+
     /// Errors: no writes are taken now. At the start it waits for the first word.
     pub(super) fn check(&self) -> Result<(), ApiError> {
         if let Some(trouble) = self.client.trouble()

@@ -62,6 +62,7 @@ impl Follower {
                     why
                 }
             };
+            self.show();
             if known != why {
                 log::warn!("api.store: etcd: {why}");
                 known = why;
@@ -124,6 +125,7 @@ impl Follower {
                 },
                 _ = look.tick() => {
                     self.rotate().await;
+                    self.show();
                     let fails = self.cluster.nodes.own().is_some_and(|own| own.failure.is_some());
                     let is_due = fails && tried.elapsed() >= AGAIN;
                     if !is_due && !self.serve.is_outdated() {
@@ -182,6 +184,12 @@ impl Follower {
             Ok((last != known.revision).then_some(entry))
         })
         .await
+    }
+
+    fn show(&self) {
+        if let Some(store) = self.store.upgrade() {
+            store.show(&*self.serve);
+        }
     }
 
     /// Serves with the keys in common, where they are new.

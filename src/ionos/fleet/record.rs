@@ -16,7 +16,7 @@ use super::super::journal::Journal;
 use super::super::record::{NotKept, Record, Take};
 use super::super::request::{Progress, Request};
 use super::super::serve::Serve;
-use super::super::state::{Entry, State};
+use super::super::state::{Entry, Standing, State};
 use super::cluster::Cluster;
 use super::follow::Follower;
 use super::key_ring::KeyRing;
@@ -133,6 +133,16 @@ impl Record for Fleet {
 
     fn progress(&self, revision: u64) -> Progress {
         self.cluster.nodes.progress(revision)
+    }
+
+    fn standing(&self, revision: u64) -> Standing {
+        let own = self.cluster.nodes.own();
+        Standing {
+            store: "ETCD",
+            is_available: self.cluster.is_available(),
+            known: own.as_ref().map_or(revision, |own| own.seen),
+            served: own.map_or(revision, |own| own.serves),
+        }
     }
 
     fn wait(&self, revision: u64, most: Duration) {

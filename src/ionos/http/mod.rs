@@ -292,7 +292,7 @@ mod tests {
             let built = Serving::build(None, config, &mut sockets, secrets, Knowledge::default());
             let serving = Arc::new(built.map_err(|all| all[0].to_string()).unwrap());
             serving.api.as_ref().unwrap().start(Box::new(|_, _| {}));
-            let store = Arc::new(Store::open(folder.path(), Arc::new(Alone)).unwrap());
+            let store = Arc::new(Store::open(folder.path(), Arc::<Alone>::default()).unwrap());
             let api = Arc::new(Api::new(store, Arc::new(Fake)));
             Stage {
                 service: Service::new(api, serving),

@@ -85,9 +85,9 @@ mod tests {
         let exhausted = metrics.source_ports_exhausted("chat");
         let names = metrics.resolutions("chat", "chat.internal");
         let tunnels = metrics.tunnels("edge", "chat", [address].into_iter());
-        metrics
-            .process
-            .show_certificates(&[("example", SystemTime::now())]);
+        let process = &metrics.process;
+        process.show_certificates(&[("example", SystemTime::now())]);
+        process.show_api_store("FILE", true, 1, 1);
         let families = metrics.registry.gather();
         drop((rule, target, exhausted, names, tunnels));
         let described = families.iter().map(|family| {

@@ -14,6 +14,8 @@ pub struct ProcessMetrics {
     certificate_not_after: IntGaugeVec,
     config_last_reload: IntGauge,
     reloads: [IntCounter; 2],
+    api_store_available: IntGaugeVec,
+    api_revision: IntGaugeVec,
     pub(super) old_generations: IntGauge,
     pub(super) old_generation_tunnels: IntGauge,
     /// 1 from the beginning of a drain.
@@ -50,6 +52,16 @@ impl ProcessMetrics {
             config_last_reload: families.one_gauge(
                 "config_last_reload_timestamp_seconds",
                 "When the running configuration was applied.",
+            )?,
+            api_store_available: families.gauge(
+                "api_store_available",
+                "1 while the store of the IONOS API takes writes, else 0.",
+                &["type"],
+            )?,
+            api_revision: families.gauge(
+                "api_revision",
+                "The last write over the IONOS API that this node knows, and that it serves.",
+                &["kind"],
             )?,
             reloads: ["applied", "rejected"].map(|result| reloads.with_label_values(&[result])),
             old_generations: families.one_gauge(
@@ -102,6 +114,17 @@ impl ProcessMetrics {
             self.configured();
         } else {
             rejected.inc();
+        }
+    }
+
+    /// Shows whether the API's store, of this type, takes writes, which write is the last that is
+    /// known, and which is served.
+    pub fn show_api_store(&self, kind: &str, is_available: bool, known: u64, served: u64) {
+        let available = self.api_store_available.with_label_values(&[kind]);
+        available.set(i64::from(is_available));
+        for (kind, revision) in [("known", known), ("served", served)] {
+            let revision = i64::try_from(revision).unwrap_or(i64::MAX);
+            self.api_revision.with_label_values(&[kind]).set(revision);
         }
     }
 

@@ -263,6 +263,11 @@ impl Edge {
         self.process.limit_open_files(most);
     }
 
+    /// Lets a file be no longer than this from now on.
+    pub fn limit_size_of_files(&self, most: Option<u64>) {
+        self.process.limit_size_of_files(most);
+    }
+
     /// Whether the process still runs.
     pub fn is_running(&mut self) -> bool {
         self.process.is_running()

@@ -152,6 +152,16 @@ impl Process {
         prlimit(pid, Resource::Nofile, limit).unwrap();
     }
 
+    /// Lets a file be no longer than this from now on.
+    pub fn limit_size_of_files(&self, most: Option<u64>) {
+        let pid = Pid::from_raw(self.child.id() as i32);
+        let limit = Rlimit {
+            current: most,
+            maximum: getrlimit(Resource::Fsize).maximum,
+        };
+        prlimit(pid, Resource::Fsize, limit).unwrap();
+    }
+
     /// The processor time that the process has had, in seconds.
     pub fn processor_time(&self) -> f64 {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
