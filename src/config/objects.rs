@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::fault::{Fault, Object};
 use super::model::{
-    Action, Certificate, Config, ForwardingRule, ListenAddress, Source, TargetGroup,
+    Action, Certificate, Config, ForwardingRule, ListenAddress, Origin, Source, TargetGroup,
 };
 use super::problem::Problem;
 use super::read;
@@ -67,29 +67,61 @@ fn read_at<T>(
     }
 }
 
-/// What of a configuration is the file's.
-pub fn of_file(config: &Config) -> Config {
+/// Objects that are not the file's, of one origin.
+#[derive(Debug, Clone, Default)]
+pub struct Others {
+    /// Target groups.
+    pub target_groups: Vec<Arc<TargetGroup>>,
+    /// Forwarding rules.
+    pub forwarding_rules: Vec<Arc<ForwardingRule>>,
+    /// Certificates.
+    pub certificates: Vec<Certificate>,
+}
+
+impl Others {
+    /// What a configuration has that is not the file's.
+    fn of(config: &Config) -> Self {
+        fn others<T: Clone>(all: &[T], source: impl Fn(&T) -> &Source) -> Vec<T> {
+            let others = all.iter().filter(|one| *source(one) != Source::File);
+            others.cloned().collect()
+        }
+        Others {
+            target_groups: others(&config.target_groups, |one| &one.source),
+            forwarding_rules: others(&config.forwarding_rules, |one| &one.source),
+            certificates: others(&config.certificates, |one| &one.source),
+        }
+    }
+
+    /// Adds them to a configuration, in the order of the origins.
+    fn add_to(self, config: &mut Config) {
+        config.target_groups.extend(self.target_groups);
+        config.target_groups.sort_by_key(|one| one.source.origin());
+        config.forwarding_rules.extend(self.forwarding_rules);
+        config
+            .forwarding_rules
+            .sort_by_key(|one| one.source.origin());
+        config.certificates.extend(self.certificates);
+        config.certificates.sort_by_key(|one| one.source.origin());
+    }
+}
+
+/// A configuration with these objects in the place of all that it has of their origin, whether or
+/// not they go together.
+pub fn with(config: &Config, origin: Origin, others: Others) -> Config {
     let mut config = config.clone();
-    config
-        .target_groups
-        .retain(|group| group.source == Source::File);
-    config
-        .forwarding_rules
-        .retain(|rule| rule.source == Source::File);
+    let stays = |source: &Source| source.origin() != origin;
+    config.target_groups.retain(|one| stays(&one.source));
+    config.forwarding_rules.retain(|one| stays(&one.source));
+    config.certificates.retain(|one| stays(&one.source));
+    others.add_to(&mut config);
     config
 }
 
-/// The file's part of a configuration, with these objects beside it, whether or not they go
-/// together.
-pub fn beside(
-    file: &Config,
-    target_groups: Vec<Arc<TargetGroup>>,
-    forwarding_rules: Vec<Arc<ForwardingRule>>,
-) -> Config {
-    let mut config = of_file(file);
-    config.target_groups.extend(target_groups);
-    config.forwarding_rules.extend(forwarding_rules);
-    config
+/// What a file says, with all that another configuration has beside its own file, whether or not
+/// they go together.
+pub fn with_others_of(before: &Config, mut file: Config) -> Config {
+    Others::of(before).add_to(&mut file);
+    file
 }
 
 /// Errors: what does not go together in a configuration, each with both places.
@@ -113,6 +145,10 @@ fn check_names(config: &Config, faults: &mut Vec<Fault>) {
     let rules = rules.map(|rule| (&rule.name, &rule.source));
     let rule = |name: &str| Object::ForwardingRule(name.to_owned());
     check_unique(rules, "forwarding rule", rule, faults);
+    let certificates = config.certificates.iter();
+    let certificates = certificates.map(|one| (&one.name, &one.source));
+    let certificate = |_: &str| Object::Setting("certificates");
+    check_unique(certificates, "certificate", certificate, faults);
 }
 
 fn check_unique<'a>(
@@ -126,7 +162,7 @@ fn check_unique<'a>(
         if !seen.insert(name) {
             let message = match source {
                 Source::File => format!("another {what} has this name"),
-                Source::Api(_) => format!("another {what} has this name: {source}"),
+                _ => format!("another {what} has this name: {source}"),
             };
             faults.push(Fault::new(object(name), message));
         }
@@ -291,7 +327,11 @@ targetGroups:
     fn what_does_not_go_together_is_told_with_both_places() {
         let file = crate::config::parse("edge.yaml", FILE).unwrap().config;
         let told = |rule: Arc<ForwardingRule>| {
-            let config = beside(&file, Vec::new(), vec![rule]);
+            let others = Others {
+                forwarding_rules: vec![rule],
+                ..Others::default()
+            };
+            let config = with(&file, Origin::Api, others);
             match check(&config) {
                 Ok(()) => format!("{} rules", config.forwarding_rules.len()),
                 Err(faults) => {

@@ -13,7 +13,7 @@ use super::objects::Objects;
 use super::path::ResourcePath;
 use super::state::Warnings;
 use crate::config::model::{Check, Config, ForwardingRule, Source, TargetGroup, WebSocketChecks};
-use crate::config::objects::{self, Read, WebSocketUse};
+use crate::config::objects::{self, Others, Read, WebSocketUse};
 use crate::config::problem;
 use crate::serving;
 
@@ -87,8 +87,11 @@ impl Models {
         });
         serving::Objects {
             renamed: renamed.collect(),
-            target_groups: sorted(&self.groups),
-            forwarding_rules: sorted(&self.rules),
+            others: Others {
+                target_groups: sorted(&self.groups),
+                forwarding_rules: sorted(&self.rules),
+                certificates: Vec::new(),
+            },
         }
     }
 
@@ -252,14 +255,14 @@ impl<'a> Present<'a> {
             .iter()
             .filter_map(|group| match &group.source {
                 Source::Api(path) => Some((&**path, group)),
-                Source::File => None,
+                Source::File | Source::Gateway(_) => None,
             });
         let rules = config
             .forwarding_rules
             .iter()
             .filter_map(|rule| match &rule.source {
                 Source::Api(path) => Some((&**path, rule)),
-                Source::File => None,
+                Source::File | Source::Gateway(_) => None,
             });
         Present {
             config,

@@ -16,8 +16,9 @@ use super::path::ResourcePath;
 use super::serve::{Keep, Serve};
 use super::state::{Standing, Warnings};
 use crate::config::fault::{self, Fault};
+use crate::config::model::Origin;
 use crate::config::model::{self, Config};
-use crate::config::objects::{beside, check};
+use crate::config::objects::{check, with};
 use crate::serving::{self, Serving, SharedKeys};
 
 /// How many addresses of a block are looked at.
@@ -56,7 +57,7 @@ pub(super) fn configure(
             .collect::<Vec<_>>()
     })?;
     let built = served_by(&models, &models, &Served::by(file.api.as_ref()));
-    let config = beside(file, built.target_groups, built.forwarding_rules);
+    let config = with(file, Origin::Api, built.others);
     check(&config).map_err(|faults| {
         let name = |fault: Fault| fault.into_problem(&config, true).to_string();
         faults.into_iter().map(name).collect::<Vec<_>>()
@@ -67,7 +68,10 @@ pub(super) fn configure(
 /// What is served with, of these models, after those.
 fn served_by(models: &Models, before: &Models, served: &Served) -> serving::Objects {
     let mut objects = models.objects(before);
-    objects.forwarding_rules.retain(|rule| served.has(rule));
+    objects
+        .others
+        .forwarding_rules
+        .retain(|rule| served.has(rule));
     objects
 }
 
@@ -102,7 +106,7 @@ impl Server {
         };
         let served = Served::by(self.serving.config().api.as_ref());
         let now = served_by(&built, models, &served);
-        let put = self.serving.put_objects(now, &mut keep);
+        let put = self.serving.put_objects(Origin::Api, now, &mut keep);
         match (put, kept) {
             (Ok(()), _) => {}
             (Err(_), Err(error)) => return Err(error),

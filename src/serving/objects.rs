@@ -1,20 +1,20 @@
-//! Target groups and forwarding rules that the API has, put beside the file's.
+//! Objects that the API has, or those of the Gateway API, put beside the file's.
 
 use std::sync::Arc;
 
 use super::Serving;
 use super::change::{Keep, Replacement};
 use crate::config::fault::Fault;
-use crate::config::objects::{beside, check};
+use crate::config::model::{Certificate, Origin};
+use crate::config::objects::{Others, check, with};
 use crate::config::{Config, model};
+use crate::target_group::Overrides;
 
-/// All that the API has.
+/// All that there is of an origin.
 #[derive(Debug, Default)]
 pub struct Objects {
-    /// Its target groups.
-    pub target_groups: Vec<Arc<model::TargetGroup>>,
-    /// Its forwarding rules, which may lead to groups of the file, too.
-    pub forwarding_rules: Vec<Arc<model::ForwardingRule>>,
+    /// They may refer to those of the file, too.
+    pub others: Others,
     /// The target groups that have another name than before: that, and the present one.
     pub renamed: Vec<(String, String)>,
 }
@@ -23,38 +23,46 @@ pub struct Objects {
 enum Depth {
     /// Nothing.
     Nothing,
-    /// One target group.
-    Group(Arc<model::TargetGroup>),
+    /// These target groups.
+    Groups(Vec<Arc<model::TargetGroup>>),
     /// More.
     Whole,
 }
 
 impl Serving {
-    /// Serves with these objects, and no others from the API, beside those of the file. What is
+    /// Serves with these objects, and no others of their origin, beside those of the file. What is
     /// decided over the admin address stays.
     ///
     /// Errors: they cannot be used, or `keep` fails. Nothing has changed then.
-    pub fn put_objects(&self, objects: Objects, keep: Keep<'_>) -> Result<(), Vec<Fault>> {
-        let Objects {
-            target_groups,
-            forwarding_rules,
-            renamed,
-        } = objects;
-        let has_names = target_groups.iter().any(|group| !group.named.is_empty());
+    pub fn put_objects(
+        &self,
+        origin: Origin,
+        objects: Objects,
+        keep: Keep<'_>,
+    ) -> Result<(), Vec<Fault>> {
+        let Objects { others, renamed } = objects;
+        let has_names = others
+            .target_groups
+            .iter()
+            .any(|group| !group.named.is_empty());
         if has_names {
             // Names that are new are resolved, which takes its time.
-            let (groups, rules) = (target_groups.clone(), forwarding_rules.clone());
-            self.names.learn(&beside(&self.config(), groups, rules));
+            self.names
+                .learn(&with(&self.config(), origin, others.clone()));
         }
         let mut overrides = self.overrides.lock();
         let before = self.config();
-        let config = Arc::new(beside(&before, target_groups, forwarding_rules));
+        let config = Arc::new(with(&before, origin, others));
         let put = check(&config).and_then(|()| match depth(&before, &config) {
             Depth::Nothing => keep().map_err(|fault| vec![fault]),
-            Depth::Group(group) => self
-                .take_group(&group, Arc::clone(&config), &overrides, keep)
+            Depth::Groups(groups) if groups.len() == 1 => self
+                .take_group(&groups[0], Arc::clone(&config), &overrides, keep)
                 .map_err(|fault| vec![fault]),
-            Depth::Whole => {
+            // Endpoints of a cluster change together, and nobody keeps them.
+            Depth::Groups(groups) if origin == Origin::Gateway => {
+                self.take_groups(&groups, &config, &overrides)
+            }
+            Depth::Groups(_) | Depth::Whole => {
                 let replacement = Replacement {
                     before: &before,
                     config: &config,
@@ -70,27 +78,32 @@ impl Serving {
         }
         put
     }
-}
 
-/// What the API has in a configuration.
-pub(super) fn groups_of_api(config: &Config) -> Vec<Arc<model::TargetGroup>> {
-    let groups = config.target_groups.iter();
-    let of_api = groups.filter(|group| group.source != model::Source::File);
-    of_api.cloned().collect()
-}
-
-/// What the API has in a configuration.
-pub(super) fn rules_of_api(config: &Config) -> Vec<Arc<model::ForwardingRule>> {
-    let rules = config.forwarding_rules.iter();
-    let of_api = rules.filter(|rule| rule.source != model::Source::File);
-    of_api.cloned().collect()
+    /// Puts these groups of a configuration in place, each by itself.
+    fn take_groups(
+        &self,
+        groups: &[Arc<model::TargetGroup>],
+        config: &Arc<Config>,
+        overrides: &Overrides,
+    ) -> Result<(), Vec<Fault>> {
+        let mut faults = Vec::new();
+        for group in groups {
+            let taken = self.take_group(group, Arc::clone(config), overrides, &mut || Ok(()));
+            faults.extend(taken.err());
+        }
+        match faults.is_empty() {
+            true => Ok(()),
+            false => Err(faults),
+        }
+    }
 }
 
 /// How deep the difference of two configurations is that have all but their objects in common.
 fn depth(before: &Config, now: &Config) -> Depth {
     let rules = before.forwarding_rules.iter().zip(&now.forwarding_rules);
     let groups = || before.target_groups.iter().zip(&now.target_groups);
-    let has_others = before.forwarding_rules.len() != now.forwarding_rules.len()
+    let has_others = !has_same(&before.certificates, &now.certificates)
+        || before.forwarding_rules.len() != now.forwarding_rules.len()
         || before.target_groups.len() != now.target_groups.len()
         || groups().any(|(before, now)| before.name != now.name);
     if has_others
@@ -100,10 +113,19 @@ fn depth(before: &Config, now: &Config) -> Depth {
     {
         return Depth::Whole;
     }
-    let mut changed = groups().filter(|(before, now)| !Arc::ptr_eq(before, now));
-    match (changed.next(), changed.next()) {
-        (None, _) => Depth::Nothing,
-        (Some((_, group)), None) => Depth::Group(Arc::clone(group)),
-        (Some(_), Some(_)) => Depth::Whole,
+    let changed = groups().filter(|(before, now)| !Arc::ptr_eq(before, now));
+    let changed: Vec<_> = changed.map(|(_, now)| Arc::clone(now)).collect();
+    match changed.is_empty() {
+        true => Depth::Nothing,
+        false => Depth::Groups(changed),
     }
+}
+
+/// Whether these are the same certificates, shown for the same names.
+pub(super) fn has_same(before: &[Certificate], now: &[Certificate]) -> bool {
+    let is_same = |before: &Certificate, now: &Certificate| {
+        before.name == now.name && Arc::ptr_eq(&before.key, &now.key) && before.names == now.names
+    };
+    let mut pairs = before.iter().zip(now);
+    before.len() == now.len() && pairs.all(|(before, now)| is_same(before, now))
 }

@@ -4,12 +4,11 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::change::{Keep, New, Replacement};
-use super::objects::{groups_of_api, rules_of_api};
 use super::shared_keys::stay_shared;
 use super::sockets::{NewSockets, Present};
 use super::{Reload, Serving, both, output, problems, style};
 use crate::config::fault::{Fault, Object};
-use crate::config::objects::{beside, check};
+use crate::config::objects::{check, with_others_of};
 use crate::config::problem::{Problem, Problems};
 use crate::config::{self, Config, Loaded, model};
 use crate::listener::Sockets;
@@ -69,7 +68,7 @@ impl Serving {
         let before = self.config();
         stay_with_api(&before, &mut file);
         stay_shared(&before, &mut file);
-        let mut config = beside(&file, groups_of_api(&before), rules_of_api(&before));
+        let mut config = with_others_of(&before, file);
         config::renewal::show_to_targets(&mut config);
         check(&config).map_err(|faults| problems(faults, &config, true))?;
         let config = Arc::new(config);

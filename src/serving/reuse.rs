@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::Snapshot;
+use super::objects::has_same;
 use crate::config::{Config, model};
 use crate::forwarding_rule::ForwardingRule;
 use crate::target_group::TargetGroup;
@@ -22,7 +23,7 @@ impl<'a> Reuse<'a> {
     /// before.
     pub(super) fn of(built: &'a Snapshot, before: &Config, now: &Config) -> Self {
         let rules = built.rule_models.iter().zip(&built.rules);
-        let has_same_certificates = has_same_certificates(before, now);
+        let has_same_certificates = has_same(&before.certificates, &now.certificates);
         let stays = |model: &model::ForwardingRule| model.tls.is_none() || has_same_certificates;
         let groups = built.group_models.iter().zip(&built.groups);
         let has_same_keys = before.server.stickiness_keys == now.server.stickiness_keys;
@@ -69,10 +70,4 @@ impl<'a> Reuse<'a> {
     pub(super) fn has(&self, group: &Arc<TargetGroup>) -> bool {
         self.known.contains(&Arc::as_ptr(group))
     }
-}
-
-fn has_same_certificates(before: &Config, now: &Config) -> bool {
-    let mut pairs = before.certificates.iter().zip(&now.certificates);
-    before.certificates.len() == now.certificates.len()
-        && pairs.all(|(before, now)| before.name == now.name && Arc::ptr_eq(&before.key, &now.key))
 }

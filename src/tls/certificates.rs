@@ -81,6 +81,7 @@ mod tests {
     use rustls::sign::{Signer, SigningKey};
 
     use super::*;
+    use crate::config::model::Source;
 
     /// A key that only says of which kind it is.
     #[derive(Debug)]
@@ -101,6 +102,7 @@ mod tests {
 
     fn certificate(names: &[&str], kind: SignatureAlgorithm) -> Certificate {
         Certificate {
+            source: Source::File,
             name: String::new(),
             files: None,
             key: Arc::new(CertifiedKey::new(Vec::new(), Arc::new(Kind(kind)))),

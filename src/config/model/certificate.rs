@@ -6,9 +6,13 @@ use std::time::SystemTime;
 
 use rustls::sign::CertifiedKey;
 
+use super::Source;
+
 /// An entry of `certificates`, with what is in its files.
 #[derive(Debug, Clone)]
 pub struct Certificate {
+    /// Who has said so.
+    pub source: Source,
     /// `name`: unique among the certificates.
     pub name: String,
     /// `certificateChain` and `privateKey`: where they are, to be read again when they change;

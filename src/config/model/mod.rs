@@ -48,7 +48,7 @@ pub use self::origin::AllowedOrigin;
 pub use self::redirect::Redirect;
 pub use self::resolver::Resolver;
 pub use self::server::{Drain, Server, SessionTicketKeys, Upgrade};
-pub use self::source::Source;
+pub use self::source::{Origin, Source};
 pub use self::target::{NamedTarget, ProxyProtocol, Target};
 pub use self::target_group::{HttpVersion, OwnCertificate, TargetGroup, TargetTls};
 pub use self::tunnel::Tunnel;

@@ -13,7 +13,7 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 use zeroize::Zeroizing;
 
-use super::super::model::{Certificate, CertificateFiles};
+use super::super::model::{Certificate, CertificateFiles, Source};
 use super::super::tree::{Mapping, Node};
 use super::super::unique::Unique;
 use super::pem::{certificates, contents, moment, not_pem, parsed};
@@ -37,6 +37,7 @@ pub(super) fn read(node: Node, names: &mut Unique<String>) -> Option<Certificate
     let key = CertifiedKey::new(chain.certificates, key);
     check_pair(&key, &mapping)?;
     Some(Certificate {
+        source: Source::File,
         name: name?,
         files: Some(files),
         key: Arc::new(key),
