@@ -102,6 +102,7 @@ const COMPARISONS: &[fn(String) -> Comparison] = &[
     |value| Comparison::Matches(expression(&value)),
     Comparison::StartsWith,
     Comparison::EndsWith,
+    Comparison::Under,
 ];
 
 fn expression(value: &str) -> regex::bytes::Regex {

@@ -33,6 +33,8 @@ pub(super) struct Sender<'a> {
     pub(super) certificate: Option<&'a ClientCertificate>,
     /// Whether it is a WebSocket's handshake in HTTP/2, though its head looks like one in HTTP/1.1.
     pub(super) is_handshake_in_http2: bool,
+    /// Whom its client has asked for in the TLS handshake.
+    pub(super) server_name: Option<&'a str>,
 }
 
 /// What becomes of a request.
@@ -89,13 +91,15 @@ impl Sender<'_> {
             is_from_proxy: proxies > 0,
             certificate: None,
             is_handshake_in_http2: false,
+            server_name: None,
         }
     }
 
     /// The request with this head, as conditions see it.
-    pub(super) fn request<'h>(&self, head: &'h RequestHeader) -> Request<'h> {
+    pub(super) fn request<'h>(&'h self, head: &'h RequestHeader) -> Request<'h> {
         let method = head.method.as_str();
-        Request::new(method, head.raw_path(), &head.headers, self.client.ip)
+        let request = Request::new(method, head.raw_path(), &head.headers, self.client.ip);
+        request.in_tls_for(self.server_name)
     }
 }
 

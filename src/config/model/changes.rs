@@ -60,7 +60,7 @@ pub enum NewPath {
     Whole(String),
     /// `pathPrefix`
     Prefix {
-        /// What the rule's condition says: not empty.
+        /// What the rule's condition says, of `UNDER` without a slash at its end.
         before: String,
         /// What takes its place.
         after: String,
