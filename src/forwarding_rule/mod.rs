@@ -25,7 +25,7 @@ use destinations::{Destination, Destinations};
 pub use limit::Limit;
 pub use networks::{Networks, network_of};
 pub use rates::Rates;
-pub use route::{Route, Routes};
+pub use route::{Route, Routes, Way};
 
 /// What a connection that was accepted on one address is subject to. Immutable, but for the ways to
 /// a target group that changes.

@@ -146,6 +146,7 @@ mod server_certificates;
 mod server_names;
 mod service;
 mod sessions;
+mod shares;
 mod sizes;
 mod slow_start;
 mod small_frames;
