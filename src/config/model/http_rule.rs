@@ -34,8 +34,13 @@ pub enum Action {
 /// What a `FORWARD` rule says.
 #[derive(Debug, Clone)]
 pub struct Forward {
-    /// `targetGroup`, or `targetGroups`: at least one, no two of the same name.
+    /// `targetGroup`, or `targetGroups`: at least one; in a file no two of the same name.
     pub target_groups: Vec<WeightedGroup>,
+    /// Entries of `targetGroups` that are answered here. Default: none.
+    pub answers: Vec<WeightedAnswer>,
+    /// Whether a group that serves nobody keeps its share, and does not leave it to the others. A
+    /// file cannot say so.
+    pub keeps_shares: bool,
     /// `tunnel`; what it does not say is as in the forwarding rule.
     pub tunnel: Tunnel,
     /// `allowedOrigins`: whose pages may open tunnels, at least one. Default: anybody's.
@@ -62,8 +67,28 @@ pub struct Forward {
 pub struct WeightedGroup {
     /// `name`: of one that exists.
     pub name: String,
-    /// `weight`: 0 to 1000. Default: 1.
-    pub weight: u16,
+    /// `weight`: 0 to 1000 in a file. Default: 1.
+    pub weight: u32,
+    /// `headers` and `rewrite`: what is changed after what the rule changes. Default: nothing.
+    pub changes: Option<Box<Changes>>,
+}
+
+/// A share that goes to no target.
+#[derive(Debug, Clone)]
+pub struct WeightedAnswer {
+    /// What is answered.
+    pub answer: Answer,
+    /// `weight`: as of a group.
+    pub weight: u32,
+}
+
+/// What a share is answered with.
+#[derive(Debug, Clone)]
+pub enum Answer {
+    /// `statusCode`: 200 to 599, without a body.
+    Status(u16),
+    /// A file cannot say so.
+    Redirect(Redirect),
 }
 
 impl WeightedGroup {
@@ -72,6 +97,7 @@ impl WeightedGroup {
         WeightedGroup {
             name: name.to_owned(),
             weight: 1,
+            changes: None,
         }
     }
 }
@@ -86,6 +112,8 @@ impl Forward {
     pub fn to(target_group: &str) -> Self {
         Forward {
             target_groups: vec![WeightedGroup::whole(target_group)],
+            answers: Vec::new(),
+            keeps_shares: false,
             tunnel: Tunnel::default(),
             allowed_origins: None,
             allowed_subprotocols: None,

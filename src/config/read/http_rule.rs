@@ -116,7 +116,7 @@ fn forward(
     outer: &Tunnel,
     conditions: Option<&[Condition]>,
 ) -> Option<Action> {
-    let target_groups = target_groups::read(mapping, groups);
+    let shares = target_groups::read(mapping, groups, conditions);
     let tunnel = tunnel::read(mapping, outer);
     let allowed_origins = handshake::origins(mapping);
     let allowed_subprotocols = handshake::subprotocols(mapping);
@@ -128,8 +128,11 @@ fn forward(
     );
     let upgrades = handshake::upgrades(mapping);
     let changes = changes::read(mapping, conditions);
+    let (target_groups, answers) = shares?;
     Some(Action::Forward(Forward {
-        target_groups: target_groups?,
+        target_groups,
+        answers,
+        keeps_shares: false,
         tunnel: tunnel?,
         allowed_origins: allowed_origins?,
         allowed_subprotocols: allowed_subprotocols?,

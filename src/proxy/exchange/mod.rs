@@ -172,6 +172,10 @@ impl Exchange {
             is_from_proxy: self.is_from_proxy(),
             certificate: self.client_certificate(),
             is_handshake_in_http2: self.is_handshake_in_http2(session),
+            server_name: self
+                .connection
+                .tls()
+                .and_then(|tls| tls.server_name.as_deref()),
         }
     }
 
