@@ -104,7 +104,11 @@ impl Compiler {
             tell::gateway(plan, attached, &mut statuses);
         }
         let sockets = self.sockets(&plans, attachments);
-        let (groups, users) = backends.into_parts();
+        let (mut groups, users) = backends.into_parts();
+        for (name, group) in &mut groups {
+            let known = self.groups.get(name).filter(|known| known.is(group));
+            *group = known.map_or_else(|| Arc::clone(group), Arc::clone);
+        }
         tls.tell(&users, &mut statuses);
         statuses.date(former, now);
         let endpoints = self.settle(store, &groups);

@@ -27,7 +27,7 @@ pub struct Compiled {
 }
 
 /// An address and port.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Socket {
     /// Where is listened.
     pub address: SocketAddr,
@@ -45,7 +45,7 @@ pub struct SocketTls {
 }
 
 /// A listener of a Gateway.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct ServedListener {
     /// `namespace/gateway/listener`
     pub name: Arc<str>,
@@ -219,4 +219,34 @@ pub struct GroupTls {
     pub alternatives: Vec<(Arc<str>, Arc<str>)>,
     /// What is shown to them.
     pub own: Option<Arc<Certificate>>,
+}
+
+impl Group {
+    /// Whether the same is said of it.
+    pub(super) fn is(&self, other: &Group) -> bool {
+        let same_tls = match (&self.tls, &other.tls) {
+            (None, None) => true,
+            (Some(one), Some(other)) => one.is(other),
+            (None, Some(_)) | (Some(_), None) => false,
+        };
+        let plain = |group: &Group| (group.h2c, Arc::clone(&group.port_name));
+        self.name == other.name
+            && plain(self) == plain(other)
+            && self.health == other.health
+            && same_tls
+    }
+}
+
+impl GroupTls {
+    fn is(&self, other: &GroupTls) -> bool {
+        let authorities = |tls: &GroupTls| {
+            let found = tls.authorities.as_ref();
+            found.map(|found| found.certificates.clone())
+        };
+        let own = |tls: &GroupTls| tls.own.as_ref().map(Arc::as_ptr);
+        self.host == other.host
+            && self.alternatives == other.alternatives
+            && authorities(self) == authorities(other)
+            && own(self) == own(other)
+    }
 }

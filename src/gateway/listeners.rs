@@ -361,7 +361,10 @@ fn collision(
     Some(format!("{address} serves this hostname for {owner}"))
 }
 
-fn same_clients(one: Option<&ClientCertificates>, other: Option<&ClientCertificates>) -> bool {
+pub(super) fn same_clients(
+    one: Option<&ClientCertificates>,
+    other: Option<&ClientCertificates>,
+) -> bool {
     match (one, other) {
         (None, None) => true,
         (Some(one), Some(other)) => {

@@ -24,6 +24,7 @@
 //! precedence     the order of the matches of a listener
 //! endpoints      addresses of Pods, apart from the rest
 //! compiled       what comes of it
+//! lower          the same in the words of the configuration
 //! tell, statuses conditions
 //! ```
 
@@ -37,6 +38,7 @@ mod endpoints;
 mod grants;
 mod health;
 mod listeners;
+pub mod lower;
 pub mod manifests;
 pub mod objects;
 mod precedence;
@@ -45,11 +47,13 @@ mod secrets;
 pub mod statuses;
 pub mod store;
 mod support;
+mod system;
 mod tell;
 mod tls_policies;
 
 pub use compile::{Compiler, Settings};
 pub use compiled::Compiled;
+pub use lower::{Lowered, Lowerer};
 pub use statuses::Statuses;
 pub use store::Store;
 pub use tell::FEATURES;

@@ -8,6 +8,7 @@ use super::grants::Grants;
 use super::objects::{BackendTlsPolicy, Kind, Name, Service, ServicePort};
 use super::statuses::{Body, Condition, Statuses};
 use super::store::Store;
+use super::system::trusts_system;
 use crate::config::model::Authorities;
 
 /// How many ancestors a status may have.
@@ -150,6 +151,14 @@ fn judge<'a>(policy: &'a Arc<BackendTlsPolicy>, store: &Store, grants: &Grants) 
         fault: policy.meta.fault().map(|fault| ("Invalid", fault)),
         unresolved: None,
     };
+    if judged.fault.is_none() && !policy.alternatives.is_empty() {
+        let message = "validation.subjectAltNames is not supported".to_owned();
+        judged.fault = Some(("Invalid", message));
+    }
+    if judged.fault.is_none() && policy.trusts_system && !trusts_system() {
+        let message = "the system of this node trusts no authority".to_owned();
+        judged.fault = Some(("NoValidCACertificate", message));
+    }
     if judged.fault.is_some() || policy.trusts_system {
         return judged;
     }

@@ -77,7 +77,18 @@ impl Asked {
 }
 
 /// What comes of a request: the backends with their shares, or a status; and what is changed.
+/// The rules to which it is lowered must say the same.
 pub(super) fn ask(compiled: &Compiled, line: &str) -> String {
+    let told = by_compiled(compiled, line);
+    assert_eq!(
+        super::served::ask(compiled, line),
+        told,
+        "by the rules: {line}"
+    );
+    told
+}
+
+fn by_compiled(compiled: &Compiled, line: &str) -> String {
     let asked = Asked::parse(line);
     let Some(socket) = asked.socket(compiled) else {
         return "refused".to_owned();

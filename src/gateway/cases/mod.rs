@@ -13,6 +13,7 @@ mod conditions_of_tls;
 mod filters;
 mod hosts;
 mod matching;
+mod served;
 mod stability;
 
 use std::net::IpAddr;

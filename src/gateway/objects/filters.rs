@@ -159,8 +159,13 @@ fn read(fields: &Fields) -> Option<Filter> {
 
 fn header_changes(fields: &Fields) -> HeaderChanges {
     let name = |fields: &Fields, key: &str, text: &str| {
-        let name = HeaderName::try_from(text).ok();
-        name.or_else(|| fields.flaw(key, "must be the name of a header"))
+        let Ok(name) = HeaderName::try_from(text) else {
+            return fields.flaw(key, "must be the name of a header");
+        };
+        match is_ours_to_change(&name) {
+            true => Some(name),
+            false => fields.flaw(key, format!("{name} cannot be changed")),
+        }
     };
     let pairs = |key: &str| {
         let mut pairs: Vec<(HeaderName, HeaderValue)> = Vec::new();
@@ -170,8 +175,10 @@ fn header_changes(fields: &Fields) -> HeaderChanges {
                 .required_text("name")
                 .and_then(|text| name(&fields, "name", text));
             let value = fields.required_text("value").and_then(|text| {
-                let value = HeaderValue::try_from(text).ok();
-                value.or_else(|| fields.flaw("value", "has no place in a header"))
+                let is_visible = |byte: u8| byte.is_ascii_graphic() || byte == b' ';
+                let is_fit = text.bytes().all(is_visible) && text.trim() == text;
+                let value = HeaderValue::try_from(text).ok().filter(|_| is_fit);
+                value.or_else(|| fields.flaw("value", "must be visible ASCII"))
             });
             // Of two for one name the first counts.
             if let Some(pair) = read.zip(value)
@@ -190,6 +197,25 @@ fn header_changes(fields: &Fields) -> HeaderChanges {
             .filter_map(|text| name(fields, "remove", text))
             .collect(),
     }
+}
+
+/// Whether a header says nothing about one connection, the framing of a message, its host or a
+/// handshake. Many programs take an underscore for a dash.
+fn is_ours_to_change(name: &HeaderName) -> bool {
+    const FORBIDDEN: [&str; 10] = [
+        "host",
+        "content-length",
+        "transfer-encoding",
+        "connection",
+        "keep-alive",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "upgrade",
+        "http2-settings",
+    ];
+    let name = name.as_str().replace('_', "-");
+    !FORBIDDEN.contains(&&*name) && !name.starts_with("sec-websocket-")
 }
 
 fn redirect(fields: &Fields) -> Redirect {
