@@ -7,7 +7,7 @@ use super::conditions::{GOOD, HTTP, LISTENER, gateway, secret};
 use super::{compile, conditions};
 
 /// A ConfigMap with the certificate of an authority.
-fn authority(namespace: &str, name: &str) -> String {
+pub(super) fn authority(namespace: &str, name: &str) -> String {
     let CertifiedKey { cert, .. } = generate_simple_self_signed(Vec::new()).unwrap();
     let pem = cert.pem().replace('\n', "\\n");
     format!(

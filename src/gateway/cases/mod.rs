@@ -5,6 +5,7 @@
 //! first that has the port.
 
 mod asked;
+mod azure;
 mod backends;
 mod bad_input;
 mod conditions;
@@ -12,6 +13,7 @@ mod conditions_of_routes;
 mod conditions_of_tls;
 mod filters;
 mod hosts;
+mod lowering;
 mod matching;
 mod served;
 mod stability;

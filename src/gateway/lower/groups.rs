@@ -40,15 +40,15 @@ pub(super) fn target_group(
     }
 }
 
-/// The same group, with other endpoints.
-pub(super) fn with_endpoints(group: &TargetGroup, endpoints: &[SocketAddr]) -> TargetGroup {
-    let is_checked = group
-        .targets
-        .iter()
-        .any(|target| target.health_check_enabled);
+/// What it was lowered to, with other endpoints.
+pub(super) fn with_endpoints(
+    group: &Group,
+    lowered: &TargetGroup,
+    endpoints: &[SocketAddr],
+) -> TargetGroup {
     TargetGroup {
-        targets: targets(endpoints, is_checked),
-        ..group.clone()
+        targets: targets(endpoints, group.health.is_some()),
+        ..lowered.clone()
     }
 }
 

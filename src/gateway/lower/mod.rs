@@ -79,9 +79,9 @@ impl Lowerer {
         name: &str,
         endpoints: &Arc<[SocketAddr]>,
     ) -> Option<Arc<TargetGroup>> {
-        let (_, known, lowered) = self.groups.get_mut(name)?;
+        let (group, known, lowered) = self.groups.get_mut(name)?;
         if !Arc::ptr_eq(known, endpoints) {
-            *lowered = Arc::new(groups::with_endpoints(lowered, endpoints));
+            *lowered = Arc::new(groups::with_endpoints(group, lowered, endpoints));
             *known = Arc::clone(endpoints);
         }
         Some(Arc::clone(lowered))
@@ -97,7 +97,7 @@ impl Lowerer {
             Some((before, at, lowered)) if Arc::ptr_eq(before, group) => {
                 match Arc::ptr_eq(at, endpoints) {
                     true => Arc::clone(lowered),
-                    false => Arc::new(groups::with_endpoints(lowered, endpoints)),
+                    false => Arc::new(groups::with_endpoints(group, lowered, endpoints)),
                 }
             }
             _ => Arc::new(groups::target_group(group, endpoints, source)),

@@ -50,7 +50,7 @@ fn http_rules(socket: &Socket) -> Vec<HttpRule> {
             misdirected(listener, place, socket, &mut rules);
         }
         for entry in listener.entries.iter() {
-            let name = name(entry, listener);
+            let name = name(entry);
             rules.push(name, conditions(entry), action(entry, socket));
         }
         let host = listener.host.as_ref();
@@ -85,7 +85,7 @@ impl Rules {
 }
 
 /// `namespace/route/rule`, and which match and host where there are several.
-fn name(entry: &Entry, listener: &ServedListener) -> String {
+fn name(entry: &Entry) -> String {
     let route = &entry.rule.route;
     let rule = &route.rules[entry.rule.index];
     let mut name = match &rule.name {
@@ -96,7 +96,7 @@ fn name(entry: &Entry, listener: &ServedListener) -> String {
         name = format!("{name}/{}", entry.place);
     }
     match &entry.host {
-        Some(host) if entry.host != listener.host => format!("{name} {host}"),
+        Some(host) if route.hosts.len() > 1 => format!("{name} {host}"),
         _ => name,
     }
 }
