@@ -44,6 +44,8 @@ pub(super) struct Backends<'a> {
     pub(super) grants: &'a Grants<'a>,
     pub(super) tls: &'a TlsPolicies<'a>,
     pub(super) health: &'a HealthPolicies<'a>,
+    /// The groups of before, where they all are still what they were.
+    before: Option<&'a Groups>,
     found: RefCell<HashMap<Key, Resolved>>,
     groups: RefCell<Groups>,
     users: RefCell<Users>,
@@ -58,12 +60,14 @@ impl<'a> Backends<'a> {
         grants: &'a Grants<'a>,
         tls: &'a TlsPolicies<'a>,
         health: &'a HealthPolicies<'a>,
+        before: Option<&'a Groups>,
     ) -> Self {
         Backends {
             store,
             grants,
             tls,
             health,
+            before,
             found: RefCell::default(),
             groups: RefCell::default(),
             users: RefCell::default(),
@@ -73,6 +77,30 @@ impl<'a> Backends<'a> {
     /// The groups, and the Gateways that have use for each BackendTLSPolicy.
     pub(super) fn into_parts(self) -> (Groups, Users) {
         (self.groups.into_inner(), self.users.into_inner())
+    }
+
+    /// Takes groups of before for those of now, if they are; these Services are referred to.
+    pub(super) fn reuse(
+        &self,
+        names: &BTreeSet<Arc<GroupName>>,
+        services: &BTreeSet<Name>,
+        user: User,
+    ) -> bool {
+        let Some(before) = self.before else {
+            return false;
+        };
+        if !names.iter().all(|name| before.contains_key(&name.text)) {
+            return false;
+        }
+        let mut groups = self.groups.borrow_mut();
+        for name in names {
+            let known = before.get(&name.text).map(Arc::clone);
+            groups.extend(known.map(|group| (Arc::clone(&name.text), group)));
+        }
+        for service in services {
+            self.note_user(service, user.gateway);
+        }
+        true
     }
 
     /// Where a reference of an HTTPRoute in this namespace leads.

@@ -26,6 +26,7 @@ use super::statuses::{Body, Condition, Statuses};
 use super::store::Store;
 use super::tell;
 use super::tls_policies::TlsPolicies;
+use super::world::World;
 
 /// What is decided outside of the objects.
 #[derive(Debug, Clone)]
@@ -63,6 +64,7 @@ pub struct Compiler {
     routes: routes::Known,
     orders: precedence::Known,
     endpoints: endpoints::Known,
+    world: World,
     groups: BTreeMap<Arc<str>, Arc<Group>>,
     /// The Gateways that were ours, with their classes.
     ours: BTreeMap<Name, Arc<str>>,
@@ -85,7 +87,10 @@ impl Compiler {
         let plans = self.plan(store, settings, &grants, &mut statuses);
         let tls = TlsPolicies::of(store, &grants);
         let health = HealthPolicies::of(store, &mut statuses);
-        let backends = Backends::new(store, &grants, &tls, &health);
+        let is_same = self.world.renew(store);
+        let before = self.groups.clone();
+        let before = is_same.then_some(&before);
+        let backends = Backends::new(store, &grants, &tls, &health, before);
         let parents = Parents::of(&plans, store, settings.is_alone);
         let mut attachments = Attachments::new();
         let mut counts: Vec<_> = plans

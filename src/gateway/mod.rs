@@ -50,6 +50,7 @@ mod support;
 mod system;
 mod tell;
 mod tls_policies;
+mod world;
 
 pub use compile::{Compiler, Settings};
 pub use compiled::Compiled;

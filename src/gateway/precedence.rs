@@ -5,7 +5,7 @@
 //! parameters; then the oldest route, then by its name, then in the order of the route.
 
 use std::cmp::Reverse;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -48,7 +48,7 @@ impl<'a> Key<'a> {
 }
 
 /// The matches of these rules, each for each of its hosts, in order.
-fn sorted(rules: &[(Arc<RouteRule>, Arc<Hosts>)]) -> Arc<[Entry]> {
+fn sorted<'a>(rules: impl Iterator<Item = &'a (Arc<RouteRule>, Arc<Hosts>)>) -> Vec<Entry> {
     let mut entries = Vec::new();
     for (rule, hosts) in rules {
         let places = rule.route.rules[rule.index].matches.len();
@@ -61,7 +61,41 @@ fn sorted(rules: &[(Arc<RouteRule>, Arc<Hosts>)]) -> Arc<[Entry]> {
         }
     }
     entries.sort_by(|one, other| Key::of(one).cmp(&Key::of(other)));
-    entries.into()
+    entries
+}
+
+/// What is in order, with what has come and without what has gone. `None` where that is so much
+/// that all is better sorted anew.
+fn changed(before: &Rules, entries: &[Entry], now: &Rules) -> Option<Arc<[Entry]>> {
+    let (old, new) = (by_rule(before), by_rule(now));
+    let is_in = |all: &HashMap<_, &Hosts>, (rule, hosts): &(Arc<RouteRule>, Arc<Hosts>)| {
+        all.get(&Arc::as_ptr(rule)) == Some(&&**hosts)
+    };
+    let come: Vec<_> = now.iter().filter(|rule| !is_in(&old, rule)).collect();
+    if come.len() > now.len() / 8 {
+        return None;
+    }
+    let gone = before.iter().filter(|rule| !is_in(&new, rule));
+    let gone: HashSet<_> = gone.map(|(rule, _)| Arc::as_ptr(rule)).collect();
+    let stays = |entry: &&Entry| !gone.contains(&Arc::as_ptr(&entry.rule));
+    let mut kept = entries.iter().filter(stays).cloned().peekable();
+    let mut merged = Vec::with_capacity(entries.len());
+    for entry in sorted(come.into_iter()) {
+        let comes_first = |kept: &Entry| Key::of(kept) < Key::of(&entry);
+        while let Some(first) = kept.next_if(comes_first) {
+            merged.push(first);
+        }
+        merged.push(entry);
+    }
+    merged.extend(kept);
+    Some(merged.into())
+}
+
+fn by_rule(rules: &Rules) -> HashMap<*const RouteRule, &Hosts> {
+    let pairs = rules.iter();
+    pairs
+        .map(|(rule, hosts)| (Arc::as_ptr(rule), &**hosts))
+        .collect()
 }
 
 /// The rules of a listener, each with its hosts there.
@@ -77,11 +111,12 @@ pub(super) struct Known {
 impl Known {
     /// The entries of the listener of this name.
     pub(super) fn sort(&mut self, listener: &Arc<str>, rules: Rules) -> Arc<[Entry]> {
-        let known = self.before.get(listener);
-        let known = known.filter(|(known, _)| same(known, &rules));
-        let entries = match known {
-            Some((_, entries)) => Arc::clone(entries),
-            None => sorted(&rules),
+        let entries = match self.before.get(listener) {
+            Some((known, entries)) if same(known, &rules) => Arc::clone(entries),
+            Some((known, entries)) => {
+                changed(known, entries, &rules).unwrap_or_else(|| sorted(rules.iter()).into())
+            }
+            None => sorted(rules.iter()).into(),
         };
         let entry = (rules, Arc::clone(&entries));
         self.now.insert(Arc::clone(listener), entry);

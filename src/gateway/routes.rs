@@ -1,12 +1,14 @@
 //! What the rules of a route come to, and what is told of the route.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::backends::{Backends, Resolved, User};
 use super::certificates::Fault;
-use super::compiled::{Action, Changes, Destination, Forward, MirrorTo, RouteRule, Share};
+use super::compiled::{
+    Action, Changes, Destination, Forward, GroupName, MirrorTo, RouteRule, Share,
+};
 use super::objects::{Backend, EXCLUSIVE, Filter, HttpRoute, Name, Rule, told};
 use super::statuses::Condition;
 use super::support::unsupported;
@@ -17,6 +19,10 @@ pub(super) struct Compiled {
     route: Arc<HttpRoute>,
     /// Where its references lead, in the order in which it has them.
     references: Vec<Vec<Resolved>>,
+    /// The groups to which they lead, each once.
+    groups: BTreeSet<Arc<GroupName>>,
+    /// The Services to which it refers, whatever comes of it.
+    services: BTreeSet<Name>,
     /// Its rules, but those that are dropped.
     pub(super) rules: Vec<Arc<RouteRule>>,
 }
@@ -29,7 +35,8 @@ pub(super) struct Known {
 }
 
 impl Known {
-    /// What a route comes to for the Gateway of this user.
+    /// What a route comes to for the Gateway of this user. Where all that routes refer to is as
+    /// before, its references are not looked up again.
     pub(super) fn compile(
         &mut self,
         route: &Arc<HttpRoute>,
@@ -40,10 +47,18 @@ impl Known {
             route.meta.name.clone(),
             user.own.map(|_| user.gateway.clone()),
         );
+        let known = self.now.get(&key).or_else(|| self.before.get(&key));
+        let known = known.filter(|known| Arc::ptr_eq(&known.route, route));
+        if let Some(known) = known
+            && backends.reuse(&known.groups, &known.services, user)
+        {
+            let known = Arc::clone(known);
+            self.now.insert(key, Arc::clone(&known));
+            return known;
+        }
         let references = references(route, user, backends);
         let known = self.now.get(&key).or_else(|| self.before.get(&key));
-        let known = known
-            .filter(|known| Arc::ptr_eq(&known.route, route) && known.references == references);
+        let known = known.filter(|known| known.references == references);
         let compiled = match known {
             Some(known) => Arc::clone(known),
             None => Arc::new(Compiled::of(route, references)),
@@ -74,6 +89,24 @@ fn references(route: &HttpRoute, user: User, backends: &Backends) -> Vec<Vec<Res
     route.rules.iter().map(of_rule).collect()
 }
 
+fn services(route: &HttpRoute) -> BTreeSet<Name> {
+    let own = |rule: &Rule| {
+        let backends = rule.backends.iter().map(|backend| backend.to.clone());
+        let mirrors = rule.filters.iter().filter_map(|filter| match filter {
+            Filter::Mirror(mirror) => Some(mirror.to.clone()),
+            _ => None,
+        });
+        backends.chain(mirrors).collect::<Vec<_>>()
+    };
+    let all = route.rules.iter().flat_map(own);
+    let services = all.filter(|to| to.is_to("", "Service"));
+    let names = services.map(|to| {
+        let namespace = to.namespace.as_ref().unwrap_or(&route.meta.name.namespace);
+        Name::new(namespace, &to.name)
+    });
+    names.collect()
+}
+
 impl Compiled {
     fn of(route: &Arc<HttpRoute>, references: Vec<Vec<Resolved>>) -> Self {
         let used = route.rules.iter().enumerate();
@@ -85,9 +118,16 @@ impl Compiled {
                 action: action(rule, &references[index]),
             })
         });
+        let groups = references.iter().flatten();
+        let groups = groups.filter_map(|resolved| match resolved {
+            Resolved::Group(group) => Some(Arc::clone(group)),
+            Resolved::Nowhere(..) | Resolved::Unsafe => None,
+        });
         Compiled {
             route: Arc::clone(route),
             rules: rules.collect(),
+            groups: groups.collect(),
+            services: services(route),
             references,
         }
     }

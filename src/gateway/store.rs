@@ -9,7 +9,8 @@ use super::objects::{
     HealthCheckPolicy, HttpRoute, Kind, Name, Namespace, Object, ReferenceGrant, Secret, Service,
 };
 
-type All<T> = BTreeMap<Name, Arc<T>>;
+/// Objects of a kind.
+pub type All<T> = BTreeMap<Name, Arc<T>>;
 
 /// All objects. A clone shares them.
 #[derive(Debug, Clone, Default)]

@@ -47,7 +47,14 @@ fn print(compiled: &Compiled) -> String {
     });
     let sockets: Vec<_> = sockets.collect();
     let statuses = compiled.statuses.to_json("c");
-    format!("{sockets:?} {:?} {statuses:?}", compiled.endpoints)
+    let groups = compiled.groups.values();
+    let groups: Vec<_> = groups
+        .map(|group| format!("{} {}", group.name, group.h2c))
+        .collect();
+    format!(
+        "{sockets:?} {groups:?} {:?} {statuses:?}",
+        compiled.endpoints
+    )
 }
 
 fn compiled(objects: Vec<Object>) -> Compiled {
@@ -61,6 +68,76 @@ proptest! {
         order in Just(many()).prop_shuffle(),
     ) {
         prop_assert_eq!(print(&compiled(order)), print(&compiled(many())));
+    }
+}
+
+/// Objects of which any may come, change and go: routes, Services, their endpoints, grants.
+fn pieces() -> Vec<Object> {
+    let backends = |names: &[&str]| {
+        let all = names
+            .iter()
+            .map(|name| format!("{{name: {name}, port: 8080}}"));
+        format!(
+            "[{{backendRefs: [{}]}}]",
+            all.collect::<Vec<_>>().join(", ")
+        )
+    };
+    let far = "[{matches: [{method: GET}, {path: {value: /far}}], backendRefs:
+        [{name: far, namespace: apps, port: 8080}]}]";
+    let texts = [
+        route_named("r1", "", &backends(&["a"])),
+        route_named("r1", "", &backends(&["b", "c"])),
+        route_named("r1", "hostnames: [x.example],", &backends(&["a", "none"])),
+        route_named(
+            "r2",
+            "hostnames: [x.example, '*.example'],",
+            &backends(&["a"]),
+        ),
+        route_named("r2", "", far),
+        route_named("r3", "", far),
+        "{apiVersion: gateway.networking.k8s.io/v1, kind: ReferenceGrant, metadata: {name: g,
+          namespace: apps}, spec: {from: [{group: gateway.networking.k8s.io, kind: HTTPRoute,
+          namespace: infra}], to: [{group: '', kind: Service}]}}"
+            .to_owned(),
+        "{apiVersion: v1, kind: Service, metadata: {name: far, namespace: apps}, spec: {ports:
+          [{port: 8080}]}}"
+            .to_owned(),
+        "{apiVersion: v1, kind: Endpoints, metadata: {name: far, namespace: apps}, subsets:
+          [{addresses: [{ip: 10.7.0.1}], ports: [{port: 1}]}]}"
+            .to_owned(),
+        "{apiVersion: v1, kind: Service, metadata: {name: a, namespace: infra}, spec: {ports:
+          [{port: 8080, appProtocol: kubernetes.io/h2c}]}}"
+            .to_owned(),
+        "{apiVersion: gateway.networking.k8s.io/v1, kind: BackendTLSPolicy, metadata: {name: p,
+          namespace: infra}, spec: {targetRefs: [{group: '', kind: Service, name: b}],
+          validation: {hostname: b.example, caCertificateRefs: [{group: '', kind: ConfigMap,
+          name: none}]}}}"
+            .to_owned(),
+    ];
+    let all = texts.iter().flat_map(|text| manifests(&[text]).objects);
+    all.collect()
+}
+
+proptest! {
+    #[test]
+    fn step_by_step_comes_to_the_same_as_at_once(
+        steps in proptest::collection::vec((0..pieces().len(), any::<bool>()), 1..20),
+    ) {
+        let pieces = pieces();
+        let mut store = Store::of(many());
+        let (mut compiler, mut former) = (Compiler::default(), Statuses::default());
+        for (piece, comes) in steps {
+            let piece = &pieces[piece];
+            match comes {
+                true => store.put(piece.clone()),
+                false => store.remove(piece.kind(), &piece.meta().name),
+            }
+            let step = compiler.compile(&store, &settings(), &former, noon());
+            let fresh = Compiler::default();
+            let whole = { fresh }.compile(&store, &settings(), &Statuses::default(), noon());
+            prop_assert_eq!(print(&step), print(&whole));
+            former = step.statuses;
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Forwarding rules: each match becomes an HTTP rule, in its order, listener after listener. Behind
 //! the rules of a listener stands a 404 for its host, so that no other listener sees its requests.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue};
@@ -65,17 +65,22 @@ fn http_rules(socket: &Socket) -> Vec<HttpRule> {
 #[derive(Default)]
 struct Rules {
     all: Vec<HttpRule>,
-    names: HashSet<String>,
+    /// How often each name has come.
+    names: HashMap<String, usize>,
 }
 
 impl Rules {
     fn push(&mut self, name: String, conditions: Vec<Condition>, action: model::Action) {
-        let mut own = name.clone();
-        let mut number = 2;
-        while !self.names.insert(own.clone()) {
-            own = format!("{name} ({number})");
-            number += 1;
-        }
+        let own = match self.names.get_mut(&name) {
+            Some(count) => {
+                *count += 1;
+                format!("{name} ({count})")
+            }
+            None => {
+                self.names.insert(name.clone(), 1);
+                name
+            }
+        };
         self.all.push(HttpRule {
             name: own,
             conditions,
