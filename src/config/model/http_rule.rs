@@ -1,5 +1,7 @@
 //! An entry of `httpRules`: to whom it applies and what it does.
 
+use std::time::Duration;
+
 use super::{AllowedOrigin, Changes, Condition, Redirect, Tunnel};
 
 /// An entry of `httpRules`.
@@ -58,8 +60,26 @@ pub struct Forward {
     /// without case. Default: none.
     pub upgrades: Vec<String>,
 
+    /// `requestTimeout`: from the request to the end of its answer, all tries included; of a tunnel
+    /// to its 101. Default: none.
+    pub request_timeout: Option<Duration>,
+    /// `attemptTimeout`: the same for one try. Default: none.
+    pub attempt_timeout: Option<Duration>,
+    /// `retry`: for which answers a request is sent again. Default: none.
+    pub retry: Option<Retry>,
     /// `headers` and `rewrite`: what is changed on the way. Default: nothing.
     pub changes: Box<Changes>,
+}
+
+/// `retry`: when a request is sent again for its answer, whatever its method.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Retry {
+    /// `statusCodes`: 400 to 599, at least one.
+    pub status_codes: Vec<u16>,
+    /// `attempts`: how many times, 1 to 10. Default: 1.
+    pub attempts: u32,
+    /// `backoff`: after which pause, at most 1 min. Default: at once.
+    pub backoff: Duration,
 }
 
 /// An entry of `targetGroups` of a `FORWARD` rule.
@@ -121,6 +141,9 @@ impl Forward {
             lenient_handshake: false,
             upgrades: Vec::new(),
 
+            request_timeout: None,
+            attempt_timeout: None,
+            retry: None,
             changes: Box::default(),
         }
     }
