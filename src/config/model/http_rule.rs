@@ -44,7 +44,7 @@ pub struct Forward {
     /// file cannot say so.
     pub keeps_shares: bool,
     /// `tunnel`; what it does not say is as in the forwarding rule.
-    pub tunnel: Tunnel,
+    pub tunnel: Box<Tunnel>,
     /// `allowedOrigins`: whose pages may open tunnels, at least one. Default: anybody's.
     pub allowed_origins: Option<Vec<AllowedOrigin>>,
     /// `allowedSubprotocols`: which subprotocols a handshake may ask for, tokens, at least one.
@@ -134,7 +134,7 @@ impl Forward {
             target_groups: vec![WeightedGroup::whole(target_group)],
             answers: Vec::new(),
             keeps_shares: false,
-            tunnel: Tunnel::default(),
+            tunnel: Box::default(),
             allowed_origins: None,
             allowed_subprotocols: None,
             check_accept: None,

@@ -148,7 +148,7 @@ fn forward(
         target_groups,
         answers,
         keeps_shares: false,
-        tunnel: tunnel?,
+        tunnel: Box::new(tunnel?),
         allowed_origins: allowed_origins?,
         allowed_subprotocols: allowed_subprotocols?,
         check_accept: check_accept?,
