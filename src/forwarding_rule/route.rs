@@ -118,6 +118,12 @@ pub struct Route {
     /// To which other protocols than WebSocket a connection may be upgraded.
     pub upgrades: Arc<[Arc<str>]>,
     handshake_timeout: Duration,
+    /// How long a request may take, with all its tries.
+    pub request_timeout: Option<Duration>,
+    /// How long one try may take.
+    pub attempt_timeout: Option<Duration>,
+    /// For which answers a request is sent again.
+    pub retry: Option<Arc<model::Retry>>,
     /// What bounds its tunnels.
     pub limits: Limits,
     /// What is changed of the headers.
@@ -149,6 +155,9 @@ impl Route {
             lenient_handshake: forward.lenient_handshake,
             upgrades: upgrades.map(|name| (&**name).into()).collect(),
             handshake_timeout: tunnel.handshake_timeout,
+            request_timeout: forward.request_timeout,
+            attempt_timeout: forward.attempt_timeout,
+            retry: forward.retry.clone().map(Arc::new),
             limits: Limits {
                 idle: tunnel.idle_timeout,
                 lifetime: tunnel.max_lifetime,

@@ -115,6 +115,7 @@ impl ProxyHttp for Proxy {
         _: &mut Session,
         exchange: &mut Exchange,
     ) -> Result<Box<HttpPeer>> {
+        exchange.pause().await?;
         Ok(exchange.pick(&self.pool)?)
     }
 
@@ -176,6 +177,7 @@ impl ProxyHttp for Proxy {
         answer: &mut ResponseHeader,
         exchange: &mut Exchange,
     ) -> Result<()> {
+        exchange.check_status(session, answer)?;
         exchange.expect_answer(session, answer)?;
         // The client speaks with us (RFC 9112 section 2.3).
         answer.set_version(Version::HTTP_11);

@@ -137,6 +137,8 @@ mod refused_connect;
 mod relay;
 mod reload;
 mod renewal;
+mod repeated_requests;
+mod request_timeouts;
 mod retries;
 mod rule_answers;
 mod rule_order;

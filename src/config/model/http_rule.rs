@@ -1,5 +1,7 @@
 //! An entry of `httpRules`: to whom it applies and what it does.
 
+use std::time::Duration;
+
 use super::{AllowedOrigin, Changes, Condition, Redirect, Tunnel};
 
 /// An entry of `httpRules`.
@@ -42,7 +44,7 @@ pub struct Forward {
     /// file cannot say so.
     pub keeps_shares: bool,
     /// `tunnel`; what it does not say is as in the forwarding rule.
-    pub tunnel: Tunnel,
+    pub tunnel: Box<Tunnel>,
     /// `allowedOrigins`: whose pages may open tunnels, at least one. Default: anybody's.
     pub allowed_origins: Option<Vec<AllowedOrigin>>,
     /// `allowedSubprotocols`: which subprotocols a handshake may ask for, tokens, at least one.
@@ -58,8 +60,26 @@ pub struct Forward {
     /// without case. Default: none.
     pub upgrades: Vec<String>,
 
+    /// `requestTimeout`: from the request to the end of its answer, all tries included; of a tunnel
+    /// to its 101. Default: none.
+    pub request_timeout: Option<Duration>,
+    /// `attemptTimeout`: the same for one try. Default: none.
+    pub attempt_timeout: Option<Duration>,
+    /// `retry`: for which answers a request is sent again. Default: none.
+    pub retry: Option<Retry>,
     /// `headers` and `rewrite`: what is changed on the way. Default: nothing.
     pub changes: Box<Changes>,
+}
+
+/// `retry`: when a request is sent again for its answer, whatever its method.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Retry {
+    /// `statusCodes`: 400 to 599, at least one.
+    pub status_codes: Vec<u16>,
+    /// `attempts`: how many times, 1 to 10. Default: 1.
+    pub attempts: u32,
+    /// `backoff`: after which pause, at most 1 min. Default: at once.
+    pub backoff: Duration,
 }
 
 /// An entry of `targetGroups` of a `FORWARD` rule.
@@ -114,13 +134,16 @@ impl Forward {
             target_groups: vec![WeightedGroup::whole(target_group)],
             answers: Vec::new(),
             keeps_shares: false,
-            tunnel: Tunnel::default(),
+            tunnel: Box::default(),
             allowed_origins: None,
             allowed_subprotocols: None,
             check_accept: None,
             lenient_handshake: false,
             upgrades: Vec::new(),
 
+            request_timeout: None,
+            attempt_timeout: None,
+            retry: None,
             changes: Box::default(),
         }
     }

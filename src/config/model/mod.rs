@@ -41,7 +41,9 @@ pub use self::forwarding_rule::{
 pub use self::health::{
     Check, Expected, HealthCheck, HttpCheck, OnUnhealthy, OutlierDetection, WebSocketCheck,
 };
-pub use self::http_rule::{Action, Answer, Forward, HttpRule, WeightedAnswer, WeightedGroup};
+pub use self::http_rule::{
+    Action, Answer, Forward, HttpRule, Retry, WeightedAnswer, WeightedGroup,
+};
 pub use self::limits::{Bounds, Memory, Rate, Rates};
 pub use self::listen_address::ListenAddress;
 pub use self::origin::AllowedOrigin;

@@ -1,12 +1,13 @@
 //! An entry of `httpRules`: a name, conditions, and the keys that go with its `type`.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use super::super::model::{Action, Condition, Forward, HttpRule, Tunnel};
 use super::super::tree::{Mapping, Node};
 use super::super::unique::Unique;
 use super::super::words::listed;
-use super::{changes, condition, defaults, handshake, redirect, target_groups, tunnel};
+use super::{changes, condition, defaults, handshake, redirect, retry, target_groups, tunnel};
 
 pub(super) const KEYS: &[&str] = &[
     "name",
@@ -20,6 +21,9 @@ pub(super) const KEYS: &[&str] = &[
     "checkAccept",
     "lenientHandshake",
     "upgrades",
+    "requestTimeout",
+    "attemptTimeout",
+    "retry",
     "headers",
     "rewrite",
     "location",
@@ -55,6 +59,9 @@ impl Type {
                 "checkAccept",
                 "lenientHandshake",
                 "upgrades",
+                "requestTimeout",
+                "attemptTimeout",
+                "retry",
                 "headers",
                 "rewrite",
             ],
@@ -127,21 +134,40 @@ fn forward(
         Node::boolean,
     );
     let upgrades = handshake::upgrades(mapping);
+    let request_timeout = timeout(mapping, "requestTimeout");
+    let attempt_timeout = timeout(mapping, "attemptTimeout");
+    if let (Some(Some(request)), Some(Some(attempt))) = (request_timeout, attempt_timeout)
+        && attempt > request
+    {
+        mapping.problem::<()>("attemptTimeout", "must not be longer than requestTimeout");
+    }
+    let retry = retry::read(mapping);
     let changes = changes::read(mapping, conditions);
     let (target_groups, answers) = shares?;
     Some(Action::Forward(Forward {
         target_groups,
         answers,
         keeps_shares: false,
-        tunnel: tunnel?,
+        tunnel: Box::new(tunnel?),
         allowed_origins: allowed_origins?,
         allowed_subprotocols: allowed_subprotocols?,
         check_accept: check_accept?,
         lenient_handshake: lenient_handshake?,
         upgrades: upgrades?,
 
+        request_timeout: request_timeout?,
+        attempt_timeout: attempt_timeout?,
+        retry: retry?,
         changes: Box::new(changes?),
     }))
+}
+
+/// A duration, or 0 for none.
+fn timeout(mapping: &Mapping, key: &str) -> Option<Option<Duration>> {
+    mapping.or(key, None, |node| {
+        let timeout = node.delay()?;
+        Some(Some(timeout).filter(|timeout| !timeout.is_zero()))
+    })
 }
 
 fn respond(mapping: &Mapping) -> Option<Action> {

@@ -25,6 +25,7 @@ mod outlier_detection;
 mod pem;
 mod rebalance;
 mod redirect;
+mod retry;
 mod secret_keys;
 mod server;
 mod target_group;
@@ -307,6 +308,7 @@ mod tests {
             client_certificates::KEYS,
             rebalance::KEYS,
             balance::STICKINESS_KEYS,
+            retry::KEYS,
         ];
         for key in examples.concat() {
             assert!(text.contains(&format!("{key}:")), "{key}");

@@ -59,25 +59,27 @@ fn entry(
     names: &mut Unique<String>,
 ) -> Option<Share> {
     let mapping = node.mapping(KEYS)?;
-    let weight = mapping.or("weight", defaults::WEIGHT.into(), |node| {
-        node.integer(0..=1000)
-    });
+    let weight = || {
+        let default = u32::from(defaults::WEIGHT);
+        mapping.or("weight", default, |node| node.integer(0..=1000))
+    };
     if let Some(status) = mapping.get("statusCode") {
         for key in ["name", "headers", "rewrite"] {
             mapping.forbidden(key, "is not valid with statusCode");
         }
-        let (status, weight) = (status.integer(200..=599), weight);
+        let (status, weight) = (status.integer(200..=599), weight());
         return Some(Share::Answer(WeightedAnswer {
             answer: Answer::Status(status?),
             weight: weight?,
         }));
     }
-    let changes = changes::read(&mapping, conditions);
     let name = mapping.required("name", |node| {
         let name = name(node, known)?.to_owned();
         names.enter(name.clone(), node);
         Some(name)
     });
+    let weight = weight();
+    let changes = changes::read(&mapping, conditions);
     let has_changes = mapping.get("headers").is_some() || mapping.get("rewrite").is_some();
     Some(Share::Group(WeightedGroup {
         name: name?,

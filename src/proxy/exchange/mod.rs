@@ -10,6 +10,7 @@ mod attempt;
 mod attempts;
 mod end;
 mod forward;
+mod repeat;
 mod retry;
 mod trailers;
 
