@@ -6,6 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 
+use super::super::FEATURES;
 use super::super::objects::Kind;
 use super::{BASE, addresses, compile, compile_with, conditions, route, settings};
 
@@ -331,4 +332,11 @@ fn a_flaw_of_a_listener_is_that_listeners() {
         );
         assert_eq!(compiled.sockets.len(), 1);
     }
+}
+
+#[test]
+fn the_features_are_sorted_as_the_specification_wants_them() {
+    let mut sorted = FEATURES.to_vec();
+    sorted.sort_unstable();
+    assert_eq!(FEATURES, sorted);
 }

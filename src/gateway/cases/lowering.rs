@@ -1,13 +1,14 @@
 //! What the compiled form is lowered to, where it is more than which rule is met.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::super::objects::Name;
 use super::super::{Compiler, Lowerer, Statuses, Store};
 use super::conditions::{gateway, secret};
 use super::served::lower;
 use super::{BASE, compile, manifests, noon, route, route_named, settings};
-use crate::config::model::{ClientCertificateMode, HttpVersion, Source};
+use crate::config::model::{Action, ClientCertificateMode, HttpVersion, Source};
 
 fn rules(service: &str) -> String {
     format!("[{{backendRefs: [{{name: {service}, port: 8080}}]}}]")
@@ -199,9 +200,7 @@ fn a_prefix_is_replaced_by_segments_and_without_two_slashes() {
               backendRefs: [{{name: a, port: 8080}}]}}]"
         );
         let lowered = lower(&compile(&[BASE, &route(&rule)]));
-        let crate::config::model::Action::Forward(forward) =
-            &lowered.forwarding_rules[0].http_rules[0].action
-        else {
+        let Action::Forward(forward) = &lowered.forwarding_rules[0].http_rules[0].action else {
             panic!("{rule}");
         };
         let new = NewPath::from(forward.changes.rewrite.path.as_ref().unwrap());
@@ -212,4 +211,35 @@ fn a_prefix_is_replaced_by_segments_and_without_two_slashes() {
             "{before} {after} {path}"
         );
     }
+}
+
+#[test]
+fn timeouts_and_retries_are_those_of_the_rule() {
+    let rule = |rest: &str| {
+        let text = route(&format!(
+            "[{{{rest}, backendRefs: [{{name: a, port: 8080}}]}}]"
+        ));
+        let lowered = lower(&compile(&[BASE, &text]));
+        let action = lowered.forwarding_rules[0].http_rules[0].action.clone();
+        let Action::Forward(forward) = action else {
+            panic!("{rest}: {action:?}");
+        };
+        forward
+    };
+    let said = rule(
+        "timeouts: {request: 10s, backendRequest: 500ms},
+         retry: {codes: [500, 503], attempts: 3, backoff: 100ms}",
+    );
+    assert_eq!(said.request_timeout, Some(Duration::from_secs(10)));
+    assert_eq!(said.attempt_timeout, Some(Duration::from_millis(500)));
+    let retry = said.retry.unwrap();
+    assert_eq!(
+        (&retry.status_codes[..], retry.attempts),
+        (&[500, 503][..], 3)
+    );
+    assert_eq!(retry.backoff, Duration::from_millis(100));
+    assert_eq!(rule("retry: {codes: [500]}").retry.unwrap().attempts, 1);
+    assert_eq!(rule("retry: {codes: [500], attempts: 0}").retry, None);
+    assert_eq!(rule("retry: {attempts: 2}").retry, None);
+    assert_eq!(rule("timeouts: {request: 0s}").request_timeout, None);
 }

@@ -9,6 +9,7 @@ mod azure;
 mod backends;
 mod bad_input;
 mod conditions;
+mod conditions_of_policies;
 mod conditions_of_routes;
 mod conditions_of_tls;
 mod filters;

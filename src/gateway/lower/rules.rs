@@ -15,7 +15,7 @@ use crate::gateway::compiled::{
     Action, Changes, Destination, Entry, Forward, ServedListener, Share, Socket,
 };
 use crate::gateway::objects::{
-    HeaderChanges, Host, PathChange, PathMatch, Redirect, Rewrite, ValueMatch,
+    HeaderChanges, Host, PathChange, PathMatch, Redirect, Retry, Rewrite, ValueMatch,
 };
 
 /// What listens at a socket and shows these certificates.
@@ -240,8 +240,22 @@ fn forwarded(forward: &Forward, entry: &Entry, socket: &Socket) -> model::Action
         target_groups: forward.shares.iter().filter_map(group).collect(),
         answers: forward.shares.iter().filter_map(answer).collect(),
         keeps_shares: true,
+        request_timeout: forward.request_timeout,
+        attempt_timeout: forward.backend_timeout,
+        retry: forward.retry.as_ref().and_then(retry),
         changes: Box::new(changes(&forward.changes, entry)),
         ..model::Forward::to("")
+    })
+}
+
+/// Without a status there is nothing to do: connections that fail are tried again anyway.
+fn retry(retry: &Retry) -> Option<model::Retry> {
+    let attempts = retry.attempts.unwrap_or(1);
+    let is_none = retry.codes.is_empty() || attempts == 0;
+    (!is_none).then(|| model::Retry {
+        status_codes: retry.codes.clone(),
+        attempts,
+        backoff: retry.backoff.unwrap_or_default(),
     })
 }
 
