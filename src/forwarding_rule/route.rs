@@ -11,7 +11,7 @@ use http::HeaderValue;
 
 use super::destinations::{Destination, Destinations};
 use crate::config::model;
-use crate::rules::{NewPath, Origins, Response, Subprotocols};
+use crate::rules::{Cors, NewPath, Origins, Response, Subprotocols};
 use crate::target_group::{Target, TargetGroup};
 use crate::telemetry::metrics::{ActiveTunnel, CloseCounters, TunnelMetrics};
 use crate::tunnel::Limits;
@@ -23,6 +23,8 @@ pub struct Routes {
     answers: Box<[(Response, u32)]>,
     /// Whether a group that serves nobody keeps its share.
     pub keeps_shares: bool,
+    /// Which pages of other sites may read answers, where that is for us to say.
+    pub cors: Option<Arc<Cors>>,
 }
 
 /// Where a request may go.
@@ -36,12 +38,15 @@ pub enum Way<'r> {
 impl Routes {
     /// `None` where a target group is not there.
     pub(super) fn build(forward: &model::Forward, destinations: &Destinations<'_>) -> Option<Self> {
+        let cors = forward.cors.as_deref().map(Cors::build).transpose().ok()?;
+        let cors = cors.map(Arc::new);
         let route = |group: &model::WeightedGroup| {
             let destination = destinations.of(&group.name)?;
             let changes = group.changes.as_ref();
             let changes = changes.map(|changes| forward.changes.then(changes));
             let changes = changes.as_ref().unwrap_or(&forward.changes);
-            let route = Route::build(&destination, forward, changes);
+            let mut route = Route::build(&destination, forward, changes);
+            route.cors = cors.clone();
             Some((ArcSwap::from_pointee(route), group.weight))
         };
         let answer = |share: &model::WeightedAnswer| {
@@ -54,6 +59,7 @@ impl Routes {
             routes: routes?,
             answers: answers?,
             keeps_shares: forward.keeps_shares,
+            cors: cors.clone(),
         })
     }
 
@@ -126,6 +132,8 @@ pub struct Route {
     pub retry: Option<Arc<model::Retry>>,
     /// What bounds its tunnels.
     pub limits: Limits,
+    /// Which pages of other sites may read answers, where that is for us to say.
+    pub cors: Option<Arc<Cors>>,
     /// What is changed of the headers.
     pub headers: Arc<model::Headers>,
     /// What the target sees as Host, where not what the client sent.
@@ -166,6 +174,7 @@ impl Route {
                 close: tunnel.close_timeout,
                 keepalive: tunnel.tcp_keepalive,
             },
+            cors: None,
             headers: Arc::new(changes.headers.clone()),
             host: changes.rewrite.host.clone(),
             path: path.map(|path| Arc::new(NewPath::from(path))),

@@ -282,6 +282,7 @@ static HTTP_RULE: Schema = Schema {
         Property::own("requestTimeout"),
         Property::own("attemptTimeout"),
         Property::own("retry"),
+        Property::own("cors"),
         Property::own("headers"),
         Property::own("rewrite"),
     ],

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::forwarding_rule::{ForwardingRule, Route, Routes, Way};
 use crate::refusal::Refusal;
-use crate::rules::{Action, Offer, Redirect, Request, Response, Rule, Static};
+use crate::rules::{Action, Offer, Redirect, Request, Response, Rule, Static, Told};
 use crate::target_group::PickContext;
 use crate::telemetry::{Client, ClientCertificate};
 
@@ -51,6 +51,8 @@ pub enum Outcome<'r> {
     Static(&'r Static),
     /// Its client is sent to this location.
     Redirect(&'r Redirect, String),
+    /// It is a browser's question, which is answered with these headers.
+    Preflight(Told),
     /// It goes to a target.
     Forward(Forward),
 }
@@ -183,6 +185,11 @@ fn forward<'r>(
     head: &RequestHeader,
     request: &Request<'_>,
 ) -> Result<Outcome<'r>, Refusal> {
+    if let Some(cors) = &routes.cors
+        && let Some(told) = cors.preflight(request.method(), &head.headers)
+    {
+        return Ok(Outcome::Preflight(told));
+    }
     let route = match choice::way(routes, request).ok_or(Refusal::NO_TARGET)? {
         Way::Route(route) => route,
         Way::Answer(answer) => return respond(answer, sender, request),

@@ -5,6 +5,7 @@
 
 mod changes;
 mod choice;
+mod cors;
 mod decide;
 mod exchange;
 mod facts;
@@ -81,6 +82,7 @@ impl ProxyHttp for Proxy {
             Outcome::Redirect(redirect, location) => {
                 response::send_redirect(session, redirect, location).await
             }
+            Outcome::Preflight(told) => response::send_preflight(session, told).await,
             Outcome::Forward(forward) => {
                 exchange.forward(session, forward)?;
                 return Ok(false);
@@ -183,6 +185,9 @@ impl ProxyHttp for Proxy {
         answer.set_version(Version::HTTP_11);
         headers::forget_connection(answer);
         if let Some(route) = exchange.route() {
+            if let Some(cors) = &route.cors {
+                cors::of_answer(cors, &session.req_header().headers, answer)?;
+            }
             changes::of_answer(route, &exchange.facts(session.req_header()), answer)?;
         }
         exchange.answered(session, answer)

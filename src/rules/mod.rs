@@ -9,6 +9,7 @@
 mod action;
 mod comparison;
 mod condition;
+mod cors;
 mod index;
 mod new_path;
 mod origins;
@@ -19,6 +20,7 @@ mod subprotocols;
 
 pub use self::action::{Action, Response, Static};
 pub use self::condition::Explained;
+pub use self::cors::{CORS_HEADERS, Cors, Told};
 pub use self::new_path::NewPath;
 pub use self::origins::Origins;
 pub use self::redirect::Redirect;

@@ -54,6 +54,7 @@ mod close_answers;
 mod command_line;
 mod conditions;
 mod configurations;
+mod cors;
 mod demo;
 mod deregistration;
 mod diagnostics;

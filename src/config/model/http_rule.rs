@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{AllowedOrigin, Changes, Condition, Redirect, Tunnel};
+use super::{AllowedOrigin, Changes, Condition, Cors, Redirect, Tunnel};
 
 /// An entry of `httpRules`.
 #[derive(Debug, Clone)]
@@ -67,6 +67,8 @@ pub struct Forward {
     pub attempt_timeout: Option<Duration>,
     /// `retry`: for which answers a request is sent again. Default: none.
     pub retry: Option<Retry>,
+    /// `cors`: which pages of other sites may read answers. Default: the targets say so.
+    pub cors: Option<Box<Cors>>,
     /// `headers` and `rewrite`: what is changed on the way. Default: nothing.
     pub changes: Box<Changes>,
 }
@@ -144,6 +146,7 @@ impl Forward {
             request_timeout: None,
             attempt_timeout: None,
             retry: None,
+            cors: None,
             changes: Box::default(),
         }
     }

@@ -12,6 +12,7 @@ mod balance;
 mod certificate;
 mod changes;
 mod condition;
+mod cors;
 mod forwarding_rule;
 mod health;
 mod http_rule;
@@ -35,6 +36,7 @@ pub use self::balance::{Algorithm, HashKey, Rebalance, SameSite, Stickiness, Sti
 pub use self::certificate::{Certificate, CertificateFiles};
 pub use self::changes::{Changes, HeaderChanges, Headers, NewPath, NewValue, Rewrite};
 pub use self::condition::{Comparison, Condition, Subject, without_last_slash};
+pub use self::cors::{Cors, CorsList};
 pub use self::forwarding_rule::{
     Authorities, ClientCertificateMode, ClientCertificates, ForwardingRule, Tls, TlsVersion,
 };

@@ -7,7 +7,9 @@ use super::super::model::{Action, Condition, Forward, HttpRule, Tunnel};
 use super::super::tree::{Mapping, Node};
 use super::super::unique::Unique;
 use super::super::words::listed;
-use super::{changes, condition, defaults, handshake, redirect, retry, target_groups, tunnel};
+use super::{
+    changes, condition, cors, defaults, handshake, redirect, retry, target_groups, tunnel,
+};
 
 pub(super) const KEYS: &[&str] = &[
     "name",
@@ -24,6 +26,7 @@ pub(super) const KEYS: &[&str] = &[
     "requestTimeout",
     "attemptTimeout",
     "retry",
+    "cors",
     "headers",
     "rewrite",
     "location",
@@ -62,6 +65,7 @@ impl Type {
                 "requestTimeout",
                 "attemptTimeout",
                 "retry",
+                "cors",
                 "headers",
                 "rewrite",
             ],
@@ -142,6 +146,7 @@ fn forward(
         mapping.problem::<()>("attemptTimeout", "must not be longer than requestTimeout");
     }
     let retry = retry::read(mapping);
+    let cors = cors::read(mapping);
     let changes = changes::read(mapping, conditions);
     let (target_groups, answers) = shares?;
     Some(Action::Forward(Forward {
@@ -158,6 +163,7 @@ fn forward(
         request_timeout: request_timeout?,
         attempt_timeout: attempt_timeout?,
         retry: retry?,
+        cors: cors?.map(Box::new),
         changes: Box::new(changes?),
     }))
 }

@@ -13,6 +13,7 @@ mod certificate;
 mod changes;
 mod client_certificates;
 mod condition;
+mod cors;
 mod defaults;
 mod expression;
 mod forwarding_rule;
@@ -309,6 +310,7 @@ mod tests {
             rebalance::KEYS,
             balance::STICKINESS_KEYS,
             retry::KEYS,
+            cors::KEYS,
         ];
         for key in examples.concat() {
             assert!(text.contains(&format!("{key}:")), "{key}");
