@@ -15,6 +15,7 @@
 //!                  config            a file, and the checked Config that comes of it
 //!                  serving           what serves now: built from a Config, changed by the next one
 //!                  ionos             the IONOS API: objects of clients, beside the file's
+//!                  gateway           Gateway API: objects of Kubernetes, and what comes of them
 //!                  dns               what the names of targets resolve to
 //!                  etcd              a client of etcd, by the JSON that it speaks
 //!                  upgrade           another process takes over, or is taken over from
@@ -49,6 +50,8 @@
 //! config::model, etcd, telemetry
 //! ```
 //!
+//! `gateway` knows `config` and nobody else.
+//!
 //! No rooms and no files know each other in a circle; `tests/layout.rs` sees to it.
 //!
 //! What holds everywhere:
@@ -78,6 +81,7 @@ pub mod drain;
 #[cfg(feature = "etcd")]
 pub mod etcd;
 pub mod forwarding_rule;
+pub mod gateway;
 pub mod ionos;
 pub mod listener;
 pub mod os;

@@ -51,6 +51,16 @@ impl Refusal {
         reason: RefusalReason::TargetTimeout,
         detail: "the target did not answer in time",
     };
+    /// The request has had its time.
+    pub const REQUEST_TIMEOUT: Refusal = Refusal {
+        reason: RefusalReason::RequestTimeout,
+        detail: "the answer was not over within requestTimeout",
+    };
+    /// The target has had its time.
+    pub const ATTEMPT_TIMEOUT: Refusal = Refusal {
+        reason: RefusalReason::AttemptTimeout,
+        detail: "the target's answer was not over within attemptTimeout",
+    };
     /// A WebSocket version that is not ours (RFC 6455 section 4.4).
     pub const WEBSOCKET_VERSION: Refusal = Refusal {
         reason: RefusalReason::WebsocketVersion,
@@ -232,8 +242,17 @@ impl Refusal {
             | RefusalReason::MaxConnections
             | RefusalReason::MaxConnectionsPerClient
             | RefusalReason::Memory => 503,
-            RefusalReason::TargetTimeout => 504,
+            RefusalReason::TargetTimeout
+            | RefusalReason::RequestTimeout
+            | RefusalReason::AttemptTimeout => 504,
         }
+    }
+
+    /// Whether somebody has had their time.
+    pub fn is_late(self) -> bool {
+        use RefusalReason::{AttemptTimeout, ClientTimeout, RequestTimeout, TargetTimeout};
+        let late = [AttemptTimeout, ClientTimeout, RequestTimeout, TargetTimeout];
+        late.contains(&self.reason)
     }
 
     /// Whether the next request may come on the same connection.
@@ -280,6 +299,8 @@ impl Refusal {
             | RefusalReason::NoTarget
             | RefusalReason::TargetFailed
             | RefusalReason::TargetTimeout
+            | RefusalReason::RequestTimeout
+            | RefusalReason::AttemptTimeout
             | RefusalReason::Internal => return None,
         };
         Some(u64::from(least) + (chance() * f64::from(most - least + 1)) as u64)

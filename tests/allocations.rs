@@ -15,7 +15,7 @@ use std::sync::Arc;
 use culvert::config;
 use culvert::config::model::{Action, Comparison, Condition, Forward, HttpRule, Subject};
 use culvert::config::secret_key::SecretKey;
-use culvert::forwarding_rule::ForwardingRule;
+use culvert::forwarding_rule::{ForwardingRule, Way};
 use culvert::proxy::Hypothetical;
 use culvert::rules::{self, Request, Rules};
 use culvert::target_group::Fleet;
@@ -102,6 +102,7 @@ const COMPARISONS: &[fn(String) -> Comparison] = &[
     |value| Comparison::Matches(expression(&value)),
     Comparison::StartsWith,
     Comparison::EndsWith,
+    Comparison::Under,
 ];
 
 fn expression(value: &str) -> regex::bytes::Regex {
@@ -264,17 +265,17 @@ fn taking_a_route_to_a_group_that_may_be_replaced_allocates_nothing() {
             panic!("it forwards");
         };
         let take = || {
-            let only = routes.only();
+            let only = routes.only().map(Way::Route);
             only.or_else(|| routes.by_chance(0.7, |route| route.group.serves(None)))
         };
         // A thread has to make itself known once.
         take();
-        let (allocations, route) = allocations_of(take);
+        let (allocations, way) = allocations_of(take);
+        let Some(Way::Route(route)) = way else {
+            panic!("it goes to a group");
+        };
         let expected = ["a", "b"][place];
-        assert_eq!(
-            route.map(|route| route.group.name.to_string()).as_deref(),
-            Some(expected)
-        );
+        assert_eq!(&*route.group.name, expected);
         assert_eq!(allocations, 0, "{expected}");
     }
 }

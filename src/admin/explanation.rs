@@ -191,6 +191,7 @@ impl Done {
         let mut done = Done::default();
         match outcome {
             Outcome::Static(answer) => done.status_code = Some(answer.status.as_u16()),
+            Outcome::Preflight(_) => done.status_code = Some(204),
             Outcome::Redirect(redirect, location) => {
                 done.status_code = Some(redirect.status.as_u16());
                 done.location = Some(location.clone());

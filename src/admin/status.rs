@@ -137,7 +137,7 @@ struct HttpRule {
 #[derive(Serialize, ToSchema)]
 struct WeightedGroup {
     name: String,
-    weight: u16,
+    weight: u32,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -266,7 +266,7 @@ impl Rule {
 
 impl WeightedGroup {
     fn all(routes: &Routes) -> Vec<Self> {
-        let group = |(route, weight): (Arc<crate::forwarding_rule::Route>, u16)| WeightedGroup {
+        let group = |(route, weight): (Arc<crate::forwarding_rule::Route>, u32)| WeightedGroup {
             name: route.group.name.to_string(),
             weight,
         };

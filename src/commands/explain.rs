@@ -221,7 +221,8 @@ fn outcome(answer: &Value) -> String {
     let action = &answer["action"];
     let rule = text(answer, "/matched");
     match action["type"].as_str() {
-        Some("FORWARD") => {
+        // Of what is answered here there is a status.
+        Some("FORWARD") if action["statusCode"].is_null() => {
             let (group, target) = (text(action, "/targetGroup"), text(action, "/target"));
             let what = if is_tunnel(action) {
                 "the tunnel"

@@ -5,10 +5,10 @@ use std::io::{self, Read as _};
 use std::path::Path;
 
 /// The largest file that is read.
-pub(super) const LARGEST_FILE: usize = 16 << 20;
+pub(crate) const LARGEST_FILE: usize = 16 << 20;
 
 /// The file's bytes, but at most one more than is allowed.
-pub(super) fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
+pub(crate) fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let limit = LARGEST_FILE as u64 + 1;
     fs::File::open(path)?.take(limit).read_to_end(&mut bytes)?;

@@ -17,7 +17,7 @@ const COST_OF_A_VALUE: usize = 16;
 const LARGEST_TREE: usize = 128 << 20;
 
 /// The tree of a text that holds one YAML document; null if it is empty. The error is one line.
-pub(super) fn parse(text: &str) -> Result<Value, String> {
+pub(crate) fn parse(text: &str) -> Result<Value, String> {
     let left = Cell::new(LARGEST_TREE);
     Tree { left: &left }
         .deserialize(serde_yaml::Deserializer::from_str(text))

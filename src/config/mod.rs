@@ -8,8 +8,8 @@
 use std::path::Path;
 use std::time::Duration;
 
-mod bounded;
-mod document;
+pub(crate) mod bounded;
+pub(crate) mod document;
 pub mod fault;
 pub mod model;
 pub mod objects;

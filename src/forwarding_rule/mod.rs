@@ -25,7 +25,7 @@ use destinations::{Destination, Destinations};
 pub use limit::Limit;
 pub use networks::{Networks, network_of};
 pub use rates::Rates;
-pub use route::{Route, Routes};
+pub use route::{Route, Routes, Way};
 
 /// What a connection that was accepted on one address is subject to. Immutable, but for the ways to
 /// a target group that changes.
@@ -81,7 +81,10 @@ impl ForwardingRule {
     ) -> Result<Self, String> {
         let destinations = Destinations::new(&rule.name, groups, metrics);
         let routes = |forward: &model::Forward| Routes::build(forward, &destinations);
-        let rules = Rules::build(&rule.http_rules, routes)?;
+        let rules = match rule.in_order {
+            true => Rules::build_sorted(&rule.http_rules, routes)?,
+            false => Rules::build(&rule.http_rules, routes)?,
+        };
         let counters = |http_rule: &crate::rules::Rule<Routes>| {
             let counters = metrics.http_rule(&rule.name, &http_rule.name);
             if let Some(status) = known_status(&http_rule.action) {

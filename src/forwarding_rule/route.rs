@@ -11,46 +11,81 @@ use http::HeaderValue;
 
 use super::destinations::{Destination, Destinations};
 use crate::config::model;
-use crate::rules::{NewPath, Origins, Subprotocols};
+use crate::rules::{Cors, NewPath, Origins, Response, Subprotocols};
 use crate::target_group::{Target, TargetGroup};
 use crate::telemetry::metrics::{ActiveTunnel, CloseCounters, TunnelMetrics};
 use crate::tunnel::Limits;
 
 /// The ways of a `FORWARD` rule, at least one, each with its weight.
-pub struct Routes(Box<[(ArcSwap<Route>, u16)]>);
+pub struct Routes {
+    routes: Box<[(ArcSwap<Route>, u32)]>,
+    /// What the shares are answered with that go to no target, and their weights.
+    answers: Box<[(Response, u32)]>,
+    /// Whether a group that serves nobody keeps its share.
+    pub keeps_shares: bool,
+    /// Which pages of other sites may read answers, where that is for us to say.
+    pub cors: Option<Arc<Cors>>,
+}
+
+/// Where a request may go.
+pub enum Way<'r> {
+    /// To a target group.
+    Route(Arc<Route>),
+    /// Nowhere: it is answered.
+    Answer(&'r Response),
+}
 
 impl Routes {
     /// `None` where a target group is not there.
     pub(super) fn build(forward: &model::Forward, destinations: &Destinations<'_>) -> Option<Self> {
+        let cors = forward.cors.as_deref().map(Cors::build).transpose().ok()?;
+        let cors = cors.map(Arc::new);
         let route = |group: &model::WeightedGroup| {
             let destination = destinations.of(&group.name)?;
-            let route = Route::build(&destination, forward);
+            let changes = group.changes.as_ref();
+            let changes = changes.map(|changes| forward.changes.then(changes));
+            let changes = changes.as_ref().unwrap_or(&forward.changes);
+            let mut route = Route::build(&destination, forward, changes);
+            route.cors = cors.clone();
             Some((ArcSwap::from_pointee(route), group.weight))
         };
+        let answer = |share: &model::WeightedAnswer| {
+            let answer = Response::build(&share.answer).ok()?;
+            Some((answer, share.weight))
+        };
         let routes: Option<_> = forward.target_groups.iter().map(route).collect();
-        routes.map(Routes)
+        let answers: Option<_> = forward.answers.iter().map(answer).collect();
+        Some(Routes {
+            routes: routes?,
+            answers: answers?,
+            keeps_shares: forward.keeps_shares,
+            cors: cors.clone(),
+        })
     }
 
     /// All of them with their weights, as written.
-    pub fn iter(&self) -> impl Iterator<Item = (Arc<Route>, u16)> {
-        let routes = self.0.iter();
+    pub fn iter(&self) -> impl Iterator<Item = (Arc<Route>, u32)> {
+        let routes = self.routes.iter();
         routes.map(|(route, weight)| (route.load_full(), *weight))
     }
 
     /// The only one, if there is only one.
     pub fn only(&self) -> Option<Arc<Route>> {
-        match &*self.0 {
-            [(route, _)] => Some(route.load_full()),
+        match &*self.routes {
+            [(route, _)] if self.answers.is_empty() => Some(route.load_full()),
             _ => None,
         }
     }
 
-    /// One of the wanted in proportion to the weights, by a number from 0 up to, but not, 1. `None`
-    /// where all their weights are 0.
-    pub fn by_chance(&self, chance: f64, is_wanted: impl Fn(&Route) -> bool) -> Option<Arc<Route>> {
+    /// One of the wanted, or an answer, in proportion to the weights, by a number from 0 up to, but
+    /// not, 1. `None` where all weights are 0.
+    pub fn by_chance(&self, chance: f64, is_wanted: impl Fn(&Route) -> bool) -> Option<Way<'_>> {
         let weighted = || {
-            self.iter()
-                .filter(|(route, weight)| *weight > 0 && is_wanted(route))
+            let routes = self.iter().filter(|(route, _)| is_wanted(route));
+            let routes = routes.map(|(route, weight)| (Way::Route(route), weight));
+            let answers = self.answers.iter();
+            let answers = answers.map(|(answer, weight)| (Way::Answer(answer), *weight));
+            routes.chain(answers).filter(|(_, weight)| *weight > 0)
         };
         let total: f64 = weighted().map(|(_, weight)| f64::from(weight)).sum();
         let mut left = chance * total;
@@ -58,12 +93,12 @@ impl Routes {
             left -= f64::from(*weight);
             left < 0.0
         });
-        found.map(|(route, _)| route)
+        found.map(|(way, _)| way)
     }
 
     /// From now on the way to the group of this name leads to it as it is here.
     pub(super) fn lead_to(&self, destination: &Destination) {
-        for (route, _) in &self.0 {
+        for (route, _) in &self.routes {
             let now = route.load();
             if now.group.name == destination.group.name {
                 route.store(Arc::new(now.to(destination)));
@@ -89,8 +124,16 @@ pub struct Route {
     /// To which other protocols than WebSocket a connection may be upgraded.
     pub upgrades: Arc<[Arc<str>]>,
     handshake_timeout: Duration,
+    /// How long a request may take, with all its tries.
+    pub request_timeout: Option<Duration>,
+    /// How long one try may take.
+    pub attempt_timeout: Option<Duration>,
+    /// For which answers a request is sent again.
+    pub retry: Option<Arc<model::Retry>>,
     /// What bounds its tunnels.
     pub limits: Limits,
+    /// Which pages of other sites may read answers, where that is for us to say.
+    pub cors: Option<Arc<Cors>>,
     /// What is changed of the headers.
     pub headers: Arc<model::Headers>,
     /// What the target sees as Host, where not what the client sent.
@@ -101,8 +144,12 @@ pub struct Route {
 }
 
 impl Route {
-    fn build(destination: &Destination, forward: &model::Forward) -> Self {
-        let (tunnel, changes) = (&forward.tunnel, &forward.changes);
+    fn build(
+        destination: &Destination,
+        forward: &model::Forward,
+        changes: &model::Changes,
+    ) -> Self {
+        let tunnel = &forward.tunnel;
         let origins = forward.allowed_origins.as_deref();
         let subprotocols = forward.allowed_subprotocols.as_deref();
         let path = changes.rewrite.path.as_ref();
@@ -116,6 +163,9 @@ impl Route {
             lenient_handshake: forward.lenient_handshake,
             upgrades: upgrades.map(|name| (&**name).into()).collect(),
             handshake_timeout: tunnel.handshake_timeout,
+            request_timeout: forward.request_timeout,
+            attempt_timeout: forward.attempt_timeout,
+            retry: forward.retry.clone().map(Arc::new),
             limits: Limits {
                 idle: tunnel.idle_timeout,
                 lifetime: tunnel.max_lifetime,
@@ -124,6 +174,7 @@ impl Route {
                 close: tunnel.close_timeout,
                 keepalive: tunnel.tcp_keepalive,
             },
+            cors: None,
             headers: Arc::new(changes.headers.clone()),
             host: changes.rewrite.host.clone(),
             path: path.map(|path| Arc::new(NewPath::from(path))),

@@ -6,33 +6,41 @@ use std::sync::Arc;
 use http::header::HOST;
 
 use crate::config::model::HashKey;
-use crate::forwarding_rule::{Route, Routes};
+use crate::forwarding_rule::{Route, Routes, Way};
 use crate::os::random::chance;
 use crate::rules::Request;
 use crate::target_group::{PickContext, TargetGroup};
 
 /// The way of a request: to the group that its cookie leads to, otherwise by chance. Groups that
-/// serve nobody are left out while another serves. `None` where every weight is 0.
-pub(super) fn route(routes: &Routes, request: &Request<'_>) -> Option<Arc<Route>> {
-    if let Some(only) = routes.only() {
-        return Some(only);
+/// serve nobody are left out while another serves, unless they keep their shares. `None` where
+/// every weight is 0.
+pub(super) fn way<'r>(routes: &'r Routes, request: &Request<'_>) -> Option<Way<'r>> {
+    if let Some(certain) = routes.only().or_else(|| told_route(routes, request)) {
+        return Some(Way::Route(certain));
     }
-    let chance = chance();
-    told_route(routes, request)
-        .or_else(|| routes.by_chance(chance, |route| route.group.serves(None)))
-        .or_else(|| routes.by_chance(chance, |_| true))
+    let all_count = routes.keeps_shares || !serving(routes).any(|_| true);
+    routes.by_chance(chance(), |route| all_count || route.group.serves(None))
 }
 
-/// All ways that [`route`] may find for it.
+/// All ways to a group that [`way`] may find for it.
 pub(super) fn possible(routes: &Routes, request: &Request<'_>) -> Vec<Arc<Route>> {
     if let Some(certain) = routes.only().or_else(|| told_route(routes, request)) {
         return vec![certain];
     }
+    let serving: Vec<_> = serving(routes).collect();
+    match serving.is_empty() || routes.keeps_shares {
+        true => weighted(routes).collect(),
+        false => serving,
+    }
+}
+
+fn weighted(routes: &Routes) -> impl Iterator<Item = Arc<Route>> {
     let weighted = routes.iter().filter(|(_, weight)| *weight > 0);
-    let all: Vec<_> = weighted.map(|(route, _)| route).collect();
-    let mut serving = all.clone();
-    serving.retain(|route| route.group.serves(None));
-    if serving.is_empty() { all } else { serving }
+    weighted.map(|(route, _)| route)
+}
+
+fn serving(routes: &Routes) -> impl Iterator<Item = Arc<Route>> {
+    weighted(routes).filter(|route| route.group.serves(None))
 }
 
 fn told_route(routes: &Routes, request: &Request<'_>) -> Option<Arc<Route>> {

@@ -14,9 +14,9 @@ use pingora::http::RequestHeader;
 use super::{
     changes, choice, forwarded, handshake, headers, http2, scheme, smuggling, untrusted_headers,
 };
-use crate::forwarding_rule::{ForwardingRule, Route, Routes};
+use crate::forwarding_rule::{ForwardingRule, Route, Routes, Way};
 use crate::refusal::Refusal;
-use crate::rules::{Action, Offer, Redirect, Request, Response, Rule, Static};
+use crate::rules::{Action, Offer, Redirect, Request, Response, Rule, Static, Told};
 use crate::target_group::PickContext;
 use crate::telemetry::{Client, ClientCertificate};
 
@@ -33,6 +33,8 @@ pub(super) struct Sender<'a> {
     pub(super) certificate: Option<&'a ClientCertificate>,
     /// Whether it is a WebSocket's handshake in HTTP/2, though its head looks like one in HTTP/1.1.
     pub(super) is_handshake_in_http2: bool,
+    /// Whom its client has asked for in the TLS handshake.
+    pub(super) server_name: Option<&'a str>,
 }
 
 /// What becomes of a request.
@@ -49,6 +51,8 @@ pub enum Outcome<'r> {
     Static(&'r Static),
     /// Its client is sent to this location.
     Redirect(&'r Redirect, String),
+    /// It is a browser's question, which is answered with these headers.
+    Preflight(Told),
     /// It goes to a target.
     Forward(Forward),
 }
@@ -89,13 +93,15 @@ impl Sender<'_> {
             is_from_proxy: proxies > 0,
             certificate: None,
             is_handshake_in_http2: false,
+            server_name: None,
         }
     }
 
     /// The request with this head, as conditions see it.
-    pub(super) fn request<'h>(&self, head: &'h RequestHeader) -> Request<'h> {
+    pub(super) fn request<'h>(&'h self, head: &'h RequestHeader) -> Request<'h> {
         let method = head.method.as_str();
-        Request::new(method, head.raw_path(), &head.headers, self.client.ip)
+        let request = Request::new(method, head.raw_path(), &head.headers, self.client.ip);
+        request.in_tls_for(self.server_name)
     }
 }
 
@@ -135,7 +141,7 @@ pub(super) fn decide<'r>(
     };
     let outcome = match &rule.action {
         Action::Respond(response) => respond(response, sender, &request),
-        Action::Forward(routes) => forward(routes, head, &request).map(Outcome::Forward),
+        Action::Forward(routes) => forward(routes, sender, head, &request),
     };
     Decision {
         rule: Some(rule),
@@ -173,20 +179,29 @@ fn respond<'r>(
     }
 }
 
-fn forward(
-    routes: &Routes,
+fn forward<'r>(
+    routes: &'r Routes,
+    sender: &Sender<'_>,
     head: &RequestHeader,
     request: &Request<'_>,
-) -> Result<Forward, Refusal> {
-    let route = choice::route(routes, request).ok_or(Refusal::NO_TARGET)?;
+) -> Result<Outcome<'r>, Refusal> {
+    if let Some(cors) = &routes.cors
+        && let Some(told) = cors.preflight(request.method(), &head.headers)
+    {
+        return Ok(Outcome::Preflight(told));
+    }
+    let route = match choice::way(routes, request).ok_or(Refusal::NO_TARGET)? {
+        Way::Route(route) => route,
+        Way::Answer(answer) => return respond(answer, sender, request),
+    };
     let passage = passage(&route, head)?;
     smuggling::check_nominations(&head.headers)?;
     changes::check_target(&route, head)?;
-    Ok(Forward {
+    Ok(Outcome::Forward(Forward {
         passage,
         context: choice::context(&route.group, request),
         route,
-    })
+    }))
 }
 
 /// Errors: a handshake that is not valid, or may not be made there.

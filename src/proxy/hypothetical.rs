@@ -43,6 +43,8 @@ pub struct Hypothetical {
 pub struct Arrived<'r> {
     rule: &'r ForwardingRule,
     sender: Sender<'static>,
+    /// Whom its client has asked for in the TLS handshake.
+    server_name: Option<String>,
     /// As conditions see it.
     head: Result<RequestHeader, Refusal>,
 }
@@ -58,9 +60,12 @@ impl Hypothetical {
         let mut sender = Sender::of(rule, headers, self.peer, is_tls);
         sender.is_handshake_in_http2 = self.is_handshake_in_http2();
         let clean = |mut head| decide::clean(rule, &sender, &mut head).map(|()| head);
+        let head = head.and_then(clean);
+        let host = head.as_ref().ok().filter(|_| is_tls);
         Arrived {
             rule,
-            head: head.and_then(clean),
+            server_name: host.and_then(|head| server_name(&sender.request(head))),
+            head,
             sender,
         }
     }
@@ -118,7 +123,8 @@ impl<'r> Arrived<'r> {
     /// The request, as conditions see it; `None` where it does not come to them.
     pub fn request(&self) -> Option<Request<'_>> {
         let head = self.head.as_ref().ok()?;
-        Some(self.sender.request(head))
+        let request = self.sender.request(head);
+        Some(request.in_tls_for(self.server_name.as_deref()))
     }
 
     /// The target groups that it may go to by this rule; chance decides where there are several.
@@ -133,8 +139,24 @@ impl<'r> Arrived<'r> {
     /// What becomes of it.
     pub fn decision(&self) -> Decision<'r> {
         match &self.head {
-            Ok(head) => decide::decide(self.rule, &self.sender, head),
+            Ok(head) => {
+                let server_name = self.server_name.as_deref();
+                let sender = Sender {
+                    server_name,
+                    ..self.sender
+                };
+                decide::decide(self.rule, &sender, head)
+            }
             Err(refusal) => Decision::refused(*refusal),
         }
     }
+}
+
+/// Whom a client would ask for in the TLS handshake before this request: the host of the request,
+/// unless that is an address (RFC 6066 section 3).
+fn server_name(request: &Request<'_>) -> Option<String> {
+    let host = std::str::from_utf8(request.host()).ok();
+    let is_name =
+        |host: &&str| !host.is_empty() && !host.starts_with('[') && host.parse::<IpAddr>().is_err();
+    host.filter(is_name).map(str::to_owned)
 }

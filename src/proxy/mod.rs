@@ -5,6 +5,7 @@
 
 mod changes;
 mod choice;
+mod cors;
 mod decide;
 mod exchange;
 mod facts;
@@ -81,6 +82,7 @@ impl ProxyHttp for Proxy {
             Outcome::Redirect(redirect, location) => {
                 response::send_redirect(session, redirect, location).await
             }
+            Outcome::Preflight(told) => response::send_preflight(session, told).await,
             Outcome::Forward(forward) => {
                 exchange.forward(session, forward)?;
                 return Ok(false);
@@ -115,6 +117,7 @@ impl ProxyHttp for Proxy {
         _: &mut Session,
         exchange: &mut Exchange,
     ) -> Result<Box<HttpPeer>> {
+        exchange.pause().await?;
         Ok(exchange.pick(&self.pool)?)
     }
 
@@ -176,11 +179,15 @@ impl ProxyHttp for Proxy {
         answer: &mut ResponseHeader,
         exchange: &mut Exchange,
     ) -> Result<()> {
+        exchange.check_status(session, answer)?;
         exchange.expect_answer(session, answer)?;
         // The client speaks with us (RFC 9112 section 2.3).
         answer.set_version(Version::HTTP_11);
         headers::forget_connection(answer);
         if let Some(route) = exchange.route() {
+            if let Some(cors) = &route.cors {
+                cors::of_answer(cors, &session.req_header().headers, answer)?;
+            }
             changes::of_answer(route, &exchange.facts(session.req_header()), answer)?;
         }
         exchange.answered(session, answer)

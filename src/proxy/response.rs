@@ -5,7 +5,8 @@ use pingora::Result;
 use pingora::http::ResponseHeader;
 use pingora::prelude::Session;
 
-use crate::rules::{Redirect, Static};
+use super::cors;
+use crate::rules::{Redirect, Static, Told};
 
 /// Sends a ready-made answer.
 pub(super) async fn send_static(session: &mut Session, answer: &Static) -> Result<()> {
@@ -31,6 +32,13 @@ pub(super) async fn send_redirect(
     let mut header = ResponseHeader::build(redirect.status, Some(3))?;
     header.insert_header("Location", location)?;
     header.insert_header("Content-Length", 0)?;
+    send(session, header, None).await
+}
+
+/// Answers a browser that asks what a page may do.
+pub(super) async fn send_preflight(session: &mut Session, told: Told) -> Result<()> {
+    let mut header = ResponseHeader::build(StatusCode::NO_CONTENT, Some(8))?;
+    cors::tell_preflight(told, &mut header)?;
     send(session, header, None).await
 }
 

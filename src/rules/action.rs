@@ -60,6 +60,16 @@ impl<G> Action<G> {
     }
 }
 
+impl Response {
+    /// What a share is answered with; an error is the configured word that cannot be used.
+    pub fn build(answer: &model::Answer) -> Result<Self, String> {
+        match answer {
+            model::Answer::Status(code) => Static::build(*code, "", "text/plain").map(Self::Static),
+            model::Answer::Redirect(redirect) => Redirect::build(redirect).map(Self::Redirect),
+        }
+    }
+}
+
 fn names(forward: &model::Forward) -> String {
     let groups = forward.target_groups.iter();
     let names: Vec<&str> = groups.map(|group| group.name.as_str()).collect();

@@ -16,6 +16,17 @@ pub(super) enum Comparison {
     Matches(Regex),
     StartsWith(Text),
     EndsWith(Text),
+    Under(Text),
+}
+
+/// What is known in advance of the values for which a comparison holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fixed<T> {
+    /// It is this.
+    Whole(T),
+    /// It begins with this, or ends with it.
+    Part(T),
+    Nothing,
 }
 
 /// A configured text.
@@ -39,6 +50,10 @@ impl Comparison {
             model::Comparison::Matches(expression) => Self::Matches(expression.clone()),
             model::Comparison::StartsWith(value) => Self::StartsWith(text(value)),
             model::Comparison::EndsWith(value) => Self::EndsWith(text(value)),
+            model::Comparison::Under(value) => Self::Under(Text {
+                bytes: model::without_last_slash(value).as_bytes().into(),
+                ignores_case,
+            }),
         }
     }
 
@@ -51,6 +66,7 @@ impl Comparison {
             Self::Matches(_) => "MATCHES",
             Self::StartsWith(_) => "STARTS_WITH",
             Self::EndsWith(_) => "ENDS_WITH",
+            Self::Under(_) => "UNDER",
         }
     }
 
@@ -63,6 +79,8 @@ impl Comparison {
             | Self::Equals(text)
             | Self::StartsWith(text)
             | Self::EndsWith(text) => Some(String::from_utf8_lossy(&text.bytes).into_owned()),
+            Self::Under(text) if text.bytes.is_empty() => Some("/".to_owned()),
+            Self::Under(text) => Some(String::from_utf8_lossy(&text.bytes).into_owned()),
         }
     }
 
@@ -75,6 +93,52 @@ impl Comparison {
             Self::Matches(expression) => expression.is_match(value),
             Self::StartsWith(text) => text.begins(value),
             Self::EndsWith(text) => text.ends(value),
+            Self::Under(text) => text.is_above(value),
+        }
+    }
+
+    /// With what every value begins for which it holds.
+    pub(super) fn start(&self) -> Fixed<&[u8]> {
+        match self {
+            Self::Equals(text) => Fixed::Whole(&text.bytes),
+            Self::StartsWith(text) | Self::Under(text) => Fixed::Part(&text.bytes),
+            Self::Exists | Self::Contains(_) | Self::Matches(_) | Self::EndsWith(_) => {
+                Fixed::Nothing
+            }
+        }
+    }
+
+    /// With what every value ends for which it holds.
+    pub(super) fn end(&self) -> Fixed<&[u8]> {
+        match self {
+            Self::Equals(text) => Fixed::Whole(&text.bytes),
+            Self::EndsWith(text) => Fixed::Part(&text.bytes),
+            Self::Exists
+            | Self::Contains(_)
+            | Self::Matches(_)
+            | Self::StartsWith(_)
+            | Self::Under(_) => Fixed::Nothing,
+        }
+    }
+}
+
+impl<T> Fixed<T> {
+    /// With what is made of the text.
+    pub(super) fn map<U>(self, make: impl FnOnce(T) -> U) -> Fixed<U> {
+        match self {
+            Self::Whole(text) => Fixed::Whole(make(text)),
+            Self::Part(text) => Fixed::Part(make(text)),
+            Self::Nothing => Fixed::Nothing,
+        }
+    }
+}
+
+impl Fixed<&[u8]> {
+    /// How many bytes are known.
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::Whole(text) | Self::Part(text) => text.len(),
+            Self::Nothing => 0,
         }
     }
 }
@@ -100,6 +164,12 @@ impl Text {
         value
             .get(..self.bytes.len())
             .is_some_and(|start| self.is(start))
+    }
+
+    /// Segment by segment.
+    fn is_above(&self, path: &[u8]) -> bool {
+        let rest = path.get(self.bytes.len()..).filter(|_| self.begins(path));
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
     }
 
     fn ends(&self, value: &[u8]) -> bool {
@@ -180,6 +250,25 @@ mod tests {
                 assert!(!built.holds(value.as_bytes()), "{comparison:?} {value:?}");
             }
         }
+    }
+
+    #[test]
+    fn under_a_path_is_what_has_its_segments() {
+        let under =
+            |value: &str| Comparison::build(&model::Comparison::Under(value.into()), CASE_COUNTS);
+        for value in ["/abc", "/abc/"] {
+            let built = under(value);
+            assert_eq!(built.value().as_deref(), Some("/abc"));
+            for path in ["/abc", "/abc/", "/abc/d", "/abc//"] {
+                assert!(built.holds(path.as_bytes()), "{value} {path}");
+            }
+            for path in ["/", "/ab", "/abcd", "/ABC", "/d/abc", "*", ""] {
+                assert!(!built.holds(path.as_bytes()), "{value} {path}");
+            }
+        }
+        let root = under("/");
+        assert!(root.holds(b"/") && root.holds(b"/a") && !root.holds(b"*"));
+        assert_eq!(root.value().as_deref(), Some("/"));
     }
 
     #[test]

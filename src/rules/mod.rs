@@ -3,28 +3,32 @@
 //! [`Rules`] are built once from the checked configuration and then only read. `find` allocates
 //! nothing and knows no session: a [`Request`] borrows what conditions look at from the parsed
 //! head. Carrying an action out is the work of `proxy`. `STATIC` and `REDIRECT` rules come before
-//! all `FORWARD` rules, whatever order they were written in.
+//! all `FORWARD` rules, whatever order they were written in, unless their source has put all in
+//! order.
 
 mod action;
 mod comparison;
 mod condition;
+mod cors;
+mod index;
 mod new_path;
 mod origins;
 mod redirect;
 mod request;
+mod rule;
 mod subprotocols;
-
-use std::sync::Arc;
 
 pub use self::action::{Action, Response, Static};
 pub use self::condition::Explained;
+pub use self::cors::{CORS_HEADERS, Cors, Told};
 pub use self::new_path::NewPath;
 pub use self::origins::Origins;
 pub use self::redirect::Redirect;
 pub use self::request::{Request, origin_form};
+pub use self::rule::Rule;
 pub use self::subprotocols::{Offer, Subprotocols};
 
-use self::condition::Condition;
+use self::index::Index;
 use crate::config::model;
 
 /// The HTTP rules of one forwarding rule, in the order of their evaluation; `G` is what `FORWARD`
@@ -32,18 +36,8 @@ use crate::config::model;
 #[derive(Debug)]
 pub struct Rules<G> {
     rules: Vec<Rule<G>>,
-}
-
-/// One HTTP rule.
-#[derive(Debug)]
-pub struct Rule<G> {
-    /// Its name in the configuration.
-    pub name: Arc<str>,
-    /// Its place in the order of evaluation, from 0.
-    pub index: usize,
-    /// What is done with a request that meets the rule.
-    pub action: Action<G>,
-    conditions: Vec<Condition>,
+    /// Where to find one, where there are many.
+    index: Option<Index>,
 }
 
 impl<G> Rules<G> {
@@ -58,17 +52,35 @@ impl<G> Rules<G> {
     ) -> Result<Self, String> {
         let mut ordered: Vec<_> = rules.iter().collect();
         ordered.sort_by_key(|rule| matches!(rule.action, model::Action::Forward(_)));
-        let rules = ordered
-            .into_iter()
-            .enumerate()
-            .map(|(index, rule)| Rule::build(index, rule, &group))
-            .collect::<Result<_, _>>()?;
-        Ok(Self { rules })
+        Self::in_order(ordered, group)
+    }
+
+    /// As [`Rules::build`], of rules that are in the order of their evaluation.
+    pub fn build_sorted(
+        rules: &[model::HttpRule],
+        group: impl Fn(&model::Forward) -> Option<G>,
+    ) -> Result<Self, String> {
+        Self::in_order(rules, group)
+    }
+
+    fn in_order<'r>(
+        rules: impl IntoIterator<Item = &'r model::HttpRule>,
+        group: impl Fn(&model::Forward) -> Option<G>,
+    ) -> Result<Self, String> {
+        let rules = rules.into_iter().enumerate();
+        let rules = rules.map(|(index, rule)| Rule::build(index, rule, &group));
+        let rules: Vec<_> = rules.collect::<Result<_, _>>()?;
+        let index = Index::build(&rules);
+        Ok(Self { rules, index })
     }
 
     /// The first rule whose conditions all hold.
     pub fn find(&self, request: &Request<'_>) -> Option<&Rule<G>> {
-        self.rules.iter().find(|rule| rule.matches(request))
+        let Some(index) = &self.index else {
+            return self.rules.iter().find(|rule| rule.matches(request));
+        };
+        let place = index.find(request, |place| self.rules[place].matches(request));
+        place.map(|place| &self.rules[place])
     }
 
     /// The rule at this place in the order of evaluation.
@@ -79,40 +91,6 @@ impl<G> Rules<G> {
     /// All rules, in the order of their evaluation.
     pub fn iter(&self) -> impl Iterator<Item = &Rule<G>> {
         self.rules.iter()
-    }
-}
-
-impl<G> Rule<G> {
-    fn build(
-        index: usize,
-        rule: &model::HttpRule,
-        group: impl Fn(&model::Forward) -> Option<G>,
-    ) -> Result<Self, String> {
-        Ok(Self {
-            name: rule.name.as_str().into(),
-            index,
-            action: Action::build(&rule.action, group)?,
-            conditions: rule
-                .conditions
-                .iter()
-                .map(Condition::build)
-                .collect::<Result<_, _>>()?,
-        })
-    }
-
-    /// How each condition fares with a request, for somebody who wonders.
-    pub fn explain(&self, request: &Request<'_>) -> Vec<Explained> {
-        let conditions = self.conditions.iter();
-        conditions
-            .map(|condition| condition.explain(request))
-            .collect()
-    }
-
-    /// Whether all conditions hold.
-    pub fn matches(&self, request: &Request<'_>) -> bool {
-        self.conditions
-            .iter()
-            .all(|condition| condition.holds(request))
     }
 }
 

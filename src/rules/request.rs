@@ -21,6 +21,7 @@ pub struct Request<'a> {
     port: &'a [u8],
     headers: &'a HeaderMap,
     client_ip: IpAddr,
+    server_name: Option<&'a str>,
 }
 
 impl<'a> Request<'a> {
@@ -57,6 +58,15 @@ impl<'a> Request<'a> {
             port,
             headers,
             client_ip: client_ip.to_canonical(),
+            server_name: None,
+        }
+    }
+
+    /// The same, of a client that has named this server in its TLS handshake, if any.
+    pub fn in_tls_for(self, server_name: Option<&'a str>) -> Self {
+        Self {
+            server_name,
+            ..self
         }
     }
 
@@ -101,6 +111,11 @@ impl<'a> Request<'a> {
     /// The client's address, never an IPv4 address in its IPv6 form.
     pub fn client_ip(&self) -> IpAddr {
         self.client_ip
+    }
+
+    /// Whom the client has asked for in the TLS handshake.
+    pub fn server_name(&self) -> Option<&'a str> {
+        self.server_name
     }
 
     /// The value of each header line of this name.

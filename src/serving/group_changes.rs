@@ -199,6 +199,7 @@ mod tests {
             max_concurrent_streams: 100,
             tunnel: model::Tunnel::default(),
             http_rules: groups.iter().map(|group| leading_to(group)).collect(),
+            in_order: false,
         }
     }
 

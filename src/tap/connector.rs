@@ -11,6 +11,7 @@ use pingora::protocols::l4::socket::SocketAddr as PeerAddress;
 use pingora::protocols::l4::stream::Stream;
 use pingora::protocols::l4::virt::VirtualSocketStream;
 
+use super::clocks::Clocks;
 use super::hand_over::HandOver;
 use super::http2_target::Http2Tap;
 use super::purpose::Purpose;
@@ -24,8 +25,8 @@ pub struct Connector {
     pub dialler: Dialler,
     /// How long a connect, with its TLS, may take; that of a handshake no longer than it has left.
     pub limit: Duration,
-    /// How long the target may be silent while something is awaited from it.
-    pub silence: Duration,
+    /// How long the target may take.
+    pub clocks: Clocks,
     /// What the connection is for.
     pub purpose: Purpose,
     /// The notes of the connection that the exchange is on.
@@ -55,9 +56,11 @@ impl Connect for Connector {
 
 impl Connector {
     fn limit(&self) -> Duration {
+        let deadline = self.clocks.deadline;
+        let limit = deadline.map_or(self.limit, |deadline| self.limit.min(deadline.left()));
         match self.purpose {
-            Purpose::Handshake => self.limit.min(self.wire.handshake_left()),
-            Purpose::Request | Purpose::Stream => self.limit,
+            Purpose::Handshake => limit.min(self.wire.handshake_left()),
+            Purpose::Request | Purpose::Stream => limit,
         }
     }
 
@@ -67,14 +70,14 @@ impl Connector {
                 stream,
                 self.dialler.pool.clone(),
                 self.purpose,
-                self.silence,
+                self.clocks,
                 Arc::clone(&self.wire),
                 Arc::clone(&self.hand_over),
             ))),
             Found::Shared(ticket) => VirtualSocketStream::new(Box::new(Http2Tap::new(
                 ticket,
                 self.purpose,
-                self.silence,
+                self.clocks,
                 Arc::clone(&self.wire),
             ))),
         };

@@ -9,6 +9,7 @@ mod absolute_form;
 mod body;
 mod chunks;
 mod client;
+mod clocks;
 mod connector;
 mod early;
 mod fields;
@@ -25,6 +26,7 @@ mod target_request;
 mod trailers;
 
 pub use client::{LAST_CHANCE, Tap};
+pub use clocks::{Clocks, Deadline, Ends, Expired};
 pub use connector::Connector;
 pub use hand_over::HandOver;
 pub use own_answer::{ALLOW, own_answer};

@@ -12,7 +12,6 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use bytes::{Buf as _, BytesMut};
 use pingora::protocols::l4::virt::{VirtualSockOpt, VirtualSocket};
@@ -20,6 +19,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::body::{Body, invalid, poll_chunk};
 use super::chunks::Chunks;
+use super::clocks::{Alarm, Clocks};
 use super::early;
 use super::hand_over::HandOver;
 use super::heads::Answer;
@@ -53,6 +53,7 @@ pub(super) struct TargetTap {
     trailers: Vec<u8>,
     purpose: Purpose,
     silence: Silence,
+    alarm: Option<Alarm>,
     wire: Arc<Wire>,
     hand_over: Arc<HandOver>,
 }
@@ -72,7 +73,7 @@ impl TargetTap {
         stream: TargetStream,
         pool: Option<(Arc<Pool>, u64)>,
         purpose: Purpose,
-        silence: Duration,
+        clocks: Clocks,
         wire: Arc<Wire>,
         hand_over: Arc<HandOver>,
     ) -> Self {
@@ -86,7 +87,8 @@ impl TargetTap {
             early: Vec::new(),
             trailers: Vec::new(),
             purpose,
-            silence: Silence::new(silence),
+            silence: Silence::new(clocks.silence),
+            alarm: clocks.deadline.map(Alarm::of),
             wire,
             hand_over,
         }
@@ -288,6 +290,9 @@ impl AsyncRead for TargetTap {
                 false => Poll::Pending,
             };
         }
+        if let Some(alarm) = &mut tap.alarm {
+            alarm.check(cx)?;
+        }
         match tap.answer {
             Progress::Heads(_) => tap.poll_heads(cx, buf),
             Progress::Told | Progress::Body(_) => tap.poll_body(cx, buf),
@@ -304,6 +309,9 @@ impl AsyncWrite for TargetTap {
         let tap = self.get_mut();
         if tap.stream.is_none() {
             return Poll::Ready(Ok(bytes.len()));
+        }
+        if let Some(alarm) = &mut tap.alarm {
+            alarm.check(cx)?;
         }
         let mut after = tap.request;
         let mut payload = after.follow(bytes, &tap.wire)?;
@@ -385,9 +393,12 @@ mod tests {
         let pool = Arc::new(Pool::holding(8));
         let stream = TargetStream::Plain(stream.unwrap());
         let kept = Some((Arc::clone(&pool), 1));
-        let (wire, hand_over, silence) =
-            (Arc::clone(wire), Arc::default(), Duration::from_secs(60));
-        let tap = TargetTap::new(stream, kept, Purpose::Request, silence, wire, hand_over);
+        let (wire, hand_over) = (Arc::clone(wire), Arc::default());
+        let clocks = Clocks {
+            silence: std::time::Duration::from_secs(60),
+            deadline: None,
+        };
+        let tap = TargetTap::new(stream, kept, Purpose::Request, clocks, wire, hand_over);
         (tap, target.unwrap().0, pool)
     }
 

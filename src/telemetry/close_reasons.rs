@@ -124,6 +124,10 @@ pub enum RefusalReason {
     TargetFailed,
     /// The target did not answer in time.
     TargetTimeout,
+    /// The answer was not over within `requestTimeout`.
+    RequestTimeout,
+    /// A target's answer was not over within `attemptTimeout`.
+    AttemptTimeout,
     /// Memory is short.
     Memory,
     /// A TLS handshake that failed, or was not over in time. There is no answer.

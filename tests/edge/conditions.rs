@@ -163,6 +163,11 @@ const CONDITIONS: &[Row] = &[
         &["GET /a", "GET /b/a/", "GET /./a/"],
     ),
     (
+        "{type: PATH, condition: UNDER, value: /a/b/}",
+        &["GET /a/b", "GET /a/b/", "GET /a/b/c?d", "GET /a/b?/c"],
+        &["GET /a", "GET /a/bc", "GET /A/b", "GET /c/a/b"],
+    ),
+    (
         "{type: PATH, condition: ENDS_WITH, value: .js}",
         &["GET /a.js", "GET /a.js?b"],
         &["GET /a.jsx", "GET /?a.js"],

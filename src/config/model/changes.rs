@@ -14,6 +14,22 @@ pub struct Changes {
     pub rewrite: Rewrite,
 }
 
+impl Changes {
+    /// These changes, and then the others, as one.
+    pub fn then(&self, other: &Changes) -> Changes {
+        Changes {
+            headers: Headers {
+                request: self.headers.request.then(&other.headers.request),
+                response: self.headers.response.then(&other.headers.response),
+            },
+            rewrite: Rewrite {
+                host: other.rewrite.host.clone().or(self.rewrite.host.clone()),
+                path: other.rewrite.path.clone().or(self.rewrite.path.clone()),
+            },
+        }
+    }
+}
+
 /// `headers`
 #[derive(Debug, Clone, Default)]
 pub struct Headers {
@@ -33,6 +49,23 @@ pub struct HeaderChanges {
     pub set: Vec<(HeaderName, NewValue)>,
     /// `add`: headers that come after what is there. Each name once.
     pub add: Vec<(HeaderName, NewValue)>,
+}
+
+impl HeaderChanges {
+    fn then(&self, other: &HeaderChanges) -> HeaderChanges {
+        let is_set = |name: &HeaderName| other.set.iter().any(|(set, _)| set == name);
+        let stays = |name: &HeaderName| !other.remove.contains(name) && !is_set(name);
+        let kept = |list: &[(HeaderName, NewValue)]| {
+            let kept = list.iter().filter(|(name, _)| stays(name));
+            kept.cloned().collect::<Vec<_>>()
+        };
+        let removed = self.remove.iter().filter(|name| stays(name));
+        HeaderChanges {
+            remove: removed.chain(&other.remove).cloned().collect(),
+            set: [kept(&self.set), other.set.clone()].concat(),
+            add: [kept(&self.add), other.add.clone()].concat(),
+        }
+    }
 }
 
 /// The value of a header that is set or added: visible ASCII, with spaces between it.
@@ -60,9 +93,52 @@ pub enum NewPath {
     Whole(String),
     /// `pathPrefix`
     Prefix {
-        /// What the rule's condition says: not empty.
+        /// What the rule's condition says, of `UNDER` without a slash at its end.
         before: String,
         /// What takes its place.
         after: String,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn changes(
+        remove: &[&'static str],
+        set: &[&'static str],
+        add: &[&'static str],
+    ) -> HeaderChanges {
+        let name = |name: &&'static str| HeaderName::from_static(name);
+        let valued = |of: &&'static str| (name(of), NewValue::Fixed(HeaderValue::from_static("v")));
+        HeaderChanges {
+            remove: remove.iter().map(name).collect(),
+            set: set.iter().map(valued).collect(),
+            add: add.iter().map(valued).collect(),
+        }
+    }
+
+    fn names(changes: &HeaderChanges) -> [Vec<&str>; 3] {
+        [
+            changes.remove.iter().map(HeaderName::as_str).collect(),
+            changes.set.iter().map(|(name, _)| name.as_str()).collect(),
+            changes.add.iter().map(|(name, _)| name.as_str()).collect(),
+        ]
+    }
+
+    #[test]
+    fn what_comes_later_is_done_to_what_came_before() {
+        let first = changes(&["gone", "back"], &["a", "b"], &["c", "d"]);
+        let second = changes(&["a", "c"], &["back", "d"], &["b", "gone"]);
+        let both = first.then(&second);
+        let expected = [
+            vec!["gone", "a", "c"],
+            vec!["b", "back", "d"],
+            vec!["b", "gone"],
+        ];
+        assert_eq!(names(&both), expected);
+        let nothing = HeaderChanges::default();
+        assert_eq!(names(&first.then(&nothing)), names(&first));
+        assert_eq!(names(&nothing.then(&first)), names(&first));
+    }
 }

@@ -29,6 +29,8 @@ pub enum Subject {
     Method(Comparison),
     /// `SOURCE_IP`: the client's address lies in this block.
     SourceIp(IpNet),
+    /// `SERVER_NAME`: whom the client named in the TLS handshake (SNI), whatever its case.
+    ServerName(Comparison),
 }
 
 /// How a condition compares.
@@ -47,13 +49,20 @@ pub enum Comparison {
     StartsWith(String),
     /// `ENDS_WITH`
     EndsWith(String),
+    /// `UNDER`: the path is this one, or goes on below it. A slash at its end does not count.
+    Under(String),
+}
+
+/// A path of `UNDER` as it counts.
+pub fn without_last_slash(path: &str) -> &str {
+    path.strip_suffix('/').unwrap_or(path)
 }
 
 impl Subject {
-    /// Whether the values of this subject compare without regard to case: the host (RFC 9110
-    /// section 4.2.3) and the list-valued headers ([`Subject::is_token_list`]).
+    /// Whether the values of this subject compare without regard to case: hosts (RFC 9110 section
+    /// 4.2.3) and the list-valued headers ([`Subject::is_token_list`]).
     pub fn ignores_case(&self) -> bool {
-        matches!(self, Subject::Host(_)) || self.is_token_list()
+        matches!(self, Subject::Host(_) | Subject::ServerName(_)) || self.is_token_list()
     }
 
     /// Whether the value is a comma-separated list of case-insensitive tokens, each compared on its

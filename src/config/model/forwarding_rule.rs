@@ -56,6 +56,8 @@ pub struct ForwardingRule {
     pub tunnel: Tunnel,
     /// `httpRules`, in the order written.
     pub http_rules: Vec<HttpRule>,
+    /// Whether they are tried in this order, and not those last that forward. A file cannot say so.
+    pub in_order: bool,
 }
 
 /// TLS on a forwarding rule.

@@ -1,6 +1,8 @@
 //! An entry of `httpRules`: to whom it applies and what it does.
 
-use super::{AllowedOrigin, Changes, Condition, Redirect, Tunnel};
+use std::time::Duration;
+
+use super::{AllowedOrigin, Changes, Condition, Cors, Redirect, Tunnel};
 
 /// An entry of `httpRules`.
 #[derive(Debug, Clone)]
@@ -34,10 +36,15 @@ pub enum Action {
 /// What a `FORWARD` rule says.
 #[derive(Debug, Clone)]
 pub struct Forward {
-    /// `targetGroup`, or `targetGroups`: at least one, no two of the same name.
+    /// `targetGroup`, or `targetGroups`: at least one; in a file no two of the same name.
     pub target_groups: Vec<WeightedGroup>,
+    /// Entries of `targetGroups` that are answered here. Default: none.
+    pub answers: Vec<WeightedAnswer>,
+    /// Whether a group that serves nobody keeps its share, and does not leave it to the others. A
+    /// file cannot say so.
+    pub keeps_shares: bool,
     /// `tunnel`; what it does not say is as in the forwarding rule.
-    pub tunnel: Tunnel,
+    pub tunnel: Box<Tunnel>,
     /// `allowedOrigins`: whose pages may open tunnels, at least one. Default: anybody's.
     pub allowed_origins: Option<Vec<AllowedOrigin>>,
     /// `allowedSubprotocols`: which subprotocols a handshake may ask for, tokens, at least one.
@@ -53,8 +60,28 @@ pub struct Forward {
     /// without case. Default: none.
     pub upgrades: Vec<String>,
 
+    /// `requestTimeout`: from the request to the end of its answer, all tries included; of a tunnel
+    /// to its 101. Default: none.
+    pub request_timeout: Option<Duration>,
+    /// `attemptTimeout`: the same for one try. Default: none.
+    pub attempt_timeout: Option<Duration>,
+    /// `retry`: for which answers a request is sent again. Default: none.
+    pub retry: Option<Retry>,
+    /// `cors`: which pages of other sites may read answers. Default: the targets say so.
+    pub cors: Option<Box<Cors>>,
     /// `headers` and `rewrite`: what is changed on the way. Default: nothing.
     pub changes: Box<Changes>,
+}
+
+/// `retry`: when a request is sent again for its answer, whatever its method.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Retry {
+    /// `statusCodes`: 400 to 599, at least one.
+    pub status_codes: Vec<u16>,
+    /// `attempts`: how many times, 1 to 10. Default: 1.
+    pub attempts: u32,
+    /// `backoff`: after which pause, at most 1 min. Default: at once.
+    pub backoff: Duration,
 }
 
 /// An entry of `targetGroups` of a `FORWARD` rule.
@@ -62,8 +89,28 @@ pub struct Forward {
 pub struct WeightedGroup {
     /// `name`: of one that exists.
     pub name: String,
-    /// `weight`: 0 to 1000. Default: 1.
-    pub weight: u16,
+    /// `weight`: 0 to 1000 in a file. Default: 1.
+    pub weight: u32,
+    /// `headers` and `rewrite`: what is changed after what the rule changes. Default: nothing.
+    pub changes: Option<Box<Changes>>,
+}
+
+/// A share that goes to no target.
+#[derive(Debug, Clone)]
+pub struct WeightedAnswer {
+    /// What is answered.
+    pub answer: Answer,
+    /// `weight`: as of a group.
+    pub weight: u32,
+}
+
+/// What a share is answered with.
+#[derive(Debug, Clone)]
+pub enum Answer {
+    /// `statusCode`: 200 to 599, without a body.
+    Status(u16),
+    /// A file cannot say so.
+    Redirect(Redirect),
 }
 
 impl WeightedGroup {
@@ -72,6 +119,7 @@ impl WeightedGroup {
         WeightedGroup {
             name: name.to_owned(),
             weight: 1,
+            changes: None,
         }
     }
 }
@@ -86,13 +134,19 @@ impl Forward {
     pub fn to(target_group: &str) -> Self {
         Forward {
             target_groups: vec![WeightedGroup::whole(target_group)],
-            tunnel: Tunnel::default(),
+            answers: Vec::new(),
+            keeps_shares: false,
+            tunnel: Box::default(),
             allowed_origins: None,
             allowed_subprotocols: None,
             check_accept: None,
             lenient_handshake: false,
             upgrades: Vec::new(),
 
+            request_timeout: None,
+            attempt_timeout: None,
+            retry: None,
+            cors: None,
             changes: Box::default(),
         }
     }

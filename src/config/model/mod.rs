@@ -12,6 +12,7 @@ mod balance;
 mod certificate;
 mod changes;
 mod condition;
+mod cors;
 mod forwarding_rule;
 mod health;
 mod http_rule;
@@ -34,18 +35,21 @@ pub use self::api::{Api, Datacenter, Etcd, Lan, Store, User, WebSocketChecks, Wr
 pub use self::balance::{Algorithm, HashKey, Rebalance, SameSite, Stickiness, StickyCookie};
 pub use self::certificate::{Certificate, CertificateFiles};
 pub use self::changes::{Changes, HeaderChanges, Headers, NewPath, NewValue, Rewrite};
-pub use self::condition::{Comparison, Condition, Subject};
+pub use self::condition::{Comparison, Condition, Subject, without_last_slash};
+pub use self::cors::{Cors, CorsList};
 pub use self::forwarding_rule::{
     Authorities, ClientCertificateMode, ClientCertificates, ForwardingRule, Tls, TlsVersion,
 };
 pub use self::health::{
     Check, Expected, HealthCheck, HttpCheck, OnUnhealthy, OutlierDetection, WebSocketCheck,
 };
-pub use self::http_rule::{Action, Forward, HttpRule, WeightedGroup};
+pub use self::http_rule::{
+    Action, Answer, Forward, HttpRule, Retry, WeightedAnswer, WeightedGroup,
+};
 pub use self::limits::{Bounds, Memory, Rate, Rates};
 pub use self::listen_address::ListenAddress;
 pub use self::origin::AllowedOrigin;
-pub use self::redirect::Redirect;
+pub use self::redirect::{Redirect, RedirectParts};
 pub use self::resolver::Resolver;
 pub use self::server::{Drain, Server, SessionTicketKeys, Upgrade};
 pub use self::source::{Origin, Source};

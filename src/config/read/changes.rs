@@ -8,6 +8,7 @@ use http::{HeaderName, HeaderValue};
 
 use super::super::model::{
     Changes, Comparison, Condition, HeaderChanges, Headers, NewPath, NewValue, Rewrite, Subject,
+    without_last_slash,
 };
 use super::super::template::Template;
 use super::super::tree::{Mapping, Node};
@@ -140,7 +141,7 @@ pub(super) fn path(mapping: &Mapping, conditions: Option<&[Condition]>) -> Optio
             Some(before) => Some(Some(NewPath::Prefix { before, after })),
             None => mapping.problem(
                 "pathPrefix",
-                "needs a condition of type PATH with STARTS_WITH, whose value it replaces",
+                "needs a condition of type PATH with STARTS_WITH or UNDER, whose value it replaces",
             ),
         },
         (None, None) => Some(None),
@@ -149,11 +150,13 @@ pub(super) fn path(mapping: &Mapping, conditions: Option<&[Condition]>) -> Optio
 
 /// The longest that the conditions ask for: all of them hold.
 fn matched_prefix(conditions: &[Condition]) -> Option<String> {
+    let asked = conditions.iter().filter(|condition| !condition.negate);
     let prefix = |condition: &Condition| match &condition.subject {
-        Subject::Path(Comparison::StartsWith(prefix)) if !condition.negate => Some(prefix.clone()),
+        Subject::Path(Comparison::StartsWith(prefix)) => Some(prefix.clone()),
+        Subject::Path(Comparison::Under(path)) => Some(without_last_slash(path).to_owned()),
         _ => None,
     };
-    conditions.iter().filter_map(prefix).max_by_key(String::len)
+    asked.filter_map(prefix).max_by_key(String::len)
 }
 
 fn host(node: &Node) -> Option<HeaderValue> {

@@ -20,6 +20,7 @@ enum Type {
     Host,
     Cookie,
     SourceIp,
+    ServerName,
 }
 
 const TYPES: &[(&str, Type)] = &[
@@ -30,6 +31,7 @@ const TYPES: &[(&str, Type)] = &[
     ("HOST", Type::Host),
     ("COOKIE", Type::Cookie),
     ("SOURCE_IP", Type::SourceIp),
+    ("SERVER_NAME", Type::ServerName),
 ];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +42,7 @@ enum Operator {
     Matches,
     StartsWith,
     EndsWith,
+    Under,
 }
 
 const OPERATORS: &[(&str, Operator)] = &[
@@ -49,6 +52,7 @@ const OPERATORS: &[(&str, Operator)] = &[
     ("MATCHES", Operator::Matches),
     ("STARTS_WITH", Operator::StartsWith),
     ("ENDS_WITH", Operator::EndsWith),
+    ("UNDER", Operator::Under),
 ];
 
 pub(super) fn read(node: Node) -> Option<Condition> {
@@ -73,6 +77,7 @@ fn subject(kind: Type, mapping: &Mapping) -> Option<Subject> {
         Type::Path => without_key(mapping, Subject::Path),
         Type::Host => without_key(mapping, Subject::Host),
         Type::Method => without_key(mapping, Subject::Method),
+        Type::ServerName => without_key(mapping, Subject::ServerName),
         Type::SourceIp => source_ip(mapping),
     }
 }
@@ -84,14 +89,14 @@ fn with_key(
 ) -> Option<Subject> {
     let key = mapping.required("key", read);
     let probe = make(key.clone().unwrap_or_default(), Comparison::Exists);
-    let comparison = comparison(mapping, probe.ignores_case());
+    let comparison = comparison(mapping, &probe);
     Some(make(key?, comparison?))
 }
 
 fn without_key(mapping: &Mapping, make: fn(Comparison) -> Subject) -> Option<Subject> {
     forbid_key(mapping);
     let probe = make(Comparison::Exists);
-    comparison(mapping, probe.ignores_case()).map(make)
+    comparison(mapping, &probe).map(make)
 }
 
 fn source_ip(mapping: &Mapping) -> Option<Subject> {
@@ -118,12 +123,16 @@ fn header_name(node: &Node) -> Option<String> {
     Some(name.to_owned())
 }
 
-fn comparison(mapping: &Mapping, ignores_case: bool) -> Option<Comparison> {
+fn comparison(mapping: &Mapping, of: &Subject) -> Option<Comparison> {
     let operator = mapping.required("condition", |node| node.choice(OPERATORS, &[]))?;
+    if operator == Operator::Under && !matches!(of, Subject::Path(_)) {
+        return mapping.problem("condition", "UNDER is only valid for PATH");
+    }
     if operator == Operator::Exists {
         mapping.forbidden("value", "is not valid with EXISTS");
         return Some(Comparison::Exists);
     }
+    let ignores_case = of.ignores_case();
     mapping.required("value", |node| with_value(operator, node, ignores_case))
 }
 
@@ -132,6 +141,9 @@ fn with_value(operator: Operator, node: &Node, ignores_case: bool) -> Option<Com
     if value.is_empty() && operator != Operator::Equals {
         return node.problem("must not be empty: the condition would always hold");
     }
+    if operator == Operator::Under && !value.starts_with('/') {
+        return node.problem("must begin with \"/\": no path is below anything else");
+    }
     let value = value.to_owned();
     match operator {
         Operator::Exists => Some(Comparison::Exists),
@@ -139,6 +151,7 @@ fn with_value(operator: Operator, node: &Node, ignores_case: bool) -> Option<Com
         Operator::Equals => Some(Comparison::Equals(value)),
         Operator::StartsWith => Some(Comparison::StartsWith(value)),
         Operator::EndsWith => Some(Comparison::EndsWith(value)),
+        Operator::Under => Some(Comparison::Under(value)),
         Operator::Matches => match expression::compile(&value, ignores_case) {
             Ok(expression) => Some(Comparison::Matches(expression)),
             Err(reason) => node.problem(reason),

@@ -36,6 +36,10 @@ pub(super) const CLIENT_CERTIFICATE_MODE: ClientCertificateMode = ClientCertific
 pub(super) const REDIRECT_STATUS: u16 = 301;
 pub(super) const DROP_QUERY: bool = false;
 pub(super) const LENIENT_HANDSHAKE: bool = false;
+pub(super) const RETRY_ATTEMPTS: u32 = 1;
+pub(super) const RETRY_BACKOFF: Duration = Duration::ZERO;
+pub(super) const CORS_CREDENTIALS: bool = false;
+pub(super) const CORS_MAX_AGE: Duration = Duration::from_secs(5);
 pub(super) const STATIC_STATUS: u16 = 503;
 pub(super) const CONTENT_TYPE: &str = "text/plain; charset=utf-8";
 

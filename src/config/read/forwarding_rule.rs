@@ -124,6 +124,7 @@ pub(super) fn read(
         max_concurrent_streams: max_concurrent_streams?,
         tunnel: tunnel?,
         http_rules: http_rules?,
+        in_order: false,
     })
 }
 

@@ -41,7 +41,8 @@ fn list<'a, T>(
     })
 }
 
-fn origin(node: Node) -> Option<AllowedOrigin> {
+/// An entry of `allowedOrigins`, and the like.
+pub(super) fn origin(node: Node) -> Option<AllowedOrigin> {
     let text = node.string()?;
     if text == "null" {
         return Some(AllowedOrigin::Null);
@@ -86,7 +87,8 @@ fn upgrade(node: &Node, names: &mut Unique<String>) -> Option<String> {
     node.name(names)
 }
 
-fn is_token(text: &str) -> bool {
+/// RFC 9110 section 5.6.2.
+pub(super) fn is_token(text: &str) -> bool {
     let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     !text.is_empty() && text.bytes().all(is_part)
 }

@@ -338,7 +338,8 @@ pub(in crate::config) fn is_for_websockets(rule: &HttpRule) -> bool {
             Comparison::Contains(text)
             | Comparison::Equals(text)
             | Comparison::StartsWith(text)
-            | Comparison::EndsWith(text) => says(text),
+            | Comparison::EndsWith(text)
+            | Comparison::Under(text) => says(text),
             Comparison::Matches(expression) => says(expression.as_str()),
         },
         _ => false,

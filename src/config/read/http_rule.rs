@@ -1,12 +1,15 @@
 //! An entry of `httpRules`: a name, conditions, and the keys that go with its `type`.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use super::super::model::{Action, Condition, Forward, HttpRule, Tunnel};
 use super::super::tree::{Mapping, Node};
 use super::super::unique::Unique;
 use super::super::words::listed;
-use super::{changes, condition, defaults, handshake, redirect, target_groups, tunnel};
+use super::{
+    changes, condition, cors, defaults, handshake, redirect, retry, target_groups, tunnel,
+};
 
 pub(super) const KEYS: &[&str] = &[
     "name",
@@ -20,6 +23,10 @@ pub(super) const KEYS: &[&str] = &[
     "checkAccept",
     "lenientHandshake",
     "upgrades",
+    "requestTimeout",
+    "attemptTimeout",
+    "retry",
+    "cors",
     "headers",
     "rewrite",
     "location",
@@ -55,6 +62,10 @@ impl Type {
                 "checkAccept",
                 "lenientHandshake",
                 "upgrades",
+                "requestTimeout",
+                "attemptTimeout",
+                "retry",
+                "cors",
                 "headers",
                 "rewrite",
             ],
@@ -116,7 +127,7 @@ fn forward(
     outer: &Tunnel,
     conditions: Option<&[Condition]>,
 ) -> Option<Action> {
-    let target_groups = target_groups::read(mapping, groups);
+    let shares = target_groups::read(mapping, groups, conditions);
     let tunnel = tunnel::read(mapping, outer);
     let allowed_origins = handshake::origins(mapping);
     let allowed_subprotocols = handshake::subprotocols(mapping);
@@ -127,18 +138,42 @@ fn forward(
         Node::boolean,
     );
     let upgrades = handshake::upgrades(mapping);
+    let request_timeout = timeout(mapping, "requestTimeout");
+    let attempt_timeout = timeout(mapping, "attemptTimeout");
+    if let (Some(Some(request)), Some(Some(attempt))) = (request_timeout, attempt_timeout)
+        && attempt > request
+    {
+        mapping.problem::<()>("attemptTimeout", "must not be longer than requestTimeout");
+    }
+    let retry = retry::read(mapping);
+    let cors = cors::read(mapping);
     let changes = changes::read(mapping, conditions);
+    let (target_groups, answers) = shares?;
     Some(Action::Forward(Forward {
-        target_groups: target_groups?,
-        tunnel: tunnel?,
+        target_groups,
+        answers,
+        keeps_shares: false,
+        tunnel: Box::new(tunnel?),
         allowed_origins: allowed_origins?,
         allowed_subprotocols: allowed_subprotocols?,
         check_accept: check_accept?,
         lenient_handshake: lenient_handshake?,
         upgrades: upgrades?,
 
+        request_timeout: request_timeout?,
+        attempt_timeout: attempt_timeout?,
+        retry: retry?,
+        cors: cors?.map(Box::new),
         changes: Box::new(changes?),
     }))
+}
+
+/// A duration, or 0 for none.
+fn timeout(mapping: &Mapping, key: &str) -> Option<Option<Duration>> {
+    mapping.or(key, None, |node| {
+        let timeout = node.delay()?;
+        Some(Some(timeout).filter(|timeout| !timeout.is_zero()))
+    })
 }
 
 fn respond(mapping: &Mapping) -> Option<Action> {

@@ -14,6 +14,7 @@ mod certificate;
 mod changes;
 mod client_certificates;
 mod condition;
+mod cors;
 mod defaults;
 mod expression;
 mod forwarding_rule;
@@ -26,6 +27,7 @@ mod outlier_detection;
 mod pem;
 mod rebalance;
 mod redirect;
+mod retry;
 mod secret_keys;
 mod server;
 mod target_group;
@@ -328,6 +330,8 @@ mod tests {
             client_certificates::KEYS,
             rebalance::KEYS,
             balance::STICKINESS_KEYS,
+            retry::KEYS,
+            cors::KEYS,
         ];
         for key in examples.concat() {
             assert!(text.contains(&format!("{key}:")), "{key}");

@@ -17,7 +17,7 @@ use crate::proxy::proxy_protocol;
 use crate::proxy::{http2, smuggling, tls_failure};
 use crate::refusal::Refusal;
 use crate::stream::Phase;
-use crate::tap::{Connector, Purpose};
+use crate::tap::{Clocks, Connector, Deadline, Ends, Purpose};
 use crate::target_connection::{Dialler, Pool};
 use crate::target_group::{PickContext, Target};
 use crate::telemetry::{RefusalReason, RequestLine};
@@ -28,6 +28,12 @@ const GRACE: Duration = Duration::from_millis(100);
 impl Exchange {
     /// Picks the target for the next try. Connections that wait for a request are in the pool.
     pub(in crate::proxy) fn pick(&mut self, pool: &Arc<Pool>) -> Result<Box<HttpPeer>, Refusal> {
+        self.attempts.expired = None;
+        self.attempts.deadline = self.deadline();
+        let deadline = self.attempts.deadline;
+        if deadline.is_some_and(|deadline| deadline.left().is_zero()) {
+            return Err(Refusal::REQUEST_TIMEOUT);
+        }
         let target = self.next_target()?;
         let route = self.ledger.route.as_ref().ok_or(Refusal::NO_TARGET)?;
         // What was sent of the body is sent again.
@@ -64,6 +70,11 @@ impl Exchange {
             ..self.context
         };
         let picked = route.group.pick(&context);
+        // A target may be asked again that has answered, where there is no other.
+        let picked = match picked {
+            Err(_) if self.attempts.repeated > 0 => route.group.pick(&self.context),
+            picked => picked,
+        };
         let (target, held) = picked.map_err(|why| match self.attempts.broken {
             Some(_) => Refusal::TARGET_FAILED,
             None => why.into(),
@@ -108,8 +119,10 @@ impl Exchange {
         let pool = is_shared.then(|| (Arc::clone(pool), peer.reuse_hash()));
         let offers_http2 = self.offers_http2(target);
         let target = Arc::clone(target);
-        // The target's tap has the clock: it does not run while the client is what is slow.
+        // The target's tap has the clocks: that of its silence does not run while the client is
+        // what is slow.
         let silence = peer.options.read_timeout.take().unwrap_or(Duration::MAX);
+        let deadline = self.attempts.deadline;
         let dialler = Dialler {
             pool,
             header,
@@ -121,13 +134,46 @@ impl Exchange {
             Connector {
                 dialler,
                 limit,
-                silence,
+                clocks: Clocks { silence, deadline },
                 purpose,
                 wire: Arc::clone(&connection.wire),
                 hand_over: Arc::clone(&connection.hand_over),
             },
             peer,
         );
+    }
+
+    /// How much of its time the request has left, if that is bounded.
+    pub(super) fn request_left(&self) -> Option<Duration> {
+        let limit = self.route()?.request_timeout?;
+        Some(limit.saturating_sub(self.ledger.record.clock.elapsed()))
+    }
+
+    /// When a try that begins now must be over.
+    fn deadline(&self) -> Option<Deadline> {
+        let route = self.ledger.route.as_deref()?;
+        if route.request_timeout.is_none() && route.attempt_timeout.is_none() {
+            return None;
+        }
+        let began = self.ledger.record.clock;
+        let ends = |from: Instant, limit, of| {
+            Some(Deadline {
+                at: from + limit?,
+                of,
+            })
+        };
+        let request = ends(began, route.request_timeout, Ends::Request);
+        let attempt = ends(Instant::now(), route.attempt_timeout, Ends::Attempt);
+        let both = [request, attempt].into_iter().flatten();
+        both.min_by_key(|deadline| deadline.at)
+    }
+
+    /// Why the last try had to end, if it was for want of time.
+    pub(super) fn expired(&self) -> Option<Refusal> {
+        self.attempts.expired.map(|ends| match ends {
+            Ends::Attempt => Refusal::ATTEMPT_TIMEOUT,
+            Ends::Request => Refusal::REQUEST_TIMEOUT,
+        })
     }
 
     /// Whether a handshake has had its time, and no answer.
@@ -147,6 +193,12 @@ impl Exchange {
         if is_shortage(error) {
             return false;
         }
+        let was_late = *error.etype() == ErrorType::ConnectTimedout;
+        let deadline = self
+            .attempts
+            .deadline
+            .filter(|deadline| was_late && deadline.left().is_zero());
+        self.attempts.expired = deadline.map(|deadline| deadline.of);
         let is_ours = is_out_of_ports(error);
         if is_ours {
             route.group.ports_exhausted.inc();
@@ -159,11 +211,12 @@ impl Exchange {
             route.group.failed(&target);
         }
         self.attempts.tried.push(target.address.clone());
-        self.attempts.tried.len() <= route.group.retries && !self.is_too_late()
+        let is_over = self.attempts.expired == Some(Ends::Request) || self.is_too_late();
+        self.attempts.failed() <= route.group.retries && !is_over
     }
 
     /// Tells the target group whether the target has failed the request.
-    fn judge_target(&self, has_failed: bool) {
+    pub(super) fn judge_target(&self, has_failed: bool) {
         if let (Some(target), Some(route)) = (&self.attempts.target, &self.ledger.route) {
             match has_failed {
                 true => route.group.failed(target),
@@ -199,7 +252,7 @@ impl Exchange {
             Some(refusal) => match refusal.reason {
                 // A client chooses the clock of a handshake by asking for one; and one that has
                 // gone may have waited for something that does not happen.
-                RefusalReason::TargetTimeout => {
+                RefusalReason::TargetTimeout | RefusalReason::AttemptTimeout => {
                     !self.is_handshake && self.has_come() && !self.connection.wire.is_half_closed()
                 }
                 RefusalReason::TargetFailed => self.is_targets_fault(error, head),

@@ -32,6 +32,7 @@ impl Exchange {
             return None;
         }
         let refusal = match self.connection.wire.client_end() {
+            _ if self.expired().is_some() => self.expired(),
             _ if self.is_too_late() => Some(Refusal::TARGET_TIMEOUT),
             ClientEnd::HandshakeExpired => Some(Refusal::TARGET_TIMEOUT),
             ClientEnd::BodyMalformed => Some(Refusal::MALFORMED_BODY),
@@ -80,7 +81,7 @@ impl Exchange {
         if let Some(refusal) = cause.downcast_ref::<Refusal>() {
             return refusal.detail.to_owned();
         }
-        if let Some(late @ (Refusal::TARGET_TIMEOUT | Refusal::CLIENT_TIMEOUT)) = refusal {
+        if let Some(late) = refusal.filter(|refusal| refusal.is_late()) {
             return late.detail.to_owned();
         }
         if self.connection.wire.client_end() == ClientEnd::AnswerLate {

@@ -10,6 +10,7 @@ mod attempt;
 mod attempts;
 mod end;
 mod forward;
+mod repeat;
 mod retry;
 mod trailers;
 
@@ -172,6 +173,10 @@ impl Exchange {
             is_from_proxy: self.is_from_proxy(),
             certificate: self.client_certificate(),
             is_handshake_in_http2: self.is_handshake_in_http2(session),
+            server_name: self
+                .connection
+                .tls()
+                .and_then(|tls| tls.server_name.as_deref()),
         }
     }
 

@@ -11,7 +11,8 @@ use pingora::prelude::Session;
 use pingora::{BError, Error, ErrorSource, ErrorType};
 
 use super::Exchange;
-use crate::tap::Late;
+use super::repeat::Repeated;
+use crate::tap::{Expired, Late};
 use crate::target_connection::{Unprocessed, WantsHttp1};
 
 /// How many kept connections may turn out to be dead before the target counts as broken.
@@ -53,8 +54,14 @@ impl Exchange {
         mut error: BError,
         is_reused: bool,
     ) -> BError {
+        if error.root_cause().is::<Repeated>() {
+            self.repeat();
+            error.set_retry(true);
+            return error;
+        }
         let is_reused = is_reused || self.connection.wire.is_target_kept();
-        if is_from::<Late>(&error) {
+        self.attempts.expired = found::<Expired>(&error).map(|expired| expired.0);
+        if is_from::<Late>(&error) || self.attempts.expired.is_some() {
             error.etype = ErrorType::ReadTimedout;
         }
         if let Some(wish) = found::<WantsHttp1>(&error) {
@@ -70,8 +77,13 @@ impl Exchange {
             head: self.ledger.record.bytes.request_header,
             is_reused,
         };
+        if self.is_repeated_for_time(session) {
+            error.set_retry(true);
+            return error;
+        }
         let is_answered = self.ledger.record.target_latency.is_some();
-        let next = match is_answered || self.is_too_late() {
+        let is_late = self.attempts.expired.is_some() || self.is_too_late();
+        let next = match is_answered || is_late {
             true => Next::Nowhere,
             false => request.next(&error),
         };
@@ -99,7 +111,7 @@ impl Exchange {
             return false;
         };
         self.attempts.tried.push(target.address.clone());
-        let is_left = self.attempts.tried.len() <= route.group.retries;
+        let is_left = self.attempts.failed() <= route.group.retries;
         if is_left {
             if self.is_targets_fault(error, head) {
                 route.group.failed(target);

@@ -10,10 +10,12 @@ mod host;
 mod method;
 mod path;
 mod query;
+mod server_name;
 mod source_ip;
 mod values;
 
 use super::comparison::Comparison;
+pub(super) use super::comparison::Fixed;
 use super::request::Request;
 use crate::config::model;
 
@@ -23,6 +25,7 @@ use host::Host;
 use method::Method;
 use path::Path;
 use query::Query;
+use server_name::ServerName;
 use source_ip::SourceIp;
 pub use values::Explained;
 use values::Look;
@@ -44,6 +47,7 @@ enum Subject {
     Host(Host),
     Method(Method),
     SourceIp(SourceIp),
+    ServerName(ServerName),
 }
 
 impl Condition {
@@ -61,6 +65,22 @@ impl Condition {
             negate: self.negate,
             held: self.holds(request),
             ..self.subject.look().tell(request)
+        }
+    }
+
+    /// What is known of the host of every request for which the condition holds, or how it ends.
+    pub(super) fn host(&self) -> Fixed<&[u8]> {
+        match &self.subject {
+            Subject::Host(Host(comparison)) if !self.negate => comparison.end(),
+            _ => Fixed::Nothing,
+        }
+    }
+
+    /// What is known of the path of every request for which the condition holds, or how it begins.
+    pub(super) fn path(&self) -> Fixed<&[u8]> {
+        match &self.subject {
+            Subject::Path(Path(comparison)) if !self.negate => comparison.start(),
+            _ => Fixed::Nothing,
         }
     }
 
@@ -92,6 +112,9 @@ impl Subject {
             }
             model::Subject::Method(comparison) => Self::Method(Method(built(comparison))),
             model::Subject::SourceIp(block) => Self::SourceIp(SourceIp(*block)),
+            model::Subject::ServerName(comparison) => {
+                Self::ServerName(ServerName(built(&host::without_last_dot(comparison))))
+            }
         })
     }
 
@@ -106,6 +129,7 @@ impl Subject {
             Self::Host(subject) => subject.holds(request),
             Self::Method(subject) => subject.holds(request),
             Self::SourceIp(subject) => subject.holds(request),
+            Self::ServerName(subject) => subject.holds(request),
         }
     }
 
@@ -119,6 +143,7 @@ impl Subject {
             Self::Host(subject) => subject,
             Self::Method(subject) => subject,
             Self::SourceIp(subject) => subject,
+            Self::ServerName(subject) => subject,
         }
     }
 }

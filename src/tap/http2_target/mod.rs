@@ -15,7 +15,6 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use h2::client::ResponseFuture;
@@ -29,6 +28,7 @@ use self::receiving::Receiving;
 use self::sending::poll_send;
 use crate::stream::{HeadEnd, Wire};
 use crate::tap::body::Body;
+use crate::tap::clocks::{Alarm, Clocks};
 use crate::tap::purpose::Purpose;
 use crate::tap::silence::Silence;
 use crate::tap::trailers::LAST_CHUNK;
@@ -54,6 +54,7 @@ pub(super) struct Http2Tap {
     /// Heads and lines that Pingora has not read yet.
     text: Bytes,
     silence: Silence,
+    alarm: Option<Alarm>,
     purpose: Purpose,
     wire: Arc<Wire>,
 }
@@ -77,12 +78,7 @@ enum Reading {
 }
 
 impl Http2Tap {
-    pub(super) fn new(
-        ticket: Ticket,
-        purpose: Purpose,
-        silence: Duration,
-        wire: Arc<Wire>,
-    ) -> Self {
+    pub(super) fn new(ticket: Ticket, purpose: Purpose, clocks: Clocks, wire: Arc<Wire>) -> Self {
         Http2Tap {
             ticket,
             sending: Sending::Head(HeadEnd::default()),
@@ -90,9 +86,18 @@ impl Http2Tap {
             unsent: BytesMut::new(),
             method: Method::GET,
             text: Bytes::new(),
-            silence: Silence::new(silence),
+            silence: Silence::new(clocks.silence),
+            alarm: clocks.deadline.map(Alarm::of),
             purpose,
             wire,
+        }
+    }
+
+    /// Errors: the time of the request is over.
+    fn check_deadline(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        match &mut self.alarm {
+            Some(alarm) => alarm.check(cx),
+            None => Ok(()),
         }
     }
 
@@ -224,6 +229,7 @@ impl AsyncRead for Http2Tap {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let tap = self.get_mut();
+        tap.check_deadline(cx)?;
         tap.send_unsent(cx)?;
         let before = buf.filled().len();
         loop {
@@ -249,6 +255,7 @@ impl AsyncWrite for Http2Tap {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let tap = self.get_mut();
+        tap.check_deadline(cx)?;
         if let Sending::Head(head) = &mut tap.sending {
             let end = head.find(bytes);
             if end.is_some() {

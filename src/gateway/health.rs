@@ -1,0 +1,89 @@
+//! HealthCheckPolicies: which holds for which port of which Service.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::certificates::Fault;
+use super::objects::{HealthCheck, HealthCheckPolicy, Kind, Name, ServicePort};
+use super::statuses::{Body, Condition, Statuses};
+use super::store::Store;
+
+/// The policies that take effect: by Service, and by the name of a port or for all of them.
+#[derive(Debug, Default)]
+pub(super) struct HealthPolicies<'a>(BTreeMap<(Name, Option<Arc<str>>), &'a HealthCheckPolicy>);
+
+impl<'a> HealthPolicies<'a> {
+    /// Those that take effect; what becomes of each is told.
+    pub(super) fn of(store: &'a Store, statuses: &mut Statuses) -> Self {
+        let mut in_order: Vec<_> = store.health_policies.values().collect();
+        in_order.sort_by_key(|policy| policy.meta.age());
+        let mut policies = HealthPolicies::default();
+        for policy in in_order {
+            let condition = match policies.take(policy, store) {
+                None => Condition::holds("Accepted", "Accepted", "Valid HealthCheckPolicy"),
+                Some((reason, message)) => Condition::fails("Accepted", reason, message),
+            };
+            let body = Body::Conditions(vec![condition]);
+            statuses.tell(Kind::HealthCheckPolicy, &policy.meta, body);
+        }
+        policies
+    }
+
+    fn take(&mut self, policy: &'a HealthCheckPolicy, store: &Store) -> Option<Fault> {
+        if let Some(fault) = policy.meta.fault() {
+            return Some(("InvalidHealthCheckPolicy", fault));
+        }
+        if let Some(message) = unsupported(&policy.check) {
+            return Some(("InvalidHealthCheckPolicy", message.to_owned()));
+        }
+        let Some(target) = &policy.target else {
+            return Some(("NoTargetReference", "spec.targetRef is required".to_owned()));
+        };
+        let namespace = &policy.meta.name.namespace;
+        let is_near = target
+            .namespace
+            .as_ref()
+            .is_none_or(|other| other == namespace);
+        if !target.is_to("", "Service") || !is_near {
+            let message = "spec.targetRef must be to a Service of the same namespace";
+            return Some(("InvalidTargetReference", message.to_owned()));
+        }
+        let service = Name::new(namespace, &target.name);
+        let Some(found) = store.services.get(&service) else {
+            let message = format!("there is no Service {service}");
+            return Some(("InvalidServiceReference", message));
+        };
+        if let Some(section) = &target.section
+            && !found.ports.iter().any(|port| port.name == *section)
+        {
+            let message = format!("Service {service} has no port named {section}");
+            return Some(("InvalidPort", message));
+        }
+        let key = (service, target.section.clone());
+        if let Some(older) = self.0.get(&key) {
+            let older = &older.meta.name;
+            let message = format!("HealthCheckPolicy {older} comes first for the same target");
+            return Some(("Conflicted", message));
+        }
+        self.0.insert(key, policy);
+        None
+    }
+
+    /// How the endpoints of a port of a Service are checked.
+    pub(super) fn find(&self, service: &Name, port: &ServicePort) -> Option<&HealthCheck> {
+        let of = |section: Option<Arc<str>>| self.0.get(&(service.clone(), section));
+        let own = of(Some(Arc::clone(&port.name))).filter(|_| !port.name.is_empty());
+        own.or_else(|| of(None)).map(|policy| &policy.check)
+    }
+}
+
+/// What such a check may say and this program cannot do.
+fn unsupported(check: &HealthCheck) -> Option<&'static str> {
+    let http = check.http.as_ref();
+    if http.is_some_and(|http| http.body.is_some() && !http.codes.is_empty()) {
+        return Some("http.match: body and statusCodes together are not supported");
+    }
+    check
+        .tls
+        .then_some("useTLS is not supported: checks speak TLS where a BackendTLSPolicy does")
+}

@@ -1,0 +1,305 @@
+//! Forwarding rules: each match becomes an HTTP rule, in its order, listener after listener. Behind
+//! the rules of a listener stands a 404 for its host, so that no other listener sees its requests.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use http::{HeaderName, HeaderValue};
+
+use super::defaults::RULE;
+use crate::config::model::{
+    self, Answer, Comparison, Condition, ForwardingRule, HttpRule, NewPath, NewValue, Source,
+    Subject, Tls, TlsVersion, WeightedAnswer, WeightedGroup,
+};
+use crate::gateway::compiled::{
+    Action, Changes, Destination, Entry, Forward, ServedListener, Share, Socket,
+};
+use crate::gateway::objects::{
+    HeaderChanges, Host, PathChange, PathMatch, Redirect, Retry, Rewrite, ValueMatch,
+};
+
+/// What listens at a socket and shows these certificates.
+pub(super) fn forwarding_rule(
+    socket: &Socket,
+    certificates: Vec<String>,
+    source: &dyn Fn(&str) -> Source,
+) -> ForwardingRule {
+    let name = format!("gateway {}", socket.address);
+    let tls = socket.tls.as_ref().map(|tls| Tls {
+        certificates,
+        min_version: TlsVersion::V1_2,
+        client_certificates: tls.clients.as_deref().cloned(),
+        strict_sni: false,
+        http2: true,
+    });
+    ForwardingRule {
+        source: source(&name),
+        name,
+        listen: socket.address,
+        tls,
+        http_rules: http_rules(socket),
+        in_order: true,
+        ..RULE.clone()
+    }
+}
+
+fn http_rules(socket: &Socket) -> Vec<HttpRule> {
+    let mut rules = Rules::default();
+    for (place, listener) in socket.listeners.iter().enumerate() {
+        if socket.tls.is_some() {
+            misdirected(listener, place, socket, &mut rules);
+        }
+        for entry in listener.entries.iter() {
+            let name = name(entry);
+            rules.push(name, conditions(entry), action(entry, socket));
+        }
+        let host = listener.host.as_ref();
+        let host = host.map(|host| is(host_is(host)));
+        let name = format!("{} no route", listener.name);
+        rules.push(name, host.into_iter().collect(), fixed(404));
+    }
+    rules.all
+}
+
+/// Rules with names of their own.
+#[derive(Default)]
+struct Rules {
+    all: Vec<HttpRule>,
+    /// How often each name has come.
+    names: HashMap<String, usize>,
+}
+
+impl Rules {
+    fn push(&mut self, name: String, conditions: Vec<Condition>, action: model::Action) {
+        let own = match self.names.get_mut(&name) {
+            Some(count) => {
+                *count += 1;
+                format!("{name} ({count})")
+            }
+            None => {
+                self.names.insert(name.clone(), 1);
+                name
+            }
+        };
+        self.all.push(HttpRule {
+            name: own,
+            conditions,
+            action,
+        });
+    }
+}
+
+/// `namespace/route/rule`, and which match and host where there are several.
+fn name(entry: &Entry) -> String {
+    let route = &entry.rule.route;
+    let rule = &route.rules[entry.rule.index];
+    let mut name = match &rule.name {
+        Some(own) => format!("{}/{own}", route.meta.name),
+        None => format!("{}/{}", route.meta.name, entry.rule.index),
+    };
+    if rule.matches.len() > 1 {
+        name = format!("{name}/{}", entry.place);
+    }
+    match &entry.host {
+        Some(host) if route.hosts.len() > 1 => format!("{name} {host}"),
+        _ => name,
+    }
+}
+
+fn is(subject: Subject) -> Condition {
+    Condition {
+        subject,
+        negate: false,
+    }
+}
+
+fn comparison(host: &Host) -> Comparison {
+    match host {
+        Host::Exact(name) => Comparison::Equals(name.to_string()),
+        Host::Below(suffix) => Comparison::EndsWith(suffix.to_string()),
+    }
+}
+
+fn host_is(host: &Host) -> Subject {
+    Subject::Host(comparison(host))
+}
+
+/// Answers with 421 what comes for this listener over a connection that was made for another.
+fn misdirected(listener: &ServedListener, place: usize, socket: &Socket, rules: &mut Rules) {
+    let name = || format!("{} misdirected", listener.name);
+    let host = listener.host.as_ref();
+    let own: Vec<Condition> = host.map(|host| is(host_is(host))).into_iter().collect();
+    let mut push = |more: Vec<Condition>| {
+        rules.push(name(), [own.clone(), more].concat(), fixed(421));
+    };
+    if let Some(host) = host {
+        let other = Condition {
+            subject: Subject::ServerName(comparison(host)),
+            negate: true,
+        };
+        push(vec![is(Subject::ServerName(Comparison::Exists)), other]);
+    }
+    // Those before it are more specific: what is meant for them is not meant for this one.
+    let before = socket.listeners[..place].iter();
+    for other in before.filter_map(|other| other.host.as_ref()) {
+        let is_within = host.is_none_or(|host| host.common(other).as_ref() == Some(other));
+        if is_within {
+            push(vec![is(Subject::ServerName(comparison(other)))]);
+        }
+    }
+}
+
+fn fixed(status_code: u16) -> model::Action {
+    let response_message = match status_code {
+        404 => "No route has this address.\n",
+        421 => "This connection is for another host.\n",
+        _ => "The route has no backend.\n",
+    };
+    model::Action::Static {
+        status_code,
+        response_message: response_message.to_owned(),
+        content_type: "text/plain; charset=utf-8".to_owned(),
+    }
+}
+
+fn conditions(entry: &Entry) -> Vec<Condition> {
+    let matched = entry.matched();
+    let host = entry.host.as_ref().map(host_is);
+    let path = match &matched.path {
+        PathMatch::Exact(path) => Some(Comparison::Equals(path.clone())),
+        PathMatch::Prefix(path) if path == "/" => None,
+        PathMatch::Prefix(path) => Some(Comparison::Under(path.clone())),
+        PathMatch::Regex(regex) => Some(Comparison::Matches(regex.clone())),
+    };
+    let method = matched.method.as_ref();
+    let method = method.map(|method| Comparison::Equals(method.to_string()));
+    let value = |how: &ValueMatch| match how {
+        ValueMatch::Exact(text) => Comparison::Equals(text.clone()),
+        ValueMatch::Regex(regex) => Comparison::Matches(regex.clone()),
+    };
+    let headers = matched.headers.iter();
+    let headers = headers.map(|(name, how)| Subject::Header(name.to_string(), value(how)));
+    let query = matched.query.iter();
+    let query = query.map(|(name, how)| Subject::Query(name.clone(), value(how)));
+    let one = [host, path.map(Subject::Path), method.map(Subject::Method)];
+    let all = one.into_iter().flatten().chain(headers).chain(query);
+    all.map(is).collect()
+}
+
+fn action(entry: &Entry, socket: &Socket) -> model::Action {
+    match &entry.rule.action {
+        Action::Fail(status) => fixed(*status),
+        Action::Redirect(redirect) => match redirected(redirect, entry, socket) {
+            Some(redirect) => model::Action::Redirect(redirect),
+            None => fixed(500),
+        },
+        Action::Forward(forward) => forwarded(forward, entry, socket),
+    }
+}
+
+fn redirected(redirect: &Redirect, entry: &Entry, socket: &Socket) -> Option<model::Redirect> {
+    let scheme = redirect.scheme.as_deref().map(|scheme| match scheme {
+        "https" => "https",
+        _ => "http",
+    });
+    let parts = model::RedirectParts {
+        scheme,
+        host: redirect.host.as_deref().map(str::to_owned),
+        port: redirect.port,
+        path: redirect.path.as_ref().map(|path| new_path(path, entry)),
+        status_code: redirect.status,
+    };
+    parts
+        .redirect(socket.address.port(), socket.tls.is_some())
+        .ok()
+}
+
+fn forwarded(forward: &Forward, entry: &Entry, socket: &Socket) -> model::Action {
+    let answer = |share: &Share| {
+        let answer = match &share.to {
+            Destination::Group(_) => return None,
+            Destination::Status(status) => Answer::Status(*status),
+            Destination::Redirect(redirect) => match redirected(redirect, entry, socket) {
+                Some(redirect) => Answer::Redirect(redirect),
+                None => Answer::Status(500),
+            },
+        };
+        let weight = share.weight;
+        Some(WeightedAnswer { answer, weight })
+    };
+    let group = |share: &Share| match &share.to {
+        Destination::Group(group) => Some(WeightedGroup {
+            name: group.text.to_string(),
+            weight: share.weight,
+            changes: (share.changes != Changes::default())
+                .then(|| Box::new(changes(&share.changes, entry))),
+        }),
+        Destination::Status(_) | Destination::Redirect(_) => None,
+    };
+    model::Action::Forward(model::Forward {
+        target_groups: forward.shares.iter().filter_map(group).collect(),
+        answers: forward.shares.iter().filter_map(answer).collect(),
+        keeps_shares: true,
+        request_timeout: forward.request_timeout,
+        attempt_timeout: forward.backend_timeout,
+        retry: forward.retry.as_ref().and_then(retry),
+        changes: Box::new(changes(&forward.changes, entry)),
+        ..model::Forward::to("")
+    })
+}
+
+/// Without a status there is nothing to do: connections that fail are tried again anyway.
+fn retry(retry: &Retry) -> Option<model::Retry> {
+    let attempts = retry.attempts.unwrap_or(1);
+    let is_none = retry.codes.is_empty() || attempts == 0;
+    (!is_none).then(|| model::Retry {
+        status_codes: retry.codes.clone(),
+        attempts,
+        backoff: retry.backoff.unwrap_or_default(),
+    })
+}
+
+fn changes(changes: &Changes, entry: &Entry) -> model::Changes {
+    model::Changes {
+        headers: model::Headers {
+            request: header_changes(&changes.request),
+            response: header_changes(&changes.response),
+        },
+        rewrite: rewrite(&changes.rewrite, entry),
+    }
+}
+
+fn header_changes(changes: &HeaderChanges) -> model::HeaderChanges {
+    let fixed =
+        |(name, value): &(HeaderName, HeaderValue)| (name.clone(), NewValue::Fixed(value.clone()));
+    let is_set = |name: &HeaderName| changes.set.iter().any(|(set, _)| set == name);
+    let removed = changes.remove.iter().filter(|name| !is_set(name));
+    model::HeaderChanges {
+        remove: removed.cloned().collect(),
+        set: changes.set.iter().map(fixed).collect(),
+        add: changes.add.iter().map(fixed).collect(),
+    }
+}
+
+fn rewrite(rewrite: &Rewrite, entry: &Entry) -> model::Rewrite {
+    let host = rewrite.host.as_ref();
+    model::Rewrite {
+        host: host.and_then(|host: &Arc<str>| HeaderValue::from_str(host).ok()),
+        path: rewrite.path.as_ref().map(|path| new_path(path, entry)),
+    }
+}
+
+/// A path begins with a slash.
+fn new_path(change: &PathChange, entry: &Entry) -> NewPath {
+    let whole = |path: &String| match path.starts_with('/') {
+        true => path.clone(),
+        false => format!("/{path}"),
+    };
+    match (change, &entry.matched().path) {
+        (PathChange::Prefix(after), PathMatch::Prefix(before)) => NewPath::Prefix {
+            before: model::without_last_slash(before).to_owned(),
+            after: whole(after),
+        },
+        (PathChange::Whole(path) | PathChange::Prefix(path), _) => NewPath::Whole(whole(path)),
+    }
+}

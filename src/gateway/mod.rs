@@ -1,0 +1,63 @@
+//! Gateway API: objects in, what serves and what is told of each object out.
+//!
+//! ```text
+//! files ▸ manifests ┐
+//!                   ├▸ objects ▸ store ▸ compile ▸ compiled ▸ lower ▸ config::model
+//! a cluster ────────┘                        └───▸ statuses
+//! ```
+//!
+//! All of it is plain values: no sockets, no clock but as an argument, and no files but in
+//! `manifests`. An object is read by itself and leniently; what is wrong with it is kept in it and
+//! told in its conditions, and changes nothing but what depends on it. The compiler is a function
+//! of the objects: in whatever order they come, the same comes of them.
+//!
+//! ```text
+//! objects        the kinds, as they are read, with their flaws
+//! store          objects by kind and name
+//! manifests      documents of files
+//! compile        the whole way, and what is remembered between two of them
+//! addresses      which Gateway has which address
+//! listeners      which listeners serve, with which certificates
+//! attach         which route belongs to which listener, for which hosts
+//! backends       where references to Services lead; grants, tls_policies, health
+//! routes         what the rules of a route come to
+//! precedence     the order of the matches of a listener
+//! endpoints      addresses of Pods, apart from the rest
+//! compiled       what comes of it
+//! lower          the same in the words of the configuration
+//! tell, statuses conditions
+//! ```
+
+mod addresses;
+mod attach;
+mod backends;
+mod certificates;
+mod compile;
+pub mod compiled;
+mod endpoints;
+mod grants;
+mod health;
+mod listeners;
+pub mod lower;
+pub mod manifests;
+pub mod objects;
+mod precedence;
+mod routes;
+mod secrets;
+pub mod statuses;
+pub mod store;
+mod support;
+mod system;
+mod tell;
+mod tls_policies;
+mod world;
+
+pub use compile::{Compiler, Settings};
+pub use compiled::Compiled;
+pub use lower::{Lowered, Lowerer};
+pub use statuses::Statuses;
+pub use store::Store;
+pub use tell::FEATURES;
+
+#[cfg(test)]
+mod cases;

@@ -1,0 +1,212 @@
+//! BackendTLSPolicy, and Azure's HealthCheckPolicy.
+
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::fields::{Fields, Node};
+use super::meta::Meta;
+use super::words::{Reference, is_name};
+
+/// A BackendTLSPolicy: TLS towards the endpoints of Services.
+#[derive(Debug)]
+pub struct BackendTlsPolicy {
+    /// What all objects have.
+    pub meta: Meta,
+    /// `targetRefs`: `section` is the name of a port.
+    pub targets: Vec<Reference>,
+    /// `validation.hostname`
+    pub host: Arc<str>,
+    /// `validation.caCertificateRefs`
+    pub authorities: Vec<Reference>,
+    /// `validation.wellKnownCACertificates` is System.
+    pub trusts_system: bool,
+    /// `validation.subjectAltNames`: type and value.
+    pub alternatives: Vec<(Arc<str>, Arc<str>)>,
+}
+
+impl BackendTlsPolicy {
+    pub(super) fn read(meta: Meta, top: &Fields) -> Self {
+        let spec = top.required_fields("spec");
+        let validation = spec.required_fields("validation");
+        let targets = spec.list("targetRefs", 16).into_iter();
+        let authorities = validation.list("caCertificateRefs", 8).into_iter();
+        let host = validation.required_text("hostname").unwrap_or_default();
+        if !is_name(host) {
+            let message = "must be a DNS name in lower case";
+            validation
+                .flaws
+                .note(&validation.path_of("hostname"), message);
+        }
+        let known = validation.text("wellKnownCACertificates").unwrap_or("");
+        let policy = BackendTlsPolicy {
+            meta,
+            targets: targets
+                .filter_map(|node| Reference::read(&node.fields(), "", ""))
+                .collect(),
+            host: host.into(),
+            authorities: authorities
+                .filter_map(|node| Reference::read(&node.fields(), "", ""))
+                .collect(),
+            trusts_system: known == "System",
+            alternatives: alternatives(&validation),
+        };
+        let path = &validation.path;
+        match (known, policy.authorities.is_empty()) {
+            ("", false) | ("System", true) => {}
+            ("", true) => validation.flaws.note(
+                path,
+                "must have caCertificateRefs or wellKnownCACertificates",
+            ),
+            (_, false) => validation.flaws.note(
+                path,
+                "must not have both caCertificateRefs and wellKnownCACertificates",
+            ),
+            (_, true) => validation.flaws.note(
+                &validation.path_of("wellKnownCACertificates"),
+                "must be System",
+            ),
+        }
+        policy
+    }
+}
+
+fn alternatives(validation: &Fields) -> Vec<(Arc<str>, Arc<str>)> {
+    let entries = validation.list("subjectAltNames", 5).into_iter();
+    let entry = |node: Node| {
+        let fields = node.fields();
+        let kind = fields.required_text("type")?;
+        let key = match kind {
+            "Hostname" => "hostname",
+            "URI" => "uri",
+            _ => return fields.flaw("type", "must be Hostname or URI"),
+        };
+        Some((kind.into(), fields.required_text(key)?.into()))
+    };
+    entries.filter_map(entry).collect()
+}
+
+/// A HealthCheckPolicy (alb.networking.azure.io): how the endpoints of a Service are checked.
+#[derive(Debug)]
+pub struct HealthCheckPolicy {
+    /// What all objects have.
+    pub meta: Meta,
+    /// `targetRef`
+    pub target: Option<Reference>,
+    /// `override`, or else `default`.
+    pub check: HealthCheck,
+}
+
+/// `default` or `override`.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct HealthCheck {
+    /// `port`
+    pub port: Option<u16>,
+    /// `interval`
+    pub interval: Option<Duration>,
+    /// `timeout`
+    pub timeout: Option<Duration>,
+    /// `healthyThreshold`
+    pub healthy: Option<usize>,
+    /// `unhealthyThreshold`
+    pub unhealthy: Option<usize>,
+    /// `http`: a request, and what its answer must be; otherwise a connection is opened.
+    pub http: Option<HttpHealthCheck>,
+    /// `useTLS`
+    pub tls: bool,
+}
+
+/// `http`
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct HttpHealthCheck {
+    /// `host`
+    pub host: Option<String>,
+    /// `path`
+    pub path: String,
+    /// `match.body`
+    pub body: Option<String>,
+    /// `match.statusCodes`
+    pub codes: Vec<RangeInclusive<u16>>,
+}
+
+impl HealthCheckPolicy {
+    pub(super) fn read(meta: Meta, top: &Fields) -> Self {
+        let spec = top.required_fields("spec");
+        let target = spec.fields("targetRef");
+        let level = spec.fields("override").or_else(|| spec.fields("default"));
+        if spec.fields("override").is_some() {
+            // Whatever wins, both are read: what is wrong with the other is told, too.
+            let _ = spec.fields("default").map(|fields| check(&fields));
+        }
+        HealthCheckPolicy {
+            meta,
+            target: target.and_then(|fields| Reference::read(&fields, "", "")),
+            check: level.map_or_else(HealthCheck::default, |fields| check(&fields)),
+        }
+    }
+}
+
+fn check(fields: &Fields) -> HealthCheck {
+    if fields.has("grpc") {
+        fields
+            .flaws
+            .note(&fields.path_of("grpc"), "is not supported");
+    }
+    let threshold = |key: &str| {
+        let number = fields.integer(key, 1..=100)?;
+        usize::try_from(number).ok()
+    };
+    HealthCheck {
+        port: fields.port("port"),
+        interval: positive(fields, "interval"),
+        timeout: positive(fields, "timeout"),
+        healthy: threshold("healthyThreshold"),
+        unhealthy: threshold("unhealthyThreshold"),
+        http: fields.fields("http").map(|fields| http_check(&fields)),
+        tls: fields.boolean("useTLS").unwrap_or(false),
+    }
+}
+
+/// A duration that is neither nothing nor more than 30 days.
+fn positive(fields: &Fields, key: &str) -> Option<Duration> {
+    let duration = fields.duration(key)?;
+    match (Duration::from_millis(1)..=Duration::from_secs(30 * 86_400)).contains(&duration) {
+        true => Some(duration),
+        false => fields.flaw(key, "must be from 1ms to 720h"),
+    }
+}
+
+fn http_check(fields: &Fields) -> HttpHealthCheck {
+    let path = fields.text("path").unwrap_or("/").trim();
+    let is_path = path.starts_with('/') && path.bytes().all(|byte| byte.is_ascii_graphic());
+    if !is_path {
+        let message = "must begin with a slash and be visible ASCII";
+        fields.flaws.note(&fields.path_of("path"), message);
+    }
+    let expected = fields.fields("match");
+    let codes = expected.as_ref().map(|fields| {
+        let entries = fields.list("statusCodes", 16).into_iter();
+        entries.filter_map(|node| codes(&node)).collect()
+    });
+    HttpHealthCheck {
+        host: fields.text("host").map(str::to_owned),
+        path: path.to_owned(),
+        body: expected
+            .and_then(|fields| fields.text("body"))
+            .map(str::to_owned),
+        codes: codes.unwrap_or_default(),
+    }
+}
+
+fn codes(node: &Node) -> Option<RangeInclusive<u16>> {
+    let fields = node.clone().fields();
+    let code = |key: &str| {
+        let number = fields.integer(key, 100..=599)?;
+        u16::try_from(number).ok()
+    };
+    let (start, end) = (code("start")?, code("end")?);
+    match start <= end {
+        true => Some(start..=end),
+        false => node.flaw("must not end before it starts"),
+    }
+}

@@ -1,0 +1,234 @@
+//! How an HTTPRoute is read.
+
+use http::{HeaderName, Method};
+use regex::bytes::{Regex, RegexBuilder};
+
+use super::combinations::check;
+use super::fields::{Fields, Flaws, Node};
+use super::filters::filter;
+use super::gateway::GROUP;
+use super::http_route::{Backend, HttpRoute, Match, ParentRef, PathMatch, Retry, Rule, ValueMatch};
+use super::meta::Meta;
+use super::words::{Reference, host};
+
+impl HttpRoute {
+    pub(super) fn read(meta: Meta, top: &Fields) -> Self {
+        let spec = top.required_fields("spec");
+        let parents = spec.list("parentRefs", 32).into_iter();
+        let hosts = spec.list("hostnames", 16).into_iter();
+        let mut rules: Vec<_> = spec.list("rules", 16).into_iter().map(rule).collect();
+        if !spec.has("rules") {
+            rules.push(Rule {
+                matches: vec![Match::everything()],
+                ..Rule::default()
+            });
+        }
+        HttpRoute {
+            meta,
+            parents: parents.filter_map(parent).collect(),
+            hosts: hosts.filter_map(|node| host(&node)).collect(),
+            rules,
+        }
+    }
+}
+
+fn parent(node: Node) -> Option<ParentRef> {
+    let fields = node.fields();
+    Some(ParentRef {
+        to: Reference::read(&fields, GROUP, "Gateway")?,
+        port: fields.port("port"),
+    })
+}
+
+fn rule(node: Node) -> Rule {
+    let flaws = Flaws::default();
+    let fields = node.apart(&flaws);
+    let mut rule = Rule {
+        name: fields.text("name").map(Into::into),
+        matches: matches(&fields),
+        filters: fields.list("filters", 16).into_iter().map(filter).collect(),
+        backends: backends(&fields),
+        is_sticky: fields.has("sessionPersistence"),
+        ..Rule::default()
+    };
+    if let Some(timeouts) = fields.fields("timeouts") {
+        rule.request_timeout = timeouts.duration("request");
+        rule.backend_timeout = timeouts.duration("backendRequest");
+        let bounds = rule.request_timeout.filter(|one| !one.is_zero());
+        if bounds
+            .zip(rule.backend_timeout)
+            .is_some_and(|(all, one)| one > all)
+        {
+            let path = timeouts.path_of("backendRequest");
+            flaws.note(&path, "must not be longer than request");
+        }
+    }
+    rule.retry = fields.fields("retry").map(|fields| retry(&fields));
+    check(&rule, &fields);
+    rule.flaws = flaws.take();
+    rule
+}
+
+fn backends(rule: &Fields) -> Vec<Backend> {
+    let entries = rule.list("backendRefs", 16).into_iter();
+    let backend = |node: Node| {
+        let fields = node.fields();
+        let weight = fields.integer("weight", 0..=1_000_000).unwrap_or(1);
+        let to = Reference::read(&fields, "", "Service")?;
+        let port = fields.port("port");
+        if to.is_to("", "Service") && !fields.has("port") {
+            return fields.flaw("port", "is required of a Service");
+        }
+        Some(Backend {
+            to,
+            port,
+            weight: u32::try_from(weight).unwrap_or(1),
+            filters: fields.list("filters", 16).into_iter().map(filter).collect(),
+        })
+    };
+    entries.filter_map(backend).collect()
+}
+
+fn retry(fields: &Fields) -> Retry {
+    let codes = fields.list("codes", 200).into_iter();
+    let codes = codes.filter_map(|node| u16::try_from(node.integer(400..=599)?).ok());
+    Retry {
+        codes: codes.collect(),
+        attempts: fields
+            .integer("attempts", 0..=100)
+            .and_then(|number| u32::try_from(number).ok()),
+        backoff: fields.duration("backoff"),
+    }
+}
+
+fn matches(rule: &Fields) -> Vec<Match> {
+    let nodes = rule.list("matches", 64);
+    if nodes.is_empty() {
+        return vec![Match::everything()];
+    }
+    nodes.into_iter().filter_map(one_match).collect()
+}
+
+fn one_match(node: Node) -> Option<Match> {
+    let fields = node.fields();
+    let path = match fields.fields("path") {
+        Some(fields) => path(&fields),
+        None => Some(Match::everything().path),
+    };
+    let mut headers: Vec<(HeaderName, ValueMatch)> = Vec::new();
+    for node in fields.list("headers", 16) {
+        let fields = node.fields();
+        let name = fields.required_text("name").and_then(|name| {
+            let parsed = HeaderName::try_from(name).ok();
+            parsed.or_else(|| fields.flaw("name", "must be the name of a header"))
+        });
+        let Some((name, value)) = name.zip(value(&fields)) else {
+            continue;
+        };
+        if headers.iter().all(|(other, _)| *other != name) {
+            headers.push((name, value));
+        }
+    }
+    let mut query: Vec<(String, ValueMatch)> = Vec::new();
+    for node in fields.list("queryParams", 16) {
+        let fields = node.fields();
+        let Some((name, value)) = fields.required_text("name").zip(value(&fields)) else {
+            continue;
+        };
+        if query.iter().all(|(other, _)| other != name) {
+            query.push((name.to_owned(), value));
+        }
+    }
+    Some(Match {
+        path: path?,
+        method: fields.node("method").and_then(|node| method(&node)),
+        headers,
+        query,
+    })
+}
+
+fn method(node: &Node) -> Option<Method> {
+    const KNOWN: [&str; 9] = [
+        "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH",
+    ];
+    let text = node.text()?;
+    match KNOWN.contains(&text) {
+        true => Method::try_from(text).ok(),
+        false => node.flaw(format!("must be one of {}", KNOWN.join(", "))),
+    }
+}
+
+fn path(fields: &Fields) -> Option<PathMatch> {
+    let text = fields.text("value").unwrap_or("/");
+    match fields.text("type").unwrap_or("PathPrefix") {
+        "RegularExpression" => {
+            let regex = whole(text).map(PathMatch::Regex);
+            regex.map_or_else(|fault| fields.flaw("value", fault), Some)
+        }
+        "Exact" => plain_path(fields, text).map(|path| PathMatch::Exact(path.to_owned())),
+        "PathPrefix" => {
+            let path = plain_path(fields, text)?;
+            let bare = path.strip_suffix('/').unwrap_or(path);
+            let bare = if bare.is_empty() { "/" } else { bare };
+            Some(PathMatch::Prefix(bare.to_owned()))
+        }
+        _ => fields.flaw("type", "must be Exact, PathPrefix or RegularExpression"),
+    }
+}
+
+/// A path as the CRD wants it: nothing in it that is read in more than one way.
+fn plain_path<'a>(fields: &Fields, path: &'a str) -> Option<&'a str> {
+    const FORBIDDEN: [&str; 6] = ["//", "/./", "/../", "%2f", "%2F", "#"];
+    const MARKS: &str = "-._~!$&'()*+,;=:@/%";
+    if !path.starts_with('/') || path.len() > 1024 {
+        return fields.flaw(
+            "value",
+            "must begin with a slash, and have 1024 bytes at most",
+        );
+    }
+    if let Some(part) = FORBIDDEN.iter().find(|part| path.contains(**part)) {
+        return fields.flaw("value", format!("must not contain {part:?}"));
+    }
+    if path.ends_with("/..") || path.ends_with("/.") {
+        return fields.flaw("value", "must not end with a dot segment");
+    }
+    let is_fit = |letter: char| letter.is_ascii_alphanumeric() || MARKS.contains(letter);
+    match path.chars().all(is_fit) {
+        true => Some(path),
+        false => fields.flaw("value", "has a character that no path has (RFC 3986)"),
+    }
+}
+
+fn value(fields: &Fields) -> Option<ValueMatch> {
+    let text = fields.required_text("value")?;
+    match fields.text("type").unwrap_or("Exact") {
+        "Exact" => Some(ValueMatch::Exact(text.to_owned())),
+        "RegularExpression" => {
+            let regex = whole(text).map(ValueMatch::Regex);
+            regex.map_or_else(|fault| fields.flaw("value", fault), Some)
+        }
+        _ => fields.flaw("type", "must be Exact or RegularExpression"),
+    }
+}
+
+/// How much memory one compiled expression may take.
+const LARGEST_PROGRAM: usize = 256 << 10;
+
+/// An expression of a whole text, in linear time.
+fn whole(pattern: &str) -> Result<Regex, String> {
+    // By itself first: what closes our parenthesis must not make another expression.
+    let build = |pattern: &str| {
+        let mut builder = RegexBuilder::new(pattern);
+        builder.size_limit(LARGEST_PROGRAM).build()
+    };
+    build(pattern)
+        .and_then(|_| build(&format!("^(?:{pattern})$")))
+        .map_err(|error| {
+            let text = error.to_string();
+            let cause = text.lines().last().unwrap_or_default();
+            format!(
+                "is not an expression: {}",
+                cause.trim_start_matches("error: ")
+            )
+        })
+}

@@ -1,0 +1,52 @@
+//! What a rule may say by the specification, and what this program cannot do: the rule is dropped
+//! then, and that is told.
+
+use std::time::Duration;
+
+use super::objects::{Filter, Retry, Rule};
+
+const LONGEST: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+const MOST_ATTEMPTS: u32 = 10;
+
+/// What of a rule cannot be done.
+pub(super) fn unsupported(rule: &Rule) -> Option<String> {
+    if rule.is_sticky {
+        return Some("sessionPersistence is not supported".to_owned());
+    }
+    let timeouts = [rule.request_timeout, rule.backend_timeout];
+    if timeouts
+        .into_iter()
+        .flatten()
+        .any(|timeout| timeout > LONGEST)
+    {
+        return Some("timeouts of more than 720h are not supported".to_owned());
+    }
+    let retry = rule.retry.as_ref().and_then(unsupported_retry);
+    retry.or_else(|| unsupported_filter(rule))
+}
+
+fn unsupported_retry(retry: &Retry) -> Option<String> {
+    if retry
+        .attempts
+        .is_some_and(|attempts| attempts > MOST_ATTEMPTS)
+    {
+        return Some(format!(
+            "retry.attempts above {MOST_ATTEMPTS} are not supported"
+        ));
+    }
+    let backoff = retry.backoff.filter(|backoff| *backoff > LONGEST_PAUSE);
+    backoff.map(|_| "retry.backoff of more than 1m is not supported".to_owned())
+}
+
+fn unsupported_filter(rule: &Rule) -> Option<String> {
+    let mut filters = rule.filters.iter();
+    let is_missing = |filter: &&Filter| matches!(filter, Filter::Mirror(_) | Filter::Cors(_));
+    if let Some(filter) = filters.find(is_missing) {
+        return Some(format!("filter {} is not supported", filter.word()));
+    }
+    let own = rule.backends.iter().flat_map(|backend| &backend.filters);
+    let mut other = own.filter(|filter| matches!(filter, Filter::Mirror(_) | Filter::Cors(_)));
+    let word = other.next()?.word();
+    Some(format!("filter {word} is not supported at a backendRef"))
+}
