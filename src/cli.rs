@@ -62,6 +62,9 @@ pub enum Command {
     /// Show the rules and the groups that serve, and where each comes from: the file, or the API
     Config(Reached),
 
+    /// Show the objects of the Gateway API, and what is told of each
+    Gateway(Reached),
+
     /// Read or write what the IONOS API keeps, where no process has it
     #[command(subcommand)]
     Api(Kept),

@@ -1,6 +1,7 @@
 //! The story: arguments, configuration, process, run.
 
 use std::io::Write as _;
+use std::net::TcpListener;
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -8,7 +9,7 @@ use culvert::cli::{Arguments, Command};
 use culvert::config::{self, Loaded};
 use culvert::os::daemon;
 use culvert::telemetry::diagnostics;
-use culvert::{commands, demo, process, upgrade};
+use culvert::{commands, demo, gateway, process, upgrade};
 
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
@@ -47,6 +48,13 @@ fn run(arguments: &Arguments) -> Result<(), String> {
         eprintln!("{}", warning.as_warning(&name));
     }
     if arguments.test {
+        let (_, told) = gateway::offline(config, &mut |address| {
+            // Whoever serves now may have the port.
+            TcpListener::bind((address.ip(), 0)).map(drop)
+        });
+        for line in told {
+            println!("{line}");
+        }
         println!("culvert: {name}: ok");
         return Ok(());
     }

@@ -18,6 +18,7 @@ mod event_streams;
 mod events;
 mod explain;
 mod explanation;
+mod gateway;
 mod guard;
 mod orders;
 mod page;

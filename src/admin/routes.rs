@@ -17,7 +17,7 @@ use utoipa_axum::routes;
 use super::denial::Denial;
 use super::guard::guard;
 use super::view::View;
-use super::{config, events, explain, orders, page, status, target, tunnels};
+use super::{config, events, explain, gateway, orders, page, status, target, tunnels};
 use crate::os::reserve;
 
 /// How many files are open at once while metrics are gathered.
@@ -58,6 +58,7 @@ fn api() -> OpenApiRouter<View> {
     OpenApiRouter::with_openapi(Description::openapi())
         .routes(routes!(status::status))
         .routes(routes!(config::config))
+        .routes(routes!(gateway::gateway))
         .routes(routes!(events::events))
         .routes(routes!(tunnels::list, tunnels::kill_all))
         .routes(routes!(tunnels::show, tunnels::kill))

@@ -8,6 +8,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::event_streams::EventStreams;
 use crate::control::{Bodies, MOST_CONNECTIONS, Slots};
+use crate::gateway::Gateways;
 use crate::os::signals::{Asked, Order};
 use crate::serving::Serving;
 use crate::upgrade::OldProcesses;
@@ -23,6 +24,7 @@ pub(super) type View = Arc<Admin>;
 pub struct Admin {
     pub(super) serving: Arc<Serving>,
     pub(super) old_processes: Arc<OldProcesses>,
+    pub(super) gateways: Arc<Gateways>,
     orders: mpsc::Sender<Asked>,
     /// A drain was asked for.
     pub(super) is_draining: AtomicBool,
@@ -36,11 +38,13 @@ impl Admin {
     pub fn new(
         serving: Arc<Serving>,
         old_processes: Arc<OldProcesses>,
+        gateways: Arc<Gateways>,
         orders: mpsc::Sender<Asked>,
     ) -> Self {
         Admin {
             serving,
             old_processes,
+            gateways,
             orders,
             is_draining: AtomicBool::new(false),
             slots: Arc::new(Slots::new(Duration::ZERO)),

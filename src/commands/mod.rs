@@ -8,6 +8,7 @@ mod api;
 mod client;
 mod config;
 mod explain;
+mod gateway;
 pub mod offline;
 mod status;
 mod table;
@@ -28,6 +29,7 @@ pub fn run(command: &Command, conf: &Path) -> Option<Result<String, String>> {
     Some(match command {
         Command::Status(reached) => get(reached, conf, "/api/v1/status", status::show),
         Command::Config(reached) => get(reached, conf, "/api/v1/config", config::show),
+        Command::Gateway(reached) => get(reached, conf, "/api/v1/gateway", gateway::show),
         Command::Tunnels(asked) => tunnels::list(asked, conf),
         Command::Kill(asked) => tunnels::kill(asked, conf),
         Command::Drain(reached) => post(reached, conf, "/api/v1/drain", "culvert: drains"),

@@ -15,6 +15,7 @@ use crate::admin;
 use crate::config::secret_key::SecretKey;
 use crate::config::{self, Config, model};
 use crate::forwarding_rule::{ForwardingRule, TargetGroups};
+use crate::gateway;
 use crate::target_group::{Fleet, Target};
 use crate::telemetry::metrics::Metrics;
 use crate::tls::{Tickets, Tls};
@@ -23,8 +24,9 @@ use crate::tls::{Tickets, Tls};
 /// with the request.
 pub(super) fn explain(conf: &Path, sample: Value) -> Result<Value, String> {
     let loaded = config::load(conf).map_err(|problems| problems.to_string())?;
-    let config = &loaded.config;
-    let rules = rules(config).map_err(|why| format!("{}: {why}", conf.display()))?;
+    // Whether one can listen here is of no interest.
+    let (config, _) = gateway::offline(loaded.config, &mut |_| Ok(()));
+    let rules = rules(&config).map_err(|why| format!("{}: {why}", conf.display()))?;
     admin::explain_by(&rules, sample, name).map_err(|why| format!("culvert: {why}"))
 }
 

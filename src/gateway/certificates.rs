@@ -16,7 +16,7 @@ use x509_parser::prelude::FromDer as _;
 use super::grants::{Grants, Referrer};
 use super::objects::{GROUP, Name, Reference, Secret};
 use super::store::Store;
-use crate::config::model::{Authorities, Certificate};
+use crate::config::model::{Authorities, Certificate, Source};
 
 /// Why a reference is to nothing that can be used: the reason of a condition, and words.
 pub(super) type Fault = (&'static str, String);
@@ -52,6 +52,7 @@ pub(super) fn of_secret(secret: &Secret) -> Result<Certificate, String> {
         Err(_) => return Err("tls.key is not the key of the first certificate".to_owned()),
     }
     Ok(Certificate {
+        source: Source::Gateway(format!("Secret {}", secret.meta.name).into()),
         name: secret.meta.name.to_string(),
         files: None,
         key: Arc::new(key),

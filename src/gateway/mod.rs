@@ -7,9 +7,10 @@
 //! ```
 //!
 //! All of it is plain values: no sockets, no clock but as an argument, and no files but in
-//! `manifests`. An object is read by itself and leniently; what is wrong with it is kept in it and
-//! told in its conditions, and changes nothing but what depends on it. The compiler is a function
-//! of the objects: in whatever order they come, the same comes of them.
+//! `manifests`; only `gateways`, which has it served, has more to do with the process. An object is
+//! read by itself and leniently; what is wrong with it is kept in it and told in its conditions,
+//! and changes nothing but what depends on it. The compiler is a function of the objects: in
+//! whatever order they come, the same comes of them.
 //!
 //! ```text
 //! objects        the kinds, as they are read, with their flaws
@@ -25,7 +26,9 @@
 //! endpoints      addresses of Pods, apart from the rest
 //! compiled       what comes of it
 //! lower          the same in the words of the configuration
-//! tell, statuses conditions
+//! tell, statuses conditions, and the same as `lines`
+//! maker          all of it at once: from files to what stands beside the configuration file's
+//! gateways       has that serve, again whenever a file has changed
 //! ```
 
 mod addresses;
@@ -35,10 +38,13 @@ mod certificates;
 mod compile;
 pub mod compiled;
 mod endpoints;
+mod gateways;
 mod grants;
 mod health;
+mod lines;
 mod listeners;
 pub mod lower;
+mod maker;
 pub mod manifests;
 pub mod objects;
 mod precedence;
@@ -54,7 +60,10 @@ mod world;
 
 pub use compile::{Compiler, Settings};
 pub use compiled::Compiled;
-pub use lower::{Lowered, Lowerer};
+pub use gateways::{Gateways, Shown, State, offline, open};
+pub use lines::Line;
+pub use lower::Lowerer;
+pub use maker::{Listen, Made, Maker};
 pub use statuses::Statuses;
 pub use store::Store;
 pub use tell::FEATURES;

@@ -148,6 +148,12 @@ fn since(condition: &Condition, before: Option<&Vec<Condition>>, now: SystemTime
     same.map_or(now, |one| one.since)
 }
 
+/// Conditions, each with this name.
+fn named(name: String, conditions: &[Condition]) -> Vec<(String, &Condition)> {
+    let all = conditions.iter();
+    all.map(|one| (name.clone(), one)).collect()
+}
+
 /// Which conditions of an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Part {
@@ -187,6 +193,47 @@ impl Body {
                 ancestors
                     .map(|(name, conditions)| (Part::Ancestor(name.clone()), conditions))
                     .collect()
+            }
+        }
+    }
+
+    /// All conditions, with what of the object each is about, in words; nothing where it is all.
+    pub(super) fn conditions(&self) -> Vec<(String, &Condition)> {
+        match self {
+            Body::Class(conditions, _) | Body::Conditions(conditions) => {
+                named(String::new(), conditions)
+            }
+            Body::Gateway {
+                conditions,
+                listeners,
+                ..
+            } => {
+                let mut all = named(String::new(), conditions);
+                for listener in listeners {
+                    let name = format!("listener {}", listener.name);
+                    all.extend(named(name, &listener.conditions));
+                }
+                all
+            }
+            Body::Parents(parents) => {
+                let parents = parents.iter();
+                let all = parents.flat_map(|(to, conditions)| {
+                    let at = [to.to.section.as_deref(), to.to.namespace.as_deref()];
+                    let [section, namespace] = at;
+                    let name = match (namespace, section) {
+                        (Some(namespace), _) => format!("to {namespace}/{}", to.to.name),
+                        (None, _) => format!("to {}", to.to.name),
+                    };
+                    let name = section.map_or(name.clone(), |one| format!("{name} {one}"));
+                    named(name, conditions)
+                });
+                all.collect()
+            }
+            Body::Ancestors(ancestors) => {
+                let ancestors = ancestors.iter();
+                let all = ancestors
+                    .flat_map(|(name, conditions)| named(format!("at {name}"), conditions));
+                all.collect()
             }
         }
     }

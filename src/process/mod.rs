@@ -9,6 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+
 use pingora::apps::HttpServerApp;
 use pingora::proxy::HttpProxy;
 use pingora::server::configuration::ServerConf;
@@ -19,6 +20,7 @@ use crate::admin::{self, Admin};
 use crate::config::Config;
 use crate::config::problem::Problems;
 use crate::drain;
+use crate::gateway::{self, Gateways};
 use crate::ionos::{self, Api};
 use crate::listener::Serve;
 use crate::os::signals::{self, Signals};
@@ -94,6 +96,7 @@ fn build(
         config = opened.config;
         (opened.store, opened.models)
     });
+    let (config, gateways) = gateway::open(config, &sockets);
     let serving = Serving::build(path, config, &mut sockets, secrets, knowledge);
     let serving = serving.map_err(|problems| {
         let file = name.to_owned();
@@ -105,9 +108,11 @@ fn build(
         let api = Arc::new(Api::new(store, Arc::new(server)));
         Arc::new(ionos::Service::new(api, Arc::clone(&serving)))
     });
+    let gateways = Gateways::new(Arc::clone(&serving), gateways);
     Ok(Built {
         serving,
         api,
+        gateways: Arc::new(gateways),
         upgrade_socket,
     })
 }
@@ -142,6 +147,8 @@ fn run(lifecycle: Lifecycle) {
     if let Some(api) = &lifecycle.api {
         pingora.add_service(background_service("api", Offer(Arc::clone(api))));
     }
+    let manifests = Manifests(Arc::clone(&lifecycle.gateways));
+    pingora.add_service(background_service("manifests", manifests));
     pingora.add_service(background_service(
         "listeners",
         Listening { serving, proxy },
@@ -231,6 +238,16 @@ impl BackgroundService for Offer {
     async fn start(&self, _: ShutdownWatch) {
         self.0.start();
         std::future::pending().await
+    }
+}
+
+/// What notices that manifests have changed, on a thread of its own.
+struct Manifests(Arc<Gateways>);
+
+#[async_trait]
+impl BackgroundService for Manifests {
+    async fn start(&self, _: ShutdownWatch) {
+        Arc::clone(&self.0).follow().await;
     }
 }
 

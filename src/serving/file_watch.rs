@@ -1,5 +1,5 @@
-//! Notices that files which the configuration names have changed on disk: certificates, their keys,
-//! the keys of session tickets.
+//! Notices that files have changed on disk: certificates which the configuration names, their keys,
+//! the keys of session tickets, manifests.
 //!
 //! The system tells that something has happened in their folders, and in the folders of the
 //! symbolic links that lead to them; that is only a hint to look at the files. They are looked at
@@ -35,11 +35,19 @@ const MOST_LINKS: usize = 40;
 pub struct Watch(SyncSender<()>);
 
 impl Watch {
-    /// Starts it. It sends a word when files have changed; a word that waits is enough.
+    /// Watches the files that the configuration names.
     pub fn start(serving: Arc<Serving>, changed: mpsc::Sender<()>) -> Self {
+        Watch::start_for(move || renewal::files(&serving.config()), changed)
+    }
+
+    /// Watches these files. It sends a word when some have changed; a word that waits is enough.
+    pub fn start_for(
+        files: impl Fn() -> Vec<PathBuf> + Send + 'static,
+        changed: mpsc::Sender<()>,
+    ) -> Self {
         let (hints, heard) = sync_channel(1);
         let watcher = Watcher {
-            serving,
+            files: Box::new(files),
             changed,
             hints: hints.clone(),
             heard,
@@ -47,7 +55,7 @@ impl Watch {
         };
         let thread = std::thread::Builder::new().name("watch".into());
         if let Err(error) = thread.spawn(|| watcher.run()) {
-            log::warn!("changes of certificates on disk are only noticed by a reload: {error}");
+            log::warn!("changes of files on disk are only noticed by a reload: {error}");
         }
         Watch(hints)
     }
@@ -60,7 +68,7 @@ impl Watch {
 }
 
 struct Watcher {
-    serving: Arc<Serving>,
+    files: Box<dyn Fn() -> Vec<PathBuf> + Send>,
     changed: mpsc::Sender<()>,
     hints: SyncSender<()>,
     heard: Receiver<()>,
@@ -71,7 +79,7 @@ impl Watcher {
     fn run(mut self) {
         let mut before = Vec::new();
         loop {
-            let files = renewal::files(&self.serving.config());
+            let files = (self.files)();
             // First the folders, so that no change is missed.
             self.folders.follow(&files, &self.hints);
             let now: Vec<_> = files.iter().map(|file| state(file)).collect();
@@ -124,7 +132,7 @@ impl Folders {
             && !self.has_warned
         {
             self.has_warned = true;
-            log::warn!("changes of certificates on disk are only noticed once a minute: {error}");
+            log::warn!("changes of files on disk are only noticed once a minute: {error}");
         }
     }
 

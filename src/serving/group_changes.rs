@@ -229,6 +229,7 @@ mod tests {
                 host_names: Vec::new(),
             },
             api: None,
+            gateway: None,
             access_log: model::AccessLog {
                 path: None,
                 format: model::LogFormat::Json,

@@ -88,6 +88,7 @@ mod fleet_security;
 mod fleet_writes;
 mod foretold;
 mod framing;
+mod gateway_files;
 mod grafana;
 mod guide;
 mod half_closed_pipelines;

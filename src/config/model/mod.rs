@@ -14,6 +14,7 @@ mod changes;
 mod condition;
 mod cors;
 mod forwarding_rule;
+mod gateway;
 mod health;
 mod http_rule;
 mod limits;
@@ -40,6 +41,7 @@ pub use self::cors::{Cors, CorsList};
 pub use self::forwarding_rule::{
     Authorities, ClientCertificateMode, ClientCertificates, ForwardingRule, Tls, TlsVersion,
 };
+pub use self::gateway::Gateway;
 pub use self::health::{
     Check, Expected, HealthCheck, HttpCheck, OnUnhealthy, OutlierDetection, WebSocketCheck,
 };
@@ -68,11 +70,13 @@ pub struct Config {
     pub admin: Admin,
     /// The IONOS API, where it is offered.
     pub api: Option<Api>,
+    /// Where objects of the Gateway API are, if there are to be any.
+    pub gateway: Option<Gateway>,
     /// The access log.
     pub access_log: AccessLog,
     /// Possibly none.
     pub certificates: Vec<Certificate>,
-    /// At least one, unless there is an API.
+    /// At least one, unless there is an API or a gateway.
     pub forwarding_rules: Vec<Arc<ForwardingRule>>,
     /// Possibly none, where all rules answer themselves.
     pub target_groups: Vec<Arc<TargetGroup>>,

@@ -60,6 +60,8 @@ pub(super) const HEALTH_CHECK_ENABLED: bool = true;
 pub(super) const MAINTENANCE_ENABLED: bool = false;
 pub(super) const MAINTENANCE_DRAIN: bool = false;
 
+pub(super) const CONTROLLER_NAME: &str = "culvert.dev/gateway";
+
 pub(super) const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
 pub(super) const CHECK_INTERVAL: Duration = Duration::from_secs(2);
 pub(super) const RETRIES: u16 = 3;

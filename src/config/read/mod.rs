@@ -18,6 +18,7 @@ mod cors;
 mod defaults;
 mod expression;
 mod forwarding_rule;
+mod gateway;
 mod handshake;
 mod health_check;
 mod http_rule;
@@ -53,6 +54,7 @@ const KEYS: &[&str] = &[
     "server",
     "admin",
     "api",
+    "gateway",
     "accessLog",
     "certificates",
     "forwardingRules",
@@ -76,6 +78,7 @@ pub(super) fn config(top: &Node) -> Option<Config> {
         &mut addresses,
         &names_in(&mapping, "certificates"),
     );
+    let gateway = gateway::read(&mapping);
     let access_log = access_log::read(&mapping);
     let certificates = certificates(&mapping);
     let forwarding_rules = forwarding_rules(&mapping, &mut addresses);
@@ -84,13 +87,15 @@ pub(super) fn config(top: &Node) -> Option<Config> {
         server: server?,
         admin: admin?,
         api: api?,
+        gateway: gateway?,
         access_log: access_log?,
         certificates: certificates?,
         forwarding_rules: forwarding_rules?,
         target_groups: target_groups?,
     };
     warn_of_unused_certificates(&config, &mapping);
-    // With an API there are forwarding rules that are not in the file.
+    // With an API there are forwarding rules that are not in the file. Those of a gateway name
+    // nothing that is.
     if config.api.is_none() {
         warn_of_unused_groups(&config, &mapping);
     }
@@ -170,13 +175,13 @@ fn forwarding_rules(top: &Mapping, addresses: &mut Addresses) -> Option<Vec<Arc<
         target_groups: names_in(top, "targetGroups"),
         certificates: names_in(top, "certificates"),
     };
-    let has_api = top.get("api").is_some();
-    if has_api && top.get("forwardingRules").is_none() {
+    let has_others = ["api", "gateway"].iter().any(|key| top.get(key).is_some());
+    if has_others && top.get("forwardingRules").is_none() {
         return Some(Vec::new());
     }
     let mut names = Unique::new("name");
     top.required("forwardingRules", |list| {
-        if list.entries()?.is_empty() && !has_api {
+        if list.entries()?.is_empty() && !has_others {
             return list.problem("must have at least one entry");
         }
         list.each(|node| forwarding_rule::read(node, &mut names, addresses, &named).map(Arc::new))
@@ -326,6 +331,7 @@ mod tests {
             api_store::KEYS,
             api::DATACENTER_KEYS,
             api::LAN_KEYS,
+            gateway::KEYS,
             certificate::KEYS,
             client_certificates::KEYS,
             rebalance::KEYS,

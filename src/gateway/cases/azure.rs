@@ -8,8 +8,8 @@ use super::super::objects::Kind;
 use super::asked::ask;
 use super::served::lower;
 use super::{addresses, compile, conditions};
-use crate::config::model::{Check, Expected};
-use crate::config::objects::{beside, check};
+use crate::config::model::{Check, Expected, Origin};
+use crate::config::objects::{check, with};
 
 const MANAGED: &str = "    apiVersion: gateway.networking.k8s.io/v1
     kind: Gateway
@@ -196,8 +196,7 @@ fn what_serves_is_a_configuration_that_goes_together() {
                 listenerPort: 8081, httpRules: []}";
     let file = crate::config::parse("edge.yaml", file).unwrap().config;
     let lowered = lower(&compile(&[MANAGED, ROUTE, HEALTH, DEPLOYMENT]));
-    let mut config = beside(&file, lowered.target_groups, lowered.forwarding_rules);
-    config.certificates.extend(lowered.certificates);
+    let config = with(&file, Origin::Gateway, lowered);
     check(&config).unwrap();
     let names: HashSet<_> = config.forwarding_rules[1]
         .http_rules

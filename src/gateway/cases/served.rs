@@ -6,15 +6,16 @@ use std::sync::Arc;
 
 use http::{HeaderMap, HeaderValue};
 
-use super::super::lower::{Lowered, Lowerer};
+use super::super::lower::Lowerer;
 use super::Compiled;
 use super::asked::Asked;
 use crate::config::model::{
     Answer, Changes, Forward, ForwardingRule, HeaderChanges, NewPath, NewValue, Source,
 };
+use crate::config::objects::Others;
 use crate::rules::{Action, Request, Response, Rules};
 
-pub(super) fn lower(compiled: &Compiled) -> Lowered {
+pub(super) fn lower(compiled: &Compiled) -> Others {
     Lowerer::default().lower(compiled, &|_| Source::default())
 }
 

@@ -6,6 +6,8 @@ mod defaults;
 mod groups;
 mod rules;
 
+pub(super) use self::rules::name_of;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,28 +15,22 @@ use std::sync::Arc;
 use super::compiled::{Compiled, Group, Socket};
 use super::listeners::same_clients;
 use crate::config::model::{Certificate, ForwardingRule, Source, TargetGroup};
-
-/// What serves, in the words of the configuration.
-#[derive(Debug, Default)]
-pub struct Lowered {
-    /// One for each address and port, in their order.
-    pub forwarding_rules: Vec<Arc<ForwardingRule>>,
-    /// In the order of their names.
-    pub target_groups: Vec<Arc<TargetGroup>>,
-    /// In the order of their names.
-    pub certificates: Vec<Certificate>,
-}
+use crate::config::objects::Others;
 
 /// Lowers, again and again.
 #[derive(Debug, Default)]
 pub struct Lowerer {
     rules: BTreeMap<SocketAddr, (Socket, Arc<ForwardingRule>)>,
-    groups: BTreeMap<Arc<str>, (Arc<Group>, Arc<[SocketAddr]>, Arc<TargetGroup>)>,
+    groups: BTreeMap<Arc<str>, KnownGroup>,
 }
 
+/// A group, its endpoints, and what they were lowered to.
+type KnownGroup = (Arc<Group>, Arc<[SocketAddr]>, Arc<TargetGroup>);
+
 impl Lowerer {
-    /// What serves; `source` is who has said so, by the name of a forwarding rule or group.
-    pub fn lower(&mut self, compiled: &Compiled, source: &dyn Fn(&str) -> Source) -> Lowered {
+    /// What serves: the rules in the order of the addresses, the rest in that of the names.
+    /// `source` is who has said so, by the name of a forwarding rule or group.
+    pub fn lower(&mut self, compiled: &Compiled, source: &dyn Fn(&str) -> Source) -> Others {
         let mut certificates = BTreeMap::new();
         let mut forwarding_rules = Vec::new();
         let mut rules = BTreeMap::new();
@@ -65,7 +61,7 @@ impl Lowerer {
         }
         self.groups = groups;
         let target_groups = self.groups.values();
-        Lowered {
+        Others {
             forwarding_rules,
             target_groups: target_groups.map(|(_, _, one)| Arc::clone(one)).collect(),
             certificates: certificates.into_values().collect(),

@@ -2,6 +2,7 @@
 //! the rules of a listener stands a 404 for its host, so that no other listener sees its requests.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue};
@@ -18,13 +19,18 @@ use crate::gateway::objects::{
     HeaderChanges, Host, PathChange, PathMatch, Redirect, Retry, Rewrite, ValueMatch,
 };
 
+/// What the forwarding rule for an address is called.
+pub(in super::super) fn name_of(address: SocketAddr) -> String {
+    format!("gateway {address}")
+}
+
 /// What listens at a socket and shows these certificates.
 pub(super) fn forwarding_rule(
     socket: &Socket,
     certificates: Vec<String>,
     source: &dyn Fn(&str) -> Source,
 ) -> ForwardingRule {
-    let name = format!("gateway {}", socket.address);
+    let name = name_of(socket.address);
     let tls = socket.tls.as_ref().map(|tls| Tls {
         certificates,
         min_version: TlsVersion::V1_2,

@@ -20,6 +20,7 @@ use tokio::sync::mpsc;
 use super::built::Built;
 use super::pid_file::PidFile;
 use crate::admin::Admin;
+use crate::gateway::Gateways;
 use crate::ionos::Service;
 use crate::os::reserve;
 use crate::os::signals::{Order, Outcome, Signals};
@@ -41,6 +42,8 @@ pub(super) struct Lifecycle {
     pub admin: Arc<Admin>,
     /// The IONOS API, where it is offered.
     pub api: Option<Arc<Service>>,
+    /// What serves of the Gateway API.
+    pub gateways: Arc<Gateways>,
     old_processes: Arc<OldProcesses>,
     upgrade_socket: Option<Arc<UpgradeSocket>>,
     pid_file: Mutex<Option<PidFile>>,
@@ -76,6 +79,7 @@ impl Lifecycle {
         let Built {
             serving,
             api,
+            gateways,
             upgrade_socket: inherited,
         } = built;
         let (sender, requests) = mpsc::channel(1);
@@ -92,21 +96,21 @@ impl Lifecycle {
         let upgrade_socket = path.map(open).transpose();
         let upgrade_socket = upgrade_socket.map_err(|error| {
             let reason = format!("server.upgradeSocket: {error}");
-            if let Some(predecessor) = &predecessor {
-                predecessor.fail(&reason);
-            }
+            predecessor.iter().for_each(|one| one.fail(&reason));
             reason
         })?;
         let (changed, changes) = mpsc::channel(1);
         let admin = Admin::new(
             Arc::clone(&serving),
             Arc::clone(&old_processes),
+            Arc::clone(&gateways),
             signals.sender(),
         );
         let lifecycle = Lifecycle {
             watch: Watch::start(Arc::clone(&serving), changed),
             admin: Arc::new(admin),
             api,
+            gateways,
             old_processes,
             upgrade_socket,
             pid_file: Mutex::default(),
@@ -233,6 +237,9 @@ impl Lifecycle {
         let outcome = self.serving.reload();
         if let Some(api) = self.api.as_ref().filter(|_| outcome.is_ok()) {
             api.api.renew();
+        }
+        if outcome.is_ok() {
+            self.gateways.renew();
         }
         drop(lent);
         self.watch.look();

@@ -16,6 +16,7 @@ mod haproxy;
 pub mod http2;
 mod load;
 pub mod manager;
+pub mod manifests;
 #[path = "../../etcd/harness/network.rs"]
 mod network;
 mod nginx;
@@ -45,6 +46,7 @@ pub use etcd::Etcd;
 pub use haproxy::Haproxy;
 pub use load::Load;
 pub use manager::Manager;
+pub use manifests::Manifests;
 pub use nginx::Nginx;
 pub use node::node;
 pub use noise::Noise;

@@ -1,0 +1,134 @@
+//! All of it at once: from files to what stands beside the configuration file's.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use super::compile::{Compiler, Settings};
+use super::compiled::{Compiled, Socket};
+use super::lower::{Lowerer, name_of};
+use super::manifests::{Loader, Problem};
+use super::statuses::Statuses;
+use super::store::Store;
+use crate::config::Config;
+use crate::config::model::{self, ListenAddress, Origin, Source};
+use crate::config::objects::Others;
+
+/// How often it is compiled anew because an address could not be had.
+const TRIES: usize = 8;
+
+/// Tries to listen on an address.
+pub type Listen<'a> = &'a mut dyn FnMut(SocketAddr) -> io::Result<()>;
+
+/// Makes it, again and again; what has not changed is not made again.
+#[derive(Debug, Default)]
+pub struct Maker {
+    loader: Loader,
+    compiler: Compiler,
+    lowerer: Lowerer,
+    /// What was told before, for the times of conditions.
+    statuses: Statuses,
+}
+
+/// What came of it.
+#[derive(Debug, Default)]
+pub struct Made {
+    /// What serves.
+    pub others: Others,
+    /// What is told of the objects.
+    pub statuses: Statuses,
+    /// What could not be read.
+    pub problems: Vec<Problem>,
+    /// The files that were read.
+    pub files: Vec<PathBuf>,
+    /// Whether there are addresses that could not be had, so that it is worth another try later.
+    pub is_short: bool,
+}
+
+impl Maker {
+    /// What comes of the files that this configuration names, beside the rest of it.
+    pub fn make(&mut self, config: &Config, gateway: &model::Gateway, listen: Listen<'_>) -> Made {
+        let found = self.loader.load(&gateway.manifests);
+        let store = Store::of(found.objects);
+        let mut settings = settings(config, gateway);
+        let (compiled, is_short) = self.compile(&store, &mut settings, listen);
+        self.statuses.clone_from(&compiled.statuses);
+        let sources = sources(&compiled.sockets);
+        let source = |name: &str| {
+            let own = sources.get(name).cloned();
+            Source::Gateway(own.unwrap_or_else(|| format!("Service {name}")).into())
+        };
+        Made {
+            others: self.lowerer.lower(&compiled, &source),
+            statuses: compiled.statuses,
+            problems: found.problems,
+            files: found.files,
+            is_short,
+        }
+    }
+
+    /// What comes of the objects, without the addresses that cannot be had.
+    fn compile(
+        &mut self,
+        store: &Store,
+        settings: &mut Settings,
+        listen: Listen<'_>,
+    ) -> (Compiled, bool) {
+        let mut is_short = false;
+        for _ in 0..TRIES {
+            let now = SystemTime::now();
+            let compiled = self.compiler.compile(store, settings, &self.statuses, now);
+            let sockets = compiled.sockets.iter().map(|socket| socket.address);
+            let refused: Vec<_> = sockets
+                .filter_map(|address| listen(address).err().map(|error| (address, error)))
+                .collect();
+            if refused.is_empty() {
+                return (compiled, is_short);
+            }
+            is_short = true;
+            for (address, error) in refused {
+                match error.kind() {
+                    io::ErrorKind::AddrNotAvailable => _ = settings.unusable.insert(address.ip()),
+                    _ => _ = settings.taken.insert(address),
+                }
+            }
+        }
+        (Compiled::default(), true)
+    }
+}
+
+fn settings(config: &Config, gateway: &model::Gateway) -> Settings {
+    let tcp = |address: &ListenAddress| match address {
+        ListenAddress::Tcp(address) => Some(*address),
+        ListenAddress::Unix(_) => None,
+    };
+    let api = config.api.as_ref().and_then(|api| tcp(&api.listen));
+    let own = [tcp(&config.admin.listen), api].into_iter().flatten();
+    let rules = config.forwarding_rules.iter();
+    let rules = rules.filter(|rule| rule.source.origin() != Origin::Gateway);
+    Settings {
+        controller: gateway.controller_name.clone(),
+        addresses: gateway.addresses.clone(),
+        is_alone: true,
+        unusable: BTreeSet::new(),
+        taken: own.chain(rules.map(|rule| rule.listen)).collect(),
+        bundle: None,
+    }
+}
+
+/// Which Gateways a forwarding rule is of, by its name.
+fn sources(sockets: &[Socket]) -> BTreeMap<String, String> {
+    let of = |socket: &Socket| {
+        let names = socket.listeners.iter().map(|one| &*one.name);
+        let gateways = names.filter_map(|name| name.rsplit_once('/').map(|(gateway, _)| gateway));
+        let gateways: BTreeSet<&str> = gateways.collect();
+        let gateways: Vec<String> = gateways
+            .iter()
+            .map(|one| format!("Gateway {one}"))
+            .collect();
+        (name_of(socket.address), gateways.join(", "))
+    };
+    sockets.iter().map(of).collect()
+}
