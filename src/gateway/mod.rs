@@ -41,6 +41,7 @@ mod listeners;
 pub mod lower;
 pub mod manifests;
 pub mod objects;
+mod origins;
 mod precedence;
 mod routes;
 mod secrets;

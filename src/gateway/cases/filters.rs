@@ -147,12 +147,13 @@ fn forward(compiled: &Compiled) -> &Forward {
 }
 
 #[test]
-fn timeouts_and_retries_are_as_they_are_said_and_zero_is_none() {
+fn timeouts_retries_and_cors_are_as_they_are_said_and_zero_is_none() {
     let rest = format!(
         "timeouts: {{request: 1m30s, backendRequest: 500ms}},
          retry: {{codes: [500, 503], attempts: 2, backoff: 100ms}}, {TO_A}"
     );
-    let compiled = compile(&[BASE, &route(&format!("[{}]", rule("", &rest)))]);
+    let cors = "{type: CORS, cors: {allowOrigins: ['https://*.a.example'], allowMethods: [GET]}}";
+    let compiled = compile(&[BASE, &route(&format!("[{}]", rule(cors, &rest)))]);
     let said = forward(&compiled);
     assert_eq!(said.request_timeout.unwrap().as_secs(), 90);
     assert_eq!(said.backend_timeout.unwrap().as_millis(), 500);
@@ -161,6 +162,8 @@ fn timeouts_and_retries_are_as_they_are_said_and_zero_is_none() {
         (&retry.codes[..], retry.attempts),
         (&[500, 503][..], Some(2))
     );
+    let cors = said.cors.as_ref().unwrap();
+    assert_eq!((cors.max_age, cors.credentials), (5, false));
     let none = format!("[{{timeouts: {{request: 0s, backendRequest: 2s}}, {TO_A}}}]");
     let compiled = compile(&[BASE, &route(&none)]);
     let said = forward(&compiled);

@@ -8,7 +8,9 @@ use super::super::{Compiler, Lowerer, Statuses, Store};
 use super::conditions::{gateway, secret};
 use super::served::lower;
 use super::{BASE, compile, manifests, noon, route, route_named, settings};
-use crate::config::model::{Action, ClientCertificateMode, HttpVersion, Source};
+use crate::config::model::{
+    Action, AllowedOrigin, ClientCertificateMode, CorsList, Forward, HttpVersion, Source,
+};
 
 fn rules(service: &str) -> String {
     format!("[{{backendRefs: [{{name: {service}, port: 8080}}]}}]")
@@ -213,19 +215,58 @@ fn a_prefix_is_replaced_by_segments_and_without_two_slashes() {
     }
 }
 
+/// What a rule comes to that says this beside its backend.
+fn rule(rest: &str) -> Forward {
+    let text = route(&format!(
+        "[{{{rest}, backendRefs: [{{name: a, port: 8080}}]}}]"
+    ));
+    let lowered = lower(&compile(&[BASE, &text]));
+    let action = lowered.forwarding_rules[0].http_rules[0].action.clone();
+    let Action::Forward(forward) = action else {
+        panic!("{rest}: {action:?}");
+    };
+    forward
+}
+
+#[test]
+fn pages_of_other_sites_are_those_of_the_filter() {
+    let cors = |what: &str| {
+        let filter = format!("filters: [{{type: CORS, cors: {{{what}}}}}]");
+        *rule(&filter).cors.unwrap()
+    };
+    let said = cors(
+        "allowOrigins: ['https://a.example:8443', 'https://*.b.example'], allowCredentials: true,
+         allowMethods: [PUT, DELETE, PUT], allowHeaders: ['*'], exposeHeaders: [x-a], maxAge: 60",
+    );
+    let of = |host: &str, port, is_above| AllowedOrigin::Of {
+        scheme: "https".to_owned(),
+        host: host.to_owned(),
+        port,
+        is_above,
+    };
+    let origins = [
+        of("a.example", Some(8443), false),
+        of("b.example", None, true),
+    ];
+    assert_eq!(said.allow_origins.as_deref(), Some(&origins[..]));
+    assert!(said.allow_credentials);
+    let these = |words: &[&str]| CorsList::These(words.iter().map(ToString::to_string).collect());
+    assert_eq!(said.allow_methods, these(&["PUT", "DELETE"]));
+    assert_eq!(said.allow_headers, CorsList::All);
+    assert_eq!(said.expose_headers, these(&["x-a"]));
+    assert_eq!(said.max_age, Duration::from_secs(60));
+    let least = cors("allowOrigins: ['https://a.example', '*']");
+    assert_eq!(
+        (least.allow_origins, least.max_age),
+        (None, Duration::from_secs(5))
+    );
+    assert_eq!(least.allow_methods, these(&[]));
+    let long = cors("allowOrigins: ['*'], maxAge: 999999");
+    assert_eq!(long.max_age, Duration::from_secs(86_400));
+}
+
 #[test]
 fn timeouts_and_retries_are_those_of_the_rule() {
-    let rule = |rest: &str| {
-        let text = route(&format!(
-            "[{{{rest}, backendRefs: [{{name: a, port: 8080}}]}}]"
-        ));
-        let lowered = lower(&compile(&[BASE, &text]));
-        let action = lowered.forwarding_rules[0].http_rules[0].action.clone();
-        let Action::Forward(forward) = action else {
-            panic!("{rest}: {action:?}");
-        };
-        forward
-    };
     let said = rule(
         "timeouts: {request: 10s, backendRequest: 500ms},
          retry: {codes: [500, 503], attempts: 3, backoff: 100ms}",

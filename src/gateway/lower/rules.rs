@@ -3,20 +3,22 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
 
 use super::defaults::RULE;
 use crate::config::model::{
-    self, Answer, Comparison, Condition, ForwardingRule, HttpRule, NewPath, NewValue, Source,
-    Subject, Tls, TlsVersion, WeightedAnswer, WeightedGroup,
+    self, Answer, Comparison, Condition, CorsList, ForwardingRule, HttpRule, NewPath, NewValue,
+    Source, Subject, Tls, TlsVersion, WeightedAnswer, WeightedGroup,
 };
 use crate::gateway::compiled::{
     Action, Changes, Destination, Entry, Forward, ServedListener, Share, Socket,
 };
 use crate::gateway::objects::{
-    HeaderChanges, Host, PathChange, PathMatch, Redirect, Retry, Rewrite, ValueMatch,
+    Cors, HeaderChanges, Host, PathChange, PathMatch, Redirect, Retry, Rewrite, ValueMatch,
 };
+use crate::gateway::origins::allowed;
 
 /// What listens at a socket and shows these certificates.
 pub(super) fn forwarding_rule(
@@ -243,6 +245,7 @@ fn forwarded(forward: &Forward, entry: &Entry, socket: &Socket) -> model::Action
         request_timeout: forward.request_timeout,
         attempt_timeout: forward.backend_timeout,
         retry: forward.retry.as_ref().and_then(retry),
+        cors: forward.cors.as_ref().map(|rule| Box::new(cors(rule))),
         changes: Box::new(changes(&forward.changes, entry)),
         ..model::Forward::to("")
     })
@@ -257,6 +260,36 @@ fn retry(retry: &Retry) -> Option<model::Retry> {
         attempts,
         backoff: retry.backoff.unwrap_or_default(),
     })
+}
+
+/// Each word once; `*` is all of them.
+fn words(words: &[String]) -> CorsList {
+    if let [only] = words
+        && only == "*"
+    {
+        return CorsList::All;
+    }
+    let mut own: Vec<String> = Vec::new();
+    for word in words {
+        if !own.contains(word) {
+            own.push(word.clone());
+        }
+    }
+    CorsList::These(own)
+}
+
+/// Browsers remember nothing for longer than a day.
+fn cors(cors: &Cors) -> model::Cors {
+    const DAY: u32 = 24 * 60 * 60;
+    model::Cors {
+        // What cannot be told apart has been refused: nobody is meant then.
+        allow_origins: allowed(cors).unwrap_or_else(|_| Some(Vec::new())),
+        allow_credentials: cors.credentials,
+        allow_methods: words(&cors.methods),
+        allow_headers: words(&cors.headers),
+        expose_headers: words(&cors.exposed),
+        max_age: Duration::from_secs(cors.max_age.min(DAY).into()),
+    }
 }
 
 fn changes(changes: &Changes, entry: &Entry) -> model::Changes {
