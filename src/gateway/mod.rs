@@ -19,13 +19,13 @@
 //! addresses      which Gateway has which address
 //! listeners      which listeners serve, with which certificates
 //! attach         which route belongs to which listener, for which hosts
-//! backends       where references to Services lead; grants, tls_policies, health
+//! backends       where references to Services lead; grants, tls_policies, health, own_policies
 //! routes         what the rules of a route come to
 //! precedence     the order of the matches of a listener
 //! endpoints      addresses of Pods, apart from the rest
 //! compiled       what comes of it
 //! lower          the same in the words of the configuration
-//! tell, statuses conditions
+//! tell, statuses conditions; notes where an object has none
 //! ```
 
 mod addresses;
@@ -40,8 +40,10 @@ mod health;
 mod listeners;
 pub mod lower;
 pub mod manifests;
+pub mod notes;
 pub mod objects;
 mod origins;
+mod own_policies;
 mod precedence;
 mod routes;
 mod secrets;

@@ -9,7 +9,7 @@ use super::conditions::{gateway, secret};
 use super::served::lower;
 use super::{BASE, compile, manifests, noon, route, route_named, settings};
 use crate::config::model::{
-    Action, AllowedOrigin, ClientCertificateMode, CorsList, Forward, HttpVersion, Source,
+    Action, AllowedOrigin, ClientCertificateMode, CorsList, Forward, HttpRule, HttpVersion, Source,
 };
 
 fn rules(service: &str) -> String {
@@ -215,17 +215,21 @@ fn a_prefix_is_replaced_by_segments_and_without_two_slashes() {
     }
 }
 
+/// What a rule does that forwards.
+pub(super) fn forwarded(rule: &HttpRule) -> Forward {
+    match &rule.action {
+        Action::Forward(forward) => forward.clone(),
+        other => panic!("{}: {other:?}", rule.name),
+    }
+}
+
 /// What a rule comes to that says this beside its backend.
 fn rule(rest: &str) -> Forward {
     let text = route(&format!(
         "[{{{rest}, backendRefs: [{{name: a, port: 8080}}]}}]"
     ));
     let lowered = lower(&compile(&[BASE, &text]));
-    let action = lowered.forwarding_rules[0].http_rules[0].action.clone();
-    let Action::Forward(forward) = action else {
-        panic!("{rest}: {action:?}");
-    };
-    forward
+    forwarded(&lowered.forwarding_rules[0].http_rules[0])
 }
 
 #[test]

@@ -16,6 +16,7 @@ mod filters;
 mod hosts;
 mod lowering;
 mod matching;
+mod own_policies;
 mod served;
 mod stability;
 

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::compiled::{Compiled, Group, Socket};
+use super::compiled::{Compiled, Group, Socket, Tunnels};
 use super::listeners::same_clients;
 use crate::config::model::{Certificate, ForwardingRule, Source, TargetGroup};
 
@@ -29,12 +29,17 @@ pub struct Lowered {
 #[derive(Debug, Default)]
 pub struct Lowerer {
     rules: BTreeMap<SocketAddr, (Socket, Arc<ForwardingRule>)>,
+    tunnels: Tunnels,
     groups: BTreeMap<Arc<str>, (Arc<Group>, Arc<[SocketAddr]>, Arc<TargetGroup>)>,
 }
 
 impl Lowerer {
     /// What serves; `source` is who has said so, by the name of a forwarding rule or group.
     pub fn lower(&mut self, compiled: &Compiled, source: &dyn Fn(&str) -> Source) -> Lowered {
+        if !self.tunnels.is(&compiled.tunnels) {
+            self.rules.clear();
+            self.tunnels = compiled.tunnels.clone();
+        }
         let mut certificates = BTreeMap::new();
         let mut forwarding_rules = Vec::new();
         let mut rules = BTreeMap::new();
@@ -44,7 +49,7 @@ impl Lowerer {
             let known = known.filter(|(known, _)| same(known, socket));
             let rule = match known {
                 Some((_, rule)) => rule,
-                None => Arc::new(rules::forwarding_rule(socket, shown, source)),
+                None => Arc::new(rules::forwarding_rule(socket, shown, &self.tunnels, source)),
             };
             forwarding_rules.push(Arc::clone(&rule));
             rules.insert(socket.address, (socket.clone(), rule));

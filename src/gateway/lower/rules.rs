@@ -13,10 +13,11 @@ use crate::config::model::{
     Source, Subject, Tls, TlsVersion, WeightedAnswer, WeightedGroup,
 };
 use crate::gateway::compiled::{
-    Action, Changes, Destination, Entry, Forward, ServedListener, Share, Socket,
+    Action, Changes, Destination, Entry, Forward, ServedListener, Share, Socket, Tunnels,
 };
 use crate::gateway::objects::{
-    Cors, HeaderChanges, Host, PathChange, PathMatch, Redirect, Retry, Rewrite, ValueMatch,
+    Cors, HeaderChanges, Host, PathChange, PathMatch, Redirect, Retry, Rewrite, TunnelPolicy,
+    ValueMatch,
 };
 use crate::gateway::origins::allowed;
 
@@ -24,6 +25,7 @@ use crate::gateway::origins::allowed;
 pub(super) fn forwarding_rule(
     socket: &Socket,
     certificates: Vec<String>,
+    tunnels: &Tunnels,
     source: &dyn Fn(&str) -> Source,
 ) -> ForwardingRule {
     let name = format!("gateway {}", socket.address);
@@ -39,13 +41,13 @@ pub(super) fn forwarding_rule(
         name,
         listen: socket.address,
         tls,
-        http_rules: http_rules(socket),
+        http_rules: http_rules(socket, tunnels),
         in_order: true,
         ..RULE.clone()
     }
 }
 
-fn http_rules(socket: &Socket) -> Vec<HttpRule> {
+fn http_rules(socket: &Socket, tunnels: &Tunnels) -> Vec<HttpRule> {
     let mut rules = Rules::default();
     for (place, listener) in socket.listeners.iter().enumerate() {
         if socket.tls.is_some() {
@@ -53,7 +55,8 @@ fn http_rules(socket: &Socket) -> Vec<HttpRule> {
         }
         for entry in listener.entries.iter() {
             let name = name(entry);
-            rules.push(name, conditions(entry), action(entry, socket));
+            let policy = tunnels.find(&entry.rule.route.meta.name, &listener.gateway);
+            rules.push(name, conditions(entry), action(entry, socket, policy));
         }
         let host = listener.host.as_ref();
         let host = host.map(|host| is(host_is(host)));
@@ -188,14 +191,14 @@ fn conditions(entry: &Entry) -> Vec<Condition> {
     all.map(is).collect()
 }
 
-fn action(entry: &Entry, socket: &Socket) -> model::Action {
+fn action(entry: &Entry, socket: &Socket, policy: Option<&TunnelPolicy>) -> model::Action {
     match &entry.rule.action {
         Action::Fail(status) => fixed(*status),
         Action::Redirect(redirect) => match redirected(redirect, entry, socket) {
             Some(redirect) => model::Action::Redirect(redirect),
             None => fixed(500),
         },
-        Action::Forward(forward) => forwarded(forward, entry, socket),
+        Action::Forward(forward) => forwarded(forward, entry, socket, policy),
     }
 }
 
@@ -216,7 +219,14 @@ fn redirected(redirect: &Redirect, entry: &Entry, socket: &Socket) -> Option<mod
         .ok()
 }
 
-fn forwarded(forward: &Forward, entry: &Entry, socket: &Socket) -> model::Action {
+fn forwarded(
+    forward: &Forward,
+    entry: &Entry,
+    socket: &Socket,
+    policy: Option<&TunnelPolicy>,
+) -> model::Action {
+    let base = policy.and_then(|policy| policy.said.as_deref().cloned());
+    let base = base.unwrap_or_else(|| model::Forward::to(""));
     let answer = |share: &Share| {
         let answer = match &share.to {
             Destination::Group(_) => return None,
@@ -247,7 +257,7 @@ fn forwarded(forward: &Forward, entry: &Entry, socket: &Socket) -> model::Action
         retry: forward.retry.as_ref().and_then(retry),
         cors: forward.cors.as_ref().map(|rule| Box::new(cors(rule))),
         changes: Box::new(changes(&forward.changes, entry)),
-        ..model::Forward::to("")
+        ..base
     })
 }
 
