@@ -1,5 +1,5 @@
-//! TunnelPolicies and TargetPolicies: which holds for what. Of two for one target the older does; that
-//! of a route takes the place of that of its Gateway, as a whole.
+//! TunnelPolicies and TargetPolicies: which holds for what. Of two for one target the older does;
+//! that of a route takes the place of that of its Gateway, as a whole.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

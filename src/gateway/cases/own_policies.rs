@@ -209,3 +209,18 @@ fn what_no_condition_tells_is_noted() {
     );
     assert!(compiled.notes[0].place.line > 1);
 }
+
+#[test]
+fn the_manifests_that_the_page_shows_are_read_without_a_flaw() {
+    let page = include_str!("../../../docs/gateway-api.md");
+    let blocks = page.split("```yml\n").skip(1);
+    let blocks: Vec<_> = blocks.filter_map(|rest| rest.split("```").next()).collect();
+    assert_eq!(blocks.len(), 2);
+    let route = route_named("chat", "", TO_A).replace("infra", "apps");
+    let compiled = compile(&[BASE, blocks[0], blocks[1], &route]);
+    assert_eq!(compiled.notes, []);
+    for kind in [Kind::TunnelPolicy, Kind::TargetPolicy] {
+        let told = conditions(&compiled, kind, "apps/chat");
+        assert_eq!(told, ["Accepted=True/Accepted"], "{kind:?}");
+    }
+}
