@@ -213,7 +213,7 @@ fn what_no_condition_tells_is_noted() {
 #[test]
 fn the_manifests_that_the_page_shows_are_read_without_a_flaw() {
     let page = include_str!("../../../docs/gateway-api.md");
-    let blocks = page.split("```yml\n").skip(1);
+    let blocks = page.split("```yaml gateway\n").skip(1);
     let blocks: Vec<_> = blocks.filter_map(|rest| rest.split("```").next()).collect();
     assert_eq!(blocks.len(), 2);
     let route = route_named("chat", "", TO_A).replace("infra", "apps");

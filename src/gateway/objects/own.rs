@@ -1,4 +1,4 @@
-//! Culvert's own policies, for what the specification has no word for: TunnelPolicy and TargetPolicy
+//! Our own policies, for what the specification has no word for: TunnelPolicy and TargetPolicy
 //! (`culvert.dev`). Their keys are those of the configuration file, and are read as there.
 
 use std::collections::HashSet;
