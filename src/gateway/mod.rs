@@ -35,6 +35,7 @@ mod certificates;
 mod compile;
 pub mod compiled;
 mod endpoints;
+mod former;
 mod grants;
 mod health;
 mod listeners;

@@ -13,6 +13,7 @@ mod conditions_of_policies;
 mod conditions_of_routes;
 mod conditions_of_tls;
 mod filters;
+mod former;
 mod hosts;
 mod lowering;
 mod matching;

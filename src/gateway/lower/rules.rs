@@ -2,6 +2,7 @@
 //! the rules of a listener stands a 404 for its host, so that no other listener sees its requests.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -48,7 +49,14 @@ pub(super) fn forwarding_rule(
 }
 
 fn http_rules(socket: &Socket, tunnels: &Tunnels) -> Vec<HttpRule> {
+    let count = socket
+        .listeners
+        .iter()
+        .map(|one| one.entries.len() + 1)
+        .sum();
     let mut rules = Rules::default();
+    rules.all.reserve(count);
+    rules.names.reserve(count);
     for (place, listener) in socket.listeners.iter().enumerate() {
         if socket.tls.is_some() {
             misdirected(listener, place, socket, &mut rules);
@@ -70,21 +78,18 @@ fn http_rules(socket: &Socket, tunnels: &Tunnels) -> Vec<HttpRule> {
 #[derive(Default)]
 struct Rules {
     all: Vec<HttpRule>,
-    /// How often each name has come.
-    names: HashMap<String, usize>,
+    /// How often each name has come, by its hash.
+    names: HashMap<u64, usize>,
+    hash: RandomState,
 }
 
 impl Rules {
     fn push(&mut self, name: String, conditions: Vec<Condition>, action: model::Action) {
-        let own = match self.names.get_mut(&name) {
-            Some(count) => {
-                *count += 1;
-                format!("{name} ({count})")
-            }
-            None => {
-                self.names.insert(name.clone(), 1);
-                name
-            }
+        let count = self.names.entry(self.hash.hash_one(&name)).or_default();
+        *count += 1;
+        let own = match *count {
+            1 => name,
+            count => format!("{name} ({count})"),
         };
         self.all.push(HttpRule {
             name: own,
