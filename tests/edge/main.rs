@@ -109,6 +109,7 @@ mod long_heads;
 mod many_rules;
 mod messages;
 mod metrics;
+mod mirrors;
 mod names;
 mod notifications;
 mod odd_names;

@@ -18,6 +18,7 @@ mod health;
 mod http_rule;
 mod limits;
 mod listen_address;
+mod mirror;
 mod origin;
 mod redirect;
 mod resolver;
@@ -48,6 +49,7 @@ pub use self::http_rule::{
 };
 pub use self::limits::{Bounds, Memory, Rate, Rates};
 pub use self::listen_address::ListenAddress;
+pub use self::mirror::Mirror;
 pub use self::origin::AllowedOrigin;
 pub use self::redirect::{Redirect, RedirectParts};
 pub use self::resolver::Resolver;
