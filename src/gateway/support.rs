@@ -47,11 +47,11 @@ fn unsupported_filter(rule: &Rule) -> Option<String> {
         .any(|filter| matches!(filter, Filter::Redirect(_)));
     for filter in &rule.filters {
         match filter {
-            Filter::Mirror(_) => {
-                return Some("filter RequestMirror is not supported".to_owned());
-            }
-            Filter::Cors(_) if redirects => {
-                return Some("filter CORS with RequestRedirect is not supported".to_owned());
+            Filter::Mirror(_) | Filter::Cors(_) if redirects => {
+                let word = filter.word();
+                return Some(format!(
+                    "filter {word} with RequestRedirect is not supported"
+                ));
             }
             Filter::Cors(cors) => {
                 if let Err(message) = allowed(cors) {

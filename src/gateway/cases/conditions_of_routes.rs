@@ -155,8 +155,7 @@ fn what_may_not_be_together_drops_the_rule_or_the_route() {
             "UnsupportedValue",
         ),
         (
-            "filters: [{type: RequestMirror, requestMirror: {backendRef: {name: b, port: 8080}}}]"
-                .into(),
+            format!("filters: [{redirect}, {{type: CORS, cors: {{allowOrigins: ['*']}}}}]"),
             "UnsupportedValue",
         ),
         ("timeouts: {request: 999h}".into(), "UnsupportedValue"),

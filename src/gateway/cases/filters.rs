@@ -147,6 +147,33 @@ fn forward(compiled: &Compiled) -> &Forward {
 }
 
 #[test]
+fn mirrors_have_their_groups_and_shares() {
+    let mirror = |name: &str, share: &str| {
+        format!(
+            "{{type: RequestMirror, requestMirror: {{backendRef: {{name: {name},
+                port: 8080}}{share}}}}}"
+        )
+    };
+    let all = [
+        mirror("b", ""),
+        mirror("c", ", percent: 20"),
+        mirror("c", ", fraction: {numerator: 1, denominator: 3}"),
+        mirror("none", ""),
+    ];
+    let compiled = compile(&[BASE, &route(&format!("[{}]", rule(&all.join(", "), TO_A)))]);
+    let mirrors = forward(&compiled).mirrors.iter();
+    let told: Vec<_> = mirrors
+        .map(|one| format!("{} {:?}", one.group, one.share))
+        .collect();
+    let expected = [
+        "infra/b:8080 (100, 100)",
+        "infra/c:8080 (20, 100)",
+        "infra/c:8080 (1, 3)",
+    ];
+    assert_eq!(told, expected);
+}
+
+#[test]
 fn timeouts_retries_and_cors_are_as_they_are_said_and_zero_is_none() {
     let rest = format!(
         "timeouts: {{request: 1m30s, backendRequest: 500ms}},

@@ -288,3 +288,25 @@ fn timeouts_and_retries_are_those_of_the_rule() {
     assert_eq!(rule("retry: {attempts: 2}").retry, None);
     assert_eq!(rule("timeouts: {request: 0s}").request_timeout, None);
 }
+
+#[test]
+fn copies_go_to_the_groups_of_the_mirrors_and_no_share_is_none() {
+    let mirror = |name: &str, share: &str| {
+        format!(
+            "{{type: RequestMirror, requestMirror:
+              {{backendRef: {{name: {name}, port: 8080}}{share}}}}}"
+        )
+    };
+    let all = [
+        mirror("b", ""),
+        mirror("c", ", fraction: {numerator: 1, denominator: 3}"),
+        mirror("c", ", percent: 0"),
+    ];
+    let found = rule(&format!("filters: [{}]", all.join(", "))).mirrors;
+    let told = found.iter().map(|one| {
+        let (group, of) = (&one.target_group, one.denominator);
+        format!("{group} {} of {of}", one.numerator)
+    });
+    let expected = ["infra/b:8080 100 of 100", "infra/c:8080 1 of 3"];
+    assert_eq!(told.collect::<Vec<_>>(), expected);
+}

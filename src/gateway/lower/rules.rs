@@ -14,7 +14,7 @@ use crate::config::model::{
     Source, Subject, Tls, TlsVersion, WeightedAnswer, WeightedGroup,
 };
 use crate::gateway::compiled::{
-    Action, Changes, Destination, Entry, Forward, ServedListener, Share, Socket, Tunnels,
+    Action, Changes, Destination, Entry, Forward, MirrorTo, ServedListener, Share, Socket, Tunnels,
 };
 use crate::gateway::objects::{
     Cors, HeaderChanges, Host, PathChange, PathMatch, Redirect, Retry, Rewrite, TunnelPolicy,
@@ -261,6 +261,7 @@ fn forwarded(
         attempt_timeout: forward.backend_timeout,
         retry: forward.retry.as_ref().and_then(retry),
         cors: forward.cors.as_ref().map(|rule| Box::new(cors(rule))),
+        mirrors: mirrors(&forward.mirrors),
         changes: Box::new(changes(&forward.changes, entry)),
         ..base
     })
@@ -275,6 +276,17 @@ fn retry(retry: &Retry) -> Option<model::Retry> {
         attempts,
         backoff: retry.backoff.unwrap_or_default(),
     })
+}
+
+/// Copies of no request at all are none.
+fn mirrors(mirrors: &[MirrorTo]) -> Vec<model::Mirror> {
+    let some = mirrors.iter().filter(|mirror| mirror.share.0 > 0);
+    let some = some.map(|mirror| model::Mirror {
+        target_group: mirror.group.text.to_string(),
+        numerator: mirror.share.0,
+        denominator: mirror.share.1,
+    });
+    some.collect()
 }
 
 /// Each word once; `*` is all of them.
