@@ -2,6 +2,7 @@
 //! that of a route takes the place of that of its Gateway, as a whole.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use super::certificates::Fault;
@@ -102,8 +103,8 @@ fn take<T>(
     }
     let mut has_any = false;
     for target in there {
-        if !taken.contains_key(&target) {
-            taken.insert(target, Arc::clone(policy));
+        if let Entry::Vacant(free) = taken.entry(target) {
+            free.insert(Arc::clone(policy));
             has_any = true;
         }
     }

@@ -25,12 +25,15 @@ pub struct Lowered {
     pub certificates: Vec<Certificate>,
 }
 
+/// A group, its endpoints, and what came of both.
+type Known = (Arc<Group>, Arc<[SocketAddr]>, Arc<TargetGroup>);
+
 /// Lowers, again and again.
 #[derive(Debug, Default)]
 pub struct Lowerer {
     rules: BTreeMap<SocketAddr, (Socket, Arc<ForwardingRule>)>,
     tunnels: Tunnels,
-    groups: BTreeMap<Arc<str>, (Arc<Group>, Arc<[SocketAddr]>, Arc<TargetGroup>)>,
+    groups: BTreeMap<Arc<str>, Known>,
 }
 
 impl Lowerer {
