@@ -289,8 +289,7 @@ fn named_groups(rule: &ForwardingRule) -> impl Iterator<Item = &str> {
             Action::Forward(forward) => Some(forward),
             Action::Redirect(_) | Action::Static { .. } => None,
         });
-    let groups = forwards.flat_map(|forward| &forward.target_groups);
-    groups.map(|group| group.name.as_str())
+    forwards.flat_map(|forward| forward.all_groups())
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::target_group::TargetGroup;
-use crate::telemetry::metrics::{Metrics, TunnelMetrics};
+use crate::telemetry::metrics::{Metrics, MirrorMetrics, TunnelMetrics};
 
 /// The target groups of a configuration, by name: for the build only.
 pub type TargetGroups = HashMap<String, Arc<TargetGroup>>;
@@ -47,6 +47,11 @@ impl<'a> Destinations<'a> {
             metrics,
             known: RefCell::default(),
         }
+    }
+
+    /// What the copies of requests count that go to this group.
+    pub(super) fn mirrored(&self, group: &str) -> Arc<MirrorMetrics> {
+        self.metrics.mirror(self.forwarding_rule, group)
     }
 
     /// `None` where there is no such group.

@@ -6,6 +6,7 @@
 
 mod destinations;
 mod limit;
+mod mirrors;
 mod networks;
 mod rates;
 mod route;
@@ -23,6 +24,7 @@ use crate::tls::Tls;
 pub use destinations::TargetGroups;
 use destinations::{Destination, Destinations};
 pub use limit::Limit;
+pub use mirrors::{Mirror, Mirrors};
 pub use networks::{Networks, network_of};
 pub use rates::Rates;
 pub use route::{Route, Routes, Way};
@@ -148,9 +150,12 @@ fn places(rules: &Rules<Routes>) -> HashMap<Arc<str>, Vec<usize>> {
         let Action::Forward(routes) = &rule.action else {
             continue;
         };
-        for (route, _) in routes.iter() {
-            let there = places.entry(Arc::clone(&route.group.name)).or_default();
-            there.push(rule.index);
+        let groups = routes
+            .iter()
+            .map(|(route, _)| Arc::clone(&route.group.name));
+        let mirrors = routes.mirrors.iter().flat_map(|mirrors| mirrors.names());
+        for name in groups.chain(mirrors) {
+            places.entry(name).or_default().push(rule.index);
         }
     }
     places

@@ -10,6 +10,7 @@ use arc_swap::ArcSwap;
 use http::HeaderValue;
 
 use super::destinations::{Destination, Destinations};
+use super::mirrors::Mirrors;
 use crate::config::model;
 use crate::rules::{Cors, NewPath, Origins, Response, Subprotocols};
 use crate::target_group::{Target, TargetGroup};
@@ -25,6 +26,8 @@ pub struct Routes {
     pub keeps_shares: bool,
     /// Which pages of other sites may read answers, where that is for us to say.
     pub cors: Option<Arc<Cors>>,
+    /// Where copies of requests go.
+    pub(super) mirrors: Option<Arc<Mirrors>>,
 }
 
 /// Where a request may go.
@@ -40,13 +43,14 @@ impl Routes {
     pub(super) fn build(forward: &model::Forward, destinations: &Destinations<'_>) -> Option<Self> {
         let cors = forward.cors.as_deref().map(Cors::build).transpose().ok()?;
         let cors = cors.map(Arc::new);
+        let mirrors = Mirrors::build(&forward.mirrors, destinations)?;
         let route = |group: &model::WeightedGroup| {
             let destination = destinations.of(&group.name)?;
             let changes = group.changes.as_ref();
             let changes = changes.map(|changes| forward.changes.then(changes));
             let changes = changes.as_ref().unwrap_or(&forward.changes);
             let mut route = Route::build(&destination, forward, changes);
-            route.cors = cors.clone();
+            (route.cors, route.mirrors) = (cors.clone(), mirrors.clone());
             Some((ArcSwap::from_pointee(route), group.weight))
         };
         let answer = |share: &model::WeightedAnswer| {
@@ -60,6 +64,7 @@ impl Routes {
             answers: answers?,
             keeps_shares: forward.keeps_shares,
             cors: cors.clone(),
+            mirrors: mirrors.clone(),
         })
     }
 
@@ -98,6 +103,9 @@ impl Routes {
 
     /// From now on the way to the group of this name leads to it as it is here.
     pub(super) fn lead_to(&self, destination: &Destination) {
+        if let Some(mirrors) = &self.mirrors {
+            mirrors.lead_to(destination);
+        }
         for (route, _) in &self.routes {
             let now = route.load();
             if now.group.name == destination.group.name {
@@ -134,6 +142,8 @@ pub struct Route {
     pub limits: Limits,
     /// Which pages of other sites may read answers, where that is for us to say.
     pub cors: Option<Arc<Cors>>,
+    /// Where copies of plain requests go.
+    pub mirrors: Option<Arc<Mirrors>>,
     /// What is changed of the headers.
     pub headers: Arc<model::Headers>,
     /// What the target sees as Host, where not what the client sent.
@@ -175,6 +185,7 @@ impl Route {
                 keepalive: tunnel.tcp_keepalive,
             },
             cors: None,
+            mirrors: None,
             headers: Arc::new(changes.headers.clone()),
             host: changes.rewrite.host.clone(),
             path: path.map(|path| Arc::new(NewPath::from(path))),

@@ -9,6 +9,7 @@ use super::compiled::{Group, GroupName, GroupTls};
 use super::grants::{Grants, Referrer};
 use super::health::HealthPolicies;
 use super::objects::{GROUP, Name, Reference, ServicePort};
+use super::own_policies::TargetPolicies;
 use super::store::Store;
 use super::tls_policies::{Judged, TlsPolicies};
 use crate::config::model::Certificate;
@@ -44,6 +45,7 @@ pub(super) struct Backends<'a> {
     pub(super) grants: &'a Grants<'a>,
     pub(super) tls: &'a TlsPolicies<'a>,
     pub(super) health: &'a HealthPolicies<'a>,
+    pub(super) targets: &'a TargetPolicies,
     /// The groups of before, where they all are still what they were.
     before: Option<&'a Groups>,
     found: RefCell<HashMap<Key, Resolved>>,
@@ -60,6 +62,7 @@ impl<'a> Backends<'a> {
         grants: &'a Grants<'a>,
         tls: &'a TlsPolicies<'a>,
         health: &'a HealthPolicies<'a>,
+        targets: &'a TargetPolicies,
         before: Option<&'a Groups>,
     ) -> Self {
         Backends {
@@ -67,6 +70,7 @@ impl<'a> Backends<'a> {
             grants,
             tls,
             health,
+            targets,
             before,
             found: RefCell::default(),
             groups: RefCell::default(),
@@ -201,6 +205,7 @@ impl<'a> Backends<'a> {
             h2c,
             tls,
             health: self.health.find(service, port).cloned(),
+            policy: self.targets.find(service, port).cloned(),
         };
         let mut groups = self.groups.borrow_mut();
         groups.insert(Arc::clone(&name.text), Arc::new(group));

@@ -18,7 +18,9 @@ use super::endpoints;
 use super::grants::Grants;
 use super::health::HealthPolicies;
 use super::listeners::{Means, Plan, find_collisions, plan};
+use super::notes;
 use super::objects::{Gateway, Host, HttpRoute, Kind, Name};
+use super::own_policies::{self, TargetPolicies};
 use super::precedence;
 use super::routes::{self, Validity};
 use super::secrets::Secrets;
@@ -87,10 +89,12 @@ impl Compiler {
         let plans = self.plan(store, settings, &grants, &mut statuses);
         let tls = TlsPolicies::of(store, &grants);
         let health = HealthPolicies::of(store, &mut statuses);
+        let targets = TargetPolicies::of(store, &mut statuses);
+        let tunnels = own_policies::tunnels(store, &mut statuses);
         let is_same = self.world.renew(store);
         let before = self.groups.clone();
         let before = is_same.then_some(&before);
-        let backends = Backends::new(store, &grants, &tls, &health, before);
+        let backends = Backends::new(store, &grants, &tls, &health, &targets, before);
         let parents = Parents::of(&plans, store, settings.is_alone);
         let mut attachments = Attachments::new();
         let mut counts: Vec<_> = plans
@@ -121,6 +125,8 @@ impl Compiler {
             sockets,
             groups,
             endpoints,
+            tunnels,
+            notes: notes::of(store, &statuses),
             statuses,
         }
     }
@@ -273,6 +279,7 @@ impl Compiler {
                     });
                     socket.listeners.push(ServedListener {
                         name: Arc::clone(&name),
+                        gateway: plan.gateway.meta.name.clone(),
                         host: listener.host.clone(),
                         certificates: planned.certificates.clone(),
                         entries: Arc::clone(&entries),

@@ -7,8 +7,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::notes::Note;
 use super::objects::{
     Cors, HeaderChanges, HealthCheck, Host, HttpRoute, Match, Name, Redirect, Retry, Rewrite,
+    TargetPolicy, TunnelPolicy,
 };
 use super::statuses::Statuses;
 use crate::config::model::{Authorities, Certificate, ClientCertificates};
@@ -22,8 +24,41 @@ pub struct Compiled {
     pub groups: BTreeMap<Arc<str>, Arc<Group>>,
     /// The endpoints of each group, by its name: apart, because they change more often.
     pub endpoints: BTreeMap<Arc<str>, Arc<[SocketAddr]>>,
+    /// Which TunnelPolicy holds for what.
+    pub tunnels: Tunnels,
     /// What is told of each object.
     pub statuses: Statuses,
+    /// What is wrong and told by no condition.
+    pub notes: Vec<Note>,
+}
+
+/// Which TunnelPolicy holds for which Gateway, and for which route.
+#[derive(Debug, Clone, Default)]
+pub struct Tunnels {
+    /// By Gateway.
+    pub gateways: BTreeMap<Name, Arc<TunnelPolicy>>,
+    /// By HTTPRoute: they come before those of Gateways.
+    pub routes: BTreeMap<Name, Arc<TunnelPolicy>>,
+}
+
+impl Tunnels {
+    /// The policy for a route on a Gateway.
+    pub fn find(&self, route: &Name, gateway: &Name) -> Option<&TunnelPolicy> {
+        let of_route = self.routes.get(route);
+        of_route
+            .or_else(|| self.gateways.get(gateway))
+            .map(Arc::as_ref)
+    }
+
+    /// Whether they are the same.
+    pub(super) fn is(&self, other: &Tunnels) -> bool {
+        let same = |one: &BTreeMap<Name, Arc<TunnelPolicy>>, other: &BTreeMap<_, _>| {
+            let mut pairs = one.iter().zip(other);
+            one.len() == other.len()
+                && pairs.all(|(one, other)| one.0 == other.0 && Arc::ptr_eq(one.1, other.1))
+        };
+        same(&self.gateways, &other.gateways) && same(&self.routes, &other.routes)
+    }
 }
 
 /// An address and port.
@@ -49,6 +84,8 @@ pub struct SocketTls {
 pub struct ServedListener {
     /// `namespace/gateway/listener`
     pub name: Arc<str>,
+    /// Its Gateway.
+    pub gateway: Name,
     /// The hosts that it takes; all where it names none.
     pub host: Option<Host>,
     /// What it shows to clients; the first is the default.
@@ -206,6 +243,8 @@ pub struct Group {
     pub tls: Option<GroupTls>,
     /// How they are checked. Without it those that are ready are healthy.
     pub health: Option<HealthCheck>,
+    /// How they share what is new.
+    pub policy: Option<Arc<TargetPolicy>>,
 }
 
 /// TLS towards endpoints.
@@ -229,7 +268,8 @@ impl Group {
             (Some(one), Some(other)) => one.is(other),
             (None, Some(_)) | (Some(_), None) => false,
         };
-        let plain = |group: &Group| (group.h2c, Arc::clone(&group.port_name));
+        let policy = |group: &Group| group.policy.as_ref().map(Arc::as_ptr);
+        let plain = |group: &Group| (group.h2c, Arc::clone(&group.port_name), policy(group));
         self.name == other.name
             && plain(self) == plain(other)
             && self.health == other.health

@@ -48,7 +48,7 @@ pub struct State {
 pub struct Shown {
     /// The objects with their statuses.
     pub objects: Vec<Value>,
-    /// What could not be read, a line each.
+    /// What could not be read, and what no condition tells, a line each.
     pub problems: Vec<String>,
     /// The files.
     files: Vec<PathBuf>,
@@ -89,11 +89,9 @@ pub fn offline(config: Config, listen: Listen<'_>) -> (Config, Vec<String>) {
         return (config, Vec::new());
     };
     let made = Maker::default().make(&config, &gateway, listen);
-    let problems = made.problems.iter().map(ToString::to_string);
     let lines = made.statuses.lines();
-    let told = problems
-        .chain(lines.iter().map(ToString::to_string))
-        .collect();
+    let lines = lines.iter().map(ToString::to_string);
+    let told = made.problems.into_iter().chain(lines).collect();
     (with(&config, Origin::Gateway, made.others), told)
 }
 
@@ -104,7 +102,7 @@ fn try_to_listen(address: SocketAddr) -> io::Result<()> {
 impl State {
     /// Keeps what came of it, and tells what is new.
     fn note(&mut self, made: Made, gateway: &model::Gateway) -> Others {
-        let problems: Vec<String> = made.problems.iter().map(ToString::to_string).collect();
+        let problems = made.problems;
         let bad = made.statuses.lines().into_iter();
         let bad = bad
             .filter(|line| line.is_bad())

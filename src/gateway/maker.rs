@@ -9,7 +9,7 @@ use std::time::SystemTime;
 use super::compile::{Compiler, Settings};
 use super::compiled::{Compiled, Socket};
 use super::lower::{Lowerer, name_of};
-use super::manifests::{Loader, Problem};
+use super::manifests::Loader;
 use super::statuses::Statuses;
 use super::store::Store;
 use crate::config::Config;
@@ -39,8 +39,8 @@ pub struct Made {
     pub others: Others,
     /// What is told of the objects.
     pub statuses: Statuses,
-    /// What could not be read.
-    pub problems: Vec<Problem>,
+    /// What could not be read, and what no condition tells, a line each.
+    pub problems: Vec<String>,
     /// The files that were read.
     pub files: Vec<PathBuf>,
     /// Whether there are addresses that could not be had, so that it is worth another try later.
@@ -60,10 +60,15 @@ impl Maker {
             let own = sources.get(name).cloned();
             Source::Gateway(own.unwrap_or_else(|| format!("Service {name}")).into())
         };
+        let problems = found.problems.iter().map(ToString::to_string);
+        let notes = compiled
+            .notes
+            .iter()
+            .map(|note| format!("{}: {note}", note.place));
         Made {
             others: self.lowerer.lower(&compiled, &source),
+            problems: problems.chain(notes).collect(),
             statuses: compiled.statuses,
-            problems: found.problems,
             files: found.files,
             is_short,
         }

@@ -20,13 +20,13 @@
 //! addresses      which Gateway has which address
 //! listeners      which listeners serve, with which certificates
 //! attach         which route belongs to which listener, for which hosts
-//! backends       where references to Services lead; grants, tls_policies, health
+//! backends       where references to Services lead; grants, tls_policies, health, own_policies
 //! routes         what the rules of a route come to
 //! precedence     the order of the matches of a listener
 //! endpoints      addresses of Pods, apart from the rest
 //! compiled       what comes of it
 //! lower          the same in the words of the configuration
-//! tell, statuses conditions, and the same as `lines`
+//! tell, statuses conditions, and the same as `lines`; notes where an object has none
 //! maker          all of it at once: from files to what stands beside the configuration file's
 //! gateways       has that serve, again whenever a file has changed
 //! ```
@@ -38,6 +38,7 @@ mod certificates;
 mod compile;
 pub mod compiled;
 mod endpoints;
+mod former;
 mod gateways;
 mod grants;
 mod health;
@@ -46,7 +47,10 @@ mod listeners;
 pub mod lower;
 mod maker;
 pub mod manifests;
+pub mod notes;
 pub mod objects;
+mod origins;
+mod own_policies;
 mod precedence;
 mod routes;
 mod secrets;

@@ -267,6 +267,7 @@ impl Status {
     pub fn to_json(&self, kind: Kind, name: &Name, controller: &str) -> Value {
         let version = match kind {
             Kind::HealthCheckPolicy => format!("{}/v1", kind.group()),
+            Kind::TunnelPolicy | Kind::TargetPolicy => format!("{}/v1alpha1", kind.group()),
             _ => format!("{GROUP}/v1"),
         };
         let mut metadata = Map::new();

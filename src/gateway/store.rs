@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::objects::{
     BackendTlsPolicy, ConfigMap, EndpointSlice, Endpoints, Gateway, GatewayClass,
     HealthCheckPolicy, HttpRoute, Kind, Name, Namespace, Object, ReferenceGrant, Secret, Service,
+    TargetPolicy, TunnelPolicy,
 };
 
 /// Objects of a kind.
@@ -27,6 +28,10 @@ pub struct Store {
     pub tls_policies: All<BackendTlsPolicy>,
     /// HealthCheckPolicies
     pub health_policies: All<HealthCheckPolicy>,
+    /// TunnelPolicies
+    pub tunnel_policies: All<TunnelPolicy>,
+    /// TargetPolicies
+    pub target_policies: All<TargetPolicy>,
     /// Services
     pub services: All<Service>,
     /// EndpointSlices
@@ -62,6 +67,8 @@ impl Store {
             Object::ReferenceGrant(object) => drop(self.grants.insert(name, object)),
             Object::BackendTlsPolicy(object) => drop(self.tls_policies.insert(name, object)),
             Object::HealthCheckPolicy(object) => drop(self.health_policies.insert(name, object)),
+            Object::TunnelPolicy(object) => drop(self.tunnel_policies.insert(name, object)),
+            Object::TargetPolicy(object) => drop(self.target_policies.insert(name, object)),
             Object::Service(object) => drop(self.services.insert(name, object)),
             Object::Endpoints(object) => drop(self.endpoints.insert(name, object)),
             Object::Secret(object) => drop(self.secrets.insert(name, object)),
@@ -88,6 +95,8 @@ impl Store {
             Kind::ReferenceGrant => drop(self.grants.remove(name)),
             Kind::BackendTlsPolicy => drop(self.tls_policies.remove(name)),
             Kind::HealthCheckPolicy => drop(self.health_policies.remove(name)),
+            Kind::TunnelPolicy => drop(self.tunnel_policies.remove(name)),
+            Kind::TargetPolicy => drop(self.target_policies.remove(name)),
             Kind::Service => drop(self.services.remove(name)),
             Kind::EndpointSlice => drop(self.slices.remove(name)),
             Kind::Endpoints => drop(self.endpoints.remove(name)),

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::objects::{Filter, Retry, Rule};
+use super::origins::allowed;
 
 const LONGEST: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
@@ -40,10 +41,25 @@ fn unsupported_retry(retry: &Retry) -> Option<String> {
 }
 
 fn unsupported_filter(rule: &Rule) -> Option<String> {
-    let mut filters = rule.filters.iter();
-    let is_missing = |filter: &&Filter| matches!(filter, Filter::Mirror(_) | Filter::Cors(_));
-    if let Some(filter) = filters.find(is_missing) {
-        return Some(format!("filter {} is not supported", filter.word()));
+    let redirects = rule
+        .filters
+        .iter()
+        .any(|filter| matches!(filter, Filter::Redirect(_)));
+    for filter in &rule.filters {
+        match filter {
+            Filter::Mirror(_) | Filter::Cors(_) if redirects => {
+                let word = filter.word();
+                return Some(format!(
+                    "filter {word} with RequestRedirect is not supported"
+                ));
+            }
+            Filter::Cors(cors) => {
+                if let Err(message) = allowed(cors) {
+                    return Some(message);
+                }
+            }
+            _ => {}
+        }
     }
     let own = rule.backends.iter().flat_map(|backend| &backend.filters);
     let mut other = own.filter(|filter| matches!(filter, Filter::Mirror(_) | Filter::Cors(_)));

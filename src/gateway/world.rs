@@ -16,6 +16,7 @@ impl World {
             && same(&before.grants, &store.grants)
             && same(&before.tls_policies, &store.tls_policies)
             && same(&before.health_policies, &store.health_policies)
+            && same(&before.target_policies, &store.target_policies)
             && same(&before.config_maps, &store.config_maps)
             && same(&before.secrets, &store.secrets);
         if !is_same {
@@ -24,6 +25,7 @@ impl World {
             now.grants.clone_from(&store.grants);
             now.tls_policies.clone_from(&store.tls_policies);
             now.health_policies.clone_from(&store.health_policies);
+            now.target_policies.clone_from(&store.target_policies);
             now.config_maps.clone_from(&store.config_maps);
             now.secrets.clone_from(&store.secrets);
             self.0 = now;

@@ -66,6 +66,11 @@ pub(super) fn forwarding_rule(
                 rename(id, |id| names.target_group(id));
             }
         }
+        for mirror in objects(http_rule, "mirrors") {
+            if let Some(id) = mirror.get_mut("targetGroup") {
+                rename(id, |id| names.target_group(id));
+            }
+        }
         for condition in objects(http_rule, "conditions") {
             upper(condition, "type");
             upper(condition, "condition");
@@ -91,6 +96,10 @@ pub(super) fn named_groups(properties: &Map<String, Value>) -> Vec<&str> {
         let shares = rule.get("targetGroups").and_then(Value::as_array);
         for share in shares.into_iter().flatten() {
             named.extend(share.get("name").and_then(Value::as_str));
+        }
+        let mirrors = rule.get("mirrors").and_then(Value::as_array);
+        for mirror in mirrors.into_iter().flatten() {
+            named.extend(mirror.get("targetGroup").and_then(Value::as_str));
         }
     }
     named

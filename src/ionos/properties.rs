@@ -283,6 +283,7 @@ static HTTP_RULE: Schema = Schema {
         Property::own("attemptTimeout"),
         Property::own("retry"),
         Property::own("cors"),
+        Property::own("mirrors"),
         Property::own("headers"),
         Property::own("rewrite"),
     ],

@@ -5,6 +5,7 @@
 
 mod changes;
 mod choice;
+mod copies;
 mod cors;
 mod decide;
 mod exchange;
@@ -36,6 +37,7 @@ use pingora::prelude::{HttpPeer, ProxyHttp, Session};
 use pingora::protocols::Digest;
 use pingora::proxy::{FailToProxy, ProxyWarnLogContext};
 use pingora::{BError, Error, Result};
+use tokio::sync::Semaphore;
 
 use crate::listener::{CONNECTION, Connection};
 use crate::target_connection::Pool;
@@ -45,15 +47,27 @@ pub use hypothetical::{Arrived, Hypothetical};
 
 /// The proxy. What a request needs comes with its connection; what is its own are the connections
 /// to targets that wait.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Proxy {
     pool: Arc<Pool>,
+    /// For copies of requests that are under way.
+    room: Arc<Semaphore>,
 }
 
 impl Proxy {
     /// A proxy that keeps connections to targets in this pool.
     pub fn new(pool: Arc<Pool>) -> Self {
-        Proxy { pool }
+        let room = Semaphore::new(pool.copies());
+        Proxy {
+            pool,
+            room: Arc::new(room),
+        }
+    }
+}
+
+impl Default for Proxy {
+    fn default() -> Self {
+        Proxy::new(Arc::default())
     }
 }
 
@@ -105,6 +119,7 @@ impl ProxyHttp for Proxy {
             part.take_if(|part| part.is_empty());
         }
         exchange.take_body(part.as_ref().map_or(0, Bytes::len))?;
+        exchange.copy_body(part.as_deref().unwrap_or_default(), is_end, &self.room);
         exchange.body_came(is_end);
         if is_end {
             exchange.request_ended(session.req_header());
@@ -170,6 +185,7 @@ impl ProxyHttp for Proxy {
         if let Some(route) = exchange.route() {
             changes::of_request(route, &exchange.facts(session.req_header()), request)?;
         }
+        exchange.copy_head(request, &self.room);
         exchange.send_request(session, request)
     }
 

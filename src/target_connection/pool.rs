@@ -111,6 +111,11 @@ impl Pool {
         self.count.fetch_update(Relaxed, Relaxed, one_more).is_ok()
     }
 
+    /// How many connections there may be at a time for copies of requests, beside these.
+    pub fn copies(&self) -> usize {
+        (self.most / 4).max(1)
+    }
+
     /// How many connections there are.
     pub fn len(&self) -> usize {
         self.count.load(Relaxed)

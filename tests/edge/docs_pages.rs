@@ -10,6 +10,7 @@ const KINDS: &[&str] = &[
     "yaml",
     "yaml prometheus",
     "yaml kubernetes",
+    "yaml gateway",
     "haproxy",
     "sh",
     "console",

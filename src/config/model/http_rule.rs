@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{AllowedOrigin, Changes, Condition, Cors, Redirect, Tunnel};
+use super::{AllowedOrigin, Changes, Condition, Cors, Mirror, Redirect, Tunnel};
 
 /// An entry of `httpRules`.
 #[derive(Debug, Clone)]
@@ -69,6 +69,8 @@ pub struct Forward {
     pub retry: Option<Retry>,
     /// `cors`: which pages of other sites may read answers. Default: the targets say so.
     pub cors: Option<Box<Cors>>,
+    /// `mirrors`: where copies of plain requests go; in a file no group twice. Default: nowhere.
+    pub mirrors: Vec<Mirror>,
     /// `headers` and `rewrite`: what is changed on the way. Default: nothing.
     pub changes: Box<Changes>,
 }
@@ -125,6 +127,13 @@ impl WeightedGroup {
 }
 
 impl Forward {
+    /// The names of all target groups that requests, or copies of them, may go to.
+    pub fn all_groups(&self) -> impl Iterator<Item = &str> {
+        let groups = self.target_groups.iter().map(|group| group.name.as_str());
+        let mirrors = self.mirrors.iter();
+        groups.chain(mirrors.map(|mirror| mirror.target_group.as_str()))
+    }
+
     /// Whether requests may go to this target group.
     pub fn leads_to(&self, name: &str) -> bool {
         self.target_groups.iter().any(|group| group.name == name)
@@ -147,6 +156,7 @@ impl Forward {
             attempt_timeout: None,
             retry: None,
             cors: None,
+            mirrors: Vec::new(),
             changes: Box::default(),
         }
     }

@@ -19,6 +19,7 @@ mod health;
 mod http_rule;
 mod limits;
 mod listen_address;
+mod mirror;
 mod origin;
 mod redirect;
 mod resolver;
@@ -50,6 +51,7 @@ pub use self::http_rule::{
 };
 pub use self::limits::{Bounds, Memory, Rate, Rates};
 pub use self::listen_address::ListenAddress;
+pub use self::mirror::Mirror;
 pub use self::origin::AllowedOrigin;
 pub use self::redirect::{Redirect, RedirectParts};
 pub use self::resolver::Resolver;

@@ -40,6 +40,7 @@ pub(super) const RETRY_ATTEMPTS: u32 = 1;
 pub(super) const RETRY_BACKOFF: Duration = Duration::ZERO;
 pub(super) const CORS_CREDENTIALS: bool = false;
 pub(super) const CORS_MAX_AGE: Duration = Duration::from_secs(5);
+pub(super) const MIRROR_PERCENT: u32 = 100;
 pub(super) const STATIC_STATUS: u16 = 503;
 pub(super) const CONTENT_TYPE: &str = "text/plain; charset=utf-8";
 

@@ -8,7 +8,7 @@ use super::super::tree::{Mapping, Node};
 use super::super::unique::Unique;
 use super::super::words::listed;
 use super::{
-    changes, condition, cors, defaults, handshake, redirect, retry, target_groups, tunnel,
+    changes, condition, cors, defaults, handshake, mirror, redirect, retry, target_groups, tunnel,
 };
 
 pub(super) const KEYS: &[&str] = &[
@@ -27,6 +27,7 @@ pub(super) const KEYS: &[&str] = &[
     "attemptTimeout",
     "retry",
     "cors",
+    "mirrors",
     "headers",
     "rewrite",
     "location",
@@ -66,6 +67,7 @@ impl Type {
                 "attemptTimeout",
                 "retry",
                 "cors",
+                "mirrors",
                 "headers",
                 "rewrite",
             ],
@@ -147,6 +149,7 @@ fn forward(
     }
     let retry = retry::read(mapping);
     let cors = cors::read(mapping);
+    let mirrors = mirror::read(mapping, groups);
     let changes = changes::read(mapping, conditions);
     let (target_groups, answers) = shares?;
     Some(Action::Forward(Forward {
@@ -164,6 +167,7 @@ fn forward(
         attempt_timeout: attempt_timeout?,
         retry: retry?,
         cors: cors?.map(Box::new),
+        mirrors: mirrors?,
         changes: Box::new(changes?),
     }))
 }

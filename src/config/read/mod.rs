@@ -23,6 +23,7 @@ mod handshake;
 mod health_check;
 mod http_rule;
 mod limits;
+mod mirror;
 mod operators;
 mod outlier_detection;
 mod pem;
@@ -243,10 +244,10 @@ fn warn_of_unused_groups(config: &Config, top: &Mapping) {
         .flat_map(|rule| &rule.http_rules);
     let named: HashSet<&str> = rules
         .filter_map(|rule| match &rule.action {
-            Action::Forward(forward) => Some(&forward.target_groups),
+            Action::Forward(forward) => Some(forward.all_groups()),
             Action::Redirect(_) | Action::Static { .. } => None,
         })
-        .flat_map(|groups| groups.iter().map(|group| group.name.as_str()))
+        .flatten()
         .collect();
     let Some(nodes) = top.get("targetGroups").and_then(|list| list.entries()) else {
         return;
@@ -338,6 +339,8 @@ mod tests {
             balance::STICKINESS_KEYS,
             retry::KEYS,
             cors::KEYS,
+            mirror::KEYS,
+            mirror::FRACTION_KEYS,
         ];
         for key in examples.concat() {
             assert!(text.contains(&format!("{key}:")), "{key}");

@@ -88,7 +88,8 @@ fn entry(
     }))
 }
 
-fn name<'a>(node: &Node<'a>, known: &HashSet<&str>) -> Option<&'a str> {
+/// The name of one of these.
+pub(super) fn name<'a>(node: &Node<'a>, known: &HashSet<&str>) -> Option<&'a str> {
     let name = node.string()?;
     if !known.contains(name) {
         return node.problem(format!("no target group named {}", quoted(name)));

@@ -67,6 +67,14 @@ fn samples() -> Vec<Value> {
                 "default": {"interval": "5s",
                 "timeout": "3s", "healthyThreshold": 1, "http": {"path": "/", "match":
                     {"statusCodes": [{"start": 200, "end": 299}]}}}}}),
+        json!({"apiVersion": "culvert.dev/v1alpha1", "kind": "TunnelPolicy",
+            "metadata": {"name": "x", "namespace": "x"}, "spec": {"targetRefs": [
+                {"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "name": "x"}],
+                "tunnel": {"idleTimeout": "1h"}, "allowedOrigins": ["https://a.example"]}}),
+        json!({"apiVersion": "culvert.dev/v1alpha1", "kind": "TargetPolicy",
+            "metadata": {"name": "x", "namespace": "x"}, "spec": {"targetRefs": [
+                {"group": "", "kind": "Service", "name": "x"}], "algorithm": "RANDOM",
+                "healthCheck": {"type": "WEBSOCKET", "path": "/"}, "slowStart": "10s"}}),
         json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "x", "namespace": "x"},
             "spec": {"type": "ClusterIP", "ports": [{"name": "p", "port": 80, "protocol": "TCP",
                 "appProtocol": "kubernetes.io/ws"}]}}),

@@ -151,12 +151,11 @@ fn what_may_not_be_together_drops_the_rule_or_the_route() {
         ),
         ("sessionPersistence: {}".into(), "UnsupportedValue"),
         (
-            "filters: [{type: CORS, cors: {allowOrigins: ['*']}}]".into(),
+            "filters: [{type: CORS, cors: {allowOrigins: ['https://*']}}]".into(),
             "UnsupportedValue",
         ),
         (
-            "filters: [{type: RequestMirror, requestMirror: {backendRef: {name: b, port: 8080}}}]"
-                .into(),
+            format!("filters: [{redirect}, {{type: CORS, cors: {{allowOrigins: ['*']}}}}]"),
             "UnsupportedValue",
         ),
         ("timeouts: {request: 999h}".into(), "UnsupportedValue"),

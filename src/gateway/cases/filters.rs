@@ -147,12 +147,40 @@ fn forward(compiled: &Compiled) -> &Forward {
 }
 
 #[test]
-fn timeouts_and_retries_are_as_they_are_said_and_zero_is_none() {
+fn mirrors_have_their_groups_and_shares() {
+    let mirror = |name: &str, share: &str| {
+        format!(
+            "{{type: RequestMirror, requestMirror: {{backendRef: {{name: {name},
+                port: 8080}}{share}}}}}"
+        )
+    };
+    let all = [
+        mirror("b", ""),
+        mirror("c", ", percent: 20"),
+        mirror("c", ", fraction: {numerator: 1, denominator: 3}"),
+        mirror("none", ""),
+    ];
+    let compiled = compile(&[BASE, &route(&format!("[{}]", rule(&all.join(", "), TO_A)))]);
+    let mirrors = forward(&compiled).mirrors.iter();
+    let told: Vec<_> = mirrors
+        .map(|one| format!("{} {:?}", one.group, one.share))
+        .collect();
+    let expected = [
+        "infra/b:8080 (100, 100)",
+        "infra/c:8080 (20, 100)",
+        "infra/c:8080 (1, 3)",
+    ];
+    assert_eq!(told, expected);
+}
+
+#[test]
+fn timeouts_retries_and_cors_are_as_they_are_said_and_zero_is_none() {
     let rest = format!(
         "timeouts: {{request: 1m30s, backendRequest: 500ms}},
          retry: {{codes: [500, 503], attempts: 2, backoff: 100ms}}, {TO_A}"
     );
-    let compiled = compile(&[BASE, &route(&format!("[{}]", rule("", &rest)))]);
+    let cors = "{type: CORS, cors: {allowOrigins: ['https://*.a.example'], allowMethods: [GET]}}";
+    let compiled = compile(&[BASE, &route(&format!("[{}]", rule(cors, &rest)))]);
     let said = forward(&compiled);
     assert_eq!(said.request_timeout.unwrap().as_secs(), 90);
     assert_eq!(said.backend_timeout.unwrap().as_millis(), 500);
@@ -161,6 +189,8 @@ fn timeouts_and_retries_are_as_they_are_said_and_zero_is_none() {
         (&retry.codes[..], retry.attempts),
         (&[500, 503][..], Some(2))
     );
+    let cors = said.cors.as_ref().unwrap();
+    assert_eq!((cors.max_age, cors.credentials), (5, false));
     let none = format!("[{{timeouts: {{request: 0s, backendRequest: 2s}}, {TO_A}}}]");
     let compiled = compile(&[BASE, &route(&none)]);
     let said = forward(&compiled);

@@ -8,7 +8,9 @@ use super::super::{Compiler, Lowerer, Statuses, Store};
 use super::conditions::{gateway, secret};
 use super::served::lower;
 use super::{BASE, compile, manifests, noon, route, route_named, settings};
-use crate::config::model::{Action, ClientCertificateMode, HttpVersion, Source};
+use crate::config::model::{
+    Action, AllowedOrigin, ClientCertificateMode, CorsList, Forward, HttpRule, HttpVersion, Source,
+};
 
 fn rules(service: &str) -> String {
     format!("[{{backendRefs: [{{name: {service}, port: 8080}}]}}]")
@@ -213,19 +215,62 @@ fn a_prefix_is_replaced_by_segments_and_without_two_slashes() {
     }
 }
 
+/// What a rule does that forwards.
+pub(super) fn forwarded(rule: &HttpRule) -> Forward {
+    match &rule.action {
+        Action::Forward(forward) => forward.clone(),
+        other => panic!("{}: {other:?}", rule.name),
+    }
+}
+
+/// What a rule comes to that says this beside its backend.
+fn rule(rest: &str) -> Forward {
+    let text = route(&format!(
+        "[{{{rest}, backendRefs: [{{name: a, port: 8080}}]}}]"
+    ));
+    let lowered = lower(&compile(&[BASE, &text]));
+    forwarded(&lowered.forwarding_rules[0].http_rules[0])
+}
+
+#[test]
+fn pages_of_other_sites_are_those_of_the_filter() {
+    let cors = |what: &str| {
+        let filter = format!("filters: [{{type: CORS, cors: {{{what}}}}}]");
+        *rule(&filter).cors.unwrap()
+    };
+    let said = cors(
+        "allowOrigins: ['https://a.example:8443', 'https://*.b.example'], allowCredentials: true,
+         allowMethods: [PUT, DELETE, PUT], allowHeaders: ['*'], exposeHeaders: [x-a], maxAge: 60",
+    );
+    let of = |host: &str, port, is_above| AllowedOrigin::Of {
+        scheme: "https".to_owned(),
+        host: host.to_owned(),
+        port,
+        is_above,
+    };
+    let origins = [
+        of("a.example", Some(8443), false),
+        of("b.example", None, true),
+    ];
+    assert_eq!(said.allow_origins.as_deref(), Some(&origins[..]));
+    assert!(said.allow_credentials);
+    let these = |words: &[&str]| CorsList::These(words.iter().map(ToString::to_string).collect());
+    assert_eq!(said.allow_methods, these(&["PUT", "DELETE"]));
+    assert_eq!(said.allow_headers, CorsList::All);
+    assert_eq!(said.expose_headers, these(&["x-a"]));
+    assert_eq!(said.max_age, Duration::from_secs(60));
+    let least = cors("allowOrigins: ['https://a.example', '*']");
+    assert_eq!(
+        (least.allow_origins, least.max_age),
+        (None, Duration::from_secs(5))
+    );
+    assert_eq!(least.allow_methods, these(&[]));
+    let long = cors("allowOrigins: ['*'], maxAge: 999999");
+    assert_eq!(long.max_age, Duration::from_secs(86_400));
+}
+
 #[test]
 fn timeouts_and_retries_are_those_of_the_rule() {
-    let rule = |rest: &str| {
-        let text = route(&format!(
-            "[{{{rest}, backendRefs: [{{name: a, port: 8080}}]}}]"
-        ));
-        let lowered = lower(&compile(&[BASE, &text]));
-        let action = lowered.forwarding_rules[0].http_rules[0].action.clone();
-        let Action::Forward(forward) = action else {
-            panic!("{rest}: {action:?}");
-        };
-        forward
-    };
     let said = rule(
         "timeouts: {request: 10s, backendRequest: 500ms},
          retry: {codes: [500, 503], attempts: 3, backoff: 100ms}",
@@ -242,4 +287,26 @@ fn timeouts_and_retries_are_those_of_the_rule() {
     assert_eq!(rule("retry: {codes: [500], attempts: 0}").retry, None);
     assert_eq!(rule("retry: {attempts: 2}").retry, None);
     assert_eq!(rule("timeouts: {request: 0s}").request_timeout, None);
+}
+
+#[test]
+fn copies_go_to_the_groups_of_the_mirrors_and_no_share_is_none() {
+    let mirror = |name: &str, share: &str| {
+        format!(
+            "{{type: RequestMirror, requestMirror:
+              {{backendRef: {{name: {name}, port: 8080}}{share}}}}}"
+        )
+    };
+    let all = [
+        mirror("b", ""),
+        mirror("c", ", fraction: {numerator: 1, denominator: 3}"),
+        mirror("c", ", percent: 0"),
+    ];
+    let found = rule(&format!("filters: [{}]", all.join(", "))).mirrors;
+    let told = found.iter().map(|one| {
+        let (group, of) = (&one.target_group, one.denominator);
+        format!("{group} {} of {of}", one.numerator)
+    });
+    let expected = ["infra/b:8080 100 of 100", "infra/c:8080 1 of 3"];
+    assert_eq!(told.collect::<Vec<_>>(), expected);
 }

@@ -13,9 +13,11 @@ mod conditions_of_policies;
 mod conditions_of_routes;
 mod conditions_of_tls;
 mod filters;
+mod former;
 mod hosts;
 mod lowering;
 mod matching;
+mod own_policies;
 mod served;
 mod stability;
 

@@ -24,20 +24,42 @@ pub(super) fn target_group(
     source: &dyn Fn(&str) -> Source,
 ) -> TargetGroup {
     let name = group.name.text.to_string();
-    let health = group.health.as_ref();
-    let is_http2 = group.h2c;
+    let base = base(group);
+    let health = group
+        .health
+        .as_ref()
+        .filter(|_| !is_checked_by_policy(group));
     TargetGroup {
         source: source(&name),
         name,
         tls: group.tls.as_ref().map(tls),
-        http_version: match is_http2 {
+        http_version: match group.h2c {
             true => HttpVersion::Http2,
             false => HttpVersion::Http1,
         },
-        targets: targets(endpoints, health.is_some()),
-        health_check: health.map_or_else(|| GROUP.health_check.clone(), health_check),
-        ..GROUP.clone()
+        targets: targets(endpoints, is_checked(group)),
+        health_check: health.map_or_else(|| base.health_check.clone(), health_check),
+        ..base.clone()
     }
+}
+
+/// What holds where nothing else is said: what the TargetPolicy says, or the defaults.
+fn base(group: &Group) -> &TargetGroup {
+    let policy = group.policy.as_ref();
+    let said = policy.and_then(|policy| policy.said.as_deref());
+    said.unwrap_or(&GROUP)
+}
+
+fn is_checked_by_policy(group: &Group) -> bool {
+    group
+        .policy
+        .as_ref()
+        .is_some_and(|policy| policy.is_checked)
+}
+
+/// Without a policy an endpoint that is ready is healthy.
+fn is_checked(group: &Group) -> bool {
+    group.health.is_some() || is_checked_by_policy(group)
 }
 
 /// What it was lowered to, with other endpoints.
@@ -47,12 +69,11 @@ pub(super) fn with_endpoints(
     endpoints: &[SocketAddr],
 ) -> TargetGroup {
     TargetGroup {
-        targets: targets(endpoints, group.health.is_some()),
+        targets: targets(endpoints, is_checked(group)),
         ..lowered.clone()
     }
 }
 
-/// Without a policy an endpoint that is ready is healthy.
 fn targets(endpoints: &[SocketAddr], is_checked: bool) -> Vec<Target> {
     let target = |address: &SocketAddr| Target {
         address: (*address).into(),

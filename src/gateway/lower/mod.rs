@@ -12,25 +12,30 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::compiled::{Compiled, Group, Socket};
+use super::compiled::{Compiled, Group, Socket, Tunnels};
 use super::listeners::same_clients;
 use crate::config::model::{Certificate, ForwardingRule, Source, TargetGroup};
 use crate::config::objects::Others;
+
+/// A group, its endpoints, and what came of both.
+type Known = (Arc<Group>, Arc<[SocketAddr]>, Arc<TargetGroup>);
 
 /// Lowers, again and again.
 #[derive(Debug, Default)]
 pub struct Lowerer {
     rules: BTreeMap<SocketAddr, (Socket, Arc<ForwardingRule>)>,
-    groups: BTreeMap<Arc<str>, KnownGroup>,
+    tunnels: Tunnels,
+    groups: BTreeMap<Arc<str>, Known>,
 }
-
-/// A group, its endpoints, and what they were lowered to.
-type KnownGroup = (Arc<Group>, Arc<[SocketAddr]>, Arc<TargetGroup>);
 
 impl Lowerer {
     /// What serves: the rules in the order of the addresses, the rest in that of the names.
     /// `source` is who has said so, by the name of a forwarding rule or group.
     pub fn lower(&mut self, compiled: &Compiled, source: &dyn Fn(&str) -> Source) -> Others {
+        if !self.tunnels.is(&compiled.tunnels) {
+            self.rules.clear();
+            self.tunnels = compiled.tunnels.clone();
+        }
         let mut certificates = BTreeMap::new();
         let mut forwarding_rules = Vec::new();
         let mut rules = BTreeMap::new();
@@ -40,7 +45,7 @@ impl Lowerer {
             let known = known.filter(|(known, _)| same(known, socket));
             let rule = match known {
                 Some((_, rule)) => rule,
-                None => Arc::new(rules::forwarding_rule(socket, shown, source)),
+                None => Arc::new(rules::forwarding_rule(socket, shown, &self.tunnels, source)),
             };
             forwarding_rules.push(Arc::clone(&rule));
             rules.insert(socket.address, (socket.clone(), rule));

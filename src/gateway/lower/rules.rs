@@ -2,22 +2,26 @@
 //! the rules of a listener stands a 404 for its host, so that no other listener sees its requests.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher as _, RandomState};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
 
 use super::defaults::RULE;
 use crate::config::model::{
-    self, Answer, Comparison, Condition, ForwardingRule, HttpRule, NewPath, NewValue, Source,
-    Subject, Tls, TlsVersion, WeightedAnswer, WeightedGroup,
+    self, Answer, Comparison, Condition, CorsList, ForwardingRule, HttpRule, NewPath, NewValue,
+    Source, Subject, Tls, TlsVersion, WeightedAnswer, WeightedGroup,
 };
 use crate::gateway::compiled::{
-    Action, Changes, Destination, Entry, Forward, ServedListener, Share, Socket,
+    Action, Changes, Destination, Entry, Forward, MirrorTo, ServedListener, Share, Socket, Tunnels,
 };
 use crate::gateway::objects::{
-    HeaderChanges, Host, PathChange, PathMatch, Redirect, Retry, Rewrite, ValueMatch,
+    Cors, HeaderChanges, Host, PathChange, PathMatch, Redirect, Retry, Rewrite, TunnelPolicy,
+    ValueMatch,
 };
+use crate::gateway::origins::allowed;
 
 /// What the forwarding rule for an address is called.
 pub(in super::super) fn name_of(address: SocketAddr) -> String {
@@ -28,6 +32,7 @@ pub(in super::super) fn name_of(address: SocketAddr) -> String {
 pub(super) fn forwarding_rule(
     socket: &Socket,
     certificates: Vec<String>,
+    tunnels: &Tunnels,
     source: &dyn Fn(&str) -> Source,
 ) -> ForwardingRule {
     let name = name_of(socket.address);
@@ -43,21 +48,29 @@ pub(super) fn forwarding_rule(
         name,
         listen: socket.address,
         tls,
-        http_rules: http_rules(socket),
+        http_rules: http_rules(socket, tunnels),
         in_order: true,
         ..RULE.clone()
     }
 }
 
-fn http_rules(socket: &Socket) -> Vec<HttpRule> {
+fn http_rules(socket: &Socket, tunnels: &Tunnels) -> Vec<HttpRule> {
+    let count = socket
+        .listeners
+        .iter()
+        .map(|one| one.entries.len() + 1)
+        .sum();
     let mut rules = Rules::default();
+    rules.all.reserve(count);
+    rules.names.reserve(count);
     for (place, listener) in socket.listeners.iter().enumerate() {
         if socket.tls.is_some() {
             misdirected(listener, place, socket, &mut rules);
         }
         for entry in listener.entries.iter() {
             let name = name(entry);
-            rules.push(name, conditions(entry), action(entry, socket));
+            let policy = tunnels.find(&entry.rule.route.meta.name, &listener.gateway);
+            rules.push(name, conditions(entry), action(entry, socket, policy));
         }
         let host = listener.host.as_ref();
         let host = host.map(|host| is(host_is(host)));
@@ -71,21 +84,18 @@ fn http_rules(socket: &Socket) -> Vec<HttpRule> {
 #[derive(Default)]
 struct Rules {
     all: Vec<HttpRule>,
-    /// How often each name has come.
-    names: HashMap<String, usize>,
+    /// How often each name has come, by its hash.
+    names: HashMap<u64, usize>,
+    hash: RandomState,
 }
 
 impl Rules {
     fn push(&mut self, name: String, conditions: Vec<Condition>, action: model::Action) {
-        let own = match self.names.get_mut(&name) {
-            Some(count) => {
-                *count += 1;
-                format!("{name} ({count})")
-            }
-            None => {
-                self.names.insert(name.clone(), 1);
-                name
-            }
+        let count = self.names.entry(self.hash.hash_one(&name)).or_default();
+        *count += 1;
+        let own = match *count {
+            1 => name,
+            count => format!("{name} ({count})"),
         };
         self.all.push(HttpRule {
             name: own,
@@ -192,14 +202,14 @@ fn conditions(entry: &Entry) -> Vec<Condition> {
     all.map(is).collect()
 }
 
-fn action(entry: &Entry, socket: &Socket) -> model::Action {
+fn action(entry: &Entry, socket: &Socket, policy: Option<&TunnelPolicy>) -> model::Action {
     match &entry.rule.action {
         Action::Fail(status) => fixed(*status),
         Action::Redirect(redirect) => match redirected(redirect, entry, socket) {
             Some(redirect) => model::Action::Redirect(redirect),
             None => fixed(500),
         },
-        Action::Forward(forward) => forwarded(forward, entry, socket),
+        Action::Forward(forward) => forwarded(forward, entry, socket, policy),
     }
 }
 
@@ -220,7 +230,14 @@ fn redirected(redirect: &Redirect, entry: &Entry, socket: &Socket) -> Option<mod
         .ok()
 }
 
-fn forwarded(forward: &Forward, entry: &Entry, socket: &Socket) -> model::Action {
+fn forwarded(
+    forward: &Forward,
+    entry: &Entry,
+    socket: &Socket,
+    policy: Option<&TunnelPolicy>,
+) -> model::Action {
+    let base = policy.and_then(|policy| policy.said.as_deref().cloned());
+    let base = base.unwrap_or_else(|| model::Forward::to(""));
     let answer = |share: &Share| {
         let answer = match &share.to {
             Destination::Group(_) => return None,
@@ -249,8 +266,10 @@ fn forwarded(forward: &Forward, entry: &Entry, socket: &Socket) -> model::Action
         request_timeout: forward.request_timeout,
         attempt_timeout: forward.backend_timeout,
         retry: forward.retry.as_ref().and_then(retry),
+        cors: forward.cors.as_ref().map(|rule| Box::new(cors(rule))),
+        mirrors: mirrors(&forward.mirrors),
         changes: Box::new(changes(&forward.changes, entry)),
-        ..model::Forward::to("")
+        ..base
     })
 }
 
@@ -263,6 +282,47 @@ fn retry(retry: &Retry) -> Option<model::Retry> {
         attempts,
         backoff: retry.backoff.unwrap_or_default(),
     })
+}
+
+/// Copies of no request at all are none.
+fn mirrors(mirrors: &[MirrorTo]) -> Vec<model::Mirror> {
+    let some = mirrors.iter().filter(|mirror| mirror.share.0 > 0);
+    let some = some.map(|mirror| model::Mirror {
+        target_group: mirror.group.text.to_string(),
+        numerator: mirror.share.0,
+        denominator: mirror.share.1,
+    });
+    some.collect()
+}
+
+/// Each word once; `*` is all of them.
+fn words(words: &[String]) -> CorsList {
+    if let [only] = words
+        && only == "*"
+    {
+        return CorsList::All;
+    }
+    let mut own: Vec<String> = Vec::new();
+    for word in words {
+        if !own.contains(word) {
+            own.push(word.clone());
+        }
+    }
+    CorsList::These(own)
+}
+
+/// Browsers remember nothing for longer than a day.
+fn cors(cors: &Cors) -> model::Cors {
+    const DAY: u32 = 24 * 60 * 60;
+    model::Cors {
+        // What cannot be told apart has been refused: nobody is meant then.
+        allow_origins: allowed(cors).unwrap_or_else(|_| Some(Vec::new())),
+        allow_credentials: cors.credentials,
+        allow_methods: words(&cors.methods),
+        allow_headers: words(&cors.headers),
+        expose_headers: words(&cors.exposed),
+        max_age: Duration::from_secs(cors.max_age.min(DAY).into()),
+    }
 }
 
 fn changes(changes: &Changes, entry: &Entry) -> model::Changes {

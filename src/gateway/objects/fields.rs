@@ -132,6 +132,11 @@ impl<'a> Fields<'a> {
         self.map?.get(key).filter(|value| !value.is_null())
     }
 
+    /// What is there, whatever it is.
+    pub(super) fn raw(&self, key: &str) -> Option<&'a Value> {
+        self.value(key)
+    }
+
     pub(super) fn has(&self, key: &str) -> bool {
         self.value(key).is_some()
     }

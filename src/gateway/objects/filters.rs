@@ -312,6 +312,18 @@ fn cors(fields: &Fields) -> Cors {
                 .note(&fields.path_of(key), "must be * alone, or words");
         }
     }
+    let exposed = texts("exposeHeaders");
+    for (key, list) in [
+        ("allowMethods", &methods),
+        ("allowHeaders", &headers),
+        ("exposeHeaders", &exposed),
+    ] {
+        let is_token = |word: &String| word == "*" || HeaderName::try_from(word).is_ok();
+        if !list.iter().all(is_token) {
+            let message = "must be words (RFC 9110 section 5.6.2)";
+            fields.flaws.note(&fields.path_of(key), message);
+        }
+    }
     let max_age = fields
         .integer("maxAge", 1..=i64::from(i32::MAX))
         .unwrap_or(5);
@@ -320,7 +332,7 @@ fn cors(fields: &Fields) -> Cors {
         credentials: fields.boolean("allowCredentials").unwrap_or(false),
         methods,
         headers,
-        exposed: texts("exposeHeaders"),
+        exposed,
         max_age: u32::try_from(max_age).unwrap_or(5),
     }
 }

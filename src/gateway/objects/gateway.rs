@@ -147,7 +147,9 @@ impl Gateway {
         let backend = tls.as_ref().and_then(|tls| tls.fields("backend"));
         let shown = backend.and_then(|backend| backend.fields("clientCertificateRef"));
         let frontend = tls.and_then(|tls| tls.fields("frontend"));
-        let status = top.fields("status");
+        // What is wrong with a status is nothing wrong with the object.
+        let flaws = Flaws::default();
+        let status = top.node("status").map(|node| node.apart(&flaws));
         let given = status.map_or(Vec::new(), |status| addresses(&status));
         Gateway {
             meta,

@@ -6,6 +6,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use serde_json::Value;
+
 use super::fields::{Fields, Flaw};
 
 /// The name of an object in its namespace; without one for kinds that have none.
@@ -68,6 +70,8 @@ pub struct Meta {
     pub created: Option<SystemTime>,
     /// `labels`
     pub labels: BTreeMap<String, String>,
+    /// `status`, as somebody has written it.
+    pub status: Option<Value>,
     /// Where it is written.
     pub place: Place,
     /// What is wrong with it, apart from what is noted at its parts.
@@ -88,6 +92,7 @@ impl Meta {
                 .unwrap_or(1),
             created: created.and_then(|text| humantime::parse_rfc3339_weak(text).ok()),
             labels: labels.into_iter().map(own).collect(),
+            status: top.raw("status").cloned(),
             place,
             flaws: Vec::new(),
         }

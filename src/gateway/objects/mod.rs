@@ -11,6 +11,7 @@ mod filters;
 mod gateway;
 mod http_route;
 mod meta;
+mod own;
 mod plain;
 mod policies;
 mod route_reader;
@@ -32,6 +33,8 @@ pub use self::http_route::{
     Backend, HttpRoute, Match, ParentRef, PathMatch, Retry, Rule, ValueMatch,
 };
 pub use self::meta::{Meta, Name, Place, told};
+use self::own::OWN_GROUP;
+pub use self::own::{TargetPolicy, TunnelPolicy};
 pub use self::plain::{ConfigMap, Granted, Namespace, ReferenceGrant, Secret};
 pub use self::policies::{BackendTlsPolicy, HealthCheck, HealthCheckPolicy, HttpHealthCheck};
 pub use self::services::{Endpoint, EndpointSlice, Endpoints, Service, ServicePort};
@@ -54,6 +57,10 @@ pub enum Kind {
     BackendTlsPolicy,
     /// HealthCheckPolicy
     HealthCheckPolicy,
+    /// TunnelPolicy
+    TunnelPolicy,
+    /// TargetPolicy
+    TargetPolicy,
     /// Service
     Service,
     /// EndpointSlice
@@ -83,6 +90,7 @@ impl Kind {
             | Kind::ReferenceGrant
             | Kind::BackendTlsPolicy => GROUP,
             Kind::HealthCheckPolicy => "alb.networking.azure.io",
+            Kind::TunnelPolicy | Kind::TargetPolicy => OWN_GROUP,
             Kind::EndpointSlice => "discovery.k8s.io",
             Kind::Service | Kind::Endpoints | Kind::Secret | Kind::ConfigMap | Kind::Namespace => {
                 ""
@@ -116,6 +124,10 @@ pub enum Object {
     BackendTlsPolicy(Arc<BackendTlsPolicy>),
     /// A HealthCheckPolicy.
     HealthCheckPolicy(Arc<HealthCheckPolicy>),
+    /// A TunnelPolicy.
+    TunnelPolicy(Arc<TunnelPolicy>),
+    /// A TargetPolicy.
+    TargetPolicy(Arc<TargetPolicy>),
     /// A Service.
     Service(Arc<Service>),
     /// An EndpointSlice.
@@ -202,6 +214,14 @@ impl Object {
                 let object = HealthCheckPolicy::read(meta, &top);
                 Object::HealthCheckPolicy(whole(object, |object| &mut object.meta, &flaws))
             }
+            Kind::TunnelPolicy => {
+                let object = TunnelPolicy::read(meta, &top);
+                Object::TunnelPolicy(whole(object, |object| &mut object.meta, &flaws))
+            }
+            Kind::TargetPolicy => {
+                let object = TargetPolicy::read(meta, &top);
+                Object::TargetPolicy(whole(object, |object| &mut object.meta, &flaws))
+            }
             Kind::Service
             | Kind::EndpointSlice
             | Kind::Endpoints
@@ -249,6 +269,8 @@ impl Object {
             Object::ReferenceGrant(_) => Kind::ReferenceGrant,
             Object::BackendTlsPolicy(_) => Kind::BackendTlsPolicy,
             Object::HealthCheckPolicy(_) => Kind::HealthCheckPolicy,
+            Object::TunnelPolicy(_) => Kind::TunnelPolicy,
+            Object::TargetPolicy(_) => Kind::TargetPolicy,
             Object::Service(_) => Kind::Service,
             Object::EndpointSlice(_) => Kind::EndpointSlice,
             Object::Endpoints(_) => Kind::Endpoints,
@@ -267,6 +289,8 @@ impl Object {
             Object::ReferenceGrant(object) => &object.meta,
             Object::BackendTlsPolicy(object) => &object.meta,
             Object::HealthCheckPolicy(object) => &object.meta,
+            Object::TunnelPolicy(object) => &object.meta,
+            Object::TargetPolicy(object) => &object.meta,
             Object::Service(object) => &object.meta,
             Object::EndpointSlice(object) => &object.meta,
             Object::Endpoints(object) => &object.meta,

@@ -2,6 +2,7 @@
 
 use http::{HeaderName, Method};
 use regex::bytes::{Regex, RegexBuilder};
+use serde_json::Value;
 
 use super::combinations::check;
 use super::fields::{Fields, Flaws, Node};
@@ -29,6 +30,19 @@ impl HttpRoute {
             hosts: hosts.filter_map(|node| host(&node)).collect(),
             rules,
         }
+    }
+}
+
+impl ParentRef {
+    /// That of an entry of `status.parents`.
+    pub fn parse(value: &Value) -> Option<Self> {
+        let flaws = Flaws::default();
+        let path = String::new();
+        parent(Node {
+            value,
+            path,
+            flaws: &flaws,
+        })
     }
 }
 

@@ -31,6 +31,9 @@ impl Exchange {
             passage,
             context,
         } = forward;
+        if matches!(passage, Passage::Plain) {
+            self.begin_copies(session, &route);
+        }
         let head = session.req_header_mut();
         match passage {
             Passage::Plain => {

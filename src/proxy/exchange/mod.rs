@@ -8,6 +8,7 @@ mod admission;
 mod answer;
 mod attempt;
 mod attempts;
+mod copy;
 mod end;
 mod forward;
 mod repeat;
@@ -24,6 +25,7 @@ use pingora::prelude::Session;
 use uuid::Uuid;
 
 use self::attempts::Attempts;
+use super::copies::Copies;
 use super::decide::Sender;
 use super::facts::Facts;
 use super::ledger::Ledger;
@@ -61,6 +63,8 @@ pub struct Exchange {
     interim_bytes: u64,
     /// Which of the answer's fields are for the target's connection alone.
     hops: Vec<HeaderName>,
+    /// Copies of the request that are not sent yet.
+    copies: Option<Box<Copies>>,
 }
 
 impl Exchange {
@@ -85,6 +89,7 @@ impl Exchange {
             has_body: false,
             attempts: Attempts::default(),
             is_answered: false,
+            copies: None,
         }
     }
 

@@ -85,11 +85,12 @@ mod tests {
         let exhausted = metrics.source_ports_exhausted("chat");
         let names = metrics.resolutions("chat", "chat.internal");
         let tunnels = metrics.tunnels("edge", "chat", [address].into_iter());
+        let mirror = metrics.mirror("edge", "chat");
         let process = &metrics.process;
         process.show_certificates(&[("example", SystemTime::now())]);
         process.show_api_store("FILE", true, 1, 1);
         let families = metrics.registry.gather();
-        drop((rule, target, exhausted, names, tunnels));
+        drop((rule, target, exhausted, names, tunnels, mirror));
         let described = families.iter().map(|family| {
             let kind = format!("{:?}", family.get_field_type()).to_lowercase();
             let labels = family.get_metric()[0].get_label().iter();

@@ -9,6 +9,7 @@
 mod families;
 mod kept;
 mod memory;
+mod mirror;
 mod open;
 mod process;
 mod rule;
@@ -25,6 +26,8 @@ use prometheus::{Encoder as _, IntCounter, Registry, TextEncoder};
 use crate::target_address::TargetAddress;
 use families::Families;
 pub use memory::MemoryMetrics;
+use mirror::MirrorFamily;
+pub use mirror::{MirrorMetrics, Mirrored};
 use open::Elsewhere;
 pub use open::Open;
 pub use process::ProcessMetrics;
@@ -42,6 +45,7 @@ pub struct Metrics {
     rule: RuleFamilies,
     tunnel: TunnelFamilies,
     target: TargetFamilies,
+    mirror: MirrorFamily,
     /// What the process shows of itself.
     pub process: ProcessMetrics,
     /// What other processes have open, to be shown with what this one has.
@@ -61,6 +65,7 @@ impl Metrics {
             rule: RuleFamilies::new(&families)?,
             tunnel: TunnelFamilies::new(&families)?,
             target: TargetFamilies::new(&families)?,
+            mirror: MirrorFamily::new(&families)?,
             process: ProcessMetrics::new(&families)?,
             elsewhere: Elsewhere::default(),
             gone: Mutex::default(),
@@ -85,6 +90,7 @@ impl Metrics {
         self.rule.forget(&mut gone);
         self.tunnel.forget(&mut gone);
         self.target.forget();
+        self.mirror.forget();
     }
 
     /// What a forwarding rule counts.
@@ -105,6 +111,11 @@ impl Metrics {
         targets: impl Iterator<Item = &'a TargetAddress>,
     ) -> TunnelMetrics {
         self.tunnel.tunnels(forwarding_rule, target_group, targets)
+    }
+
+    /// What the copies of requests from a forwarding rule to a target group count.
+    pub fn mirror(&self, forwarding_rule: &str, target_group: &str) -> Arc<MirrorMetrics> {
+        self.mirror.mirror(forwarding_rule, target_group)
     }
 
     /// What a target counts.
