@@ -5,7 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use serde_json::Value;
@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
+use super::lines::Line;
 use super::maker::{Listen, Made, Maker};
 use crate::config::Config;
 use crate::config::model::{self, Origin};
@@ -20,6 +21,7 @@ use crate::config::objects::{Others, check, with};
 use crate::listener::Sockets;
 use crate::serving::file_watch::Watch;
 use crate::serving::{self, Serving};
+use crate::telemetry::metrics::Conditions;
 
 /// A file that is in no folder: the folder is watched for new ones by it.
 const ANY: &str = ".any";
@@ -40,6 +42,7 @@ pub struct State {
     shown: Shown,
     /// What was told in the diagnostics, so that only what is new is told.
     told: HashSet<String>,
+    conditions: Conditions,
     is_short: bool,
 }
 
@@ -95,6 +98,17 @@ pub fn offline(config: Config, listen: Listen<'_>) -> (Config, Vec<String>) {
     (with(&config, Origin::Gateway, made.others), told)
 }
 
+/// How many conditions there are of each kind.
+fn conditions(lines: &[Line]) -> Conditions {
+    let mut conditions = Conditions::new();
+    for line in lines {
+        let condition = &line.condition;
+        let labels = [line.kind.as_str(), condition.kind, condition.status.word()];
+        *conditions.entry(labels).or_default() += 1;
+    }
+    conditions
+}
+
 fn try_to_listen(address: SocketAddr) -> io::Result<()> {
     Sockets::default().listen(address, true).map(drop)
 }
@@ -103,7 +117,9 @@ impl State {
     /// Keeps what came of it, and tells what is new.
     fn note(&mut self, made: Made, gateway: &model::Gateway) -> Others {
         let problems = made.problems;
-        let bad = made.statuses.lines().into_iter();
+        let lines = made.statuses.lines();
+        self.conditions = conditions(&lines);
+        let bad = lines.into_iter();
         let bad = bad
             .filter(|line| line.is_bad())
             .map(|line| line.to_string());
@@ -127,6 +143,7 @@ impl State {
 impl Gateways {
     /// Goes on from what serves since the start.
     pub fn new(serving: Arc<Serving>, state: State) -> Self {
+        serving.metrics.gateway.show(state.conditions.clone());
         let state = Mutex::new(state);
         let watch = Mutex::default();
         Gateways {
@@ -158,6 +175,7 @@ impl Gateways {
     /// Reads the files again, and serves what comes of them. What cannot serve is told; what was
     /// served before goes on then.
     pub fn renew(&self) {
+        let began = Instant::now();
         let mut state = self.state.lock();
         let config = self.serving.config();
         let listeners = &self.serving.listeners;
@@ -190,6 +208,9 @@ impl Gateways {
             state.is_short = true;
             log::error!("gateway: {fault}: what was there before serves on");
         }
+        let metrics = &self.serving.metrics.gateway;
+        metrics.show(state.conditions.clone());
+        metrics.changed(began.elapsed());
         if let Some(watch) = &*self.watch.lock() {
             watch.look();
         }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::objects::Place;
+use super::objects::{Kind, Place};
 use super::statuses::{Condition, Statuses, Truth};
 
 /// Conditions that are good where they do not hold.
@@ -13,6 +13,8 @@ const BETTER_FALSE: [&str; 3] = ["Conflicted", "OverlappingTLSConfig", "Partiall
 pub struct Line {
     /// Where the object is written.
     pub place: Place,
+    /// Its kind.
+    pub kind: Kind,
     /// `Gateway infra/edge: listener http`
     pub object: String,
     /// The condition.
@@ -36,10 +38,7 @@ impl fmt::Display for Line {
             message,
             ..
         } = &self.condition;
-        let status = match status {
-            Truth::True => "True",
-            Truth::False => "False",
-        };
+        let status = status.word();
         let object = &self.object;
         write!(f, "{}: {object}: {kind} {status} ({reason})", self.place)?;
         match message.is_empty() {
@@ -61,6 +60,7 @@ impl Statuses {
                 };
                 Line {
                     place: status.place.clone(),
+                    kind: *kind,
                     object,
                     condition: condition.clone(),
                 }

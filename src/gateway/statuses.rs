@@ -20,6 +20,16 @@ pub enum Truth {
     False,
 }
 
+impl Truth {
+    /// `True`
+    pub fn word(self) -> &'static str {
+        match self {
+            Truth::True => "True",
+            Truth::False => "False",
+        }
+    }
+}
+
 /// A condition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Condition {
@@ -353,10 +363,7 @@ impl Status {
             let since = humantime::format_rfc3339_seconds(condition.since);
             json!({
                 "type": condition.kind,
-                "status": match condition.status {
-                    Truth::True => "True",
-                    Truth::False => "False",
-                },
+                "status": condition.status.word(),
                 "reason": condition.reason,
                 "message": condition.message,
                 "observedGeneration": self.generation,

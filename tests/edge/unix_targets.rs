@@ -33,7 +33,8 @@ impl Socket {
     async fn nginx(&self, target: &Target, options: &str, settings: &str) -> Nginx {
         let settings = format!("listen {} {options}; {settings}", self.name());
         let nginx = Nginx::before(target.address, "", &settings).await;
-        assert!(self.path().exists());
+        let is_there = || self.path().exists().then_some(());
+        eventually("nginx at the socket", is_there).await;
         nginx
     }
 

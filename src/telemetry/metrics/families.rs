@@ -89,6 +89,8 @@ mod tests {
         let process = &metrics.process;
         process.show_certificates(&[("example", SystemTime::now())]);
         process.show_api_store("FILE", true, 1, 1);
+        let conditions = [(["Gateway", "Programmed", "True"], 1)];
+        metrics.gateway.show(conditions.into());
         let families = metrics.registry.gather();
         drop((rule, target, exhausted, names, tunnels, mirror));
         let described = families.iter().map(|family| {

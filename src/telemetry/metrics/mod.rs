@@ -7,6 +7,7 @@
 //! families, its children, and how they are forgotten.
 
 mod families;
+mod gateway;
 mod kept;
 mod memory;
 mod mirror;
@@ -25,6 +26,7 @@ use prometheus::{Encoder as _, IntCounter, Registry, TextEncoder};
 
 use crate::target_address::TargetAddress;
 use families::Families;
+pub use gateway::{Conditions, GatewayMetrics};
 pub use memory::MemoryMetrics;
 use mirror::MirrorFamily;
 pub use mirror::{MirrorMetrics, Mirrored};
@@ -48,6 +50,8 @@ pub struct Metrics {
     mirror: MirrorFamily,
     /// What the process shows of itself.
     pub process: ProcessMetrics,
+    /// What is shown of the objects of the Gateway API.
+    pub gateway: GatewayMetrics,
     /// What other processes have open, to be shown with what this one has.
     elsewhere: Elsewhere,
     /// What was counted by children that were dropped.
@@ -67,6 +71,7 @@ impl Metrics {
             target: TargetFamilies::new(&families)?,
             mirror: MirrorFamily::new(&families)?,
             process: ProcessMetrics::new(&families)?,
+            gateway: GatewayMetrics::new(&families)?,
             elsewhere: Elsewhere::default(),
             gone: Mutex::default(),
             registry,
