@@ -138,12 +138,14 @@ impl Compiler {
         store: &Store,
         service: &Name,
     ) -> Vec<(Arc<str>, Arc<[SocketAddr]>)> {
-        let groups = self.groups.values();
-        let of_service = groups.filter(|group| group.name.service == *service);
+        let begin = format!("{service}:");
+        let from: Arc<str> = begin.as_str().into();
+        let groups = self.groups.range(from..);
+        let of_service = groups.take_while(|(name, _)| name.starts_with(&begin));
         let endpoints = &mut self.endpoints;
-        let found = of_service.map(|group| {
+        let found = of_service.map(|(name, group)| {
             let addresses = endpoints.of(store, group);
-            (Arc::clone(&group.name.text), addresses)
+            (Arc::clone(name), addresses)
         });
         found.collect()
     }

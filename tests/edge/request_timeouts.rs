@@ -72,10 +72,16 @@ async fn an_answer_that_has_begun_is_cut_off_at_the_end_of_the_time() {
 
 #[tokio::test]
 async fn a_target_that_cannot_be_connected_to_in_time_is_504_too() {
-    let group = Config::to_group("connectTimeout: 60s", &[unresponsive()]);
-    let edge = Edge::start(&group.http_rule("requestTimeout: 300ms")).await;
-    assert_eq!(edge.get("/").await.status, 504);
-    edge.refused("request_timeout", 1).await;
+    let target = unresponsive();
+    for (key, reason) in [
+        ("requestTimeout", "request_timeout"),
+        ("attemptTimeout", "attempt_timeout"),
+    ] {
+        let config = Config::to_group("connectTimeout: 60s", &[target]);
+        let edge = Edge::start(&config.http_rule(&format!("{key}: 300ms"))).await;
+        assert_eq!(edge.get("/").await.status, 504, "{key}");
+        edge.refused(reason, 1).await;
+    }
 }
 
 #[tokio::test]

@@ -140,13 +140,7 @@ fn forward(
         Node::boolean,
     );
     let upgrades = handshake::upgrades(mapping);
-    let request_timeout = timeout(mapping, "requestTimeout");
-    let attempt_timeout = timeout(mapping, "attemptTimeout");
-    if let (Some(Some(request)), Some(Some(attempt))) = (request_timeout, attempt_timeout)
-        && attempt > request
-    {
-        mapping.problem::<()>("attemptTimeout", "must not be longer than requestTimeout");
-    }
+    let (request_timeout, attempt_timeout) = timeouts(mapping);
     let retry = retry::read(mapping);
     let cors = cors::read(mapping);
     let mirrors = mirror::read(mapping, groups);
@@ -172,12 +166,21 @@ fn forward(
     }))
 }
 
-/// A duration, or 0 for none.
-fn timeout(mapping: &Mapping, key: &str) -> Option<Option<Duration>> {
-    mapping.or(key, None, |node| {
-        let timeout = node.delay()?;
-        Some(Some(timeout).filter(|timeout| !timeout.is_zero()))
-    })
+/// Of the request and of an attempt: durations, or 0 for none.
+fn timeouts(mapping: &Mapping) -> (Option<Option<Duration>>, Option<Option<Duration>>) {
+    let timeout = |key| {
+        mapping.or(key, None, |node: &Node| {
+            let timeout = node.delay()?;
+            Some(Some(timeout).filter(|timeout| !timeout.is_zero()))
+        })
+    };
+    let (request, attempt) = (timeout("requestTimeout"), timeout("attemptTimeout"));
+    if let (Some(Some(request)), Some(Some(attempt))) = (request, attempt)
+        && attempt > request
+    {
+        mapping.problem::<()>("attemptTimeout", "must not be longer than requestTimeout");
+    }
+    (request, attempt)
 }
 
 fn respond(mapping: &Mapping) -> Option<Action> {

@@ -219,3 +219,24 @@ fn routes_count_where_they_attach_whatever_their_references_are() {
     );
     assert!(told[1].contains("Programmed=False/Invalid"), "{told:?}");
 }
+
+#[test]
+fn a_route_has_only_so_many_matches() {
+    let rule = |count: usize| {
+        let all = (0..count).map(|path| format!("{{path: {{value: /p{path}}}}}"));
+        let all: Vec<_> = all.collect();
+        format!(
+            "{{matches: [{}], backendRefs: [{{name: a, port: 8080}}]}}",
+            all.join(", ")
+        )
+    };
+    for (counts, expected) in [
+        ([64, 64, 1], "False/UnsupportedValue"),
+        ([64, 63, 1], "True/Accepted"),
+    ] {
+        let rules: Vec<_> = counts.into_iter().map(rule).collect();
+        let compiled = compile(&[BASE, &route(&format!("[{}]", rules.join(", ")))]);
+        let told = conditions(&compiled, Kind::HttpRoute, "infra/r").concat();
+        assert!(told.starts_with(&format!("Accepted={expected}")), "{told}");
+    }
+}

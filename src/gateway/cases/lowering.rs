@@ -287,6 +287,17 @@ fn timeouts_and_retries_are_those_of_the_rule() {
     assert_eq!(rule("retry: {codes: [500], attempts: 0}").retry, None);
     assert_eq!(rule("retry: {attempts: 2}").retry, None);
     assert_eq!(rule("timeouts: {request: 0s}").request_timeout, None);
+    let handshake = |rest: &str| rule(rest).tunnel.handshake_timeout.as_secs();
+    assert_eq!(
+        handshake("timeouts: {request: 45s}"),
+        45,
+        "a handshake has as long"
+    );
+    assert_eq!(
+        handshake("timeouts: {request: 2s}"),
+        10,
+        "and is bounded as a request"
+    );
 }
 
 #[test]

@@ -237,7 +237,11 @@ fn forwarded(
     policy: Option<&TunnelPolicy>,
 ) -> model::Action {
     let base = policy.and_then(|policy| policy.said.as_deref().cloned());
-    let base = base.unwrap_or_else(|| model::Forward::to(""));
+    let mut base = base.unwrap_or_else(|| model::Forward::to(""));
+    // What a route gives a request, it gives a handshake.
+    let given = forward.backend_timeout.or(forward.request_timeout);
+    let handshake = &mut base.tunnel.handshake_timeout;
+    *handshake = given.map_or(*handshake, |given| given.max(*handshake));
     let answer = |share: &Share| {
         let answer = match &share.to {
             Destination::Group(_) => return None,

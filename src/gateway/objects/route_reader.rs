@@ -12,6 +12,9 @@ use super::http_route::{Backend, HttpRoute, Match, ParentRef, PathMatch, Retry, 
 use super::meta::Meta;
 use super::words::{Reference, host};
 
+/// How many matches a route may have, in all rules together.
+const MOST_MATCHES: usize = 128;
+
 impl HttpRoute {
     pub(super) fn read(meta: Meta, top: &Fields) -> Self {
         let spec = top.required_fields("spec");
@@ -23,6 +26,11 @@ impl HttpRoute {
                 matches: vec![Match::everything()],
                 ..Rule::default()
             });
+        }
+        let matches: usize = rules.iter().map(|rule| rule.matches.len()).sum();
+        if matches > MOST_MATCHES {
+            let message = format!("have {matches} matches; there may be {MOST_MATCHES}");
+            spec.flaws.note(&spec.path_of("rules"), message);
         }
         HttpRoute {
             meta,

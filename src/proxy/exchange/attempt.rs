@@ -28,13 +28,14 @@ const GRACE: Duration = Duration::from_millis(100);
 impl Exchange {
     /// Picks the target for the next try. Connections that wait for a request are in the pool.
     pub(in crate::proxy) fn pick(&mut self, pool: &Arc<Pool>) -> Result<Box<HttpPeer>, Refusal> {
-        self.attempts.expired = None;
         self.attempts.deadline = self.deadline();
         let deadline = self.attempts.deadline;
         if deadline.is_some_and(|deadline| deadline.left().is_zero()) {
+            self.attempts.expired = Some(Ends::Request);
             return Err(Refusal::REQUEST_TIMEOUT);
         }
         let target = self.next_target()?;
+        self.attempts.expired = None;
         let route = self.ledger.route.as_ref().ok_or(Refusal::NO_TARGET)?;
         // What was sent of the body is sent again.
         self.body_left = self.rule.bounds.body_bytes.unwrap_or(u64::MAX);
