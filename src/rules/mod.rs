@@ -244,6 +244,14 @@ mod tests {
     }
 
     #[test]
+    fn rules_that_come_sorted_are_left_as_they_come() {
+        let written = [forward("forward", vec![]), answer("static", vec![])];
+        let rules = Rules::build_sorted(&written, |_| Some(())).unwrap();
+        let order: Vec<_> = rules.iter().map(|rule| &*rule.name).collect();
+        assert_eq!(order, ["forward", "static"]);
+    }
+
+    #[test]
     fn the_first_rule_whose_conditions_all_hold_is_found() {
         let rules = build(&[
             forward("catch-all", vec![]),
