@@ -301,6 +301,7 @@ mod tests {
         Entry {
             revision: revision as u64,
             id: String::new(),
+            fleet: String::new(),
             objects: vec![(
                 group(revision),
                 Some(Object::new(properties, "test").into()),

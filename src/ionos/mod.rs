@@ -70,10 +70,10 @@ pub fn import(file: &Config, text: &str) -> Result<usize, String> {
     match file.api.as_ref().map(|api| &api.store) {
         #[cfg(feature = "etcd")]
         Some(model::Store::Etcd(etcd)) => {
-            let objects = transfer::read(file, text)?.objects;
-            let imported = fleet::import(etcd, shown(file, etcd), &objects);
+            let exported = transfer::read(file, text)?;
+            let imported = fleet::import(etcd, shown(file, etcd), &exported);
             imported.map_err(|why| format!("api.store: etcd: {why}"))?;
-            Ok(objects.iter().count())
+            Ok(exported.objects.iter().count())
         }
         _ => transfer::import(file, text),
     }

@@ -231,7 +231,7 @@ impl Store {
         (journal, before): (&mut Journal, &Arc<State>),
     ) -> Result<Written, NotKept> {
         let place = change.place.clone();
-        let (request, entry) = self.entry(change, author, before.revision + 1);
+        let (request, entry) = self.entry(change, author, before);
         let mut state = State::clone(before);
         state.change(&entry);
         let is_shared = self.record.is_shared();
@@ -263,7 +263,8 @@ impl Store {
         })
     }
 
-    fn entry(&self, change: Change, author: Author<'_>, revision: u64) -> (Arc<Request>, Entry) {
+    fn entry(&self, change: Change, author: Author<'_>, before: &State) -> (Arc<Request>, Entry) {
+        let revision = before.revision + 1;
         let request = Arc::new(Request {
             id: uuid::Uuid::new_v4().to_string(),
             created: Stamp::now(author.by),
@@ -273,9 +274,16 @@ impl Store {
             revision,
         });
         let share = |(place, object): (ResourcePath, Option<Object>)| (place, object.map(Arc::new));
+        let id = self.record.name(&request);
+        // The first write of a fleet names it.
+        let fleet = match before.fleet.is_empty() || id.is_empty() {
+            true => id.clone(),
+            false => before.fleet.clone(),
+        };
         let entry = Entry {
             revision,
-            id: self.record.name(&request),
+            id,
+            fleet,
             objects: change.objects.into_iter().map(share).collect(),
             requests: vec![Arc::clone(&request)],
         };
@@ -506,6 +514,7 @@ mod tests {
         Entry {
             revision: state.revision + 1,
             id: uuid::Uuid::new_v4().to_string(),
+            fleet: state.fleet.clone(),
             objects: state.objects.iter().map(renamed).collect(),
             requests: Vec::new(),
         }

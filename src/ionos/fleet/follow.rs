@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime};
 
+use parking_lot::Mutex;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, interval, sleep};
 
@@ -25,8 +26,15 @@ const LOOK: Duration = Duration::from_secs(1);
 /// How often what cannot be served is tried again.
 const AGAIN: Duration = Duration::from_secs(5);
 
-/// Why what was read is of no use.
-const MEANWHILE: &str = "something was written meanwhile";
+/// Why nothing is taken over.
+enum Untaken {
+    /// Something was written meanwhile.
+    Meanwhile,
+    /// It cannot be found out what there is.
+    Unread(String),
+    /// What there is must not take the place of what this node has.
+    Refused(String),
+}
 
 /// Who takes it over.
 #[derive(Clone)]
@@ -40,6 +48,7 @@ pub(super) struct Follower {
 #[derive(Default)]
 struct Items {
     head: Option<(Head, i64)>,
+    is_importing: bool,
     is_headless: bool,
     objects: Vec<(ResourcePath, Option<Object>)>,
     requests: Vec<Request>,
@@ -55,10 +64,18 @@ impl Follower {
                     known.clear();
                     self.watch(position).await
                 }
-                Err(why) if why == MEANWHILE => continue,
-                Err(why) => {
+                Err(Untaken::Meanwhile) => continue,
+                Err(Untaken::Unread(why)) => {
                     self.cluster.lose(&why);
                     self.cluster.nodes.forget_own();
+                    why
+                }
+                Err(Untaken::Refused(why)) => {
+                    self.cluster.lose(&why);
+                    if known != why {
+                        log::error!("api.store: etcd: {why}");
+                        known.clone_from(&why);
+                    }
                     why
                 }
             };
@@ -72,31 +89,47 @@ impl Follower {
     }
 
     /// Takes over all that is there.
-    async fn read_anew(&self) -> Result<Position, String> {
+    async fn read_anew(&self) -> Result<Position, Untaken> {
         self.cluster.forget();
         let prefix = self.cluster.keys.prefix.as_bytes();
         let snapshot = self.cluster.client.range(prefix, None).await;
-        let snapshot = snapshot.map_err(|error| error.to_string())?;
-        let (items, nodes) = self.items(&snapshot.pairs)?;
+        let snapshot = snapshot.map_err(|error| Untaken::Unread(error.to_string()))?;
+        let (items, nodes) = self.items(&snapshot.pairs).map_err(Untaken::Unread)?;
+        self.cluster.nodes.hear_all(nodes);
+        self.take_all(items, snapshot.position.revision).await?;
         let shared = self.cluster.keys.shared();
         let shared = snapshot.pairs.iter().find(|pair| pair.key == shared);
         self.share(shared.map(|pair| (&*pair.value, pair.revision)))
             .await;
+        Ok(snapshot.position)
+    }
+
+    /// Takes over all that was there at a revision.
+    async fn take_all(&self, items: Items, read_at: i64) -> Result<(), Untaken> {
         let cluster = Arc::clone(&self.cluster);
-        let read_at = snapshot.position.revision;
-        self.take(move |state| {
+        let untaken = Arc::new(Mutex::new(None));
+        let found = Arc::clone(&untaken);
+        let taken = self.take(move |state| {
             // Since it was forgotten, only a write that was under way has made one known.
             if cluster.head().is_ok_and(|known| known.revision > read_at) {
-                return Err(MEANWHILE.to_owned());
+                *found.lock() = Some(Untaken::Meanwhile);
+                return Ok(None);
             }
-            let entry = difference(state, &items, &cluster.keys.prefix)?;
+            let entry = match difference(state, &items, &cluster.keys.prefix) {
+                Ok(entry) => entry,
+                Err(why) => {
+                    cluster.refuse(&items, state, &why);
+                    *found.lock() = Some(Untaken::Refused(why));
+                    return Ok(None);
+                }
+            };
             let revision = items.head.as_ref().map_or(0, |(_, revision)| *revision);
             cluster.reach(&entry.id, revision);
             Ok(Some(entry))
-        })
-        .await?;
-        self.cluster.nodes.hear_all(nodes);
-        Ok(snapshot.position)
+        });
+        taken.await.map_err(Untaken::Unread)?;
+        let untaken = untaken.lock().take();
+        untaken.map_or(Ok(()), Err)
     }
 
     fn items(&self, pairs: &[Pair]) -> Result<(Items, HashMap<String, super::keys::Node>), String> {
@@ -255,7 +288,18 @@ fn same(state: &State) -> Entry {
     Entry {
         revision: state.revision,
         id: state.id.clone(),
+        fleet: state.fleet.clone(),
         ..Entry::default()
+    }
+}
+
+impl Cluster {
+    /// Notes that this node takes nothing over. Where another fleet writes it is none of its nodes.
+    fn refuse(&self, items: &Items, state: &State, why: &str) {
+        match items.head {
+            Some(_) => self.nodes.forget_own(),
+            None => self.nodes.refuse(state.revision, why.to_owned()),
+        }
     }
 }
 
@@ -264,6 +308,7 @@ impl Items {
         match item {
             Item::Head(Some(head)) => self.head = Some((head, revision)),
             Item::Head(None) => self.is_headless = true,
+            Item::Import(import) => self.is_importing = import.is_some(),
             Item::Object(path, object) => self.objects.push((path, object)),
             Item::Request(request) => self.requests.extend(request),
             Item::Node(..) | Item::Shared(_) => {}
@@ -275,7 +320,8 @@ impl Items {
         let Some((head, _)) = self.head else {
             return Err("something was changed by hand".to_owned());
         };
-        if self.is_headless || head.previous != entry.id {
+        let is_other = !entry.fleet.is_empty() && head.fleet != entry.fleet;
+        if self.is_headless || head.previous != entry.id || is_other {
             return Err(format!("{} does not come after {}", head.id, entry.id));
         }
         let share = |(path, object): (ResourcePath, Option<Object>)| (path, object.map(Arc::new));
@@ -284,6 +330,7 @@ impl Items {
             .requests
             .extend(self.requests.into_iter().map(Arc::new));
         (entry.id, entry.revision) = (head.id, head.number);
+        entry.fleet = head.fleet;
         Ok(())
     }
 }
@@ -295,6 +342,11 @@ fn difference(state: &State, items: &Items, prefix: &str) -> Result<Entry, Strin
         .iter()
         .filter(|(_, object)| !object.is_of_file)
         .collect();
+    if items.is_importing {
+        return Err(format!(
+            "objects are being imported, see {prefix}import: where that has failed, do it again"
+        ));
+    }
     let Some((head, _)) = &items.head else {
         return match state.id.is_empty() && ours.is_empty() && items.objects.is_empty() {
             true => Ok(same(state)),
@@ -309,6 +361,13 @@ fn difference(state: &State, items: &Items, prefix: &str) -> Result<Entry, Strin
         return Err(format!(
             "the folder has {} objects that are not from there: it must be empty",
             ours.len()
+        ));
+    }
+    if !state.fleet.is_empty() && head.fleet != state.fleet {
+        return Err(format!(
+            "{prefix}head is of the fleet {:?}, and this node of {:?}: it serves what it has, and \
+             writes nothing",
+            head.fleet, state.fleet
         ));
     }
     let mut objects: Vec<Change> = Vec::new();
@@ -326,6 +385,7 @@ fn difference(state: &State, items: &Items, prefix: &str) -> Result<Entry, Strin
     Ok(Entry {
         revision: head.number,
         id: head.id.clone(),
+        fleet: head.fleet.clone(),
         objects,
         requests: requests.cloned().map(Arc::new).collect(),
     })
@@ -337,6 +397,7 @@ mod tests {
 
     use super::super::super::kind::Kind;
     use super::super::super::object::Stamp;
+    use super::super::keys::Import;
     use super::*;
 
     fn group(id: &str) -> ResourcePath {
@@ -361,12 +422,14 @@ mod tests {
             id: id.to_owned(),
             previous: previous.to_owned(),
             number,
+            fleet: "f".to_owned(),
         }
     }
 
     fn state(id: &str, groups: &[&str]) -> State {
         let mut state = State {
             id: id.to_owned(),
+            fleet: "f".to_owned(),
             ..State::default()
         };
         let object = |id: &&str| (group(id), Some(Arc::new(object(id))));
@@ -424,5 +487,27 @@ mod tests {
         items.add(Item::Head(Some(head("", "a", 1))), 9);
         assert!(difference(&state("", &["g"]), &items, "/p/").is_err());
         assert!(difference(&state("", &[]), &items, "/p/").is_ok());
+    }
+
+    #[test]
+    fn nothing_is_taken_over_from_another_fleet_or_while_objects_are_imported() {
+        let mut items = Items::default();
+        items.add(Item::Head(Some(head("", "z", 8))), 9);
+        let mut ours = state("a", &["g"]);
+        assert!(difference(&ours, &items, "/p/").is_ok());
+        ours.fleet = "another".to_owned();
+        assert!(difference(&ours, &items, "/p/").is_err());
+        assert!(items.go_on(&mut same(&ours)).is_err());
+        // A copy from before there were names of fleets.
+        ours.fleet = String::new();
+        let mut items = Items::default();
+        items.add(Item::Head(Some(head("", "z", 8))), 9);
+        assert_eq!(difference(&ours, &items, "/p/").unwrap().fleet, "f");
+        let import = Import {
+            fleet: "f".to_owned(),
+            number: 8,
+        };
+        items.add(Item::Import(Some(import)), 10);
+        assert!(difference(&state("", &[]), &items, "/p/").is_err());
     }
 }

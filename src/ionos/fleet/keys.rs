@@ -13,6 +13,9 @@ pub(super) struct Keys {
     pub(super) prefix: String,
 }
 
+/// The largest number of a write: there is always a next one.
+const LARGEST: u64 = i64::MAX as u64;
+
 /// The last write.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Head {
@@ -20,6 +23,18 @@ pub(super) struct Head {
     pub(super) id: String,
     /// The one before it; empty at the first.
     pub(super) previous: String,
+    /// Counts the writes.
+    pub(super) number: u64,
+    /// Which fleet writes; the same from the first write on.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(super) fleet: String,
+}
+
+/// Objects that are being put in the place of all that is there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Import {
+    /// Which fleet has them then.
+    pub(super) fleet: String,
     /// Counts the writes.
     pub(super) number: u64,
 }
@@ -40,6 +55,7 @@ pub(super) struct Node {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Item {
     Head(Option<Head>),
+    Import(Option<Import>),
     Object(ResourcePath, Option<Object>),
     Request(Option<Request>),
     Node(String, Option<Node>),
@@ -50,6 +66,11 @@ pub(super) enum Item {
 impl Keys {
     pub(super) fn head(&self) -> Vec<u8> {
         self.key("head")
+    }
+
+    /// Who puts other objects there, as long as somebody does.
+    pub(super) fn import(&self) -> Vec<u8> {
+        self.key("import")
     }
 
     pub(super) fn object(&self, path: &ResourcePath) -> Vec<u8> {
@@ -91,7 +112,14 @@ impl Keys {
         };
         let item = match rest.split_at(rest.find('/').unwrap_or(rest.len())) {
             ("keys", "") => Item::Shared(value.map(<[u8]>::to_vec)),
-            ("head", "") => Item::Head(parsed(rest, value)?),
+            ("head", "") => {
+                let head: Option<Head> = parsed(rest, value)?;
+                match head.as_ref().is_some_and(|head| head.number > LARGEST) {
+                    true => return Err(format!("{rest}: number: is too large")),
+                    false => Item::Head(head),
+                }
+            }
+            ("import", "") => Item::Import(parsed(rest, value)?),
             ("objects", path) => Item::Object(path.to_owned().try_into()?, parsed(rest, value)?),
             ("requests", _) => Item::Request(parsed(rest, value)?),
             ("nodes", name) => {
@@ -137,6 +165,8 @@ mod tests {
         }
         assert!(keys.read(b"/culvert/objects/nonsense", None).is_err());
         assert!(keys.read(&keys.head(), Some(b"{}")).is_err());
+        let last = br#"{"id": "a", "previous": "", "number": 18446744073709551615}"#;
+        assert!(keys.read(&keys.head(), Some(last)).is_err());
     }
 
     #[test]

@@ -67,9 +67,27 @@ impl Nodes {
         self.told.notify_one();
     }
 
+    /// Notes that this one serves all up to a write, and takes nothing over from what there is.
+    pub(super) fn refuse(&self, revision: u64, why: String) {
+        self.all.lock().own = Some(Node {
+            serves: revision,
+            seen: revision,
+            failure: Some(why),
+        });
+        self.changed.notify_all();
+        self.told.notify_one();
+    }
+
     /// Notes that this one no longer knows what there is.
     pub(super) fn forget_own(&self) {
         self.all.lock().own = None;
+    }
+
+    /// Those others that have seen writes.
+    pub(super) fn with_objects(&self) -> Vec<String> {
+        let all = self.all.lock();
+        let others = all.others.iter().filter(|(_, node)| node.seen > 0);
+        others.map(|(name, _)| name.clone()).collect()
     }
 
     /// Notes what another serves; `None`: it is gone.

@@ -232,6 +232,15 @@ impl Etcd {
         self.run().await;
     }
 
+    /// Kills all members, and starts them anew with nothing.
+    pub async fn wipe(&mut self) {
+        self.kill();
+        for place in 0..self.members.len() {
+            std::fs::remove_dir_all(self.data(place)).unwrap();
+        }
+        self.run().await;
+    }
+
     /// Where the first member is.
     pub fn address(&self) -> SocketAddr {
         self.members[0].client
