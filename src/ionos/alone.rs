@@ -8,6 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::error::{ApiError, INVALID};
+use super::held::Missing;
 use super::journal::Journal;
 use super::record::{NotKept, Record, Take};
 use super::request::{Progress, Request};
@@ -43,7 +44,7 @@ impl Record for Alone {
 
     fn copy(&self, _: &Entry, _: &State, _: &mut Journal) {}
 
-    fn tell(&self, _: u64, _: Option<String>) {}
+    fn tell(&self, _: u64, _: Option<Missing>) {}
 
     fn progress(&self, _: u64) -> Progress {
         Progress::Done

@@ -4,7 +4,8 @@
 //! A request's way: `path` says what it is about, `plan` what a write makes of the objects, by the
 //! `schema` and the defaults of `properties`. `models` has the configuration read them, `server`
 //! serves them, and the `store` keeps them in its `journal`, or in etcd where there is a `fleet`,
-//! before anybody is told. `render` shows them.
+//! before anybody is told. What one of several nodes cannot serve is `held` back. `render` shows
+//! them.
 
 mod alone;
 mod canonical;
@@ -15,6 +16,8 @@ mod file_objects;
 #[cfg(feature = "etcd")]
 mod fleet;
 mod handler;
+#[cfg_attr(not(feature = "etcd"), allow(dead_code))]
+mod held;
 mod http;
 // What only a fleet does is idle without etcd.
 #[cfg_attr(not(feature = "etcd"), allow(dead_code))]
@@ -45,6 +48,7 @@ mod store;
 mod transfer;
 mod write;
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -52,6 +56,7 @@ use tokio::time::sleep;
 
 use crate::config::Config;
 use crate::config::model;
+use held::Held;
 use state::Warnings;
 
 pub use handler::{Answer, Asked, answer};
@@ -59,7 +64,7 @@ pub use http::Service;
 pub use models::Models;
 pub use serve::Serve;
 pub use server::Server;
-use server::configure;
+use server::{Listen, configure, configure_and_listen};
 pub use state::Standing;
 pub use store::Store;
 pub use transfer::export;
@@ -99,8 +104,12 @@ pub struct Opened {
 }
 
 /// What this configuration of a file's `api` keeps, with the configuration that has it beside the
-/// file's objects. `None` where it offers no API. Errors: what cannot be had, or used.
-pub fn open(file: &Config) -> Result<Option<Opened>, Vec<String>> {
+/// file's objects, and listens with `listen`. `None` where it offers no API. Errors: what cannot be
+/// had, or used.
+pub fn open(
+    file: &Config,
+    listen: &mut dyn FnMut(&model::ForwardingRule) -> io::Result<()>,
+) -> Result<Option<Opened>, Vec<String>> {
     let Some(api) = &file.api else {
         return Ok(None);
     };
@@ -109,16 +118,10 @@ pub fn open(file: &Config) -> Result<Option<Opened>, Vec<String>> {
     let store = Store::open(folder, record);
     let store =
         store.map_err(|error| vec![format!("api.store.path: {}: {error}", folder.display())])?;
-    let configured = configure(file, store.objects());
-    let (config, models) = match (configured, &api.store) {
-        (Err(problems), model::Store::Etcd(_)) => {
-            // Other nodes may have written what this one cannot serve: it tries again.
-            for problem in problems {
-                log::error!("{problem}: the file alone is served");
-            }
-            (file.clone(), Models::default())
-        }
-        (configured, _) => configured?,
+    let (config, models) = match &api.store {
+        // Other nodes may have written what this one cannot serve: it tries again.
+        model::Store::Etcd(_) => configure_most(file, &store, listen),
+        model::Store::File(_) => configure(file, store.objects())?,
     };
     let config = shared(config);
     server::tell(&models.warnings(), &Warnings::new());
@@ -128,6 +131,21 @@ pub fn open(file: &Config) -> Result<Option<Opened>, Vec<String>> {
         models,
         config,
     }))
+}
+
+/// The configuration with all that can be served; what cannot be is held back.
+fn configure_most(file: &Config, store: &Store, listen: Listen<'_>) -> (Config, Models) {
+    let objects = store.objects();
+    let configured = store.most(|objects| configure_and_listen(file, objects.clone(), listen));
+    let (configured, held) = configured.unwrap_or_else(|error| {
+        let held = Held::everything(&objects, &error.to_string());
+        ((file.clone(), Models::default()), held)
+    });
+    for (path, why) in held.reasons() {
+        log::error!("api.store: {path} is not served: {why}");
+    }
+    store.hold(held);
+    configured
 }
 
 /// With the keys that the nodes have in common.

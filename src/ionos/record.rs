@@ -6,6 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::error::ApiError;
+use super::held::Missing;
 use super::journal::Journal;
 use super::request::{Progress, Request};
 use super::serve::Serve;
@@ -28,6 +29,9 @@ pub(super) trait Take: Send + Sync {
     /// Takes it over, which is found out once nobody else writes. What cannot be served is kept all
     /// the same, and what was served before goes on. Errors: it cannot be found out.
     fn take(&self, serve: &dyn Serve, find: Find<'_>) -> Result<(), String>;
+
+    /// Whether something is on record that is not served.
+    fn lacks(&self) -> bool;
 
     /// Shows how it stands with what is on record.
     fn show(&self, serve: &dyn Serve);
@@ -53,8 +57,8 @@ pub(super) trait Record: std::fmt::Debug + Send + Sync {
     /// Has the journal follow, where it is a copy: with this write the state is that one.
     fn copy(&self, entry: &Entry, state: &State, journal: &mut Journal);
 
-    /// Notes that this node serves all up to this write, or why it does not.
-    fn tell(&self, revision: u64, failure: Option<String>);
+    /// Notes that this node serves all up to this write, but for what is missing.
+    fn tell(&self, revision: u64, missing: Option<Missing>);
 
     /// How far a write is.
     fn progress(&self, revision: u64) -> Progress;

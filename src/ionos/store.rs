@@ -11,6 +11,7 @@ use parking_lot::{Condvar, Mutex};
 
 use super::error::{ApiError, INVALID, TAKEN_OVER};
 use super::file_objects::FileObjects;
+use super::held::{Held, Missing, Wanted};
 use super::journal::Journal;
 use super::object::{Object, Stamp};
 use super::objects::Objects;
@@ -18,7 +19,7 @@ use super::path::ResourcePath;
 use super::plan::Planner;
 use super::record::{Find, NotKept, Record, Take};
 use super::request::{Progress, Request};
-use super::serve::{Serve, serve_kept, try_out};
+use super::serve::{Serve, try_out};
 use super::state::{Entry, State, Warnings};
 use super::write::{Change, Write};
 
@@ -38,7 +39,7 @@ pub struct Store {
     /// the folder.
     journal: Mutex<Option<Journal>>,
     /// Whoever has it is the one who changes what is served. Nobody waits for others meanwhile.
-    serving: Mutex<()>,
+    serving: Mutex<Held>,
     /// What is read; whoever writes has it for a moment only.
     kept: Mutex<Kept>,
     changed: Condvar,
@@ -137,10 +138,34 @@ impl Store {
 
     /// Has what is kept served as the configuration is now.
     pub(super) fn renew(&self, serve: &dyn Serve) -> Result<(), ApiError> {
-        let _serving = self.serving.lock();
+        let mut held = self.serving.lock();
         let state = self.state(serve);
-        self.warn(serve.renew(&state.objects)?);
+        if !self.record.is_shared() {
+            self.warn(serve.renew(&state.objects)?);
+            return Ok(());
+        }
+        let renewed =
+            wanted(&state, &state, &Entry::default(), &held).serve(|objects| serve.renew(objects));
+        let (warnings, missing) = renewed?;
+        *held = missing;
+        drop(held);
+        self.warn(warnings);
         Ok(())
+    }
+
+    /// As much of what is kept as this can serve, and what is held back.
+    pub(super) fn most<T>(
+        &self,
+        serve: impl FnMut(&Objects) -> Result<T, ApiError>,
+    ) -> Result<(T, Held), ApiError> {
+        let state = Arc::clone(&self.kept.lock().state);
+        let nothing = State::default();
+        wanted(&state, &nothing, &Entry::default(), &Held::default()).serve(serve)
+    }
+
+    /// Notes that this is not served.
+    pub(super) fn hold(&self, held: Held) {
+        *self.serving.lock() = held;
     }
 
     /// Has other nodes no longer wait for this one.
@@ -236,12 +261,14 @@ impl Store {
         state.change(&entry);
         let is_shared = self.record.is_shared();
         if is_shared {
-            try_out(&state.objects, &place, serve).map_err(NotKept::Refused)?;
+            let held = self.serving.lock().without(&entry.objects);
+            let objects = held.objects(&state.objects);
+            try_out(&objects, &place, serve).map_err(NotKept::Refused)?;
             self.record.keep(before, &entry, journal)?;
         }
-        let serving = self.serving.lock();
-        let failure = match is_shared {
-            true => serve_kept(&mut state, &place, serve),
+        let mut held = self.serving.lock();
+        let missing = match is_shared {
+            true => serve_most(&mut state, before, (&entry, Some(&place)), &mut held, serve),
             false => {
                 let keep = |journal: &mut Journal| self.record.keep(before, &entry, journal);
                 serve_and_keep(&mut state, &place, serve, (journal, &keep))?;
@@ -249,10 +276,10 @@ impl Store {
             }
         };
         let state = self.put(before, state, &entry);
-        drop(serving);
+        drop(held);
         self.record.copy(&entry, &state, journal);
         tidy(journal, &state);
-        self.record.tell(entry.revision, failure);
+        self.record.tell(entry.revision, missing);
         let mut objects = entry.objects.into_iter();
         let object = objects.find(|(there, _)| *there == place);
         Ok(Written {
@@ -329,24 +356,63 @@ impl Take for Store {
         };
         let mut state = State::clone(&before);
         state.change(&entry);
-        let serving = self.serving.lock();
-        let served = serve.serve(&state.objects, None, &mut || Ok(()));
-        let failure = served.map(|warnings| state.warnings = warnings).err();
+        let mut held = self.serving.lock();
+        let missing = serve_most(&mut state, &before, (&entry, None), &mut held, serve);
         let is_new = entry.id != before.id || !entry.objects.is_empty();
         let state = self.put(&before, state, &entry);
-        drop(serving);
+        drop(held);
         if is_new {
             self.record.copy(&entry, &state, journal);
             tidy(journal, &state);
         }
-        self.record
-            .tell(entry.revision, failure.map(|error| error.to_string()));
+        self.record.tell(entry.revision, missing);
         Ok(())
+    }
+
+    fn lacks(&self) -> bool {
+        !self.serving.lock().is_empty()
     }
 
     fn show(&self, serve: &dyn Serve) {
         let revision = self.kept.lock().state.revision;
         serve.show(self.record.standing(revision));
+    }
+}
+
+/// What is to be served: this state, which an entry has made of the one before.
+fn wanted<'a>(state: &'a State, before: &'a State, entry: &'a Entry, held: &'a Held) -> Wanted<'a> {
+    // An entry that is more than one write is no change of its own.
+    let is_one = entry.requests.len() == 1;
+    let change: &[_] = if is_one { &entry.objects } else { &[] };
+    Wanted {
+        objects: &state.objects,
+        before: &before.objects,
+        held,
+        change: (change, entry.revision),
+        requests: (&state.requests, &entry.requests),
+    }
+}
+
+/// Serves as much of what is on record elsewhere as can be; returns what is missing.
+fn serve_most(
+    state: &mut State,
+    before: &State,
+    (entry, about): (&Entry, Option<&ResourcePath>),
+    held: &mut Held,
+    serve: &dyn Serve,
+) -> Option<Missing> {
+    let most = wanted(state, before, entry, held)
+        .serve(|objects| serve.serve(objects, about, &mut || Ok(())));
+    match most {
+        Ok((warnings, missing)) => {
+            state.warnings = warnings;
+            *held = missing;
+            held.missing()
+        }
+        Err(error) => Some(Missing {
+            why: error.to_string(),
+            writes: None,
+        }),
     }
 }
 
@@ -484,7 +550,7 @@ mod tests {
             true
         }
 
-        fn tell(&self, _: u64, _: Option<String>) {}
+        fn tell(&self, _: u64, _: Option<Missing>) {}
 
         fn progress(&self, _: u64) -> Progress {
             Progress::Done

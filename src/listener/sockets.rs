@@ -38,6 +38,14 @@ impl Sockets {
         }
     }
 
+    /// Has a socket for this address ready, if there is none yet.
+    pub fn prepare(&mut self, address: SocketAddr, v6_only: bool) -> io::Result<()> {
+        if !self.tcp.contains_key(&address) {
+            self.tcp.insert(address, bind(address, v6_only)?);
+        }
+        Ok(())
+    }
+
     /// The socket at this path: the one that is there, or a new one; with this mode.
     pub fn listen_unix(&mut self, path: &Path, mode: u32) -> io::Result<UnixListener> {
         let Some(socket) = self.unix.remove(path) else {

@@ -83,6 +83,7 @@ mod fleet_import;
 mod fleet_import_steps;
 mod fleet_keys;
 mod fleet_members;
+mod fleet_missing;
 mod fleet_progress;
 mod fleet_races;
 mod fleet_security;

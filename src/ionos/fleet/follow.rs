@@ -159,7 +159,8 @@ impl Follower {
                 _ = look.tick() => {
                     self.rotate().await;
                     self.show();
-                    let fails = self.cluster.nodes.own().is_some_and(|own| own.failure.is_some());
+                    let fails = self.cluster.nodes.own().is_some_and(|own| own.failure.is_some())
+                        || self.store.upgrade().is_some_and(|store| store.lacks());
                     let is_due = fails && tried.elapsed() >= AGAIN;
                     if !is_due && !self.serve.is_outdated() {
                         continue;

@@ -1,5 +1,7 @@
 //! What is under the prefix, and in which words.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::super::object::Object;
@@ -49,6 +51,21 @@ pub(super) struct Node {
     /// Why it does not serve all that it knows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) failure: Option<String>,
+    /// Which writes it does not serve of those that it serves up to, with their reasons.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) failed: BTreeMap<u64, String>,
+}
+
+impl Node {
+    /// Up to which write it serves everything.
+    pub(super) fn serves_all(&self) -> u64 {
+        let first = match (self.failed.keys().next(), &self.failure) {
+            (Some(first), _) => first.saturating_sub(1),
+            (None, Some(_)) => self.seen.saturating_sub(1),
+            (None, None) => self.serves,
+        };
+        self.serves.min(first)
+    }
 }
 
 /// What a key is about, with its value; `None` where it is gone.

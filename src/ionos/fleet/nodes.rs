@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::Notify;
 
+use super::super::held::Missing;
 use super::super::request::Progress;
 use super::keys::Node;
 
@@ -41,27 +42,33 @@ impl Nodes {
         self.all.lock().own.clone()
     }
 
-    /// Notes that this one serves all up to a write, or why it does not.
-    pub(super) fn tell(&self, revision: u64, failure: Option<String>) {
+    /// Notes that this one serves all up to a write, but for what is missing.
+    pub(super) fn tell(&self, revision: u64, missing: Option<Missing>) {
         let mut all = self.all.lock();
         let before = all.own.as_ref().map_or(0, |own| own.serves);
-        let serves = match failure {
-            None => revision,
-            Some(_) => before.min(revision.saturating_sub(1)),
+        let (serves, failed) = match &missing {
+            None => (revision, BTreeMap::new()),
+            Some(Missing {
+                writes: Some(writes),
+                ..
+            }) => (revision, writes.clone()),
+            Some(_) => (before.min(revision.saturating_sub(1)), BTreeMap::new()),
         };
+        let failure = missing.map(|missing| missing.why);
         if let Some(why) = &failure
             && all.own.as_ref().and_then(|own| own.failure.as_ref()) != Some(why)
         {
             log::error!("api: what other nodes have written is not served here: {why}");
         }
-        let failed = all.own.as_ref().is_some_and(|own| own.failure.is_some());
-        if failed && failure.is_none() {
+        let did_fail = all.own.as_ref().is_some_and(|own| own.failure.is_some());
+        if did_fail && failure.is_none() {
             log::info!("api: what other nodes have written is served here");
         }
         all.own = Some(Node {
             serves,
             seen: revision,
             failure,
+            failed,
         });
         self.changed.notify_all();
         self.told.notify_one();
@@ -73,6 +80,7 @@ impl Nodes {
             serves: revision,
             seen: revision,
             failure: Some(why),
+            failed: BTreeMap::new(),
         });
         self.changed.notify_all();
         self.told.notify_one();
@@ -133,6 +141,9 @@ impl All {
         let others = self.others.iter().map(|(name, node)| (name.as_str(), node));
         let mut progress = Progress::Done;
         for (name, node) in own.chain(others) {
+            if let Some(why) = node.failed.get(&revision) {
+                return Progress::Failed(format!("node {name}: {why}"));
+            }
             if node.serves >= revision {
                 continue;
             }
@@ -155,6 +166,7 @@ mod tests {
             serves,
             seen,
             failure: (serves < seen).then(|| "the port is taken".to_owned()),
+            failed: BTreeMap::new(),
         }
     }
 
@@ -176,12 +188,33 @@ mod tests {
         assert_eq!(nodes.progress(5), Progress::Done);
     }
 
+    fn missing(writes: Option<&[u64]>) -> Option<Missing> {
+        let why = || "why".to_owned();
+        let named = |writes: &[u64]| writes.iter().map(|write| (*write, why())).collect();
+        Some(Missing {
+            why: why(),
+            writes: writes.map(named),
+        })
+    }
+
+    #[test]
+    fn only_the_writes_that_do_not_serve_are_failed() {
+        let nodes = Nodes::new("a");
+        nodes.tell(7, missing(Some(&[5])));
+        let failed = Progress::Failed("node a: why".to_owned());
+        assert_eq!(nodes.progress(5), failed);
+        for served in [4, 6, 7] {
+            assert_eq!(nodes.progress(served), Progress::Done, "{served}");
+        }
+        assert_eq!(nodes.own().unwrap().serves_all(), 4);
+    }
+
     #[test]
     fn what_this_node_cannot_serve_is_failed_until_it_can() {
         let nodes = Nodes::new("a");
         nodes.tell(5, None);
-        nodes.tell(6, Some("why".to_owned()));
-        nodes.tell(7, Some("why".to_owned()));
+        nodes.tell(6, missing(None));
+        nodes.tell(7, missing(None));
         assert_eq!(nodes.progress(5), Progress::Done);
         let failed = Progress::Failed("node a: why".to_owned());
         assert_eq!(
@@ -191,7 +224,7 @@ mod tests {
         nodes.tell(7, None);
         assert_eq!(nodes.progress(6), Progress::Done);
         // As after a restore from a snapshot.
-        nodes.tell(3, Some("why".to_owned()));
+        nodes.tell(3, missing(None));
         assert!(matches!(nodes.progress(3), Progress::Failed(_)));
     }
 }

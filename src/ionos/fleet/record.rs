@@ -12,6 +12,7 @@ use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
 use super::super::error::ApiError;
+use super::super::held::Missing;
 use super::super::journal::Journal;
 use super::super::record::{NotKept, Record, Take};
 use super::super::request::{Progress, Request};
@@ -127,8 +128,8 @@ impl Record for Fleet {
         }
     }
 
-    fn tell(&self, revision: u64, failure: Option<String>) {
-        self.cluster.nodes.tell(revision, failure);
+    fn tell(&self, revision: u64, missing: Option<Missing>) {
+        self.cluster.nodes.tell(revision, missing);
     }
 
     fn progress(&self, revision: u64) -> Progress {
@@ -141,7 +142,7 @@ impl Record for Fleet {
             store: "ETCD",
             is_available: self.cluster.is_available(),
             known: own.as_ref().map_or(revision, |own| own.seen),
-            served: own.map_or(revision, |own| own.serves),
+            served: own.map_or(revision, |own| own.serves_all()),
         }
     }
 
