@@ -51,6 +51,9 @@ pub(super) trait Record: std::fmt::Debug + Send + Sync {
     /// What a write is called; empty where this node writes alone.
     fn name(&self, request: &Request) -> String;
 
+    /// Notes that another node was first, and that nothing has come of it.
+    fn doubt(&self);
+
     /// Has a write on record that comes after this state.
     fn keep(&self, before: &State, entry: &Entry, journal: &mut Journal) -> Result<(), NotKept>;
 

@@ -5,7 +5,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
@@ -22,9 +23,11 @@ use super::request::{Progress, Request};
 use super::serve::{Serve, try_out};
 use super::state::{Entry, State, Warnings};
 use super::write::{Change, Write};
+use crate::os::random;
 
-/// How often a write is tried where others are first.
-const TRIES: usize = 8;
+/// How long a write is tried where others are first, and how long it is waited in between at most.
+const TRYING: Duration = Duration::from_secs(10);
+const PAUSE: Duration = Duration::from_millis(30);
 /// How long it is waited for what another node has written.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// How long a write may wait until it serves everywhere.
@@ -43,6 +46,8 @@ pub struct Store {
     /// What is read; whoever writes has it for a moment only.
     kept: Mutex<Kept>,
     changed: Condvar,
+    /// How long a write is tried where others are first.
+    trying: Duration,
 }
 
 /// What is kept, for whoever reads it.
@@ -93,6 +98,7 @@ impl Store {
                 of_file: Arc::default(),
             }),
             changed: Condvar::new(),
+            trying: TRYING,
         })
     }
 
@@ -193,7 +199,8 @@ impl Store {
         author: Author<'_>,
         serve: &dyn Serve,
     ) -> Result<Written, ApiError> {
-        for _ in 0..TRIES {
+        let until = Instant::now() + self.trying;
+        while Instant::now() < until {
             let before = self.kept.lock().state.id.clone();
             let written = self.try_to_write(write, author, serve);
             self.show(serve);
@@ -202,6 +209,8 @@ impl Store {
                 Err(NotKept::Refused(error)) => return Err(error),
                 Err(NotKept::Lost) => self.wait_for_others(&before),
             }
+            // Nodes that lose together are not to lose together again.
+            thread::sleep(PAUSE.mul_f64(random::chance()));
         }
         let place = write.place().map_or("", ResourcePath::as_str);
         let message = format!("[(root)] {place}: others write, too: it is as before");
@@ -340,7 +349,10 @@ impl Store {
     fn wait_for_others(&self, id: &str) {
         let mut kept = self.kept.lock();
         let is_same = |kept: &mut Kept| kept.state.id == id;
-        self.changed.wait_while_for(&mut kept, is_same, PATIENCE);
+        let waited = self.changed.wait_while_for(&mut kept, is_same, PATIENCE);
+        if waited.timed_out() {
+            self.record.doubt();
+        }
     }
 }
 
@@ -470,7 +482,7 @@ mod tests {
     use std::collections::HashSet;
     use std::net::IpAddr;
     use std::sync::OnceLock;
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
     use std::sync::mpsc::channel;
     use std::thread;
 
@@ -519,6 +531,8 @@ mod tests {
     #[derive(Debug, Default)]
     struct Contested {
         losses: AtomicUsize,
+        doubts: AtomicUsize,
+        is_silent: AtomicBool,
         store: OnceLock<Weak<Store>>,
     }
 
@@ -539,9 +553,16 @@ mod tests {
                 return Ok(());
             }
             self.losses.store(losses - 1, Ordering::SeqCst);
+            if self.is_silent.load(Ordering::SeqCst) {
+                return Err(NotKept::Lost);
+            }
             let store = self.store.get().and_then(Weak::upgrade).unwrap();
             thread::spawn(move || store.take(&Willing, Box::new(|state| Ok(Some(other(state))))));
             Err(NotKept::Lost)
+        }
+
+        fn doubt(&self) {
+            self.doubts.fetch_add(1, Ordering::SeqCst);
         }
 
         fn copy(&self, _: &Entry, _: &State, _: &mut Journal) {}
@@ -599,7 +620,9 @@ mod tests {
             let folder = tempfile::tempdir().unwrap();
             let record = Arc::<Contested>::default();
             let store = Store::open(folder.path(), Arc::clone(&record) as Arc<dyn Record>);
-            let store = Arc::new(store.unwrap());
+            let mut store = store.unwrap();
+            store.trying = Duration::from_millis(200);
+            let store = Arc::new(store);
             record.store.set(Arc::downgrade(&store)).unwrap();
             let group = store
                 .write(&create(), author(None), &Willing)
@@ -649,8 +672,17 @@ mod tests {
         let expected = format!("[(root)] {}: others write, too", stage.group);
         assert!(error.to_string().starts_with(&expected), "{error}");
         let tries = usize::MAX - stage.record.losses.load(Ordering::SeqCst);
-        assert_eq!(tries, TRIES);
+        assert!(tries > 1, "{tries}");
+        assert_eq!(stage.record.doubts.load(Ordering::SeqCst), 0);
         assert_eq!(stage.store.state(&Willing).requests.all().len(), 1);
+    }
+
+    #[test]
+    fn where_nothing_is_to_be_seen_of_what_was_first_that_is_doubted() {
+        let stage = Stage::new(usize::MAX);
+        stage.record.is_silent.store(true, Ordering::SeqCst);
+        stage.patch(None).unwrap_err();
+        assert_eq!(stage.record.doubts.load(Ordering::SeqCst), 1);
     }
 
     #[test]

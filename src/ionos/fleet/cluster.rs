@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
+use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
 use super::super::error::{ApiError, INVALID};
@@ -37,6 +38,8 @@ pub(super) struct Cluster {
     /// has not been asked. It changes with the state of the store.
     head: Mutex<Option<Result<HeadAt, String>>>,
     heard: Condvar,
+    /// That this node may have missed something.
+    pub(super) doubted: Notify,
 }
 
 /// A head, and which revision put it there; 0: none has.
@@ -55,6 +58,7 @@ impl Cluster {
             ring,
             head: Mutex::default(),
             heard: Condvar::new(),
+            doubted: Notify::new(),
         }
     }
 
@@ -101,6 +105,24 @@ impl Cluster {
             .wait_while_for(&mut head, |head| head.is_none(), SILENCE);
         drop(head);
         self.head().map(drop).map_err(|why| away(&why))
+    }
+
+    /// The head that is there. Errors: it cannot be asked for.
+    pub(super) async fn head_there(&self) -> Result<HeadAt, String> {
+        let key = self.keys.head();
+        let snapshot = self.client.range(&key, None).await;
+        let snapshot = snapshot.map_err(|error| error.to_string())?;
+        let Some(pair) = snapshot.pairs.iter().find(|pair| pair.key == key) else {
+            let id = String::new();
+            return Ok(HeadAt { id, revision: 0 });
+        };
+        match self.keys.read(&pair.key, Some(&pair.value))? {
+            Some(Item::Head(Some(Head { id, .. }))) => Ok(HeadAt {
+                id,
+                revision: pair.revision,
+            }),
+            _ => Err("there is no head".to_owned()),
+        }
     }
 
     /// Errors: this would be the first write of a fleet, but there are nodes that know of others.

@@ -15,7 +15,7 @@ use super::super::record::Take;
 use super::super::request::Request;
 use super::super::serve::Serve;
 use super::super::state::{Entry, State};
-use super::cluster::Cluster;
+use super::cluster::{Cluster, HeadAt};
 use super::keys::{Head, Item, Keys};
 use crate::etcd::{Batch, Compare, Pair, Position, Put, Txn};
 
@@ -25,6 +25,9 @@ const PAUSE: Duration = Duration::from_secs(1);
 const LOOK: Duration = Duration::from_secs(1);
 /// How often what cannot be served is tried again.
 const AGAIN: Duration = Duration::from_secs(5);
+
+/// Why everything is read anew.
+const MISSED: &str = "the last write is another one than this node knows of";
 
 /// Why nothing is taken over.
 enum Untaken {
@@ -42,6 +45,15 @@ pub(super) struct Follower {
     pub(super) cluster: Arc<Cluster>,
     pub(super) store: Weak<dyn Take>,
     pub(super) serve: Arc<dyn Serve>,
+}
+
+/// Whether the head that was taken over is still that of etcd, after a watch has begun again.
+#[derive(Default)]
+struct Verified {
+    /// How often the watch had begun when it was.
+    begun: u64,
+    /// Another head, of which the watch has yet to tell.
+    awaited: Option<HeadAt>,
 }
 
 /// What the keys of one revision say, or several, or all.
@@ -149,6 +161,7 @@ impl Follower {
         let prefix = self.cluster.keys.prefix.as_bytes();
         let mut watch = self.cluster.client.watch(prefix, after);
         let (mut look, mut tried) = (interval(LOOK), Instant::now());
+        let mut verified = Verified::default();
         loop {
             let taken = tokio::select! {
                 batch = watch.next() => match batch {
@@ -156,7 +169,11 @@ impl Follower {
                     Some(Err(error)) => return error.to_string(),
                     None => return "the watch is over".to_owned(),
                 },
+                () = self.cluster.doubted.notified() => return MISSED.to_owned(),
                 _ = look.tick() => {
+                    if let Err(why) = self.verify(watch.begun(), &mut verified).await {
+                        return why;
+                    }
                     self.rotate().await;
                     self.show();
                     let fails = self.cluster.nodes.own().is_some_and(|own| own.failure.is_some())
@@ -173,6 +190,30 @@ impl Follower {
                 return why;
             }
         }
+    }
+
+    /// Errors: etcd has another head than this node, and the watch does not tell of it.
+    async fn verify(&self, begun: u64, verified: &mut Verified) -> Result<(), String> {
+        if begun == verified.begun {
+            return Ok(());
+        }
+        let known = self.cluster.head()?;
+        let Ok(there) = self.cluster.head_there().await else {
+            return Ok(());
+        };
+        if self.cluster.head()? != known {
+            return Ok(());
+        }
+        if there == known {
+            let awaited = None;
+            *verified = Verified { begun, awaited };
+            return Ok(());
+        }
+        if there.revision > known.revision && verified.awaited.as_ref() != Some(&there) {
+            verified.awaited = Some(there);
+            return Ok(());
+        }
+        Err(MISSED.to_owned())
     }
 
     async fn hear(&self, batch: &Batch) -> Result<(), String> {

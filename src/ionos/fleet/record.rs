@@ -117,6 +117,10 @@ impl Record for Fleet {
         request.id.clone()
     }
 
+    fn doubt(&self) {
+        self.cluster.doubted.notify_one();
+    }
+
     fn keep(&self, before: &State, entry: &Entry, _: &mut Journal) -> Result<(), NotKept> {
         let committed = self.block_on(self.cluster.commit(before, entry));
         committed.unwrap_or(Err(NotKept::Lost))
