@@ -53,6 +53,8 @@ pub struct Change {
     pub value: Option<Vec<u8>>,
     /// The revision of the change.
     pub revision: i64,
+    /// The lease with which it goes; 0: none.
+    pub lease: i64,
 }
 
 impl Client {
@@ -243,6 +245,7 @@ impl From<wire::Event> for Change {
             key: event.kv.key,
             value: is_put.then_some(event.kv.value),
             revision: event.kv.mod_revision,
+            lease: event.kv.lease,
         }
     }
 }

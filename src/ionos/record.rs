@@ -30,6 +30,9 @@ pub(super) trait Take: Send + Sync {
     /// the same, and what was served before goes on. Errors: it cannot be found out.
     fn take(&self, serve: &dyn Serve, find: Find<'_>) -> Result<(), String>;
 
+    /// Has the copy follow, where it does not.
+    fn look_after(&self);
+
     /// Whether something is on record that is not served.
     fn lacks(&self) -> bool;
 

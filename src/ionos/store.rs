@@ -381,6 +381,19 @@ impl Take for Store {
         Ok(())
     }
 
+    fn look_after(&self) {
+        // Whoever has the journal writes.
+        let Some(mut journal) = self.journal.try_lock() else {
+            return;
+        };
+        let state = Arc::clone(&self.kept.lock().state);
+        if let Some(journal) = journal.as_mut()
+            && let Err(error) = journal.catch_up(&state)
+        {
+            log::error!("api.store.path: the copy is behind: {error}");
+        }
+    }
+
     fn lacks(&self) -> bool {
         !self.serving.lock().is_empty()
     }

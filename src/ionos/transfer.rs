@@ -33,6 +33,9 @@ struct Document {
 pub fn export(file: &Config) -> Result<String, String> {
     let folder = folder(file)?;
     let state = journal::peek(folder).map_err(|error| told(folder, &error))?;
+    if journal::is_behind(folder) {
+        log::warn!("api.store.path: the copy is behind: other nodes may have more");
+    }
     let object = |(path, object): (&ResourcePath, &std::sync::Arc<Object>)| {
         (path.clone(), Object::clone(object))
     };

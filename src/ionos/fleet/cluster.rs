@@ -40,6 +40,8 @@ pub(super) struct Cluster {
     heard: Condvar,
     /// That this node may have missed something.
     pub(super) doubted: Notify,
+    /// When it was last told that something is passed over.
+    pub(super) passed_over: Mutex<Option<std::time::Instant>>,
 }
 
 /// A head, and which revision put it there; 0: none has.
@@ -59,6 +61,7 @@ impl Cluster {
             head: Mutex::default(),
             heard: Condvar::new(),
             doubted: Notify::new(),
+            passed_over: Mutex::default(),
         }
     }
 

@@ -16,8 +16,8 @@ use super::super::request::Request;
 use super::super::serve::Serve;
 use super::super::state::{Entry, State};
 use super::cluster::{Cluster, HeadAt};
-use super::keys::{Head, Item, Keys};
-use crate::etcd::{Batch, Compare, Pair, Position, Put, Txn};
+use super::keys::{Head, Item};
+use crate::etcd::{Batch, Compare, Pages, Pair, Position, Put, Txn};
 
 /// How long it is waited after what went wrong.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -25,6 +25,9 @@ const PAUSE: Duration = Duration::from_secs(1);
 const LOOK: Duration = Duration::from_secs(1);
 /// How often what cannot be served is tried again.
 const AGAIN: Duration = Duration::from_secs(5);
+
+/// How often it is told that something cannot be read.
+const TOLD: Duration = Duration::from_secs(60);
 
 /// Why everything is read anew.
 const MISSED: &str = "the last write is another one than this node knows of";
@@ -69,10 +72,11 @@ struct Items {
 impl Follower {
     /// Follows until it is aborted, or the store is gone.
     pub(super) async fn follow(self) {
-        let mut known = String::new();
+        let (mut known, mut pages) = (String::new(), Pages::default());
         while self.store.strong_count() > 0 {
-            let why = match self.read_anew().await {
+            let why = match self.read_anew(&mut pages).await {
                 Ok(position) => {
+                    pages = Pages::default();
                     known.clear();
                     self.watch(position).await
                 }
@@ -101,10 +105,10 @@ impl Follower {
     }
 
     /// Takes over all that is there.
-    async fn read_anew(&self) -> Result<Position, Untaken> {
+    async fn read_anew(&self, pages: &mut Pages) -> Result<Position, Untaken> {
         self.cluster.forget();
         let prefix = self.cluster.keys.prefix.as_bytes();
-        let snapshot = self.cluster.client.range(prefix, None).await;
+        let snapshot = self.cluster.client.range_by(prefix, None, pages).await;
         let snapshot = snapshot.map_err(|error| Untaken::Unread(error.to_string()))?;
         let (items, nodes) = self.items(&snapshot.pairs).map_err(Untaken::Unread)?;
         self.cluster.nodes.hear_all(nodes);
@@ -147,7 +151,8 @@ impl Follower {
     fn items(&self, pairs: &[Pair]) -> Result<(Items, HashMap<String, super::keys::Node>), String> {
         let (mut items, mut nodes) = (Items::default(), HashMap::new());
         for pair in pairs {
-            match self.cluster.keys.read(&pair.key, Some(&pair.value))? {
+            match self.cluster.read(&pair.key, Some(&pair.value))? {
+                Some(Item::Node(_, Some(_))) if pair.lease == 0 => {}
                 Some(Item::Node(name, Some(node))) => _ = nodes.insert(name, node),
                 Some(item) => items.add(item, pair.revision),
                 None => {}
@@ -174,6 +179,7 @@ impl Follower {
                     if let Err(why) = self.verify(watch.begun(), &mut verified).await {
                         return why;
                     }
+                    self.look_after().await;
                     self.rotate().await;
                     self.show();
                     let fails = self.cluster.nodes.own().is_some_and(|own| own.failure.is_some())
@@ -219,10 +225,14 @@ impl Follower {
     async fn hear(&self, batch: &Batch) -> Result<(), String> {
         let mut revisions: Vec<(i64, Items)> = Vec::new();
         for change in &batch.changes {
-            let item = read(&self.cluster.keys, &change.key, change.value.as_deref())?;
+            let item = self.cluster.read(&change.key, change.value.as_deref())?;
             match item {
-                None => {}
-                Some(Item::Node(name, node)) => self.cluster.nodes.hear(name, node),
+                // One that is too old goes.
+                None | Some(Item::Request(None)) => {}
+                Some(Item::Node(name, node)) => {
+                    let node = node.filter(|_| change.lease != 0);
+                    self.cluster.nodes.hear(name, node);
+                }
                 Some(Item::Shared(sealed)) => {
                     let sealed = sealed.as_deref().map(|sealed| (sealed, change.revision));
                     self.share(sealed).await;
@@ -259,6 +269,15 @@ impl Follower {
             Ok((last != known.revision).then_some(entry))
         })
         .await
+    }
+
+    async fn look_after(&self) {
+        let Some(store) = self.store.upgrade() else {
+            return;
+        };
+        if let Err(error) = spawn_blocking(move || store.look_after()).await {
+            log::error!("api.store.path: {error}");
+        }
     }
 
     fn show(&self) {
@@ -319,12 +338,6 @@ impl Follower {
     }
 }
 
-fn read(keys: &Keys, key: &[u8], value: Option<&[u8]>) -> Result<Option<Item>, String> {
-    let item = keys.read(key, value)?;
-    // One that is too old goes.
-    Ok(item.filter(|item| *item != Item::Request(None)))
-}
-
 /// What changes nothing.
 fn same(state: &State) -> Entry {
     Entry {
@@ -336,6 +349,21 @@ fn same(state: &State) -> Entry {
 }
 
 impl Cluster {
+    /// What a key is about. What cannot be read is passed over where that is in nobody's way.
+    fn read(&self, key: &[u8], value: Option<&[u8]>) -> Result<Option<Item>, String> {
+        match self.keys.read(key, value) {
+            Err(why) if self.keys.can_be_passed_over(key) => {
+                let mut told = self.passed_over.lock();
+                if told.is_none_or(|told| told.elapsed() >= TOLD) {
+                    *told = Some(std::time::Instant::now());
+                    log::warn!("api.store: etcd: {why}; it is passed over");
+                }
+                Ok(None)
+            }
+            item => item,
+        }
+    }
+
     /// Notes that this node takes nothing over. Where another fleet writes it is none of its nodes.
     fn refuse(&self, items: &Items, state: &State, why: &str) {
         match items.head {

@@ -16,11 +16,13 @@ use super::cluster::{Cluster, MOST_BYTES};
 use super::keys::{Head, Import, Item};
 use super::record::cluster;
 use crate::config::model;
-use crate::etcd::{Compare, Delete, Put, Txn};
+use crate::etcd::{Cause, Compare, Delete, Pages, Put, Txn};
 
 /// How many objects, and how many bytes of them, are put at once.
 const OBJECTS: usize = 100;
 const BYTES: usize = 1_000_000;
+/// How often it is tried to read what is there.
+const TRIES: usize = 4;
 
 /// What is there.
 #[derive(Default)]
@@ -83,8 +85,18 @@ fn id() -> String {
 /// What is there. What cannot be read is passed over: it goes.
 async fn found(cluster: &Cluster) -> Result<Found, String> {
     let prefix = cluster.keys.prefix.as_bytes();
-    let snapshot = cluster.client.range(prefix, None).await;
-    let snapshot = snapshot.map_err(|error| error.to_string())?;
+    let (mut pages, mut tries) = (Pages::default(), 0);
+    let snapshot = loop {
+        tries += 1;
+        match cluster.client.range_by(prefix, None, &mut pages).await {
+            Err(error) if tries == TRIES => return Err(error.to_string()),
+            Err(error) if !matches!(error.cause, Cause::TimedOut(..)) => {
+                return Err(error.to_string());
+            }
+            Err(_) => {}
+            Ok(snapshot) => break snapshot,
+        }
+    };
     let mut found = Found::default();
     for pair in &snapshot.pairs {
         let item = cluster.keys.read(&pair.key, Some(&pair.value));

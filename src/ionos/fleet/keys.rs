@@ -54,6 +54,9 @@ pub(super) struct Node {
     /// Which writes it does not serve of those that it serves up to, with their reasons.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) failed: BTreeMap<u64, String>,
+    /// Which process says so.
+    #[serde(default)]
+    pub(super) process: String,
 }
 
 impl Node {
@@ -115,6 +118,12 @@ impl Keys {
 
     pub(super) fn node(&self, name: &str) -> Vec<u8> {
         self.key(&format!("nodes/{name}"))
+    }
+
+    /// Whether a key that cannot be read is in nobody's way.
+    pub(super) fn can_be_passed_over(&self, key: &[u8]) -> bool {
+        let begins = |rest: &str| key.starts_with(&self.key(rest));
+        begins("nodes/") || begins("requests/")
     }
 
     fn key(&self, rest: &str) -> Vec<u8> {

@@ -1,6 +1,7 @@
 //! What each node serves, as far as this one knows, and how far a write is by that.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
@@ -10,11 +11,20 @@ use super::super::held::Missing;
 use super::super::request::Progress;
 use super::keys::Node;
 
+/// How often it is told that another node has the same name.
+const AGAIN: Duration = Duration::from_secs(60);
+
 /// All nodes that have a lease, and this one.
 #[derive(Debug)]
 pub(super) struct Nodes {
     /// What this one is called.
     pub(super) name: String,
+    /// What this process is called.
+    process: String,
+    /// Its report is gone.
+    is_gone: AtomicBool,
+    /// When it was last told that another node has its name.
+    told_at: Mutex<Option<Instant>>,
     all: Mutex<All>,
     changed: Condvar,
     /// That there is something to report.
@@ -31,6 +41,9 @@ impl Nodes {
     pub(super) fn new(name: &str) -> Self {
         Nodes {
             name: name.to_owned(),
+            process: uuid::Uuid::new_v4().to_string(),
+            is_gone: AtomicBool::new(false),
+            told_at: Mutex::default(),
             all: Mutex::default(),
             changed: Condvar::new(),
             told: Notify::new(),
@@ -69,6 +82,7 @@ impl Nodes {
             seen: revision,
             failure,
             failed,
+            process: self.process.clone(),
         });
         self.changed.notify_all();
         self.told.notify_one();
@@ -81,6 +95,7 @@ impl Nodes {
             seen: revision,
             failure: Some(why),
             failed: BTreeMap::new(),
+            process: self.process.clone(),
         });
         self.changed.notify_all();
         self.told.notify_one();
@@ -101,7 +116,7 @@ impl Nodes {
     /// Notes what another serves; `None`: it is gone.
     pub(super) fn hear(&self, name: String, node: Option<Node>) {
         if name == self.name {
-            return;
+            return self.hear_own(node);
         }
         let mut all = self.all.lock();
         match node {
@@ -109,6 +124,33 @@ impl Nodes {
             None => _ = all.others.remove(&name),
         }
         self.changed.notify_all();
+    }
+
+    /// Looks at what etcd has for this one.
+    fn hear_own(&self, node: Option<Node>) {
+        if self.own().is_none() {
+            return;
+        }
+        let Some(node) = node else {
+            self.is_gone.store(true, SeqCst);
+            self.told.notify_one();
+            return;
+        };
+        let mut told_at = self.told_at.lock();
+        let is_known = told_at.is_some_and(|told| told.elapsed() < AGAIN);
+        if node.process != self.process && !is_known {
+            *told_at = Some(Instant::now());
+            log::error!(
+                "api.store.node: another process reports as {:?}, too: each node needs a name of \
+                 its own",
+                self.name
+            );
+        }
+    }
+
+    /// Whether what this one has reported is gone; once.
+    pub(super) fn is_gone(&self) -> bool {
+        self.is_gone.swap(false, SeqCst)
     }
 
     /// Notes what all others serve.
@@ -167,6 +209,7 @@ mod tests {
             seen,
             failure: (serves < seen).then(|| "the port is taken".to_owned()),
             failed: BTreeMap::new(),
+            process: "b".to_owned(),
         }
     }
 
