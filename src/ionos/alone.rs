@@ -56,6 +56,7 @@ impl Record for Alone {
         Standing {
             store: "FILE",
             is_available: !self.is_failing.load(Relaxed),
+            is_known: true,
             known: revision,
             served: revision,
         }

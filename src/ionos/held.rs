@@ -3,6 +3,7 @@
 //!
 //! What one write has changed is held back together: no node serves half of a change.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -12,6 +13,8 @@ use super::object::Object;
 use super::objects::{Change, Objects};
 use super::path::ResourcePath;
 use super::request::{Request, Requests};
+use super::serve::Serve;
+use super::state::{Entry, State};
 
 /// How often it is tried with less.
 const TRIES: usize = 100;
@@ -53,7 +56,27 @@ pub(super) struct Wanted<'a> {
     pub(super) requests: (&'a Requests, &'a [Arc<Request>]),
 }
 
-impl Wanted<'_> {
+impl<'a> Wanted<'a> {
+    /// This state, which an entry has made of the one before.
+    pub(super) fn of(
+        state: &'a State,
+        before: &'a State,
+        entry: &'a Entry,
+        held: &'a Held,
+    ) -> Self {
+        // An entry that is more than one write is no change of its own.
+        let is_next = entry.revision == before.revision.saturating_add(1);
+        let is_one = is_next && entry.requests.len() == 1;
+        let change: &[_] = if is_one { &entry.objects } else { &[] };
+        Wanted {
+            objects: &state.objects,
+            before: &before.objects,
+            held,
+            change: (change, entry.revision),
+            requests: (&state.requests, &entry.requests),
+        }
+    }
+
     /// Serves as much of it as can be. Errors: not even less of it can be.
     pub(super) fn serve<T>(
         &self,
@@ -153,11 +176,14 @@ impl Held {
     }
 
     /// What is served where these objects are wanted.
-    pub(super) fn objects(&self, wanted: &Objects) -> Objects {
+    pub(super) fn objects<'a>(&self, wanted: &'a Objects) -> Cow<'a, Objects> {
+        if self.all.is_empty() {
+            return Cow::Borrowed(wanted);
+        }
         let mut objects = wanted.clone();
         let instead = self.all.iter();
         objects.apply(instead.map(|(path, instead)| (path.clone(), instead.object.clone())));
-        objects
+        Cow::Owned(objects)
     }
 
     /// The same without what these changes are about.
@@ -197,6 +223,29 @@ impl Held {
             why: why.to_owned(),
             writes: Some(writes),
         })
+    }
+}
+
+/// Serves as much of what is on record elsewhere as can be; returns what is missing.
+pub(super) fn serve_most(
+    state: &mut State,
+    before: &State,
+    (entry, about): (&Entry, Option<&ResourcePath>),
+    held: &mut Held,
+    serve: &dyn Serve,
+) -> Option<Missing> {
+    let most = Wanted::of(state, before, entry, held)
+        .serve(|objects| serve.serve(objects, about, &mut || Ok(())));
+    match most {
+        Ok((warnings, missing)) => {
+            state.warnings = warnings;
+            *held = missing;
+            held.missing()
+        }
+        Err(error) => Some(Missing {
+            why: error.to_string(),
+            writes: None,
+        }),
     }
 }
 

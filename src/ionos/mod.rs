@@ -22,6 +22,8 @@ mod http;
 // What only a fleet does is idle without etcd.
 #[cfg_attr(not(feature = "etcd"), allow(dead_code))]
 mod journal;
+mod keeping;
+mod kept;
 mod kind;
 mod local_addresses;
 mod merge;
@@ -52,6 +54,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
 use crate::config::Config;
@@ -189,6 +192,7 @@ fn record(_: &Config, _: &model::Store) -> Result<Arc<dyn record::Record>, Strin
 impl Api {
     /// Answers from this store, and has what is written served.
     pub fn new(store: Arc<Store>, serve: Arc<dyn Serve>) -> Self {
+        store.stand(&*serve);
         Api { store, serve }
     }
 
@@ -207,9 +211,12 @@ impl Api {
         self.store.settle(revision);
     }
 
-    /// Leaves what is kept to a process that takes over.
-    pub fn lend(&self) {
-        self.store.lend();
+    /// Leaves what is kept to a process that takes over, once no write is under way.
+    pub async fn lend(&self) {
+        let store = Arc::clone(&self.store);
+        if let Err(error) = spawn_blocking(move || store.lend()).await {
+            log::error!("api.store: {error}");
+        }
     }
 
     /// Takes back what is kept, from a process that has not taken over, once that is gone.

@@ -246,9 +246,14 @@ impl Serve for Server {
         let Standing {
             store,
             is_available,
+            is_known,
             known,
             served,
         } = standing;
+        match is_known {
+            true => self.serving.drain.knows_what_to_serve(),
+            false => self.serving.drain.waits_for_what_to_serve(),
+        }
         let metrics = &self.serving.metrics.process;
         metrics.show_api_store(store, is_available, known, served);
     }

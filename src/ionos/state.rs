@@ -56,6 +56,8 @@ pub struct Standing {
     pub store: &'static str,
     /// Whether writes are taken.
     pub is_available: bool,
+    /// Whether this node knows of any objects, or that there are none.
+    pub is_known: bool,
     /// The last write that this node knows.
     pub known: u64,
     /// The last that it serves.

@@ -11,9 +11,10 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex};
 
 use super::error::{ApiError, INVALID, TAKEN_OVER};
-use super::file_objects::FileObjects;
-use super::held::{Held, Missing, Wanted};
+use super::held::{Held, Wanted, serve_most};
 use super::journal::Journal;
+use super::keeping::{serve_and_keep, tidy};
+use super::kept::Kept;
 use super::object::{Object, Stamp};
 use super::objects::Objects;
 use super::path::ResourcePath;
@@ -22,7 +23,7 @@ use super::record::{Find, NotKept, Record, Take};
 use super::request::{Progress, Request};
 use super::serve::{Serve, try_out};
 use super::state::{Entry, State, Warnings};
-use super::write::{Change, Write};
+use super::write::{Author, Change, Write, Written};
 use crate::os::random;
 
 /// How long a write is tried where others are first, and how long it is waited in between at most.
@@ -48,38 +49,6 @@ pub struct Store {
     changed: Condvar,
     /// How long a write is tried where others are first.
     trying: Duration,
-}
-
-/// What is kept, for whoever reads it.
-#[derive(Debug)]
-struct Kept {
-    state: Arc<State>,
-    /// What of it is the configuration file's.
-    of_file: Arc<FileObjects>,
-}
-
-/// A write that is done.
-#[derive(Debug)]
-pub struct Written {
-    /// The request that remembers it.
-    pub request: Arc<Request>,
-    /// The object that it was about; `None` where it is gone.
-    pub object: Option<Arc<Object>>,
-    /// Where that is.
-    pub place: ResourcePath,
-    /// What is kept now.
-    pub state: Arc<State>,
-}
-
-/// What a client has of a write beside its content.
-#[derive(Debug, Clone, Copy)]
-pub struct Author<'a> {
-    /// `POST`
-    pub method: &'a str,
-    /// A user's name.
-    pub by: &'a str,
-    /// `If-Match`: the object must have one of these tags.
-    pub only_if: Option<&'a str>,
 }
 
 impl Store {
@@ -121,6 +90,19 @@ impl Store {
         self.kept.lock().state.objects.clone()
     }
 
+    /// Shows how it stands.
+    pub(super) fn stand(&self, serve: &dyn Serve) {
+        self.show(serve);
+    }
+
+    /// Whether there may be more than this node knows of, since others cannot be asked.
+    pub(super) fn is_cut_off(&self) -> bool {
+        self.record.is_shared() && {
+            let revision = self.kept.lock().state.revision;
+            !self.record.standing(revision).is_available
+        }
+    }
+
     /// Begins to take over what other nodes write.
     pub(super) fn begin(self: &Arc<Self>, serve: Arc<dyn Serve>) {
         let store: Weak<Store> = Arc::downgrade(self);
@@ -150,8 +132,8 @@ impl Store {
             self.warn(serve.renew(&state.objects)?);
             return Ok(());
         }
-        let renewed =
-            wanted(&state, &state, &Entry::default(), &held).serve(|objects| serve.renew(objects));
+        let renewed = Wanted::of(&state, &state, &Entry::default(), &held)
+            .serve(|objects| serve.renew(objects));
         let (warnings, missing) = renewed?;
         *held = missing;
         drop(held);
@@ -166,7 +148,7 @@ impl Store {
     ) -> Result<(T, Held), ApiError> {
         let state = Arc::clone(&self.kept.lock().state);
         let nothing = State::default();
-        wanted(&state, &nothing, &Entry::default(), &Held::default()).serve(serve)
+        Wanted::of(&state, &nothing, &Entry::default(), &Held::default()).serve(serve)
     }
 
     /// Notes that this is not served.
@@ -404,92 +386,6 @@ impl Take for Store {
     }
 }
 
-/// What is to be served: this state, which an entry has made of the one before.
-fn wanted<'a>(state: &'a State, before: &'a State, entry: &'a Entry, held: &'a Held) -> Wanted<'a> {
-    // An entry that is more than one write is no change of its own.
-    let is_one = entry.requests.len() == 1;
-    let change: &[_] = if is_one { &entry.objects } else { &[] };
-    Wanted {
-        objects: &state.objects,
-        before: &before.objects,
-        held,
-        change: (change, entry.revision),
-        requests: (&state.requests, &entry.requests),
-    }
-}
-
-/// Serves as much of what is on record elsewhere as can be; returns what is missing.
-fn serve_most(
-    state: &mut State,
-    before: &State,
-    (entry, about): (&Entry, Option<&ResourcePath>),
-    held: &mut Held,
-    serve: &dyn Serve,
-) -> Option<Missing> {
-    let most = wanted(state, before, entry, held)
-        .serve(|objects| serve.serve(objects, about, &mut || Ok(())));
-    match most {
-        Ok((warnings, missing)) => {
-            state.warnings = warnings;
-            *held = missing;
-            held.missing()
-        }
-        Err(error) => Some(Missing {
-            why: error.to_string(),
-            writes: None,
-        }),
-    }
-}
-
-/// Has a write on record in a journal.
-type KeepIn<'a> = &'a dyn Fn(&mut Journal) -> Result<(), NotKept>;
-
-/// Has this served and on record, or neither.
-fn serve_and_keep(
-    state: &mut State,
-    about: &ResourcePath,
-    serve: &dyn Serve,
-    (journal, keep): (&mut Journal, KeepIn<'_>),
-) -> Result<(), NotKept> {
-    let length = journal.length();
-    let mut keep = || match keep(journal) {
-        Ok(()) => Ok(()),
-        Err(NotKept::Refused(error)) => Err(error),
-        Err(NotKept::Lost) => Err(ApiError::later("another node was first")),
-    };
-    let served = serve.serve(&state.objects, Some(about), &mut keep);
-    if served.is_err() && journal.length() > length {
-        // It was on record, and could not be served for all that. Where this fails the next does.
-        journal.forget(length).ok();
-    }
-    state.warnings = served.map_err(NotKept::Refused)?;
-    Ok(())
-}
-
-fn tidy(journal: &mut Journal, state: &State) {
-    if let Err(error) = journal.tidy(state) {
-        // Nothing is lost: it only goes on being long.
-        log::warn!("api.store: the journal cannot be written anew: {error}");
-    }
-}
-
-impl Kept {
-    /// Has what the configuration file has among the objects.
-    fn take_file(&mut self, of_file: Arc<FileObjects>) {
-        if Arc::ptr_eq(&self.of_file, &of_file) {
-            return;
-        }
-        let state = Arc::make_mut(&mut self.state);
-        let gone = self.of_file.iter().map(|(place, _)| (place.clone(), None));
-        state.objects.apply(gone);
-        let new = of_file
-            .iter()
-            .map(|(place, object)| (place.clone(), Some(Arc::clone(object))));
-        state.objects.apply(new);
-        self.of_file = of_file;
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
@@ -503,6 +399,7 @@ mod tests {
     use serde_json::json;
 
     use super::super::alone::Alone;
+    use super::super::file_objects::FileObjects;
     use super::super::kind::Kind;
     use super::super::serve::Keep;
     use super::super::state::Standing;

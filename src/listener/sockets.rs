@@ -1,6 +1,7 @@
 //! Where listening sockets come from: bound here, or taken over from a process that served before.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fs::{self, Permissions};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -40,8 +41,8 @@ impl Sockets {
 
     /// Has a socket for this address ready, if there is none yet.
     pub fn prepare(&mut self, address: SocketAddr, v6_only: bool) -> io::Result<()> {
-        if !self.tcp.contains_key(&address) {
-            self.tcp.insert(address, bind(address, v6_only)?);
+        if let Entry::Vacant(place) = self.tcp.entry(address) {
+            place.insert(bind(address, v6_only)?);
         }
         Ok(())
     }

@@ -87,6 +87,7 @@ mod fleet_members;
 mod fleet_missing;
 mod fleet_progress;
 mod fleet_races;
+mod fleet_readiness;
 mod fleet_reports;
 mod fleet_security;
 mod fleet_writes;

@@ -145,6 +145,7 @@ impl Record for Fleet {
         Standing {
             store: "ETCD",
             is_available: self.cluster.is_available(),
+            is_known: own.is_some() || revision > 0,
             known: own.as_ref().map_or(revision, |own| own.seen),
             served: own.map_or(revision, |own| own.serves_all()),
         }

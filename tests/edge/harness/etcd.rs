@@ -262,6 +262,14 @@ impl Etcd {
         node_at(&self.urls(), config, name, keys).await
     }
 
+    /// The same while etcd does not answer it, and it knows of nothing.
+    pub async fn unready_node(&self, config: Config, name: &str) -> Api {
+        let [address] = free_addresses();
+        let config = config_at(&self.urls(), config.api(address, ""), name);
+        let edge = Edge::start_unready(&config).await;
+        Api { edge, address }
+    }
+
     /// Two nodes, of which the first knows that the other is there.
     pub async fn two_nodes(&self) -> (Api, Api) {
         let (one, other) = (self.node("one", "").await, self.node("other", "").await);
