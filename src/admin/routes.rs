@@ -84,11 +84,14 @@ async fn metrics(State(view): State<View>) -> Response {
 }
 
 async fn readyz(State(view): State<View>) -> (StatusCode, &'static str) {
-    if view.serving.drain.is_ready() {
+    let drain = &view.serving.drain;
+    if drain.is_ready() && !drain.is_waiting() {
         return (StatusCode::OK, "ready\n");
     }
-    let why = if view.serving.drain.has_begun() {
+    let why = if drain.has_begun() {
         "draining\n"
+    } else if drain.is_waiting() {
+        "api.store has yet to be read\n"
     } else {
         "not listening yet\n"
     };

@@ -53,6 +53,9 @@ pub struct Drain {
     pub tunnels: Arc<Tunnels>,
     listening: AtomicBool,
     signals: AtomicBool,
+    /// What there is to serve is kept elsewhere, and has not been heard of yet.
+    waits: AtomicBool,
+    knows: AtomicBool,
     /// The service manager is not to be told of this process yet.
     silent: AtomicBool,
     announced: AtomicBool,
@@ -106,6 +109,8 @@ impl Drain {
             connections,
             listening: AtomicBool::new(false),
             signals: AtomicBool::new(false),
+            waits: AtomicBool::new(false),
+            knows: AtomicBool::new(false),
             silent: AtomicBool::new(false),
             announced: AtomicBool::new(false),
             began: CancellationToken::new(),
@@ -127,6 +132,29 @@ impl Drain {
     pub fn heeds_signals(&self) {
         self.signals.store(true, SeqCst);
         self.tell_if_ready();
+    }
+
+    /// What there is to serve is kept elsewhere: no clients should be sent here until that is known
+    /// for the first time.
+    pub fn waits_for_what_to_serve(&self) {
+        if !self.knows.load(SeqCst) && !self.waits.swap(true, SeqCst) {
+            log::warn!(
+                "api.store: nothing is known yet of what there is to serve: this node is not ready"
+            );
+        }
+    }
+
+    /// What there is to serve is known.
+    pub fn knows_what_to_serve(&self) {
+        self.knows.store(true, SeqCst);
+        if self.waits.swap(false, SeqCst) {
+            log::info!("api.store: it is known what there is to serve");
+        }
+    }
+
+    /// Whether it is not known yet what there is to serve.
+    pub fn is_waiting(&self) -> bool {
+        self.waits.load(SeqCst)
     }
 
     /// Another process is the service's main one: nothing is said to the service manager.

@@ -1,6 +1,8 @@
 //! What is under a prefix, at one revision; and transactions, which compare before they change
 //! anything.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::client::Client;
@@ -14,6 +16,34 @@ const TXN: &str = "/v3/kv/txn";
 /// How many keys are asked for at once, and by what that is divided where the answer is too large.
 const PAGE: usize = 500;
 const FEWER: usize = 4;
+
+/// How long a page may take at most, however small it is.
+const LONGEST: Duration = Duration::from_secs(10);
+
+/// How much of a prefix is asked for at once, and how long that may take. Where it takes longer the
+/// next try asks for less, and waits longer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pages {
+    limit: usize,
+    patience: Option<Duration>,
+}
+
+impl Default for Pages {
+    fn default() -> Self {
+        Pages {
+            limit: PAGE,
+            patience: None,
+        }
+    }
+}
+
+impl Pages {
+    fn shrink(&mut self, answer: Duration) {
+        let patience = self.patience.unwrap_or(answer);
+        self.patience = Some((2 * patience).min(LONGEST).max(patience));
+        self.limit = self.limit.div_ceil(FEWER);
+    }
+}
 
 /// A moment in the life of a cluster. None of its numbers ever decreases, unless a cluster is
 /// restored from a snapshot, or another one has its address.
@@ -114,18 +144,35 @@ impl Client {
     /// [`Cause::Compacted`] where that is too long ago, also where a big prefix took too long to
     /// read; [`Cause::AnswerTooLarge`].
     pub async fn range(&self, prefix: &[u8], at: Option<i64>) -> Result<Snapshot, Error> {
+        self.range_by(prefix, at, &mut Pages::default()).await
+    }
+
+    /// The same by these pages, which are smaller after a try that took too long.
+    pub async fn range_by(
+        &self,
+        prefix: &[u8],
+        at: Option<i64>,
+        pages: &mut Pages,
+    ) -> Result<Snapshot, Error> {
         let (mut from, end) = (wire::start(prefix), wire::end(prefix));
-        let (mut limit, mut size, mut pairs) = (PAGE, 0, Vec::new());
+        let (mut limit, mut size, mut pairs) = (pages.limit, 0, Vec::new());
         let mut position: Option<Position> = None;
         loop {
             let at = at.or(position.map(|position| position.revision));
-            let question = page(&from, &end, limit, at);
+            let mut question = page(&from, &end, limit, at);
+            question.patience = pages.patience;
             let page: wire::Page = match self.ask(&question).await {
                 Err(error) if error.cause == Cause::AnswerTooLarge && limit > 1 => {
                     limit = limit.div_ceil(FEWER);
                     continue;
                 }
-                page => page?,
+                Err(error) => {
+                    if let Cause::TimedOut("answer", _) = error.cause {
+                        pages.shrink(self.settings().times.answer);
+                    }
+                    return Err(error);
+                }
+                Ok(page) => page,
             };
             let header = Position::of(&page.header);
             let position = *position.get_or_insert(Position {
@@ -226,5 +273,22 @@ impl Txn {
             "compare": compares.collect::<Vec<_>>(),
             "success": puts.chain(deletes).collect::<Vec<_>>(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_become_smaller_and_may_take_longer_but_not_without_end() {
+        let mut pages = Pages::default();
+        let answer = Duration::from_secs(2);
+        pages.shrink(answer);
+        assert_eq!((pages.limit, pages.patience), (125, Some(2 * answer)));
+        for _ in 0..10 {
+            pages.shrink(answer);
+        }
+        assert_eq!((pages.limit, pages.patience), (1, Some(LONGEST)));
     }
 }

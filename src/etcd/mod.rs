@@ -21,7 +21,7 @@ mod wire;
 pub use client::Client;
 pub use endpoints::Trouble;
 pub use error::{Cause, Error, Outcome};
-pub use kv::{Committed, Compare, Delete, Pair, Position, Put, Snapshot, Txn};
+pub use kv::{Committed, Compare, Delete, Pages, Pair, Position, Put, Snapshot, Txn};
 pub use lease::Lease;
 pub use settings::{Bounds, Endpoint, Settings, Times, User};
 pub use watch::{Batch, Change, Watch};

@@ -5,6 +5,8 @@
 //! moment, so that data that went back do not go unseen, nor does a member without a leader tell of
 //! nothing. There is no queue: what is not taken is not read, and etcd keeps it.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -28,6 +30,7 @@ const LATEST: Duration = Duration::from_secs(2);
 /// The changes under a prefix.
 #[derive(Debug)]
 pub struct Watch {
+    begun: Arc<AtomicU64>,
     batches: mpsc::Receiver<Result<Batch, Error>>,
     _follower: AbortOnDropHandle<()>,
 }
@@ -50,13 +53,17 @@ pub struct Change {
     pub value: Option<Vec<u8>>,
     /// The revision of the change.
     pub revision: i64,
+    /// The lease with which it goes; 0: none.
+    pub lease: i64,
 }
 
 impl Client {
     /// What changes under a prefix after this moment.
     pub fn watch(&self, prefix: &[u8], after: Position) -> Watch {
         let (sender, batches) = mpsc::channel(1);
+        let begun = Arc::<AtomicU64>::default();
         let follower = Follower {
+            begun: Arc::clone(&begun),
             client: self.clone(),
             prefix: prefix.to_vec(),
             seen: after,
@@ -65,6 +72,7 @@ impl Client {
         };
         let following = tokio::spawn(follower.follow());
         Watch {
+            begun,
             batches,
             _follower: AbortOnDropHandle::new(following),
         }
@@ -72,6 +80,12 @@ impl Client {
 }
 
 impl Watch {
+    /// How often it has begun at an endpoint. A history that was replaced meanwhile by one that is
+    /// longer goes unseen there: who has to know compares something after each time.
+    pub fn begun(&self) -> u64 {
+        self.begun.load(Relaxed)
+    }
+
     /// Waits for the next changes. After an error there is nothing more, `None`: what is under the
     /// prefix must be read anew, and watched from there. Errors: [`Cause::Compacted`],
     /// [`Cause::WentBack`], [`Cause::AnswerTooLarge`], and what the user may not do.
@@ -82,6 +96,7 @@ impl Watch {
 
 /// Who follows the changes.
 struct Follower {
+    begun: Arc<AtomicU64>,
     client: Client,
     prefix: Vec<u8>,
     /// The last moment of which all is known.
@@ -130,6 +145,7 @@ impl Follower {
             Ok(stream) => stream,
             Err(error) => return error.into(),
         };
+        self.begun.fetch_add(1, Relaxed);
         let times = self.client.settings().times;
         // The first message says that the watch is there.
         let mut patience = times.answer.min(times.silence);
@@ -229,6 +245,7 @@ impl From<wire::Event> for Change {
             key: event.kv.key,
             value: is_put.then_some(event.kv.value),
             revision: event.kv.mod_revision,
+            lease: event.kv.lease,
         }
     }
 }

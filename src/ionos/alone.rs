@@ -8,6 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::error::{ApiError, INVALID};
+use super::held::Missing;
 use super::journal::Journal;
 use super::record::{NotKept, Record, Take};
 use super::request::{Progress, Request};
@@ -35,6 +36,8 @@ impl Record for Alone {
         String::new()
     }
 
+    fn doubt(&self) {}
+
     fn keep(&self, _: &State, entry: &Entry, journal: &mut Journal) -> Result<(), NotKept> {
         let added = journal.add(entry);
         self.is_failing.store(added.is_err(), Relaxed);
@@ -43,7 +46,7 @@ impl Record for Alone {
 
     fn copy(&self, _: &Entry, _: &State, _: &mut Journal) {}
 
-    fn tell(&self, _: u64, _: Option<String>) {}
+    fn tell(&self, _: u64, _: Option<Missing>) {}
 
     fn progress(&self, _: u64) -> Progress {
         Progress::Done
@@ -53,6 +56,7 @@ impl Record for Alone {
         Standing {
             store: "FILE",
             is_available: !self.is_failing.load(Relaxed),
+            is_known: true,
             known: revision,
             served: revision,
         }

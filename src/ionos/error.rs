@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use super::path::ResourcePath;
+
 /// Something that is wrong with an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
@@ -18,6 +20,8 @@ pub struct ApiError {
     pub status: u16,
     /// What is said: a code of IONOS' and a text each.
     pub messages: Vec<(&'static str, String)>,
+    /// The objects that cannot be served, where that is why, each with its reason.
+    pub culprits: Vec<(ResourcePath, String)>,
 }
 
 /// An attribute is missing or not valid.
@@ -52,7 +56,11 @@ impl ApiError {
     /// With one message.
     pub fn new(status: u16, code: &'static str, message: impl Into<String>) -> Self {
         let messages = vec![(code, message.into())];
-        ApiError { status, messages }
+        ApiError {
+            status,
+            messages,
+            culprits: Vec::new(),
+        }
     }
 
     /// What is asked for is not there.
@@ -75,6 +83,7 @@ impl ApiError {
         ApiError {
             status: 422,
             messages: messages.collect(),
+            culprits: Vec::new(),
         }
     }
 

@@ -16,8 +16,8 @@ use super::render::View;
 use super::request::{Progress, Request};
 use super::serve::Serve;
 use super::state::State;
-use super::store::{Author, Store};
-use super::write::Write;
+use super::store::Store;
+use super::write::{Author, Write};
 
 /// What a client asks.
 #[derive(Debug)]
@@ -152,20 +152,22 @@ fn read(
         Resource::Collection(Kind::Request, _) => shown.requests(state, &query),
         Resource::Collection(kind, parent) => {
             if let Some(parent) = &parent {
-                existing(state, parent, serve)?;
+                existing(state, parent, serve).map_err(|error| doubted(error, parent, store))?;
             }
             view.collection(kind, parent.as_ref(), &query)
         }
         Resource::One(Kind::Request, place) => {
-            shown.request(&*known_request(state, &place)?, query.depth)
+            shown.request(&*known_request(state, &place, store)?, query.depth)
         }
-        Resource::Status(place) => shown.status(&*known_request(state, &place)?),
+        Resource::Status(place) => shown.status(&*known_request(state, &place, store)?),
         Resource::One(Kind::Location, region) if state.objects.get(&region).is_none() => {
             let locations = view.region(&region, &query);
             locations.ok_or_else(|| ApiError::unknown(&format!("location {}", region.id())))?
         }
         Resource::One(kind, place) => {
-            view.one(kind, &place, &*existing(state, &place, serve)?, query.depth)
+            let found = existing(state, &place, serve);
+            let found = found.map_err(|error| doubted(error, &place, store))?;
+            view.one(kind, &place, &found, query.depth)
         }
     };
     Ok(Answer::shown(body))
@@ -189,9 +191,23 @@ fn existing(
     }
 }
 
-fn known_request(state: &State, place: &ResourcePath) -> Result<Arc<Request>, ApiError> {
+fn known_request(
+    state: &State,
+    place: &ResourcePath,
+    store: &Store,
+) -> Result<Arc<Request>, ApiError> {
     let known = state.requests.get(place.id());
-    known.ok_or_else(|| ApiError::unknown(&format!("request {}", place.id())))
+    let unknown = || ApiError::unknown(&format!("request {}", place.id()));
+    known.ok_or_else(|| doubted(unknown(), place, store))
+}
+
+/// Whether something is unknown is not known where others cannot be asked. Of a balancer it is said
+/// all the same: Terraform's provider takes nothing else.
+fn doubted(unknown: ApiError, place: &ResourcePath, store: &Store) -> ApiError {
+    match place.kind() != Kind::Balancer && store.is_cut_off() {
+        true => ApiError::later("etcd cannot be asked, and this node does not know of it"),
+        false => unknown,
+    }
 }
 
 fn write(

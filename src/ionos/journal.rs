@@ -8,6 +8,7 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use super::state::{Entry, State};
 
@@ -17,6 +18,10 @@ const HEADER: &[u8] = b"culvert api journal 1\n";
 const NAMED: &[u8] = b"culvert api journal ";
 const NAME: &str = "api.journal";
 const NEW: &str = "api.journal.new";
+/// This is there as long as a write is missing in the journal, where it is a copy.
+const BEHIND: &str = "api.journal.behind";
+/// How often it is told that a copy stays behind.
+const TOLD: Duration = Duration::from_secs(60);
 /// Whoever has this locked has the folder. It stays when the journal is replaced.
 const LOCK: &str = "api.lock";
 /// A file that is shorter is not written anew.
@@ -43,6 +48,8 @@ pub(super) struct Journal {
     first_length: u64,
     /// Whether a write is missing in it, where it is a copy.
     is_behind: bool,
+    /// When it was last told that it is.
+    told: Option<Instant>,
 }
 
 impl Journal {
@@ -70,7 +77,8 @@ impl Journal {
             length,
             is_torn: false,
             first_length: length,
-            is_behind: false,
+            is_behind: is_behind(folder),
+            told: None,
         };
         Ok((journal, state))
     }
@@ -118,8 +126,46 @@ impl Journal {
             true => self.replace(state),
             false => self.add(entry),
         };
-        self.is_behind = copied.is_err();
+        self.mark(copied.is_err());
         copied
+    }
+
+    /// Writes all that is missing in a copy that is behind, or is gone. Errors, once in a while: it
+    /// still is.
+    pub(super) fn catch_up(&mut self, state: &State) -> io::Result<()> {
+        let is_there = self.folder.join(NAME).exists();
+        if is_there && !self.is_behind {
+            return Ok(());
+        }
+        self.mark(true);
+        let replaced = self.replace(state);
+        if replaced.is_ok() {
+            log::info!("api.store.path: the copy has caught up");
+            self.told = None;
+            self.mark(false);
+            return Ok(());
+        }
+        if self.told.is_some_and(|told| told.elapsed() < TOLD) {
+            return Ok(());
+        }
+        self.told = Some(Instant::now());
+        replaced
+    }
+
+    /// Notes whether a write is missing, for whoever reads the file, too.
+    fn mark(&mut self, is_behind: bool) {
+        if self.is_behind == is_behind {
+            return;
+        }
+        self.is_behind = is_behind;
+        let mark = self.folder.join(BEHIND);
+        let marked = match is_behind {
+            true => File::create(mark).map(drop),
+            false => fs::remove_file(mark),
+        };
+        if let Err(error) = marked {
+            log::debug!("api.store.path: {BEHIND}: {error}");
+        }
     }
 
     /// Takes away what does not count.
@@ -157,6 +203,11 @@ impl Journal {
         self.first_length = self.length;
         self.replace(state)
     }
+}
+
+/// Whether a write is missing in the journal in a folder, where it is a copy.
+pub(super) fn is_behind(folder: &Path) -> bool {
+    folder.join(BEHIND).exists()
 }
 
 /// What the journal in a folder says, whoever has it.
@@ -301,6 +352,7 @@ mod tests {
         Entry {
             revision: revision as u64,
             id: String::new(),
+            fleet: String::new(),
             objects: vec![(
                 group(revision),
                 Some(Object::new(properties, "test").into()),
@@ -435,10 +487,28 @@ mod tests {
         let file = std::mem::replace(&mut journal.file, File::open("/dev/null").unwrap());
         write(&mut journal, 2, "b").unwrap_err();
         journal.file = file;
+        assert!(is_behind(folder.path()));
         write(&mut journal, 3, "c").unwrap();
+        assert!(!is_behind(folder.path()));
         drop(journal);
         let (_, read) = Journal::open(folder.path()).unwrap();
         assert_eq!(names(&read), ["a", "b", "c"]);
+    }
+
+    #[test]
+    fn a_copy_that_is_gone_is_written_again_and_told_where_it_cannot_be() {
+        let parent = tempfile::tempdir().unwrap();
+        let (folder, away) = (parent.path().join("folder"), parent.path().join("away"));
+        let (mut journal, mut state) = Journal::open(&folder).unwrap();
+        state.apply(made(1, "a"));
+        fs::rename(&folder, &away).unwrap();
+        assert!(journal.catch_up(&state).is_err());
+        // It is not told each time.
+        assert!(journal.catch_up(&state).is_ok());
+        fs::rename(&away, &folder).unwrap();
+        journal.catch_up(&state).unwrap();
+        assert_eq!(names(&peek(&folder).unwrap()), ["a"]);
+        assert!(!is_behind(&folder));
     }
 
     #[test]

@@ -4,7 +4,8 @@
 //! A request's way: `path` says what it is about, `plan` what a write makes of the objects, by the
 //! `schema` and the defaults of `properties`. `models` has the configuration read them, `server`
 //! serves them, and the `store` keeps them in its `journal`, or in etcd where there is a `fleet`,
-//! before anybody is told. `render` shows them.
+//! before anybody is told. What one of several nodes cannot serve is `held` back. `render` shows
+//! them.
 
 mod alone;
 mod canonical;
@@ -15,10 +16,14 @@ mod file_objects;
 #[cfg(feature = "etcd")]
 mod fleet;
 mod handler;
+#[cfg_attr(not(feature = "etcd"), allow(dead_code))]
+mod held;
 mod http;
 // What only a fleet does is idle without etcd.
 #[cfg_attr(not(feature = "etcd"), allow(dead_code))]
 mod journal;
+mod keeping;
+mod kept;
 mod kind;
 mod local_addresses;
 mod merge;
@@ -45,13 +50,16 @@ mod store;
 mod transfer;
 mod write;
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
 use crate::config::Config;
 use crate::config::model;
+use held::Held;
 use state::Warnings;
 
 pub use handler::{Answer, Asked, answer};
@@ -59,7 +67,7 @@ pub use http::Service;
 pub use models::Models;
 pub use serve::Serve;
 pub use server::Server;
-use server::configure;
+use server::{Listen, configure, configure_and_listen};
 pub use state::Standing;
 pub use store::Store;
 pub use transfer::export;
@@ -70,10 +78,10 @@ pub fn import(file: &Config, text: &str) -> Result<usize, String> {
     match file.api.as_ref().map(|api| &api.store) {
         #[cfg(feature = "etcd")]
         Some(model::Store::Etcd(etcd)) => {
-            let objects = transfer::read(file, text)?.objects;
-            let imported = fleet::import(etcd, shown(file, etcd), &objects);
+            let exported = transfer::read(file, text)?;
+            let imported = fleet::import(etcd, shown(file, etcd), &exported);
             imported.map_err(|why| format!("api.store: etcd: {why}"))?;
-            Ok(objects.iter().count())
+            Ok(exported.objects.iter().count())
         }
         _ => transfer::import(file, text),
     }
@@ -99,8 +107,12 @@ pub struct Opened {
 }
 
 /// What this configuration of a file's `api` keeps, with the configuration that has it beside the
-/// file's objects. `None` where it offers no API. Errors: what cannot be had, or used.
-pub fn open(file: &Config) -> Result<Option<Opened>, Vec<String>> {
+/// file's objects, and listens with `listen`. `None` where it offers no API. Errors: what cannot be
+/// had, or used.
+pub fn open(
+    file: &Config,
+    listen: &mut dyn FnMut(&model::ForwardingRule) -> io::Result<()>,
+) -> Result<Option<Opened>, Vec<String>> {
     let Some(api) = &file.api else {
         return Ok(None);
     };
@@ -109,16 +121,10 @@ pub fn open(file: &Config) -> Result<Option<Opened>, Vec<String>> {
     let store = Store::open(folder, record);
     let store =
         store.map_err(|error| vec![format!("api.store.path: {}: {error}", folder.display())])?;
-    let configured = configure(file, store.objects());
-    let (config, models) = match (configured, &api.store) {
-        (Err(problems), model::Store::Etcd(_)) => {
-            // Other nodes may have written what this one cannot serve: it tries again.
-            for problem in problems {
-                log::error!("{problem}: the file alone is served");
-            }
-            (file.clone(), Models::default())
-        }
-        (configured, _) => configured?,
+    let (config, models) = match &api.store {
+        // Other nodes may have written what this one cannot serve: it tries again.
+        model::Store::Etcd(_) => configure_most(file, &store, listen),
+        model::Store::File(_) => configure(file, store.objects())?,
     };
     let config = shared(config);
     server::tell(&models.warnings(), &Warnings::new());
@@ -128,6 +134,21 @@ pub fn open(file: &Config) -> Result<Option<Opened>, Vec<String>> {
         models,
         config,
     }))
+}
+
+/// The configuration with all that can be served; what cannot be is held back.
+fn configure_most(file: &Config, store: &Store, listen: Listen<'_>) -> (Config, Models) {
+    let objects = store.objects();
+    let configured = store.most(|objects| configure_and_listen(file, objects.clone(), listen));
+    let (configured, held) = configured.unwrap_or_else(|error| {
+        let held = Held::everything(&objects, &error.to_string());
+        ((file.clone(), Models::default()), held)
+    });
+    for (path, why) in held.reasons() {
+        log::error!("api.store: {path} is not served: {why}");
+    }
+    store.hold(held);
+    configured
 }
 
 /// With the keys that the nodes have in common.
@@ -171,6 +192,7 @@ fn record(_: &Config, _: &model::Store) -> Result<Arc<dyn record::Record>, Strin
 impl Api {
     /// Answers from this store, and has what is written served.
     pub fn new(store: Arc<Store>, serve: Arc<dyn Serve>) -> Self {
+        store.stand(&*serve);
         Api { store, serve }
     }
 
@@ -189,9 +211,12 @@ impl Api {
         self.store.settle(revision);
     }
 
-    /// Leaves what is kept to a process that takes over.
-    pub fn lend(&self) {
-        self.store.lend();
+    /// Leaves what is kept to a process that takes over, once no write is under way.
+    pub async fn lend(&self) {
+        let store = Arc::clone(&self.store);
+        if let Err(error) = spawn_blocking(move || store.lend()).await {
+            log::error!("api.store: {error}");
+        }
     }
 
     /// Takes back what is kept, from a process that has not taken over, once that is gone.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::error::ApiError;
+use super::held::Missing;
 use super::journal::Journal;
 use super::request::{Progress, Request};
 use super::serve::Serve;
@@ -29,6 +30,12 @@ pub(super) trait Take: Send + Sync {
     /// the same, and what was served before goes on. Errors: it cannot be found out.
     fn take(&self, serve: &dyn Serve, find: Find<'_>) -> Result<(), String>;
 
+    /// Has the copy follow, where it does not.
+    fn look_after(&self);
+
+    /// Whether something is on record that is not served.
+    fn lacks(&self) -> bool;
+
     /// Shows how it stands with what is on record.
     fn show(&self, serve: &dyn Serve);
 }
@@ -47,14 +54,17 @@ pub(super) trait Record: std::fmt::Debug + Send + Sync {
     /// What a write is called; empty where this node writes alone.
     fn name(&self, request: &Request) -> String;
 
+    /// Notes that another node was first, and that nothing has come of it.
+    fn doubt(&self);
+
     /// Has a write on record that comes after this state.
     fn keep(&self, before: &State, entry: &Entry, journal: &mut Journal) -> Result<(), NotKept>;
 
     /// Has the journal follow, where it is a copy: with this write the state is that one.
     fn copy(&self, entry: &Entry, state: &State, journal: &mut Journal);
 
-    /// Notes that this node serves all up to this write, or why it does not.
-    fn tell(&self, revision: u64, failure: Option<String>);
+    /// Notes that this node serves all up to this write, but for what is missing.
+    fn tell(&self, revision: u64, missing: Option<Missing>);
 
     /// How far a write is.
     fn progress(&self, revision: u64) -> Progress;

@@ -8,7 +8,7 @@ use super::error::ApiError;
 use super::object::Object;
 use super::objects::Objects;
 use super::path::ResourcePath;
-use super::state::{Standing, State, Warnings};
+use super::state::{Standing, Warnings};
 use crate::serving::SharedKeys;
 
 /// Has a write on record; where that fails nothing has changed.
@@ -78,19 +78,4 @@ pub(super) fn try_out(
         true => Ok(()),
         false => Err(error),
     })
-}
-
-/// Serves what is on record elsewhere; returns why that cannot be.
-pub(super) fn serve_kept(
-    state: &mut State,
-    about: &ResourcePath,
-    serve: &dyn Serve,
-) -> Option<String> {
-    match serve.serve(&state.objects, Some(about), &mut || Ok(())) {
-        Ok(warnings) => {
-            state.warnings = warnings;
-            None
-        }
-        Err(error) => Some(error.to_string()),
-    }
 }

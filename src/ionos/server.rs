@@ -1,13 +1,15 @@
 //! Serves what the API is told: its objects become a configuration beside the file's.
 
 use std::collections::HashSet;
+use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::error::{ApiError, INVALID, TAKEN};
+use super::error::{ApiError, INVALID, Problem, TAKEN};
 use super::file_objects::{self, FileObjects};
+use super::kind::Kind;
 use super::local_addresses::{self, Served};
 use super::models::{Invalid, Models};
 use super::object::Object;
@@ -39,12 +41,23 @@ struct OfFile {
     objects: Arc<FileObjects>,
 }
 
+/// Listens for a rule, before anything is served.
+pub(super) type Listen<'a> = &'a mut dyn FnMut(&model::ForwardingRule) -> io::Result<()>;
+
 /// A file's configuration with these objects beside, for the start. Errors: what cannot be used,
 /// with its path.
-pub(super) fn configure(
+pub(super) fn configure(file: &Config, objects: Objects) -> Result<(Config, Models), Vec<String>> {
+    let configured = configure_and_listen(file, objects, &mut |_| Ok(()));
+    configured.map_err(|error| error.messages.into_iter().map(|(_, text)| text).collect())
+}
+
+/// The same, with a look whether it can be listened on. Errors: what cannot be used, and which
+/// objects that are.
+pub(super) fn configure_and_listen(
     file: &Config,
     mut objects: Objects,
-) -> Result<(Config, Models), Vec<String>> {
+    listen: Listen<'_>,
+) -> Result<(Config, Models), ApiError> {
     if let Some(api) = &file.api {
         let of_file = file_objects::objects(api).into_iter();
         objects.apply(of_file.map(|(path, object)| (path, Some(object))));
@@ -52,17 +65,63 @@ pub(super) fn configure(
     let models = Models::default().build(&objects, file).map_err(|invalid| {
         let problems = invalid.problems.iter();
         let path = &invalid.path;
-        problems
-            .map(|one| format!("api {path}: {}: {}", one.path, one.message))
-            .collect::<Vec<_>>()
+        let text = |one: &Problem| format!("api {path}: {}: {}", one.path, one.message);
+        let texts: Vec<String> = problems.map(text).collect();
+        let culprits = vec![(path.clone(), texts.join("; "))];
+        unusable(texts, culprits)
     })?;
     let built = served_by(&models, &models, &Served::by(file.api.as_ref()));
     let config = with(file, Origin::Api, built.others);
-    check(&config).map_err(|faults| {
-        let name = |fault: Fault| fault.into_problem(&config, true).to_string();
-        faults.into_iter().map(name).collect::<Vec<_>>()
-    })?;
-    Ok((config, models))
+    let mut faults = check(&config).err().unwrap_or_default();
+    if faults.is_empty() {
+        faults = cannot_listen(&config, listen);
+    }
+    if faults.is_empty() {
+        return Ok((config, models));
+    }
+    let culprits = culprits(&faults, &objects);
+    let name = |fault: Fault| fault.into_problem(&config, true).to_string();
+    Err(unusable(faults.into_iter().map(name).collect(), culprits))
+}
+
+fn unusable(texts: Vec<String>, culprits: Vec<(ResourcePath, String)>) -> ApiError {
+    let messages = texts.into_iter().map(|text| (INVALID, text));
+    ApiError {
+        status: 422,
+        messages: messages.collect(),
+        culprits,
+    }
+}
+
+/// Which rules of the API cannot be listened for.
+fn cannot_listen(config: &Config, listen: Listen<'_>) -> Vec<Fault> {
+    let rules = config.forwarding_rules.iter();
+    let rules = rules.filter(|rule| rule.source.origin() == Origin::Api);
+    let fault = |rule: &Arc<model::ForwardingRule>| {
+        let error = listen(rule).err()?;
+        let message = format!("cannot listen on {}: {error}", rule.listen);
+        let object = fault::Object::ForwardingRule(rule.name.clone());
+        Some(Fault::new(object, message).of_key("listenerIp"))
+    };
+    rules.filter_map(fault).collect()
+}
+
+/// The API's objects that faults are about, with what is wrong.
+fn culprits(faults: &[Fault], objects: &Objects) -> Vec<(ResourcePath, String)> {
+    let mut found = Vec::new();
+    for fault in faults {
+        let (kind, name) = match &fault.object {
+            fault::Object::ForwardingRule(name) => (Kind::ForwardingRule, name),
+            fault::Object::TargetGroup(name) => (Kind::TargetGroup, name),
+            fault::Object::Process | fault::Object::Setting(_) => continue,
+        };
+        let is_it = |(_, object): &(&ResourcePath, &Arc<Object>)| {
+            !object.is_of_file && object.label() == name
+        };
+        let named = objects.all(kind).filter(is_it);
+        found.extend(named.map(|(path, _)| (path.clone(), fault.to_string())));
+    }
+    found
 }
 
 /// What is served with, of these models, after those.
@@ -91,7 +150,7 @@ impl Server {
     /// object that is written.
     fn put(
         &self,
-        built: Models,
+        (built, objects): (Models, &Objects),
         models: &mut Models,
         keep: Keep<'_>,
         label: Option<&str>,
@@ -110,7 +169,11 @@ impl Server {
         match (put, kept) {
             (Ok(()), _) => {}
             (Err(_), Err(error)) => return Err(error),
-            (Err(faults), Ok(())) => return Err(cannot_serve(faults, label)),
+            (Err(faults), Ok(())) => {
+                let culprits = culprits(&faults, objects);
+                let error = cannot_serve(faults, label);
+                return Err(ApiError { culprits, ..error });
+            }
         }
         let warnings = built.warnings();
         tell(&warnings, &models.warnings());
@@ -137,7 +200,7 @@ impl Serve for Server {
         let built = built.map_err(|invalid| refused(invalid, about))?;
         let label = about.and_then(|about| objects.get(about));
         let label = label.map(|object| object.label());
-        self.put(built, &mut models, keep, label)
+        self.put((built, objects), &mut models, keep, label)
     }
 
     fn renew(&self, objects: &Objects) -> Result<Warnings, ApiError> {
@@ -145,7 +208,7 @@ impl Serve for Server {
         let config = self.serving.config();
         let built = Models::default().build(objects, &config);
         let built = built.map_err(|invalid| refused(invalid, None))?;
-        self.put(built, &mut models, &mut || Ok(()), None)
+        self.put((built, objects), &mut models, &mut || Ok(()), None)
     }
 
     fn is_outdated(&self) -> bool {
@@ -183,9 +246,14 @@ impl Serve for Server {
         let Standing {
             store,
             is_available,
+            is_known,
             known,
             served,
         } = standing;
+        match is_known {
+            true => self.serving.drain.knows_what_to_serve(),
+            false => self.serving.drain.waits_for_what_to_serve(),
+        }
         let metrics = &self.serving.metrics.process;
         metrics.show_api_store(store, is_available, known, served);
     }
@@ -217,6 +285,13 @@ pub(super) fn tell(now: &Warnings, before: &Warnings) {
 
 /// The object itself is not valid, or another that it has to do with.
 fn refused(invalid: Invalid, about: Option<&ResourcePath>) -> ApiError {
+    let place = invalid.path.clone();
+    let error = refused_for(invalid, about);
+    let culprits = vec![(place, error.to_string())];
+    ApiError { culprits, ..error }
+}
+
+fn refused_for(invalid: Invalid, about: Option<&ResourcePath>) -> ApiError {
     if about == Some(&invalid.path) {
         return ApiError::invalid(invalid.problems);
     }
@@ -229,6 +304,7 @@ fn refused(invalid: Invalid, about: Option<&ResourcePath>) -> ApiError {
     ApiError {
         status: 422,
         messages: messages.collect(),
+        culprits: Vec::new(),
     }
 }
 
@@ -257,5 +333,6 @@ fn cannot_serve(faults: Vec<Fault>, label: Option<&str>) -> ApiError {
     ApiError {
         status: 422,
         messages: faults.into_iter().map(message).collect(),
+        culprits: Vec::new(),
     }
 }

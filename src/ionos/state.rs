@@ -20,6 +20,8 @@ pub struct State {
     pub revision: u64,
     /// The last write, where several nodes write; empty otherwise.
     pub id: String,
+    /// The fleet whose objects these are; empty where no fleet has them.
+    pub fleet: String,
     /// The objects.
     pub objects: Objects,
     /// The last requests; a copy of the state has the same ones.
@@ -36,6 +38,9 @@ pub struct Entry {
     /// The write, where several nodes write.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub id: String,
+    /// The fleet that it was made in.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub fleet: String,
     /// What becomes of objects.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub objects: Vec<Change>,
@@ -51,6 +56,8 @@ pub struct Standing {
     pub store: &'static str,
     /// Whether writes are taken.
     pub is_available: bool,
+    /// Whether this node knows of any objects, or that there are none.
+    pub is_known: bool,
     /// The last write that this node knows.
     pub known: u64,
     /// The last that it serves.
@@ -70,6 +77,7 @@ impl State {
     pub fn change(&mut self, entry: &Entry) {
         self.revision = entry.revision;
         self.id.clone_from(&entry.id);
+        self.fleet.clone_from(&entry.fleet);
         self.objects.apply(entry.objects.iter().cloned());
     }
 
@@ -82,6 +90,7 @@ impl State {
         Entry {
             revision: self.revision,
             id: self.id.clone(),
+            fleet: self.fleet.clone(),
             objects: self.objects.iter().filter(is_ours).map(object).collect(),
             requests: self.requests.all(),
         }

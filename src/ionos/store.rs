@@ -5,25 +5,30 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
 use super::error::{ApiError, INVALID, TAKEN_OVER};
-use super::file_objects::FileObjects;
+use super::held::{Held, Wanted, serve_most};
 use super::journal::Journal;
+use super::keeping::{serve_and_keep, tidy};
+use super::kept::Kept;
 use super::object::{Object, Stamp};
 use super::objects::Objects;
 use super::path::ResourcePath;
 use super::plan::Planner;
 use super::record::{Find, NotKept, Record, Take};
 use super::request::{Progress, Request};
-use super::serve::{Serve, serve_kept, try_out};
+use super::serve::{Serve, try_out};
 use super::state::{Entry, State, Warnings};
-use super::write::{Change, Write};
+use super::write::{Author, Change, Write, Written};
+use crate::os::random;
 
-/// How often a write is tried where others are first.
-const TRIES: usize = 8;
+/// How long a write is tried where others are first, and how long it is waited in between at most.
+const TRYING: Duration = Duration::from_secs(10);
+const PAUSE: Duration = Duration::from_millis(30);
 /// How long it is waited for what another node has written.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// How long a write may wait until it serves everywhere.
@@ -38,42 +43,12 @@ pub struct Store {
     /// the folder.
     journal: Mutex<Option<Journal>>,
     /// Whoever has it is the one who changes what is served. Nobody waits for others meanwhile.
-    serving: Mutex<()>,
+    serving: Mutex<Held>,
     /// What is read; whoever writes has it for a moment only.
     kept: Mutex<Kept>,
     changed: Condvar,
-}
-
-/// What is kept, for whoever reads it.
-#[derive(Debug)]
-struct Kept {
-    state: Arc<State>,
-    /// What of it is the configuration file's.
-    of_file: Arc<FileObjects>,
-}
-
-/// A write that is done.
-#[derive(Debug)]
-pub struct Written {
-    /// The request that remembers it.
-    pub request: Arc<Request>,
-    /// The object that it was about; `None` where it is gone.
-    pub object: Option<Arc<Object>>,
-    /// Where that is.
-    pub place: ResourcePath,
-    /// What is kept now.
-    pub state: Arc<State>,
-}
-
-/// What a client has of a write beside its content.
-#[derive(Debug, Clone, Copy)]
-pub struct Author<'a> {
-    /// `POST`
-    pub method: &'a str,
-    /// A user's name.
-    pub by: &'a str,
-    /// `If-Match`: the object must have one of these tags.
-    pub only_if: Option<&'a str>,
+    /// How long a write is tried where others are first.
+    trying: Duration,
 }
 
 impl Store {
@@ -92,6 +67,7 @@ impl Store {
                 of_file: Arc::default(),
             }),
             changed: Condvar::new(),
+            trying: TRYING,
         })
     }
 
@@ -112,6 +88,19 @@ impl Store {
     /// The objects that are kept.
     pub fn objects(&self) -> Objects {
         self.kept.lock().state.objects.clone()
+    }
+
+    /// Shows how it stands.
+    pub(super) fn stand(&self, serve: &dyn Serve) {
+        self.show(serve);
+    }
+
+    /// Whether there may be more than this node knows of, since others cannot be asked.
+    pub(super) fn is_cut_off(&self) -> bool {
+        self.record.is_shared() && {
+            let revision = self.kept.lock().state.revision;
+            !self.record.standing(revision).is_available
+        }
     }
 
     /// Begins to take over what other nodes write.
@@ -137,10 +126,34 @@ impl Store {
 
     /// Has what is kept served as the configuration is now.
     pub(super) fn renew(&self, serve: &dyn Serve) -> Result<(), ApiError> {
-        let _serving = self.serving.lock();
+        let mut held = self.serving.lock();
         let state = self.state(serve);
-        self.warn(serve.renew(&state.objects)?);
+        if !self.record.is_shared() {
+            self.warn(serve.renew(&state.objects)?);
+            return Ok(());
+        }
+        let renewed = Wanted::of(&state, &state, &Entry::default(), &held)
+            .serve(|objects| serve.renew(objects));
+        let (warnings, missing) = renewed?;
+        *held = missing;
+        drop(held);
+        self.warn(warnings);
         Ok(())
+    }
+
+    /// As much of what is kept as this can serve, and what is held back.
+    pub(super) fn most<T>(
+        &self,
+        serve: impl FnMut(&Objects) -> Result<T, ApiError>,
+    ) -> Result<(T, Held), ApiError> {
+        let state = Arc::clone(&self.kept.lock().state);
+        let nothing = State::default();
+        Wanted::of(&state, &nothing, &Entry::default(), &Held::default()).serve(serve)
+    }
+
+    /// Notes that this is not served.
+    pub(super) fn hold(&self, held: Held) {
+        *self.serving.lock() = held;
     }
 
     /// Has other nodes no longer wait for this one.
@@ -168,7 +181,8 @@ impl Store {
         author: Author<'_>,
         serve: &dyn Serve,
     ) -> Result<Written, ApiError> {
-        for _ in 0..TRIES {
+        let until = Instant::now() + self.trying;
+        while Instant::now() < until {
             let before = self.kept.lock().state.id.clone();
             let written = self.try_to_write(write, author, serve);
             self.show(serve);
@@ -177,6 +191,8 @@ impl Store {
                 Err(NotKept::Refused(error)) => return Err(error),
                 Err(NotKept::Lost) => self.wait_for_others(&before),
             }
+            // Nodes that lose together are not to lose together again.
+            thread::sleep(PAUSE.mul_f64(random::chance()));
         }
         let place = write.place().map_or("", ResourcePath::as_str);
         let message = format!("[(root)] {place}: others write, too: it is as before");
@@ -231,17 +247,19 @@ impl Store {
         (journal, before): (&mut Journal, &Arc<State>),
     ) -> Result<Written, NotKept> {
         let place = change.place.clone();
-        let (request, entry) = self.entry(change, author, before.revision + 1);
+        let (request, entry) = self.entry(change, author, before);
         let mut state = State::clone(before);
         state.change(&entry);
         let is_shared = self.record.is_shared();
         if is_shared {
-            try_out(&state.objects, &place, serve).map_err(NotKept::Refused)?;
+            let held = self.serving.lock().without(&entry.objects);
+            let objects = held.objects(&state.objects);
+            try_out(&objects, &place, serve).map_err(NotKept::Refused)?;
             self.record.keep(before, &entry, journal)?;
         }
-        let serving = self.serving.lock();
-        let failure = match is_shared {
-            true => serve_kept(&mut state, &place, serve),
+        let mut held = self.serving.lock();
+        let missing = match is_shared {
+            true => serve_most(&mut state, before, (&entry, Some(&place)), &mut held, serve),
             false => {
                 let keep = |journal: &mut Journal| self.record.keep(before, &entry, journal);
                 serve_and_keep(&mut state, &place, serve, (journal, &keep))?;
@@ -249,10 +267,10 @@ impl Store {
             }
         };
         let state = self.put(before, state, &entry);
-        drop(serving);
+        drop(held);
         self.record.copy(&entry, &state, journal);
         tidy(journal, &state);
-        self.record.tell(entry.revision, failure);
+        self.record.tell(entry.revision, missing);
         let mut objects = entry.objects.into_iter();
         let object = objects.find(|(there, _)| *there == place);
         Ok(Written {
@@ -263,7 +281,8 @@ impl Store {
         })
     }
 
-    fn entry(&self, change: Change, author: Author<'_>, revision: u64) -> (Arc<Request>, Entry) {
+    fn entry(&self, change: Change, author: Author<'_>, before: &State) -> (Arc<Request>, Entry) {
+        let revision = before.revision + 1;
         let request = Arc::new(Request {
             id: uuid::Uuid::new_v4().to_string(),
             created: Stamp::now(author.by),
@@ -273,9 +292,16 @@ impl Store {
             revision,
         });
         let share = |(place, object): (ResourcePath, Option<Object>)| (place, object.map(Arc::new));
+        let id = self.record.name(&request);
+        // The first write of a fleet names it.
+        let fleet = match before.fleet.is_empty() || id.is_empty() {
+            true => id.clone(),
+            false => before.fleet.clone(),
+        };
         let entry = Entry {
             revision,
-            id: self.record.name(&request),
+            id,
+            fleet,
             objects: change.objects.into_iter().map(share).collect(),
             requests: vec![Arc::clone(&request)],
         };
@@ -305,7 +331,10 @@ impl Store {
     fn wait_for_others(&self, id: &str) {
         let mut kept = self.kept.lock();
         let is_same = |kept: &mut Kept| kept.state.id == id;
-        self.changed.wait_while_for(&mut kept, is_same, PATIENCE);
+        let waited = self.changed.wait_while_for(&mut kept, is_same, PATIENCE);
+        if waited.timed_out() {
+            self.record.doubt();
+        }
     }
 }
 
@@ -321,19 +350,34 @@ impl Take for Store {
         };
         let mut state = State::clone(&before);
         state.change(&entry);
-        let serving = self.serving.lock();
-        let served = serve.serve(&state.objects, None, &mut || Ok(()));
-        let failure = served.map(|warnings| state.warnings = warnings).err();
+        let mut held = self.serving.lock();
+        let missing = serve_most(&mut state, &before, (&entry, None), &mut held, serve);
         let is_new = entry.id != before.id || !entry.objects.is_empty();
         let state = self.put(&before, state, &entry);
-        drop(serving);
+        drop(held);
         if is_new {
             self.record.copy(&entry, &state, journal);
             tidy(journal, &state);
         }
-        self.record
-            .tell(entry.revision, failure.map(|error| error.to_string()));
+        self.record.tell(entry.revision, missing);
         Ok(())
+    }
+
+    fn look_after(&self) {
+        // Whoever has the journal writes.
+        let Some(mut journal) = self.journal.try_lock() else {
+            return;
+        };
+        let state = Arc::clone(&self.kept.lock().state);
+        if let Some(journal) = journal.as_mut()
+            && let Err(error) = journal.catch_up(&state)
+        {
+            log::error!("api.store.path: the copy is behind: {error}");
+        }
+    }
+
+    fn lacks(&self) -> bool {
+        !self.serving.lock().is_empty()
     }
 
     fn show(&self, serve: &dyn Serve) {
@@ -342,61 +386,12 @@ impl Take for Store {
     }
 }
 
-/// Has a write on record in a journal.
-type KeepIn<'a> = &'a dyn Fn(&mut Journal) -> Result<(), NotKept>;
-
-/// Has this served and on record, or neither.
-fn serve_and_keep(
-    state: &mut State,
-    about: &ResourcePath,
-    serve: &dyn Serve,
-    (journal, keep): (&mut Journal, KeepIn<'_>),
-) -> Result<(), NotKept> {
-    let length = journal.length();
-    let mut keep = || match keep(journal) {
-        Ok(()) => Ok(()),
-        Err(NotKept::Refused(error)) => Err(error),
-        Err(NotKept::Lost) => Err(ApiError::later("another node was first")),
-    };
-    let served = serve.serve(&state.objects, Some(about), &mut keep);
-    if served.is_err() && journal.length() > length {
-        // It was on record, and could not be served for all that. Where this fails the next does.
-        journal.forget(length).ok();
-    }
-    state.warnings = served.map_err(NotKept::Refused)?;
-    Ok(())
-}
-
-fn tidy(journal: &mut Journal, state: &State) {
-    if let Err(error) = journal.tidy(state) {
-        // Nothing is lost: it only goes on being long.
-        log::warn!("api.store: the journal cannot be written anew: {error}");
-    }
-}
-
-impl Kept {
-    /// Has what the configuration file has among the objects.
-    fn take_file(&mut self, of_file: Arc<FileObjects>) {
-        if Arc::ptr_eq(&self.of_file, &of_file) {
-            return;
-        }
-        let state = Arc::make_mut(&mut self.state);
-        let gone = self.of_file.iter().map(|(place, _)| (place.clone(), None));
-        state.objects.apply(gone);
-        let new = of_file
-            .iter()
-            .map(|(place, object)| (place.clone(), Some(Arc::clone(object))));
-        state.objects.apply(new);
-        self.of_file = of_file;
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
     use std::net::IpAddr;
     use std::sync::OnceLock;
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
     use std::sync::mpsc::channel;
     use std::thread;
 
@@ -404,6 +399,7 @@ mod tests {
     use serde_json::json;
 
     use super::super::alone::Alone;
+    use super::super::file_objects::FileObjects;
     use super::super::kind::Kind;
     use super::super::serve::Keep;
     use super::super::state::Standing;
@@ -445,6 +441,8 @@ mod tests {
     #[derive(Debug, Default)]
     struct Contested {
         losses: AtomicUsize,
+        doubts: AtomicUsize,
+        is_silent: AtomicBool,
         store: OnceLock<Weak<Store>>,
     }
 
@@ -465,9 +463,16 @@ mod tests {
                 return Ok(());
             }
             self.losses.store(losses - 1, Ordering::SeqCst);
+            if self.is_silent.load(Ordering::SeqCst) {
+                return Err(NotKept::Lost);
+            }
             let store = self.store.get().and_then(Weak::upgrade).unwrap();
             thread::spawn(move || store.take(&Willing, Box::new(|state| Ok(Some(other(state))))));
             Err(NotKept::Lost)
+        }
+
+        fn doubt(&self) {
+            self.doubts.fetch_add(1, Ordering::SeqCst);
         }
 
         fn copy(&self, _: &Entry, _: &State, _: &mut Journal) {}
@@ -476,7 +481,7 @@ mod tests {
             true
         }
 
-        fn tell(&self, _: u64, _: Option<String>) {}
+        fn tell(&self, _: u64, _: Option<Missing>) {}
 
         fn progress(&self, _: u64) -> Progress {
             Progress::Done
@@ -506,6 +511,7 @@ mod tests {
         Entry {
             revision: state.revision + 1,
             id: uuid::Uuid::new_v4().to_string(),
+            fleet: state.fleet.clone(),
             objects: state.objects.iter().map(renamed).collect(),
             requests: Vec::new(),
         }
@@ -524,7 +530,9 @@ mod tests {
             let folder = tempfile::tempdir().unwrap();
             let record = Arc::<Contested>::default();
             let store = Store::open(folder.path(), Arc::clone(&record) as Arc<dyn Record>);
-            let store = Arc::new(store.unwrap());
+            let mut store = store.unwrap();
+            store.trying = Duration::from_millis(200);
+            let store = Arc::new(store);
             record.store.set(Arc::downgrade(&store)).unwrap();
             let group = store
                 .write(&create(), author(None), &Willing)
@@ -574,8 +582,17 @@ mod tests {
         let expected = format!("[(root)] {}: others write, too", stage.group);
         assert!(error.to_string().starts_with(&expected), "{error}");
         let tries = usize::MAX - stage.record.losses.load(Ordering::SeqCst);
-        assert_eq!(tries, TRIES);
+        assert!(tries > 1, "{tries}");
+        assert_eq!(stage.record.doubts.load(Ordering::SeqCst), 0);
         assert_eq!(stage.store.state(&Willing).requests.all().len(), 1);
+    }
+
+    #[test]
+    fn where_nothing_is_to_be_seen_of_what_was_first_that_is_doubted() {
+        let stage = Stage::new(usize::MAX);
+        stage.record.is_silent.store(true, Ordering::SeqCst);
+        stage.patch(None).unwrap_err();
+        assert_eq!(stage.record.doubts.load(Ordering::SeqCst), 1);
     }
 
     #[test]

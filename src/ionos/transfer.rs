@@ -23,6 +23,9 @@ const VERSION: u32 = 1;
 struct Document {
     version: u32,
     revision: u64,
+    /// The fleet that has them, where one has.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    fleet: String,
     objects: BTreeMap<ResourcePath, Object>,
 }
 
@@ -30,12 +33,16 @@ struct Document {
 pub fn export(file: &Config) -> Result<String, String> {
     let folder = folder(file)?;
     let state = journal::peek(folder).map_err(|error| told(folder, &error))?;
+    if journal::is_behind(folder) {
+        log::warn!("api.store.path: the copy is behind: other nodes may have more");
+    }
     let object = |(path, object): (&ResourcePath, &std::sync::Arc<Object>)| {
         (path.clone(), Object::clone(object))
     };
     let document = Document {
         version: VERSION,
         revision: state.revision,
+        fleet: state.fleet.clone(),
         objects: state.objects.iter().map(object).collect(),
     };
     serde_json::to_string_pretty(&document).map_err(|error| error.to_string())
@@ -44,6 +51,8 @@ pub fn export(file: &Config) -> Result<String, String> {
 /// What was exported.
 pub(super) struct Exported {
     revision: u64,
+    /// The fleet that had them; empty where none had.
+    pub(super) fleet: String,
     /// All of its objects.
     pub(super) objects: Objects,
 }
@@ -65,15 +74,20 @@ pub(super) fn read(file: &Config, text: &str) -> Result<Exported, String> {
     let all = document.objects.into_iter();
     objects.apply(all.map(|(path, object)| (path, Some(object.into()))));
     server::configure(file, objects.clone()).map_err(|problems| problems.join("\n"))?;
-    let revision = document.revision;
-    Ok(Exported { revision, objects })
+    Ok(Exported {
+        revision: document.revision,
+        fleet: document.fleet,
+        objects,
+    })
 }
 
 /// Puts what was exported in the folder of this configuration; returns how many objects that are.
 /// Errors: it cannot be used, or a process serves.
 pub(super) fn import(file: &Config, text: &str) -> Result<usize, String> {
     let folder = folder(file)?;
-    let Exported { revision, objects } = read(file, text)?;
+    let Exported {
+        revision, objects, ..
+    } = read(file, text)?;
     let count = objects.iter().count();
     let (mut journal, kept) = Journal::open(folder).map_err(|error| told(folder, &error))?;
     let state = State {

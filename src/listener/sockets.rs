@@ -1,6 +1,7 @@
 //! Where listening sockets come from: bound here, or taken over from a process that served before.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fs::{self, Permissions};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -41,6 +42,14 @@ impl Sockets {
             Some(socket) => Ok(socket),
             None => bind(address, v6_only),
         }
+    }
+
+    /// Has a socket for this address ready, if there is none yet.
+    pub fn prepare(&mut self, address: SocketAddr, v6_only: bool) -> io::Result<()> {
+        if let Entry::Vacant(place) = self.tcp.entry(address) {
+            place.insert(bind(address, v6_only)?);
+        }
+        Ok(())
     }
 
     /// The socket at this path: the one that is there, or a new one; with this mode.

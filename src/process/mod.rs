@@ -18,6 +18,7 @@ use pingora::services::background::{BackgroundService, background_service};
 
 use crate::admin::{self, Admin};
 use crate::config::Config;
+use crate::config::model::ForwardingRule;
 use crate::config::problem::Problems;
 use crate::drain;
 use crate::gateway::{self, Gateways};
@@ -88,7 +89,8 @@ fn build(
         knowledge,
         upgrade_socket,
     } = inherited.unwrap_or_default();
-    let opened = ionos::open(&config).map_err(|problems| {
+    let mut listen = |rule: &ForwardingRule| sockets.prepare(rule.listen, rule.v6_only);
+    let opened = ionos::open(&config, &mut listen).map_err(|problems| {
         let lines = problems.iter().map(|problem| format!("{name}: {problem}"));
         lines.collect::<Vec<_>>().join("\n")
     })?;

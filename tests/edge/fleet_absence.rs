@@ -108,12 +108,14 @@ async fn an_etcd_that_has_lost_everything_takes_nothing_from_a_node() {
 }
 
 #[tokio::test]
-async fn a_node_that_cannot_serve_its_copy_starts_with_the_file_alone() {
+async fn a_node_that_cannot_serve_an_object_of_its_copy_starts_without_it() {
     let Some(etcd) = Etcd::start().await else {
         return;
     };
+    let target = Target::named("target").await;
     let mut node = etcd.node("one", "").await;
-    let rule = node.rule(&node.group()).await;
+    let group = node.group_of(&[target.address]);
+    let (rule, stays) = (node.rule(&group).await, node.rule(&group).await);
     node.edge.signal("KILL");
     node.edge.exited().await;
     // The file has come to want the address.
@@ -123,16 +125,21 @@ async fn a_node_that_cannot_serve_its_copy_starts_with_the_file_alone() {
     node.edge.configure(&file);
     node.edge.start_again().await;
     assert_eq!(node.edge.get("/").await.text(), "file");
-    let reply = node.post_group("g");
-    reply.is_refused(422);
-    let message = reply.body["messages"][0]["message"].as_str().unwrap();
-    assert!(message.contains("is already used by"), "{message}");
-    // Once the rule is not wanted any more all is as it was.
-    let file = Config::answering("file").api(node.address, "");
-    let file = config_at(&etcd.urls(), file, "one");
-    node.edge.reload(&file).await;
+    assert_eq!(stays.get("/").await.text(), "target");
+    // What can be served can be written.
     eventually("a write", || {
         (node.post_group("g").status() == 202).then_some(())
     })
     .await;
+    assert_eq!(node.edge.get("/").await.text(), "file");
+    // Once the file does not want the address any more all is as it was.
+    let file = Config::answering("file").api(node.address, "");
+    let file = config_at(&etcd.urls(), file, "one");
+    node.edge.reload(&file).await;
+    let known = node.edge.metric("api_revision{kind=\"known\"}");
+    eventually("all of it", || {
+        (node.edge.metric("api_revision{kind=\"served\"}") == known).then_some(())
+    })
+    .await;
+    assert_eq!(rule.get("/").await.text(), "target");
 }

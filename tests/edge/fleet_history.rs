@@ -58,3 +58,40 @@ async fn after_a_restore_from_a_snapshot_all_nodes_serve_that_and_write_on() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_restore_that_others_have_written_past_is_noticed() {
+    let Some(mut etcd) = Etcd::start().await else {
+        return;
+    };
+    let (one, other) = etcd.two_nodes().await;
+    let path = group_path(&one.group());
+    let snapshot = etcd.save();
+    one.patch(&path, &json!({"name": "later"}));
+    eventually("it at the other", || {
+        (other.get(&path)["properties"]["name"] == "later").then_some(())
+    })
+    .await;
+    [&one, &other]
+        .iter()
+        .for_each(|node| node.edge.signal("STOP"));
+    etcd.restore(&snapshot).await;
+    for _ in 0..30 {
+        etcd.ctl(&["put", "others", "x"]);
+    }
+    [&one, &other]
+        .iter()
+        .for_each(|node| node.edge.signal("CONT"));
+    for node in [&one, &other] {
+        eventually("the name of the snapshot", || {
+            (node.get(&path)["properties"]["name"] == "group").then_some(())
+        })
+        .await;
+    }
+    for node in [&one, &other] {
+        eventually("a write", || {
+            (node.post_group("g").status() == 202).then_some(())
+        })
+        .await;
+    }
+}

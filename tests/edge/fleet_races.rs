@@ -69,3 +69,21 @@ async fn of_many_writers_at_three_nodes_every_answer_is_true() {
         );
     }
 }
+
+#[tokio::test]
+async fn a_few_writers_at_two_nodes_all_succeed() {
+    let Some(etcd) = Etcd::start().await else {
+        return;
+    };
+    let (one, other) = etcd.two_nodes().await;
+    thread::scope(|scope| {
+        for writer in 0..8 {
+            let node = if writer % 2 == 0 { &one } else { &other };
+            scope.spawn(move || {
+                for _ in 0..4 {
+                    assert_eq!(node.post_group("g").status(), 202);
+                }
+            });
+        }
+    });
+}

@@ -26,7 +26,7 @@ async fn a_node_shows_etcd_a_certificate_and_writes_by_tls() {
     // Without a certificate nothing is written.
     let keys = format!("api: {{store: {{caFile: {}}}}}", ca.display());
     let other = Config::answering("hello").top(&keys);
-    let other = etcd.node_with(other, "other", "").await;
+    let other = etcd.unready_node(other, "other").await;
     eventually("a refusal", || {
         (other.post_group("g").status() == 507).then_some(())
     })
@@ -53,9 +53,11 @@ async fn where_etcd_wants_a_user_a_node_is_one() {
     node.group();
     let kept = etcd.ctl(&["get", "--prefix", "/culvert/objects/"]);
     assert!(kept.contains("\"name\":\"group\""), "{kept}");
-    let other = etcd.node_with(with("nonsense"), "other", "").await;
-    let refused = other.post_group("g");
-    refused.is_refused(507);
+    let other = etcd.unready_node(with("nonsense"), "other").await;
+    eventually("a refusal", || {
+        (other.post_group("g").status() == 507).then_some(())
+    })
+    .await;
     let diagnostics = other.edge.diagnostics();
     assert!(
         diagnostics.contains("the password of the user is wrong"),

@@ -1,10 +1,11 @@
 //! A write that may have been done is told from one that was not. The endpoints are played here.
 
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
-use culvert::etcd::{Cause, Client, Endpoint, Outcome, Settings};
+use culvert::etcd::{Cause, Client, Endpoint, Outcome, Pages, Settings};
 
-use crate::harness::played::Played;
+use crate::harness::played::{Played, answer};
 use crate::harness::{free_address, put, soon};
 
 const DONE: &str =
@@ -125,4 +126,22 @@ async fn an_answer_without_an_end_is_not_taken() {
         .await
         .unwrap_err();
     assert_eq!(error.cause, Cause::AnswerTooLarge);
+}
+
+#[tokio::test]
+async fn after_a_page_that_took_too_long_the_next_try_asks_for_less() {
+    let asked = AtomicUsize::new(0);
+    // The first answer never ends.
+    let played = Played::says(move |_| match asked.fetch_add(1, Relaxed) {
+        0 => "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{".to_owned(),
+        _ => answer("200 OK", DONE),
+    })
+    .await;
+    let client = client(&[played.endpoint()]);
+    let mut pages = Pages::default();
+    let late = soon("an error", client.range_by(b"/", None, &mut pages)).await;
+    assert!(matches!(late.unwrap_err().cause, Cause::TimedOut(..)));
+    assert_ne!(pages, Pages::default());
+    let read = soon("a range", client.range_by(b"/", None, &mut pages)).await;
+    assert_eq!(read.unwrap().position.revision, 2);
 }

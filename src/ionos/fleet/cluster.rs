@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
+use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
 use super::super::error::{ApiError, INVALID};
@@ -19,7 +20,7 @@ use crate::etcd::{Cause, Client, Compare, Delete, Error, Outcome, Pair, Put, Txn
 const MOST_REQUESTS: u64 = 10_000;
 /// What etcd takes at once, if it was not told otherwise, with room for what is around it.
 const MOST_OPERATIONS: usize = 120;
-const MOST_BYTES: usize = 1_400_000;
+pub(super) const MOST_BYTES: usize = 1_400_000;
 /// How long it is asked what has become of a write, and how often.
 const CERTAINTY: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(200);
@@ -37,6 +38,10 @@ pub(super) struct Cluster {
     /// has not been asked. It changes with the state of the store.
     head: Mutex<Option<Result<HeadAt, String>>>,
     heard: Condvar,
+    /// That this node may have missed something.
+    pub(super) doubted: Notify,
+    /// When it was last told that something is passed over.
+    pub(super) passed_over: Mutex<Option<std::time::Instant>>,
 }
 
 /// A head, and which revision put it there; 0: none has.
@@ -55,6 +60,8 @@ impl Cluster {
             ring,
             head: Mutex::default(),
             heard: Condvar::new(),
+            doubted: Notify::new(),
+            passed_over: Mutex::default(),
         }
     }
 
@@ -103,6 +110,38 @@ impl Cluster {
         self.head().map(drop).map_err(|why| away(&why))
     }
 
+    /// The head that is there. Errors: it cannot be asked for.
+    pub(super) async fn head_there(&self) -> Result<HeadAt, String> {
+        let key = self.keys.head();
+        let snapshot = self.client.range(&key, None).await;
+        let snapshot = snapshot.map_err(|error| error.to_string())?;
+        let Some(pair) = snapshot.pairs.iter().find(|pair| pair.key == key) else {
+            let id = String::new();
+            return Ok(HeadAt { id, revision: 0 });
+        };
+        match self.keys.read(&pair.key, Some(&pair.value))? {
+            Some(Item::Head(Some(Head { id, .. }))) => Ok(HeadAt {
+                id,
+                revision: pair.revision,
+            }),
+            _ => Err("there is no head".to_owned()),
+        }
+    }
+
+    /// Errors: this would be the first write of a fleet, but there are nodes that know of others.
+    fn may_begin(&self, head: &HeadAt) -> Result<(), NotKept> {
+        let others = self.nodes.with_objects();
+        if head.revision != 0 || others.is_empty() {
+            return Ok(());
+        }
+        let why = format!(
+            "there is no {}head, but nodes have seen writes: {}",
+            self.keys.prefix,
+            others.join(", ")
+        );
+        Err(NotKept::Refused(away(&why)))
+    }
+
     /// Makes a write that comes after this state.
     pub(super) async fn commit(&self, before: &State, entry: &Entry) -> Result<(), NotKept> {
         let head = match self.head.lock().clone() {
@@ -111,6 +150,7 @@ impl Cluster {
             // It is found out anew just now.
             Some(Ok(_)) | None => return Err(NotKept::Lost),
         };
+        self.may_begin(&head)?;
         let txn = self.txn(&head, entry).map_err(NotKept::Refused)?;
         match self.client.txn(&txn).await {
             Ok(committed) if committed.succeeded => {
@@ -163,7 +203,7 @@ impl Cluster {
     }
 
     fn txn(&self, head: &HeadAt, entry: &Entry) -> Result<Txn, ApiError> {
-        let mut txn = self.moving(head, &entry.id, entry.revision);
+        let mut txn = self.moving(head, &entry.id, entry);
         for (path, object) in &entry.objects {
             match object {
                 Some(object) => txn.puts.push(put(self.keys.object(path), &**object)?),
@@ -199,23 +239,30 @@ impl Cluster {
 
     fn fence(&self, head: &HeadAt, entry: &Entry) -> Txn {
         let id = uuid::Uuid::new_v4().to_string();
-        self.moving(head, &id, entry.revision)
+        self.moving(head, &id, entry)
     }
 
-    /// Moves the head on, and nothing else.
-    fn moving(&self, head: &HeadAt, id: &str, number: u64) -> Txn {
+    /// Moves the head on, and nothing else, unless objects are being imported.
+    fn moving(&self, head: &HeadAt, id: &str, entry: &Entry) -> Txn {
         let next = Head {
             id: id.to_owned(),
             previous: head.id.clone(),
-            number,
+            number: entry.revision,
+            fleet: entry.fleet.clone(),
         };
         let key = self.keys.head();
         let value = serde_json::to_vec(&next).unwrap_or_default();
         Txn {
-            compares: vec![Compare {
-                key: key.clone(),
-                revision: head.revision,
-            }],
+            compares: vec![
+                Compare {
+                    key: key.clone(),
+                    revision: head.revision,
+                },
+                Compare {
+                    key: self.keys.import(),
+                    revision: 0,
+                },
+            ],
             puts: vec![Put {
                 key,
                 value,
@@ -293,6 +340,7 @@ mod tests {
         Entry {
             revision,
             id: "b".to_owned(),
+            fleet: "a".to_owned(),
             objects,
             requests: Vec::new(),
         }
@@ -318,7 +366,8 @@ mod tests {
         let keys: Vec<_> = txn.puts.iter().map(|put| put.key.as_slice()).collect();
         assert_eq!(keys, [&b"/p/head"[..], b"/p/objects/targetgroups/g"]);
         let next: Head = serde_json::from_slice(&txn.puts[0].value).unwrap();
-        assert_eq!((&*next.previous, &*next.id), ("a", "b"));
+        assert_eq!((&*next.previous, &*next.id, &*next.fleet), ("a", "b", "a"));
+        assert_eq!(txn.compares[1].key, b"/p/import");
         // The oldest request goes.
         assert_eq!(txn.deletes, [Delete::Key(cluster().keys.request(3))]);
     }

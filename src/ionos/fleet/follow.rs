@@ -4,19 +4,17 @@ use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime};
 
+use parking_lot::Mutex;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, interval, sleep};
 
-use super::super::object::Object;
-use super::super::objects::Change;
-use super::super::path::ResourcePath;
 use super::super::record::Take;
-use super::super::request::Request;
 use super::super::serve::Serve;
 use super::super::state::{Entry, State};
-use super::cluster::Cluster;
-use super::keys::{Head, Item, Keys};
-use crate::etcd::{Batch, Compare, Pair, Position, Put, Txn};
+use super::cluster::{Cluster, HeadAt};
+use super::items::{Items, difference, same};
+use super::keys::Item;
+use crate::etcd::{Batch, Compare, Pages, Pair, Position, Put, Txn};
 
 /// How long it is waited after what went wrong.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -25,8 +23,21 @@ const LOOK: Duration = Duration::from_secs(1);
 /// How often what cannot be served is tried again.
 const AGAIN: Duration = Duration::from_secs(5);
 
-/// Why what was read is of no use.
-const MEANWHILE: &str = "something was written meanwhile";
+/// How often it is told that something cannot be read.
+const TOLD: Duration = Duration::from_secs(60);
+
+/// Why everything is read anew.
+const MISSED: &str = "the last write is another one than this node knows of";
+
+/// Why nothing is taken over.
+enum Untaken {
+    /// Something was written meanwhile.
+    Meanwhile,
+    /// It cannot be found out what there is.
+    Unread(String),
+    /// What there is must not take the place of what this node has.
+    Refused(String),
+}
 
 /// Who takes it over.
 #[derive(Clone)]
@@ -36,29 +47,38 @@ pub(super) struct Follower {
     pub(super) serve: Arc<dyn Serve>,
 }
 
-/// What the keys of one revision say, or several, or all.
+/// Whether the head that was taken over is still that of etcd, after a watch has begun again.
 #[derive(Default)]
-struct Items {
-    head: Option<(Head, i64)>,
-    is_headless: bool,
-    objects: Vec<(ResourcePath, Option<Object>)>,
-    requests: Vec<Request>,
+struct Verified {
+    /// How often the watch had begun when it was.
+    begun: u64,
+    /// Another head, of which the watch has yet to tell.
+    awaited: Option<HeadAt>,
 }
 
 impl Follower {
     /// Follows until it is aborted, or the store is gone.
     pub(super) async fn follow(self) {
-        let mut known = String::new();
+        let (mut known, mut pages) = (String::new(), Pages::default());
         while self.store.strong_count() > 0 {
-            let why = match self.read_anew().await {
+            let why = match self.read_anew(&mut pages).await {
                 Ok(position) => {
+                    pages = Pages::default();
                     known.clear();
                     self.watch(position).await
                 }
-                Err(why) if why == MEANWHILE => continue,
-                Err(why) => {
+                Err(Untaken::Meanwhile) => continue,
+                Err(Untaken::Unread(why)) => {
                     self.cluster.lose(&why);
                     self.cluster.nodes.forget_own();
+                    why
+                }
+                Err(Untaken::Refused(why)) => {
+                    self.cluster.lose(&why);
+                    if known != why {
+                        log::error!("api.store: etcd: {why}");
+                        known.clone_from(&why);
+                    }
                     why
                 }
             };
@@ -72,37 +92,54 @@ impl Follower {
     }
 
     /// Takes over all that is there.
-    async fn read_anew(&self) -> Result<Position, String> {
+    async fn read_anew(&self, pages: &mut Pages) -> Result<Position, Untaken> {
         self.cluster.forget();
         let prefix = self.cluster.keys.prefix.as_bytes();
-        let snapshot = self.cluster.client.range(prefix, None).await;
-        let snapshot = snapshot.map_err(|error| error.to_string())?;
-        let (items, nodes) = self.items(&snapshot.pairs)?;
+        let snapshot = self.cluster.client.range_by(prefix, None, pages).await;
+        let snapshot = snapshot.map_err(|error| Untaken::Unread(error.to_string()))?;
+        let (items, nodes) = self.items(&snapshot.pairs).map_err(Untaken::Unread)?;
+        self.cluster.nodes.hear_all(nodes);
+        self.take_all(items, snapshot.position.revision).await?;
         let shared = self.cluster.keys.shared();
         let shared = snapshot.pairs.iter().find(|pair| pair.key == shared);
         self.share(shared.map(|pair| (&*pair.value, pair.revision)))
             .await;
+        Ok(snapshot.position)
+    }
+
+    /// Takes over all that was there at a revision.
+    async fn take_all(&self, items: Items, read_at: i64) -> Result<(), Untaken> {
         let cluster = Arc::clone(&self.cluster);
-        let read_at = snapshot.position.revision;
-        self.take(move |state| {
+        let untaken = Arc::new(Mutex::new(None));
+        let found = Arc::clone(&untaken);
+        let taken = self.take(move |state| {
             // Since it was forgotten, only a write that was under way has made one known.
             if cluster.head().is_ok_and(|known| known.revision > read_at) {
-                return Err(MEANWHILE.to_owned());
+                *found.lock() = Some(Untaken::Meanwhile);
+                return Ok(None);
             }
-            let entry = difference(state, &items, &cluster.keys.prefix)?;
+            let entry = match difference(state, &items, &cluster.keys.prefix) {
+                Ok(entry) => entry,
+                Err(why) => {
+                    cluster.refuse(&items, state, &why);
+                    *found.lock() = Some(Untaken::Refused(why));
+                    return Ok(None);
+                }
+            };
             let revision = items.head.as_ref().map_or(0, |(_, revision)| *revision);
             cluster.reach(&entry.id, revision);
             Ok(Some(entry))
-        })
-        .await?;
-        self.cluster.nodes.hear_all(nodes);
-        Ok(snapshot.position)
+        });
+        taken.await.map_err(Untaken::Unread)?;
+        let untaken = untaken.lock().take();
+        untaken.map_or(Ok(()), Err)
     }
 
     fn items(&self, pairs: &[Pair]) -> Result<(Items, HashMap<String, super::keys::Node>), String> {
         let (mut items, mut nodes) = (Items::default(), HashMap::new());
         for pair in pairs {
-            match self.cluster.keys.read(&pair.key, Some(&pair.value))? {
+            match self.cluster.read(&pair.key, Some(&pair.value))? {
+                Some(Item::Node(_, Some(_))) if pair.lease == 0 => {}
                 Some(Item::Node(name, Some(node))) => _ = nodes.insert(name, node),
                 Some(item) => items.add(item, pair.revision),
                 None => {}
@@ -116,6 +153,7 @@ impl Follower {
         let prefix = self.cluster.keys.prefix.as_bytes();
         let mut watch = self.cluster.client.watch(prefix, after);
         let (mut look, mut tried) = (interval(LOOK), Instant::now());
+        let mut verified = Verified::default();
         loop {
             let taken = tokio::select! {
                 batch = watch.next() => match batch {
@@ -123,10 +161,16 @@ impl Follower {
                     Some(Err(error)) => return error.to_string(),
                     None => return "the watch is over".to_owned(),
                 },
+                () = self.cluster.doubted.notified() => return MISSED.to_owned(),
                 _ = look.tick() => {
+                    if let Err(why) = self.verify(watch.begun(), &mut verified).await {
+                        return why;
+                    }
+                    self.look_after().await;
                     self.rotate().await;
                     self.show();
-                    let fails = self.cluster.nodes.own().is_some_and(|own| own.failure.is_some());
+                    let fails = self.cluster.nodes.own().is_some_and(|own| own.failure.is_some())
+                        || self.store.upgrade().is_some_and(|store| store.lacks());
                     let is_due = fails && tried.elapsed() >= AGAIN;
                     if !is_due && !self.serve.is_outdated() {
                         continue;
@@ -141,13 +185,41 @@ impl Follower {
         }
     }
 
+    /// Errors: etcd has another head than this node, and the watch does not tell of it.
+    async fn verify(&self, begun: u64, verified: &mut Verified) -> Result<(), String> {
+        if begun == verified.begun {
+            return Ok(());
+        }
+        let known = self.cluster.head()?;
+        let Ok(there) = self.cluster.head_there().await else {
+            return Ok(());
+        };
+        if self.cluster.head()? != known {
+            return Ok(());
+        }
+        if there == known {
+            let awaited = None;
+            *verified = Verified { begun, awaited };
+            return Ok(());
+        }
+        if there.revision > known.revision && verified.awaited.as_ref() != Some(&there) {
+            verified.awaited = Some(there);
+            return Ok(());
+        }
+        Err(MISSED.to_owned())
+    }
+
     async fn hear(&self, batch: &Batch) -> Result<(), String> {
         let mut revisions: Vec<(i64, Items)> = Vec::new();
         for change in &batch.changes {
-            let item = read(&self.cluster.keys, &change.key, change.value.as_deref())?;
+            let item = self.cluster.read(&change.key, change.value.as_deref())?;
             match item {
-                None => {}
-                Some(Item::Node(name, node)) => self.cluster.nodes.hear(name, node),
+                // One that is too old goes.
+                None | Some(Item::Request(None)) => {}
+                Some(Item::Node(name, node)) => {
+                    let node = node.filter(|_| change.lease != 0);
+                    self.cluster.nodes.hear(name, node);
+                }
                 Some(Item::Shared(sealed)) => {
                     let sealed = sealed.as_deref().map(|sealed| (sealed, change.revision));
                     self.share(sealed).await;
@@ -184,6 +256,15 @@ impl Follower {
             Ok((last != known.revision).then_some(entry))
         })
         .await
+    }
+
+    async fn look_after(&self) {
+        let Some(store) = self.store.upgrade() else {
+            return;
+        };
+        if let Err(error) = spawn_blocking(move || store.look_after()).await {
+            log::error!("api.store.path: {error}");
+        }
     }
 
     fn show(&self) {
@@ -244,185 +325,27 @@ impl Follower {
     }
 }
 
-fn read(keys: &Keys, key: &[u8], value: Option<&[u8]>) -> Result<Option<Item>, String> {
-    let item = keys.read(key, value)?;
-    // One that is too old goes.
-    Ok(item.filter(|item| *item != Item::Request(None)))
-}
-
-/// What changes nothing.
-fn same(state: &State) -> Entry {
-    Entry {
-        revision: state.revision,
-        id: state.id.clone(),
-        ..Entry::default()
-    }
-}
-
-impl Items {
-    fn add(&mut self, item: Item, revision: i64) {
-        match item {
-            Item::Head(Some(head)) => self.head = Some((head, revision)),
-            Item::Head(None) => self.is_headless = true,
-            Item::Object(path, object) => self.objects.push((path, object)),
-            Item::Request(request) => self.requests.extend(request),
-            Item::Node(..) | Item::Shared(_) => {}
+impl Cluster {
+    /// What a key is about. What cannot be read is passed over where that is in nobody's way.
+    fn read(&self, key: &[u8], value: Option<&[u8]>) -> Result<Option<Item>, String> {
+        match self.keys.read(key, value) {
+            Err(why) if self.keys.can_be_passed_over(key) => {
+                let mut told = self.passed_over.lock();
+                if told.is_none_or(|told| told.elapsed() >= TOLD) {
+                    *told = Some(std::time::Instant::now());
+                    log::warn!("api.store: etcd: {why}; it is passed over");
+                }
+                Ok(None)
+            }
+            item => item,
         }
     }
 
-    /// Goes on from an entry. Errors: it does not come after that.
-    fn go_on(self, entry: &mut Entry) -> Result<(), String> {
-        let Some((head, _)) = self.head else {
-            return Err("something was changed by hand".to_owned());
-        };
-        if self.is_headless || head.previous != entry.id {
-            return Err(format!("{} does not come after {}", head.id, entry.id));
+    /// Notes that this node takes nothing over. Where another fleet writes it is none of its nodes.
+    fn refuse(&self, items: &Items, state: &State, why: &str) {
+        match items.head {
+            Some(_) => self.nodes.forget_own(),
+            None => self.nodes.refuse(state.revision, why.to_owned()),
         }
-        let share = |(path, object): (ResourcePath, Option<Object>)| (path, object.map(Arc::new));
-        entry.objects.extend(self.objects.into_iter().map(share));
-        entry
-            .requests
-            .extend(self.requests.into_iter().map(Arc::new));
-        (entry.id, entry.revision) = (head.id, head.number);
-        Ok(())
-    }
-}
-
-/// What makes this state what is there. Errors: it is not to be.
-fn difference(state: &State, items: &Items, prefix: &str) -> Result<Entry, String> {
-    let mut ours: HashMap<_, _> = state
-        .objects
-        .iter()
-        .filter(|(_, object)| !object.is_of_file)
-        .collect();
-    let Some((head, _)) = &items.head else {
-        return match state.id.is_empty() && ours.is_empty() && items.objects.is_empty() {
-            true => Ok(same(state)),
-            false => Err(format!(
-                "there is no {prefix}head, but this node has {} objects: it serves them, and \
-                 writes nothing",
-                ours.len()
-            )),
-        };
-    };
-    if state.id.is_empty() && !ours.is_empty() {
-        return Err(format!(
-            "the folder has {} objects that are not from there: it must be empty",
-            ours.len()
-        ));
-    }
-    let mut objects: Vec<Change> = Vec::new();
-    for (path, object) in &items.objects {
-        let known = ours.remove(path);
-        if let Some(object) = object
-            && known.is_none_or(|known| **known != *object)
-        {
-            objects.push((path.clone(), Some(Arc::new(object.clone()))));
-        }
-    }
-    objects.extend(ours.into_keys().map(|path| (path.clone(), None)));
-    let is_new = |request: &&Request| state.requests.get(&request.id).is_none();
-    let requests = items.requests.iter().filter(is_new);
-    Ok(Entry {
-        revision: head.number,
-        id: head.id.clone(),
-        objects,
-        requests: requests.cloned().map(Arc::new).collect(),
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::{Map, json};
-
-    use super::super::super::kind::Kind;
-    use super::super::super::object::Stamp;
-    use super::*;
-
-    fn group(id: &str) -> ResourcePath {
-        ResourcePath::of(Kind::TargetGroup, None, id)
-    }
-
-    fn object(name: &str) -> Object {
-        let stamp = Stamp {
-            at: "2026-11-26T00:00:00Z".to_owned(),
-            by: "test".to_owned(),
-        };
-        let properties = json!({"name": name}).as_object().cloned();
-        Object {
-            created: stamp.clone(),
-            modified: stamp,
-            ..Object::new(properties.unwrap_or_else(Map::new), "test")
-        }
-    }
-
-    fn head(previous: &str, id: &str, number: u64) -> Head {
-        Head {
-            id: id.to_owned(),
-            previous: previous.to_owned(),
-            number,
-        }
-    }
-
-    fn state(id: &str, groups: &[&str]) -> State {
-        let mut state = State {
-            id: id.to_owned(),
-            ..State::default()
-        };
-        let object = |id: &&str| (group(id), Some(Arc::new(object(id))));
-        state.objects.apply(groups.iter().map(object));
-        state
-    }
-
-    #[test]
-    fn a_write_is_taken_over_only_where_it_comes_after_the_last() {
-        let items = |previous: &str| {
-            let mut items = Items::default();
-            items.add(Item::Head(Some(head(previous, "c", 3))), 9);
-            items.add(Item::Object(group("g"), None), 9);
-            items
-        };
-        let mut entry = same(&state("b", &[]));
-        items("b").go_on(&mut entry).unwrap();
-        assert_eq!(
-            (&*entry.id, entry.revision, entry.objects.len()),
-            ("c", 3, 1)
-        );
-        assert!(items("a").go_on(&mut same(&state("b", &[]))).is_err());
-        // Somebody has changed an object by hand.
-        let mut by_hand = Items::default();
-        by_hand.add(Item::Object(group("g"), None), 9);
-        assert!(by_hand.go_on(&mut entry).is_err());
-    }
-
-    #[test]
-    fn of_all_that_is_there_only_the_difference_is_taken_over() {
-        let mut items = Items::default();
-        items.add(Item::Head(Some(head("y", "z", 8))), 9);
-        items.add(Item::Object(group("same"), Some(object("same"))), 5);
-        items.add(Item::Object(group("other"), Some(object("changed"))), 6);
-        items.add(Item::Object(group("new"), Some(object("new"))), 7);
-        let entry = difference(&state("a", &["same", "other", "gone"]), &items, "/p/").unwrap();
-        let what = |change: &Change| (change.0.id().to_owned(), change.1.is_some());
-        let mut changes: Vec<_> = entry.objects.iter().map(what).collect();
-        changes.sort();
-        let expected = [("gone", false), ("new", true), ("other", true)];
-        assert_eq!(
-            changes,
-            expected.map(|(id, is_there)| (id.to_owned(), is_there))
-        );
-        assert_eq!((&*entry.id, entry.revision), ("z", 8));
-    }
-
-    #[test]
-    fn an_etcd_that_has_nothing_and_a_folder_of_another_store_change_nothing() {
-        let nothing = Items::default();
-        assert!(difference(&state("a", &["g"]), &nothing, "/p/").is_err());
-        assert!(difference(&state("", &["g"]), &nothing, "/p/").is_err());
-        assert!(difference(&state("", &[]), &nothing, "/p/").is_ok());
-        let mut items = Items::default();
-        items.add(Item::Head(Some(head("", "a", 1))), 9);
-        assert!(difference(&state("", &["g"]), &items, "/p/").is_err());
-        assert!(difference(&state("", &[]), &items, "/p/").is_ok());
     }
 }

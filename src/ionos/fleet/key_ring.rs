@@ -2,7 +2,7 @@
 //! ones.
 
 use std::path::PathBuf;
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use parking_lot::Mutex;
 
@@ -24,6 +24,8 @@ pub(super) struct KeyRing {
 struct Known {
     keys: Option<SharedKeys>,
     at: At,
+    /// Since when they are these.
+    since: Option<Instant>,
 }
 
 /// What etcd has.
@@ -52,6 +54,7 @@ impl KeyRing {
         let known = Known {
             keys: sealed.and_then(open),
             at: At::Unheard,
+            since: Some(Instant::now()),
         };
         KeyRing {
             sealing: etcd.sealing_keys.clone(),
@@ -77,7 +80,8 @@ impl KeyRing {
             if known.at != At::Sealed {
                 log::error!(
                     "api.store.sealingKeyFile: none of its keys opens what the nodes have in \
-                     common: tickets and cookies of other nodes are not known here"
+                     common, or that is damaged: it stays, and tickets and cookies of other nodes \
+                     are not known here"
                 );
             }
             known.at = At::Sealed;
@@ -88,6 +92,9 @@ impl KeyRing {
             log::error!("api.store.path: the copy of the keys is behind: {error}");
         }
         let is_new = known.keys.as_ref() != Some(&keys);
+        if is_new {
+            known.since = Some(Instant::now());
+        }
         let in_use = is_new.then(|| keys.in_use());
         known.keys = Some(keys);
         in_use
@@ -103,7 +110,10 @@ impl KeyRing {
             (None, _) => SharedKeys::new(now)?,
             // It has lost them.
             (Some(keys), 0) => keys.clone(),
-            (Some(keys), _) => keys.rotated(now)?,
+            (Some(keys), _) => {
+                let since = known.since.map_or(Duration::ZERO, |since| since.elapsed());
+                keys.rotated(now, since)?
+            }
         };
         let sealed = keys.sealed(&self.sealing)?;
         Some(NewKeys { sealed, revision })
@@ -112,8 +122,6 @@ impl KeyRing {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use zeroize::Zeroizing;
 
     use super::*;

@@ -1,5 +1,7 @@
 //! What is under the prefix, and in which words.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::super::object::Object;
@@ -13,6 +15,9 @@ pub(super) struct Keys {
     pub(super) prefix: String,
 }
 
+/// The largest number of a write: there is always a next one.
+const LARGEST: u64 = i64::MAX as u64;
+
 /// The last write.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Head {
@@ -20,6 +25,18 @@ pub(super) struct Head {
     pub(super) id: String,
     /// The one before it; empty at the first.
     pub(super) previous: String,
+    /// Counts the writes.
+    pub(super) number: u64,
+    /// Which fleet writes; the same from the first write on.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(super) fleet: String,
+}
+
+/// Objects that are being put in the place of all that is there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Import {
+    /// Which fleet has them then.
+    pub(super) fleet: String,
     /// Counts the writes.
     pub(super) number: u64,
 }
@@ -34,12 +51,31 @@ pub(super) struct Node {
     /// Why it does not serve all that it knows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) failure: Option<String>,
+    /// Which writes it does not serve of those that it serves up to, with their reasons.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) failed: BTreeMap<u64, String>,
+    /// Which process says so.
+    #[serde(default)]
+    pub(super) process: String,
+}
+
+impl Node {
+    /// Up to which write it serves everything.
+    pub(super) fn serves_all(&self) -> u64 {
+        let first = match (self.failed.keys().next(), &self.failure) {
+            (Some(first), _) => first.saturating_sub(1),
+            (None, Some(_)) => self.seen.saturating_sub(1),
+            (None, None) => self.serves,
+        };
+        self.serves.min(first)
+    }
 }
 
 /// What a key is about, with its value; `None` where it is gone.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Item {
     Head(Option<Head>),
+    Import(Option<Import>),
     Object(ResourcePath, Option<Object>),
     Request(Option<Request>),
     Node(String, Option<Node>),
@@ -50,6 +86,11 @@ pub(super) enum Item {
 impl Keys {
     pub(super) fn head(&self) -> Vec<u8> {
         self.key("head")
+    }
+
+    /// Who puts other objects there, as long as somebody does.
+    pub(super) fn import(&self) -> Vec<u8> {
+        self.key("import")
     }
 
     pub(super) fn object(&self, path: &ResourcePath) -> Vec<u8> {
@@ -79,6 +120,12 @@ impl Keys {
         self.key(&format!("nodes/{name}"))
     }
 
+    /// Whether a key that cannot be read is in nobody's way.
+    pub(super) fn can_be_passed_over(&self, key: &[u8]) -> bool {
+        let begins = |rest: &str| key.starts_with(&self.key(rest));
+        begins("nodes/") || begins("requests/")
+    }
+
     fn key(&self, rest: &str) -> Vec<u8> {
         format!("{}{rest}", self.prefix).into_bytes()
     }
@@ -91,7 +138,14 @@ impl Keys {
         };
         let item = match rest.split_at(rest.find('/').unwrap_or(rest.len())) {
             ("keys", "") => Item::Shared(value.map(<[u8]>::to_vec)),
-            ("head", "") => Item::Head(parsed(rest, value)?),
+            ("head", "") => {
+                let head: Option<Head> = parsed(rest, value)?;
+                match head.as_ref().is_some_and(|head| head.number > LARGEST) {
+                    true => return Err(format!("{rest}: number: is too large")),
+                    false => Item::Head(head),
+                }
+            }
+            ("import", "") => Item::Import(parsed(rest, value)?),
             ("objects", path) => Item::Object(path.to_owned().try_into()?, parsed(rest, value)?),
             ("requests", _) => Item::Request(parsed(rest, value)?),
             ("nodes", name) => {
@@ -137,6 +191,8 @@ mod tests {
         }
         assert!(keys.read(b"/culvert/objects/nonsense", None).is_err());
         assert!(keys.read(&keys.head(), Some(b"{}")).is_err());
+        let last = br#"{"id": "a", "previous": "", "number": 18446744073709551615}"#;
+        assert!(keys.read(&keys.head(), Some(last)).is_err());
     }
 
     #[test]

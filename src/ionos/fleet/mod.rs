@@ -5,14 +5,16 @@
 //! `keys`: those of session tickets and of cookies, sealed. A write is one transaction that
 //! compares `head`, so that of two writes that come after the same one, one is made. Every node
 //! follows the prefix, and reads it anew where a `head` does not come after the last that it knows.
+//! The first write names the fleet; a node that has objects takes nothing over from another one.
 //!
 //! `record` is what a store writes to, `cluster` commits, `follow` takes over what others have
-//! written, and `report` says what this node serves, of which `nodes` knows all. `import` is for
-//! operators. A `key_ring` knows the `shared_keys`.
+//! written, of which `items` makes the difference, and `report` says what this node serves, of which
+//! `nodes` knows all. `import` is for operators. A `key_ring` knows the `shared_keys`.
 
 mod cluster;
 mod follow;
 mod import;
+mod items;
 mod key_ring;
 mod keys;
 mod nodes;

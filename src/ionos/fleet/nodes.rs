@@ -1,19 +1,30 @@
 //! What each node serves, as far as this one knows, and how far a write is by that.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::Notify;
 
+use super::super::held::Missing;
 use super::super::request::Progress;
 use super::keys::Node;
+
+/// How often it is told that another node has the same name.
+const AGAIN: Duration = Duration::from_secs(60);
 
 /// All nodes that have a lease, and this one.
 #[derive(Debug)]
 pub(super) struct Nodes {
     /// What this one is called.
     pub(super) name: String,
+    /// What this process is called.
+    process: String,
+    /// Its report is gone.
+    is_gone: AtomicBool,
+    /// When it was last told that another node has its name.
+    told_at: Mutex<Option<Instant>>,
     all: Mutex<All>,
     changed: Condvar,
     /// That there is something to report.
@@ -30,6 +41,9 @@ impl Nodes {
     pub(super) fn new(name: &str) -> Self {
         Nodes {
             name: name.to_owned(),
+            process: uuid::Uuid::new_v4().to_string(),
+            is_gone: AtomicBool::new(false),
+            told_at: Mutex::default(),
             all: Mutex::default(),
             changed: Condvar::new(),
             told: Notify::new(),
@@ -41,27 +55,47 @@ impl Nodes {
         self.all.lock().own.clone()
     }
 
-    /// Notes that this one serves all up to a write, or why it does not.
-    pub(super) fn tell(&self, revision: u64, failure: Option<String>) {
+    /// Notes that this one serves all up to a write, but for what is missing.
+    pub(super) fn tell(&self, revision: u64, missing: Option<Missing>) {
         let mut all = self.all.lock();
         let before = all.own.as_ref().map_or(0, |own| own.serves);
-        let serves = match failure {
-            None => revision,
-            Some(_) => before.min(revision.saturating_sub(1)),
+        let (serves, failed) = match &missing {
+            None => (revision, BTreeMap::new()),
+            Some(Missing {
+                writes: Some(writes),
+                ..
+            }) => (revision, writes.clone()),
+            Some(_) => (before.min(revision.saturating_sub(1)), BTreeMap::new()),
         };
+        let failure = missing.map(|missing| missing.why);
         if let Some(why) = &failure
             && all.own.as_ref().and_then(|own| own.failure.as_ref()) != Some(why)
         {
             log::error!("api: what other nodes have written is not served here: {why}");
         }
-        let failed = all.own.as_ref().is_some_and(|own| own.failure.is_some());
-        if failed && failure.is_none() {
+        let did_fail = all.own.as_ref().is_some_and(|own| own.failure.is_some());
+        if did_fail && failure.is_none() {
             log::info!("api: what other nodes have written is served here");
         }
         all.own = Some(Node {
             serves,
             seen: revision,
             failure,
+            failed,
+            process: self.process.clone(),
+        });
+        self.changed.notify_all();
+        self.told.notify_one();
+    }
+
+    /// Notes that this one serves all up to a write, and takes nothing over from what there is.
+    pub(super) fn refuse(&self, revision: u64, why: String) {
+        self.all.lock().own = Some(Node {
+            serves: revision,
+            seen: revision,
+            failure: Some(why),
+            failed: BTreeMap::new(),
+            process: self.process.clone(),
         });
         self.changed.notify_all();
         self.told.notify_one();
@@ -72,10 +106,17 @@ impl Nodes {
         self.all.lock().own = None;
     }
 
+    /// Those others that have seen writes.
+    pub(super) fn with_objects(&self) -> Vec<String> {
+        let all = self.all.lock();
+        let others = all.others.iter().filter(|(_, node)| node.seen > 0);
+        others.map(|(name, _)| name.clone()).collect()
+    }
+
     /// Notes what another serves; `None`: it is gone.
     pub(super) fn hear(&self, name: String, node: Option<Node>) {
         if name == self.name {
-            return;
+            return self.hear_own(node);
         }
         let mut all = self.all.lock();
         match node {
@@ -83,6 +124,33 @@ impl Nodes {
             None => _ = all.others.remove(&name),
         }
         self.changed.notify_all();
+    }
+
+    /// Looks at what etcd has for this one.
+    fn hear_own(&self, node: Option<Node>) {
+        if self.own().is_none() {
+            return;
+        }
+        let Some(node) = node else {
+            self.is_gone.store(true, SeqCst);
+            self.told.notify_one();
+            return;
+        };
+        let mut told_at = self.told_at.lock();
+        let is_known = told_at.is_some_and(|told| told.elapsed() < AGAIN);
+        if node.process != self.process && !is_known {
+            *told_at = Some(Instant::now());
+            log::error!(
+                "api.store.node: another process reports as {:?}, too: each node needs a name of \
+                 its own",
+                self.name
+            );
+        }
+    }
+
+    /// Whether what this one has reported is gone; once.
+    pub(super) fn is_gone(&self) -> bool {
+        self.is_gone.swap(false, SeqCst)
     }
 
     /// Notes what all others serve.
@@ -115,6 +183,9 @@ impl All {
         let others = self.others.iter().map(|(name, node)| (name.as_str(), node));
         let mut progress = Progress::Done;
         for (name, node) in own.chain(others) {
+            if let Some(why) = node.failed.get(&revision) {
+                return Progress::Failed(format!("node {name}: {why}"));
+            }
             if node.serves >= revision {
                 continue;
             }
@@ -137,6 +208,8 @@ mod tests {
             serves,
             seen,
             failure: (serves < seen).then(|| "the port is taken".to_owned()),
+            failed: BTreeMap::new(),
+            process: "b".to_owned(),
         }
     }
 
@@ -158,12 +231,33 @@ mod tests {
         assert_eq!(nodes.progress(5), Progress::Done);
     }
 
+    fn missing(writes: Option<&[u64]>) -> Option<Missing> {
+        let why = || "why".to_owned();
+        let named = |writes: &[u64]| writes.iter().map(|write| (*write, why())).collect();
+        Some(Missing {
+            why: why(),
+            writes: writes.map(named),
+        })
+    }
+
+    #[test]
+    fn only_the_writes_that_do_not_serve_are_failed() {
+        let nodes = Nodes::new("a");
+        nodes.tell(7, missing(Some(&[5])));
+        let failed = Progress::Failed("node a: why".to_owned());
+        assert_eq!(nodes.progress(5), failed);
+        for served in [4, 6, 7] {
+            assert_eq!(nodes.progress(served), Progress::Done, "{served}");
+        }
+        assert_eq!(nodes.own().unwrap().serves_all(), 4);
+    }
+
     #[test]
     fn what_this_node_cannot_serve_is_failed_until_it_can() {
         let nodes = Nodes::new("a");
         nodes.tell(5, None);
-        nodes.tell(6, Some("why".to_owned()));
-        nodes.tell(7, Some("why".to_owned()));
+        nodes.tell(6, missing(None));
+        nodes.tell(7, missing(None));
         assert_eq!(nodes.progress(5), Progress::Done);
         let failed = Progress::Failed("node a: why".to_owned());
         assert_eq!(
@@ -173,7 +267,7 @@ mod tests {
         nodes.tell(7, None);
         assert_eq!(nodes.progress(6), Progress::Done);
         // As after a restore from a snapshot.
-        nodes.tell(3, Some("why".to_owned()));
+        nodes.tell(3, missing(None));
         assert!(matches!(nodes.progress(3), Progress::Failed(_)));
     }
 }

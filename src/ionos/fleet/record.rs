@@ -12,6 +12,7 @@ use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
 use super::super::error::ApiError;
+use super::super::held::Missing;
 use super::super::journal::Journal;
 use super::super::record::{NotKept, Record, Take};
 use super::super::request::{Progress, Request};
@@ -116,6 +117,10 @@ impl Record for Fleet {
         request.id.clone()
     }
 
+    fn doubt(&self) {
+        self.cluster.doubted.notify_one();
+    }
+
     fn keep(&self, before: &State, entry: &Entry, _: &mut Journal) -> Result<(), NotKept> {
         let committed = self.block_on(self.cluster.commit(before, entry));
         committed.unwrap_or(Err(NotKept::Lost))
@@ -127,8 +132,8 @@ impl Record for Fleet {
         }
     }
 
-    fn tell(&self, revision: u64, failure: Option<String>) {
-        self.cluster.nodes.tell(revision, failure);
+    fn tell(&self, revision: u64, missing: Option<Missing>) {
+        self.cluster.nodes.tell(revision, missing);
     }
 
     fn progress(&self, revision: u64) -> Progress {
@@ -140,8 +145,9 @@ impl Record for Fleet {
         Standing {
             store: "ETCD",
             is_available: self.cluster.is_available(),
+            is_known: own.is_some() || revision > 0,
             known: own.as_ref().map_or(revision, |own| own.seen),
-            served: own.map_or(revision, |own| own.serves),
+            served: own.map_or(revision, |own| own.serves_all()),
         }
     }
 

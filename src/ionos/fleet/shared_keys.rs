@@ -53,10 +53,11 @@ impl SharedKeys {
         })
     }
 
-    /// The same with new ones where it is time; `None` where it is not.
-    pub(super) fn rotated(&self, now: SystemTime) -> Option<Self> {
-        let tickets = rotated(&self.tickets, now, TURN_OF_TICKETS);
-        let cookies = rotated(&self.cookies, now, TURN_OF_COOKIES);
+    /// The same with new ones where it is time; `None` where it is not. They have been these for so
+    /// long, as far as is known.
+    pub(super) fn rotated(&self, now: SystemTime, known: Duration) -> Option<Self> {
+        let tickets = rotated(&self.tickets, now, TURN_OF_TICKETS, known);
+        let cookies = rotated(&self.cookies, now, TURN_OF_COOKIES, known);
         if tickets.is_none() && cookies.is_none() {
             return None;
         }
@@ -109,11 +110,25 @@ impl Dated {
     }
 }
 
-fn rotated(keys: &[Dated], now: SystemTime, turn: Duration) -> Option<Vec<Dated>> {
+fn rotated(keys: &[Dated], now: SystemTime, turn: Duration, known: Duration) -> Option<Vec<Dated>> {
     let new = Dated::new(now)?;
+    // Whose clock is wrong is not known: two nodes must not change keys in turns.
+    let is_ahead = |first: &Dated| {
+        let ahead = first.made.saturating_sub(new.made);
+        ahead > turn.as_secs() && known >= TURN_OF_TICKETS
+    };
     let is_due = |first: &Dated| new.made.saturating_sub(first.made) >= turn.as_secs();
-    if !keys.first().is_none_or(is_due) {
+    if !keys
+        .first()
+        .is_none_or(|first| is_due(first) || is_ahead(first))
+    {
         return None;
+    }
+    if keys.first().is_some_and(is_ahead) {
+        log::warn!(
+            "api.store: a key that the nodes have in common was made in the future: a clock was \
+             wrong, or is; there is a new one"
+        );
     }
     let rest = keys.iter().take(MOST - 1).cloned();
     Some(std::iter::once(new).chain(rest).collect())
@@ -179,13 +194,13 @@ mod tests {
     fn a_key_is_known_before_it_is_used_and_for_two_turns_after() {
         let mut now = SystemTime::now();
         let mut keys = SharedKeys::new(now).unwrap();
-        assert_eq!(keys.rotated(now), None);
+        assert_eq!(keys.rotated(now, Duration::ZERO), None);
         let first = keys.in_use().tickets[0].clone();
         let next = keys.in_use().tickets[1].clone();
         let cookies = keys.in_use().cookies;
         for turn in 1..=4 {
             now += TURN_OF_TICKETS;
-            keys = keys.rotated(now).unwrap();
+            keys = keys.rotated(now, Duration::ZERO).unwrap();
             let used = keys.in_use().tickets;
             match turn {
                 1 => assert_eq!((&used[0], &used[2]), (&next, &first)),
@@ -196,7 +211,18 @@ mod tests {
         }
         assert_eq!(keys.in_use().cookies, cookies);
         // A clock that is behind changes nothing.
-        assert_eq!(keys.rotated(now - TURN_OF_TICKETS), None);
+        assert_eq!(keys.rotated(now - TURN_OF_TICKETS, TURN_OF_TICKETS), None);
+    }
+
+    #[test]
+    fn a_key_from_the_future_is_changed_once_it_was_known_for_a_turn() {
+        let now = SystemTime::now();
+        let keys = SharedKeys::new(now + 10 * TURN_OF_TICKETS).unwrap();
+        assert_eq!(keys.rotated(now, Duration::ZERO), None);
+        let changed = keys.rotated(now, TURN_OF_TICKETS).unwrap();
+        assert_eq!(changed.tickets[1], keys.tickets[0]);
+        assert_eq!(changed.cookies, keys.cookies);
+        assert_eq!(changed.rotated(now, TURN_OF_TICKETS), None);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::net::Shutdown;
 use std::pin::pin;
 use std::sync::Arc;
 
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 use tokio::time::sleep;
 
 use super::{End, LOOK, Lifecycle};
@@ -49,6 +49,18 @@ impl Lifecycle {
         }
     }
 
+    /// Leaves what the API keeps to the new process, which reads it and writes there. That may wait
+    /// for a write. Errors: it is given up.
+    async fn lend(&self, is_given_up: &Notify) -> Result<(), String> {
+        let Some(api) = &self.api else {
+            return Ok(());
+        };
+        tokio::select! {
+            () = api.api.lend() => Ok(()),
+            () = is_given_up.notified() => Err("this process ends".to_owned()),
+        }
+    }
+
     /// Hands over, while signals are still heeded. Whoever asked for it is told the outcome.
     pub(super) async fn hand_over(
         &self,
@@ -60,11 +72,11 @@ impl Lifecycle {
             return End::None;
         };
         let cutter = successor.cutter();
-        if let Some(api) = &self.api {
-            // The new process reads what is kept, and writes there.
-            api.api.lend();
-        }
-        let mut handing = pin!(on_thread(move || upgrade_socket.hand_over(successor)));
+        let is_given_up = Notify::new();
+        let mut handing = pin!(async {
+            self.lend(&is_given_up).await?;
+            on_thread(move || upgrade_socket.hand_over(successor)).await
+        });
         let (mut is_to_drain, mut is_to_reload) = (false, false);
         let outcome = loop {
             tokio::select! {
@@ -72,6 +84,7 @@ impl Lifecycle {
                 order = signals.next() => match order {
                     Order::Drain if !is_to_drain => {
                         is_to_drain = true;
+                        is_given_up.notify_one();
                         // The hand-over fails now, unless it is done. The new process can still be
                         // told to end.
                         if let Ok(link) = &cutter {

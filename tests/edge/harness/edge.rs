@@ -48,6 +48,22 @@ impl Edge {
         Edge::start_by(configuration, Process::start).await
     }
 
+    /// The same without waiting until it is ready: only until it says that it is not.
+    pub async fn start_unready(configuration: Text<'_>) -> Edge {
+        let edge = Edge::spawn(configuration, Process::start);
+        edge.is_ready(false).await;
+        edge
+    }
+
+    /// Waits until it says that it is ready, or that it is not; returns what it says.
+    pub async fn is_ready(&self, is_ready: bool) -> String {
+        let says = || {
+            let answer = get_now(self.admin, "/readyz")?;
+            (answer.contains(" 200 ") == is_ready).then_some(answer)
+        };
+        eventually("whether it is ready", says).await
+    }
+
     /// The same where no more than so many files may be open.
     pub async fn start_with_files(configuration: Text<'_>, most: u64) -> Edge {
         let start = |arguments: &[&str]| Process::start_with_files(most, arguments);

@@ -232,6 +232,15 @@ impl Etcd {
         self.run().await;
     }
 
+    /// Kills all members, and starts them anew with nothing.
+    pub async fn wipe(&mut self) {
+        self.kill();
+        for place in 0..self.members.len() {
+            std::fs::remove_dir_all(self.data(place)).unwrap();
+        }
+        self.run().await;
+    }
+
     /// Where the first member is.
     pub fn address(&self) -> SocketAddr {
         self.members[0].client
@@ -251,6 +260,14 @@ impl Etcd {
     /// The same with this configuration.
     pub async fn node_with(&self, config: Config, name: &str, keys: &str) -> Api {
         node_at(&self.urls(), config, name, keys).await
+    }
+
+    /// The same while etcd does not answer it, and it knows of nothing.
+    pub async fn unready_node(&self, config: Config, name: &str) -> Api {
+        let [address] = free_addresses();
+        let config = config_at(&self.urls(), config.api(address, ""), name);
+        let edge = Edge::start_unready(&config).await;
+        Api { edge, address }
     }
 
     /// Two nodes, of which the first knows that the other is there.
