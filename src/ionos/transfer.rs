@@ -52,6 +52,7 @@ pub fn export(file: &Config) -> Result<String, String> {
 pub(super) struct Exported {
     revision: u64,
     /// The fleet that had them; empty where none had.
+    #[cfg_attr(not(feature = "etcd"), allow(dead_code))]
     pub(super) fleet: String,
     /// All of its objects.
     pub(super) objects: Objects,

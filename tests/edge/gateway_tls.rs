@@ -34,7 +34,11 @@ fn shown(edge: &Manifests) -> Option<String> {
     let address = edge.gateway.to_string();
     let arguments = ["s_client", "-connect", &address, "-servername", HOST];
     let mut command = std::process::Command::new("openssl");
-    let said = command.args(arguments).stdin(std::process::Stdio::null()).output().ok()?;
+    let said = command
+        .args(arguments)
+        .stdin(std::process::Stdio::null())
+        .output()
+        .ok()?;
     let said = String::from_utf8_lossy(&said.stdout).into_owned();
     let begin = said.find("-----BEGIN CERTIFICATE-----")?;
     let end = said.find("-----END CERTIFICATE-----")? + "-----END CERTIFICATE-----".len();
@@ -57,11 +61,17 @@ async fn a_secret_that_changes_is_shown_and_tunnels_stay() {
     let (one, other) = (pem("one"), pem("other"));
     eventually("the one", || (shown(&edge)? == one).then_some(())).await;
     let mut client = authority.tunnel(edge.gateway, HOST).await;
-    edge.write("routes.yaml", &(rest.clone() + &secret(&authority, "other")));
+    edge.write(
+        "routes.yaml",
+        &(rest.clone() + &secret(&authority, "other")),
+    );
     eventually("the other", || (shown(&edge)? == other).then_some(())).await;
     client.say_hi().await;
     // One that is broken is told, and its listener is not served with anything else.
-    edge.write("routes.yaml", &(rest + &secret(&authority, "other").replace("tls.key", "key")));
+    edge.write(
+        "routes.yaml",
+        &(rest + &secret(&authority, "other").replace("tls.key", "key")),
+    );
     edge.says("InvalidCertificateRef").await;
     client.say_hi().await;
 }

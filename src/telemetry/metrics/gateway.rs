@@ -46,7 +46,10 @@ impl GatewayMetrics {
         for (labels, count) in &conditions {
             self.conditions.with_label_values(labels).set(*count);
         }
-        for labels in shown.keys().filter(|labels| !conditions.contains_key(*labels)) {
+        for labels in shown
+            .keys()
+            .filter(|labels| !conditions.contains_key(*labels))
+        {
             // One that is not there needs no removing.
             self.conditions.remove_label_values(labels).ok();
         }
