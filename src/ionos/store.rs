@@ -400,6 +400,7 @@ mod tests {
 
     use super::super::alone::Alone;
     use super::super::file_objects::FileObjects;
+    use super::super::held::Missing;
     use super::super::kind::Kind;
     use super::super::serve::Keep;
     use super::super::state::Standing;
