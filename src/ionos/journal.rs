@@ -20,6 +20,8 @@ const NAME: &str = "api.journal";
 const NEW: &str = "api.journal.new";
 /// This is there as long as a write is missing in the journal, where it is a copy.
 const BEHIND: &str = "api.journal.behind";
+/// This is there once it was found out what is on record elsewhere, though that may be nothing.
+const WAS_READ: &str = "api.journal.read";
 /// How often it is told that a copy stays behind.
 const TOLD: Duration = Duration::from_secs(60);
 /// Whoever has this locked has the folder. It stays when the journal is replaced.
@@ -48,6 +50,8 @@ pub(super) struct Journal {
     first_length: u64,
     /// Whether a write is missing in it, where it is a copy.
     is_behind: bool,
+    /// Whether it was found out what is on record elsewhere.
+    pub(super) was_read: bool,
     /// When it was last told that it is.
     told: Option<Instant>,
 }
@@ -78,6 +82,7 @@ impl Journal {
             is_torn: false,
             first_length: length,
             is_behind: is_behind(folder),
+            was_read: folder.join(WAS_READ).exists(),
             told: None,
         };
         Ok((journal, state))
@@ -150,6 +155,13 @@ impl Journal {
         }
         self.told = Some(Instant::now());
         replaced
+    }
+
+    /// Notes that it was found out what is on record elsewhere.
+    pub(super) fn note_read(&mut self) {
+        if !self.was_read {
+            self.was_read = File::create(self.folder.join(WAS_READ)).is_ok();
+        }
     }
 
     /// Notes whether a write is missing, for whoever reads the file, too.

@@ -49,6 +49,8 @@ pub struct Store {
     changed: Condvar,
     /// How long a write is tried where others are first.
     trying: Duration,
+    /// Whether it was known at the start what is on record elsewhere.
+    was_read: bool,
 }
 
 impl Store {
@@ -57,6 +59,7 @@ impl Store {
     /// Errors: it cannot be had, or another process has it.
     pub(super) fn open(folder: &Path, record: Arc<dyn Record>) -> io::Result<Self> {
         let (journal, state) = Journal::open(folder)?;
+        let was_read = journal.was_read;
         Ok(Store {
             folder: folder.to_owned(),
             record,
@@ -68,6 +71,7 @@ impl Store {
             }),
             changed: Condvar::new(),
             trying: TRYING,
+            was_read,
         })
     }
 
@@ -359,6 +363,7 @@ impl Take for Store {
             self.record.copy(&entry, &state, journal);
             tidy(journal, &state);
         }
+        journal.note_read();
         self.record.tell(entry.revision, missing);
         Ok(())
     }
@@ -382,7 +387,9 @@ impl Take for Store {
 
     fn show(&self, serve: &dyn Serve) {
         let revision = self.kept.lock().state.revision;
-        serve.show(self.record.standing(revision));
+        let mut standing = self.record.standing(revision);
+        standing.is_known |= self.was_read;
+        serve.show(standing);
     }
 }
 

@@ -103,7 +103,7 @@ async fn a_node_that_is_cut_off_serves_on_is_not_waited_for_and_catches_up() {
     let refused = far.post_group("h");
     assert!([500, 507].contains(&refused.status()), "{refused:?}");
     let path = group_path(&reply.body["id"]);
-    assert_eq!(far.ask("GET", &path, &[], "").status(), 404);
+    assert_eq!(far.ask("GET", &path, &[], "").status(), 429);
     wire.cut(false);
     eventually("what it has missed", || {
         (far.ask("GET", &path, &[], "").status() == 200).then_some(())

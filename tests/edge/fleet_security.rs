@@ -58,10 +58,11 @@ async fn where_etcd_wants_a_user_a_node_is_one() {
         (other.post_group("g").status() == 507).then_some(())
     })
     .await;
-    let diagnostics = other.edge.diagnostics();
-    assert!(
-        diagnostics.contains("the password of the user is wrong"),
-        "{diagnostics}"
-    );
+    let diagnostics = eventually("a word", || {
+        let said = other.edge.diagnostics();
+        said.contains("the password of the user is wrong")
+            .then_some(said)
+    })
+    .await;
     assert!(!diagnostics.contains("nonsense"), "{diagnostics}");
 }

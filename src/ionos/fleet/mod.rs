@@ -8,8 +8,8 @@
 //! The first write names the fleet; a node that has objects takes nothing over from another one.
 //!
 //! `record` is what a store writes to, `cluster` commits, `follow` takes over what others have
-//! written, of which `items` makes the difference, and `report` says what this node serves, of which
-//! `nodes` knows all. `import` is for operators. A `key_ring` knows the `shared_keys`.
+//! written, of which `items` makes the difference, and `report` says what this node serves, of
+//! which `nodes` knows all. `import` is for operators. A `key_ring` knows the `shared_keys`.
 
 mod cluster;
 mod follow;
