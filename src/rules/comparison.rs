@@ -167,7 +167,6 @@ impl Text {
     }
 
     /// Segment by segment.
-    #[inline(never)]
     fn is_above(&self, path: &[u8]) -> bool {
         let rest = path.get(self.bytes.len()..).filter(|_| self.begins(path));
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))

@@ -76,15 +76,9 @@ impl<G> Rules<G> {
 
     /// The first rule whose conditions all hold.
     pub fn find(&self, request: &Request<'_>) -> Option<&Rule<G>> {
-        match &self.index {
-            None => self.rules.iter().find(|rule| rule.matches(request)),
-            Some(index) => self.find_by(index, request),
-        }
-    }
-
-    /// Apart, so that the loop over a few rules is as tight as it was written.
-    #[inline(never)]
-    fn find_by(&self, index: &Index, request: &Request<'_>) -> Option<&Rule<G>> {
+        let Some(index) = &self.index else {
+            return self.rules.iter().find(|rule| rule.matches(request));
+        };
         let place = index.find(request, |place| self.rules[place].matches(request));
         place.map(|place| &self.rules[place])
     }

@@ -52,7 +52,6 @@ impl<G> Rule<G> {
     }
 
     /// Whether all conditions hold.
-    #[inline]
     pub fn matches(&self, request: &Request<'_>) -> bool {
         self.conditions
             .iter()

@@ -85,7 +85,6 @@ impl Condition {
     }
 
     /// Whether the condition holds for this request.
-    #[inline]
     pub(super) fn holds(&self, request: &Request<'_>) -> bool {
         self.subject.holds(request) != self.negate
     }
@@ -120,7 +119,6 @@ impl Subject {
     }
 
     /// Each kind by itself: this is what requests wait for.
-    #[inline]
     fn holds(&self, request: &Request<'_>) -> bool {
         match self {
             Self::Header(subject) => subject.holds(request),
