@@ -50,7 +50,7 @@
 //! config::model, etcd, telemetry
 //! ```
 //!
-//! `gateway` knows `config` and nobody else.
+//! `gateway` knows `config`; what has its objects served knows `serving` and `listener`.
 //!
 //! No rooms and no files know each other in a circle; `tests/layout.rs` sees to it.
 //!
