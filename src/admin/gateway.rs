@@ -7,7 +7,6 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::view::View;
-use crate::gateway::Shown;
 
 /// The objects of the Gateway API of which something is told.
 #[derive(Serialize, ToSchema)]
@@ -27,13 +26,11 @@ pub(super) struct Objects {
 /// The objects of the Gateway API, with their conditions.
 #[utoipa::path(get, path = "/api/v1/gateway", responses((status = 200, body = Objects)))]
 pub(super) async fn gateway(State(view): State<View>) -> Json<Objects> {
-    let Shown {
-        objects, problems, ..
-    } = view.gateways.shown();
+    let shown = view.gateways.shown();
     Json(Objects {
         api_version: "v1",
         kind: "List",
-        items: objects,
-        problems,
+        items: shown.objects.clone(),
+        problems: shown.problems.clone(),
     })
 }

@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use http::HeaderName;
 use serde_json::Value;
 
 use super::fault::{Fault, Object};
@@ -245,6 +246,12 @@ fn check_references(config: &Config, faults: &mut Vec<Fault>) {
             missing("certificate", name);
         }
     }
+}
+
+/// Whether an HTTP rule may change a header: it tells neither where a message ends nor of one
+/// connection, a host or a handshake.
+pub(crate) fn may_be_changed(name: &HeaderName) -> bool {
+    read::why_not(name.as_str()).is_none()
 }
 
 /// How WebSockets are forwarded to a target group.

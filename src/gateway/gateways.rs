@@ -16,6 +16,7 @@ use tokio::time::timeout;
 use super::lines::Line;
 use super::maker::{Listen, Made, Maker};
 use crate::config::Config;
+use crate::config::fault::Fault;
 use crate::config::model::{self, Origin};
 use crate::config::objects::{Others, check, with};
 use crate::listener::Sockets;
@@ -31,7 +32,10 @@ const AGAIN: Duration = Duration::from_secs(5);
 /// What serves of the Gateway API.
 pub struct Gateways {
     serving: Arc<Serving>,
+    /// Whoever makes something new has it until that serves.
     state: Mutex<State>,
+    /// What is read; nobody waits for the other.
+    shown: Mutex<Arc<Shown>>,
     watch: Mutex<Option<Watch>>,
 }
 
@@ -39,9 +43,11 @@ pub struct Gateways {
 #[derive(Default)]
 pub struct State {
     maker: Maker,
-    shown: Shown,
+    shown: Arc<Shown>,
     /// What was told in the diagnostics, so that only what is new is told.
     told: HashSet<String>,
+    /// Why what was made last does not serve.
+    refused: Vec<String>,
     conditions: Conditions,
     is_short: bool,
 }
@@ -59,19 +65,13 @@ pub struct Shown {
 
 /// A configuration with what its `gateway` asks for beside, for the start; with the sockets of the
 /// process before, if there was one. What cannot serve is told, and left out.
-pub fn open(config: Config, sockets: &Sockets) -> (Config, State) {
+pub fn open(config: Config, sockets: &mut Sockets) -> (Config, State) {
     let mut state = State::default();
     let Some(gateway) = config.gateway.clone() else {
         return (config, state);
     };
-    let made = state.maker.make(
-        &config,
-        &gateway,
-        &mut |address| match sockets.has(address) {
-            true => Ok(()),
-            false => try_to_listen(address),
-        },
-    );
+    let mut listen = |address| sockets.prepare(address, true);
+    let made = state.maker.make(&config, &gateway, &mut listen);
     let others = state.note(made, &gateway);
     let beside = with(&config, Origin::Gateway, others);
     match check(&beside) {
@@ -129,14 +129,28 @@ impl State {
         for line in new {
             log::warn!("gateway: {line}");
         }
-        self.shown = Shown {
+        self.shown = Arc::new(Shown {
             objects: made.statuses.to_json(&gateway.controller_name),
             problems,
             files: made.files,
-        };
+        });
         self.told = now;
         self.is_short = made.is_short;
         made.others
+    }
+
+    /// Keeps why that does not serve, if it does not, and tells what is new. All of it is made anew
+    /// at the next try then.
+    fn refuse(&mut self, faults: Vec<Fault>) {
+        let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
+        if !faults.is_empty() {
+            self.is_short = true;
+            self.maker.begin_anew();
+        }
+        for fault in faults.iter().filter(|fault| !self.refused.contains(fault)) {
+            log::error!("gateway: {fault}: what was there before serves on");
+        }
+        self.refused = faults;
     }
 }
 
@@ -144,12 +158,11 @@ impl Gateways {
     /// Goes on from what serves since the start.
     pub fn new(serving: Arc<Serving>, state: State) -> Self {
         serving.metrics.gateway.show(state.conditions.clone());
-        let state = Mutex::new(state);
-        let watch = Mutex::default();
         Gateways {
             serving,
-            state,
-            watch,
+            shown: Mutex::new(Arc::clone(&state.shown)),
+            state: Mutex::new(state),
+            watch: Mutex::default(),
         }
     }
 
@@ -158,7 +171,8 @@ impl Gateways {
     pub async fn follow(self: Arc<Self>) {
         let (changed, mut changes) = mpsc::channel(1);
         let gateways = Arc::clone(&self);
-        let watch = Watch::start_for(move || gateways.files(), changed);
+        // The other end stays here: without a watch nothing comes, and no end either.
+        let watch = Watch::start_for(move || gateways.files(), changed.clone());
         *self.watch.lock() = Some(watch);
         loop {
             let is_changed = timeout(AGAIN, changes.recv()).await.is_ok();
@@ -204,10 +218,8 @@ impl Gateways {
         let put = self
             .serving
             .put_objects(Origin::Gateway, objects, &mut || Ok(()));
-        for fault in put.err().into_iter().flatten() {
-            state.is_short = true;
-            log::error!("gateway: {fault}: what was there before serves on");
-        }
+        state.refuse(put.err().unwrap_or_default());
+        *self.shown.lock() = Arc::clone(&state.shown);
         let metrics = &self.serving.metrics.gateway;
         metrics.show(state.conditions.clone());
         metrics.changed(began.elapsed());
@@ -220,7 +232,7 @@ impl Gateways {
     fn files(&self) -> Vec<PathBuf> {
         let config = self.serving.config();
         let manifests = config.gateway.iter().flat_map(|gateway| &gateway.manifests);
-        let mut files = self.state.lock().shown.files.clone();
+        let mut files = self.shown.lock().files.clone();
         for path in manifests {
             files.push(path.clone());
             if path.is_dir() {
@@ -231,7 +243,7 @@ impl Gateways {
     }
 
     /// What there is to see.
-    pub fn shown(&self) -> Shown {
-        self.state.lock().shown.clone()
+    pub fn shown(&self) -> Arc<Shown> {
+        Arc::clone(&self.shown.lock())
     }
 }

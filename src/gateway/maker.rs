@@ -74,6 +74,11 @@ impl Maker {
         }
     }
 
+    /// Makes all of it anew the next time.
+    pub fn begin_anew(&mut self) {
+        self.lowerer = Lowerer::default();
+    }
+
     /// What comes of the objects, without the addresses that cannot be had.
     fn compile(
         &mut self,

@@ -31,11 +31,6 @@ impl Sockets {
         self.unix.insert(path, socket);
     }
 
-    /// Whether this address was listened on.
-    pub fn has(&self, address: SocketAddr) -> bool {
-        self.tcp.contains_key(&address)
-    }
-
     /// The socket for this address: the one that is there, which stays what it is, or a new one.
     pub fn listen(&mut self, address: SocketAddr, v6_only: bool) -> io::Result<TcpListener> {
         match self.tcp.remove(&address) {

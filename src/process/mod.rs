@@ -98,7 +98,7 @@ fn build(
         config = opened.config;
         (opened.store, opened.models)
     });
-    let (config, gateways) = gateway::open(config, &sockets);
+    let (config, gateways) = gateway::open(config, &mut sockets);
     let serving = Serving::build(path, config, &mut sockets, secrets, knowledge);
     let serving = serving.map_err(|problems| {
         let file = name.to_owned();

@@ -71,8 +71,12 @@ async fn an_address_that_somebody_has_is_told_and_taken_once_it_is_free() {
         answer.ends_with("chat").then_some(())
     })
     .await;
-    let status = edge.status("Gateway", "apps/edge");
-    assert_eq!(condition(&status, "Programmed")["status"], "True");
+    // It is told once it serves.
+    eventually("it is told", || {
+        let status = edge.status("Gateway", "apps/edge");
+        (condition(&status, "Programmed")["status"] == "True").then_some(())
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -88,7 +88,7 @@ fn unique_name(text: &str, node: &Node, names: &mut Unique<String>) -> Option<He
 }
 
 /// Why a header cannot be changed. Many programs take an underscore in a name for a dash.
-fn why_not(name: &str) -> Option<&'static str> {
+pub(in super::super) fn why_not(name: &str) -> Option<&'static str> {
     let name = name.replace('_', "-");
     match &*name {
         "host" => Some("Host cannot be changed here: see rewrite.host"),

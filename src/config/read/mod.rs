@@ -44,6 +44,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use self::addresses::Addresses;
+pub(super) use self::changes::why_not;
 pub(super) use self::health_check::is_for_websockets;
 use super::model::{
     Action, Admin, Authorities, Certificate, Config, ForwardingRule, SessionTicketKeys, TargetGroup,

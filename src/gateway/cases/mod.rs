@@ -18,6 +18,7 @@ mod hosts;
 mod lowering;
 mod matching;
 mod own_policies;
+mod request;
 mod served;
 mod stability;
 

@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderValue};
 
 use super::super::lower::Lowerer;
 use super::Compiled;
-use super::asked::Asked;
+use super::request::Asked;
 use crate::config::model::{
     Answer, Changes, Forward, ForwardingRule, HeaderChanges, NewPath, NewValue, Source,
 };

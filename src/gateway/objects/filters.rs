@@ -6,6 +6,7 @@ use http::{HeaderName, HeaderValue};
 
 use super::fields::{Fields, Node};
 use super::words::{Reference, host, is_name};
+use crate::config::objects::may_be_changed;
 
 /// An entry of `filters`.
 #[derive(Debug, Clone)]
@@ -162,7 +163,7 @@ fn header_changes(fields: &Fields) -> HeaderChanges {
         let Ok(name) = HeaderName::try_from(text) else {
             return fields.flaw(key, "must be the name of a header");
         };
-        match is_ours_to_change(&name) {
+        match may_be_changed(&name) {
             true => Some(name),
             false => fields.flaw(key, format!("{name} cannot be changed")),
         }
@@ -197,25 +198,6 @@ fn header_changes(fields: &Fields) -> HeaderChanges {
             .filter_map(|text| name(fields, "remove", text))
             .collect(),
     }
-}
-
-/// Whether a header says nothing about one connection, the framing of a message, its host or a
-/// handshake. Many programs take an underscore for a dash.
-fn is_ours_to_change(name: &HeaderName) -> bool {
-    const FORBIDDEN: [&str; 10] = [
-        "host",
-        "content-length",
-        "transfer-encoding",
-        "connection",
-        "keep-alive",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "upgrade",
-        "http2-settings",
-    ];
-    let name = name.as_str().replace('_', "-");
-    !FORBIDDEN.contains(&&*name) && !name.starts_with("sec-websocket-")
 }
 
 fn redirect(fields: &Fields) -> Redirect {
