@@ -60,19 +60,38 @@ pub(super) fn of(store: &Store, statuses: &Statuses) -> Vec<Note> {
         |one| &one.meta,
         &mut notes,
     );
-    for (name, policy) in &store.tls_policies {
-        let status = statuses
-            .of(Kind::BackendTlsPolicy, name)
-            .map(|status| &status.body);
-        let is_told = matches!(status, Some(Body::Ancestors(told)) if !told.is_empty());
-        let unused = || "no route of a Gateway has use for it".to_owned();
-        notes.extend((!is_told).then(|| Note {
-            kind: Kind::BackendTlsPolicy,
-            name: name.clone(),
-            place: policy.meta.place.clone(),
-            message: policy.meta.fault().unwrap_or_else(unused),
-        }));
-    }
+    let unused = || "no route of a Gateway has use for it".to_owned();
+    let policies = &store.tls_policies;
+    let kind = Kind::BackendTlsPolicy;
+    untold(
+        kind,
+        policies,
+        |one| &one.meta,
+        unused,
+        statuses,
+        &mut notes,
+    );
+    let nowhere = || "targetRefs name nothing".to_owned();
+    let policies = &store.tunnel_policies;
+    let kind = Kind::TunnelPolicy;
+    untold(
+        kind,
+        policies,
+        |one| &one.meta,
+        nowhere,
+        statuses,
+        &mut notes,
+    );
+    let policies = &store.target_policies;
+    let kind = Kind::TargetPolicy;
+    untold(
+        kind,
+        policies,
+        |one| &one.meta,
+        nowhere,
+        statuses,
+        &mut notes,
+    );
     notes
 }
 
@@ -84,6 +103,28 @@ fn flaws<T>(kind: Kind, all: &All<T>, meta: fn(&T) -> &Meta, notes: &mut Vec<Not
             name: name.clone(),
             place: meta.place.clone(),
             message,
+        }));
+    }
+}
+
+/// Policies of which nothing is told, because they have no ancestor.
+fn untold<T>(
+    kind: Kind,
+    all: &All<T>,
+    meta: fn(&T) -> &Meta,
+    why: fn() -> String,
+    statuses: &Statuses,
+    notes: &mut Vec<Note>,
+) {
+    for (name, policy) in all {
+        let status = statuses.of(kind, name).map(|status| &status.body);
+        let is_told = matches!(status, Some(Body::Ancestors(told)) if !told.is_empty());
+        let meta = meta(policy);
+        notes.extend((!is_told).then(|| Note {
+            kind,
+            name: name.clone(),
+            place: meta.place.clone(),
+            message: meta.fault().unwrap_or_else(why),
         }));
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::certificates::{Fault, Reasons, authorities, referrer};
 use super::grants::Grants;
-use super::objects::{BackendTlsPolicy, Kind, Name, Service, ServicePort};
+use super::objects::{BackendTlsPolicy, Kind, Name, ParentRef, Service, ServicePort};
 use super::statuses::{Body, Condition, Statuses};
 use super::store::Store;
 use super::system::trusts_system;
@@ -102,7 +102,8 @@ impl<'a> TlsPolicies<'a> {
             let conditions = judged.conditions();
             let own = users.get(*name).into_iter().flatten();
             let ancestors = own.take(MOST_ANCESTORS);
-            let ancestors = ancestors.map(|gateway| (gateway.clone(), conditions.clone()));
+            let ancestors =
+                ancestors.map(|gateway| (ParentRef::gateway(gateway), conditions.clone()));
             let body = Body::Ancestors(ancestors.collect());
             statuses.tell(Kind::BackendTlsPolicy, &judged.policy.meta, body);
         }
