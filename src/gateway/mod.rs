@@ -27,6 +27,7 @@
 //! compiled       what comes of it
 //! lower          the same in the words of the configuration
 //! tell, statuses conditions, and the same as `lines`; notes where an object has none
+//! crds           what a cluster has to know of the policies
 //! maker          all of it at once: from files to what stands beside the configuration file's
 //! gateways       has that serve, again whenever a file has changed
 //! ```
@@ -37,6 +38,7 @@ mod backends;
 mod certificates;
 mod compile;
 pub mod compiled;
+pub mod crds;
 mod endpoints;
 mod former;
 mod gateways;

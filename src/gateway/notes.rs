@@ -60,38 +60,7 @@ pub(super) fn of(store: &Store, statuses: &Statuses) -> Vec<Note> {
         |one| &one.meta,
         &mut notes,
     );
-    let unused = || "no route of a Gateway has use for it".to_owned();
-    let policies = &store.tls_policies;
-    let kind = Kind::BackendTlsPolicy;
-    untold(
-        kind,
-        policies,
-        |one| &one.meta,
-        unused,
-        statuses,
-        &mut notes,
-    );
-    let nowhere = || "targetRefs name nothing".to_owned();
-    let policies = &store.tunnel_policies;
-    let kind = Kind::TunnelPolicy;
-    untold(
-        kind,
-        policies,
-        |one| &one.meta,
-        nowhere,
-        statuses,
-        &mut notes,
-    );
-    let policies = &store.target_policies;
-    let kind = Kind::TargetPolicy;
-    untold(
-        kind,
-        policies,
-        |one| &one.meta,
-        nowhere,
-        statuses,
-        &mut notes,
-    );
+    notes.extend(untold(store, statuses));
     notes
 }
 
@@ -107,24 +76,29 @@ fn flaws<T>(kind: Kind, all: &All<T>, meta: fn(&T) -> &Meta, notes: &mut Vec<Not
     }
 }
 
-/// Policies of which nothing is told, because they have no ancestor.
-fn untold<T>(
-    kind: Kind,
-    all: &All<T>,
-    meta: fn(&T) -> &Meta,
-    why: fn() -> String,
-    statuses: &Statuses,
-    notes: &mut Vec<Note>,
-) {
-    for (name, policy) in all {
-        let status = statuses.of(kind, name).map(|status| &status.body);
+/// What is wrong with policies of which nothing is told, because they have no ancestor.
+fn untold(store: &Store, statuses: &Statuses) -> Vec<Note> {
+    let mut notes = Vec::new();
+    let mut note = |kind: Kind, meta: &Meta, why: &str| {
+        let status = statuses.of(kind, &meta.name).map(|status| &status.body);
         let is_told = matches!(status, Some(Body::Ancestors(told)) if !told.is_empty());
-        let meta = meta(policy);
         notes.extend((!is_told).then(|| Note {
             kind,
-            name: name.clone(),
+            name: meta.name.clone(),
             place: meta.place.clone(),
-            message: meta.fault().unwrap_or_else(why),
+            message: meta.fault().unwrap_or_else(|| why.to_owned()),
         }));
+    };
+    for policy in store.tls_policies.values() {
+        let why = "no route of a Gateway has use for it";
+        note(Kind::BackendTlsPolicy, &policy.meta, why);
     }
+    let why = "targetRefs name nothing";
+    for policy in store.tunnel_policies.values() {
+        note(Kind::TunnelPolicy, &policy.meta, why);
+    }
+    for policy in store.target_policies.values() {
+        note(Kind::TargetPolicy, &policy.meta, why);
+    }
+    notes
 }

@@ -4,6 +4,8 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::uri::{Authority, PathAndQuery};
+
 use super::fields::{Fields, Node};
 use super::meta::Meta;
 use super::words::{Reference, is_name};
@@ -178,7 +180,9 @@ fn positive(fields: &Fields, key: &str) -> Option<Duration> {
 
 fn http_check(fields: &Fields) -> HttpHealthCheck {
     let path = fields.text("path").unwrap_or("/").trim();
-    let is_path = path.starts_with('/') && path.bytes().all(|byte| byte.is_ascii_graphic());
+    let is_path = path.starts_with('/')
+        && path.bytes().all(|byte| byte.is_ascii_graphic())
+        && path.parse::<PathAndQuery>().is_ok();
     if !is_path {
         let message = "must begin with a slash and be visible ASCII";
         fields.flaws.note(&fields.path_of("path"), message);
@@ -189,7 +193,7 @@ fn http_check(fields: &Fields) -> HttpHealthCheck {
         entries.filter_map(|node| codes(&node)).collect()
     });
     HttpHealthCheck {
-        host: fields.text("host").map(str::to_owned),
+        host: fields.text("host").and_then(|text| host(fields, text)),
         path: path.to_owned(),
         body: expected
             .and_then(|fields| fields.text("body"))
@@ -198,11 +202,21 @@ fn http_check(fields: &Fields) -> HttpHealthCheck {
     }
 }
 
+/// A host, possibly with a port; nothing is as if it were not there.
+fn host(fields: &Fields, text: &str) -> Option<String> {
+    let is_host = |text: &str| text.parse::<Authority>().is_ok() && !text.contains('@');
+    match text {
+        "" => None,
+        text if is_host(text) => Some(text.to_owned()),
+        _ => fields.flaw("host", "must be a host, possibly with a port"),
+    }
+}
+
 fn codes(node: &Node) -> Option<RangeInclusive<u16>> {
     let fields = node.clone().fields();
-    let code = |key: &str| {
-        let number = fields.integer(key, 100..=599)?;
-        u16::try_from(number).ok()
+    let code = |key: &str| match fields.has(key) {
+        true => u16::try_from(fields.integer(key, 100..=599)?).ok(),
+        false => fields.flaw(key, "is required"),
     };
     let (start, end) = (code("start")?, code("end")?);
     match start <= end {
