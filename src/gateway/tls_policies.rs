@@ -152,10 +152,6 @@ fn judge<'a>(policy: &'a Arc<BackendTlsPolicy>, store: &Store, grants: &Grants) 
         fault: policy.meta.fault().map(|fault| ("Invalid", fault)),
         unresolved: None,
     };
-    if judged.fault.is_none() && !policy.alternatives.is_empty() {
-        let message = "validation.subjectAltNames is not supported".to_owned();
-        judged.fault = Some(("Invalid", message));
-    }
     if judged.fault.is_none() && policy.trusts_system && !trusts_system() {
         let message = "the system of this node trusts no authority".to_owned();
         judged.fault = Some(("NoValidCACertificate", message));

@@ -183,6 +183,7 @@ mod socket_io;
 mod source_addresses;
 mod static_without_body;
 mod stickiness;
+mod subject_names;
 mod target_anchors;
 mod target_groups;
 mod target_http2;

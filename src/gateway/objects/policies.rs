@@ -8,7 +8,8 @@ use http::uri::{Authority, PathAndQuery};
 
 use super::fields::{Fields, Node};
 use super::meta::Meta;
-use super::words::{Reference, is_name};
+use super::words::{Reference, host, is_name};
+use crate::config::model::SubjectName;
 
 /// A BackendTLSPolicy: TLS towards the endpoints of Services.
 #[derive(Debug)]
@@ -23,8 +24,8 @@ pub struct BackendTlsPolicy {
     pub authorities: Vec<Reference>,
     /// `validation.wellKnownCACertificates` is System.
     pub trusts_system: bool,
-    /// `validation.subjectAltNames`: type and value.
-    pub alternatives: Vec<(Arc<str>, Arc<str>)>,
+    /// `validation.subjectAltNames`: whom the certificates are for instead of `host`.
+    pub alternatives: Vec<SubjectName>,
 }
 
 impl BackendTlsPolicy {
@@ -73,19 +74,51 @@ impl BackendTlsPolicy {
     }
 }
 
-fn alternatives(validation: &Fields) -> Vec<(Arc<str>, Arc<str>)> {
+fn alternatives(validation: &Fields) -> Vec<SubjectName> {
     let entries = validation.list("subjectAltNames", 5).into_iter();
     let entry = |node: Node| {
         let fields = node.fields();
-        let kind = fields.required_text("type")?;
-        let key = match kind {
-            "Hostname" => "hostname",
-            "URI" => "uri",
-            _ => return fields.flaw("type", "must be Hostname or URI"),
-        };
-        Some((kind.into(), fields.required_text(key)?.into()))
+        match fields.required_text("type")? {
+            "Hostname" => {
+                only(&fields, "uri", "Hostname");
+                fields.required_text("hostname")?;
+                let host = host(&fields.node("hostname")?)?;
+                Some(SubjectName::Host(host.to_string()))
+            }
+            "URI" => {
+                only(&fields, "hostname", "URI");
+                uri(&fields).map(SubjectName::Uri)
+            }
+            _ => fields.flaw("type", "must be Hostname or URI"),
+        }
     };
     entries.filter_map(entry).collect()
+}
+
+/// Notes a field that goes with another type.
+fn only(fields: &Fields, key: &str, kind: &str) {
+    if fields.raw(key).is_some_and(|value| value != "") {
+        let path = fields.path_of(key);
+        fields
+            .flaws
+            .note(&path, format!("does not go with type {kind}"));
+    }
+}
+
+/// An absolute URI (RFC 3986), as the CRD wants it.
+fn uri(fields: &Fields) -> Option<String> {
+    let text = fields.required_text("uri")?;
+    let (scheme, rest) = text.split_once("://").unwrap_or_default();
+    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
+    let is_uri = scheme.starts_with(|first: char| first.is_ascii_alphabetic())
+        && scheme.bytes().all(is_part)
+        && !rest.is_empty()
+        && text.len() <= 253
+        && text.bytes().all(|byte| byte.is_ascii_graphic());
+    match is_uri {
+        true => Some(text.to_owned()),
+        false => fields.flaw("uri", "must be an absolute URI"),
+    }
 }
 
 /// A HealthCheckPolicy (alb.networking.azure.io): how the endpoints of a Service are checked.
@@ -193,7 +226,7 @@ fn http_check(fields: &Fields) -> HttpHealthCheck {
         entries.filter_map(|node| codes(&node)).collect()
     });
     HttpHealthCheck {
-        host: fields.text("host").and_then(|text| host(fields, text)),
+        host: fields.text("host").and_then(|text| authority(fields, text)),
         path: path.to_owned(),
         body: expected
             .and_then(|fields| fields.text("body"))
@@ -203,7 +236,7 @@ fn http_check(fields: &Fields) -> HttpHealthCheck {
 }
 
 /// A host, possibly with a port; nothing is as if it were not there.
-fn host(fields: &Fields, text: &str) -> Option<String> {
+fn authority(fields: &Fields, text: &str) -> Option<String> {
     let is_host = |text: &str| text.parse::<Authority>().is_ok() && !text.contains('@');
     match text {
         "" => None,
