@@ -51,7 +51,6 @@ mod maker;
 pub mod manifests;
 pub mod notes;
 pub mod objects;
-mod origins;
 mod own_policies;
 mod precedence;
 mod routes;
