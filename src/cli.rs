@@ -63,7 +63,7 @@ pub enum Command {
     Config(Reached),
 
     /// Show the objects of the Gateway API, and what is told of each
-    Gateway(Reached),
+    Gateway(Gateway),
 
     /// Read or write what the IONOS API keeps, where no process has it
     #[command(subcommand)]
@@ -107,6 +107,27 @@ pub enum Kept {
         /// The file
         path: PathBuf,
     },
+}
+
+/// `gateway`
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct Gateway {
+    /// What to do instead.
+    #[command(subcommand)]
+    pub other: Option<GatewayCommand>,
+
+    /// Where the process is.
+    #[command(flatten)]
+    pub reached: Reached,
+}
+
+/// What else there is of the Gateway API.
+#[derive(Debug, Subcommand)]
+pub enum GatewayCommand {
+    /// Print the CustomResourceDefinitions of the policies, for `kubectl apply -f -`; needs no
+    /// process
+    Crds,
 }
 
 /// Where the running process is heard, and how to show what it says.

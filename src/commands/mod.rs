@@ -19,7 +19,8 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::cli::{Command, Reached};
+use crate::cli::{Command, GatewayCommand, Reached};
+use crate::gateway::crds;
 use answer::shown;
 use client::Client;
 
@@ -29,7 +30,10 @@ pub fn run(command: &Command, conf: &Path) -> Option<Result<String, String>> {
     Some(match command {
         Command::Status(reached) => get(reached, conf, "/api/v1/status", status::show),
         Command::Config(reached) => get(reached, conf, "/api/v1/config", config::show),
-        Command::Gateway(reached) => get(reached, conf, "/api/v1/gateway", gateway::show),
+        Command::Gateway(asked) => match asked.other {
+            Some(GatewayCommand::Crds) => Ok(crds::text().trim_end().to_owned()),
+            None => get(&asked.reached, conf, "/api/v1/gateway", gateway::show),
+        },
         Command::Tunnels(asked) => tunnels::list(asked, conf),
         Command::Kill(asked) => tunnels::kill(asked, conf),
         Command::Drain(reached) => post(reached, conf, "/api/v1/drain", "culvert: drains"),

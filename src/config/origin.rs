@@ -1,6 +1,8 @@
 //! An origin as browsers tell it in the Origin header: scheme, host and port (RFC 6454 section
 //! 6.2). The same reading serves the file and the requests that are compared with it.
 
+use super::model::AllowedOrigin;
+
 /// An origin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Origin<'a> {
@@ -25,6 +27,36 @@ impl<'a> Origin<'a> {
             port: port.filter(|port| default_port(scheme) != Some(*port)),
         })
     }
+}
+
+/// Reads an entry of `allowedOrigins`, and the like: an origin, `null`, or one with `*` for the host
+/// or for what is below it.
+pub fn allowed(text: &str) -> Option<AllowedOrigin> {
+    if text == "null" {
+        return Some(AllowedOrigin::Null);
+    }
+    let (scheme, host) = text.split_once("://")?;
+    let (host, is_above) = match host.strip_prefix("*.") {
+        Some(above) => (above, true),
+        None => (host, false),
+    };
+    if let Some(port) = host.strip_prefix('*').filter(|_| !is_above) {
+        // The host is anything: any one shows the rest.
+        let any = format!("{scheme}://any{port}");
+        let origin = Origin::parse(&any).filter(|origin| origin.host == "any")?;
+        return Some(AllowedOrigin::Any {
+            scheme: scheme.to_owned(),
+            port: origin.port,
+        });
+    }
+    let bare = format!("{scheme}://{host}");
+    let origin = Origin::parse(&bare)?;
+    Some(AllowedOrigin::Of {
+        scheme: origin.scheme.to_owned(),
+        host: origin.host.to_owned(),
+        port: origin.port,
+        is_above,
+    })
 }
 
 fn split_port(authority: &str) -> Option<(&str, Option<u16>)> {

@@ -213,11 +213,11 @@ impl<'a> Backends<'a> {
     }
 }
 
-/// Whether a port speaks HTTP/2 without TLS; or why it cannot be spoken to.
+/// Whether a port speaks HTTP/2 without TLS; or why it cannot be spoken to. Names of services know
+/// no case (RFC 6335 section 5.1).
 fn speaks_h2c(port: &ServicePort, has_tls: bool) -> Result<bool, String> {
-    // They are IANA's names, of which the case does not matter.
-    let word = port.app_protocol.as_deref().map(str::to_ascii_lowercase);
-    match word.as_deref() {
+    let protocol = port.app_protocol.as_ref();
+    match protocol.map(|word| word.to_ascii_lowercase()).as_deref() {
         None | Some("http" | "kubernetes.io/ws") => Ok(false),
         Some("kubernetes.io/h2c") => Ok(true),
         Some("https" | "kubernetes.io/wss") if has_tls => Ok(false),

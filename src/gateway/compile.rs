@@ -90,7 +90,7 @@ impl Compiler {
         let tls = TlsPolicies::of(store, &grants);
         let health = HealthPolicies::of(store, &mut statuses);
         let targets = TargetPolicies::of(store, &mut statuses);
-        let tunnels = own_policies::tunnels(store, &mut statuses);
+        let tunnels = own_policies::tunnels(store, &self.ours, &mut statuses);
         let is_same = self.world.renew(store);
         let before = self.groups.clone();
         let before = is_same.then_some(&before);

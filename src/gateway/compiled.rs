@@ -13,7 +13,7 @@ use super::objects::{
     TargetPolicy, TunnelPolicy,
 };
 use super::statuses::Statuses;
-use crate::config::model::{Authorities, Certificate, ClientCertificates};
+use crate::config::model::{Authorities, Certificate, ClientCertificates, SubjectName};
 
 /// What comes of all objects.
 #[derive(Debug, Default)]
@@ -250,12 +250,12 @@ pub struct Group {
 /// TLS towards endpoints.
 #[derive(Debug, Clone)]
 pub struct GroupTls {
-    /// Who is asked for (SNI), and whom the certificate is for unless `alternatives` say more.
+    /// Who is asked for (SNI), and whom the certificate is for without `alternatives`.
     pub host: Arc<str>,
     /// Who vouches for them; the system's where there is none.
     pub authorities: Option<Authorities>,
-    /// For whom the certificate may be instead: type and value.
-    pub alternatives: Vec<(Arc<str>, Arc<str>)>,
+    /// Whom the certificate must be for instead.
+    pub alternatives: Vec<SubjectName>,
     /// What is shown to them.
     pub own: Option<Arc<Certificate>>,
 }

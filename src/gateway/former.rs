@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use serde_json::Value;
 
-use super::objects::{GROUP, Kind, Meta, Name, ParentRef};
+use super::objects::{Kind, Meta, ParentRef};
 use super::statuses::{Body, Condition, ListenerStatus, Status, Statuses, Truth};
 use super::store::{All, Store};
 
@@ -71,14 +71,14 @@ impl Statuses {
             Kind::TunnelPolicy,
             &store.tunnel_policies,
             |one| &one.meta,
-            &whole,
+            &ancestors,
             out,
         );
         take(
             Kind::TargetPolicy,
             &store.target_policies,
             |one| &one.meta,
-            &whole,
+            &ancestors,
             out,
         );
         statuses
@@ -167,11 +167,8 @@ fn parents(status: &Value, controller: &str) -> Option<Body> {
 fn ancestors(status: &Value, controller: &str) -> Option<Body> {
     let ours = list(status, "ancestors").filter(|entry| is_ours(entry, controller));
     let ancestors = ours.filter_map(|entry| {
-        let parent = ParentRef::parse(entry.get("ancestorRef")?)?;
-        let namespace = parent.to.namespace.as_deref().unwrap_or_default();
-        let name = Name::new(namespace, &parent.to.name);
-        let is_gateway = parent.to.is_to(GROUP, "Gateway");
-        is_gateway.then(|| (name, conditions(entry)))
+        let ancestor = ParentRef::parse(entry.get("ancestorRef")?)?;
+        Some((ancestor, conditions(entry)))
     });
     Some(Body::Ancestors(ancestors.collect()))
 }

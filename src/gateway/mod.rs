@@ -27,6 +27,7 @@
 //! compiled       what comes of it
 //! lower          the same in the words of the configuration
 //! tell, statuses conditions, and the same as `lines`; notes where an object has none
+//! crds           what a cluster has to know of the policies
 //! maker          all of it at once: from objects to what stands beside the configuration file's
 //! news, held     what a cluster was heard to have, and how much a change of it concerns
 //! references     which Secrets and ConfigMaps are to be read at all
@@ -49,6 +50,7 @@ mod cluster;
 mod cluster;
 mod compile;
 pub mod compiled;
+pub mod crds;
 mod endpoints;
 mod former;
 mod gateways;
@@ -65,7 +67,6 @@ pub mod manifests;
 mod news;
 pub mod notes;
 pub mod objects;
-mod origins;
 mod own_policies;
 mod precedence;
 mod references;

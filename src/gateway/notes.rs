@@ -60,19 +60,7 @@ pub(super) fn of(store: &Store, statuses: &Statuses) -> Vec<Note> {
         |one| &one.meta,
         &mut notes,
     );
-    for (name, policy) in &store.tls_policies {
-        let status = statuses
-            .of(Kind::BackendTlsPolicy, name)
-            .map(|status| &status.body);
-        let is_told = matches!(status, Some(Body::Ancestors(told)) if !told.is_empty());
-        let unused = || "no route of a Gateway has use for it".to_owned();
-        notes.extend((!is_told).then(|| Note {
-            kind: Kind::BackendTlsPolicy,
-            name: name.clone(),
-            place: policy.meta.place.clone(),
-            message: policy.meta.fault().unwrap_or_else(unused),
-        }));
-    }
+    notes.extend(untold(store, statuses));
     notes
 }
 
@@ -86,4 +74,31 @@ fn flaws<T>(kind: Kind, all: &All<T>, meta: fn(&T) -> &Meta, notes: &mut Vec<Not
             message,
         }));
     }
+}
+
+/// What is wrong with policies of which nothing is told, because they have no ancestor.
+fn untold(store: &Store, statuses: &Statuses) -> Vec<Note> {
+    let mut notes = Vec::new();
+    let mut note = |kind: Kind, meta: &Meta, why: &str| {
+        let status = statuses.of(kind, &meta.name).map(|status| &status.body);
+        let is_told = matches!(status, Some(Body::Ancestors(told)) if !told.is_empty());
+        notes.extend((!is_told).then(|| Note {
+            kind,
+            name: meta.name.clone(),
+            place: meta.place.clone(),
+            message: meta.fault().unwrap_or_else(|| why.to_owned()),
+        }));
+    };
+    for policy in store.tls_policies.values() {
+        let why = "no route of a Gateway has use for it";
+        note(Kind::BackendTlsPolicy, &policy.meta, why);
+    }
+    let why = "targetRefs name nothing";
+    for policy in store.tunnel_policies.values() {
+        note(Kind::TunnelPolicy, &policy.meta, why);
+    }
+    for policy in store.target_policies.values() {
+        note(Kind::TargetPolicy, &policy.meta, why);
+    }
+    notes
 }

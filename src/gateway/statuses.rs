@@ -93,8 +93,8 @@ pub enum Body {
     },
     /// `parents` of a route: ours.
     Parents(Vec<(ParentRef, Vec<Condition>)>),
-    /// `ancestors` of a policy: Gateways of ours.
-    Ancestors(Vec<(Name, Vec<Condition>)>),
+    /// `ancestors` of a policy: Gateways of ours, or what its `targetRefs` name.
+    Ancestors(Vec<(ParentRef, Vec<Condition>)>),
     /// `conditions`
     Conditions(Vec<Condition>),
 }
@@ -170,7 +170,7 @@ enum Part {
     Whole,
     Listener(Arc<str>),
     Parent(ParentRef),
-    Ancestor(Name),
+    Ancestor(ParentRef),
 }
 
 impl Body {
@@ -201,7 +201,7 @@ impl Body {
             Body::Ancestors(ancestors) => {
                 let ancestors = ancestors.iter_mut();
                 ancestors
-                    .map(|(name, conditions)| (Part::Ancestor(name.clone()), conditions))
+                    .map(|(to, conditions)| (Part::Ancestor(to.clone()), conditions))
                     .collect()
             }
         }
@@ -227,22 +227,14 @@ impl Body {
             }
             Body::Parents(parents) => {
                 let parents = parents.iter();
-                let all = parents.flat_map(|(to, conditions)| {
-                    let at = [to.to.section.as_deref(), to.to.namespace.as_deref()];
-                    let [section, namespace] = at;
-                    let name = match (namespace, section) {
-                        (Some(namespace), _) => format!("to {namespace}/{}", to.to.name),
-                        (None, _) => format!("to {}", to.to.name),
-                    };
-                    let name = section.map_or(name.clone(), |one| format!("{name} {one}"));
-                    named(name, conditions)
-                });
+                let all = parents
+                    .flat_map(|(to, conditions)| named(format!("to {}", shown(to)), conditions));
                 all.collect()
             }
             Body::Ancestors(ancestors) => {
                 let ancestors = ancestors.iter();
                 let all = ancestors
-                    .flat_map(|(name, conditions)| named(format!("at {name}"), conditions));
+                    .flat_map(|(to, conditions)| named(format!("at {}", shown(to)), conditions));
                 all.collect()
             }
         }
@@ -262,9 +254,9 @@ impl Body {
                 let found = parents.find(|(parent, _)| parent == to);
                 found.map(|(_, conditions)| conditions)
             }
-            (Body::Ancestors(ancestors), Part::Ancestor(name)) => {
+            (Body::Ancestors(ancestors), Part::Ancestor(to)) => {
                 let mut ancestors = ancestors.iter();
-                let found = ancestors.find(|(ancestor, _)| ancestor == name);
+                let found = ancestors.find(|(ancestor, _)| ancestor == to);
                 found.map(|(_, conditions)| conditions)
             }
             _ => None,
@@ -340,14 +332,9 @@ impl Status {
                 json!({"parents": parents.collect::<Vec<_>>()})
             }
             Body::Ancestors(ancestors) => {
-                let ancestors = ancestors.iter().map(|(name, all)| {
+                let ancestors = ancestors.iter().map(|(to, all)| {
                     json!({
-                        "ancestorRef": {
-                            "group": GROUP,
-                            "kind": "Gateway",
-                            "namespace": &*name.namespace,
-                            "name": &*name.name,
-                        },
+                        "ancestorRef": parent_ref(to),
                         "controllerName": controller,
                         "conditions": conditions(all),
                     })
@@ -371,6 +358,19 @@ impl Status {
             })
         };
         conditions.iter().map(one).collect()
+    }
+}
+
+/// `namespace/name section`
+fn shown(parent: &ParentRef) -> String {
+    let to = &parent.to;
+    let name = match &to.namespace {
+        Some(namespace) => format!("{namespace}/{}", to.name),
+        None => to.name.to_string(),
+    };
+    match &to.section {
+        Some(section) => format!("{name} {section}"),
+        None => name,
     }
 }
 

@@ -4,7 +4,6 @@
 use std::time::Duration;
 
 use super::objects::{Filter, Retry, Rule};
-use super::origins::allowed;
 
 const LONGEST: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
@@ -52,11 +51,6 @@ fn unsupported_filter(rule: &Rule) -> Option<String> {
                 return Some(format!(
                     "filter {word} with RequestRedirect is not supported"
                 ));
-            }
-            Filter::Cors(cors) => {
-                if let Err(message) = allowed(cors) {
-                    return Some(message);
-                }
             }
             _ => {}
         }

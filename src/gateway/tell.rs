@@ -9,6 +9,7 @@ use super::statuses::{Body, Condition, ListenerStatus, Statuses};
 /// sorted.
 pub const FEATURES: &[&str] = &[
     "BackendTLSPolicy",
+    "BackendTLSPolicySANValidation",
     "Gateway",
     "GatewayAddressEmpty",
     "GatewayBackendClientCertificate",

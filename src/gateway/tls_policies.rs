@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::certificates::{Fault, Reasons, authorities, referrer};
 use super::grants::Grants;
-use super::objects::{BackendTlsPolicy, Kind, Name, Service, ServicePort};
+use super::objects::{BackendTlsPolicy, Kind, Name, ParentRef, Service, ServicePort};
 use super::statuses::{Body, Condition, Statuses};
 use super::store::Store;
 use super::system::trusts_system;
@@ -102,7 +102,8 @@ impl<'a> TlsPolicies<'a> {
             let conditions = judged.conditions();
             let own = users.get(*name).into_iter().flatten();
             let ancestors = own.take(MOST_ANCESTORS);
-            let ancestors = ancestors.map(|gateway| (gateway.clone(), conditions.clone()));
+            let ancestors =
+                ancestors.map(|gateway| (ParentRef::gateway(gateway), conditions.clone()));
             let body = Body::Ancestors(ancestors.collect());
             statuses.tell(Kind::BackendTlsPolicy, &judged.policy.meta, body);
         }
@@ -151,10 +152,6 @@ fn judge<'a>(policy: &'a Arc<BackendTlsPolicy>, store: &Store, grants: &Grants) 
         fault: policy.meta.fault().map(|fault| ("Invalid", fault)),
         unresolved: None,
     };
-    if judged.fault.is_none() && !policy.alternatives.is_empty() {
-        let message = "validation.subjectAltNames is not supported".to_owned();
-        judged.fault = Some(("Invalid", message));
-    }
     if judged.fault.is_none() && policy.trusts_system && !trusts_system() {
         let message = "the system of this node trusts no authority".to_owned();
         judged.fault = Some(("NoValidCACertificate", message));

@@ -154,6 +154,7 @@ static TARGET_GROUP: Schema = Schema {
         Property::optional("httpHealthCheck", Shape::Object(&HTTP_HEALTH_CHECK)),
         Property::own("hashKey"),
         Property::own("serverName"),
+        Property::own("subjectAltNames"),
         Property::own("caFile"),
         Property::own("verifyCertificate"),
         Property::own("clientCertificate"),

@@ -34,6 +34,9 @@ impl Origins {
         let fits = |allowed: &AllowedOrigin| match (allowed, origin) {
             (AllowedOrigin::Null, _) => text == "null",
             (_, None) => false,
+            (AllowedOrigin::Any { scheme, port }, Some(origin)) => {
+                origin.scheme.eq_ignore_ascii_case(scheme) && origin.port == *port
+            }
             (
                 AllowedOrigin::Of {
                     scheme,
@@ -70,6 +73,30 @@ fn is_below(host: &str, above: &str) -> bool {
 mod tests {
     use super::super::request::tests::headers;
     use super::*;
+
+    #[test]
+    fn all_hosts_are_those_of_a_scheme_and_a_port() {
+        let any = |port| AllowedOrigin::Any {
+            scheme: "https".to_owned(),
+            port,
+        };
+        for (port, text, is_allowed) in [
+            (None, "https://a.example", true),
+            (None, "https://a.example:443", true),
+            (None, "https://a.example:8443", false),
+            (None, "http://a.example", false),
+            (None, "null", false),
+            (None, "https://a.example/", false),
+            (Some(8443), "https://a.example:8443", true),
+            (Some(8443), "https://a.example", false),
+        ] {
+            assert_eq!(
+                Origins::new(&[any(port)]).contain(text),
+                is_allowed,
+                "{text}"
+            );
+        }
+    }
 
     fn of(scheme: &str, host: &str, port: Option<u16>, is_above: bool) -> AllowedOrigin {
         let (scheme, host) = (scheme.to_owned(), host.to_owned());

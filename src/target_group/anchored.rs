@@ -5,13 +5,19 @@
 use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{WebPkiServerVerifier, verify_server_name};
+use rustls::client::{
+    WebPkiServerVerifier, verify_server_cert_signed_by_trust_anchor, verify_server_name,
+};
+use rustls::crypto::WebPkiSupportedAlgorithms;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
-use rustls::{CertificateError, DigitallySignedStruct, Error, SignatureScheme};
+use rustls::{CertificateError, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer as _;
 use x509_parser::time::ASN1Time;
+
+use super::subject_names;
+use crate::config::model::SubjectName;
 
 /// Verifies as WebPKI does, and takes one of these certificates, byte for byte, where that does
 /// not.
@@ -19,6 +25,36 @@ use x509_parser::time::ASN1Time;
 pub(super) struct Anchored {
     pub(super) verifier: Arc<WebPkiServerVerifier>,
     pub(super) anchors: Vec<CertificateDer<'static>>,
+    pub(super) roots: Arc<RootCertStore>,
+    pub(super) algorithms: WebPkiSupportedAlgorithms,
+    /// Whom the certificate must be for; whoever was asked for where there are none.
+    pub(super) names: Vec<SubjectName>,
+}
+
+impl Anchored {
+    /// Whether an authority vouches for it, whoever it is for.
+    fn check_chain(
+        &self,
+        certificate: &CertificateDer<'_>,
+        others: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let parsed = ParsedCertificate::try_from(certificate)?;
+        let (roots, known) = (&self.roots, self.algorithms.all);
+        verify_server_cert_signed_by_trust_anchor(&parsed, roots, others, now, known)?;
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn check_name(
+        &self,
+        certificate: &CertificateDer<'_>,
+        name: &ServerName<'_>,
+    ) -> Result<(), Error> {
+        match &self.names[..] {
+            [] => verify_server_name(&ParsedCertificate::try_from(certificate)?, name),
+            names => subject_names::check(certificate, names),
+        }
+    }
 }
 
 impl ServerCertVerifier for Anchored {
@@ -30,12 +66,16 @@ impl ServerCertVerifier for Anchored {
         stapled: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let verified = (self.verifier).verify_server_cert(certificate, others, name, stapled, now);
-        if verified.is_ok() || !self.anchors.contains(certificate) {
-            return verified;
+        let verified = match self.names.is_empty() {
+            true => (self.verifier).verify_server_cert(certificate, others, name, stapled, now),
+            false => self.check_chain(certificate, others, now),
+        };
+        match self.anchors.contains(certificate) {
+            true if verified.is_err() => check(certificate, now)?,
+            _ if self.names.is_empty() => return verified,
+            _ => drop(verified?),
         }
-        check(certificate, now)?;
-        verify_server_name(&ParsedCertificate::try_from(certificate)?, name)?;
+        self.check_name(certificate, name)?;
         Ok(ServerCertVerified::assertion())
     }
 
@@ -111,11 +151,15 @@ mod tests {
         let certificate = certificate.der().clone();
         let mut roots = RootCertStore::empty();
         roots.add(certificate.clone()).unwrap();
-        let provider = Arc::new(default_provider());
-        let verifier = WebPkiServerVerifier::builder_with_provider(roots.into(), provider);
+        let (roots, provider) = (Arc::new(roots), Arc::new(default_provider()));
+        let algorithms = provider.signature_verification_algorithms;
+        let verifier = WebPkiServerVerifier::builder_with_provider(roots.clone(), provider);
         let verifier = Anchored {
             verifier: verifier.build().unwrap(),
             anchors: vec![certificate.clone()],
+            roots,
+            algorithms,
+            names: Vec::new(),
         };
         let name = ServerName::try_from(name).unwrap();
         let now = date_time_ymd(year, 6, 1)

@@ -17,6 +17,7 @@ mod standing;
 mod state;
 mod status;
 mod stickiness;
+mod subject_names;
 mod target;
 mod tls;
 pub mod unix_socket;

@@ -122,11 +122,18 @@ fn config(tls: &model::TargetTls) -> Result<ClientConfig, Error> {
     let verifier: Arc<dyn ServerCertVerifier> = match tls.verify_certificate {
         true => {
             let roots = Arc::clone(&tls.roots);
-            let verifier = WebPkiServerVerifier::builder_with_provider(roots, provider.clone());
+            let verifier =
+                WebPkiServerVerifier::builder_with_provider(roots.clone(), provider.clone());
             let verifier = verifier.build();
             let verifier = verifier.map_err(|error| Error::General(error.to_string()))?;
             let anchors = tls.authorities.clone().unwrap_or_default();
-            Arc::new(Anchored { verifier, anchors })
+            Arc::new(Anchored {
+                verifier,
+                anchors,
+                roots,
+                algorithms: provider.signature_verification_algorithms,
+                names: tls.subject_names.clone(),
+            })
         }
         false => Arc::new(Unverified(provider.signature_verification_algorithms)),
     };
@@ -146,6 +153,7 @@ fn config(tls: &model::TargetTls) -> Result<ClientConfig, Error> {
 fn key(tls: &model::TargetTls) -> u64 {
     let mut hasher = DefaultHasher::new();
     tls.server_name.hash(&mut hasher);
+    tls.subject_names.hash(&mut hasher);
     tls.verify_certificate.hash(&mut hasher);
     for authority in tls.authorities.iter().flatten() {
         authority.hash(&mut hasher);
@@ -164,6 +172,7 @@ mod tests {
         let roots = Arc::new(RootCertStore::empty());
         let settings = model::TargetTls {
             server_name: None,
+            subject_names: Vec::new(),
             authorities: None,
             roots: Arc::clone(&roots),
             verify_certificate: false,
@@ -179,6 +188,11 @@ mod tests {
             verify_certificate: true,
             ..settings
         };
+        let named = model::TargetTls {
+            subject_names: vec![model::SubjectName::Host("a.example".to_owned())],
+            ..read_again.clone()
+        };
         assert!(!trust.rests_on(&read_again) && !trust.rests_on(&verified));
+        assert!(!trust.rests_on(&named));
     }
 }

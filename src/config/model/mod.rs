@@ -58,7 +58,7 @@ pub use self::resolver::Resolver;
 pub use self::server::{Drain, Server, SessionTicketKeys, Upgrade};
 pub use self::source::{Origin, Source};
 pub use self::target::{NamedTarget, ProxyProtocol, Target};
-pub use self::target_group::{HttpVersion, OwnCertificate, TargetGroup, TargetTls};
+pub use self::target_group::{HttpVersion, OwnCertificate, SubjectName, TargetGroup, TargetTls};
 pub use self::tunnel::Tunnel;
 
 /// A whole configuration, whatever source made it: a file, or code. Every target group and

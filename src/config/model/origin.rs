@@ -5,6 +5,13 @@
 pub enum AllowedOrigin {
     /// `null`: of pages that have none to tell.
     Null,
+    /// `https://*`: of all hosts.
+    Any {
+        /// The scheme.
+        scheme: String,
+        /// The port, unless it is the scheme's own.
+        port: Option<u16>,
+    },
     /// `https://app.example.com`, or `https://*.example.com` for all hosts below that one.
     Of {
         /// The scheme.

@@ -63,6 +63,8 @@ pub struct TargetTls {
     /// `serverName`: whom the certificates must be for, and who is asked for (SNI). Default: each
     /// target's own address.
     pub server_name: Option<DnsName<'static>>,
+    /// `subjectAltNames`: whom the certificates must be for instead. Default: none.
+    pub subject_names: Vec<SubjectName>,
     /// `caFile`: the certificates in it, at least one. Default: those that the system trusts.
     pub authorities: Option<Vec<CertificateDer<'static>>>,
     /// These certificates, or the system's, as what targets are verified with. Not empty.
@@ -71,6 +73,15 @@ pub struct TargetTls {
     pub verify_certificate: bool,
     /// `clientCertificate`: what is shown to targets that ask for a certificate. Default: none.
     pub client_certificate: Option<OwnCertificate>,
+}
+
+/// An entry of `subjectAltNames`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum SubjectName {
+    /// A DNS name, whose first label may be `*`.
+    Host(String),
+    /// A URI, as it is: `spiffe://cluster/ns/chat`.
+    Uri(String),
 }
 
 /// An entry of `certificates` that is shown to targets.

@@ -2,12 +2,12 @@
 //! and which other `upgrades`.
 
 use super::super::model::AllowedOrigin;
-use super::super::origin::Origin;
+use super::super::origin::allowed;
 use super::super::tree::{Mapping, Node};
 use super::super::unique::Unique;
 
 const AN_ORIGIN: &str = "an origin (\"https://app.example.com\"), all hosts below one \
-                         (\"https://*.example.com\"), or \"null\"";
+                         (\"https://*.example.com\"), all (\"https://*\"), or \"null\"";
 
 pub(super) fn origins(mapping: &Mapping) -> Option<Option<Vec<AllowedOrigin>>> {
     list(mapping, "allowedOrigins", origin)
@@ -44,21 +44,7 @@ fn list<'a, T>(
 /// An entry of `allowedOrigins`, and the like.
 pub(super) fn origin(node: Node) -> Option<AllowedOrigin> {
     let text = node.string()?;
-    if text == "null" {
-        return Some(AllowedOrigin::Null);
-    }
-    let above = text
-        .split_once("://*.")
-        .map(|(scheme, host)| format!("{scheme}://{host}"));
-    let Some(origin) = Origin::parse(above.as_deref().unwrap_or(text)) else {
-        return node.wrong(AN_ORIGIN);
-    };
-    Some(AllowedOrigin::Of {
-        scheme: origin.scheme.to_owned(),
-        host: origin.host.to_owned(),
-        port: origin.port,
-        is_above: above.is_some(),
-    })
+    allowed(text).or_else(|| node.wrong(AN_ORIGIN))
 }
 
 /// A token (RFC 9110 section 5.6.2).

@@ -20,6 +20,7 @@ pub(super) const KEYS: &[&str] = &[
     "hashKey",
     "protocol",
     "serverName",
+    "subjectAltNames",
     "caFile",
     "verifyCertificate",
     "clientCertificate",

@@ -9,11 +9,15 @@ use rustls::pki_types::{CertificateDer, DnsName};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer as _;
 
-use super::super::model::{Certificate, OwnCertificate, TargetTls};
+use super::super::model::{Certificate, OwnCertificate, SubjectName, TargetTls};
 use super::super::tree::{Mapping, Node};
+use super::super::unique::Unique;
 use super::super::words::quoted;
 use super::defaults;
 use super::pem::{contents, not_pem};
+
+/// How many entries `subjectAltNames` may have.
+const MOST_NAMES: usize = 16;
 
 const PROTOCOLS: &[(&str, bool)] = &[("HTTP", false), ("HTTPS", true)];
 
@@ -44,6 +48,7 @@ pub(super) struct Certificates<'a> {
 pub(super) fn read(group: &Mapping, certificates: &Certificates) -> Option<Option<TargetTls>> {
     let is_tls = group.required("protocol", |node| node.choice(PROTOCOLS, &[]));
     let server_name = group.or("serverName", None, |node| server_name(node).map(Some));
+    let names = group.or("subjectAltNames", Vec::new(), subject_names);
     let authorities = group.or("caFile", None, |node| authorities(node).map(Some));
     let verifies = group.or(
         "verifyCertificate",
@@ -54,10 +59,11 @@ pub(super) fn read(group: &Mapping, certificates: &Certificates) -> Option<Optio
         own_certificate(node, certificates).map(Some)
     });
     let (is_tls, server_name, own) = (is_tls?, server_name?, own?);
-    let (authorities, verifies) = (authorities?, verifies?);
+    let (names, authorities, verifies) = (names?, authorities?, verifies?);
     if !is_tls {
         for (key, is_set) in [
             ("serverName", server_name.is_some()),
+            ("subjectAltNames", !names.is_empty()),
             ("caFile", authorities.is_some()),
             ("verifyCertificate", !verifies),
             ("clientCertificate", own.is_some()),
@@ -79,6 +85,7 @@ pub(super) fn read(group: &Mapping, certificates: &Certificates) -> Option<Optio
     };
     Some(Some(TargetTls {
         server_name,
+        subject_names: names,
         authorities: certificates,
         roots,
         verify_certificate: verifies,
@@ -106,6 +113,35 @@ fn server_name(node: &Node) -> Option<DnsName<'static>> {
         Ok(name) if !name.as_ref().contains(['*', '_']) => Some(name.to_owned()),
         _ => node.wrong("a DNS name"),
     }
+}
+
+/// Whom certificates may be for: DNS names, and URIs.
+fn subject_names(list: &Node) -> Option<Vec<SubjectName>> {
+    let count = list.entries()?.len();
+    if !(1..=MOST_NAMES).contains(&count) {
+        return list.problem(format!("must have 1 to {MOST_NAMES} entries, not {count}"));
+    }
+    let mut known = Unique::new("name");
+    list.each(|node| {
+        let text = node.string()?;
+        let name = match text.contains(':') {
+            true => Some(SubjectName::Uri(text.to_owned())).filter(|_| is_uri(text)),
+            false => host(text).map(SubjectName::Host),
+        };
+        known.enter(text.to_owned(), &node);
+        name.or_else(|| node.wrong("a DNS name, whose first label may be *, or a URI"))
+    })
+}
+
+fn is_uri(text: &str) -> bool {
+    let scheme = text.split_once(':').map_or("", |(scheme, _)| scheme);
+    let is_scheme = scheme.starts_with(|first: char| first.is_ascii_alphabetic());
+    is_scheme && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+fn host(text: &str) -> Option<String> {
+    let name = DnsName::try_from(text.strip_prefix("*.").unwrap_or(text)).ok()?;
+    (!name.as_ref().contains('*')).then(|| text.to_ascii_lowercase())
 }
 
 /// A file with certificates of authorities.

@@ -151,7 +151,11 @@ fn what_may_not_be_together_drops_the_rule_or_the_route() {
         ),
         ("sessionPersistence: {}".into(), "UnsupportedValue"),
         (
-            "filters: [{type: CORS, cors: {allowOrigins: ['https://*']}}]".into(),
+            "filters: [{type: CORS, cors: {allowOrigins: ['*://a.example']}}]".into(),
+            "UnsupportedValue",
+        ),
+        (
+            "filters: [{type: CORS, cors: {allowOrigins: ['*', 'https://a.example']}}]".into(),
             "UnsupportedValue",
         ),
         (

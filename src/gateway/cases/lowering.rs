@@ -241,7 +241,8 @@ fn pages_of_other_sites_are_those_of_the_filter() {
         *rule(&filter).cors.unwrap()
     };
     let said = cors(
-        "allowOrigins: ['https://a.example:8443', 'https://*.b.example'], allowCredentials: true,
+        "allowOrigins: ['https://a.example:8443', 'https://*.b.example', 'http://*:81'],
+         allowCredentials: true,
          allowMethods: [PUT, DELETE, PUT], allowHeaders: ['*'], exposeHeaders: [x-a], maxAge: 60",
     );
     let of = |host: &str, port, is_above| AllowedOrigin::Of {
@@ -253,6 +254,10 @@ fn pages_of_other_sites_are_those_of_the_filter() {
     let origins = [
         of("a.example", Some(8443), false),
         of("b.example", None, true),
+        AllowedOrigin::Any {
+            scheme: "http".to_owned(),
+            port: Some(81),
+        },
     ];
     assert_eq!(said.allow_origins.as_deref(), Some(&origins[..]));
     assert!(said.allow_credentials);
@@ -261,7 +266,7 @@ fn pages_of_other_sites_are_those_of_the_filter() {
     assert_eq!(said.allow_headers, CorsList::All);
     assert_eq!(said.expose_headers, these(&["x-a"]));
     assert_eq!(said.max_age, Duration::from_secs(60));
-    let least = cors("allowOrigins: ['https://a.example', '*']");
+    let least = cors("allowOrigins: ['*']");
     assert_eq!(
         (least.allow_origins, least.max_age),
         (None, Duration::from_secs(5))

@@ -147,7 +147,11 @@ fn conditions(compiled: &Compiled, kind: Kind, name: &str) -> Vec<String> {
         Body::Ancestors(ancestors) => {
             let ancestors = ancestors.iter();
             ancestors
-                .map(|(gateway, all)| format!("{gateway}: {}", told(all)))
+                .map(|(to, all)| {
+                    let to = &to.to;
+                    let namespace = to.namespace.as_deref().unwrap_or_default();
+                    format!("{namespace}/{}: {}", to.name, told(all))
+                })
                 .collect()
         }
     }

@@ -142,7 +142,6 @@ fn a_policy_is_told_whether_it_holds() {
             "False/Invalid",
         ),
         ("TunnelPolicy", EDGE, ", tunel: {}", "False/Invalid"),
-        ("TunnelPolicy", "", "", "False/Invalid"),
         ("TunnelPolicy", SERVICE, "", "False/TargetNotFound"),
         (
             "TargetPolicy",
@@ -172,12 +171,48 @@ fn a_policy_is_told_whether_it_holds() {
             _ => Kind::TargetPolicy,
         };
         let told = conditions(&compiled, kind, "infra/p");
-        assert_eq!(told, [format!("Accepted={reason}")], "{text}");
+        let target = ["edge", "r", "a"].map(|name| format!("infra/{name}: Accepted={reason}"));
+        assert!(
+            matches!(&told[..], [told] if target.contains(told)),
+            "{text}: {told:?}"
+        );
     }
     let twice = ["one", "two"].map(|name| policy("TunnelPolicy", name, EDGE, ""));
     let compiled = compile(&[BASE, &twice[0], &twice[1]]);
     let told = conditions(&compiled, Kind::TunnelPolicy, "infra/two");
-    assert_eq!(told, ["Accepted=False/Conflicted"]);
+    assert_eq!(told, ["infra/edge: Accepted=False/Conflicted"]);
+}
+
+#[test]
+fn each_target_of_a_policy_is_told_by_itself() {
+    let first = policy("TunnelPolicy", "a", EDGE, "");
+    let other = ROUTE.replace("name: r", "name: other");
+    let targets = format!("{EDGE}, {ROUTE}, {other}, {ROUTE}");
+    let compiled = compile(&[
+        BASE,
+        &route(TO_A),
+        &first,
+        &policy("TunnelPolicy", "b", &targets, ""),
+    ]);
+    assert_eq!(
+        conditions(&compiled, Kind::TunnelPolicy, "infra/b"),
+        [
+            "infra/edge: Accepted=False/Conflicted",
+            "infra/r: Accepted=True/Accepted",
+            "infra/other: Accepted=False/TargetNotFound",
+        ]
+    );
+    let told = compiled.statuses.to_json("culvert.dev/gateway");
+    let policies = told.iter().filter(|one| one["kind"] == "TunnelPolicy");
+    let ancestors: Vec<_> = policies.map(|one| &one["status"]["ancestors"][0]).collect();
+    assert_eq!(
+        ancestors[0]["ancestorRef"],
+        serde_json::json!({
+            "group": "gateway.networking.k8s.io", "kind": "Gateway", "namespace": "infra",
+            "name": "edge",
+        })
+    );
+    assert_eq!(ancestors[0]["controllerName"], "culvert.dev/gateway");
 }
 
 #[test]
@@ -198,13 +233,15 @@ fn what_no_condition_tells_is_noted() {
     let unused = "{apiVersion: gateway.networking.k8s.io/v1, kind: BackendTLSPolicy,
         metadata: {name: p, namespace: infra}, spec: {targetRefs: [{group: '', kind: Service,
         name: none}], validation: {hostname: a.example, wellKnownCACertificates: System}}}";
-    let compiled = compile(&[BASE, service, unused]);
+    let aimless = policy("TunnelPolicy", "t", "", "");
+    let compiled = compile(&[BASE, service, unused, &aimless]);
     let told: Vec<_> = compiled.notes.iter().map(ToString::to_string).collect();
     assert_eq!(
         told,
         [
             "Service infra/s: spec.ports[0].port: must be an integer from 1 to 65535",
             "BackendTLSPolicy infra/p: no route of a Gateway has use for it",
+            "TunnelPolicy infra/t: spec.targetRefs: must have at least one entry",
         ]
     );
     assert!(compiled.notes[0].place.line > 1);
@@ -217,10 +254,11 @@ fn the_manifests_that_the_page_shows_are_read_without_a_flaw() {
     let blocks: Vec<_> = blocks.filter_map(|rest| rest.split("```").next()).collect();
     assert_eq!(blocks.len(), 2);
     let route = route_named("chat", "", TO_A).replace("infra", "apps");
+    let route = route.replace("{name: edge}", "{name: edge, namespace: infra}");
     let compiled = compile(&[BASE, blocks[0], blocks[1], &route]);
     assert_eq!(compiled.notes, []);
     for kind in [Kind::TunnelPolicy, Kind::TargetPolicy] {
         let told = conditions(&compiled, kind, "apps/chat");
-        assert_eq!(told, ["Accepted=True/Accepted"], "{kind:?}");
+        assert_eq!(told, ["apps/chat: Accepted=True/Accepted"], "{kind:?}");
     }
 }

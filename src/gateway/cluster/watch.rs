@@ -1,8 +1,8 @@
 //! A watch of a kind: all of its objects, then each change, for ever.
 //!
 //! kube's watcher lists, watches, goes on where it was and lists anew where the server has
-//! forgotten that; here are the pauses between its tries, the kinds that there are not, and the word
-//! that the server was away, after which each watch begins anew.
+//! forgotten that; here are the pauses between its tries, the kinds that there are not, and the
+//! word that the server was away, after which each watch begins anew.
 
 use std::pin::pin;
 use std::time::Duration;

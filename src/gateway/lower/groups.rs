@@ -98,6 +98,7 @@ fn tls(tls: &GroupTls) -> TargetTls {
     };
     TargetTls {
         server_name: DnsName::try_from(tls.host.to_string()).ok(),
+        subject_names: tls.alternatives.clone(),
         roots: authorities.map_or_else(system, |found| Arc::clone(&found.roots)),
         authorities: authorities.map(|found| found.certificates.clone()),
         verify_certificate: true,

@@ -21,7 +21,6 @@ use crate::gateway::objects::{
     Cors, HeaderChanges, Host, PathChange, PathMatch, Redirect, Retry, Rewrite, TunnelPolicy,
     ValueMatch,
 };
-use crate::gateway::origins::allowed;
 
 /// What the forwarding rule for an address is called.
 pub(in super::super) fn name_of(address: SocketAddr) -> String {
@@ -321,8 +320,7 @@ fn words(words: &[String]) -> CorsList {
 fn cors(cors: &Cors) -> model::Cors {
     const DAY: u32 = 24 * 60 * 60;
     model::Cors {
-        // What cannot be told apart has been refused: nobody is meant then.
-        allow_origins: allowed(cors).unwrap_or_else(|_| Some(Vec::new())),
+        allow_origins: cors.origins.clone(),
         allow_credentials: cors.credentials,
         allow_methods: words(&cors.methods),
         allow_headers: words(&cors.headers),

@@ -6,7 +6,9 @@ use http::{HeaderName, HeaderValue};
 
 use super::fields::{Fields, Node};
 use super::words::{Reference, host, is_name};
+use crate::config::model::AllowedOrigin;
 use crate::config::objects::may_be_changed;
+use crate::config::origin::allowed;
 
 /// An entry of `filters`.
 #[derive(Debug, Clone)]
@@ -103,8 +105,8 @@ pub struct Mirror {
 /// Cross-origin requests.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Cors {
-    /// `allowOrigins`: `*`, or origins whose host may begin with `*`.
-    pub origins: Vec<String>,
+    /// `allowOrigins`: whose pages; `None` is `*`, those of all.
+    pub origins: Option<Vec<AllowedOrigin>>,
     /// `allowCredentials`
     pub credentials: bool,
     /// `allowMethods`
@@ -281,6 +283,29 @@ fn mirror(fields: &Fields) -> Option<Mirror> {
     })
 }
 
+/// Whose pages are meant; `None` is everybody's.
+fn origins(fields: &Fields) -> Option<Vec<AllowedOrigin>> {
+    let entries = fields.list("allowOrigins", 64);
+    let count = entries.len();
+    let mut origins = Vec::new();
+    for node in entries {
+        match node.text() {
+            Some("*") if count == 1 => return None,
+            Some("*") => node.flaws.note(&node.path, "must be the only entry"),
+            Some(text) => match allowed(text) {
+                Some(origin) if !origins.contains(&origin) => origins.push(origin),
+                Some(_) => {}
+                None => node.flaws.note(
+                    &node.path,
+                    "must be * or an origin, whose host may be or begin with *",
+                ),
+            },
+            None => {}
+        }
+    }
+    Some(origins)
+}
+
 fn cors(fields: &Fields) -> Cors {
     let texts = |key: &str| -> Vec<String> {
         let all = fields.texts(key, 64).into_iter();
@@ -310,7 +335,7 @@ fn cors(fields: &Fields) -> Cors {
         .integer("maxAge", 1..=i64::from(i32::MAX))
         .unwrap_or(5);
     Cors {
-        origins: texts("allowOrigins"),
+        origins: origins(fields),
         credentials: fields.boolean("allowCredentials").unwrap_or(false),
         methods,
         headers,

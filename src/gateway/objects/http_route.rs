@@ -9,7 +9,8 @@ use regex::bytes::Regex;
 
 use super::fields::Flaw;
 use super::filters::Filter;
-use super::meta::Meta;
+use super::gateway::GROUP;
+use super::meta::{Meta, Name};
 use super::words::{Host, Reference};
 
 /// An HTTPRoute.
@@ -112,6 +113,22 @@ pub struct Retry {
     pub attempts: Option<u32>,
     /// `backoff`
     pub backoff: Option<Duration>,
+}
+
+impl ParentRef {
+    /// One to a Gateway.
+    pub fn gateway(name: &Name) -> Self {
+        ParentRef {
+            to: Reference {
+                group: GROUP.into(),
+                kind: "Gateway".into(),
+                namespace: Some(Arc::clone(&name.namespace)),
+                name: Arc::clone(&name.name),
+                section: None,
+            },
+            port: None,
+        }
+    }
 }
 
 impl Match {

@@ -34,6 +34,8 @@ pub use self::http_route::{
 };
 pub use self::meta::{Meta, Name, Place, told};
 use self::own::OWN_GROUP;
+#[cfg(test)]
+pub(super) use self::own::{TARGET_KEYS, TUNNEL_KEYS};
 pub use self::own::{TargetPolicy, TunnelPolicy};
 pub use self::plain::{ConfigMap, Granted, Namespace, ReferenceGrant, Secret};
 pub use self::policies::{BackendTlsPolicy, HealthCheck, HealthCheckPolicy, HttpHealthCheck};

@@ -39,7 +39,8 @@ pub struct TargetPolicy {
     pub is_checked: bool,
 }
 
-const TUNNEL_KEYS: &[&str] = &[
+/// The keys of a TunnelPolicy beside `targetRefs`.
+pub(in super::super) const TUNNEL_KEYS: &[&str] = &[
     "tunnel",
     "allowedOrigins",
     "allowedSubprotocols",
@@ -47,7 +48,8 @@ const TUNNEL_KEYS: &[&str] = &[
     "lenientHandshake",
 ];
 
-const TARGET_KEYS: &[&str] = &[
+/// The keys of a TargetPolicy beside `targetRefs`.
+pub(in super::super) const TARGET_KEYS: &[&str] = &[
     "algorithm",
     "hashKey",
     "stickiness",

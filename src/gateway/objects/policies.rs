@@ -4,9 +4,12 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::uri::{Authority, PathAndQuery};
+
 use super::fields::{Fields, Node};
 use super::meta::Meta;
-use super::words::{Reference, is_name};
+use super::words::{Reference, host, is_name};
+use crate::config::model::SubjectName;
 
 /// A BackendTLSPolicy: TLS towards the endpoints of Services.
 #[derive(Debug)]
@@ -21,8 +24,8 @@ pub struct BackendTlsPolicy {
     pub authorities: Vec<Reference>,
     /// `validation.wellKnownCACertificates` is System.
     pub trusts_system: bool,
-    /// `validation.subjectAltNames`: type and value.
-    pub alternatives: Vec<(Arc<str>, Arc<str>)>,
+    /// `validation.subjectAltNames`: whom the certificates are for instead of `host`.
+    pub alternatives: Vec<SubjectName>,
 }
 
 impl BackendTlsPolicy {
@@ -71,19 +74,51 @@ impl BackendTlsPolicy {
     }
 }
 
-fn alternatives(validation: &Fields) -> Vec<(Arc<str>, Arc<str>)> {
+fn alternatives(validation: &Fields) -> Vec<SubjectName> {
     let entries = validation.list("subjectAltNames", 5).into_iter();
     let entry = |node: Node| {
         let fields = node.fields();
-        let kind = fields.required_text("type")?;
-        let key = match kind {
-            "Hostname" => "hostname",
-            "URI" => "uri",
-            _ => return fields.flaw("type", "must be Hostname or URI"),
-        };
-        Some((kind.into(), fields.required_text(key)?.into()))
+        match fields.required_text("type")? {
+            "Hostname" => {
+                only(&fields, "uri", "Hostname");
+                fields.required_text("hostname")?;
+                let host = host(&fields.node("hostname")?)?;
+                Some(SubjectName::Host(host.to_string()))
+            }
+            "URI" => {
+                only(&fields, "hostname", "URI");
+                uri(&fields).map(SubjectName::Uri)
+            }
+            _ => fields.flaw("type", "must be Hostname or URI"),
+        }
     };
     entries.filter_map(entry).collect()
+}
+
+/// Notes a field that goes with another type.
+fn only(fields: &Fields, key: &str, kind: &str) {
+    if fields.raw(key).is_some_and(|value| value != "") {
+        let path = fields.path_of(key);
+        fields
+            .flaws
+            .note(&path, format!("does not go with type {kind}"));
+    }
+}
+
+/// An absolute URI (RFC 3986), as the CRD wants it.
+fn uri(fields: &Fields) -> Option<String> {
+    let text = fields.required_text("uri")?;
+    let (scheme, rest) = text.split_once("://").unwrap_or_default();
+    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
+    let is_uri = scheme.starts_with(|first: char| first.is_ascii_alphabetic())
+        && scheme.bytes().all(is_part)
+        && !rest.is_empty()
+        && text.len() <= 253
+        && text.bytes().all(|byte| byte.is_ascii_graphic());
+    match is_uri {
+        true => Some(text.to_owned()),
+        false => fields.flaw("uri", "must be an absolute URI"),
+    }
 }
 
 /// A HealthCheckPolicy (alb.networking.azure.io): how the endpoints of a Service are checked.
@@ -178,7 +213,9 @@ fn positive(fields: &Fields, key: &str) -> Option<Duration> {
 
 fn http_check(fields: &Fields) -> HttpHealthCheck {
     let path = fields.text("path").unwrap_or("/").trim();
-    let is_path = path.starts_with('/') && path.bytes().all(|byte| byte.is_ascii_graphic());
+    let is_path = path.starts_with('/')
+        && path.bytes().all(|byte| byte.is_ascii_graphic())
+        && path.parse::<PathAndQuery>().is_ok();
     if !is_path {
         let message = "must begin with a slash and be visible ASCII";
         fields.flaws.note(&fields.path_of("path"), message);
@@ -189,7 +226,7 @@ fn http_check(fields: &Fields) -> HttpHealthCheck {
         entries.filter_map(|node| codes(&node)).collect()
     });
     HttpHealthCheck {
-        host: fields.text("host").map(str::to_owned),
+        host: fields.text("host").and_then(|text| authority(fields, text)),
         path: path.to_owned(),
         body: expected
             .and_then(|fields| fields.text("body"))
@@ -198,11 +235,21 @@ fn http_check(fields: &Fields) -> HttpHealthCheck {
     }
 }
 
+/// A host, possibly with a port; nothing is as if it were not there.
+fn authority(fields: &Fields, text: &str) -> Option<String> {
+    let is_host = |text: &str| text.parse::<Authority>().is_ok() && !text.contains('@');
+    match text {
+        "" => None,
+        text if is_host(text) => Some(text.to_owned()),
+        _ => fields.flaw("host", "must be a host, possibly with a port"),
+    }
+}
+
 fn codes(node: &Node) -> Option<RangeInclusive<u16>> {
     let fields = node.clone().fields();
-    let code = |key: &str| {
-        let number = fields.integer(key, 100..=599)?;
-        u16::try_from(number).ok()
+    let code = |key: &str| match fields.has(key) {
+        true => u16::try_from(fields.integer(key, 100..=599)?).ok(),
+        false => fields.flaw(key, "is required"),
     };
     let (start, end) = (code("start")?, code("end")?);
     match start <= end {

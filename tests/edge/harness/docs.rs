@@ -28,7 +28,12 @@ pub fn pages() -> Vec<Page> {
         .map(|name| format!("{name}.md"))
         .to_vec();
     for entry in std::fs::read_dir(repository("docs")).unwrap() {
-        let name = entry.unwrap().file_name().into_string().unwrap();
+        let entry = entry.unwrap();
+        // Folders have what pages refer to.
+        if entry.file_type().unwrap().is_dir() {
+            continue;
+        }
+        let name = entry.file_name().into_string().unwrap();
         assert!(name.ends_with(".md"), "docs/{name} is no page");
         paths.push(format!("docs/{name}"));
     }

@@ -128,3 +128,39 @@ pub fn route(name: &str, prefix: &str, service: &str) -> String {
          backendRefs: [{{name: {service}, port: 8080}}]}}]}}\n"
     )
 }
+
+/// A policy of Culvert's of this kind, `apps/policy`, for an object of a kind, that says this.
+pub fn policy(kind: &str, target: &str, says: &str) -> String {
+    let (to, name) = target.split_once(' ').unwrap();
+    let group = match to {
+        "Service" => "\"\"",
+        _ => "gateway.networking.k8s.io",
+    };
+    format!(
+        "---\napiVersion: culvert.dev/v1alpha1\nkind: {kind}\n\
+         metadata: {{name: policy, namespace: apps}}\n\
+         spec: {{targetRefs: [{{group: {group}, kind: {to}, name: {name}}}], {says}}}\n"
+    )
+}
+
+impl Manifests {
+    /// One whose route and Service `chat` have these endpoints, and a policy of this kind for this
+    /// object, which holds.
+    pub async fn under(kind: &str, target: &str, says: &str, to: &[SocketAddr]) -> Manifests {
+        let all = route("chat", "/", "chat") + &service("chat", to) + &policy(kind, target, says);
+        let edge = Manifests::with(&all).await;
+        edge.policy_holds(kind).await;
+        edge
+    }
+
+    /// Waits until the policy is told to hold.
+    pub async fn policy_holds(&self, kind: &str) {
+        let mut last = Value::Null;
+        eventually("the policy holds", || {
+            last = self.status(kind, "apps/policy");
+            let accepted = &last["ancestors"][0]["conditions"][0];
+            (accepted["type"] == "Accepted" && accepted["status"] == "True").then_some(())
+        })
+        .await;
+    }
+}

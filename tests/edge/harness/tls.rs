@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose, SanType,
     date_time_ymd,
 };
 use rustls::crypto::ring::default_provider;
@@ -95,8 +95,14 @@ impl Authority {
 
     /// The same with this key, and this many days until it expires.
     pub fn issue_for(&self, name: &str, hosts: &[&str], key: &KeyPair, days: i64) {
-        let hosts: Vec<String> = hosts.iter().map(|host| (*host).to_owned()).collect();
+        let (ids, hosts): (Vec<&str>, Vec<&str>) =
+            hosts.iter().partition(|host| host.contains("://"));
+        let hosts: Vec<String> = hosts.into_iter().map(str::to_owned).collect();
         let mut params = CertificateParams::new(hosts).unwrap();
+        let ids = ids
+            .into_iter()
+            .map(|id| SanType::URI(id.try_into().unwrap()));
+        params.subject_alt_names.extend(ids);
         params.distinguished_name.push(DnType::CommonName, name);
         params.use_authority_key_identifier_extension = true;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
