@@ -91,7 +91,7 @@ async fn readyz(State(view): State<View>) -> (StatusCode, &'static str) {
     let why = if drain.has_begun() {
         "draining\n"
     } else if drain.is_waiting() {
-        "api.store has yet to be read\n"
+        "what there is to serve has yet to be read\n"
     } else {
         "not listening yet\n"
     };

@@ -10,7 +10,7 @@ mod eviction;
 mod pace;
 mod rebalance;
 
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::SeqCst};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -44,6 +44,31 @@ const LONGEST_STOP: Duration = Duration::from_secs(10);
 const END: Duration = Duration::from_secs(15);
 const SECOND: Duration = Duration::from_secs(1);
 
+/// Who keeps what there is to serve, if it is not all in the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Elsewhere {
+    /// `api.store`
+    Api,
+    /// `gateway.kubernetes`
+    Gateway,
+}
+
+impl Elsewhere {
+    fn bit(self) -> u8 {
+        match self {
+            Elsewhere::Api => 1,
+            Elsewhere::Gateway => 2,
+        }
+    }
+
+    fn key(self) -> &'static str {
+        match self {
+            Elsewhere::Api => "api.store",
+            Elsewhere::Gateway => "gateway.kubernetes",
+        }
+    }
+}
+
 /// What the process and its connections know of the end.
 #[derive(Debug)]
 pub struct Drain {
@@ -53,9 +78,9 @@ pub struct Drain {
     pub tunnels: Arc<Tunnels>,
     listening: AtomicBool,
     signals: AtomicBool,
-    /// What there is to serve is kept elsewhere, and has not been heard of yet.
-    waits: AtomicBool,
-    knows: AtomicBool,
+    /// By whom what there is to serve is kept elsewhere, and has not been heard of yet.
+    waits: AtomicU8,
+    knows: AtomicU8,
     /// The service manager is not to be told of this process yet.
     silent: AtomicBool,
     announced: AtomicBool,
@@ -109,8 +134,8 @@ impl Drain {
             connections,
             listening: AtomicBool::new(false),
             signals: AtomicBool::new(false),
-            waits: AtomicBool::new(false),
-            knows: AtomicBool::new(false),
+            waits: AtomicU8::new(0),
+            knows: AtomicU8::new(0),
             silent: AtomicBool::new(false),
             announced: AtomicBool::new(false),
             began: CancellationToken::new(),
@@ -136,25 +161,29 @@ impl Drain {
 
     /// What there is to serve is kept elsewhere: no clients should be sent here until that is known
     /// for the first time.
-    pub fn waits_for_what_to_serve(&self) {
-        if !self.knows.load(SeqCst) && !self.waits.swap(true, SeqCst) {
+    pub fn waits_for_what_to_serve(&self, of: Elsewhere) {
+        let bit = of.bit();
+        let is_known = self.knows.load(SeqCst) & bit != 0;
+        if !is_known && self.waits.fetch_or(bit, SeqCst) & bit == 0 {
+            let key = of.key();
             log::warn!(
-                "api.store: nothing is known yet of what there is to serve: this node is not ready"
+                "{key}: nothing is known yet of what there is to serve: this node is not ready"
             );
         }
     }
 
     /// What there is to serve is known.
-    pub fn knows_what_to_serve(&self) {
-        self.knows.store(true, SeqCst);
-        if self.waits.swap(false, SeqCst) {
-            log::info!("api.store: it is known what there is to serve");
+    pub fn knows_what_to_serve(&self, of: Elsewhere) {
+        let bit = of.bit();
+        self.knows.fetch_or(bit, SeqCst);
+        if self.waits.fetch_and(!bit, SeqCst) & bit != 0 {
+            log::info!("{}: it is known what there is to serve", of.key());
         }
     }
 
     /// Whether it is not known yet what there is to serve.
     pub fn is_waiting(&self) -> bool {
-        self.waits.load(SeqCst)
+        self.waits.load(SeqCst) != 0
     }
 
     /// Another process is the service's main one: nothing is said to the service manager.

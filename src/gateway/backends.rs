@@ -215,7 +215,9 @@ impl<'a> Backends<'a> {
 
 /// Whether a port speaks HTTP/2 without TLS; or why it cannot be spoken to.
 fn speaks_h2c(port: &ServicePort, has_tls: bool) -> Result<bool, String> {
-    match port.app_protocol.as_deref() {
+    // They are IANA's names, of which the case does not matter.
+    let word = port.app_protocol.as_deref().map(str::to_ascii_lowercase);
+    match word.as_deref() {
         None | Some("http" | "kubernetes.io/ws") => Ok(false),
         Some("kubernetes.io/h2c") => Ok(true),
         Some("https" | "kubernetes.io/wss") if has_tls => Ok(false),

@@ -10,7 +10,7 @@ use super::statuses::{Body, Condition, ListenerStatus, Status, Statuses, Truth};
 use super::store::{All, Store};
 
 /// The kinds of conditions that are ours to write.
-const KINDS: [&str; 8] = [
+pub(super) const KINDS: [&str; 8] = [
     "Accepted",
     "Programmed",
     "ResolvedRefs",

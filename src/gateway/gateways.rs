@@ -1,6 +1,7 @@
-//! Has what comes of the files serve beside the rest, and again whenever one of them has changed.
+//! Has what comes of the objects serve beside the rest, and again whenever something of them has
+//! changed.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -8,157 +9,60 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
-use super::lines::Line;
-use super::maker::{Listen, Made, Maker};
+use super::cluster::Cluster;
+use super::held::Change;
+use super::objects::Name;
+use super::state::{Shown, State};
 use crate::config::Config;
-use crate::config::fault::Fault;
 use crate::config::model::{self, Origin};
-use crate::config::objects::{Others, check, with};
+use crate::config::objects::Others;
+use crate::drain::Elsewhere;
 use crate::listener::Sockets;
 use crate::serving::file_watch::Watch;
 use crate::serving::{self, Serving};
-use crate::telemetry::metrics::Conditions;
 
 /// A file that is in no folder: the folder is watched for new ones by it.
 const ANY: &str = ".any";
 /// How often an address that could not be had is tried again.
 const AGAIN: Duration = Duration::from_secs(5);
+/// What is put in place at once when several changes come together.
+const DEBOUNCE: Duration = Duration::from_millis(50);
+/// How often is looked whether this process still is the node.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// What serves of the Gateway API.
 pub struct Gateways {
     serving: Arc<Serving>,
     /// Whoever makes something new has it until that serves.
     state: Mutex<State>,
+    cluster: Option<Arc<Cluster>>,
     /// What is read; nobody waits for the other.
     shown: Mutex<Arc<Shown>>,
     watch: Mutex<Option<Watch>>,
-}
-
-/// What is made, and what was.
-#[derive(Default)]
-pub struct State {
-    maker: Maker,
-    shown: Arc<Shown>,
-    /// What was told in the diagnostics, so that only what is new is told.
-    told: HashSet<String>,
-    /// Why what was made last does not serve.
-    refused: Vec<String>,
-    conditions: Conditions,
-    is_short: bool,
-}
-
-/// What there is to see.
-#[derive(Debug, Clone, Default)]
-pub struct Shown {
-    /// The objects with their statuses.
-    pub objects: Vec<Value>,
-    /// What could not be read, and what no condition tells, a line each.
-    pub problems: Vec<String>,
-    /// The files.
-    files: Vec<PathBuf>,
-}
-
-/// A configuration with what its `gateway` asks for beside, for the start; with the sockets of the
-/// process before, if there was one. What cannot serve is told, and left out.
-pub fn open(config: Config, sockets: &mut Sockets) -> (Config, State) {
-    let mut state = State::default();
-    let Some(gateway) = config.gateway.clone() else {
-        return (config, state);
-    };
-    let mut listen = |address| sockets.prepare(address, true);
-    let made = state.maker.make(&config, &gateway, &mut listen);
-    let others = state.note(made, &gateway);
-    let beside = with(&config, Origin::Gateway, others);
-    match check(&beside) {
-        Ok(()) => (beside, state),
-        Err(faults) => {
-            for fault in faults {
-                log::error!("gateway: {fault}: nothing of it is served");
-            }
-            (config, state)
-        }
-    }
-}
-
-/// A configuration with what its `gateway` asks for beside, which nobody serves, and what there is
-/// to say of it, a line each; `listen` is asked for each address.
-pub fn offline(config: Config, listen: Listen<'_>) -> (Config, Vec<String>) {
-    let Some(gateway) = config.gateway.clone() else {
-        return (config, Vec::new());
-    };
-    let made = Maker::default().make(&config, &gateway, listen);
-    let lines = made.statuses.lines();
-    let lines = lines.iter().map(ToString::to_string);
-    let told = made.problems.into_iter().chain(lines).collect();
-    (with(&config, Origin::Gateway, made.others), told)
-}
-
-/// How many conditions there are of each kind.
-fn conditions(lines: &[Line]) -> Conditions {
-    let mut conditions = Conditions::new();
-    for line in lines {
-        let condition = &line.condition;
-        let labels = [line.kind.as_str(), condition.kind, condition.status.word()];
-        *conditions.entry(labels).or_default() += 1;
-    }
-    conditions
 }
 
 fn try_to_listen(address: SocketAddr) -> io::Result<()> {
     Sockets::default().listen(address, true).map(drop)
 }
 
-impl State {
-    /// Keeps what came of it, and tells what is new.
-    fn note(&mut self, made: Made, gateway: &model::Gateway) -> Others {
-        let problems = made.problems;
-        let lines = made.statuses.lines();
-        self.conditions = conditions(&lines);
-        let bad = lines.into_iter();
-        let bad = bad
-            .filter(|line| line.is_bad())
-            .map(|line| line.to_string());
-        let now: HashSet<String> = problems.iter().cloned().chain(bad).collect();
-        let mut new: Vec<&String> = now.difference(&self.told).collect();
-        new.sort();
-        for line in new {
-            log::warn!("gateway: {line}");
-        }
-        self.shown = Arc::new(Shown {
-            objects: made.statuses.to_json(&gateway.controller_name),
-            problems,
-            files: made.files,
-        });
-        self.told = now;
-        self.is_short = made.is_short;
-        made.others
-    }
-
-    /// Keeps why that does not serve, if it does not, and tells what is new. All of it is made anew
-    /// at the next try then.
-    fn refuse(&mut self, faults: Vec<Fault>) {
-        let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
-        if !faults.is_empty() {
-            self.is_short = true;
-            self.maker.begin_anew();
-        }
-        for fault in faults.iter().filter(|fault| !self.refused.contains(fault)) {
-            log::error!("gateway: {fault}: what was there before serves on");
-        }
-        self.refused = faults;
-    }
-}
-
 impl Gateways {
     /// Goes on from what serves since the start.
     pub fn new(serving: Arc<Serving>, state: State) -> Self {
         serving.metrics.gateway.show(state.conditions.clone());
+        let source = state.source.as_ref();
+        if let Some(source) = source {
+            source.cluster.counts_in(Arc::clone(&serving.metrics));
+            match source.is_known() {
+                true => serving.drain.knows_what_to_serve(Elsewhere::Gateway),
+                false => serving.drain.waits_for_what_to_serve(Elsewhere::Gateway),
+            }
+        }
         Gateways {
+            cluster: source.map(|source| Arc::clone(&source.cluster)),
             serving,
             shown: Mutex::new(Arc::clone(&state.shown)),
             state: Mutex::new(state),
@@ -166,65 +70,172 @@ impl Gateways {
         }
     }
 
-    /// Has what comes of the files serve whenever one of them has changed, and from time to time
+    /// Has what comes of the objects serve whenever something has changed, and from time to time
     /// where something could not be had.
     pub async fn follow(self: Arc<Self>) {
+        match &self.cluster {
+            Some(cluster) => self.follow_cluster(cluster).await,
+            None => self.follow_files().await,
+        }
+    }
+
+    async fn follow_files(self: &Arc<Self>) {
         let (changed, mut changes) = mpsc::channel(1);
-        let gateways = Arc::clone(&self);
+        let gateways = Arc::clone(self);
         // The other end stays here: without a watch nothing comes, and no end either.
         let watch = Watch::start_for(move || gateways.files(), changed.clone());
         *self.watch.lock() = Some(watch);
         loop {
             let is_changed = timeout(AGAIN, changes.recv()).await.is_ok();
-            if !is_changed && !self.state.lock().is_short {
-                continue;
-            }
-            let gateways = Arc::clone(&self);
-            if let Err(error) = spawn_blocking(move || gateways.renew()).await {
-                log::error!("gateway: {error}");
+            if is_changed || self.state.lock().is_short {
+                self.spawn(Gateways::renew).await;
             }
         }
     }
 
-    /// Reads the files again, and serves what comes of them. What cannot serve is told; what was
+    async fn follow_cluster(self: &Arc<Self>, cluster: &Cluster) {
+        let Some(mut changes) = cluster.changes() else {
+            return;
+        };
+        // What was told until now is in use.
+        self.spawn(|gateways| gateways.renew_by(Change::All)).await;
+        let mut tried = Instant::now();
+        loop {
+            let is_changed = timeout(LOOK, changes.recv()).await.is_ok();
+            if self.is_over() {
+                cluster.retire();
+            }
+            if is_changed {
+                sleep(DEBOUNCE).await;
+                self.spawn(|gateways| gateways.renew_by(Change::Nothing))
+                    .await;
+            } else if tried.elapsed() >= AGAIN {
+                tried = Instant::now();
+                self.spawn(Gateways::try_again).await;
+            }
+        }
+    }
+
+    async fn spawn(self: &Arc<Self>, what: impl FnOnce(&Gateways) + Send + 'static) {
+        let gateways = Arc::clone(self);
+        if let Err(error) = spawn_blocking(move || what(&gateways)).await {
+            log::error!("gateway: {error}");
+        }
+    }
+
+    /// Whether others serve from here on.
+    fn is_over(&self) -> bool {
+        self.serving.listeners.is_closed() || self.serving.drain.has_begun()
+    }
+
+    /// Reads all of it again, and serves what comes of it. What cannot serve is told; what was
     /// served before goes on then.
     pub fn renew(&self) {
+        self.renew_by(Change::All);
+    }
+
+    fn try_again(&self) {
+        let is_short = self.state.lock().is_short;
+        if is_short {
+            self.renew_by(Change::All);
+        }
+        if let Some(source) = &mut self.state.lock().source {
+            source.flush();
+        }
+    }
+
+    /// Serves what comes of what has changed since, as far as it concerns, and at least of this.
+    fn renew_by(&self, least: Change) {
         let began = Instant::now();
         let mut state = self.state.lock();
-        let config = self.serving.config();
-        let listeners = &self.serving.listeners;
-        if listeners.is_closed() || self.serving.drain.has_begun() {
+        if self.is_over() {
             return;
         }
+        let config = self.serving.config();
         let gateway = config.gateway.clone().unwrap_or_default();
-        let ours: HashSet<SocketAddr> = config
-            .forwarding_rules
-            .iter()
-            .filter(|rule| rule.source.origin() == Origin::Gateway)
-            .map(|rule| rule.listen)
-            .collect();
-        let made = state.maker.make(
-            &config,
-            &gateway,
+        let change = match &mut state.source {
+            None => Change::All,
+            Some(source) => match source.take(least) {
+                // Nothing is known yet.
+                None => return,
+                Some(change) => change,
+            },
+        };
+        self.serving.drain.knows_what_to_serve(Elsewhere::Gateway);
+        match &change {
+            Change::Nothing => return,
+            Change::Statuses => {}
+            Change::Endpoints(services) => self.put_endpoints(&mut state, services),
+            Change::All => self.put_all(&mut state, &config, &gateway),
+        }
+        self.report(&mut state, &change);
+        self.serving.metrics.gateway.changed(began.elapsed());
+        if let Some(watch) = &*self.watch.lock() {
+            watch.look();
+        }
+    }
+
+    fn put_all(&self, state: &mut State, config: &Config, gateway: &model::Gateway) {
+        let rules = config.forwarding_rules.iter();
+        let ours = rules.filter(|rule| rule.source.origin() == Origin::Gateway);
+        let ours: HashSet<SocketAddr> = ours.map(|rule| rule.listen).collect();
+        let made = state.make(
+            config,
+            gateway,
             &mut |address| match ours.contains(&address) {
                 true => Ok(()),
                 false => try_to_listen(address),
             },
         );
+        let others = state.note(made, gateway);
+        self.put(state, others);
+        *self.shown.lock() = Arc::clone(&state.shown);
+        self.serving.metrics.gateway.show(state.conditions.clone());
+    }
+
+    fn put_endpoints(&self, state: &mut State, services: &BTreeSet<Name>) {
+        let State { maker, source, .. } = state;
+        if let Some(source) = source {
+            let others = maker.with_endpoints(source.store(), services);
+            self.put(state, others);
+        }
+    }
+
+    fn put(&self, state: &mut State, others: Others) {
         let objects = serving::Objects {
-            others: state.note(made, &gateway),
+            others,
             renamed: Vec::new(),
         };
         let put = self
             .serving
             .put_objects(Origin::Gateway, objects, &mut || Ok(()));
         state.refuse(put.err().unwrap_or_default());
-        *self.shown.lock() = Arc::clone(&state.shown);
-        let metrics = &self.serving.metrics.gateway;
-        metrics.show(state.conditions.clone());
-        metrics.changed(began.elapsed());
-        if let Some(watch) = &*self.watch.lock() {
-            watch.look();
+    }
+
+    /// Tells a cluster what serves now.
+    fn report(&self, state: &mut State, change: &Change) {
+        let State {
+            maker,
+            source,
+            refused,
+            ..
+        } = state;
+        let Some(source) = source else { return };
+        if !matches!(change, Change::Endpoints(_)) {
+            source.report(maker.statuses().clone(), refused.is_empty());
+            self.serving.metrics.gateway.show_objects(source.counts());
+        }
+        self.serving
+            .metrics
+            .gateway
+            .show_revision(source.revision());
+        source.keep(refused.is_empty());
+    }
+
+    /// Gives back what this node has among others; it does not wait long.
+    pub async fn leave(&self) {
+        if let Some(cluster) = &self.cluster {
+            cluster.leave().await;
         }
     }
 

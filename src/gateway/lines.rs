@@ -40,7 +40,8 @@ impl fmt::Display for Line {
         } = &self.condition;
         let status = status.word();
         let object = &self.object;
-        write!(f, "{}: {object}: {kind} {status} ({reason})", self.place)?;
+        self.place.begin(f)?;
+        write!(f, "{object}: {kind} {status} ({reason})")?;
         match message.is_empty() {
             true => Ok(()),
             false => write!(f, ": {message}"),

@@ -10,6 +10,8 @@ use super::compile::{Compiler, Settings};
 use super::compiled::{Compiled, Socket};
 use super::lower::{Lowerer, name_of};
 use super::manifests::Loader;
+use super::notes::Note;
+use super::objects::{Kind, Name};
 use super::statuses::Statuses;
 use super::store::Store;
 use crate::config::Config;
@@ -30,6 +32,19 @@ pub struct Maker {
     lowerer: Lowerer,
     /// What was told before, for the times of conditions.
     statuses: Statuses,
+    /// What came of it last.
+    others: Others,
+}
+
+/// From what it is made.
+#[derive(Debug)]
+pub struct Objects<'a> {
+    /// The objects.
+    pub store: &'a Store,
+    /// Whether they are all that there are, as those of files.
+    pub is_alone: bool,
+    /// The version of the CRDs, in a cluster.
+    pub bundle: Option<String>,
 }
 
 /// What came of it.
@@ -52,26 +67,73 @@ impl Maker {
     pub fn make(&mut self, config: &Config, gateway: &model::Gateway, listen: Listen<'_>) -> Made {
         let found = self.loader.load(&gateway.manifests);
         let store = Store::of(found.objects);
+        let objects = Objects {
+            store: &store,
+            is_alone: true,
+            bundle: None,
+        };
+        let mut made = self.make_of(objects, config, gateway, listen);
+        let problems = found.problems.iter().map(ToString::to_string);
+        made.problems = problems.chain(made.problems).collect();
+        made.files = found.files;
+        made
+    }
+
+    /// What comes of these objects, beside the rest of this configuration.
+    pub fn make_of(
+        &mut self,
+        objects: Objects,
+        config: &Config,
+        gateway: &model::Gateway,
+        listen: Listen<'_>,
+    ) -> Made {
         let mut settings = settings(config, gateway);
-        let (compiled, is_short) = self.compile(&store, &mut settings, listen);
+        settings.is_alone = objects.is_alone;
+        settings.bundle = objects.bundle;
+        let (compiled, is_short) = self.compile(objects.store, &mut settings, listen);
         self.statuses.clone_from(&compiled.statuses);
         let sources = sources(&compiled.sockets);
         let source = |name: &str| {
             let own = sources.get(name).cloned();
             Source::Gateway(own.unwrap_or_else(|| format!("Service {name}")).into())
         };
-        let problems = found.problems.iter().map(ToString::to_string);
-        let notes = compiled
-            .notes
-            .iter()
-            .map(|note| format!("{}: {note}", note.place));
+        // In a cluster others may have use for a policy.
+        let is_ours = |note: &&Note| objects.is_alone || note.kind != Kind::BackendTlsPolicy;
+        let notes = compiled.notes.iter().filter(is_ours);
+        let notes = notes.map(|note| match objects.is_alone {
+            true => format!("{}: {note}", note.place),
+            false => note.to_string(),
+        });
+        self.others = self.lowerer.lower(&compiled, &source);
         Made {
-            others: self.lowerer.lower(&compiled, &source),
-            problems: problems.chain(notes).collect(),
+            others: self.others.clone(),
+            problems: notes.collect(),
             statuses: compiled.statuses,
-            files: found.files,
+            files: Vec::new(),
             is_short,
         }
+    }
+
+    /// What came of it last, with the endpoints that these Services have now.
+    pub fn with_endpoints(&mut self, store: &Store, services: &BTreeSet<Name>) -> Others {
+        for service in services {
+            for (name, endpoints) in self.compiler.endpoints_of(store, service) {
+                let Some(lowered) = self.lowerer.with_endpoints(&name, &endpoints) else {
+                    continue;
+                };
+                let groups = &mut self.others.target_groups;
+                let place = groups.binary_search_by(|group| (*group.name).cmp(&name));
+                if let Ok(place) = place {
+                    groups[place] = lowered;
+                }
+            }
+        }
+        self.others.clone()
+    }
+
+    /// What was told of the objects last.
+    pub fn statuses(&self) -> &Statuses {
+        &self.statuses
     }
 
     /// Makes all of it anew the next time.

@@ -7,10 +7,10 @@
 //! ```
 //!
 //! All of it is plain values: no sockets, no clock but as an argument, and no files but in
-//! `manifests`; only `gateways`, which has it served, has more to do with the process. An object is
-//! read by itself and leniently; what is wrong with it is kept in it and told in its conditions,
-//! and changes nothing but what depends on it. The compiler is a function of the objects: in
-//! whatever order they come, the same comes of them.
+//! `manifests` and `cache`; only `cluster`, and `gateways`, which has it served, have more to do
+//! with the process. An object is read by itself and leniently; what is wrong with it is kept in it
+//! and told in its conditions, and changes nothing but what depends on it. The compiler is a
+//! function of the objects: in whatever order they come, the same comes of them.
 //!
 //! ```text
 //! objects        the kinds, as they are read, with their flaws
@@ -27,14 +27,26 @@
 //! compiled       what comes of it
 //! lower          the same in the words of the configuration
 //! tell, statuses conditions, and the same as `lines`; notes where an object has none
-//! maker          all of it at once: from files to what stands beside the configuration file's
-//! gateways       has that serve, again whenever a file has changed
+//! maker          all of it at once: from objects to what stands beside the configuration file's
+//! news, held     what a cluster was heard to have, and how much a change of it concerns
+//! references     which Secrets and ConfigMaps are to be read at all
+//! cache          the same in a file, for a start while no API server answers
+//! cluster        follows an API server, keeps leases, writes statuses
+//! source, state  a cluster, with what was taken from it; what was made and told last
+//! report         what a node says of itself
+//! gateways       has all of it serve, again whenever something has changed
 //! ```
 
 mod addresses;
 mod attach;
 mod backends;
+mod cache;
 mod certificates;
+#[cfg(feature = "kubernetes")]
+mod cluster;
+#[cfg(not(feature = "kubernetes"))]
+#[path = "no_cluster.rs"]
+mod cluster;
 mod compile;
 pub mod compiled;
 mod endpoints;
@@ -42,18 +54,27 @@ mod former;
 mod gateways;
 mod grants;
 mod health;
+#[cfg_attr(not(feature = "kubernetes"), allow(dead_code, reason = "of a cluster"))]
+mod held;
 mod lines;
 mod listeners;
 pub mod lower;
 mod maker;
 pub mod manifests;
+#[cfg_attr(not(feature = "kubernetes"), allow(dead_code, reason = "of a cluster"))]
+mod news;
 pub mod notes;
 pub mod objects;
 mod origins;
 mod own_policies;
 mod precedence;
+mod references;
+#[cfg_attr(not(feature = "kubernetes"), allow(dead_code, reason = "of a cluster"))]
+mod report;
 mod routes;
 mod secrets;
+mod source;
+mod state;
 pub mod statuses;
 pub mod store;
 mod support;
@@ -64,10 +85,11 @@ mod world;
 
 pub use compile::{Compiler, Settings};
 pub use compiled::Compiled;
-pub use gateways::{Gateways, Shown, State, offline, open};
+pub use gateways::Gateways;
 pub use lines::Line;
 pub use lower::Lowerer;
 pub use maker::{Listen, Made, Maker};
+pub use state::{Shown, State, offline, open};
 pub use statuses::Statuses;
 pub use store::Store;
 pub use tell::FEATURES;

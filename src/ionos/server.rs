@@ -21,6 +21,7 @@ use crate::config::fault::{self, Fault};
 use crate::config::model::Origin;
 use crate::config::model::{self, Config};
 use crate::config::objects::{check, with};
+use crate::drain::Elsewhere;
 use crate::serving::{self, Serving, SharedKeys};
 
 /// How many addresses of a block are looked at.
@@ -251,8 +252,8 @@ impl Serve for Server {
             served,
         } = standing;
         match is_known {
-            true => self.serving.drain.knows_what_to_serve(),
-            false => self.serving.drain.waits_for_what_to_serve(),
+            true => self.serving.drain.knows_what_to_serve(Elsewhere::Api),
+            false => self.serving.drain.waits_for_what_to_serve(Elsewhere::Api),
         }
         let metrics = &self.serving.metrics.process;
         metrics.show_api_store(store, is_available, known, served);

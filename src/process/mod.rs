@@ -83,6 +83,7 @@ fn build(
     mut config: Config,
     inherited: Option<Inherited>,
 ) -> Result<Built, String> {
+    let succeeds = inherited.is_some();
     let Inherited {
         mut sockets,
         secrets,
@@ -98,7 +99,8 @@ fn build(
         config = opened.config;
         (opened.store, opened.models)
     });
-    let (config, gateways) = gateway::open(config, &mut sockets);
+    let opened_gateways = gateway::open(config, &mut sockets, succeeds);
+    let (config, gateways) = opened_gateways.map_err(|why| format!("{name}: {why}"))?;
     let serving = Serving::build(path, config, &mut sockets, secrets, knowledge);
     let serving = serving.map_err(|problems| {
         let file = name.to_owned();

@@ -67,6 +67,7 @@ impl Serving {
         let mut overrides = self.overrides.lock();
         let before = self.config();
         stay_with_api(&before, &mut file);
+        stay_with_cluster(&before, &mut file);
         stay_shared(&before, &mut file);
         let mut config = with_others_of(&before, file);
         config::renewal::show_to_targets(&mut config);
@@ -166,6 +167,31 @@ impl Serving {
                 log::warn!("reload: server.{key} stays as it is until a new process takes over");
             }
         }
+    }
+}
+
+/// Whether objects are of a cluster, and of which, only a new process changes.
+fn stay_with_cluster(before: &Config, now: &mut Config) {
+    let parts = |gateway: &Option<model::Gateway>| {
+        let gateway = gateway
+            .as_ref()
+            .filter(|gateway| gateway.kubernetes.is_some())?;
+        let model::Gateway {
+            kubernetes,
+            cache,
+            controller_name,
+            ..
+        } = gateway.clone();
+        Some((kubernetes, cache, controller_name))
+    };
+    if parts(&before.gateway) == parts(&now.gateway) {
+        return;
+    }
+    log::warn!("reload: gateway.kubernetes stays as it is until a new process takes over");
+    let addresses = now.gateway.take().map(|gateway| gateway.addresses);
+    now.gateway.clone_from(&before.gateway);
+    if let (Some(gateway), Some(addresses)) = (&mut now.gateway, addresses) {
+        gateway.addresses = addresses;
     }
 }
 

@@ -18,7 +18,10 @@ async fn a_node_without_a_copy_is_not_ready_before_it_has_read_what_there_is() {
     etcd.kill();
     let new = etcd.unready_node(Config::answering("hello"), "new").await;
     let said = new.edge.is_ready(false).await;
-    assert!(said.contains("api.store has yet to be read"), "{said}");
+    assert!(
+        said.contains("what there is to serve has yet to be read"),
+        "{said}"
+    );
     assert!(new.edge.diagnostics().contains("this node is not ready"));
     etcd.run().await;
     new.edge.is_ready(true).await;

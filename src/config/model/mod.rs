@@ -42,7 +42,7 @@ pub use self::cors::{Cors, CorsList};
 pub use self::forwarding_rule::{
     Authorities, ClientCertificateMode, ClientCertificates, ForwardingRule, Tls, TlsVersion,
 };
-pub use self::gateway::Gateway;
+pub use self::gateway::{Access, Gateway, Kubernetes};
 pub use self::health::{
     Check, Expected, HealthCheck, HttpCheck, OnUnhealthy, OutlierDetection, WebSocketCheck,
 };

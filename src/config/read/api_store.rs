@@ -1,7 +1,6 @@
 //! `api.store`: where what clients write is kept, with what is in the files that go with it.
 
 use std::collections::HashSet;
-use std::fs;
 use std::path::PathBuf;
 
 use http::Uri;
@@ -10,7 +9,7 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use super::super::model::{Etcd, Store, User};
 use super::super::tree::{Mapping, Node};
 use super::super::words::quoted;
-use super::{defaults, operators, secret_keys, target_tls};
+use super::{defaults, host_name, operators, secret_keys, target_tls};
 
 pub(super) const KEYS: &[&str] = &[
     "type",
@@ -33,7 +32,6 @@ enum Kind {
 
 const KINDS: &[(&str, Kind)] = &[("FILE", Kind::File), ("ETCD", Kind::Etcd)];
 const LONGEST_PASSWORD: u64 = 4096;
-const HOST_NAME: &str = "/proc/sys/kernel/hostname";
 
 /// `certificates` are the names that there are.
 pub(super) fn read(node: &Node, certificates: &HashSet<&str>) -> Option<Store> {
@@ -69,7 +67,7 @@ fn etcd(store: &Mapping, path: Option<PathBuf>, certificates: &HashSet<&str>) ->
     let user = user(store);
     let name = match store.get("node") {
         Some(node) => node_name(&node),
-        None => host_name(store),
+        None => own_name(store),
     };
     let sealing_keys = store.or("sealingKeyFile", Vec::new(), secret_keys::sealing);
     let (endpoints, authorities) = (endpoints?, authorities?);
@@ -174,10 +172,10 @@ fn node_name(node: &Node) -> Option<String> {
     }
 }
 
-fn host_name(store: &Mapping) -> Option<String> {
-    let name = fs::read_to_string(HOST_NAME).unwrap_or_default();
-    match is_name(name.trim()) {
-        true => Some(name.trim().to_owned()),
+fn own_name(store: &Mapping) -> Option<String> {
+    let name = host_name::read();
+    match is_name(&name) {
+        true => Some(name),
         false => store.problem("node", "is required: this machine has no name"),
     }
 }

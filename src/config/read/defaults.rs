@@ -62,6 +62,7 @@ pub(super) const MAINTENANCE_ENABLED: bool = false;
 pub(super) const MAINTENANCE_DRAIN: bool = false;
 
 pub(super) const CONTROLLER_NAME: &str = "culvert.dev/gateway";
+pub(super) const LEASE_NAMESPACE: &str = "culvert-system";
 
 pub(super) const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
 pub(super) const CHECK_INTERVAL: Duration = Duration::from_secs(2);

@@ -21,6 +21,7 @@ mod forwarding_rule;
 mod gateway;
 mod handshake;
 mod health_check;
+mod host_name;
 mod http_rule;
 mod limits;
 mod mirror;
@@ -334,6 +335,7 @@ mod tests {
             api::DATACENTER_KEYS,
             api::LAN_KEYS,
             gateway::KEYS,
+            gateway::KUBERNETES_KEYS,
             certificate::KEYS,
             client_certificates::KEYS,
             rebalance::KEYS,

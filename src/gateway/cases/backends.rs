@@ -232,6 +232,7 @@ fn the_protocol_of_a_port_is_that_of_its_group() {
         ("kubernetes.io/h2c", true),
         ("kubernetes.io/ws", false),
         ("http", false),
+        ("HTTP", false),
     ] {
         let service = format!(
             "{{apiVersion: v1, kind: Service, metadata: {{name: s, namespace: infra}}, \

@@ -88,6 +88,8 @@ fn a_group_that_was_empty_is_checked_when_it_is_not() {
     let compiled = compiler.compile(&store, &settings(), &Statuses::default(), noon());
     let lowered = lowerer.lower(&compiled, &|_| Source::default());
     assert_eq!(lowered.target_groups[0].http_version, HttpVersion::Http2);
+    // Its clients may have no TLS either.
+    assert!(lowered.forwarding_rules[0].h2c);
     let endpoints = "{apiVersion: v1, kind: Endpoints, metadata: {name: s, namespace: infra},
         subsets: [{addresses: [{ip: 10.0.0.9}], ports: [{port: 3000}]}]}";
     store.put(manifests(&[endpoints]).objects.remove(0));

@@ -47,6 +47,8 @@ pub(super) fn forwarding_rule(
         source: source(&name),
         name,
         listen: socket.address,
+        // A client of gRPC or of a mesh begins with it where there is no TLS to ask for it.
+        h2c: tls.is_none(),
         tls,
         http_rules: http_rules(socket, tunnels),
         in_order: true,

@@ -49,6 +49,16 @@ pub struct Place {
     pub item: Option<usize>,
 }
 
+impl Place {
+    /// Begins a line with it; there is nothing to begin with where nobody has written it.
+    pub fn begin(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.file.is_empty() {
+            true => Ok(()),
+            false => write!(f, "{self}: "),
+        }
+    }
+}
+
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.file, self.line)?;
@@ -64,6 +74,10 @@ impl fmt::Display for Place {
 pub struct Meta {
     /// `name` and `namespace`.
     pub name: Name,
+    /// `uid`, which tells it from one of the same name before it; empty in files.
+    pub uid: Arc<str>,
+    /// `resourceVersion`: another one whenever anything of it has changed; empty in files.
+    pub version: Arc<str>,
     /// `generation`: 1 where nobody counts.
     pub generation: i64,
     /// `creationTimestamp`, where it can be read.
@@ -85,8 +99,11 @@ impl Meta {
         let created = fields.and_then(|fields| fields.text("creationTimestamp"));
         let labels = fields.map_or(Vec::new(), |fields| fields.text_map("labels"));
         let own = |(key, value): (&str, &str)| (key.to_owned(), value.to_owned());
+        let text = |key: &str| fields.and_then(|fields| fields.text(key)).unwrap_or("");
         Meta {
             name,
+            uid: text("uid").into(),
+            version: text("resourceVersion").into(),
             generation: fields
                 .and_then(|fields| fields.integer("generation", 0..=i64::MAX))
                 .unwrap_or(1),

@@ -162,6 +162,7 @@ impl ShutdownSignalWatch for Lifecycle {
             if let Some(api) = &self.api {
                 api.api.leave().await;
             }
+            self.gateways.leave().await;
             self.serving.log.flush(patience);
         }
         if let Some(upgrade_socket) = &self.upgrade_socket {

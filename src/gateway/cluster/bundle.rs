@@ -1,0 +1,60 @@
+//! Of which version the definitions of the API are that a cluster has.
+
+use std::pin::pin;
+
+use futures_util::StreamExt as _;
+use kube::Client;
+use kube::api::{Api, PartialObjectMeta};
+use kube::runtime::watcher::{self, Event, watcher};
+use tokio::time::sleep;
+
+use super::raw::Raw;
+use super::resources::definitions;
+use super::shared::Shared;
+use super::watch::{Pauses, restarted, status_of, told};
+
+/// The definition that is asked, and its annotation.
+const DEFINITION: &str = "metadata.name=gatewayclasses.gateway.networking.k8s.io";
+const VERSION: &str = "gateway.networking.k8s.io/bundle-version";
+const WHAT: &str = "CustomResourceDefinition";
+
+/// Follows the version for as long as the process lives.
+pub(super) async fn follow(shared: &Shared, client: Client) {
+    let mut restarts = shared.restarts.subscribe();
+    let mut pauses = Pauses::default();
+    loop {
+        let api: Api<PartialObjectMeta<Raw>> = Api::all_with(client.clone(), &definitions());
+        let config = watcher::Config::default().fields(DEFINITION);
+        let mut events = pin!(watcher(api, config));
+        let mut found = None;
+        loop {
+            let event = tokio::select! {
+                event = events.next() => event,
+                () = restarted(&mut restarts) => break,
+            };
+            match event {
+                None => break,
+                Some(Ok(Event::Init)) => found = None,
+                Some(Ok(Event::InitApply(one) | Event::Apply(one))) => {
+                    let annotations = one.metadata.annotations.unwrap_or_default();
+                    found = annotations.get(VERSION).cloned();
+                    shared.inbox.put_bundle(found.clone());
+                    pauses.reset();
+                }
+                Some(Ok(Event::InitDone)) => {
+                    shared.inbox.trouble(WHAT, None);
+                    shared.inbox.put_bundle(found.clone());
+                    pauses.reset();
+                }
+                Some(Ok(Event::Delete(_))) => shared.inbox.put_bundle(None),
+                Some(Err(error)) => {
+                    if matches!(status_of(&error), Some(401 | 403 | 404)) {
+                        shared.inbox.put_bundle(None);
+                    }
+                    shared.inbox.trouble(WHAT, Some(told(&error)));
+                    sleep(pauses.next()).await;
+                }
+            }
+        }
+    }
+}

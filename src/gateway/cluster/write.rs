@@ -1,0 +1,263 @@
+//! Writes statuses: those that are not as they should be, and only where this node leads.
+//!
+//! A status that is a map of conditions is applied, with a field manager of our own. The lists of a
+//! route's parents and a policy's ancestors belong to all controllers together: ours are changed
+//! among the others', against the version in which they were seen, and again where that is old.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use futures_util::stream;
+use kube::api::{Api, ApiResource, Patch, PatchParams};
+use kube::{Client, Error};
+use serde_json::{Value, json};
+use tokio::time::{sleep, timeout};
+
+use super::desired::{self, Wanted};
+use super::raw::Raw;
+use super::resources;
+use super::shared::Shared;
+use super::watch::told;
+use crate::gateway::held::Seen;
+use crate::gateway::news::Key;
+use crate::gateway::objects::Kind;
+use crate::gateway::report::Report;
+
+/// Who has written it.
+const MANAGER: &str = "culvert.dev/gateway";
+/// The kinds whose statuses are lists that belong to all controllers.
+const LISTS: [Kind; 4] = [
+    Kind::HttpRoute,
+    Kind::BackendTlsPolicy,
+    Kind::TunnelPolicy,
+    Kind::TargetPolicy,
+];
+/// How many are written at a time.
+const AT_A_TIME: usize = 8;
+/// How often a list is changed again because others have.
+const TRIES: usize = 6;
+/// How long an answer may take.
+const PATIENCE: Duration = Duration::from_secs(8);
+/// When what could not be written is tried again.
+const AGAIN: Duration = Duration::from_secs(2);
+/// How often is looked which nodes live.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Writes statuses, again and again.
+pub(super) struct Writer<'a> {
+    shared: &'a Shared,
+    client: Client,
+    /// What was written last, in place of which version of the object.
+    sent: HashMap<Key, (Arc<str>, Wanted)>,
+}
+
+/// What came of a write.
+enum Outcome {
+    Written,
+    /// It is of no use to try again as long as nothing changes.
+    Refused,
+    /// It may be tried again.
+    Failed,
+}
+
+impl<'a> Writer<'a> {
+    pub(super) fn new(shared: &'a Shared, client: Client) -> Self {
+        Writer {
+            shared,
+            client,
+            sent: HashMap::new(),
+        }
+    }
+
+    /// Writes whatever is to be written, for as long as the process lives.
+    pub(super) async fn run(&mut self) {
+        let mut report = self.shared.report.subscribe();
+        let mut live = Vec::new();
+        loop {
+            let now = Arc::clone(&report.borrow_and_update());
+            let all_is_well = self.write(&now).await;
+            loop {
+                let standing = &self.shared.standing;
+                tokio::select! {
+                    _ = report.changed() => break,
+                    () = standing.changed.notified() => break,
+                    () = sleep(AGAIN), if !all_is_well => break,
+                    () = sleep(LOOK) => {
+                        let silent = standing.silent_for(super::standing::LEASE);
+                        if silent != live {
+                            live = silent;
+                            break;
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Tells whether nothing is left that is to be tried again.
+    async fn write(&mut self, report: &Report) -> bool {
+        if !self.shared.standing.is_leader() {
+            self.sent.clear();
+            return true;
+        }
+        self.sent.retain(|key, _| report.seen.contains_key(key));
+        let mut writes = Vec::new();
+        for key in keys(report) {
+            let Some(seen) = report.seen.get(&key) else {
+                continue;
+            };
+            let wanted = self.wanted(report, &key, seen);
+            let sent = self.sent.get(&key);
+            let is_sent = sent.is_some_and(|(version, sent)| {
+                *version == seen.version && wanted.as_ref().is_some_and(|one| one.is_like(sent))
+            });
+            if let Some(wanted) = wanted.filter(|_| !is_sent) {
+                writes.push((key, Arc::clone(seen), wanted));
+            }
+        }
+        let writer = &*self;
+        let writes = writes.into_iter().map(|(key, seen, wanted)| async move {
+            let outcome = writer.put(report, &key, &seen, &wanted).await;
+            (key, seen, wanted, outcome)
+        });
+        let done: Vec<_> = stream::iter(writes)
+            .buffer_unordered(AT_A_TIME)
+            .collect()
+            .await;
+        let mut all_is_well = true;
+        for (key, seen, wanted, outcome) in done {
+            match outcome {
+                Outcome::Failed => all_is_well = false,
+                Outcome::Written | Outcome::Refused => {
+                    self.sent.insert(key, (Arc::clone(&seen.version), wanted));
+                }
+            }
+        }
+        all_is_well
+    }
+
+    /// What an object is to be told, if it is not as it should be.
+    fn wanted(&self, report: &Report, key: &Key, seen: &Seen) -> Option<Wanted> {
+        self.wanted_of(report, key, seen.status.as_ref())
+    }
+
+    fn wanted_of(&self, report: &Report, key: &Key, now: Option<&Value>) -> Option<Wanted> {
+        let controller = &self.shared.controller;
+        let (kind, name) = key;
+        let mut status = report.statuses.of(*kind, name).cloned();
+        if let (Some(status), Some(form)) = (&mut status, report.gateways.get(name))
+            && *kind == Kind::Gateway
+        {
+            let missing = self.shared.standing.not_serving(&form.uid, &form.form);
+            desired::wait_for(status, &missing);
+        }
+        desired::wanted(*kind, status.as_ref(), now, controller)
+    }
+
+    async fn put(&self, report: &Report, key: &Key, seen: &Seen, wanted: &Wanted) -> Outcome {
+        let (kind, name) = key;
+        let Some(resource) = resources::of_kind(*kind) else {
+            return Outcome::Refused;
+        };
+        let put = async {
+            match wanted {
+                Wanted::Applied(status) => self.apply(&resource, key, status).await,
+                Wanted::Listed(list) => {
+                    self.replace(report, &resource, key, &seen.version, list)
+                        .await
+                }
+            }
+        };
+        let (outcome, word) = match timeout(PATIENCE, put).await {
+            Ok(Ok(())) => (Outcome::Written, "written"),
+            Ok(Err(Error::Api(status))) if status.code == 404 => (Outcome::Refused, "gone"),
+            Ok(Err(Error::Api(status)))
+                if matches!(status.code, 400..=428) && status.code != 409 =>
+            {
+                let kind = kind.as_str();
+                log::warn!(
+                    "gateway.kubernetes: status of {kind} {name}: {}",
+                    status.message
+                );
+                (Outcome::Refused, "refused")
+            }
+            Ok(Err(error)) => {
+                let (kind, why) = (kind.as_str(), told(&error));
+                log::warn!("gateway.kubernetes: status of {kind} {name}: {why}");
+                (Outcome::Failed, "failed")
+            }
+            Err(_) => (Outcome::Failed, "failed"),
+        };
+        self.shared.count_write(*kind, word);
+        outcome
+    }
+
+    async fn apply(&self, of: &ApiResource, key: &Key, status: &Value) -> Result<(), Error> {
+        let object = json!({
+            "apiVersion": of.api_version,
+            "kind": of.kind,
+            "metadata": {"name": &*key.1.name},
+            "status": status,
+        });
+        let params = PatchParams::apply(MANAGER).force();
+        let api = self.api(of, key);
+        let applied = api
+            .patch_status(&key.1.name, &params, &Patch::Apply(object))
+            .await;
+        applied.map(drop)
+    }
+
+    async fn replace(
+        &self,
+        report: &Report,
+        of: &ApiResource,
+        key: &Key,
+        version: &str,
+        list: &Value,
+    ) -> Result<(), Error> {
+        let api = self.api(of, key);
+        let (mut version, mut list) = (version.to_owned(), list.clone());
+        let mut tries = 0;
+        loop {
+            let change = json!({"metadata": {"resourceVersion": version}, "status": list});
+            let params = PatchParams {
+                field_manager: Some(MANAGER.to_owned()),
+                ..PatchParams::default()
+            };
+            let change = Patch::Merge(&change);
+            match api.patch_status(&key.1.name, &params, &change).await {
+                Ok(_) => return Ok(()),
+                Err(Error::Api(status)) if status.code == 409 && tries < TRIES => tries += 1,
+                Err(error) => return Err(error),
+            }
+            let Some(now) = api.get_opt(&key.1.name).await? else {
+                return Ok(());
+            };
+            let wanted = self.wanted_of(report, key, now.value.get("status"));
+            let Some(Wanted::Listed(again)) = wanted else {
+                return Ok(());
+            };
+            (version, list) = (now.version().to_owned(), again);
+        }
+    }
+
+    fn api(&self, of: &ApiResource, key: &Key) -> Api<Raw> {
+        let client = self.client.clone();
+        match key.0.has_namespaces() {
+            true => Api::namespaced_with(client, &key.1.namespace, of),
+            false => Api::all_with(client, of),
+        }
+    }
+}
+
+/// The objects that have a status of ours, or may have one that is not to be.
+fn keys(report: &Report) -> BTreeSet<Key> {
+    let told = report.statuses.0.keys().cloned();
+    let lists = report.seen.iter().filter(|((kind, _), seen)| {
+        let has_lists = LISTS.contains(kind);
+        has_lists && seen.status.is_some()
+    });
+    told.chain(lists.map(|(key, _)| key.clone())).collect()
+}
