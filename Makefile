@@ -4,6 +4,7 @@
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 VENV := $(TARGET_DIR)/venv
 NODE := $(TARGET_DIR)/node
+KUBERNETES := $(TARGET_DIR)/kubernetes
 ENVOY := $(TARGET_DIR)/envoy
 BINARY ?= $(TARGET_DIR)/release/culvert
 PREFIX ?= /usr/local
@@ -24,7 +25,7 @@ export CULVERT_TEST_NODE := $(NODE)
 export CULVERT_BROWSER_MODULES := $(TARGET_DIR)/browser
 export CULVERT_BINARY := $(TARGET_DIR)/debug/culvert
 
-.PHONY: build demo test lint unit edge etcd test-browser test-clients fuzz-api screenshots bench bench-instructions check-instructions bench-log bench-rules bench-selection bench-scrape bench-changes bench-api install uninstall tools clean
+.PHONY: build demo test lint unit edge etcd test-cluster test-conformance test-browser test-clients fuzz-api screenshots bench bench-instructions check-instructions bench-log bench-rules bench-selection bench-scrape bench-changes bench-api install uninstall tools clean
 
 build: tools
 	cargo build --release --locked
@@ -81,6 +82,40 @@ etcd: tools
 	@$(call need,etcdctl,etcd-client)
 	@$(call need,ip,iproute2)
 	cargo test --locked --test etcd
+
+# Against a real API server, built of Go modules: the first time that takes some ten minutes of a processor, 4 GB of disk.
+# Without Go, or with one that is older than go.mod asks for, it is left out.
+HAS_GO := GOTOOLCHAIN=local go -C tests/kubernetes/go list -m >/dev/null 2>&1
+$(KUBERNETES)/% test-cluster test-conformance: export CGO_ENABLED := 0
+$(KUBERNETES)/% test-cluster test-conformance: export GOFLAGS := -buildvcs=false -trimpath
+test-cluster: export CULVERT_TEST_KUBERNETES := $(KUBERNETES)
+test-cluster: tools
+	@if $(HAS_GO); then make --no-print-directory $(KUBERNETES)/ready && cargo test --locked --test kubernetes; \
+	else echo 'There is no go of the version in tests/kubernetes/go/go.mod: the tests with a real API server are left out.'; fi
+
+# etcd, kube-apiserver, kube-controller-manager and kubectl as one program, and the definitions of the Gateway API.
+$(KUBERNETES)/ready: $(addprefix tests/kubernetes/go/,go.mod go.sum main.go)
+	mkdir -p $(KUBERNETES)
+	cd tests/kubernetes/go && version=$$(go list -m -f '{{.Version}}' k8s.io/kubernetes) && go build -o $(KUBERNETES)/kubernetes \
+		-ldflags "-s -w -X k8s.io/component-base/version.gitVersion=$$version -X k8s.io/client-go/pkg/version.gitVersion=$$version" .
+	rm -rf $(KUBERNETES)/crds
+	go -C tests/kubernetes/go mod download sigs.k8s.io/gateway-api
+	cp -r --no-preserve=mode "$$(go -C tests/kubernetes/go list -m -f '{{.Dir}}' sigs.k8s.io/gateway-api)/config/crd" $(KUBERNETES)/crds
+	touch $@
+
+# The Gateway API's own suite, against the cluster of KUBECONFIG, in which Culvert runs with the class CLASS=. It writes its report to
+# REPORT=. What is claimed is read
+# from the class. FLAGS= has more for the suite: of --usable-address and --unusable-address a test of addresses needs one each.
+REPORT ?= $(KUBERNETES)/report.yaml
+VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
+test-conformance:
+	@test -n "$(KUBECONFIG)" || { echo 'KUBECONFIG=PATH says which cluster.' >&2; exit 2; }
+	@$(HAS_GO) || { echo 'It needs go of the version in tests/kubernetes/go/go.mod.' >&2; exit 2; }
+	mkdir -p $(KUBERNETES)
+	cd tests/kubernetes/go && go test -c -o $(KUBERNETES)/conformance sigs.k8s.io/gateway-api/conformance
+	cd $(KUBERNETES) && KUBECONFIG=$(abspath $(KUBECONFIG)) ./conformance -test.v -test.run '^TestConformance$$' -test.timeout 1h \
+		--gateway-class=$(or $(CLASS),culvert) --conformance-profiles=GATEWAY-HTTP --report-output=$(abspath $(REPORT)) \
+		--organization=culvert --project=culvert --url=https://culvert.dev --version=$(VERSION) --contact=https://culvert.dev $(FLAGS)
 
 # The pages in Chromium, against the binary that the other tests use.
 test-browser: tools $(CULVERT_BROWSER_MODULES)/ready
