@@ -56,13 +56,16 @@ impl Cors {
         })
     }
 
-    /// What is answered to a preflight; `None` for what is none, or is of a page that may not ask.
+    /// What is answered to a preflight: nothing to a page that may not ask. `None` for what is none.
     pub fn preflight(&self, method: &str, headers: &HeaderMap) -> Option<Told> {
         let wanted = headers.get(ACCESS_CONTROL_REQUEST_METHOD)?;
-        if method != "OPTIONS" {
+        if method != "OPTIONS" || !headers.contains_key(ORIGIN) {
             return None;
         }
-        let mut told = self.allowed(headers)?;
+        let mut told = self.answer(headers);
+        if told.is_empty() {
+            return Some(told);
+        }
         let methods = self.methods.told(self.credentials, Some(wanted));
         told.extend(methods.map(|methods| (ACCESS_CONTROL_ALLOW_METHODS, methods)));
         let wanted = headers.get(ACCESS_CONTROL_REQUEST_HEADERS);
@@ -168,12 +171,12 @@ mod tests {
         for (cors, expected) in [
             (
                 cors(Some("example.com"), false, &these),
-                "allow-origin: https://a.example.com; allow-methods: PUT, X-A; \
-                 allow-headers: PUT, X-A; max-age: 5",
+                "allow-origin: https://a.example.com; expose-headers: PUT, X-A; \
+                 allow-methods: PUT, X-A; allow-headers: PUT, X-A; max-age: 5",
             ),
             (
                 cors(None, false, &CorsList::All),
-                "allow-origin: *; allow-methods: *; allow-headers: *; max-age: 5",
+                "allow-origin: *; expose-headers: *; allow-methods: *; allow-headers: *; max-age: 5",
             ),
             (
                 cors(None, true, &CorsList::All),
@@ -191,13 +194,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_preflight_or_of_another_page_is_not_answered() {
+    fn what_is_no_preflight_is_not_answered_and_another_page_is_told_nothing() {
         let cors = cors(Some("example.com"), false, &CorsList::All);
         assert_eq!(cors.preflight("GET", &headers(ASKED)), None);
         assert_eq!(cors.preflight("OPTIONS", &headers(&ASKED[..1])), None);
         assert_eq!(cors.preflight("OPTIONS", &headers(&ASKED[1..])), None);
         let other = [("Origin", "https://example.org"), ASKED[1]];
-        assert_eq!(cors.preflight("OPTIONS", &headers(&other)), None);
+        assert_eq!(cors.preflight("OPTIONS", &headers(&other)), Some(vec![]));
         assert_eq!(cors.answer(&headers(&other)), []);
         assert_eq!(cors.answer(&headers(&[])), []);
     }

@@ -74,7 +74,7 @@ async fn answers_say_what_the_rule_says_and_not_what_the_target_says() {
 }
 
 #[tokio::test]
-async fn a_page_that_may_not_passes_and_is_told_nothing() {
+async fn a_page_that_may_not_passes_and_is_told_nothing_but_a_preflight_ends_here() {
     let target = target().await;
     let edge = Edge::start(&Config::forwarding_to(&[target.address]).http_rule(CORS)).await;
     for lines in [
@@ -91,8 +91,12 @@ async fn a_page_that_may_not_passes_and_is_told_nothing() {
         );
     }
     let preflight = "Origin: https://other.example\r\nAccess-Control-Request-Method: PUT\r\n";
-    assert_eq!(ask(&edge, "OPTIONS", preflight).await.status, 200);
-    assert_eq!(target.heads().len(), 4);
+    let answer = ask(&edge, "OPTIONS", preflight).await;
+    assert_eq!(answer.status, 204);
+    let head = answer.head.to_ascii_lowercase();
+    assert!(!head.contains("\r\naccess-control"), "{head}");
+    assert!(head.contains("\r\nvary: origin, access-control"), "{head}");
+    assert_eq!(target.heads().len(), 3);
 }
 
 #[tokio::test]
