@@ -6,9 +6,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
+use super::clashes::leave_out;
 use super::compile::{Compiler, Settings};
 use super::compiled::{Compiled, Socket};
-use super::lower::{Lowerer, name_of};
+use super::lower::{Lowerer, address_of, name_of};
 use super::manifests::Loader;
 use super::statuses::Statuses;
 use super::store::Store;
@@ -52,6 +53,7 @@ impl Maker {
     pub fn make(&mut self, config: &Config, gateway: &model::Gateway, listen: Listen<'_>) -> Made {
         let found = self.loader.load(&gateway.manifests);
         let store = Store::of(found.objects);
+        let (store, clashes) = leave_out(&store, config);
         let mut settings = settings(config, gateway);
         let (compiled, is_short) = self.compile(&store, &mut settings, listen);
         self.statuses.clone_from(&compiled.statuses);
@@ -61,9 +63,9 @@ impl Maker {
             Source::Gateway(own.unwrap_or_else(|| format!("Service {name}")).into())
         };
         let problems = found.problems.iter().map(ToString::to_string);
-        let notes = compiled
-            .notes
+        let notes = clashes
             .iter()
+            .chain(&compiled.notes)
             .map(|note| format!("{}: {note}", note.place));
         Made {
             others: self.lowerer.lower(&compiled, &source),
@@ -109,6 +111,15 @@ impl Maker {
     }
 }
 
+/// What of the manifests that a configuration names cannot be read, a line each.
+pub fn unreadable(config: &Config) -> Vec<String> {
+    let manifests = config.gateway.iter().flat_map(|gateway| &gateway.manifests);
+    let manifests: Vec<PathBuf> = manifests.cloned().collect();
+    let found = Loader::default().load(&manifests);
+    let problems = found.problems.iter();
+    problems.map(ToString::to_string).collect()
+}
+
 fn settings(config: &Config, gateway: &model::Gateway) -> Settings {
     let tcp = |address: &ListenAddress| match address {
         ListenAddress::Tcp(address) => Some(*address),
@@ -118,12 +129,17 @@ fn settings(config: &Config, gateway: &model::Gateway) -> Settings {
     let own = [tcp(&config.admin.listen), api].into_iter().flatten();
     let rules = config.forwarding_rules.iter();
     let rules = rules.filter(|rule| rule.source.origin() != Origin::Gateway);
+    // What is called as a rule of ours would be has its place, too.
+    let named = rules.clone().filter_map(|rule| address_of(&rule.name));
     Settings {
         controller: gateway.controller_name.clone(),
         addresses: gateway.addresses.clone(),
         is_alone: true,
         unusable: BTreeSet::new(),
-        taken: own.chain(rules.map(|rule| rule.listen)).collect(),
+        taken: own
+            .chain(rules.map(|rule| rule.listen))
+            .chain(named)
+            .collect(),
         bundle: None,
     }
 }

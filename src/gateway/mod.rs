@@ -16,6 +16,7 @@
 //! objects        the kinds, as they are read, with their flaws
 //! store          objects by kind and name
 //! manifests      documents of files
+//! clashes        objects whose names the configuration has, which are left aside
 //! compile        the whole way, and what is remembered between two of them
 //! addresses      which Gateway has which address
 //! listeners      which listeners serve, with which certificates
@@ -36,6 +37,7 @@ mod addresses;
 mod attach;
 mod backends;
 mod certificates;
+mod clashes;
 mod compile;
 pub mod compiled;
 pub mod crds;
@@ -68,7 +70,7 @@ pub use compiled::Compiled;
 pub use gateways::{Gateways, Shown, State, offline, open};
 pub use lines::Line;
 pub use lower::Lowerer;
-pub use maker::{Listen, Made, Maker};
+pub use maker::{Listen, Made, Maker, unreadable};
 pub use statuses::Statuses;
 pub use store::Store;
 pub use tell::FEATURES;

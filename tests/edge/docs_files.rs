@@ -33,6 +33,7 @@ fn authority() -> Authority {
     for name in ["token", "keys"] {
         std::fs::write(authority.file(name), KEY).unwrap();
     }
+    std::fs::create_dir(authority.file("gateway.d")).unwrap();
     let users = authority.file("users");
     std::fs::write(&users, "name:password\n").unwrap();
     std::fs::set_permissions(users, Permissions::from_mode(0o600)).unwrap();
@@ -102,6 +103,7 @@ fn use_files(value: &mut Value, authority: &Authority) {
             for (key, value) in map {
                 match FILES.iter().find(|(name, _)| name == key) {
                     Some((_, file)) => *value = json!(authority.file(file)),
+                    None if key == "manifests" => *value = json!([authority.file("gateway.d")]),
                     None if key == "sourceAddresses" => *value = json!(["127.0.0.1"]),
                     None => use_files(value, authority),
                 }

@@ -95,6 +95,7 @@ mod fleet_writes;
 mod foretold;
 mod framing;
 mod gateway_azure;
+mod gateway_clashes;
 mod gateway_cors;
 mod gateway_crds;
 mod gateway_files;

@@ -4,7 +4,7 @@ use http::{HeaderName, Method};
 use regex::bytes::{Regex, RegexBuilder};
 use serde_json::Value;
 
-use super::combinations::check;
+use super::combinations::{check, check_names, check_parents};
 use super::fields::{Fields, Flaws, Node};
 use super::filters::filter;
 use super::gateway::GROUP;
@@ -32,9 +32,15 @@ impl HttpRoute {
             let message = format!("have {matches} matches; there may be {MOST_MATCHES}");
             spec.flaws.note(&spec.path_of("rules"), message);
         }
+        let parents: Vec<_> = parents.filter_map(parent).collect();
+        // What comes from a cluster has been checked there.
+        if !meta.place.file.is_empty() {
+            check_parents(&parents, &spec);
+            check_names(&rules, &spec);
+        }
         HttpRoute {
             meta,
-            parents: parents.filter_map(parent).collect(),
+            parents,
             hosts: hosts.filter_map(|node| host(&node)).collect(),
             rules,
         }
