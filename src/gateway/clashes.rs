@@ -52,7 +52,7 @@ fn meta<'s>(store: &'s Store, kind: Kind, name: &Name) -> Option<&'s Meta> {
 
 /// The Service of which a group of this name comes: `namespace/service:port`, and what follows.
 fn service_of(group: &str) -> Option<Name> {
-    let own = group.split_once(" of ").map_or(group, |(own, _)| own);
+    let own = group.split_once(' ').map_or(group, |(own, _)| own);
     let (service, port) = own.rsplit_once(':')?;
     port.parse::<u16>().ok()?;
     name_of(service)
@@ -72,6 +72,7 @@ mod tests {
         for (group, expected) in [
             ("apps/chat:8080", Some("apps/chat")),
             ("apps/chat:8080 of infra/edge", Some("apps/chat")),
+            ("apps/chat:8080 for apps/r/0", Some("apps/chat")),
             ("apps/chat", None),
             ("chat:8080", None),
             ("apps/chat:http", None),

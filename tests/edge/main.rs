@@ -100,6 +100,7 @@ mod gateway_cors;
 mod gateway_crds;
 mod gateway_files;
 mod gateway_health_checks;
+mod gateway_sessions;
 mod gateway_target_checks;
 mod gateway_target_policies;
 mod gateway_tls;

@@ -149,7 +149,18 @@ fn what_may_not_be_together_drops_the_rule_or_the_route() {
             "backendRefs: [{name: a, port: 8080, weight: -1}]".into(),
             "UnsupportedValue",
         ),
-        ("sessionPersistence: {}".into(), "UnsupportedValue"),
+        (
+            "sessionPersistence: {type: Header}".into(),
+            "UnsupportedValue",
+        ),
+        (
+            "sessionPersistence: {absoluteTimeout: 1h}".into(),
+            "UnsupportedValue",
+        ),
+        (
+            "sessionPersistence: {cookieConfig: {lifetimeType: Permanent}}".into(),
+            "UnsupportedValue",
+        ),
         (
             "filters: [{type: CORS, cors: {allowOrigins: ['*://a.example']}}]".into(),
             "UnsupportedValue",
