@@ -42,7 +42,7 @@ pub(super) fn target_group(
         targets: targets(endpoints, is_checked(group)),
         health_check: health.map_or_else(|| base.health_check.clone(), health_check),
         // Whoever stays is not moved.
-        rebalance: base.rebalance.clone().filter(|_| cookie.is_none()),
+        rebalance: base.rebalance.filter(|_| cookie.is_none()),
         stickiness: cookie.or_else(|| base.stickiness.clone()),
         ..base.clone()
     }

@@ -1,5 +1,5 @@
-//! What an HTTPRoute, or a rule of one, may not have together. A cluster's API server checks it by the CEL
-//! of the CRD; for files it is checked here.
+//! What an HTTPRoute, or a rule of one, may not have together. A cluster's API server checks it by
+//! the CEL of the CRD; for files it is checked here.
 
 use super::fields::Fields;
 use super::filters::{Filter, PathChange};
