@@ -48,12 +48,16 @@ fn run(arguments: &Arguments) -> Result<(), String> {
         eprintln!("{}", warning.as_warning(&name));
     }
     if arguments.test {
+        let unread = gateway::unreadable(&config);
         let (_, told) = gateway::offline(config, &mut |address| {
             // Whoever serves now may have the port.
             TcpListener::bind((address.ip(), 0)).map(drop)
         });
-        for line in told {
+        for line in told.iter().filter(|line| !unread.contains(line)) {
             println!("{line}");
+        }
+        if !unread.is_empty() {
+            return Err(unread.join("\n"));
         }
         println!("culvert: {name}: ok");
         return Ok(());

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::certificates::Fault;
-use super::compiled::{Group, GroupName, GroupTls};
+use super::compiled::{Group, GroupName, GroupTls, Sticky};
 use super::grants::{Grants, Referrer};
 use super::health::HealthPolicies;
 use super::objects::{GROUP, Name, Reference, ServicePort};
@@ -53,8 +53,16 @@ pub(super) struct Backends<'a> {
     users: RefCell<Users>,
 }
 
-/// A Service, a port, and the Gateway if that shows a certificate.
-type Key = (Name, u16, Option<Name>);
+/// A Service, a port, the Gateway if that shows a certificate, and the rule if that keeps clients
+/// at their endpoints.
+type Key = (Name, u16, Option<Name>, Option<Arc<str>>);
+
+/// What a reference is to, beside the Service.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct To<'a> {
+    pub(super) port: Option<u16>,
+    pub(super) sticky: Option<&'a Sticky>,
+}
 
 impl<'a> Backends<'a> {
     pub(super) fn new(
@@ -112,7 +120,7 @@ impl<'a> Backends<'a> {
         &self,
         namespace: &str,
         to: &Reference,
-        port: Option<u16>,
+        part: To,
         user: User,
     ) -> Resolved {
         if !to.is_to("", "Service") {
@@ -132,13 +140,14 @@ impl<'a> Backends<'a> {
         self.note_user(&name, user.gateway);
         let key = (
             name,
-            port.unwrap_or(0),
+            part.port.unwrap_or(0),
             user.own.map(|_| user.gateway.clone()),
+            part.sticky.map(|sticky| Arc::clone(&sticky.rule)),
         );
         if let Some(found) = self.found.borrow().get(&key) {
             return found.clone();
         }
-        let found = match self.find(&key.0, key.1, user) {
+        let found = match self.find(&key.0, key.1, part.sticky, user) {
             Ok(group) => Resolved::Group(group),
             Err(Some((reason, message))) => Resolved::Nowhere(reason, message),
             Err(None) => Resolved::Unsafe,
@@ -160,7 +169,13 @@ impl<'a> Backends<'a> {
         }
     }
 
-    fn find(&self, name: &Name, port: u16, user: User) -> Result<Arc<GroupName>, Option<Fault>> {
+    fn find(
+        &self,
+        name: &Name,
+        port: u16,
+        sticky: Option<&Sticky>,
+        user: User,
+    ) -> Result<Arc<GroupName>, Option<Fault>> {
         let missing = |message: String| Some(("BackendNotFound", message));
         let service = self.store.services.get(name);
         let service = service.ok_or_else(|| missing(format!("there is no Service {name}")))?;
@@ -179,19 +194,24 @@ impl<'a> Backends<'a> {
         }
         let h2c = speaks_h2c(port, policy.is_some())
             .map_err(|message| ("UnsupportedProtocol", format!("Service {name}: {message}")))?;
-        Ok(self.group(name, port, policy, h2c, user))
+        let group = Group {
+            name: Arc::new(GroupName::of(name, port.port, None, sticky)),
+            port_name: Arc::clone(&port.name),
+            h2c,
+            tls: None,
+            health: self.health.find(name, port).cloned(),
+            policy: self.targets.find(name, port).cloned(),
+            sticky: sticky.cloned(),
+        };
+        Ok(self.put(group, policy, user))
     }
 
-    fn group(
-        &self,
-        service: &Name,
-        port: &ServicePort,
-        policy: Option<&Judged>,
-        h2c: bool,
-        user: User,
-    ) -> Arc<GroupName> {
+    /// Puts a group among those that are led to, with its TLS; what it is called then.
+    fn put(&self, group: Group, policy: Option<&Judged>, user: User) -> Arc<GroupName> {
         let own = user.own.filter(|_| policy.is_some());
-        let name = GroupName::of(service, port.port, own.map(|_| user.gateway));
+        let GroupName { service, port, .. } = &*group.name;
+        let gateway = own.map(|_| user.gateway);
+        let name = GroupName::of(service, *port, gateway, group.sticky.as_ref());
         let name = Arc::new(name);
         let tls = policy.map(|judged| GroupTls {
             host: Arc::clone(&judged.policy.host),
@@ -201,11 +221,8 @@ impl<'a> Backends<'a> {
         });
         let group = Group {
             name: Arc::clone(&name),
-            port_name: Arc::clone(&port.name),
-            h2c,
             tls,
-            health: self.health.find(service, port).cloned(),
-            policy: self.targets.find(service, port).cloned(),
+            ..group
         };
         let mut groups = self.groups.borrow_mut();
         groups.insert(Arc::clone(&name.text), Arc::new(group));

@@ -88,7 +88,7 @@ impl Compiler {
         let grants = Grants::of(store);
         let plans = self.plan(store, settings, &grants, &mut statuses);
         let tls = TlsPolicies::of(store, &grants);
-        let health = HealthPolicies::of(store, &mut statuses);
+        let health = HealthPolicies::of(store, &tls, &mut statuses);
         let targets = TargetPolicies::of(store, &mut statuses);
         let tunnels = own_policies::tunnels(store, &self.ours, &mut statuses);
         let is_same = self.world.renew(store);

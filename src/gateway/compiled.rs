@@ -13,7 +13,9 @@ use super::objects::{
     TargetPolicy, TunnelPolicy,
 };
 use super::statuses::Statuses;
-use crate::config::model::{Authorities, Certificate, ClientCertificates, SubjectName};
+use crate::config::model::{
+    Authorities, Certificate, ClientCertificates, StickyCookie, SubjectName,
+};
 
 /// What comes of all objects.
 #[derive(Debug, Default)]
@@ -198,7 +200,8 @@ pub struct MirrorTo {
 /// What a group is called and made of.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct GroupName {
-    /// `namespace/service:port`, and for which Gateway, where that shows a certificate.
+    /// `namespace/service:port`, of which Gateway, where that shows a certificate, and for which
+    /// rule, where that keeps clients at their endpoints.
     pub text: Arc<str>,
     /// The Service.
     pub service: Name,
@@ -210,10 +213,18 @@ pub struct GroupName {
 
 impl GroupName {
     /// That of this port of a Service.
-    pub(super) fn of(service: &Name, port: u16, gateway: Option<&Name>) -> Self {
+    pub(super) fn of(
+        service: &Name,
+        port: u16,
+        gateway: Option<&Name>,
+        sticky: Option<&Sticky>,
+    ) -> Self {
         let mut text = format!("{service}:{port}");
         if let Some(gateway) = gateway {
             text = format!("{text} of {gateway}");
+        }
+        if let Some(sticky) = sticky {
+            text = format!("{text} for {}", sticky.rule);
         }
         GroupName {
             text: text.into(),
@@ -228,6 +239,15 @@ impl fmt::Display for GroupName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
     }
+}
+
+/// `sessionPersistence` of a rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sticky {
+    /// The rule: `namespace/route/rule`.
+    pub rule: Arc<str>,
+    /// By what a client stays with its endpoint.
+    pub cookie: StickyCookie,
 }
 
 /// How the endpoints of a port of a Service are spoken to.
@@ -245,6 +265,8 @@ pub struct Group {
     pub health: Option<HealthCheck>,
     /// How they share what is new.
     pub policy: Option<Arc<TargetPolicy>>,
+    /// How a client stays with its endpoint.
+    pub sticky: Option<Sticky>,
 }
 
 /// TLS towards endpoints.
@@ -273,6 +295,7 @@ impl Group {
         self.name == other.name
             && plain(self) == plain(other)
             && self.health == other.health
+            && self.sticky == other.sticky
             && same_tls
     }
 }

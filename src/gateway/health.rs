@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::certificates::Fault;
-use super::objects::{HealthCheck, HealthCheckPolicy, Kind, Name, ServicePort};
+use super::objects::{HealthCheck, HealthCheckPolicy, Kind, Name, Reference, Service, ServicePort};
 use super::statuses::{Body, Condition, Statuses};
 use super::store::Store;
+use super::tls_policies::TlsPolicies;
 
 /// The policies that take effect: by Service, and by the name of a port or for all of them.
 #[derive(Debug, Default)]
@@ -14,12 +15,12 @@ pub(super) struct HealthPolicies<'a>(BTreeMap<(Name, Option<Arc<str>>), &'a Heal
 
 impl<'a> HealthPolicies<'a> {
     /// Those that take effect; what becomes of each is told.
-    pub(super) fn of(store: &'a Store, statuses: &mut Statuses) -> Self {
+    pub(super) fn of(store: &'a Store, tls: &TlsPolicies, statuses: &mut Statuses) -> Self {
         let mut in_order: Vec<_> = store.health_policies.values().collect();
         in_order.sort_by_key(|policy| policy.meta.age());
         let mut policies = HealthPolicies::default();
         for policy in in_order {
-            let condition = match policies.take(policy, store) {
+            let condition = match policies.take(policy, store, tls) {
                 None => Condition::holds("Accepted", "Accepted", "Valid HealthCheckPolicy"),
                 Some((reason, message)) => Condition::fails("Accepted", reason, message),
             };
@@ -29,7 +30,12 @@ impl<'a> HealthPolicies<'a> {
         policies
     }
 
-    fn take(&mut self, policy: &'a HealthCheckPolicy, store: &Store) -> Option<Fault> {
+    fn take(
+        &mut self,
+        policy: &'a HealthCheckPolicy,
+        store: &Store,
+        tls: &TlsPolicies,
+    ) -> Option<Fault> {
         if let Some(fault) = policy.meta.fault() {
             return Some(("InvalidHealthCheckPolicy", fault));
         }
@@ -59,6 +65,10 @@ impl<'a> HealthPolicies<'a> {
             let message = format!("Service {service} has no port named {section}");
             return Some(("InvalidPort", message));
         }
+        if policy.check.tls && !speaks_tls(target, found, tls) {
+            let message = "useTLS needs a BackendTLSPolicy for the Service: checks speak TLS then";
+            return Some(("InvalidHealthCheckPolicy", message.to_owned()));
+        }
         let key = (service, target.section.clone());
         if let Some(older) = self.0.get(&key) {
             let older = &older.meta.name;
@@ -83,7 +93,13 @@ fn unsupported(check: &HealthCheck) -> Option<&'static str> {
     if http.is_some_and(|http| http.body.is_some() && !http.codes.is_empty()) {
         return Some("http.match: body and statusCodes together are not supported");
     }
-    check
-        .tls
-        .then_some("useTLS is not supported: checks speak TLS where a BackendTLSPolicy does")
+    None
+}
+
+/// Whether all ports that are meant are spoken to in TLS.
+fn speaks_tls(target: &Reference, service: &Service, tls: &TlsPolicies) -> bool {
+    let section = target.section.as_ref();
+    let meant = service.ports.iter();
+    let mut meant = meant.filter(|port| section.is_none_or(|name| *name == port.name));
+    meant.all(|port| tls.find(&service.meta.name, port).is_some())
 }

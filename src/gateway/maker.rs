@@ -6,9 +6,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
+use super::clashes::leave_out;
 use super::compile::{Compiler, Settings};
 use super::compiled::{Compiled, Socket};
-use super::lower::{Lowerer, name_of};
+use super::lower::{Lowerer, address_of, name_of};
 use super::manifests::Loader;
 use super::notes::Note;
 use super::objects::{Kind, Name};
@@ -87,10 +88,11 @@ impl Maker {
         gateway: &model::Gateway,
         listen: Listen<'_>,
     ) -> Made {
+        let (store, clashes) = leave_out(objects.store, config);
         let mut settings = settings(config, gateway);
         settings.is_alone = objects.is_alone;
         settings.bundle = objects.bundle;
-        let (compiled, is_short) = self.compile(objects.store, &mut settings, listen);
+        let (compiled, is_short) = self.compile(&store, &mut settings, listen);
         self.statuses.clone_from(&compiled.statuses);
         let sources = sources(&compiled.sockets);
         let source = |name: &str| {
@@ -99,7 +101,7 @@ impl Maker {
         };
         // In a cluster others may have use for a policy.
         let is_ours = |note: &&Note| objects.is_alone || note.kind != Kind::BackendTlsPolicy;
-        let notes = compiled.notes.iter().filter(is_ours);
+        let notes = clashes.iter().chain(&compiled.notes).filter(is_ours);
         let notes = notes.map(|note| match objects.is_alone {
             true => format!("{}: {note}", note.place),
             false => note.to_string(),
@@ -180,12 +182,17 @@ fn settings(config: &Config, gateway: &model::Gateway) -> Settings {
     let own = [tcp(&config.admin.listen), api].into_iter().flatten();
     let rules = config.forwarding_rules.iter();
     let rules = rules.filter(|rule| rule.source.origin() != Origin::Gateway);
+    // What is called as a rule of ours would be has its place, too.
+    let named = rules.clone().filter_map(|rule| address_of(&rule.name));
     Settings {
         controller: gateway.controller_name.clone(),
         addresses: gateway.addresses.clone(),
         is_alone: true,
         unusable: BTreeSet::new(),
-        taken: own.chain(rules.map(|rule| rule.listen)).collect(),
+        taken: own
+            .chain(rules.map(|rule| rule.listen))
+            .chain(named)
+            .collect(),
         bundle: None,
     }
 }

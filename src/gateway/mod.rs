@@ -16,6 +16,7 @@
 //! objects        the kinds, as they are read, with their flaws
 //! store          objects by kind and name
 //! manifests      documents of files
+//! clashes        objects whose names the configuration has, which are left aside
 //! compile        the whole way, and what is remembered between two of them
 //! addresses      which Gateway has which address
 //! listeners      which listeners serve, with which certificates
@@ -43,6 +44,7 @@ mod attach;
 mod backends;
 mod cache;
 mod certificates;
+mod clashes;
 #[cfg(feature = "kubernetes")]
 mod cluster;
 #[cfg(not(feature = "kubernetes"))]
@@ -90,7 +92,7 @@ pub use gateways::Gateways;
 pub use lines::Line;
 pub use lower::Lowerer;
 pub use maker::{Listen, Made, Maker};
-pub use state::{Shown, State, offline, open};
+pub use state::{Shown, State, offline, open, unreadable};
 pub use statuses::Statuses;
 pub use store::Store;
 pub use tell::FEATURES;

@@ -4,14 +4,17 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::backends::{Backends, Resolved, User};
+use uuid::Uuid;
+
+use super::backends::{Backends, Resolved, To, User};
 use super::certificates::Fault;
 use super::compiled::{
-    Action, Changes, Destination, Forward, GroupName, MirrorTo, RouteRule, Share,
+    Action, Changes, Destination, Forward, GroupName, MirrorTo, RouteRule, Share, Sticky,
 };
 use super::objects::{Backend, EXCLUSIVE, Filter, HttpRoute, Name, Rule, told};
 use super::statuses::Condition;
 use super::support::unsupported;
+use crate::config::model::{SameSite, StickyCookie};
 
 /// What the rules of a route come to, for Gateways that show the same certificate.
 #[derive(Debug)]
@@ -75,18 +78,43 @@ impl Known {
 
 fn references(route: &HttpRoute, user: User, backends: &Backends) -> Vec<Vec<Resolved>> {
     let namespace = &route.meta.name.namespace;
-    let of_rule = |rule: &Rule| {
+    let of_rule = |(index, rule): (usize, &Rule)| {
+        let sticky = sticky(route, index);
         let own = rule.backends.iter();
-        let own = own.map(|backend| backends.resolve(namespace, &backend.to, backend.port, user));
+        let own = own.map(|backend| {
+            let (port, sticky) = (backend.port, sticky.as_ref());
+            backends.resolve(namespace, &backend.to, To { port, sticky }, user)
+        });
         let mirrors = rule.filters.iter().filter_map(|filter| match filter {
             Filter::Mirror(mirror) => {
-                Some(backends.resolve(namespace, &mirror.to, mirror.port, user))
+                let (port, sticky) = (mirror.port, None);
+                Some(backends.resolve(namespace, &mirror.to, To { port, sticky }, user))
             }
             _ => None,
         });
         own.chain(mirrors).collect()
     };
-    route.rules.iter().map(of_rule).collect()
+    route.rules.iter().enumerate().map(of_rule).collect()
+}
+
+/// What keeps clients of a rule at their endpoints. A cookie without a name has one that no other
+/// rule has.
+fn sticky(route: &HttpRoute, index: usize) -> Option<Sticky> {
+    let rule = &route.rules[index];
+    let session = rule.session.as_ref()?;
+    let own = rule.name.as_ref().map(ToString::to_string);
+    let own = own.unwrap_or_else(|| index.to_string());
+    let text = format!("{}/{own}", route.meta.name);
+    let id = Uuid::new_v5(&Uuid::NAMESPACE_OID, text.as_bytes());
+    let name = format!("culvert-{:08x}", id.as_fields().0);
+    Some(Sticky {
+        rule: text.into(),
+        cookie: StickyCookie {
+            name: session.name.clone().unwrap_or(name),
+            duration: session.longest.filter(|_| session.is_permanent),
+            same_site: SameSite::Lax,
+        },
+    })
 }
 
 fn services(route: &HttpRoute) -> BTreeSet<Name> {

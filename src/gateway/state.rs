@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::cluster;
 use super::lines::Line;
 use super::maker::{Listen, Made, Maker};
+use super::manifests::Loader;
 use super::source::Source;
 use crate::config::Config;
 use crate::config::fault::Fault;
@@ -88,16 +89,28 @@ pub fn offline(config: Config, listen: Listen<'_>) -> (Config, Vec<String>) {
     let Some(gateway) = config.gateway.clone() else {
         return (config, Vec::new());
     };
-    if let Some(kubernetes) = &gateway.kubernetes {
-        let wrong = cluster::check(kubernetes).err();
-        let wrong = wrong.map(|why| format!("gateway.kubernetes: {why}"));
-        return (config, wrong.into_iter().collect());
+    if gateway.kubernetes.is_some() {
+        return (config, Vec::new());
     }
     let made = Maker::default().make(&config, &gateway, listen);
     let lines = made.statuses.lines();
     let lines = lines.iter().map(ToString::to_string);
     let told = made.problems.into_iter().chain(lines).collect();
     (with(&config, Origin::Gateway, made.others), told)
+}
+
+/// What of the manifests that a configuration names cannot be read, and why a cluster that it names
+/// cannot be asked, a line each.
+pub fn unreadable(config: &Config) -> Vec<String> {
+    let Some(gateway) = &config.gateway else {
+        return Vec::new();
+    };
+    let wrong = gateway.kubernetes.as_ref().map(cluster::check);
+    let wrong = wrong.and_then(Result::err);
+    let wrong = wrong.map(|why| format!("gateway.kubernetes: {why}"));
+    let found = Loader::default().load(&gateway.manifests);
+    let problems = found.problems.iter().map(ToString::to_string);
+    wrong.into_iter().chain(problems).collect()
 }
 
 /// How many conditions there are of each kind.

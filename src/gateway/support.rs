@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::objects::{Filter, Retry, Rule};
+use super::objects::{Filter, Retry, Rule, Session};
 
 const LONGEST: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
@@ -11,8 +11,8 @@ const MOST_ATTEMPTS: u32 = 10;
 
 /// What of a rule cannot be done.
 pub(super) fn unsupported(rule: &Rule) -> Option<String> {
-    if rule.is_sticky {
-        return Some("sessionPersistence is not supported".to_owned());
+    if let Some(message) = rule.session.as_ref().and_then(unsupported_session) {
+        return Some(message.to_owned());
     }
     let timeouts = [rule.request_timeout, rule.backend_timeout];
     if timeouts
@@ -24,6 +24,14 @@ pub(super) fn unsupported(rule: &Rule) -> Option<String> {
     }
     let retry = rule.retry.as_ref().and_then(unsupported_retry);
     retry.or_else(|| unsupported_filter(rule))
+}
+
+fn unsupported_session(session: &Session) -> Option<&'static str> {
+    if session.is_header {
+        return Some("sessionPersistence of type Header is not supported");
+    }
+    let is_tracked = session.longest.is_some() && !session.is_permanent;
+    is_tracked.then_some("sessionPersistence.absoluteTimeout needs lifetimeType Permanent")
 }
 
 fn unsupported_retry(retry: &Retry) -> Option<String> {

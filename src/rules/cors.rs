@@ -56,7 +56,7 @@ impl Cors {
         })
     }
 
-    /// What is answered to a preflight: nothing to a page that may not ask. `None` for what is none.
+    /// What is answered to a preflight: nothing to a page that may not ask. `None`: it is none.
     pub fn preflight(&self, method: &str, headers: &HeaderMap) -> Option<Told> {
         let wanted = headers.get(ACCESS_CONTROL_REQUEST_METHOD)?;
         if method != "OPTIONS" || !headers.contains_key(ORIGIN) {

@@ -70,10 +70,10 @@ impl ServerCertVerifier for Anchored {
             true => (self.verifier).verify_server_cert(certificate, others, name, stapled, now),
             false => self.check_chain(certificate, others, now),
         };
-        match self.anchors.contains(certificate) {
-            true if verified.is_err() => check(certificate, now)?,
-            _ if self.names.is_empty() => return verified,
-            _ => drop(verified?),
+        match verified {
+            Err(_) if self.anchors.contains(certificate) => check(certificate, now)?,
+            Ok(_) if !self.names.is_empty() => {}
+            verified => return verified,
         }
         self.check_name(certificate, name)?;
         Ok(ServerCertVerified::assertion())

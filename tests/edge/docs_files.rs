@@ -33,6 +33,7 @@ fn authority() -> Authority {
     for name in ["token", "keys"] {
         std::fs::write(authority.file(name), KEY).unwrap();
     }
+    std::fs::create_dir(authority.file("gateway.d")).unwrap();
     let users = authority.file("users");
     std::fs::write(&users, "name:password\n").unwrap();
     std::fs::set_permissions(users, Permissions::from_mode(0o600)).unwrap();
@@ -95,6 +96,9 @@ fn names(value: &Value, found: &mut Vec<String>) {
     }
 }
 
+/// One that can be read.
+const KUBECONFIG: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/edge/config/kubeconfig");
+
 fn use_files(value: &mut Value, authority: &Authority) {
     match value {
         Value::Array(items) => items.iter_mut().for_each(|item| use_files(item, authority)),
@@ -102,6 +106,8 @@ fn use_files(value: &mut Value, authority: &Authority) {
             for (key, value) in map {
                 match FILES.iter().find(|(name, _)| name == key) {
                     Some((_, file)) => *value = json!(authority.file(file)),
+                    None if key == "kubeconfig" => *value = json!(KUBECONFIG),
+                    None if key == "manifests" => *value = json!([authority.file("gateway.d")]),
                     None if key == "sourceAddresses" => *value = json!(["127.0.0.1"]),
                     None => use_files(value, authority),
                 }

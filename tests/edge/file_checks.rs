@@ -129,7 +129,7 @@ fn the_golden_files_say_through_the_program_what_their_headers_announce() {
         check_file(&path, 1, "", &problems);
     }
     for path in yaml_files("tests/edge/config/valid") {
-        let ok = format!("{}culvert: {}: ok\n", told(&path), path.display());
+        let ok = format!("culvert: {}: ok\n", path.display());
         check_file(&path, 0, &ok, &announced(&path, "# warning: ", "warning: "));
     }
 }
@@ -144,6 +144,8 @@ fn every_file_that_comes_with_culvert_is_ok() {
 
 fn check_file(path: &Path, code: i32, stdout: &str, stderr: &str) {
     let folder = tempfile::tempdir().unwrap();
+    let kubeconfig = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/edge/config/kubeconfig");
+    std::fs::copy(kubeconfig, folder.path().join("kubeconfig")).unwrap();
     check(
         &folder,
         &["-t", "-c", path.to_str().unwrap()],
@@ -165,13 +167,6 @@ fn yaml_files(folder: &str) -> Vec<PathBuf> {
     paths
 }
 
-/// What the comments at the top of a file announce that is told of manifests.
-fn told(path: &Path) -> String {
-    let file = std::fs::read_to_string(path).unwrap();
-    let lines = file.lines().map_while(|line| line.strip_prefix("# told: "));
-    lines.map(|line| format!("{line}\n")).collect()
-}
-
 /// What the comments at the top of a file announce, as the program says it.
 fn announced(path: &Path, mark: &str, prefix: &str) -> String {
     let file = std::fs::read_to_string(path).unwrap();
@@ -179,4 +174,28 @@ fn announced(path: &Path, mark: &str, prefix: &str) -> String {
     lines
         .map(|line| format!("{}: {prefix}{line}\n", path.display()))
         .collect()
+}
+
+#[test]
+fn a_kubeconfig_that_cannot_be_read_or_has_no_such_context_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let kubeconfig = "tests/edge/config/kubeconfig".to_owned();
+    for (file, context, expected) in [
+        (path("none"), "edge", "No such file or directory"),
+        (kubeconfig, "other", "other"),
+    ] {
+        let gateway =
+            format!("gateway: {{kubernetes: {{kubeconfig: {file}, context: {context}}}}}\n");
+        std::fs::write(path("edge.yaml"), gateway).unwrap();
+        let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let output = run(&["-t", "-c", &path("edge.yaml")], here);
+        assert_eq!(output.status.code(), Some(1));
+        let told = text(&output.stderr);
+        assert!(
+            told.contains("gateway.kubernetes: ") && told.contains(expected),
+            "{told}"
+        );
+        assert!(told.contains(&file), "{told}");
+    }
 }

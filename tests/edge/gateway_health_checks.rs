@@ -9,7 +9,9 @@ use crate::gateway_target_checks::{becomes, check_of, checks_until_it_is_back, r
 use crate::harness::client::header;
 use crate::harness::manifests::{route, service};
 use crate::harness::target::{ok, refusing};
-use crate::harness::{Connection, Manifests, Target, eventually};
+use crate::harness::tls::TARGET_HOST;
+use crate::harness::{Authority, Connection, Manifests, Target, eventually};
+use crate::subject_names;
 
 /// A check of the Service `chat` that says this.
 pub fn check_policy(says: &str) -> String {
@@ -146,4 +148,29 @@ async fn what_overrides_comes_before_the_default() {
     );
     let edge = under(&says, &target).await;
     becomes(&edge, 503).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_check_speaks_tls_where_endpoints_do_and_the_policy_may_say_so() {
+    let authority = Authority::new();
+    authority.issue("chat", &[TARGET_HOST]);
+    for (names, expected) in [(TARGET_HOST, 200), ("other.example", 503)] {
+        let target = authority.serving("chat").await;
+        let says = "default: {interval: 50ms, unhealthyThreshold: 1, useTLS: true, \
+                    http: {path: /health}}";
+        let all = route("chat", "/", "chat")
+            + &service("chat", &[target.address])
+            + &subject_names::policy(&authority, names)
+            + &check_policy(says);
+        let edge = Manifests::with(&all).await;
+        let told = edge.status("HealthCheckPolicy", "apps/policy");
+        assert_eq!(told["conditions"][0]["message"], "Valid HealthCheckPolicy");
+        becomes(&edge, expected).await;
+        let metric = format!(
+            "target_healthy{{target=\"{}\",target_group=\"apps/chat:8080\"}}",
+            target.address
+        );
+        edge.metric_becomes(&metric, f64::from(u8::from(expected == 200)))
+            .await;
+    }
 }

@@ -49,7 +49,7 @@ async fn an_authority_that_nobody_trusts_vouches_for_no_name() {
 }
 
 /// A BackendTLSPolicy for the Service `chat`, with these names, and who vouches.
-fn policy(authority: &Authority, names: &str) -> String {
+pub fn policy(authority: &Authority, names: &str) -> String {
     let names = names.split(", ").map(|name| match name.contains("://") {
         true => format!("{{type: URI, uri: \"{name}\"}}"),
         false => format!("{{type: Hostname, hostname: {name}}}"),

@@ -51,6 +51,10 @@ fn a_health_check_policy_takes_effect_or_says_why_not() {
             "False/InvalidHealthCheckPolicy",
         ),
         (
+            format!("{target}, default: {{useTLS: true}}"),
+            "False/InvalidHealthCheckPolicy",
+        ),
+        (
             format!("{target}, default: {{unhealthyThreshold: 0}}"),
             "False/InvalidHealthCheckPolicy",
         ),

@@ -8,8 +8,8 @@ const TO_A: &str = "[{backendRefs: [{name: a, port: 8080}]}]";
 
 #[test]
 fn a_route_is_told_of_each_parent_that_is_ours() {
-    let refs = "{name: edge}, {name: edge, sectionName: none}, {name: nowhere}, \
-                {name: x, kind: Service, group: ''}, {name: edge}";
+    let refs = "{name: edge, sectionName: http}, {name: edge, sectionName: none}, \
+                {name: nowhere}, {name: x, kind: Service, group: ''}";
     let text = route(TO_A).replace("{name: edge}", refs);
     let compiled = compile(&[BASE, &text]);
     let told = conditions(&compiled, Kind::HttpRoute, "infra/r");
@@ -149,7 +149,18 @@ fn what_may_not_be_together_drops_the_rule_or_the_route() {
             "backendRefs: [{name: a, port: 8080, weight: -1}]".into(),
             "UnsupportedValue",
         ),
-        ("sessionPersistence: {}".into(), "UnsupportedValue"),
+        (
+            "sessionPersistence: {type: Header}".into(),
+            "UnsupportedValue",
+        ),
+        (
+            "sessionPersistence: {absoluteTimeout: 1h}".into(),
+            "UnsupportedValue",
+        ),
+        (
+            "sessionPersistence: {cookieConfig: {lifetimeType: Permanent}}".into(),
+            "UnsupportedValue",
+        ),
         (
             "filters: [{type: CORS, cors: {allowOrigins: ['*://a.example']}}]".into(),
             "UnsupportedValue",
@@ -242,5 +253,46 @@ fn a_route_has_only_so_many_matches() {
         let compiled = compile(&[BASE, &route(&format!("[{}]", rules.join(", ")))]);
         let told = conditions(&compiled, Kind::HttpRoute, "infra/r").concat();
         assert!(told.starts_with(&format!("Accepted={expected}")), "{told}");
+    }
+}
+
+#[test]
+fn what_a_cluster_would_not_take_together_files_do_not_bring_either() {
+    let to_a = "backendRefs: [{name: a, port: 8080}]";
+    let rule = format!("{{name: x, {to_a}}}");
+    for (parents, rules, is_taken) in [
+        ("{name: edge}", format!("[{rule}]"), true),
+        ("{name: edge}, {name: edge}", format!("[{rule}]"), false),
+        (
+            "{name: edge}, {name: edge, sectionName: http}",
+            format!("[{rule}]"),
+            false,
+        ),
+        (
+            "{name: edge, port: 80}, {name: edge, sectionName: http}",
+            format!("[{rule}]"),
+            false,
+        ),
+        (
+            "{name: edge, sectionName: other}, {name: edge, sectionName: http}",
+            format!("[{rule}]"),
+            true,
+        ),
+        (
+            "{name: edge, port: 80}, {name: edge, port: 81}",
+            format!("[{rule}]"),
+            true,
+        ),
+        (
+            "{name: edge}",
+            format!("[{rule}, {{name: y, {to_a}}}, {{{to_a}}}, {{{to_a}}}]"),
+            true,
+        ),
+        ("{name: edge}", format!("[{rule}, {rule}]"), false),
+    ] {
+        let text = route(&rules).replace("[{name: edge}]", &format!("[{parents}]"));
+        let told = conditions(&compile(&[BASE, &text]), Kind::HttpRoute, "infra/r").concat();
+        let is_refused = told.contains("UnsupportedValue");
+        assert_eq!(is_refused, !is_taken, "{parents} {rules}: {told}");
     }
 }

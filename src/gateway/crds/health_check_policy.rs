@@ -55,9 +55,15 @@ fn check(description: &str) -> Value {
             "protocol",
             word("What http is asked over.", &["HTTP", "HTTPS"]),
         ),
-        may("useTLS", boolean("Whether it is asked over TLS.")),
+        may(
+            "useTLS",
+            boolean("Whether it is asked over TLS, which needs a BackendTLSPolicy."),
+        ),
         may("http", http()),
-        may("grpc", object("A gRPC health check.", grpc)),
+        may(
+            "grpc",
+            object("A gRPC health check, which Culvert does not make.", grpc),
+        ),
     ];
     let rules = [(
         "!(has(self.http) && has(self.grpc))",

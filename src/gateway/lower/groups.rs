@@ -10,8 +10,8 @@ use rustls::pki_types::DnsName;
 
 use super::defaults::GROUP;
 use crate::config::model::{
-    Check, Expected, HealthCheck, HttpCheck, HttpVersion, OwnCertificate, Source, Target,
-    TargetGroup, TargetTls,
+    Check, Expected, HealthCheck, HttpCheck, HttpVersion, OwnCertificate, Source, Stickiness,
+    Target, TargetGroup, TargetTls,
 };
 use crate::gateway::compiled::{Group, GroupTls};
 use crate::gateway::objects;
@@ -25,6 +25,8 @@ pub(super) fn target_group(
 ) -> TargetGroup {
     let name = group.name.text.to_string();
     let base = base(group);
+    let sticky = group.sticky.as_ref();
+    let cookie = sticky.map(|sticky| Stickiness::Cookie(sticky.cookie.clone()));
     let health = group
         .health
         .as_ref()
@@ -39,6 +41,9 @@ pub(super) fn target_group(
         },
         targets: targets(endpoints, is_checked(group)),
         health_check: health.map_or_else(|| base.health_check.clone(), health_check),
+        // Whoever stays is not moved.
+        rebalance: base.rebalance.filter(|_| cookie.is_none()),
+        stickiness: cookie.or_else(|| base.stickiness.clone()),
         ..base.clone()
     }
 }

@@ -6,7 +6,7 @@ mod defaults;
 mod groups;
 mod rules;
 
-pub(super) use self::rules::name_of;
+pub(super) use self::rules::{address_of, name_of};
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

@@ -27,6 +27,11 @@ pub(in super::super) fn name_of(address: SocketAddr) -> String {
     format!("gateway {address}")
 }
 
+/// The address of the forwarding rule that is called like this.
+pub(in super::super) fn address_of(name: &str) -> Option<SocketAddr> {
+    name.strip_prefix("gateway ")?.parse().ok()
+}
+
 /// What listens at a socket and shows these certificates.
 pub(super) fn forwarding_rule(
     socket: &Socket,

@@ -1,9 +1,9 @@
-//! What a rule of an HTTPRoute may not have together. A cluster's API server checks it by the CEL
-//! of the CRD; for files it is checked here.
+//! What an HTTPRoute, or a rule of one, may not have together. A cluster's API server checks it by
+//! the CEL of the CRD; for files it is checked here.
 
 use super::fields::Fields;
 use super::filters::{Filter, PathChange};
-use super::http_route::{Match, PathMatch, Rule};
+use super::http_route::{Match, ParentRef, PathMatch, Rule};
 
 /// Notes what does not go together.
 pub(super) fn check(rule: &Rule, fields: &Fields) {
@@ -31,6 +31,41 @@ pub(super) fn check(rule: &Rule, fields: &Fields) {
 
 /// What the message about filters that exclude each other ends with.
 pub const EXCLUSIVE: &str = "RequestRedirect and URLRewrite exclude each other";
+
+/// Notes several references to one Gateway that are not told apart, each by a listener or a port.
+pub(super) fn check_parents(parents: &[ParentRef], spec: &Fields) {
+    let name = |parent: &ParentRef| {
+        let to = &parent.to;
+        let parts = [&to.group, &to.kind, &to.name].map(std::sync::Arc::clone);
+        (parts, to.namespace.clone())
+    };
+    let says = |parent: &ParentRef| (parent.to.section.is_some(), parent.port.is_some());
+    for (place, parent) in parents.iter().enumerate() {
+        let mut before = parents[..place].iter();
+        let clashes = |other: &&ParentRef| {
+            let is_same = parent.to.section == other.to.section && parent.port == other.port;
+            name(parent) == name(other) && (is_same || says(parent) != says(other))
+        };
+        if before.any(|other| clashes(&other)) {
+            let path = format!("{}[{place}]", spec.path_of("parentRefs"));
+            let message = "must differ from the others to its Gateway by sectionName or port, \
+                           which all of them or none have";
+            spec.flaws.note(&path, message);
+        }
+    }
+}
+
+/// Notes names that several rules have.
+pub(super) fn check_names(rules: &[Rule], spec: &Fields) {
+    for (place, rule) in rules.iter().enumerate() {
+        let Some(name) = &rule.name else { continue };
+        let mut before = rules[..place].iter();
+        if before.any(|other| other.name.as_ref() == Some(name)) {
+            let path = format!("{}[{place}].name", spec.path_of("rules"));
+            spec.flaws.note(&path, "is that of another rule");
+        }
+    }
+}
 
 fn check_filters(filters: &[Filter], path: &str, fields: &Fields) {
     let count = |word: &str| filters.iter().filter(|one| one.word() == word).count();

@@ -52,8 +52,8 @@ pub struct Rule {
     pub backend_timeout: Option<Duration>,
     /// `retry`
     pub retry: Option<Retry>,
-    /// `sessionPersistence` is there.
-    pub is_sticky: bool,
+    /// `sessionPersistence`
+    pub session: Option<Session>,
     /// What is wrong with it: the rule is not used then.
     pub flaws: Vec<Flaw>,
 }
@@ -102,6 +102,19 @@ pub struct Backend {
     pub weight: u32,
     /// `filters`
     pub filters: Vec<Filter>,
+}
+
+/// `sessionPersistence`: a client stays with its endpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Session {
+    /// `type` is Header: not by a cookie.
+    pub is_header: bool,
+    /// `sessionName`
+    pub name: Option<String>,
+    /// `cookieConfig.lifetimeType` is Permanent: the cookie outlives the browser.
+    pub is_permanent: bool,
+    /// `absoluteTimeout`
+    pub longest: Option<Duration>,
 }
 
 /// `retry`

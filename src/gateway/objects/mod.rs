@@ -30,7 +30,7 @@ pub use self::filters::{Cors, Filter, HeaderChanges, PathChange, Redirect, Rewri
 pub(super) use self::gateway::GROUP;
 pub use self::gateway::{From, Gateway, GatewayClass, Listener, Validation};
 pub use self::http_route::{
-    Backend, HttpRoute, Match, ParentRef, PathMatch, Retry, Rule, ValueMatch,
+    Backend, HttpRoute, Match, ParentRef, PathMatch, Retry, Rule, Session, ValueMatch,
 };
 pub use self::meta::{Meta, Name, Place, told};
 use self::own::OWN_GROUP;

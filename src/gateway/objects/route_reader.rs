@@ -4,11 +4,13 @@ use http::{HeaderName, Method};
 use regex::bytes::{Regex, RegexBuilder};
 use serde_json::Value;
 
-use super::combinations::check;
+use super::combinations::{check, check_names, check_parents};
 use super::fields::{Fields, Flaws, Node};
 use super::filters::filter;
 use super::gateway::GROUP;
-use super::http_route::{Backend, HttpRoute, Match, ParentRef, PathMatch, Retry, Rule, ValueMatch};
+use super::http_route::{
+    Backend, HttpRoute, Match, ParentRef, PathMatch, Retry, Rule, Session, ValueMatch,
+};
 use super::meta::Meta;
 use super::words::{Reference, host};
 
@@ -32,9 +34,15 @@ impl HttpRoute {
             let message = format!("have {matches} matches; there may be {MOST_MATCHES}");
             spec.flaws.note(&spec.path_of("rules"), message);
         }
+        let parents: Vec<_> = parents.filter_map(parent).collect();
+        // What comes from a cluster has been checked there.
+        if !meta.place.file.is_empty() {
+            check_parents(&parents, &spec);
+            check_names(&rules, &spec);
+        }
         HttpRoute {
             meta,
-            parents: parents.filter_map(parent).collect(),
+            parents,
             hosts: hosts.filter_map(|node| host(&node)).collect(),
             rules,
         }
@@ -70,7 +78,7 @@ fn rule(node: Node) -> Rule {
         matches: matches(&fields),
         filters: fields.list("filters", 16).into_iter().map(filter).collect(),
         backends: backends(&fields),
-        is_sticky: fields.has("sessionPersistence"),
+        session: fields.fields("sessionPersistence").map(|one| session(&one)),
         ..Rule::default()
     };
     if let Some(timeouts) = fields.fields("timeouts") {
@@ -109,6 +117,50 @@ fn backends(rule: &Fields) -> Vec<Backend> {
         })
     };
     entries.filter_map(backend).collect()
+}
+
+fn session(fields: &Fields) -> Session {
+    let kind = fields.text("type").unwrap_or("Cookie");
+    if !["Cookie", "Header"].contains(&kind) {
+        let path = fields.path_of("type");
+        fields.flaws.note(&path, "must be Cookie or Header");
+    }
+    let cookie = fields.fields("cookieConfig");
+    let lifetime = cookie
+        .as_ref()
+        .and_then(|fields| fields.text("lifetimeType"));
+    let session = Session {
+        is_header: kind == "Header",
+        name: fields.text("sessionName").and_then(|name| {
+            let is_fit = name.len() <= 128 && HeaderName::try_from(name).is_ok();
+            match is_fit {
+                true => Some(name.to_owned()),
+                false => fields.flaw("sessionName", "must be the name of a cookie or a header"),
+            }
+        }),
+        is_permanent: lifetime == Some("Permanent"),
+        longest: fields.duration("absoluteTimeout"),
+    };
+    let note = |key: &str, message: &str| fields.flaws.note(&fields.path_of(key), message);
+    if lifetime.is_some_and(|word| !["Permanent", "Session"].contains(&word)) {
+        note("cookieConfig.lifetimeType", "must be Permanent or Session");
+    }
+    if session.is_header && cookie.is_some() {
+        note("cookieConfig", "does not go with type Header");
+    }
+    if session.is_permanent && !fields.has("absoluteTimeout") {
+        note(
+            "absoluteTimeout",
+            "is required where lifetimeType is Permanent",
+        );
+    }
+    if session
+        .longest
+        .is_some_and(|longest| longest.as_secs() == 0)
+    {
+        note("absoluteTimeout", "must be at least 1s");
+    }
+    session
 }
 
 fn retry(fields: &Fields) -> Retry {
