@@ -61,7 +61,8 @@ impl Known {
         }
         let references = references(route, user, backends);
         let known = self.now.get(&key).or_else(|| self.before.get(&key));
-        let known = known.filter(|known| known.references == references);
+        let known = known
+            .filter(|known| Arc::ptr_eq(&known.route, route) && known.references == references);
         let compiled = match known {
             Some(known) => Arc::clone(known),
             None => Arc::new(Compiled::of(route, references)),

@@ -52,6 +52,27 @@ async fn a_file_that_changes_is_served_and_tunnels_stay() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_filter_that_changes_is_served_where_all_that_the_route_refers_to_is_the_same() {
+    let to = |host: &str| {
+        format!(
+            "apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\n\
+             metadata: {{name: r, namespace: apps}}\n\
+             spec: {{parentRefs: [{{name: edge}}], rules: [{{filters: [{{\
+             type: RequestRedirect, requestRedirect: {{hostname: {host}}}}}]}}]}}\n"
+        )
+    };
+    let edge = Manifests::with(&to("before.example")).await;
+    for host in ["before.example", "after.example"] {
+        edge.write("routes.yaml", &to(host));
+        let leads_there = || {
+            let answer = crate::harness::edge::get_now(edge.gateway, "/")?;
+            answer.contains(host).then_some(())
+        };
+        eventually(host, leads_there).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_address_that_somebody_has_is_told_and_taken_once_it_is_free() {
     let target = Target::named("chat").await;
     let all = route("chat", "/", "chat") + &service("chat", &[target.address]);

@@ -11,7 +11,7 @@ use super::super::objects::{Kind, Object, Place};
 use super::{Definition, all};
 use crate::config::objects::keys;
 
-const EXAMPLES: &str = include_str!("../../../docs/kubernetes/policies.yaml");
+const EXAMPLES: &str = include_str!("../../../docs/kubernetes/examples/policies.yaml");
 
 fn examples() -> Vec<Value> {
     let documents = EXAMPLES.split("\n---\n");
