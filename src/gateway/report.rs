@@ -21,13 +21,15 @@ pub(super) struct Report {
     pub(super) is_served: bool,
 }
 
-/// Which Gateway, and what of it serves: the same at all nodes that serve the same.
+/// What of a Gateway serves.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Form {
     /// `uid`
     pub(super) uid: Arc<str>,
-    /// Its generation and its addresses.
-    pub(super) form: String,
+    /// Its generation.
+    pub(super) generation: i64,
+    /// Where it is listened for it at this node: others may have addresses of their own.
+    pub(super) addresses: Vec<Arc<str>>,
 }
 
 impl Report {
@@ -47,7 +49,8 @@ impl Report {
             if is_programmed(conditions) {
                 let form = Form {
                     uid: Arc::clone(&gateway.meta.uid),
-                    form: format!("{} {}", gateway.meta.generation, addresses.join(",")),
+                    generation: gateway.meta.generation,
+                    addresses: addresses.clone(),
                 };
                 gateways.insert(name.clone(), form);
             }

@@ -11,6 +11,8 @@ use crate::gateway::statuses::{Body, Condition, Status};
 /// How many entries a route's `parents` may have, and a policy's `ancestors`.
 const PARENTS: usize = 32;
 const ANCESTORS: usize = 16;
+/// How many addresses a Gateway may have.
+const ADDRESSES: usize = 16;
 /// Since when a condition is what it is.
 const TIME: &str = "lastTransitionTime";
 
@@ -62,6 +64,20 @@ pub(super) fn wait_for(status: &mut Status, nodes: &[String]) {
         let since = programmed.since;
         *programmed = Condition::fails("Programmed", "Pending", message);
         programmed.since = since;
+    }
+}
+
+/// The addresses of a Gateway at all nodes, this one's first, as many as there is room for.
+pub(super) fn with_addresses(status: &mut Status, others: Vec<String>) {
+    let Body::Gateway { addresses, .. } = &mut status.body else {
+        return;
+    };
+    let mut others = others;
+    others.sort();
+    for address in others {
+        if addresses.len() < ADDRESSES && !addresses.iter().any(|known| **known == *address) {
+            addresses.push(address.into());
+        }
     }
 }
 

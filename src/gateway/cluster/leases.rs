@@ -3,7 +3,6 @@
 //! Clocks may differ: whether a lease is renewed is told by its version, from when that was seen
 //! here. Whoever leads does so for less long than others wait for it.
 
-use std::collections::BTreeMap;
 use std::pin::pin;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -169,7 +168,10 @@ impl<'a> Leases<'a> {
     fn served(&self) -> Served {
         let report = self.shared.report.borrow();
         let gateways = report.gateways.values().filter(|_| report.is_served);
-        let all = gateways.map(|form| (form.uid.to_string(), form.form.clone()));
+        let all = gateways.map(|form| {
+            let addresses = form.addresses.iter().map(ToString::to_string);
+            (form.uid.to_string(), (form.generation, addresses.collect()))
+        });
         all.collect()
     }
 
@@ -313,7 +315,7 @@ fn saw(shared: &Shared, node: Option<String>, lease: &Raw) {
         .and_then(|all| all.get(SERVES))
         .and_then(Value::as_str);
     let served = text.and_then(|text| serde_json::from_str(text).ok());
-    let served: BTreeMap<String, String> = served.unwrap_or_default();
+    let served: Served = served.unwrap_or_default();
     shared.standing.saw(&node, lease.version(), served);
 }
 

@@ -10,8 +10,8 @@ use tokio::sync::Notify;
 /// How long a lease holds from the last time it was seen to be renewed.
 pub(super) const LEASE: Duration = Duration::from_secs(15);
 
-/// What a node serves: for the `uid` of each Gateway, in which form.
-pub(super) type Served = BTreeMap<String, String>;
+/// What a node serves: for the `uid` of each Gateway its generation, and its addresses there.
+pub(super) type Served = BTreeMap<String, (i64, Vec<String>)>;
 
 /// A node as its lease has it.
 #[derive(Debug, Clone)]
@@ -97,13 +97,19 @@ impl Standing {
         self.changed.notify_one();
     }
 
-    /// The nodes that live but do not serve a Gateway in this form.
-    pub(super) fn not_serving(&self, uid: &str, form: &str) -> Vec<String> {
+    /// The nodes that live but do not serve this generation of a Gateway; and the addresses at
+    /// those that do.
+    pub(super) fn of_gateway(&self, uid: &str, generation: i64) -> (Vec<String>, Vec<String>) {
+        let (mut missing, mut addresses) = (Vec::new(), Vec::new());
         let nodes = self.nodes.lock();
         let live = nodes.iter().filter(|(_, node)| node.seen.elapsed() < LEASE);
-        let serves = |node: &Node| node.served.get(uid).is_some_and(|served| served == form);
-        let others = live.filter(|(_, node)| !serves(node));
-        others.map(|(name, _)| name.clone()).collect()
+        for (name, node) in live {
+            match node.served.get(uid) {
+                Some((served, at)) if *served == generation => addresses.extend(at.iter().cloned()),
+                _ => missing.push(name.clone()),
+            }
+        }
+        (missing, addresses)
     }
 
     /// The nodes whose leases have not been renewed for this long.

@@ -150,8 +150,10 @@ impl<'a> Writer<'a> {
         if let (Some(status), Some(form)) = (&mut status, report.gateways.get(name))
             && *kind == Kind::Gateway
         {
-            let missing = self.shared.standing.not_serving(&form.uid, &form.form);
+            let standing = &self.shared.standing;
+            let (missing, addresses) = standing.of_gateway(&form.uid, form.generation);
             desired::wait_for(status, &missing);
+            desired::with_addresses(status, addresses);
         }
         desired::wanted(*kind, status.as_ref(), now, controller)
     }

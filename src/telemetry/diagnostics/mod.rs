@@ -26,8 +26,9 @@ const OURS_BELOW: &str = "culvert::";
 
 /// What is said where `RUST_LOG` does not say otherwise. What Pingora and rustls say of single
 /// exchanges is in their records and metrics; what Pingora's connectors say is a race for a
-/// connection that the target has closed.
-const FILTER: &str = "warn,culvert=info,pingora_proxy=off,pingora_core::connectors=off,rustls=off";
+/// connection that the target has closed; what kube says is said once by whoever uses it.
+const FILTER: &str = "warn,culvert=info,pingora_proxy=off,pingora_core::connectors=off,rustls=off,\
+                      kube_client=off,kube_runtime=off";
 /// How many characters are written of a line of others.
 const LONGEST: usize = 2048;
 /// How often those are looked for that have something left to say.
