@@ -312,7 +312,11 @@ fn used(key: &[u8; LONGEST_KEY], suite: Suite) -> &[u8] {
     &key[..suite.algorithm().key_len()]
 }
 
-fn key_of(suite: Suite, secret: &Secret) -> Result<Zeroizing<[u8; LONGEST_KEY]>, Unspecified> {
+/// The key that comes from a secret.
+pub(super) fn key_of(
+    suite: Suite,
+    secret: &Secret,
+) -> Result<Zeroizing<[u8; LONGEST_KEY]>, Unspecified> {
     let mut key = Zeroizing::new([0; LONGEST_KEY]);
     secret.expand(b"key", &mut key[..suite.algorithm().key_len()])?;
     Ok(key)

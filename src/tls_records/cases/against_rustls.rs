@@ -38,7 +38,7 @@ fn turns() -> impl Strategy<Value = Vec<usize>> {
 /// Bytes that say where they stand.
 fn bytes(from: usize, count: usize) -> Vec<u8> {
     (from..from + count)
-        .map(|place| (place * 31 >> 3) as u8)
+        .map(|place| ((place * 31) >> 3) as u8)
         .collect()
 }
 
