@@ -100,7 +100,6 @@ pub mod target_connection;
 pub mod target_group;
 pub mod telemetry;
 pub mod tls;
-#[expect(dead_code, unused_imports)]
 pub(crate) mod tls_records;
 pub mod tunnel;
 pub mod upgrade;

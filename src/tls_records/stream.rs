@@ -137,11 +137,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Records<S> {
         }
     }
 
-    /// Whether nothing waits to be sent.
-    pub(crate) fn is_drained(&self) -> bool {
-        self.unsent.is_empty()
-    }
-
     fn poll_read_end(&self) -> Option<io::Result<()>> {
         self.end.map(|end| end.map_err(io::Error::from))
     }
