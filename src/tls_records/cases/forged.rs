@@ -31,9 +31,7 @@ fn record() -> impl Strategy<Value = (u8, Vec<u8>, bool)> {
         4 => vec(any::<u8>(), 0..90).prop_map(|data| (DATA, data, false)),
         2 => few(HANDSHAKE, KEY_UPDATE, true),
         2 => few(HANDSHAKE, KEY_UPDATE_ASKED, true),
-        2 => (ticket, any::<prop::sample::Index>()).prop_map(|(ticket, cut)| {
-            (HANDSHAKE, ticket[..=cut.index(ticket.len())].to_vec(), false)
-        }),
+        2 => ticket.prop_map(|ticket| (HANDSHAKE, ticket, false)),
         1 => few(HANDSHAKE, &[0, 0, 0, 0], false),
         1 => few(HANDSHAKE, &[24, 0, 0, 1, 2], false),
         1 => few(HANDSHAKE, &[24, 0, 0, 2, 0, 0], false),
@@ -83,22 +81,26 @@ fn rustls_reads(
     (pair.heard, pair.broke.is_some())
 }
 
-/// Whether rustls is stricter: it reads tickets, and bounds warnings and requests otherwise.
-fn differs(records: &[(u8, Vec<u8>, bool)]) -> bool {
-    let is_cut_ticket = |content: &[u8]| match content {
-        [4, _, high, low, body @ ..] => {
-            usize::from(u16::from_be_bytes([*high, *low])) != body.len()
+/// Those of which rustls makes the same. Of others it looks at what is in them (tickets and hellos),
+/// allows fewer (warnings and requests), or more (messages without a byte).
+fn alike(mut records: Vec<(u8, Vec<u8>, bool)>) -> Vec<(u8, Vec<u8>, bool)> {
+    let (mut alerts, mut requests) = (0, 0);
+    records.retain(|(kind, content, _)| match (*kind, &content[..]) {
+        (ALERT, _) => {
+            alerts += 1;
+            alerts <= 4
         }
-        [4, ..] => true,
-        _ => false,
-    };
-    let many = |kind| records.iter().filter(|record| record.0 == kind).count() > 4;
-    let requests = records
-        .iter()
-        .filter(|record| record.0 == HANDSHAKE && record.1 == [0; 4]);
-    let mut messages = records.iter().filter(|record| record.0 == HANDSHAKE);
-    let has_cut_ticket = messages.any(|record| is_cut_ticket(&record.1));
-    has_cut_ticket || many(ALERT) || requests.count() > 1
+        (HANDSHAKE, [0, 0, 0, 0]) => {
+            requests += 1;
+            requests <= 1
+        }
+        (HANDSHAKE, [4, _, high, low, body @ ..]) => {
+            usize::from(u16::from_be_bytes([*high, *low])) == body.len()
+        }
+        (HANDSHAKE, [] | [1 | 4, ..]) => false,
+        _ => true,
+    });
+    records
 }
 
 proptest! {
@@ -112,9 +114,9 @@ proptest! {
         cut in 1_usize..200,
     ) {
         let suite = SUITES[suite];
-        prop_assume!(!differs(&records));
         // rustls looks at a message when it is whole, or when it cannot become so any more.
-        let records: Vec<_> = records.into_iter().chain([(DATA, b"end".to_vec(), false)]).collect();
+        let mut records = alike(records);
+        records.push((DATA, b"end".to_vec(), false));
         let mut pair = Pair::new(suite, role);
         let mut keys = pair.ours.read_keys().copy();
         for (kind, content, updates) in &records {
