@@ -80,17 +80,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Records<S> {
     /// Reads into this memory, which has room for the longest record, and opens what has come.
     /// Tells how much data is at its beginning; none is the end, or that something else came.
     fn poll_open(&mut self, cx: &mut Context<'_>, memory: &mut [u8]) -> Poll<io::Result<usize>> {
-        let begun = self.begun.len();
-        let mut buf = ReadBuf::new(&mut memory[begun..]);
+        let mut buf = ReadBuf::new(&mut memory[self.begun.len()..]);
         ready!(Pin::new(&mut self.socket).poll_read(cx, &mut buf))?;
         let count = buf.filled().len();
-        memory[..begun].copy_from_slice(&self.begun);
-        self.begun = Vec::new();
+        let begun = std::mem::take(&mut self.begun);
         if count == 0 {
             self.end = Some(Ok(()));
             return Poll::Ready(Ok(0));
         }
-        let read = &mut memory[..begun + count];
+        memory[..begun.len()].copy_from_slice(&begun);
+        let read = &mut memory[..begun.len() + count];
         let opened = self.reader.open(read);
         self.begun = match opened.end {
             None => read[opened.taken..].to_vec(),
@@ -137,7 +136,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Records<S> {
         }
     }
 
-    fn poll_read_end(&self) -> Option<io::Result<()>> {
+    /// Why nothing can be written.
+    fn why_closed(&self) -> io::Error {
+        match self.writer.is_used_up() {
+            true => Fault::UsedUp.into(),
+            false => io::ErrorKind::BrokenPipe.into(),
+        }
+    }
+
+    fn read_end(&self) -> Option<io::Result<()>> {
         self.end.map(|end| end.map_err(io::Error::from))
     }
 }
@@ -171,7 +178,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Records<S> {
                 records.show(buf);
                 return Poll::Ready(Ok(()));
             }
-            if let Some(end) = records.poll_read_end() {
+            if let Some(end) = records.read_end() {
                 return Poll::Ready(end);
             }
             if buf.remaining() >= LONGEST {
@@ -199,7 +206,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Records<S> {
         let records = self.get_mut();
         ready!(records.poll_send(cx))?;
         if records.writer.is_closed() {
-            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+            return Poll::Ready(Err(records.why_closed()));
         }
         SEALED.with_borrow_mut(|sealed| {
             sealed.clear();
@@ -211,7 +218,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Records<S> {
             records.unsent.extend_from_slice(&sealed[sent..]);
             match result {
                 Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-                _ if count == 0 && !data.is_empty() => Poll::Ready(Err(Fault::UsedUp.into())),
+                _ if count == 0 && !data.is_empty() => Poll::Ready(Err(records.why_closed())),
                 _ => Poll::Ready(Ok(count)),
             }
         })

@@ -41,7 +41,8 @@ impl Writer {
         self.owes_refusal |= opened.asks_for_handshake;
     }
 
-    /// Appends data, and tells how much of it; nothing where nothing more may be sealed.
+    /// Appends data, and tells how much of it; nothing where nothing more may be sealed. What the
+    /// peer has asked for has been answered before.
     pub(super) fn seal(&mut self, data: &[u8], out: &mut Vec<u8>) -> usize {
         let mut sealed = 0;
         for part in data.chunks(MOST_CONTENT) {
@@ -55,7 +56,6 @@ impl Writer {
     }
 
     fn seal_part(&mut self, part: &[u8], out: &mut Vec<u8>) -> Result<(), Unspecified> {
-        self.answer(out);
         if self.is_closed {
             return Err(Unspecified);
         }
@@ -140,6 +140,11 @@ impl Writer {
 
     pub(super) fn is_closed(&self) -> bool {
         self.is_closed
+    }
+
+    /// Whether nothing more may be sealed because too much was.
+    pub(super) fn is_used_up(&self) -> bool {
+        self.is_closed && self.keys.are_used_up()
     }
 }
 

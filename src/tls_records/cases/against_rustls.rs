@@ -212,6 +212,43 @@ fn keys_that_have_changed_before_are_taken_over_with_what_is_under_way() {
 }
 
 #[test]
+fn an_end_that_rustls_has_read_is_taken_over() {
+    for suite in SUITES {
+        let ((mut client, mut server), secrets) = with_secrets(async { shaken(suite) })
+            .now_or_never()
+            .unwrap();
+        client.send_close_notify();
+        pass(&mut client, &mut server).unwrap();
+        let ours = take_over(Socket::default(), server, &secrets).unwrap();
+        let mut pair = Pair {
+            ours,
+            theirs: client,
+            heard: Vec::new(),
+            broke: None,
+        };
+        assert_eq!(pair.read(64 << 10), (Vec::new(), End::Ended));
+    }
+}
+
+#[test]
+fn what_has_no_secrets_or_those_of_another_connection_is_not_taken_over() {
+    for suite in &SUITES[..3] {
+        let others = with_secrets(async { shaken(*suite) })
+            .now_or_never()
+            .unwrap()
+            .1;
+        for secrets in [FirstSecrets::default(), others] {
+            let (client, _) = shaken(*suite);
+            let taken = take_over(Socket::default(), client, &secrets);
+            assert_eq!(
+                taken.unwrap_err().to_string(),
+                "TLS: the keys cannot be taken over"
+            );
+        }
+    }
+}
+
+#[test]
 fn each_side_can_end_first_and_the_other_goes_on() {
     for mut pair in Pair::all() {
         let mut cx = Context::from_waker(Waker::noop());

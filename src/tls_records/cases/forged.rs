@@ -177,6 +177,29 @@ fn a_message_may_come_in_parts_and_with_others() {
 }
 
 #[test]
+fn an_update_that_is_asked_for_is_answered_under_the_key_of_before() {
+    for (suite, role) in SUITES[..3]
+        .iter()
+        .flat_map(|suite| ROLES.map(|role| (*suite, role)))
+    {
+        let mut pair = Pair::new(suite, role);
+        let mut keys = pair.ours.read_keys().copy();
+        let mut before = pair.ours.write_keys().copy();
+        pair.ours.socket_mut().incoming = seal(&mut keys, HANDSHAKE, KEY_UPDATE);
+        keys.update().unwrap();
+        assert_eq!(pair.read(64 << 10), (Vec::new(), End::Waits));
+        assert!(pair.ours.socket().outgoing.is_empty());
+        pair.ours.socket_mut().incoming = seal(&mut keys, HANDSHAKE, KEY_UPDATE_ASKED);
+        assert_eq!(pair.read(64 << 10), (Vec::new(), End::Waits));
+        let mut sent = pair.ours.socket().outgoing.clone();
+        let opened = before.open(*sent.first_chunk().unwrap(), &mut sent, 5);
+        assert_eq!(opened.unwrap(), (ContentType::Handshake, 5));
+        assert_eq!(&sent[..5], KEY_UPDATE);
+        assert_eq!(pair.ours.write_keys().number(), 0);
+    }
+}
+
+#[test]
 fn a_handshake_that_is_asked_for_in_tls_1_2_is_refused_and_the_connection_goes_on() {
     let hello = [&[1, 0, 1, 0][..], &[0; 256]].concat();
     for suite in &SUITES[3..] {

@@ -36,7 +36,11 @@ fn tls_1_2_ends_when_its_key_may_seal_no_more() {
         let mut pair = Pair::new(suite, role);
         let number = pair.ours.write_keys().number();
         pair.ours.limit(number + 4);
-        assert!(pair.write(&[7; 5 << 14]).is_err());
+        let error = pair.write(&[7; 5 << 14]).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "TLS: no more records may have these keys"
+        );
         pair.hear();
         assert_eq!(
             (pair.heard.len(), &pair.broke),
@@ -45,7 +49,41 @@ fn tls_1_2_ends_when_its_key_may_seal_no_more() {
         );
         assert!(pair.theirs.process_new_packets().unwrap().peer_has_closed());
         assert_eq!(pair.ours.write_keys().number(), number + 4);
+
+        let mut pair = Pair::new(suite, role);
+        pair.ours.limit(number + 1);
+        let mut cx = Context::from_waker(Waker::noop());
+        let taken = Pin::new(&mut pair.ours).poll_write(&mut cx, b"data");
+        assert!(matches!(taken, Poll::Ready(Err(_))), "{taken:?}");
     }
+}
+
+#[test]
+fn tls_1_2_ends_where_the_last_record_would_be_a_refusal() {
+    for suite in &SUITES[3..5] {
+        let mut pair = Pair::new(*suite, Role::Client);
+        let number = pair.ours.write_keys().number();
+        pair.ours.limit(number + 1);
+        let mut keys = pair.ours.read_keys().copy();
+        pair.ours.socket_mut().incoming = seal(&mut keys, HANDSHAKE, &[0, 0, 0, 0]);
+        assert_eq!(pair.read(64 << 10), (Vec::new(), End::Waits));
+        pair.hear();
+        assert!(pair.theirs.process_new_packets().unwrap().peer_has_closed());
+        assert_eq!(pair.ours.write_keys().number(), number + 1);
+    }
+}
+
+#[test]
+fn an_answer_goes_out_when_the_socket_takes_it_whatever_else_happens() {
+    let mut pair = Pair::new(SUITES[0], Role::Server);
+    let mut keys = pair.ours.read_keys().copy();
+    pair.ours.socket_mut().incoming = seal(&mut keys, HANDSHAKE, KEY_UPDATE_ASKED);
+    pair.ours.socket_mut().writes = Turns::of(&[0]);
+    assert_eq!(pair.read(64 << 10), (Vec::new(), End::Waits));
+    assert!(pair.ours.socket().outgoing.is_empty());
+    pair.ours.socket_mut().writes = Turns::default();
+    assert_eq!(pair.read(64 << 10), (Vec::new(), End::Waits));
+    assert!(!pair.ours.socket().outgoing.is_empty());
 }
 
 #[test]

@@ -20,7 +20,7 @@ use rustls::{
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::reader::Role;
-use super::{Records, SecretNotes, take_over, with_secrets};
+use super::{FirstSecrets, Records, SecretNotes, take_over, with_secrets};
 
 const SUITES: [SupportedCipherSuite; 6] = [
     suites::TLS13_AES_128_GCM_SHA256,
