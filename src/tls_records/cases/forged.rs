@@ -81,7 +81,7 @@ fn rustls_reads(
     (pair.heard, pair.broke.is_some())
 }
 
-/// Those of which rustls makes the same. Of others it looks at what is in them (tickets and hellos),
+/// Those of which rustls makes the same. Of others it looks at what is in them (tickets, hellos),
 /// allows fewer (warnings and requests), or more (messages without a byte).
 fn alike(mut records: Vec<(u8, Vec<u8>, bool)>) -> Vec<(u8, Vec<u8>, bool)> {
     let (mut alerts, mut requests) = (0, 0);
