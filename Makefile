@@ -74,6 +74,7 @@ edge: tools $(VENV)/ready $(NODE)/ready
 	@$(call need,etcd,etcd-server)
 	@$(call need,etcdctl,etcd-client)
 	cargo test --locked --test edge
+	CULVERT_TEST_TUNNEL_RECORDS=rustls cargo test --locked --test edge -- tls early_bytes odd_names chromium socket_io
 
 # The client of etcd, against members that the tests start.
 etcd: export PATH := $(PATH):/usr/sbin

@@ -25,6 +25,7 @@
 //!
 //! the road         listener          accept, PROXY protocol, HTTP/1.1 or HTTP/2, limits
 //!                  tls               certificates and the handshake with clients
+//!                  tls_records       TLS after the handshake, for tunnels
 //!                  forwarding_rule   what holds for all that arrives at an address
 //!                  stream            what bytes come from and go to, and the notes on a connection
 //!                  tap               what Pingora takes for its connections, on both sides
@@ -47,7 +48,7 @@
 //! ```text
 //! process ▸ admin, ionos ▸ control, upgrade ▸ serving ▸ proxy ▸ listener, drain ▸ refusal,
 //! request_line ▸ forwarding_rule, tap ▸ tunnel, target_connection, rules ▸ target_group ▸ stream,
-//! config::model, etcd, telemetry
+//! config::model, etcd, telemetry, tls_records
 //! ```
 //!
 //! `gateway` knows `config`; what has its objects served knows `serving` and `listener`.
@@ -99,5 +100,6 @@ pub mod target_connection;
 pub mod target_group;
 pub mod telemetry;
 pub mod tls;
+pub(crate) mod tls_records;
 pub mod tunnel;
 pub mod upgrade;

@@ -216,6 +216,7 @@ mod tests {
                 stickiness_keys: Vec::new(),
                 max_connections: None,
                 memory: model::Memory::default(),
+                tunnel_records: model::TunnelRecords::default(),
                 resolver: model::Resolver {
                     name_servers: Vec::new(),
                     timeout: Duration::from_secs(2),

@@ -313,6 +313,8 @@ impl Serving {
         self.listeners
             .limit(most_connections(config, shares), shares.standing);
         self.overload.limit(config.server.memory.limit);
+        let has_own_records = config.server.tunnel_records == model::TunnelRecords::Own;
+        self.drain.tunnels.use_own_records(has_own_records);
     }
 
     /// What an object of this configuration is called: by its place in the file, or by its name

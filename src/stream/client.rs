@@ -5,26 +5,19 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use rustls::IoState;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio_rustls::server::TlsStream;
 
 use super::http2::Http2Stream;
-
-/// How much a record of TLS carries at most (RFC 8446 section 5.1).
-const LONGEST_RECORD: usize = 16 << 10;
-
-/// The rest of a record that is not worth a read of its own.
-const SHORT: usize = 4 << 10;
+use super::tls::TlsStream;
 
 /// A client's connection.
 #[derive(Debug)]
 pub enum ClientStream {
     /// TCP.
     Plain(TcpStream),
-    /// TLS over TCP, after its handshake. Boxed, so that plain ones do not pay for its size.
-    Tls(Box<TlsStream<TcpStream>>),
+    /// TLS over TCP, after its handshake.
+    Tls(TlsStream),
     /// A WebSocket over HTTP/2, which shares its socket with others.
     Http2(Box<Http2Stream>),
 }
@@ -34,21 +27,24 @@ impl ClientStream {
     pub(crate) fn socket(&self) -> Option<&TcpStream> {
         match self {
             ClientStream::Plain(socket) => Some(socket),
-            ClientStream::Tls(stream) => Some(stream.get_ref().0),
+            ClientStream::Tls(stream) => stream.socket(),
             ClientStream::Http2(_) => None,
+        }
+    }
+
+    /// It is a tunnel's now, whose TLS is in records of our own.
+    pub(crate) fn use_own_records(&mut self) {
+        if let ClientStream::Tls(stream) = self {
+            stream.use_own_records();
         }
     }
 
     /// How much of what the client said has left the socket, and was not read from here; and how
     /// much more that may be if the rest of a record of TLS is in the socket still.
     pub(crate) fn undelivered(&mut self) -> (usize, usize) {
-        let ClientStream::Tls(stream) = self else {
-            return (0, 0);
-        };
-        match stream.get_mut().1.process_new_packets() {
-            Ok(state) if state.peer_has_closed() => (state.plaintext_bytes_to_read(), 0),
-            Ok(state) => (state.plaintext_bytes_to_read(), LONGEST_RECORD),
-            Err(_) => (0, 0),
+        match self {
+            ClientStream::Tls(stream) => stream.undelivered(),
+            ClientStream::Plain(_) | ClientStream::Http2(_) => (0, 0),
         }
     }
 
@@ -56,7 +52,7 @@ impl ClientStream {
     /// read whole. What is left of one stays in memory, whole ones in the socket.
     pub(crate) fn part(&mut self, most: usize) -> usize {
         match self {
-            ClientStream::Tls(stream) => part_of(stream.get_mut().1.process_new_packets(), most),
+            ClientStream::Tls(stream) => stream.part(most),
             ClientStream::Plain(_) | ClientStream::Http2(_) => most,
         }
     }
@@ -64,7 +60,7 @@ impl ClientStream {
     /// Whether the client has chosen HTTP/2 in its TLS handshake (RFC 7301).
     pub fn has_chosen_http2(&self) -> bool {
         match self {
-            ClientStream::Tls(stream) => stream.get_ref().1.alpn_protocol() == Some(b"h2"),
+            ClientStream::Tls(stream) => stream.has_chosen_http2(),
             ClientStream::Plain(_) | ClientStream::Http2(_) => false,
         }
     }
@@ -73,12 +69,8 @@ impl ClientStream {
     /// socket does.
     pub(crate) fn poll_drained(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
-            ClientStream::Tls(stream) if stream.get_ref().1.wants_write() => {
-                Pin::new(stream).poll_flush(cx)
-            }
-            ClientStream::Tls(_) | ClientStream::Plain(_) | ClientStream::Http2(_) => {
-                Poll::Ready(Ok(()))
-            }
+            ClientStream::Tls(stream) => stream.poll_drained(cx),
+            ClientStream::Plain(_) | ClientStream::Http2(_) => Poll::Ready(Ok(())),
         }
     }
 
@@ -95,15 +87,6 @@ impl ClientStream {
     }
 }
 
-/// How much of a record to read that is in this state.
-pub(super) fn part_of(state: Result<IoState, rustls::Error>, most: usize) -> usize {
-    let rest = state.map_or(0, |state| state.plaintext_bytes_to_read());
-    match rest < SHORT {
-        true => most,
-        false => most.min(rest),
-    }
-}
-
 impl AsyncRead for ClientStream {
     fn poll_read(
         self: Pin<&mut Self>,
@@ -112,17 +95,9 @@ impl AsyncRead for ClientStream {
     ) -> Poll<io::Result<()>> {
         match self.get_mut() {
             ClientStream::Plain(socket) => Pin::new(socket).poll_read(cx, buf),
-            ClientStream::Tls(stream) => Pin::new(stream).poll_read(cx, buf).map(or_end),
+            ClientStream::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
             ClientStream::Http2(stream) => Pin::new(stream).poll_read(cx, buf),
         }
-    }
-}
-
-/// A FIN is an end also where no close_notify came before it.
-pub(crate) fn or_end(read: io::Result<()>) -> io::Result<()> {
-    match read {
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(()),
-        read => read,
     }
 }
 

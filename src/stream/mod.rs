@@ -13,6 +13,7 @@ mod http2_request;
 mod parts;
 mod small_frames;
 mod target;
+mod tls;
 mod wire;
 
 pub use client::ClientStream;
@@ -24,6 +25,7 @@ pub use http2_request::Http2Request;
 pub(crate) use parts::Parts;
 pub(crate) use small_frames::{END_STREAM, FRAME_HEAD, FrameHead, MOST_FRAME, PADDED, SmallFrames};
 pub use target::TargetStream;
+pub use tls::TlsStream;
 pub(crate) use wire::status_of;
 pub use wire::{ClientEnd, Phase, Wire};
 

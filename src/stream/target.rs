@@ -8,25 +8,31 @@ use std::task::{Context, Poll, Waker};
 use rustix::net::{RecvFlags, recv};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio_rustls::client::TlsStream;
 
-use super::client::{or_end, part_of};
+use super::tls::TlsStream;
 
 /// A target's connection.
 #[derive(Debug)]
 pub enum TargetStream {
     /// TCP, or a Unix socket in its form.
     Plain(TcpStream),
-    /// TLS over it, after its handshake. Boxed, so that plain ones do not pay for its size.
-    Tls(Box<TlsStream<TcpStream>>),
+    /// TLS over it, after its handshake.
+    Tls(TlsStream),
 }
 
 impl TargetStream {
-    /// The socket below.
-    pub(crate) fn socket(&self) -> &TcpStream {
+    /// The socket below; none if its TLS was lost.
+    pub(crate) fn socket(&self) -> Option<&TcpStream> {
         match self {
-            TargetStream::Plain(socket) => socket,
-            TargetStream::Tls(stream) => stream.get_ref().0,
+            TargetStream::Plain(socket) => Some(socket),
+            TargetStream::Tls(stream) => stream.socket(),
+        }
+    }
+
+    /// It is a tunnel's now, whose TLS is in records of our own.
+    pub(crate) fn use_own_records(&mut self) {
+        if let TargetStream::Tls(stream) = self {
+            stream.use_own_records();
         }
     }
 
@@ -34,16 +40,17 @@ impl TargetStream {
     pub(crate) fn has_chosen_http2(&self) -> bool {
         match self {
             TargetStream::Plain(_) => true,
-            TargetStream::Tls(stream) => stream.get_ref().1.alpn_protocol() == Some(b"h2"),
+            TargetStream::Tls(stream) => stream.has_chosen_http2(),
         }
     }
 
     /// Whether the target has neither said anything nor closed. What it says in TLS may be no word
     /// to us: a ticket for another session.
     pub(crate) fn is_silent(&mut self) -> bool {
-        match (is_socket_silent(self.socket()), &mut *self) {
+        let is_silent = self.socket().map(is_socket_silent);
+        match (is_silent.unwrap_or(Ok(false)), &mut *self) {
             (Ok(true), TargetStream::Plain(_)) => true,
-            (Ok(true), TargetStream::Tls(stream)) => stream.get_ref().1.wants_read(),
+            (Ok(true), TargetStream::Tls(stream)) => stream.wants_read(),
             (Ok(false), TargetStream::Tls(stream)) => {
                 let mut cx = Context::from_waker(Waker::noop());
                 let mut byte = [0];
@@ -58,7 +65,7 @@ impl TargetStream {
     /// read whole.
     pub(crate) fn part(&mut self, most: usize) -> usize {
         match self {
-            TargetStream::Tls(stream) => part_of(stream.get_mut().1.process_new_packets(), most),
+            TargetStream::Tls(stream) => stream.part(most),
             TargetStream::Plain(_) => most,
         }
     }
@@ -67,10 +74,8 @@ impl TargetStream {
     /// socket does.
     pub(crate) fn poll_drained(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
-            TargetStream::Tls(stream) if stream.get_ref().1.wants_write() => {
-                Pin::new(stream).poll_flush(cx)
-            }
-            TargetStream::Tls(_) | TargetStream::Plain(_) => Poll::Ready(Ok(())),
+            TargetStream::Tls(stream) => stream.poll_drained(cx),
+            TargetStream::Plain(_) => Poll::Ready(Ok(())),
         }
     }
 
@@ -104,7 +109,7 @@ impl AsyncRead for TargetStream {
     ) -> Poll<io::Result<()>> {
         match self.get_mut() {
             TargetStream::Plain(socket) => Pin::new(socket).poll_read(cx, buf),
-            TargetStream::Tls(stream) => Pin::new(stream).poll_read(cx, buf).map(or_end),
+            TargetStream::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
         }
     }
 }

@@ -368,7 +368,8 @@ impl VirtualSocket for TargetTap {
     fn set_socket_option(&self, option: VirtualSockOpt) -> io::Result<()> {
         match (option, &self.stream) {
             (VirtualSockOpt::NoDelay, Some(stream)) => {
-                unless_unix(stream.socket().set_nodelay(true))
+                let set = stream.socket().map(|socket| socket.set_nodelay(true));
+                unless_unix(set.unwrap_or(Ok(())))
             }
             _ => Ok(()),
         }

@@ -111,7 +111,7 @@ fn failed(error: io::Error) -> Box<Error> {
 async fn shake_hands(tls: &Tls, socket: TcpStream, offers_http2: bool) -> Result<TargetStream> {
     let stream = Box::pin(tls.connect(socket, offers_http2)).await;
     let stream = stream.or_err(ErrorType::TLSHandshakeFailure, "TLS handshake")?;
-    Ok(TargetStream::Tls(Box::new(stream)))
+    Ok(TargetStream::Tls(stream))
 }
 
 async fn connect(address: SocketAddr) -> io::Result<TcpStream> {

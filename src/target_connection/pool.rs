@@ -189,7 +189,7 @@ mod tests {
         let pool = Pool::default();
         let (first, _first_target) = connection().await;
         let (second, _second_target) = connection().await;
-        let port = |stream: &TargetStream| stream.socket().local_addr().unwrap().port();
+        let port = |stream: &TargetStream| stream.socket().unwrap().local_addr().unwrap().port();
         let ports = [port(&second), port(&first)];
         pool.put(7, first);
         pool.put(7, second);
@@ -207,7 +207,7 @@ mod tests {
         drop(target);
         talker.write_all(b"x").await.unwrap();
         for stream in [closed, spoke] {
-            stream.socket().readable().await.unwrap();
+            stream.socket().unwrap().readable().await.unwrap();
             pool.put(1, stream);
         }
         assert!(pool.take(1).is_none());

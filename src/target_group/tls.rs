@@ -16,12 +16,13 @@ use rustls::sign::SingleCertAndKey;
 use rustls::{ClientConfig, Error, RootCertStore};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
 
 use super::anchored::Anchored;
 use super::unverified::Unverified;
 use crate::config::model;
+use crate::stream::TlsStream;
 use crate::target_address::TargetAddress;
+use crate::tls_records::{Boundary, SecretNotes, with_secrets};
 
 /// What is offered where HTTP/1.1 is needed, as a tunnel begins with it, and where HTTP/2 would do
 /// as well.
@@ -56,6 +57,8 @@ impl Trust {
         let connectors = [HTTP1, EITHER].map(|protocols| {
             let mut config = config.clone();
             config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
+            config.enable_secret_extraction = true;
+            config.key_log = Arc::new(SecretNotes);
             TlsConnector::from(Arc::new(config))
         });
         Ok(Trust {
@@ -85,13 +88,11 @@ impl Tls {
     }
 
     /// Shakes hands, for HTTP/1.1, or for either version if it `offers_http2`.
-    pub async fn connect(
-        &self,
-        socket: TcpStream,
-        offers_http2: bool,
-    ) -> io::Result<TlsStream<TcpStream>> {
+    pub async fn connect(&self, socket: TcpStream, offers_http2: bool) -> io::Result<TlsStream> {
         let connector = &self.trust.connectors[usize::from(offers_http2)];
-        connector.connect(self.name.clone(), socket).await
+        let shaking = connector.connect(self.name.clone(), Boundary::new(socket));
+        let (stream, secrets) = with_secrets(shaking).await;
+        Ok(TlsStream::new(stream?, secrets))
     }
 
     /// The host that it is asked for, if it is.

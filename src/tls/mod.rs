@@ -25,8 +25,9 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
 use crate::config::model::{self, TlsVersion};
-use crate::stream::ClientStream;
+use crate::stream::{ClientStream, TlsStream};
 use crate::telemetry::TlsSession;
+use crate::tls_records::{Boundary, SecretNotes, with_secrets};
 use certificates::Certificates;
 use client_certificates::Clients;
 use odd_names::{read_odd_hello, show};
@@ -84,6 +85,8 @@ impl Tls {
             config.alpn_protocols = offered.iter().map(|name| name.to_vec()).collect();
             config.session_storage = Arc::new(NoServerSessionStorage {});
             config.ticketer = Arc::clone(&ticketer);
+            config.enable_secret_extraction = true;
+            config.key_log = Arc::new(SecretNotes);
             Ok(Arc::new(config).into())
         };
         let is_lax = !tls.strict_sni;
@@ -113,13 +116,15 @@ impl Tls {
                 .map(|hello| (acceptor, hello)),
             None => None,
         };
+        let socket = Boundary::new(socket);
         let shaking = match odd {
             Some((acceptor, hello)) => {
                 acceptor.accept_with(socket, |connection| show(&hello, connection))
             }
             None => offer.acceptor.accept(socket),
         };
-        let stream = shaking.await?;
+        let (stream, secrets) = with_secrets(shaking).await;
+        let stream = stream?;
         let connection = stream.get_ref().1;
         let clients = offer.clients.as_ref();
         let judged = clients.map(|clients| clients.judge(connection)).transpose();
@@ -127,7 +132,7 @@ impl Tls {
             client_certificate: judged.map_err(io::Error::other)?,
             ..session(connection)
         };
-        Ok((ClientStream::Tls(Box::new(stream)), session))
+        Ok((ClientStream::Tls(TlsStream::new(stream, secrets)), session))
     }
 }
 

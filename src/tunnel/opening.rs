@@ -34,7 +34,11 @@ impl fmt::Debug for Opening {
 }
 
 impl Opening {
-    pub(crate) fn open(self, client: End<ClientStream>, target: End<TargetStream>) {
+    pub(crate) fn open(self, mut client: End<ClientStream>, mut target: End<TargetStream>) {
+        if self.tunnels.has_own_records() {
+            client.stream.use_own_records();
+            target.stream.use_own_records();
+        }
         let rules = Rules {
             limits: self.limits,
             has_frames: self.has_frames,

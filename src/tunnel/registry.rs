@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use parking_lot::{Mutex, MutexGuard};
 use tokio_util::task::TaskTracker;
@@ -19,6 +19,7 @@ pub struct Tunnels {
     pub timer_wheel: Arc<TimerWheel>,
     pub(super) tasks: TaskTracker,
     opened: AtomicU64,
+    has_own_records: AtomicBool,
     open: [Mutex<BTreeMap<u64, Arc<Handle>>>; SHARDS],
 }
 
@@ -29,8 +30,18 @@ impl Tunnels {
             timer_wheel: Arc::default(),
             tasks,
             opened: AtomicU64::new(0),
+            has_own_records: AtomicBool::new(true),
             open: std::array::from_fn(|_| Mutex::default()),
         }
+    }
+
+    /// Whether the TLS of those that open from now on is in records of our own.
+    pub fn use_own_records(&self, are_used: bool) {
+        self.has_own_records.store(are_used, Relaxed);
+    }
+
+    pub(super) fn has_own_records(&self) -> bool {
+        self.has_own_records.load(Relaxed)
     }
 
     /// How many were ever opened.

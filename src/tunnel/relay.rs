@@ -214,7 +214,7 @@ impl Relay {
 
     fn probe(&self) {
         let client = self.client.socket().filter(|_| self.probes_client);
-        for socket in client.into_iter().chain([self.target.socket()]) {
+        for socket in client.into_iter().chain(self.target.socket()) {
             if let Err(error) = probe_when_silent(socket, self.limits.keepalive) {
                 log::debug!(
                     "tunnel {}: TCP keep-alive: {error}",

@@ -1,4 +1,5 @@
-//! A real browser, Chromium, has its WebSocket on the connection of its page.
+//! A real browser, Chromium, has its WebSocket: on the connection of its page where that is HTTP/2,
+//! on one of its own where it is not.
 
 use std::process::Stdio;
 
@@ -8,13 +9,15 @@ use tokio::process::Command;
 use crate::harness::tls::HOST;
 use crate::harness::{Authority, Config, Edge, Target, eventually};
 
-#[tokio::test]
-async fn chromium_has_its_websocket_on_the_connection_of_its_page() {
+/// The lines of a tunnel that a page opens, and of what it asks when it has heard its echo; the rule
+/// has these further keys.
+async fn lines_of_a_page(keys: &str) -> [Value; 2] {
     let (authority, target) = (Authority::new(), Target::echo().await);
     let page = "<script>
         const socket = new WebSocket(`wss://${location.host}/chat`);
-        socket.onopen = () => socket.send('grüße');
-        socket.onmessage = event => fetch('/heard?' + encodeURIComponent(event.data));
+        socket.onopen = () => { socket.send('x'.repeat(300000)); socket.send('grüße'); };
+        socket.onmessage = event => event.data.length < 9
+            && fetch('/heard?' + encodeURIComponent(event.data));
         </script>";
     authority.issue("one", &[HOST]);
     let rule = format!(
@@ -24,7 +27,7 @@ async fn chromium_has_its_websocket_on_the_connection_of_its_page() {
         serde_json::to_string(page).unwrap()
     );
     let config = Config::forwarding_to(&[target.address]).http_rules(&rule);
-    let edge = Edge::start(&config.tls(&authority, &["one"])).await;
+    let edge = Edge::start(&config.tls(&authority, &["one"]).rule(keys)).await;
     let profile = tempfile::tempdir().unwrap();
     let _browser = Command::new("chromium")
         .args([
@@ -65,7 +68,24 @@ async fn chromium_has_its_websocket_on_the_connection_of_its_page() {
         edge.log().into_iter().find(is_tunnel)
     })
     .await;
+    [tunnel, heard]
+}
+
+#[tokio::test]
+async fn chromium_has_its_websocket_on_the_connection_of_its_page() {
+    let [tunnel, heard] = lines_of_a_page("").await;
     assert_eq!(tunnel["httpVersion"], "HTTP/2", "{tunnel}");
     assert_eq!(tunnel["httpStatusCode"], 200);
     assert_eq!(tunnel["clientPort"], heard["clientPort"]);
+}
+
+#[tokio::test]
+async fn chromium_has_its_websocket_on_a_connection_of_http_1_1() {
+    let [tunnel, _] = lines_of_a_page("http2: false").await;
+    assert_eq!(tunnel["httpVersion"], "HTTP/1.1", "{tunnel}");
+    assert_eq!(tunnel["httpStatusCode"], 101);
+    assert!(
+        tunnel["responseBodyBytes"].as_u64() > Some(300_000),
+        "{tunnel}"
+    );
 }

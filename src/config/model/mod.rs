@@ -55,7 +55,7 @@ pub use self::mirror::Mirror;
 pub use self::origin::AllowedOrigin;
 pub use self::redirect::{Redirect, RedirectParts};
 pub use self::resolver::Resolver;
-pub use self::server::{Drain, Server, SessionTicketKeys, Upgrade};
+pub use self::server::{Drain, Server, SessionTicketKeys, TunnelRecords, Upgrade};
 pub use self::source::{Origin, Source};
 pub use self::target::{NamedTarget, ProxyProtocol, Target};
 pub use self::target_group::{HttpVersion, OwnCertificate, SubjectName, TargetGroup, TargetTls};

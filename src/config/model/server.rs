@@ -31,9 +31,20 @@ pub struct Server {
     pub max_connections: Option<usize>,
     /// `memory`
     pub memory: Memory,
-
+    /// `tunnelRecords`: what speaks TLS in tunnels. Default: own.
+    pub tunnel_records: TunnelRecords,
     /// `resolver`
     pub resolver: Resolver,
+}
+
+/// `server.tunnelRecords`: what speaks TLS in tunnels, from the 101 on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum TunnelRecords {
+    /// `own`: records of our own, which keep nothing while nothing is in flight.
+    #[default]
+    Own,
+    /// `rustls`: as before the 101.
+    Rustls,
 }
 
 /// `server.sessionTicketKeyFile`, with what is in it.

@@ -1,6 +1,6 @@
 //! `server`: what concerns the process.
 
-use super::super::model::{Drain, Memory, Resolver, Server, Upgrade};
+use super::super::model::{Drain, Memory, Resolver, Server, TunnelRecords, Upgrade};
 use super::super::tree::Mapping;
 use super::{defaults, secret_keys};
 
@@ -14,12 +14,18 @@ pub(super) const KEYS: &[&str] = &[
     "pidFile",
     "sessionTicketKeyFile",
     "stickinessKeyFile",
+    "tunnelRecords",
     "resolver",
 ];
 pub(super) const DRAIN_KEYS: &[&str] = &["readyDelay", "deadline", "rate"];
 pub(super) const MEMORY_KEYS: &[&str] = &["limit"];
 pub(super) const UPGRADE_KEYS: &[&str] = &["drainDeadline", "timeout"];
 pub(super) const RESOLVER_KEYS: &[&str] = &["nameServers", "timeout"];
+
+const TUNNEL_RECORDS: &[(&str, TunnelRecords)] = &[
+    ("own", TunnelRecords::Own),
+    ("rustls", TunnelRecords::Rustls),
+];
 
 pub(super) fn read(top: &Mapping) -> Option<Server> {
     let mapping = top.section("server", KEYS)?;
@@ -37,6 +43,9 @@ pub(super) fn read(top: &Mapping) -> Option<Server> {
         secret_keys::session_tickets(node).map(Some)
     });
     let stickiness_keys = mapping.or("stickinessKeyFile", Vec::new(), secret_keys::stickiness);
+    let tunnel_records = mapping.or("tunnelRecords", TunnelRecords::default(), |node| {
+        node.choice(TUNNEL_RECORDS, &[])
+    });
     let resolver = resolver(&mapping);
     Some(Server {
         threads: threads?,
@@ -48,7 +57,7 @@ pub(super) fn read(top: &Mapping) -> Option<Server> {
         stickiness_keys: stickiness_keys?,
         max_connections: max_connections?,
         memory: memory?,
-
+        tunnel_records: tunnel_records?,
         resolver: resolver?,
     })
 }

@@ -15,7 +15,7 @@ use rcgen::{
 use rustls::crypto::ring::default_provider;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion};
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
@@ -142,6 +142,29 @@ impl Authority {
     /// Opens a tunnel, asking for a host.
     pub async fn tunnel(&self, address: SocketAddr, host: &'static str) -> Encrypted {
         let mut client = self.connect(address, host).await;
+        client.upgrade("/chat").await;
+        client
+    }
+
+    /// Opens a tunnel in this version of TLS, asking for a host.
+    pub async fn tunnel_in(
+        &self,
+        version: &'static SupportedProtocolVersion,
+        address: SocketAddr,
+        host: &'static str,
+    ) -> Encrypted {
+        let mut roots = RootCertStore::empty();
+        let ca = CertificateDer::from_pem_file(self.file("ca.crt")).unwrap();
+        roots.add(ca).unwrap();
+        let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+            .with_protocol_versions(&[version])
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let socket = soon("connecting", TcpStream::connect(address)).await;
+        let connector = TlsConnector::from(Arc::new(config));
+        let shaking = connector.connect(host.try_into().unwrap(), socket.unwrap());
+        let mut client = Connection::over(soon("the TLS handshake", shaking).await.unwrap());
         client.upgrade("/chat").await;
         client
     }
