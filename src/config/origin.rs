@@ -29,8 +29,8 @@ impl<'a> Origin<'a> {
     }
 }
 
-/// Reads an entry of `allowedOrigins`, and the like: an origin, `null`, or one with `*` for the host
-/// or for what is below it.
+/// Reads an entry of `allowedOrigins`, and the like: an origin, `null`, or one with `*` for the
+/// host or for what is below it.
 pub fn allowed(text: &str) -> Option<AllowedOrigin> {
     if text == "null" {
         return Some(AllowedOrigin::Null);

@@ -53,8 +53,8 @@ pub(super) struct Backends<'a> {
     users: RefCell<Users>,
 }
 
-/// A Service, a port, the Gateway if that shows a certificate, and the rule if that keeps clients at
-/// their endpoints.
+/// A Service, a port, the Gateway if that shows a certificate, and the rule if that keeps clients
+/// at their endpoints.
 type Key = (Name, u16, Option<Name>, Option<Arc<str>>);
 
 /// What a reference is to, beside the Service.
