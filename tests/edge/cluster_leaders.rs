@@ -25,10 +25,7 @@ async fn another_node_leads_after_the_leader_was_killed_and_not_before_its_lease
     one.signal("KILL");
     let killed = Instant::now();
     server.serve("chat", target.address);
-    eventually("the other leads", || {
-        is_leader(&other).then_some(())
-    })
-    .await;
+    eventually("the other leads", || is_leader(&other).then_some(())).await;
     // A renewal is up to five seconds old.
     assert!(killed.elapsed() > Duration::from_secs(9));
     server.tells("httproutes", "chat", "Accepted", "True").await;
