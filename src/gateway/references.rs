@@ -58,3 +58,81 @@ fn add(found: &mut BTreeSet<Key>, by: &str, from: &Name, to: &Reference, grants:
         found.insert((kind, name));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::gateway::objects::{Object, Place};
+
+    const GROUP: &str = "gateway.networking.k8s.io";
+
+    fn store(objects: &[Value]) -> Store {
+        let mut store = Store::default();
+        for object in objects {
+            store.put(Object::read(object, Place::default()).unwrap());
+        }
+        store
+    }
+
+    fn class(name: &str, controller: &str) -> Value {
+        json!({
+            "apiVersion": format!("{GROUP}/v1"), "kind": "GatewayClass",
+            "metadata": {"name": name}, "spec": {"controllerName": controller},
+        })
+    }
+
+    fn gateway(name: &str, class: &str, certificates: &Value) -> Value {
+        let tls = json!({"certificateRefs": certificates});
+        let listener = json!({"name": "a", "port": 443, "protocol": "HTTPS", "tls": tls});
+        json!({
+            "apiVersion": format!("{GROUP}/v1"), "kind": "Gateway",
+            "metadata": {"name": name, "namespace": "apps"},
+            "spec": {"gatewayClassName": class, "listeners": [listener]},
+        })
+    }
+
+    fn found(objects: &[Value]) -> Vec<String> {
+        let found = of(&store(objects), "a/b").into_iter();
+        found
+            .map(|(kind, name)| format!("{} {name}", kind.as_str()))
+            .collect()
+    }
+
+    #[test]
+    fn only_what_gateways_of_this_controller_may_refer_to_is_read() {
+        let refs = json!([{"name": "own"}, {"name": "far", "namespace": "certs"}]);
+        let mut objects = vec![
+            class("ours", "a/b"),
+            class("other", "c/d"),
+            gateway("one", "ours", &refs),
+            gateway("two", "other", &json!([{"name": "foreign"}])),
+            gateway("three", "nowhere", &json!([{"name": "lost"}])),
+        ];
+        assert_eq!(found(&objects), ["Secret apps/own"]);
+        objects.push(json!({
+            "apiVersion": format!("{GROUP}/v1"), "kind": "ReferenceGrant",
+            "metadata": {"name": "g", "namespace": "certs"},
+            "spec": {
+                "from": [{"group": GROUP, "kind": "Gateway", "namespace": "apps"}],
+                "to": [{"group": "", "kind": "Secret", "name": "far"}],
+            },
+        }));
+        assert_eq!(found(&objects), ["Secret apps/own", "Secret certs/far"]);
+    }
+
+    #[test]
+    fn authorities_of_policies_are_read() {
+        let authority = json!({"group": "", "kind": "ConfigMap", "name": "ca"});
+        let policy = json!({
+            "apiVersion": format!("{GROUP}/v1"), "kind": "BackendTLSPolicy",
+            "metadata": {"name": "p", "namespace": "apps"},
+            "spec": {
+                "targetRefs": [{"group": "", "kind": "Service", "name": "s"}],
+                "validation": {"hostname": "a.example", "caCertificateRefs": [authority]},
+            },
+        });
+        assert_eq!(found(&[policy]), ["ConfigMap apps/ca"]);
+    }
+}

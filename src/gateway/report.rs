@@ -19,6 +19,8 @@ pub(super) struct Report {
     pub(super) gateways: BTreeMap<Name, Form>,
     /// Whether that serves.
     pub(super) is_served: bool,
+    /// Whether it is known what there is; nothing is reported before.
+    pub(super) is_known: bool,
 }
 
 /// What of a Gateway serves.
@@ -60,6 +62,7 @@ impl Report {
             seen,
             gateways,
             is_served: false,
+            is_known: true,
         }
     }
 }

@@ -223,3 +223,121 @@ fn canonical(value: &Value) -> Value {
         other => other.clone(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OURS: &str = "culvert.dev/gateway";
+    const OLD: &str = "2020-01-01T00:00:00Z";
+    const NEW: &str = "2026-01-01T00:00:00Z";
+
+    fn condition(kind: &str, status: &str, time: &str) -> Value {
+        json!({"type": kind, "status": status, TIME: time})
+    }
+
+    fn entry(controller: &str, to: usize, status: &str, time: &str) -> Value {
+        json!({
+            "controllerName": controller, "parentRef": {"name": to.to_string()},
+            "conditions": [condition("Accepted", status, time)],
+        })
+    }
+
+    fn others(count: usize) -> Vec<Value> {
+        let one = |to| entry("other/one", to, "True", OLD);
+        (0..count).map(one).collect()
+    }
+
+    fn merge(before: &[Value], ours: Vec<Value>) -> Vec<Value> {
+        merged(before, ours, "parentRef", PARENTS, OURS)
+    }
+
+    #[test]
+    fn entries_of_others_stay_where_they_are_and_ours_go_with_their_references() {
+        let mut before = others(2);
+        before.insert(1, entry(OURS, 7, "True", OLD));
+        before.push(entry(OURS, 8, "True", OLD));
+        let after = merge(&before, vec![entry(OURS, 7, "True", NEW)]);
+        assert_eq!(after, before[..3]);
+        assert_eq!(merge(&before, Vec::new()), others(2));
+        let after = merge(&others(1), vec![entry(OURS, 0, "True", NEW)]);
+        assert_eq!(after[0], others(1)[0]);
+        assert_eq!(after[1], entry(OURS, 0, "True", NEW));
+    }
+
+    #[test]
+    fn a_list_has_no_more_entries_than_it_may_and_loses_none_of_others() {
+        for (count, room) in [(30, 2), (32, 0), (40, 0)] {
+            let ours = (0..5).map(|to| entry(OURS, to, "True", NEW)).collect();
+            let after = merge(&others(count), ours);
+            assert_eq!(after.len(), count + room, "{count}");
+            assert_eq!(after[..count], others(count));
+        }
+        let ours = vec![entry(OURS, 1, "True", NEW)];
+        let after = merged(&others(16), ours, "parentRef", ANCESTORS, OURS);
+        assert_eq!(after, others(16));
+        // One of ours that is there keeps its place.
+        let mut before = others(31);
+        before.push(entry(OURS, 3, "True", OLD));
+        let ours = vec![entry(OURS, 1, "True", NEW), entry(OURS, 3, "False", NEW)];
+        let after = merge(&before, ours);
+        assert_eq!(after.len(), 32);
+        assert_eq!(after[31]["parentRef"]["name"], "3");
+        assert_eq!(after[31]["conditions"][0]["status"], "False");
+    }
+
+    #[test]
+    fn a_time_is_kept_until_its_status_changes() {
+        let mut written = json!({
+            "conditions": [condition("Accepted", "True", NEW), condition("Programmed", "True", NEW)],
+            "listeners": [{"name": "a", "conditions": [condition("Accepted", "True", NEW)]}],
+        });
+        let now = json!({
+            "conditions": [
+                condition("Programmed", "False", OLD), condition("Accepted", "True", OLD),
+            ],
+            "listeners": [{"name": "a", "conditions": [condition("Accepted", "True", OLD)]}],
+        });
+        keep_times(&mut written, Some(&now));
+        assert_eq!(written["conditions"][0][TIME], OLD);
+        assert_eq!(written["listeners"][0]["conditions"][0][TIME], OLD);
+        let time = written["conditions"][1][TIME].as_str().unwrap();
+        assert!(time > NEW, "{time}");
+    }
+
+    #[test]
+    fn conditions_of_others_and_the_order_of_a_server_are_no_difference() {
+        let now = json!({
+            "conditions": [
+                condition("Other", "True", OLD), condition("Programmed", "True", OLD),
+                condition("Accepted", "True", OLD),
+            ],
+            "more": 1,
+        });
+        let own = json!({
+            "addresses": [],
+            "conditions": [
+                condition("Accepted", "True", OLD), condition("Programmed", "True", OLD),
+            ],
+        });
+        assert_eq!(canonical(&ours(&now)), canonical(&own));
+        let (one, other) = (Wanted::Applied(now.clone()), Wanted::Listed(now));
+        assert!(!one.is_like(&other));
+    }
+
+    #[test]
+    fn what_is_strange_in_a_status_stops_nothing() {
+        for now in [
+            json!(5),
+            json!([1]),
+            json!({"parents": 7}),
+            json!({"parents": [5, "a"]}),
+        ] {
+            let found = wanted(Kind::HttpRoute, None, Some(&now), OURS);
+            assert_eq!(found, None, "{now}");
+        }
+        let now = json!({"parents": [entry(OURS, 1, "True", OLD), 5]});
+        let found = wanted(Kind::HttpRoute, None, Some(&now), OURS);
+        assert_eq!(found, Some(Wanted::Listed(json!({"parents": [5]}))));
+    }
+}

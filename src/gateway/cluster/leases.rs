@@ -88,7 +88,10 @@ impl<'a> Leases<'a> {
     }
 
     async fn renew(&mut self) -> Result<(), Error> {
-        self.renew_own().await?;
+        // Nobody waits for a node that does not know yet what there is to serve.
+        if self.shared.report.borrow().is_known {
+            self.renew_own().await?;
+        }
         let asked = Instant::now();
         let leads = self.elect().await?;
         self.lead(leads.then(|| asked + LEADING));
@@ -177,7 +180,11 @@ impl<'a> Leases<'a> {
 
     /// Tells whether this process leads, or does from now on.
     async fn elect(&mut self) -> Result<bool, Error> {
-        let Some(lease) = answer(self.api.get_opt(&self.base)).await? else {
+        let lease = answer(self.api.get_opt(&self.base)).await?;
+        if !self.shared.report.borrow().is_known {
+            return Ok(false);
+        }
+        let Some(lease) = lease else {
             let lease = Raw::new(self.leading(None, 0));
             let made = answer(self.api.create(&PostParams::default(), &lease)).await;
             return won(made);

@@ -5,6 +5,7 @@
 //! among the others', against the version in which they were seen, and again where that is old.
 
 use std::collections::{BTreeSet, HashMap};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,10 +39,11 @@ const LISTS: [Kind; 4] = [
 const AT_A_TIME: usize = 8;
 /// How often a list is changed again because others have.
 const TRIES: usize = 6;
-/// How long an answer may take.
-const PATIENCE: Duration = Duration::from_secs(8);
-/// When what could not be written is tried again.
+/// How long a write may take: less than others wait after this node has led.
+const PATIENCE: Duration = Duration::from_secs(4);
+/// When what could not be written is tried again, at first and at most.
 const AGAIN: Duration = Duration::from_secs(2);
+const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 /// How often is looked which nodes live.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -51,15 +53,57 @@ pub(super) struct Writer<'a> {
     client: Client,
     /// What was written last, in place of which version of the object.
     sent: HashMap<Key, (Arc<str>, Wanted)>,
+    /// Why a status could not be written, as it was told.
+    told: HashMap<Key, String>,
 }
 
 /// What came of a write.
 enum Outcome {
     Written,
+    Gone,
     /// It is of no use to try again as long as nothing changes.
-    Refused,
+    Refused(String),
     /// It may be tried again.
-    Failed,
+    Failed(String),
+    /// Another node may lead.
+    NotOurs,
+}
+
+impl Outcome {
+    /// What became of a write that was answered so.
+    fn of(answer: Result<(), Error>) -> Self {
+        let Err(error) = answer else {
+            return Outcome::Written;
+        };
+        match &error {
+            Error::Api(status) if status.code == 404 => Outcome::Gone,
+            // What may not be written now may be later; others may have been quicker.
+            Error::Api(status) if matches!(status.code, 401 | 403 | 409) => {
+                Outcome::Failed(told(&error))
+            }
+            Error::Api(status) if matches!(status.code, 400..=428) => {
+                Outcome::Refused(told(&error))
+            }
+            _ => Outcome::Failed(told(&error)),
+        }
+    }
+
+    fn word(&self) -> Option<&'static str> {
+        match self {
+            Outcome::Written => Some("written"),
+            Outcome::Gone => Some("gone"),
+            Outcome::Refused(_) => Some("refused"),
+            Outcome::Failed(_) => Some("failed"),
+            Outcome::NotOurs => None,
+        }
+    }
+
+    fn why(&self) -> Option<&str> {
+        match self {
+            Outcome::Refused(why) | Outcome::Failed(why) => Some(why),
+            Outcome::Written | Outcome::Gone | Outcome::NotOurs => None,
+        }
+    }
 }
 
 impl<'a> Writer<'a> {
@@ -68,6 +112,7 @@ impl<'a> Writer<'a> {
             shared,
             client,
             sent: HashMap::new(),
+            told: HashMap::new(),
         }
     }
 
@@ -75,15 +120,21 @@ impl<'a> Writer<'a> {
     pub(super) async fn run(&mut self) {
         let mut report = self.shared.report.subscribe();
         let mut live = Vec::new();
+        let mut pause = AGAIN;
         loop {
             let now = Arc::clone(&report.borrow_and_update());
             let all_is_well = self.write(&now).await;
+            pause = match all_is_well {
+                true => AGAIN,
+                false => (pause * 2).min(LONGEST_PAUSE),
+            };
+            let mut again = pin!(sleep(pause));
             loop {
                 let standing = &self.shared.standing;
                 tokio::select! {
                     _ = report.changed() => break,
                     () = standing.changed.notified() => break,
-                    () = sleep(AGAIN), if !all_is_well => break,
+                    () = &mut again, if !all_is_well => break,
                     () = sleep(LOOK) => {
                         let silent = standing.silent_for(super::standing::LEASE);
                         if silent != live {
@@ -100,9 +151,11 @@ impl<'a> Writer<'a> {
     async fn write(&mut self, report: &Report) -> bool {
         if !self.shared.standing.is_leader() {
             self.sent.clear();
+            self.told.clear();
             return true;
         }
         self.sent.retain(|key, _| report.seen.contains_key(key));
+        self.told.retain(|key, _| report.seen.contains_key(key));
         let mut writes = Vec::new();
         for key in keys(report) {
             let Some(seen) = report.seen.get(&key) else {
@@ -128,14 +181,28 @@ impl<'a> Writer<'a> {
             .await;
         let mut all_is_well = true;
         for (key, seen, wanted, outcome) in done {
+            self.tell(&key, outcome.why());
             match outcome {
-                Outcome::Failed => all_is_well = false,
-                Outcome::Written | Outcome::Refused => {
+                Outcome::Failed(_) | Outcome::NotOurs => all_is_well = false,
+                Outcome::Written | Outcome::Gone | Outcome::Refused(_) => {
                     self.sent.insert(key, (Arc::clone(&seen.version), wanted));
                 }
             }
         }
         all_is_well
+    }
+
+    /// Tells why a status could not be written, once.
+    fn tell(&mut self, key: &Key, why: Option<&str>) {
+        let Some(why) = why else {
+            self.told.remove(key);
+            return;
+        };
+        if self.told.get(key).is_none_or(|told| told != why) {
+            let (kind, name) = (key.0.as_str(), &key.1);
+            log::warn!("gateway.kubernetes: status of {kind} {name}: {why}");
+            self.told.insert(key.clone(), why.to_owned());
+        }
     }
 
     /// What an object is to be told, if it is not as it should be.
@@ -159,10 +226,13 @@ impl<'a> Writer<'a> {
     }
 
     async fn put(&self, report: &Report, key: &Key, seen: &Seen, wanted: &Wanted) -> Outcome {
-        let (kind, name) = key;
-        let Some(resource) = resources::of_kind(*kind) else {
-            return Outcome::Refused;
+        let Some(resource) = resources::of_kind(key.0) else {
+            return Outcome::Gone;
         };
+        // The writes before this one may have taken long.
+        if !self.shared.standing.is_leader() {
+            return Outcome::NotOurs;
+        }
         let put = async {
             match wanted {
                 Wanted::Applied(status) => self.apply(&resource, key, status).await,
@@ -172,27 +242,13 @@ impl<'a> Writer<'a> {
                 }
             }
         };
-        let (outcome, word) = match timeout(PATIENCE, put).await {
-            Ok(Ok(())) => (Outcome::Written, "written"),
-            Ok(Err(Error::Api(status))) if status.code == 404 => (Outcome::Refused, "gone"),
-            Ok(Err(Error::Api(status)))
-                if matches!(status.code, 400..=428) && status.code != 409 =>
-            {
-                let kind = kind.as_str();
-                log::warn!(
-                    "gateway.kubernetes: status of {kind} {name}: {}",
-                    status.message
-                );
-                (Outcome::Refused, "refused")
-            }
-            Ok(Err(error)) => {
-                let (kind, why) = (kind.as_str(), told(&error));
-                log::warn!("gateway.kubernetes: status of {kind} {name}: {why}");
-                (Outcome::Failed, "failed")
-            }
-            Err(_) => (Outcome::Failed, "failed"),
+        let outcome = match timeout(PATIENCE, put).await {
+            Ok(answer) => Outcome::of(answer),
+            Err(_) => Outcome::Failed("no answer".to_owned()),
         };
-        self.shared.count_write(*kind, word);
+        if let Some(word) = outcome.word() {
+            self.shared.count_write(key.0, word);
+        }
         outcome
     }
 

@@ -5,6 +5,7 @@
 
 pub mod admin;
 pub mod api;
+pub mod api_server;
 mod cgroup;
 pub mod client;
 pub mod config;
@@ -38,6 +39,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
 
+pub use api_server::ApiServer;
 pub use cgroup::Cgroup;
 pub use client::{Answer, Connection};
 pub use config::Config;
