@@ -145,3 +145,11 @@ async fn a_list_that_is_slow_or_old_delays_its_kind_and_nothing_else() {
     stage.server.hold_lists("services", false);
     stage.is_changed().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_that_are_lost_without_a_word_are_made_anew() {
+    let stage = Stage::set().await;
+    stage.server.lose_connections();
+    stage.change();
+    stage.is_changed().await;
+}

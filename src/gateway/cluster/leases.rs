@@ -26,8 +26,9 @@ const RENEWAL: Duration = Duration::from_secs(5);
 const LEADING: Duration = Duration::from_secs(10);
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(4);
-/// After an outage of this length the watches begin anew: their connections may be dead.
-const OUTAGE: Duration = Duration::from_secs(8);
+/// After an outage of this length, from the first question without an answer, the watches begin
+/// anew: their connections may be dead.
+const OUTAGE: Duration = PATIENCE;
 /// How often is looked again while something is amiss.
 const AGAIN: Duration = Duration::from_secs(2);
 /// When the lease of a node that has gone is taken away.
@@ -72,8 +73,9 @@ impl<'a> Leases<'a> {
     pub(super) async fn keep(&mut self) {
         let mut report = self.shared.report.subscribe();
         while !self.shared.retired.is_cancelled() {
+            let asked = Instant::now();
             let renewed = self.renew().await;
-            self.note(renewed);
+            self.note(asked, renewed);
             let pause = match self.shared.standing.is_available() {
                 true => RENEWAL,
                 false => AGAIN,
@@ -113,7 +115,7 @@ impl<'a> Leases<'a> {
     }
 
     /// Notes whether the server answers.
-    fn note(&mut self, renewed: Result<(), Error>) {
+    fn note(&mut self, asked: Instant, renewed: Result<(), Error>) {
         let standing = &self.shared.standing;
         let why = renewed.err();
         // One that refuses has answered.
@@ -124,7 +126,7 @@ impl<'a> Leases<'a> {
             .inbox
             .trouble("Lease", why.as_ref().map(|error| told(error)));
         match (is_away, self.away_since) {
-            (true, None) => self.away_since = Some(Instant::now()),
+            (true, None) => self.away_since = Some(asked),
             (false, Some(since)) => {
                 self.away_since = None;
                 if since.elapsed() >= OUTAGE {

@@ -75,6 +75,8 @@ struct State {
     /// How often streams were cut in the middle of a line, and ended with an ERROR event.
     cuts: usize,
     errors: usize,
+    /// How often all connections were lost without a word.
+    losses: usize,
 }
 
 impl Inner {
@@ -170,6 +172,11 @@ impl ApiServer {
     /// Lets it accept connections and say nothing, or go on.
     pub fn hang(&self, is_hanging: bool) {
         self.change(|state| state.is_hanging = is_hanging);
+    }
+
+    /// Says nothing any more on the connections that there are.
+    pub fn lose_connections(&self) {
+        self.change(|state| state.losses += 1);
     }
 
     /// Ends all streams in the middle of a line.

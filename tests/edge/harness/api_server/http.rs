@@ -25,12 +25,13 @@ pub(super) fn serve(stream: TcpStream, inner: &Inner, running: &Running) {
         return;
     };
     let (mut reader, mut stream) = (BufReader::new(reading), stream);
+    let losses = inner.lock().losses;
     while let Ok(Some(request)) = read(&mut reader) {
         let mut state = inner.lock();
         state.requests.push(request.clone());
         let is_waiting = |state: &mut State| {
             let is_held = request.is_list() && state.held.contains(&request.plural);
-            (is_held || state.is_hanging) && !running.is_over.load(SeqCst)
+            (is_held || state.is_hanging || state.losses > losses) && !running.is_over.load(SeqCst)
         };
         state = inner.changed.wait_while(state, is_waiting).unwrap();
         if running.is_over.load(SeqCst) {
@@ -207,10 +208,10 @@ fn watch(
     stream.write_all(
         b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n",
     )?;
-    let (cuts, errors) = (state.cuts, state.errors);
+    let (cuts, errors, losses) = (state.cuts, state.errors, state.losses);
     let mut version = request.parameter("resourceVersion").parse().unwrap_or(0);
     while !running.is_over.load(SeqCst) {
-        if state.is_hanging {
+        if state.is_hanging || state.losses > losses {
             state = inner.changed.wait(state).unwrap();
             continue;
         }
@@ -236,7 +237,8 @@ fn watch(
             event(stream, "BOOKMARK", &bookmark)?;
         }
         let nothing = |state: &mut State| {
-            let is_new = state.objects.version() != version || state.is_hanging;
+            let is_new =
+                state.objects.version() != version || state.is_hanging || state.losses > losses;
             !is_new && state.cuts == cuts && state.errors == errors && !running.is_over.load(SeqCst)
         };
         let waited = inner.changed.wait_timeout_while(state, BOOKMARK, nothing);
