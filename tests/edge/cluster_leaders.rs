@@ -73,11 +73,15 @@ async fn a_leader_whose_renewals_are_refused_stops_to_write() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_two_nodes_one_writes_and_both_are_waited_for() {
+    // Only one of them can have the port.
     let (server, target) = (ApiServer::start().await, Target::named("chat").await);
     let one = server.node("one").await;
     leads(&one).await;
-    let other = server.node("other").await;
     server.tells("gateways", "edge", "Programmed", "True").await;
+    let other = server.node("other").await;
+    server
+        .tells("gateways", "edge", "Programmed", "False")
+        .await;
     assert!(!is_leader(&other));
     // One of them has gone, and its lease is lost.
     server.delete_lease("culvert.dev-gateway");
@@ -95,7 +99,6 @@ async fn a_node_that_is_started_again_takes_its_lease_at_once_and_no_status_chan
     let server = ApiServer::start().await;
     let mut one = server.node("one").await;
     leads(&one).await;
-    let other = server.node("other").await;
     server.tells("gateways", "edge", "Programmed", "True").await;
     server.is_quiet().await;
     let holder = || {
@@ -109,5 +112,4 @@ async fn a_node_that_is_started_again_takes_its_lease_at_once_and_no_status_chan
     eventually("it has its lease", || (holder() != before).then_some(())).await;
     server.is_quiet().await;
     assert_eq!(server.status_writes(), writes);
-    drop(other);
 }

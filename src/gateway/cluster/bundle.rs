@@ -11,7 +11,7 @@ use tokio::time::sleep;
 use super::raw::Raw;
 use super::resources::definitions;
 use super::shared::Shared;
-use super::watch::{Pauses, restarted, status_of, told};
+use super::watch::{Pauses, restarted, status_of, why};
 
 /// The definition that is asked, and its annotation.
 const DEFINITION: &str = "metadata.name=gatewayclasses.gateway.networking.k8s.io";
@@ -51,7 +51,10 @@ pub(super) async fn follow(shared: &Shared, client: Client) {
                     if matches!(status_of(&error), Some(401 | 403 | 404)) {
                         shared.inbox.put_bundle(None);
                     }
-                    shared.inbox.trouble(WHAT, Some(told(&error)));
+                    // It begins anew by itself.
+                    if status_of(&error) != Some(410) {
+                        shared.inbox.trouble(WHAT, Some(why(&error)));
+                    }
                     sleep(pauses.next()).await;
                 }
             }

@@ -14,7 +14,7 @@ use tokio::time::{sleep, timeout};
 
 use super::raw::Raw;
 use super::shared::Shared;
-use super::watch::{Pauses, restarted, status_of, told};
+use super::watch::{Pauses, restarted, status_of, told, why};
 use crate::gateway::news::Key;
 use crate::gateway::objects::{Kind, Name};
 
@@ -126,7 +126,7 @@ impl Library<'_> {
             _ => {}
         }
         let inbox = &self.shared.inbox;
-        inbox.trouble(self.kind.as_str(), Some(told(error)));
+        inbox.trouble(self.kind.as_str(), Some(why(error)));
     }
 
     /// Gives out those that are wanted, and takes back the others. Tells whether all is well.

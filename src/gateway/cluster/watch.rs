@@ -136,7 +136,7 @@ impl<'a> Course<'a> {
             Some(401 | 403) => self.shared.inbox.forbidden(self.kind),
             _ => {}
         }
-        let why = told(error);
+        let why = why(error);
         self.shared.inbox.trouble(self.kind.as_str(), Some(why));
         false
     }
@@ -150,6 +150,17 @@ pub(super) fn status_of(error: &watcher::Error) -> Option<u16> {
         | watcher::Error::WatchFailed(Error::Api(status)) => Some(status.code),
         watcher::Error::WatchError(status) => Some(status.code),
         _ => None,
+    }
+}
+
+/// Why a watch has failed, in one line.
+pub(super) fn why(error: &watcher::Error) -> String {
+    match error {
+        watcher::Error::InitialListFailed(error)
+        | watcher::Error::WatchStartFailed(error)
+        | watcher::Error::WatchFailed(error) => told(error),
+        watcher::Error::WatchError(status) => format!("{} ({})", status.message, status.code),
+        watcher::Error::NoResourceVersion => told(error),
     }
 }
 

@@ -91,6 +91,11 @@ mod tests {
         process.show_api_store("FILE", true, 1, 1);
         let conditions = [(["Gateway", "Programmed", "True"], 1)];
         metrics.gateway.show(conditions.into());
+        metrics.gateway.show_objects([("Gateway", 1)].into());
+        metrics.gateway.show_revision(1);
+        metrics.gateway.show_cluster(true, true);
+        metrics.gateway.watch_restarted("Gateway");
+        metrics.gateway.status_written("Gateway", "written");
         let families = metrics.registry.gather();
         drop((rule, target, exhausted, names, tunnels, mirror));
         let described = families.iter().map(|family| {
