@@ -289,7 +289,9 @@ mod tests {
     #[test]
     fn a_time_is_kept_until_its_status_changes() {
         let mut written = json!({
-            "conditions": [condition("Accepted", "True", NEW), condition("Programmed", "True", NEW)],
+            "conditions": [
+                condition("Accepted", "True", NEW), condition("Programmed", "True", NEW),
+            ],
             "listeners": [{"name": "a", "conditions": [condition("Accepted", "True", NEW)]}],
         });
         let now = json!({

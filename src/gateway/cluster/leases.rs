@@ -187,6 +187,11 @@ impl<'a> Leases<'a> {
             return Ok(false);
         }
         let Some(lease) = lease else {
+            // Whoever had it may not know yet that it has gone.
+            let (seen, at) = &self.observed;
+            if !self.shared.standing.is_leader() && !seen.is_empty() && at.elapsed() < LEASE {
+                return Ok(false);
+            }
             let lease = Raw::new(self.leading(None, 0));
             let made = answer(self.api.create(&PostParams::default(), &lease)).await;
             return won(made);
