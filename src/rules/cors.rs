@@ -176,7 +176,8 @@ mod tests {
             ),
             (
                 cors(None, false, &CorsList::All),
-                "allow-origin: *; expose-headers: *; allow-methods: *; allow-headers: *; max-age: 5",
+                "allow-origin: *; expose-headers: *; allow-methods: *; allow-headers: *; \
+                 max-age: 5",
             ),
             (
                 cors(None, true, &CorsList::All),

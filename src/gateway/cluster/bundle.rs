@@ -3,15 +3,16 @@
 use std::pin::pin;
 
 use futures_util::StreamExt as _;
-use kube::Client;
 use kube::api::{Api, PartialObjectMeta};
 use kube::runtime::watcher::{self, Event, watcher};
 use tokio::time::sleep;
 
+use super::client::Clients;
 use super::raw::Raw;
 use super::resources::definitions;
 use super::shared::Shared;
-use super::watch::{Pauses, restarted, status_of, why};
+use super::told::{status_of, why};
+use super::watch::{Pauses, restarted};
 
 /// The definition that is asked, and its annotation.
 const DEFINITION: &str = "metadata.name=gatewayclasses.gateway.networking.k8s.io";
@@ -19,11 +20,11 @@ const VERSION: &str = "gateway.networking.k8s.io/bundle-version";
 const WHAT: &str = "CustomResourceDefinition";
 
 /// Follows the version for as long as the process lives.
-pub(super) async fn follow(shared: &Shared, client: Client) {
+pub(super) async fn follow(shared: &Shared, clients: Clients) {
     let mut restarts = shared.restarts.subscribe();
     let mut pauses = Pauses::default();
     loop {
-        let api: Api<PartialObjectMeta<Raw>> = Api::all_with(client.clone(), &definitions());
+        let api: Api<PartialObjectMeta<Raw>> = Api::all_with(clients.now(), &definitions());
         let config = watcher::Config::default().fields(DEFINITION);
         let mut events = pin!(watcher(api, config));
         let mut found = None;

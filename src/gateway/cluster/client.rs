@@ -1,12 +1,37 @@
 //! How the API server of a cluster is reached.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
+use parking_lot::Mutex;
 
-use super::watch::told;
+use super::told::told;
 use crate::config::model::Access;
+
+/// The client that is used, for all who ask. One after an answer that did not come has connections
+/// of its own: those of the one before may be dead.
+#[derive(Clone)]
+pub(super) struct Clients(Arc<Mutex<Client>>);
+
+impl Clients {
+    pub(super) fn new(client: Client) -> Self {
+        Clients(Arc::new(Mutex::new(client)))
+    }
+
+    /// The one that is used now.
+    pub(super) fn now(&self) -> Client {
+        self.0.lock().clone()
+    }
+
+    /// Another one takes its place, if there can be one.
+    pub(super) async fn renew(&self, access: &Access) {
+        if let Ok(client) = client(access).await {
+            *self.0.lock() = client;
+        }
+    }
+}
 
 /// How long a connection may take.
 const CONNECTING: Duration = Duration::from_secs(5);

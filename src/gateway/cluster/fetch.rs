@@ -7,14 +7,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
+use kube::ResourceExt as _;
 use kube::api::{Api, ApiResource, PartialObjectMeta};
 use kube::runtime::watcher::{self, Event, watcher};
-use kube::{Client, ResourceExt as _};
 use tokio::time::{sleep, timeout};
 
+use super::client::Clients;
 use super::raw::Raw;
 use super::shared::Shared;
-use super::watch::{Pauses, restarted, status_of, told, why};
+use super::told::{status_of, told, why};
+use super::watch::{Pauses, restarted};
 use crate::gateway::news::Key;
 use crate::gateway::objects::{Kind, Name};
 
@@ -22,13 +24,13 @@ use crate::gateway::objects::{Kind, Name};
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Has those of a kind read that are wanted, for as long as the process lives.
-pub(super) async fn fetch(shared: &Shared, client: Client, kind: Kind, resource: ApiResource) {
+pub(super) async fn fetch(shared: &Shared, clients: Clients, kind: Kind, resource: ApiResource) {
     let mut restarts = shared.restarts.subscribe();
     let mut wanted = shared.wanted.subscribe();
     let mut pauses = Pauses::default();
     let mut library = Library {
         shared,
-        client,
+        clients,
         kind,
         resource,
         versions: BTreeMap::new(),
@@ -38,7 +40,7 @@ pub(super) async fn fetch(shared: &Shared, client: Client, kind: Kind, resource:
     };
     loop {
         let api: Api<PartialObjectMeta<Raw>> =
-            Api::all_with(library.client.clone(), &library.resource);
+            Api::all_with(library.clients.now(), &library.resource);
         let mut events = pin!(watcher(api, watcher::Config::default()));
         let mut has_failed = false;
         loop {
@@ -80,7 +82,7 @@ pub(super) async fn fetch(shared: &Shared, client: Client, kind: Kind, resource:
 /// What of a kind is there, and what of it was given out.
 struct Library<'a> {
     shared: &'a Shared,
-    client: Client,
+    clients: Clients,
     kind: Kind,
     resource: ApiResource,
     versions: BTreeMap<Name, String>,
@@ -160,7 +162,7 @@ impl Library<'_> {
 
     /// Reads one and gives it out.
     async fn read(&mut self, name: &Name) -> bool {
-        let client = self.client.clone();
+        let client = self.clients.now();
         let api: Api<Raw> = Api::namespaced_with(client, &name.namespace, &self.resource);
         let found = match timeout(PATIENCE, api.get_opt(&name.name)).await {
             Ok(Ok(found)) => found,

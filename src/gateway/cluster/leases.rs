@@ -7,18 +7,20 @@ use std::pin::pin;
 use std::time::{Duration, Instant, SystemTime};
 
 use futures_util::StreamExt as _;
+use kube::Error;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
 use kube::runtime::watcher::{self, Event, watcher};
-use kube::{Client, Error};
 use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
+use super::client::Clients;
 use super::raw::Raw;
 use super::resources::leases;
 use super::shared::Shared;
 use super::standing::{LEASE, Served};
-use super::watch::{Pauses, restarted, told};
+use super::told::told;
+use super::watch::{Pauses, restarted};
 
 /// How often a lease is renewed.
 const RENEWAL: Duration = Duration::from_secs(5);
@@ -42,7 +44,7 @@ const MANAGER: &str = "culvert.dev/node";
 /// The leases of a node.
 pub(super) struct Leases<'a> {
     shared: &'a Shared,
-    api: Api<Raw>,
+    clients: Clients,
     /// What the leases of this controller begin with, which is the name of the leader's.
     base: String,
     /// Who this process is.
@@ -56,10 +58,10 @@ pub(super) struct Leases<'a> {
 }
 
 impl<'a> Leases<'a> {
-    pub(super) fn new(shared: &'a Shared, client: Client) -> Self {
+    pub(super) fn new(shared: &'a Shared, clients: Clients) -> Self {
         let settings = &shared.settings;
         Leases {
-            api: Api::namespaced_with(client, &settings.namespace, &leases()),
+            clients,
             base: base(&shared.controller),
             identity: format!("{}/{}", settings.node, Uuid::new_v4()),
             since: now(),
@@ -76,6 +78,9 @@ impl<'a> Leases<'a> {
             let asked = Instant::now();
             let renewed = self.renew().await;
             self.note(asked, renewed);
+            if !self.shared.standing.is_available() {
+                self.clients.renew(&self.shared.settings.access).await;
+            }
             let pause = match self.shared.standing.is_available() {
                 true => RENEWAL,
                 false => AGAIN,
@@ -87,6 +92,11 @@ impl<'a> Leases<'a> {
             }
         }
         self.give_back().await;
+    }
+
+    fn api(&self) -> Api<Raw> {
+        let namespace = &self.shared.settings.namespace;
+        Api::namespaced_with(self.clients.now(), namespace, &leases())
     }
 
     async fn renew(&mut self) -> Result<(), Error> {
@@ -164,7 +174,7 @@ impl<'a> Leases<'a> {
         });
         let params = PatchParams::apply(MANAGER).force();
         let lease = Patch::Apply(lease);
-        answer(self.api.patch(&name, &params, &lease))
+        answer(self.api().patch(&name, &params, &lease))
             .await
             .map(drop)
     }
@@ -182,7 +192,7 @@ impl<'a> Leases<'a> {
 
     /// Tells whether this process leads, or does from now on.
     async fn elect(&mut self) -> Result<bool, Error> {
-        let lease = answer(self.api.get_opt(&self.base)).await?;
+        let lease = answer(self.api().get_opt(&self.base)).await?;
         if !self.shared.report.borrow().is_known {
             return Ok(false);
         }
@@ -193,7 +203,7 @@ impl<'a> Leases<'a> {
                 return Ok(false);
             }
             let lease = Raw::new(self.leading(None, 0));
-            let made = answer(self.api.create(&PostParams::default(), &lease)).await;
+            let made = answer(self.api().create(&PostParams::default(), &lease)).await;
             return won(made);
         };
         if self.observed.0 != lease.version() {
@@ -212,7 +222,11 @@ impl<'a> Leases<'a> {
             taken["spec"]["acquireTime"] = lease.text("/spec/acquireTime").into();
         }
         let taken = Raw::new(taken);
-        won(answer(self.api.replace(&self.base, &PostParams::default(), &taken)).await)
+        won(answer(
+            self.api()
+                .replace(&self.base, &PostParams::default(), &taken),
+        )
+        .await)
     }
 
     /// The leader's lease with this process as its holder, in the place of another version.
@@ -240,7 +254,7 @@ impl<'a> Leases<'a> {
         for node in self.shared.standing.silent_for(FORGOTTEN) {
             let name = format!("{}.{node}", self.base);
             // It is tried again.
-            answer(self.api.delete(&name, &DeleteParams::default()))
+            answer(self.api().delete(&name, &DeleteParams::default()))
                 .await
                 .ok();
         }
@@ -252,23 +266,26 @@ impl<'a> Leases<'a> {
         self.shared.standing.lead(None);
         // What cannot be given back runs out.
         if was_leader
-            && let Ok(Some(lease)) = answer(self.api.get_opt(&self.base)).await
+            && let Ok(Some(lease)) = answer(self.api().get_opt(&self.base)).await
             && lease.text("/spec/holderIdentity") == self.identity
         {
             let mut free = self.leading(Some(&lease), 0);
             free["spec"]["holderIdentity"] = "".into();
             free["spec"]["leaseTransitions"] = lease.value["spec"]["leaseTransitions"].clone();
             let free = Raw::new(free);
-            answer(self.api.replace(&self.base, &PostParams::default(), &free))
-                .await
-                .ok();
+            answer(
+                self.api()
+                    .replace(&self.base, &PostParams::default(), &free),
+            )
+            .await
+            .ok();
         }
         let own = format!("{}.{}", self.base, self.shared.settings.node);
         // The process after this one may have it already.
-        if let Ok(Some(lease)) = answer(self.api.get_opt(&own)).await
+        if let Ok(Some(lease)) = answer(self.api().get_opt(&own)).await
             && lease.text("/spec/holderIdentity") == self.identity
         {
-            answer(self.api.delete(&own, &DeleteParams::default()))
+            answer(self.api().delete(&own, &DeleteParams::default()))
                 .await
                 .ok();
         }
@@ -276,14 +293,14 @@ impl<'a> Leases<'a> {
 }
 
 /// Follows the leases of all nodes.
-pub(super) async fn follow_nodes(shared: &Shared, client: Client) {
+pub(super) async fn follow_nodes(shared: &Shared, clients: Clients) {
     let mut restarts = shared.restarts.subscribe();
     let mut pauses = Pauses::default();
     let base = base(&shared.controller);
     let begin = format!("{base}.");
     let settings = &shared.settings;
     loop {
-        let api: Api<Raw> = Api::namespaced_with(client.clone(), &settings.namespace, &leases());
+        let api: Api<Raw> = Api::namespaced_with(clients.now(), &settings.namespace, &leases());
         let config = watcher::Config::default().labels(&format!("{CONTROLLER}={base}"));
         let mut events = pin!(watcher(api, config));
         let mut listed = Vec::new();

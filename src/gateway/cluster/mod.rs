@@ -20,6 +20,7 @@ mod raw;
 mod resources;
 mod shared;
 mod standing;
+mod told;
 mod watch;
 mod write;
 
@@ -34,6 +35,7 @@ use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use self::client::Clients;
 use self::leases::Leases;
 use self::shared::Shared;
 use self::write::Writer;
@@ -152,9 +154,9 @@ impl Cluster {
 }
 
 async fn run(shared: Arc<Shared>, has_left: CancellationToken) {
-    let client = loop {
+    let clients = loop {
         match client::client(&shared.settings.access).await {
-            Ok(client) => break client,
+            Ok(client) => break Clients::new(client),
             Err(why) => shared.inbox.trouble("client", Some(why)),
         }
         tokio::select! {
@@ -167,22 +169,22 @@ async fn run(shared: Arc<Shared>, has_left: CancellationToken) {
     };
     shared.inbox.trouble("client", None);
     for watched in resources::WATCHED {
-        let (shared, client) = (Arc::clone(&shared), client.clone());
-        tokio::spawn(async move { watch::watch(&shared, client, watched).await });
+        let (shared, clients) = (Arc::clone(&shared), clients.clone());
+        tokio::spawn(async move { watch::watch(&shared, clients, watched).await });
     }
     let fetched = [
         (Kind::Secret, resources::secrets()),
         (Kind::ConfigMap, resources::config_maps()),
     ];
     for (kind, resource) in fetched {
-        let (shared, client) = (Arc::clone(&shared), client.clone());
-        tokio::spawn(async move { fetch::fetch(&shared, client, kind, resource).await });
+        let (shared, clients) = (Arc::clone(&shared), clients.clone());
+        tokio::spawn(async move { fetch::fetch(&shared, clients, kind, resource).await });
     }
-    let mut writer = Writer::new(&shared, client.clone());
-    let mut leases = Leases::new(&shared, client.clone());
+    let mut writer = Writer::new(&shared, clients.clone());
+    let mut leases = Leases::new(&shared, clients.clone());
     tokio::join!(
-        bundle::follow(&shared, client.clone()),
-        leases::follow_nodes(&shared, client.clone()),
+        bundle::follow(&shared, clients.clone()),
+        leases::follow_nodes(&shared, clients.clone()),
         writer.run(),
         async {
             leases.keep().await;

@@ -10,13 +10,14 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use kube::api::{Api, ApiResource};
 use kube::runtime::watcher::{self, Event, watcher};
-use kube::{Client, Error};
 use tokio::sync::watch::Receiver;
 use tokio::time::sleep;
 
+use super::client::Clients;
 use super::raw::Raw;
 use super::resources::Watched;
 use super::shared::Shared;
+use super::told::{status_of, why};
 use crate::gateway::news::Entry;
 use crate::gateway::objects::{Kind, NotRead};
 use crate::os::random;
@@ -27,13 +28,13 @@ const SHORTEST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(4);
 
 /// Watches a kind for as long as the process lives.
-pub(super) async fn watch(shared: &Shared, client: Client, watched: Watched) {
+pub(super) async fn watch(shared: &Shared, clients: Clients, watched: Watched) {
     let mut restarts = shared.restarts.subscribe();
     let mut pauses = Pauses::default();
     let mut number = 0;
     loop {
         let resource = watched.resource(number);
-        let api = Api::all_with(client.clone(), &resource);
+        let api = Api::all_with(clients.now(), &resource);
         let mut events = pin!(watcher(api, watcher::Config::default()));
         let mut course = Course::new(shared, watched.kind, resource);
         loop {
@@ -140,49 +141,6 @@ impl<'a> Course<'a> {
         self.shared.inbox.trouble(self.kind.as_str(), Some(why));
         false
     }
-}
-
-/// The status with which the server has answered, if it has.
-pub(super) fn status_of(error: &watcher::Error) -> Option<u16> {
-    match error {
-        watcher::Error::InitialListFailed(Error::Api(status))
-        | watcher::Error::WatchStartFailed(Error::Api(status))
-        | watcher::Error::WatchFailed(Error::Api(status)) => Some(status.code),
-        watcher::Error::WatchError(status) => Some(status.code),
-        _ => None,
-    }
-}
-
-/// Why a watch has failed, in one line.
-pub(super) fn why(error: &watcher::Error) -> String {
-    match error {
-        watcher::Error::InitialListFailed(error)
-        | watcher::Error::WatchStartFailed(error)
-        | watcher::Error::WatchFailed(error) => told(error),
-        watcher::Error::WatchError(status) => format!("{} ({})", status.message, status.code),
-        watcher::Error::NoResourceVersion => told(error),
-    }
-}
-
-/// An error in one line, with its causes.
-pub(super) fn told(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = String::new();
-    let mut next = Some(error);
-    while let Some(error) = next {
-        let one = match error.downcast_ref::<Error>() {
-            Some(Error::Api(status)) => format!("{} ({})", status.message, status.code),
-            _ => error.to_string(),
-        };
-        // Some say what their causes say, too.
-        if !text.ends_with(&one) {
-            let colon = if text.is_empty() { "" } else { ": " };
-            text = format!("{text}{colon}{one}");
-        }
-        next = error
-            .source()
-            .filter(|_| !matches!(error.downcast_ref(), Some(Error::Api(_))));
-    }
-    text
 }
 
 /// How long it is until the next try: longer and longer, never long.

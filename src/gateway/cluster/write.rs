@@ -11,16 +11,17 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream;
+use kube::Error;
 use kube::api::{Api, ApiResource, Patch, PatchParams};
-use kube::{Client, Error};
 use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 
+use super::client::Clients;
 use super::desired::{self, Wanted};
 use super::raw::Raw;
 use super::resources;
 use super::shared::Shared;
-use super::watch::told;
+use super::told::told;
 use crate::gateway::held::Seen;
 use crate::gateway::news::Key;
 use crate::gateway::objects::Kind;
@@ -50,7 +51,7 @@ const LOOK: Duration = Duration::from_secs(1);
 /// Writes statuses, again and again.
 pub(super) struct Writer<'a> {
     shared: &'a Shared,
-    client: Client,
+    clients: Clients,
     /// What was written last, in place of which version of the object.
     sent: HashMap<Key, (Arc<str>, Wanted)>,
     /// Why a status could not be written, as it was told.
@@ -107,10 +108,10 @@ impl Outcome {
 }
 
 impl<'a> Writer<'a> {
-    pub(super) fn new(shared: &'a Shared, client: Client) -> Self {
+    pub(super) fn new(shared: &'a Shared, clients: Clients) -> Self {
         Writer {
             shared,
-            client,
+            clients,
             sent: HashMap::new(),
             told: HashMap::new(),
         }
@@ -302,7 +303,7 @@ impl<'a> Writer<'a> {
     }
 
     fn api(&self, of: &ApiResource, key: &Key) -> Api<Raw> {
-        let client = self.client.clone();
+        let client = self.clients.now();
         match key.0.has_namespaces() {
             true => Api::namespaced_with(client, &key.1.namespace, of),
             false => Api::all_with(client, of),
