@@ -59,6 +59,8 @@ pub struct ForwardingRule {
     pub h2c: bool,
     /// How many streams one connection of HTTP/2 may have at a time.
     pub max_concurrent_streams: u32,
+    /// Whether WebSockets are offered over HTTP/2.
+    pub http2_web_sockets: bool,
     /// After which silence the system probes its clients, where the route of a tunnel says nothing
     /// else.
     pub keepalive: Duration,
@@ -108,6 +110,7 @@ impl ForwardingRule {
             tls,
             h2c: rule.h2c,
             max_concurrent_streams: rule.max_concurrent_streams,
+            http2_web_sockets: rule.http2_web_sockets,
             keepalive: rule.tunnel.tcp_keepalive,
             http_rules: rules.iter().map(counters).collect(),
             leading_to: places(&rules),

@@ -256,6 +256,7 @@ static FORWARDING_RULE: Schema = Schema {
         Property::own("http2"),
         Property::own("h2c"),
         Property::own("maxConcurrentStreams"),
+        Property::own("http2WebSockets"),
         Property::own("clientCertificates"),
         Property::own("tunnel"),
     ],

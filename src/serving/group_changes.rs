@@ -197,6 +197,7 @@ mod tests {
             tls: None,
             h2c: false,
             max_concurrent_streams: 100,
+            http2_web_sockets: true,
             tunnel: model::Tunnel::default(),
             http_rules: groups.iter().map(|group| leading_to(group)).collect(),
             in_order: false,

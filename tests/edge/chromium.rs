@@ -80,6 +80,14 @@ async fn chromium_has_its_websocket_on_the_connection_of_its_page() {
 }
 
 #[tokio::test]
+async fn chromium_opens_its_websocket_over_http_1_1_beside_its_page_of_http_2() {
+    let [tunnel, heard] = lines_of_a_page("http2WebSockets: false").await;
+    assert_eq!(heard["httpVersion"], "HTTP/2", "{heard}");
+    assert_eq!(tunnel["httpVersion"], "HTTP/1.1", "{tunnel}");
+    assert_eq!(tunnel["httpStatusCode"], 101);
+}
+
+#[tokio::test]
 async fn chromium_has_its_websocket_on_a_connection_of_http_1_1() {
     let [tunnel, _] = lines_of_a_page("http2: false").await;
     assert_eq!(tunnel["httpVersion"], "HTTP/1.1", "{tunnel}");

@@ -54,6 +54,23 @@ impl Client {
 }
 
 #[tokio::test]
+async fn a_websocket_is_malformed_where_none_is_offered() {
+    const HANDSHAKE: &[u8] = b"\x02\x07CONNECT\x86\x84\x01\x01a\x00\x09:protocol\x09websocket";
+    let target = Target::showing().await;
+    let rule = "h2c: true, http2WebSockets: false";
+    let edge = Edge::start(&Config::forwarding_to(&[target.address]).rule(rule)).await;
+    let mut client = Client::connect(&edge).await;
+    assert_eq!(client.ask(HANDSHAKE).await, None);
+    assert!(client.ask(GET).await.is_some());
+    let offering = start(&target).await;
+    let mut client = Client::connect(&offering).await;
+    let asked = frame(HEADERS, END_HEADERS, 1, HANDSHAKE);
+    client.frames.0.send(asked).await;
+    let (kind, _) = client.frames.next_of(&[HEADERS, RST_STREAM]).await;
+    assert_eq!(kind, HEADERS);
+}
+
+#[tokio::test]
 async fn a_malformed_field_resets_its_stream_and_is_never_passed() {
     let target = Target::showing().await;
     let edge = start(&target).await;

@@ -52,6 +52,8 @@ pub struct ForwardingRule {
     /// `maxConcurrentStreams`: how many requests and tunnels one connection of HTTP/2 may have at a
     /// time. Default: 100.
     pub max_concurrent_streams: u32,
+    /// `http2WebSockets`: whether WebSockets are offered over HTTP/2. Default: true.
+    pub http2_web_sockets: bool,
     /// `tunnel`
     pub tunnel: Tunnel,
     /// `httpRules`, in the order written.

@@ -31,6 +31,7 @@ pub(super) const STRICT_SNI: bool = false;
 pub(super) const HTTP2: bool = true;
 pub(super) const H2C: bool = false;
 pub(super) const MAX_CONCURRENT_STREAMS: u32 = 100;
+pub(super) const HTTP2_WEB_SOCKETS: bool = true;
 pub(super) const CLIENT_CERTIFICATE_MODE: ClientCertificateMode = ClientCertificateMode::Require;
 
 pub(super) const REDIRECT_STATUS: u16 = 301;

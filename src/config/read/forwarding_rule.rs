@@ -46,6 +46,7 @@ pub(super) const KEYS: &[&str] = &[
     "http2",
     "h2c",
     "maxConcurrentStreams",
+    "http2WebSockets",
     "clientCertificates",
     "tunnel",
     "httpRules",
@@ -89,6 +90,8 @@ pub(super) fn read(
         defaults::MAX_CONCURRENT_STREAMS,
         |node| node.integer(1..=10_000),
     );
+    let web_sockets = defaults::HTTP2_WEB_SOCKETS;
+    let http2_web_sockets = mapping.or("http2WebSockets", web_sockets, Node::boolean);
     let proxy_protocol = mapping.section("proxyProtocol", PROXY_PROTOCOL_KEYS);
     let proxy_protocol_from = proxy_protocol.and_then(|section| networks(&section, "from"));
     let trusted_proxies = networks(&mapping, "trustedProxies");
@@ -122,6 +125,7 @@ pub(super) fn read(
         tls: tls?,
         h2c: h2c?,
         max_concurrent_streams: max_concurrent_streams?,
+        http2_web_sockets: http2_web_sockets?,
         tunnel: tunnel?,
         http_rules: http_rules?,
         in_order: false,

@@ -120,8 +120,10 @@ fn options(rule: &ForwardingRule) -> Builder {
         .max_concurrent_streams(rule.max_concurrent_streams)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .data_frame_budget(SMALL_FRAMES)
-        .max_send_buffer_size(SEND_BUFFER)
-        .enable_connect_protocol();
+        .max_send_buffer_size(SEND_BUFFER);
+    if rule.http2_web_sockets {
+        options.enable_connect_protocol();
+    }
     options
 }
 
