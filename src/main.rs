@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use culvert::cli::{Arguments, Command};
 use culvert::config::{self, Loaded};
-use culvert::os::daemon;
+use culvert::os::{daemon, kept_sockets};
 use culvert::telemetry::diagnostics;
 use culvert::{commands, demo, gateway, process, upgrade};
 
@@ -23,6 +23,8 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(messages) => {
+            // Nobody will accept what waits there.
+            kept_sockets::drop_all();
             eprintln!("{messages}");
             ExitCode::FAILURE
         }

@@ -19,6 +19,7 @@ mod load_shedding;
 mod permits;
 mod plain_http;
 mod proxy_protocol;
+mod runtime;
 mod serve;
 mod sockets;
 
@@ -32,13 +33,13 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::runtime::{Builder, Handle};
+use tokio::runtime::Handle;
 
 use crate::drain::Drain;
 use crate::forwarding_rule::{ForwardingRule, Limit};
 use crate::os::keepalive::probe_when_silent;
 use crate::os::reserve;
-use crate::os::systemd;
+use crate::os::{kept_sockets, systemd};
 use crate::overload::{Overload, Resets};
 use crate::telemetry::access_log::AccessLog;
 pub use accept_loop::{AcceptLoop, Ends};
@@ -103,7 +104,7 @@ impl Listeners {
         Ok(Listeners {
             drain,
             log,
-            runtime: runtime(threads)?,
+            runtime: runtime::start(threads)?,
             process_limit: Arc::new(ProcessLimit::new()),
             load_shedding: Arc::new(LoadShedding::new(overload)),
             serve: OnceLock::new(),
@@ -193,6 +194,15 @@ impl Listeners {
                 (None, None) => log::error!("{address}: has no socket"),
             }
         }
+        self.keep(&open);
+    }
+
+    /// Has the service manager keep the sockets, once they are accepted on.
+    fn keep(&self, open: &BTreeMap<SocketAddr, Listener>) {
+        if self.serve.get().is_some() && !self.held.load(SeqCst) {
+            let sockets = open.iter().map(|(address, one)| (*address, &one.socket));
+            kept_sockets::keep_only(&sockets.collect());
+        }
     }
 
     /// Gives away a copy of each socket, for another process: one at a time, so that few files are
@@ -231,9 +241,13 @@ impl Listeners {
 
     /// Accepts, or accepts again; what accepts already goes on.
     pub fn resume(self: &Arc<Self>) {
-        for listener in self.open.lock().values_mut() {
+        self.held.store(false, SeqCst);
+        let mut open = self.open.lock();
+        for listener in open.values_mut() {
             self.accept(listener);
         }
+        self.keep(&open);
+        drop(open);
         self.drain.listening();
     }
 
@@ -244,6 +258,8 @@ impl Listeners {
         for mut listener in std::mem::take(&mut *open).into_values() {
             listener.accept_loop.close();
         }
+        // The next to come are refused, and do not wait for a process that may never be.
+        kept_sockets::drop_all();
     }
 
     /// Whether the sockets were given up. Where no rule is there is none to give up, and yet there
@@ -381,18 +397,4 @@ pub fn is_passing(error: &io::Error) -> bool {
         error.kind(),
         io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted
     )
-}
-
-/// The threads that serve connections, for as long as the process lives. They are ours because of
-/// one setting: a thread with more than 256 tasks to run keeps the others in a queue that it looks
-/// into now and then; at the usual one time in 61 the tunnels in there wait far longer than the
-/// rest.
-fn runtime(threads: usize) -> io::Result<Handle> {
-    let runtime = Builder::new_multi_thread()
-        .worker_threads(threads)
-        .thread_name("connections")
-        .global_queue_interval(2)
-        .enable_all()
-        .build()?;
-    Ok(Box::leak(Box::new(runtime)).handle().clone())
 }

@@ -3,6 +3,7 @@
 
 pub mod daemon;
 pub mod keepalive;
+pub mod kept_sockets;
 pub mod open_files;
 pub mod random;
 pub mod reserve;

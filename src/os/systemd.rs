@@ -5,6 +5,7 @@
 //! learns from [`main_process`] that another process is the main one from now on; after that this
 //! one is silent, whatever is called here: its own end is not the service's.
 
+use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
 
@@ -72,11 +73,20 @@ fn patience(microseconds: &str) -> Option<Duration> {
     Some(Duration::from_micros(microseconds))
 }
 
-fn tell(news: &[NotifyState<'_>]) {
+pub(super) fn tell(news: &[NotifyState<'_>]) {
+    tell_with(news, &[]);
+}
+
+/// Tells it something, and gives it these files.
+pub(super) fn tell_with(news: &[NotifyState<'_>], files: &[BorrowedFd<'_>]) {
     if SUCCEEDED.load(SeqCst) {
         return;
     }
-    if let Err(error) = reserve::with(1, || sd_notify::notify(news)) {
+    let told = reserve::with(1, || match files {
+        [] => sd_notify::notify(news),
+        files => sd_notify::notify_with_fds(news, files),
+    });
+    if let Err(error) = told {
         log::warn!(target: OUTSIDE, "the service manager cannot be told {news:?}: {error}");
     }
 }

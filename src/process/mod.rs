@@ -61,7 +61,8 @@ pub fn serve(path: Option<&Path>, config: Config, succeeds: bool) -> Result<(), 
     // Signals are orders from here on; whoever reads them later gets those that came before.
     let signals = runtime.block_on(async { Signals::install() });
     let signals = signals.map_err(|error| named(format!("signals cannot be received: {error}")))?;
-    match build(path, &name, config, inherited) {
+    let inherited = inherited.or_else(Inherited::kept);
+    match build(path, &name, config, inherited, succeeds) {
         Ok(built) => {
             let lifecycle = Lifecycle::new(built, signals, predecessor);
             let lifecycle = lifecycle.map_err(named)?;
@@ -82,8 +83,8 @@ fn build(
     name: &str,
     mut config: Config,
     inherited: Option<Inherited>,
+    succeeds: bool,
 ) -> Result<Built, String> {
-    let succeeds = inherited.is_some();
     let Inherited {
         mut sockets,
         secrets,

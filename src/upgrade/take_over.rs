@@ -10,6 +10,7 @@ use super::launch::SOCKET_VARIABLE;
 use super::protocol::{Link, Message, Role};
 use crate::config::Config;
 use crate::listener::Sockets;
+use crate::os::kept_sockets;
 use crate::serving::{Knowledge, Secrets};
 use crate::tls::Tickets;
 
@@ -31,6 +32,22 @@ pub struct Inherited {
     pub knowledge: Knowledge,
     /// The way to it, for those who come next.
     pub upgrade_socket: Option<InheritedSocket>,
+}
+
+impl Inherited {
+    /// What the service manager has kept of a process that has died, if that is anything.
+    pub fn kept() -> Option<Inherited> {
+        let kept = kept_sockets::taken_out();
+        if kept.is_empty() {
+            return None;
+        }
+        let mut inherited = Inherited::default();
+        for (address, socket) in kept {
+            log::info!("{address}: the service manager has kept its socket");
+            inherited.sockets.inherit(address, socket);
+        }
+        Some(inherited)
+    }
 }
 
 /// The socket of `server.upgradeSocket`, and where it is.

@@ -19,6 +19,11 @@ async fn the_manager_hears_of_readiness_once_readyz_says_so_and_of_the_end_when_
     for signal in ["TERM", "INT"] {
         let (mut process, admin, news) = notifying(&[]);
 
+        let kept = news.next();
+        assert!(
+            kept.starts_with("FDSTORE=1\nFDNAME=listener-127.0.0.1-"),
+            "{kept}"
+        );
         assert_eq!(news.next(), "READY=1\n");
         let page = get_now(admin, "/readyz").unwrap();
         assert!(page.contains(" 200 "), "{page}");
@@ -32,6 +37,26 @@ async fn the_manager_hears_of_readiness_once_readyz_says_so_and_of_the_end_when_
         news.until("STOPPING=1\nEXTEND_TIMEOUT_USEC=");
         assert!(process.ended().await.success());
     }
+}
+
+#[tokio::test]
+async fn the_manager_keeps_the_sockets_that_are_listened_on_and_no_others() {
+    let (mut process, admin, news) = notifying(&[]);
+    let kept = news.next();
+    let name = kept.trim_start_matches("FDSTORE=1\n");
+    news.until("READY=1\n");
+    let path = news.path.parent().unwrap().join("culvert.yaml");
+    let [other] = free_addresses();
+    fs::write(path, configuration(other, admin, "")).unwrap();
+    process.signal("HUP");
+    news.until(&format!("FDSTOREREMOVE=1\n{name}"));
+    let port = other.port();
+    news.until(&format!("FDSTORE=1\nFDNAME=listener-127.0.0.1-{port}\n"));
+    process.signal("TERM");
+    news.until(&format!(
+        "FDSTOREREMOVE=1\nFDNAME=listener-127.0.0.1-{port}\n"
+    ));
+    assert!(process.ended().await.success());
 }
 
 #[tokio::test]

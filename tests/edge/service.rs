@@ -122,6 +122,40 @@ async fn a_service_that_no_longer_turns_is_started_again() {
 }
 
 #[tokio::test]
+async fn a_client_that_comes_after_a_crash_waits_for_the_next_process() {
+    let Some(service) = Service::start("").await else {
+        return;
+    };
+    for _ in 0..2 {
+        service.keeps_one_socket().await;
+        service.main_process_dies().await;
+        // Nobody is there.
+        let page = get_now(service.address, "/").expect("it is not refused");
+        assert!(page.ends_with("hello"), "{page}");
+        // The socket of a process that has taken over is kept, too.
+        service.upgrade();
+    }
+    service.keeps_one_socket().await;
+    service.manager.does(&["stop", UNIT]);
+    assert!(get_now(service.address, "/").is_none());
+}
+
+#[tokio::test]
+async fn nobody_waits_for_a_service_that_cannot_start() {
+    let Some(service) = Service::start("").await else {
+        return;
+    };
+    service.keeps_one_socket().await;
+    let valid = fs::read_to_string(&service.configuration).unwrap();
+    fs::write(&service.configuration, "forwardingRules: 1\n").unwrap();
+    service.main_process_dies().await;
+    let is_refused = || TcpStream::connect(service.address).err();
+    eventually("clients are refused", is_refused).await;
+    fs::write(&service.configuration, valid).unwrap();
+    eventually("it serves", || get_now(service.address, "/")).await;
+}
+
+#[tokio::test]
 async fn the_log_is_rotated_while_the_service_runs() {
     let Some(service) = Service::start("").await else {
         return;
@@ -196,6 +230,23 @@ impl Service {
             metrics.contains(open).then_some(())
         })
         .await;
+    }
+
+    async fn keeps_one_socket(&self) {
+        eventually("the manager keeps the socket", || {
+            let is_active = self.property("ActiveState") == "active";
+            let kept = self.property("NFileDescriptorStore");
+            (is_active && kept == "1").then_some(())
+        })
+        .await;
+    }
+
+    /// Kills the main process, and waits until it is gone.
+    async fn main_process_dies(&self) {
+        let main = self.property("MainPID");
+        succeeds("kill", &["-KILL", &main]);
+        let is_gone = || (self.property("MainPID") != main).then_some(());
+        eventually("it is dead", is_gone).await;
     }
 
     fn upgrade(&self) {

@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering::SeqCst;
 
 use super::{Successor, UpgradeSocket, refuse_as_first_process};
 use crate::config::model::ListenAddress;
-use crate::os::systemd;
+use crate::os::{kept_sockets, systemd};
 use crate::upgrade::protocol::{Link, Message, Role};
 
 impl UpgradeSocket {
@@ -20,6 +20,8 @@ impl UpgradeSocket {
         let word = match &outcome {
             Ok(successor) => {
                 log::info!("process {} has taken over", successor.pid);
+                // The new process has the manager keep its own.
+                kept_sockets::drop_all();
                 systemd::main_process(successor.pid);
                 let mut processes = self.old_processes.processes();
                 processes.push(process::id());
