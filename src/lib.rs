@@ -22,6 +22,7 @@
 //!                  drain             the end of all that is open, at its pace
 //!                  overload          less and less is done when memory is short
 //!                  os                signals, the service manager, open files, chance
+//!                  base64_text       bytes in what one process tells another
 //!
 //! the road         listener          accept, PROXY protocol, HTTP/1.1 or HTTP/2, limits
 //!                  tls               certificates and the handshake with clients
@@ -48,7 +49,7 @@
 //! ```text
 //! process ▸ admin, ionos ▸ control, upgrade ▸ serving ▸ proxy ▸ listener, drain ▸ refusal,
 //! request_line ▸ forwarding_rule, tap ▸ tunnel, target_connection, rules ▸ target_group ▸ stream,
-//! config::model, etcd, telemetry, tls_records
+//! config::model, etcd, telemetry, tls_records ▸ base64_text
 //! ```
 //!
 //! `gateway` knows `config`; what has its objects served knows `serving` and `listener`.
@@ -72,6 +73,7 @@
 #![cfg_attr(not(test), warn(clippy::too_many_lines))]
 
 pub mod admin;
+pub(crate) mod base64_text;
 pub mod cli;
 pub mod commands;
 pub mod config;

@@ -12,6 +12,10 @@ use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: &[u8]| tls_records::run(input));
 
+#[allow(dead_code)]
+#[path = "../../src/base64_text.rs"]
+mod base64_text;
+
 /// The room, as far as the reader goes.
 #[path = "../../src/tls_records"]
 mod tls_records {
@@ -21,12 +25,15 @@ mod tls_records {
     mod keys;
     #[allow(dead_code)]
     mod reader;
+    #[allow(dead_code)]
+    mod state;
 
     use ring::error::Unspecified;
     use rustls::ContentType;
 
-    use keys::{Keys, Secret, Suite, key_of};
+    use keys::{Keys, Secret, key_of};
     use reader::{LONGEST, Reader, Role};
+    use state::Suite;
 
     /// What the orders of an input have made: bytes, and the data that was sealed in them.
     #[derive(Default)]

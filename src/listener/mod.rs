@@ -122,6 +122,8 @@ impl Listeners {
         let wheel = Arc::clone(&self.drain.tunnels.timer_wheel);
         self.runtime.spawn(async move { wheel.run().await });
         self.runtime.spawn(systemd::keep_alive());
+        #[cfg(debug_assertions)]
+        crate::tunnel::refreeze::begin(&self.drain.tunnels, &self.runtime);
         if !self.held.load(SeqCst) {
             self.resume();
         }

@@ -1,17 +1,17 @@
 //! The ledger: an exchange's record, and where it is entered when the exchange is over: the access
 //! log and the counters.
 //!
-//! It is moved with what it is about, from the exchange to the tunnel. It writes once; if nobody
-//! has it write, dropping it does, with the reason that the process gives.
+//! It writes once; if nobody has it write, dropping it does, with the reason that the process
+//! gives. What a tunnel is accounted by is taken out of it.
 
 use std::sync::Arc;
 
 use crate::forwarding_rule::{ForwardingRule, Route};
 use crate::listener::Connection;
 use crate::target_group::{Held, Target};
-use crate::telemetry::metrics::{ActiveTunnel, CloseCounters, CodeCounters, RuleMetrics};
-use crate::telemetry::{CloseReason, Frames, Record};
-use crate::tunnel::Ending;
+use crate::telemetry::metrics::{CodeCounters, RuleMetrics};
+use crate::telemetry::{CloseReason, Record};
+use crate::tunnel::{Account, OnEnd};
 
 /// A record that will be written.
 pub(super) struct Ledger {
@@ -25,7 +25,6 @@ pub(super) struct Ledger {
     pub(super) held: Option<Held>,
     connection: Arc<Connection>,
     rule: Arc<RuleMetrics>,
-    tunnel: Option<(ActiveTunnel, Arc<CloseCounters>)>,
     is_written: bool,
 }
 
@@ -39,50 +38,35 @@ impl Ledger {
             held: None,
             connection: Arc::clone(connection),
             rule: Arc::clone(&rule.metrics),
-            tunnel: None,
             is_written: false,
         }
     }
 
-    /// Takes the ledger out; what stays in its place writes nothing.
-    pub(super) fn take(&mut self, rule: &ForwardingRule) -> Ledger {
-        let mut spent = Ledger::begin(&self.connection, rule);
-        spent.is_written = true;
-        std::mem::replace(self, spent)
-    }
-
-    /// Counts a tunnel to this target as open from now on.
-    pub(super) fn open_tunnel(&mut self, target: &Target) {
+    /// Counts a tunnel to this target as open from now on, notes that it opens, and takes out what
+    /// it is accounted by. What stays writes nothing.
+    pub(super) fn open_tunnel(&mut self, target: &Target, rule: &ForwardingRule) -> OnEnd {
         self.record.upgraded = true;
         // What the client saw.
         self.record.status = Some(if self.connection.is_http2() { 200 } else { 101 });
-        let Some(route) = self.route.take() else {
-            return;
-        };
-        let active = route.open_tunnel(target);
-        self.tunnel = active.map(|active| (active, route.closes()));
+        self.connection.write_open(&self.record);
+        let route = self.route.take();
+        let active = route.and_then(|route| Some((route.open_tunnel(target)?, route.closes())));
+        self.is_written = true;
+        OnEnd::new(Account {
+            record: std::mem::replace(&mut self.record, self.connection.record(rule)),
+            log: self.connection.log.clone(),
+            rule: Arc::clone(&self.rule),
+            http_rule: self.http_rule.take(),
+            held: self.held.take(),
+            active,
+            place: Arc::clone(&self.connection) as _,
+        })
     }
 
     /// What was asked for, secrets redacted.
     pub(super) fn uri(&self) -> Arc<str> {
         let request = self.record.request.as_ref();
         request.map_or_else(|| "".into(), |request| Arc::clone(&request.uri))
-    }
-
-    /// The tunnel is over.
-    pub(super) fn end(mut self, ending: Ending) {
-        let record = &mut self.record;
-        record.bytes.request_body = ending.bytes_in;
-        record.bytes.response_body = ending.bytes_out;
-        record.close_code = ending.code;
-        record.frames = Some(Frames {
-            from_client: ending.frames_in,
-            to_client: ending.frames_out,
-            since_activity: ending.since_activity,
-        });
-        record.error = ending.error;
-        let reason = ending.reason.unwrap_or_else(|| self.cut_off());
-        self.write(reason);
     }
 
     /// Writes the record, if it was not written yet.
@@ -92,29 +76,15 @@ impl Ledger {
         }
         self.held = None;
         self.rule.count(&self.record, self.http_rule.as_ref());
-        if let Some((_active, closes)) = self.tunnel.take() {
-            closes.close(reason);
-        }
         self.connection.write(&self.record, reason);
-    }
-
-    /// Why an exchange ends that was cut off from outside.
-    fn cut_off(&mut self) -> CloseReason {
-        if std::thread::panicking() {
-            self.record.error = Some("internal error: a panic".to_owned());
-        }
-        let reason = self.connection.cut_off();
-        if reason == CloseReason::Memory {
-            self.record.error = Some("reset, for memory is short".to_owned());
-        }
-        reason
     }
 }
 
 impl Drop for Ledger {
     fn drop(&mut self) {
         if !self.is_written {
-            let reason = self.cut_off();
+            let reason = self.connection.cut_off();
+            self.record.note_cut_off(reason);
             self.write(reason);
         }
     }

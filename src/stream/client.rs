@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
+use super::frozen::FrozenStream;
 use super::http2::Http2Stream;
 use super::tls::TlsStream;
 
@@ -30,6 +31,37 @@ impl ClientStream {
             ClientStream::Tls(stream) => stream.socket(),
             ClientStream::Http2(_) => None,
         }
+    }
+
+    /// Whether its socket is its alone.
+    pub(crate) fn has_own_socket(&self) -> bool {
+        !matches!(self, ClientStream::Http2(_))
+    }
+
+    /// Whether it can be taken off its runtime now.
+    pub(crate) fn can_freeze(&mut self) -> bool {
+        match self {
+            ClientStream::Plain(_) => true,
+            ClientStream::Tls(stream) => stream.can_freeze(),
+            ClientStream::Http2(_) => false,
+        }
+    }
+
+    /// Takes it off its runtime.
+    pub(crate) fn freeze(self) -> io::Result<FrozenStream> {
+        match self {
+            ClientStream::Plain(socket) => socket.into_std().map(FrozenStream::Plain),
+            ClientStream::Tls(stream) => stream.freeze(),
+            ClientStream::Http2(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
+    /// Goes on with what was frozen, on the present runtime.
+    pub(crate) fn thaw(frozen: FrozenStream) -> io::Result<Self> {
+        Ok(match frozen {
+            FrozenStream::Plain(socket) => ClientStream::Plain(TcpStream::from_std(socket)?),
+            FrozenStream::Tls(records) => ClientStream::Tls(TlsStream::thaw(*records)?),
+        })
     }
 
     /// It is a tunnel's now, whose TLS is in records of our own.

@@ -6,6 +6,7 @@
 
 mod client;
 mod framing;
+mod frozen;
 mod head_end;
 mod http2;
 mod http2_heads;
@@ -18,6 +19,7 @@ mod wire;
 
 pub use client::ClientStream;
 pub use framing::Framing;
+pub(crate) use frozen::FrozenStream;
 pub(crate) use head_end::HeadEnd;
 pub use http2::Http2Stream;
 pub use http2_heads::joined_cookies;

@@ -9,6 +9,7 @@ use rustix::net::{RecvFlags, recv};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
+use super::frozen::FrozenStream;
 use super::tls::TlsStream;
 
 /// A target's connection.
@@ -27,6 +28,30 @@ impl TargetStream {
             TargetStream::Plain(socket) => Some(socket),
             TargetStream::Tls(stream) => stream.socket(),
         }
+    }
+
+    /// Whether it can be taken off its runtime now.
+    pub(crate) fn can_freeze(&mut self) -> bool {
+        match self {
+            TargetStream::Plain(_) => true,
+            TargetStream::Tls(stream) => stream.can_freeze(),
+        }
+    }
+
+    /// Takes it off its runtime.
+    pub(crate) fn freeze(self) -> io::Result<FrozenStream> {
+        match self {
+            TargetStream::Plain(socket) => socket.into_std().map(FrozenStream::Plain),
+            TargetStream::Tls(stream) => stream.freeze(),
+        }
+    }
+
+    /// Goes on with what was frozen, on the present runtime.
+    pub(crate) fn thaw(frozen: FrozenStream) -> io::Result<Self> {
+        Ok(match frozen {
+            FrozenStream::Plain(socket) => TargetStream::Plain(TcpStream::from_std(socket)?),
+            FrozenStream::Tls(records) => TargetStream::Tls(TlsStream::thaw(*records)?),
+        })
     }
 
     /// It is a tunnel's now, whose TLS is in records of our own.

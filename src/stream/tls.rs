@@ -9,6 +9,7 @@ use rustls::{CommonState, IoState};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
+use super::frozen::FrozenStream;
 use crate::tls_records::{Boundary, FirstSecrets, Records, take_over};
 
 /// How much a record of TLS carries at most (RFC 8446 section 5.1).
@@ -55,6 +56,32 @@ impl TlsStream {
         if let Speaker::Rustls(shaken) = &mut self.0 {
             shaken.is_tunnel = true;
         }
+    }
+
+    /// Whether it can be taken off its runtime: once our own records go on, and as long as nothing
+    /// has gone wrong.
+    pub(super) fn can_freeze(&mut self) -> bool {
+        if let Err(error) = self.leave_rustls() {
+            log::debug!("TLS: {error}");
+        }
+        matches!(&self.0, Speaker::Own(records) if !records.has_failed())
+    }
+
+    /// Takes it off its runtime.
+    pub(super) fn freeze(self) -> io::Result<FrozenStream> {
+        match self.0 {
+            Speaker::Own(records) => {
+                let frozen = records.over(TcpStream::into_std)?;
+                Ok(FrozenStream::Tls(Box::new(frozen)))
+            }
+            Speaker::Rustls(_) | Speaker::Nobody => Err(lost()),
+        }
+    }
+
+    /// Goes on with what was frozen.
+    pub(super) fn thaw(records: Records<std::net::TcpStream>) -> io::Result<Self> {
+        let records = records.over(TcpStream::from_std)?;
+        Ok(TlsStream(Speaker::Own(Box::new(records))))
     }
 
     /// The socket below; none if the connection was lost.

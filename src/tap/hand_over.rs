@@ -65,7 +65,7 @@ mod tests {
     use tokio_util::task::TaskTracker;
 
     use super::*;
-    use crate::tunnel::{Identity, Limits, Tunnels};
+    use crate::tunnel::{Identity, Limits, Lines, Tunnels};
 
     fn opening() -> Opening {
         let second = Duration::from_secs(1);
@@ -89,7 +89,7 @@ mod tests {
             },
             has_frames: true,
             client_keepalive: second,
-            on_end: Box::new(drop),
+            on_end: Lines::new().on_end(),
         }
     }
 

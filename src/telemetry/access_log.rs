@@ -18,7 +18,7 @@ use arc_swap::{ArcSwap, Guard};
 use parking_lot::Mutex;
 use prometheus::IntCounter;
 
-use super::Style;
+use super::{CloseReason, Record, Style};
 
 const QUEUED_LINES: usize = 65_536;
 const QUEUED_BYTES: usize = 64 << 20;
@@ -92,6 +92,14 @@ impl AccessLog {
     /// Has lines follow this style from now on.
     pub fn restyle(&self, style: Style) {
         self.style.store(Arc::new(style));
+    }
+
+    /// Writes the record of something that is over, where it has a line.
+    pub fn record(&self, record: &Record, reason: CloseReason) {
+        let style = self.style();
+        if style.wants(record, reason) {
+            self.write(record.to_line(reason, style.format));
+        }
     }
 
     /// Hands a whole line, with its end, to the writer. Never waits.

@@ -5,6 +5,7 @@
 //! [`RefusalReason`] are the same in the code, the log and the labels of the metrics.
 
 pub mod access_log;
+pub mod carried;
 mod close_reasons;
 mod cut;
 pub mod diagnostics;
@@ -20,6 +21,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use serde::{Deserialize, Serialize};
+
 pub use close_reasons::{CloseReason, RefusalReason};
 pub use cut::cut;
 pub use format::Format;
@@ -28,8 +31,11 @@ pub use redact::Redaction;
 pub use style::Style;
 pub use text::ip_text;
 
+/// One of a few words.
+pub type Word = &'static str;
+
 /// Where a client is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Client {
     /// Its address, never an IPv4 address in its IPv6 form.
     pub ip: IpAddr,
@@ -46,12 +52,15 @@ impl From<SocketAddr> for Client {
     }
 }
 
-/// One exchange, as the access log tells it. `None` and empty mean that a field does not apply.
-#[derive(Debug)]
+/// One exchange, as the access log tells it. `None` and empty mean that a field does not apply. What
+/// is only known at the end of a tunnel is not carried from one process to the next.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Record {
     /// When the exchange began: at the first byte that we know of.
     pub started: SystemTime,
     /// The same moment on the clock that durations are taken from.
+    #[serde(with = "carried::past")]
     pub clock: Instant,
     /// The X-Request-Id that the target saw; empty before there was a request.
     pub tracking_id: String,
@@ -62,7 +71,8 @@ pub struct Record {
     /// The client.
     pub client: Client,
     /// How it came, to us or to a trusted proxy: `http` or `https`; `None` before that is known.
-    pub scheme: Option<&'static str>,
+    #[serde(default, deserialize_with = "carried::scheme")]
+    pub scheme: Option<Word>,
     /// What its connection is encrypted with.
     pub tls: Option<Arc<TlsSession>>,
     /// What the client asked; `None` where no head could be read.
@@ -84,20 +94,26 @@ pub struct Record {
     /// Bytes, on the wire for heads and tunnels, without framing for the bodies of plain exchanges.
     pub bytes: Bytes,
     /// The status code of the first Close frame in either direction, ours included.
+    #[serde(skip)]
     pub close_code: Option<u16>,
     /// How many frames passed in a tunnel; `None` for a plain exchange.
+    #[serde(skip)]
     pub frames: Option<Frames>,
     /// Why our answer was a refusal.
+    #[serde(skip)]
     pub refusal: Option<RefusalReason>,
     /// What went wrong, for the reader of the log.
+    #[serde(skip)]
     pub error: Option<String>,
 }
 
 /// The parts of the request's head that the log repeats. The client chose them: each is [`cut`].
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct RequestLine {
     /// `HTTP/1.1`
-    pub version: &'static str,
+    #[serde(deserialize_with = "carried::http_version")]
+    pub version: Word,
     /// The method.
     pub method: String,
     /// The Host header, or the authority of an absolute target.
@@ -111,10 +127,12 @@ pub struct RequestLine {
 }
 
 /// What a TLS handshake agreed on.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct TlsSession {
     /// `TLSv1.3`
-    pub protocol: &'static str,
+    #[serde(deserialize_with = "carried::tls_version")]
+    pub protocol: Word,
     /// The cipher suite's name at IANA.
     pub cipher: String,
     /// The host that the client asked for (SNI).
@@ -124,10 +142,12 @@ pub struct TlsSession {
 }
 
 /// What is known of a client's certificate.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct ClientCertificate {
     /// `SUCCESS`, `NONE` or `FAILED:` with the reason.
-    pub verify: &'static str,
+    #[serde(deserialize_with = "carried::verification")]
+    pub verify: Word,
     /// Its subject after RFC 4514: visible ASCII and spaces.
     pub subject: Option<String>,
     /// The SHA-256 of it in lower-case hex.
@@ -155,7 +175,8 @@ pub struct Frames {
 }
 
 /// How many bytes went each way.
-#[derive(Debug, Default, Clone, Copy)]
+#[derive(Debug, Default, Clone, Copy, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Bytes {
     /// The request's head.
     pub request_header: u64,
@@ -192,6 +213,16 @@ impl Record {
             frames: None,
             refusal: None,
             error: None,
+        }
+    }
+
+    /// Notes why it is cut off from outside, where there is more to say than the reason.
+    pub fn note_cut_off(&mut self, reason: CloseReason) {
+        if std::thread::panicking() {
+            self.error = Some("internal error: a panic".to_owned());
+        }
+        if reason == CloseReason::Memory {
+            self.error = Some("reset, for memory is short".to_owned());
         }
     }
 

@@ -15,6 +15,7 @@ use subtle::ConstantTimeEq as _;
 use zeroize::{Zeroize as _, Zeroizing};
 
 use super::fault::Fault;
+use super::state::{KeysState, Origin as Told, Suite};
 
 /// A record's type, version and length.
 pub(super) const HEAD: usize = 5;
@@ -27,14 +28,6 @@ const LONGEST_KEY: usize = 32;
 const LONGEST_SECRET: usize = 48;
 /// How many times keys may have changed before they are taken over.
 const MOST_CHANGES: usize = 256;
-
-/// An AEAD.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Suite {
-    Aes128Gcm,
-    Aes256Gcm,
-    ChaCha20Poly1305,
-}
 
 impl Suite {
     fn algorithm(self) -> &'static aead::Algorithm {
@@ -77,14 +70,17 @@ impl Secret {
         Some(secret)
     }
 
+    fn used(&self) -> &[u8] {
+        &self.bytes[..hkdf::KeyType::len(&self.hash)]
+    }
+
     /// HKDF-Expand-Label without a context (RFC 8446 section 7.1).
     fn expand(&self, label: &[u8], out: &mut [u8]) -> Result<(), Unspecified> {
         let length = u16::try_from(out.len()).map_err(|_| Unspecified)?;
         let name = [6 + label.len() as u8];
         let (length, length_of_out) = (length.to_be_bytes(), Length(out.len()));
         let info = [&length[..], &name, b"tls13 ", label, &[0]];
-        let used = hkdf::KeyType::len(&self.hash);
-        let secret = hkdf::Prk::new_less_safe(self.hash, &self.bytes[..used]);
+        let secret = hkdf::Prk::new_less_safe(self.hash, self.used());
         secret.expand(&info, length_of_out)?.fill(out)
     }
 
@@ -95,6 +91,14 @@ impl Secret {
         self.expand(b"traffic upd", &mut next.bytes[..used])?;
         Ok(next)
     }
+}
+
+/// What a key is made of: that can be told to another process, unlike what ring makes of it.
+enum Origin {
+    /// The traffic secret of TLS 1.3.
+    Secret(Secret),
+    /// The key itself, in TLS 1.2.
+    Key(Zeroizing<[u8; LONGEST_KEY]>),
 }
 
 struct Length(usize);
@@ -110,8 +114,8 @@ pub(super) struct Keys {
     suite: Suite,
     key: LessSafeKey,
     iv: Zeroizing<[u8; NONCE_LEN]>,
-    /// What they were derived from; only TLS 1.3 has one.
-    secret: Option<Secret>,
+    /// What the key is made of.
+    origin: Origin,
     number: u64,
     most_records: u64,
 }
@@ -126,21 +130,59 @@ impl Keys {
         first: Option<&Secret>,
         number: u64,
     ) -> Result<Self, Unspecified> {
-        let keys = Keys {
+        let origin = match first {
+            Some(first) => Origin::Secret(secret_of(suite, key, first)?),
+            None => Origin::Key(padded(key)?),
+        };
+        Keys::of(suite, key, iv, origin, number)
+    }
+
+    fn of(
+        suite: Suite,
+        key: &[u8],
+        iv: &[u8],
+        origin: Origin,
+        number: u64,
+    ) -> Result<Self, Unspecified> {
+        Ok(Keys {
             suite,
             key: LessSafeKey::new(UnboundKey::new(suite.algorithm(), key)?),
             iv: Zeroizing::new(iv.try_into().map_err(|_| Unspecified)?),
-            secret: first
-                .map(|first| secret_of(suite, key, first))
-                .transpose()?,
+            origin,
             number,
             most_records: suite.most_records(),
+        })
+    }
+
+    /// The keys that another process had.
+    pub(super) fn resume(state: &KeysState) -> Result<Self, Unspecified> {
+        let (suite, iv, number) = (state.suite, &state.iv, state.number);
+        match &state.origin {
+            Told::Key(key) => Keys::of(suite, key, iv, Origin::Key(padded(key)?), number),
+            Told::Secret(secret) => {
+                let secret = Secret::new(secret).ok_or(Unspecified)?;
+                let key = key_of(suite, &secret)?;
+                Keys::of(suite, used(&key, suite), iv, Origin::Secret(secret), number)
+            }
+        }
+    }
+
+    /// What another process needs to go on with them.
+    pub(super) fn state(&self) -> KeysState {
+        let origin = match &self.origin {
+            Origin::Secret(secret) => Told::Secret(Zeroizing::new(secret.used().to_vec())),
+            Origin::Key(key) => Told::Key(Zeroizing::new(used(key, self.suite).to_vec())),
         };
-        Ok(keys)
+        KeysState {
+            suite: self.suite,
+            origin,
+            iv: Zeroizing::new(self.iv.to_vec()),
+            number: self.number,
+        }
     }
 
     pub(super) fn is_tls13(&self) -> bool {
-        self.secret.is_some()
+        matches!(self.origin, Origin::Secret(_))
     }
 
     /// Whether only one more record may be sealed.
@@ -150,14 +192,17 @@ impl Keys {
 
     /// Goes on to the next keys of TLS 1.3, and their first number.
     pub(super) fn update(&mut self) -> Result<(), Unspecified> {
-        let secret = self.secret.as_ref().ok_or(Unspecified)?.next()?;
+        let Origin::Secret(secret) = &self.origin else {
+            return Err(Unspecified);
+        };
+        let secret = secret.next()?;
         let key = key_of(self.suite, &secret)?;
         secret.expand(b"iv", &mut *self.iv)?;
         self.key = LessSafeKey::new(UnboundKey::new(
             self.suite.algorithm(),
             used(&key, self.suite),
         )?);
-        self.secret = Some(secret);
+        self.origin = Origin::Secret(secret);
         self.number = 0;
         Ok(())
     }
@@ -312,6 +357,13 @@ fn used(key: &[u8; LONGEST_KEY], suite: Suite) -> &[u8] {
     &key[..suite.algorithm().key_len()]
 }
 
+fn padded(key: &[u8]) -> Result<Zeroizing<[u8; LONGEST_KEY]>, Unspecified> {
+    let mut padded = Zeroizing::new([0; LONGEST_KEY]);
+    let part = padded.get_mut(..key.len()).ok_or(Unspecified)?;
+    part.copy_from_slice(key);
+    Ok(padded)
+}
+
 /// The key that comes from a secret.
 pub(super) fn key_of(
     suite: Suite,
@@ -354,13 +406,8 @@ impl Keys {
 
     /// The same keys once more, as a peer has them.
     pub(super) fn copy(&self) -> Keys {
-        Keys {
-            suite: self.suite,
-            key: self.key.clone(),
-            iv: self.iv.clone(),
-            secret: self.secret.clone(),
-            number: self.number,
-            most_records: u64::MAX,
-        }
+        let mut keys = Keys::resume(&self.state()).unwrap();
+        keys.most_records = u64::MAX;
+        keys
     }
 }

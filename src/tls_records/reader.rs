@@ -6,8 +6,11 @@
 
 use rustls::{AlertDescription, ContentType, HandshakeType};
 
+use ring::error::Unspecified;
+
 use super::fault::Fault;
 use super::keys::{HEAD, Keys, MOST_CONTENT};
+use super::state::ReaderState;
 
 /// How much longer than its content a record may be (RFC 8446 section 5.2, RFC 5246 section 6.2.3).
 const MOST_ADDED: usize = 256;
@@ -69,6 +72,41 @@ impl Reader {
             role,
             message: Message::default(),
             fruitless: 0,
+        }
+    }
+
+    /// What another process had of this direction. Errors: it cannot be.
+    pub(super) fn resume(state: &ReaderState) -> Result<Self, Unspecified> {
+        let length = state.message.len();
+        let mut message = Message {
+            length,
+            skipped: state.skipped,
+            ..Message::default()
+        };
+        if length >= KEY_UPDATE || state.skipped > LONGEST_MESSAGE {
+            return Err(Unspecified);
+        }
+        message.begun[..length].copy_from_slice(&state.message);
+        let role = match state.is_server {
+            true => Role::Server,
+            false => Role::Client,
+        };
+        Ok(Reader {
+            keys: Keys::resume(&state.keys)?,
+            role,
+            message,
+            fruitless: state.fruitless.min(MOST_FRUITLESS),
+        })
+    }
+
+    /// What another process needs to go on with it.
+    pub(super) fn state(&self) -> ReaderState {
+        ReaderState {
+            keys: self.keys.state(),
+            is_server: self.role == Role::Server,
+            message: self.message.begun[..self.message.length].to_vec(),
+            skipped: self.message.skipped,
+            fruitless: self.fruitless,
         }
     }
 

@@ -8,10 +8,13 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use ring::error::Unspecified;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use zeroize::Zeroizing;
 
 use super::fault::Fault;
 use super::reader::{LONGEST, Opened, Reader};
+use super::state::RecordsState;
 use super::writer::Writer;
 
 /// How much data is sealed at a time, at most.
@@ -58,6 +61,53 @@ impl<S> Records<S> {
             unsent: under_way.unsent,
             end: under_way.has_ended.then_some(Ok(())),
         }
+    }
+
+    /// Goes on where another process has stopped. Errors: it cannot have been there.
+    pub(crate) fn resume(socket: S, state: &RecordsState) -> io::Result<Self> {
+        let broken = |Unspecified| io::Error::other("TLS: a state that cannot be");
+        if state.begun.len() >= LONGEST {
+            return Err(broken(Unspecified));
+        }
+        Ok(Records {
+            socket,
+            reader: Reader::resume(&state.reader).map_err(broken)?,
+            writer: Writer::resume(&state.writer).map_err(broken)?,
+            begun: state.begun.to_vec(),
+            opened: state.opened.to_vec(),
+            unsent: state.unsent.to_vec(),
+            end: state.has_ended.then_some(Ok(())),
+        })
+    }
+
+    /// What another process needs to go on with it.
+    pub(crate) fn state(&self) -> RecordsState {
+        RecordsState {
+            reader: self.reader.state(),
+            writer: self.writer.state(),
+            begun: Zeroizing::new(self.begun.clone()),
+            opened: Zeroizing::new(self.opened.clone()),
+            unsent: Zeroizing::new(self.unsent.clone()),
+            has_ended: self.end.is_some(),
+        }
+    }
+
+    /// Whether the peer has broken the protocol.
+    pub(crate) fn has_failed(&self) -> bool {
+        matches!(self.end, Some(Err(_)))
+    }
+
+    /// The same over another form of its socket.
+    pub(crate) fn over<T>(self, form: impl FnOnce(S) -> io::Result<T>) -> io::Result<Records<T>> {
+        Ok(Records {
+            socket: form(self.socket)?,
+            reader: self.reader,
+            writer: self.writer,
+            begun: self.begun,
+            opened: self.opened,
+            unsent: self.unsent,
+            end: self.end,
+        })
     }
 
     /// The socket below.

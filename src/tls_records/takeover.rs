@@ -12,8 +12,9 @@ use std::pin::pin;
 use ring::error::Unspecified;
 use rustls::{Connection, ConnectionTrafficSecrets, KeyLog, ProtocolVersion};
 
-use super::keys::{Keys, Secret, Suite};
+use super::keys::{Keys, Secret};
 use super::reader::{Reader, Role};
+use super::state::Suite;
 use super::stream::{Records, UnderWay};
 use super::writer::Writer;
 

@@ -10,6 +10,7 @@ use rustls::{AlertDescription, ContentType};
 
 use super::keys::{Keys, MOST_CONTENT};
 use super::reader::Opened;
+use super::state::WriterState;
 
 /// A KeyUpdate that asks for none.
 const KEY_UPDATE: [u8; 5] = [24, 0, 0, 1, 0];
@@ -32,6 +33,26 @@ impl Writer {
             owes_update: false,
             owes_refusal: false,
             is_closed: false,
+        }
+    }
+
+    /// What another process had of this direction. Errors: it cannot be.
+    pub(super) fn resume(state: &WriterState) -> Result<Self, Unspecified> {
+        Ok(Writer {
+            keys: Keys::resume(&state.keys)?,
+            owes_update: state.owes_update,
+            owes_refusal: state.owes_refusal,
+            is_closed: state.is_closed,
+        })
+    }
+
+    /// What another process needs to go on with it.
+    pub(super) fn state(&self) -> WriterState {
+        WriterState {
+            keys: self.keys.state(),
+            owes_update: self.owes_update,
+            owes_refusal: self.owes_refusal,
+            is_closed: self.is_closed,
         }
     }
 

@@ -3,6 +3,8 @@
 use std::io;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::telemetry::CloseReason;
 
 /// How a tunnel ended.
@@ -42,12 +44,10 @@ impl Ending {
     }
 }
 
-/// Called once, when the tunnel is over.
-pub type OnEnd = Box<dyn FnOnce(Ending) + Send>;
-
 /// What is known of why a tunnel ends. The first Close frame decides, then our own order, then the
 /// first FIN or break.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
 pub(super) struct Verdict {
     said_close: Option<CloseReason>,
     ordered: Option<CloseReason>,

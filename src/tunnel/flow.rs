@@ -10,16 +10,18 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use serde::{Deserialize, Serialize, Serializer};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::frames::{CloseFrame, Follower};
+use crate::base64_text;
 
 /// How often one wake-up may read in one direction, so that a busy tunnel leaves room for the
 /// others.
 const READS: usize = 4;
 
 /// One direction of a tunnel.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Flow {
     follower: Follower,
     stage: Stage,
@@ -27,7 +29,8 @@ pub(super) struct Flow {
     passed: u64,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 enum Stage {
     /// Bytes pass.
     Passing,
@@ -264,12 +267,34 @@ impl Flow {
 }
 
 /// Bytes that the receiver has not taken yet. No memory is held while there are none.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
 struct Rest {
+    #[serde(with = "base64_text")]
     bytes: Vec<u8>,
+    #[serde(skip)]
     written: usize,
     /// The receiver has taken bytes that have not left it yet: TLS has a buffer of its own.
     is_stuck: bool,
+}
+
+/// What is left of it alone.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Left<'a> {
+    #[serde(serialize_with = "base64_text::serialize")]
+    bytes: &'a [u8],
+    is_stuck: bool,
+}
+
+impl Serialize for Rest {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let left = Left {
+            bytes: self.bytes.get(self.written..).unwrap_or_default(),
+            is_stuck: self.is_stuck,
+        };
+        left.serialize(serializer)
+    }
 }
 
 impl Rest {

@@ -8,6 +8,8 @@
 
 use std::ops::Deref;
 
+use serde::{Deserialize, Serialize};
+
 const FIN: u8 = 0x80;
 const OPCODE: u8 = 0x0F;
 const CONTROL: u8 = 0x08;
@@ -22,7 +24,8 @@ const LONGEST_TEXT: usize = 123;
 const LONGEST_HEAD: usize = 14;
 
 /// Who sends in this direction; a client masks its frames (RFC 6455 section 5.1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub(super) enum Sender {
     /// Its frames are masked.
     Client,
@@ -31,14 +34,14 @@ pub(super) enum Sender {
 }
 
 /// A Close frame: its status code, `None` if it carries none (RFC 6455 section 5.5.1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Close {
     /// As it was sent, whether or not the RFC allows it on the wire.
     pub(super) code: Option<u16>,
 }
 
 /// Follows the frames of one direction.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Follower {
     frames: u64,
     part: Part,
@@ -47,7 +50,8 @@ pub(super) struct Follower {
 }
 
 /// The part of a frame that the next byte belongs to.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 enum Part {
     /// None: a frame begins.
     Boundary,
@@ -240,7 +244,8 @@ impl Head {
 }
 
 /// The first bytes of a head that is not complete yet.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+#[serde(into = "Vec<u8>", try_from = "Vec<u8>")]
 struct HeadStart {
     bytes: [u8; LONGEST_HEAD],
     size: u8,
@@ -261,8 +266,25 @@ impl HeadStart {
     }
 }
 
+impl From<HeadStart> for Vec<u8> {
+    fn from(start: HeadStart) -> Self {
+        start.bytes().to_vec()
+    }
+}
+
+impl TryFrom<Vec<u8>> for HeadStart {
+    type Error = &'static str;
+
+    fn try_from(bytes: Vec<u8>) -> Result<Self, Self::Error> {
+        match bytes.len() < LONGEST_HEAD {
+            true => Ok(HeadStart::default().with(&bytes)),
+            false => Err("the start of a frame's head is too long"),
+        }
+    }
+}
+
 /// What is known of a Close frame's payload while it passes.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 struct ClosePayload {
     /// The key's first bytes at first, by and by unmasked into the code.
     code: [u8; 2],
@@ -287,7 +309,7 @@ impl ClosePayload {
         let code = self.code.iter_mut().skip(self.read.into());
         code.zip(&bytes[..count])
             .for_each(|(code, byte)| *code ^= byte);
-        self.read += count as u8;
+        self.read = self.read.saturating_add(count as u8);
         self.left -= count as u8;
         self
     }
@@ -302,7 +324,7 @@ impl ClosePayload {
 }
 
 /// The bytes of a Close frame of ours.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct CloseFrame(Box<[u8]>);
 
 impl Deref for CloseFrame {

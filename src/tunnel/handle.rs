@@ -1,11 +1,12 @@
 //! What others may know of an open tunnel, and do to it, while its relay runs.
 
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::AcqRel, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use std::task::Waker;
 use std::time::{Duration, Instant as Moment};
 
 use futures_util::task::AtomicWaker;
+use serde::{Deserialize, Serialize};
 use strum::VariantArray as _;
 use tokio::time::Instant;
 
@@ -13,6 +14,10 @@ use crate::target_address::TargetAddress;
 use crate::telemetry::{Client, CloseReason};
 
 const CUT: u8 = u8::MAX;
+/// The relay is to be frozen.
+const ASKED: u8 = 1;
+/// The relay is over.
+const OVER: u8 = 2;
 
 /// Which tunnel it is.
 #[derive(Debug)]
@@ -32,7 +37,7 @@ pub struct Identity {
 }
 
 /// What we say when we end a tunnel (RFC 6455 section 5.5.1).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Farewell {
     /// The Close frame's code.
     pub code: u16,
@@ -55,16 +60,27 @@ pub struct Handle {
     last_activity: AtomicU64,
     /// 0, or one more than the discriminant of the reason to end it, or [`CUT`].
     order: AtomicU8,
+    /// [`ASKED`] and [`OVER`].
+    relay_is: AtomicU8,
+    /// Whether its client's socket is its alone.
+    pub is_movable: bool,
     /// What to say where it is killed.
     last_words: OnceLock<Box<Farewell>>,
     relay: AtomicWaker,
 }
 
 impl Handle {
-    pub(super) fn new(identity: Identity) -> Self {
+    pub(super) fn new(identity: Identity, is_movable: bool) -> Self {
+        Handle::since(Moment::now(), identity, is_movable)
+    }
+
+    /// A tunnel that has been open since then.
+    pub(super) fn since(opened: Moment, identity: Identity, is_movable: bool) -> Self {
         Handle {
             identity,
-            opened: Instant::now(),
+            is_movable,
+            opened: Instant::from_std(opened),
+            relay_is: AtomicU8::new(0),
             bytes_in: AtomicU64::new(0),
             bytes_out: AtomicU64::new(0),
             frames_in: AtomicU64::new(0),
@@ -105,6 +121,14 @@ impl Handle {
         self.wake();
     }
 
+    /// Its end was ordered in another process, where it was killed with these words.
+    pub(super) fn order_again(&self, reason: CloseReason, words: Option<Farewell>) {
+        if let Some(words) = words {
+            self.last_words.get_or_init(|| Box::new(words));
+        }
+        self.end(reason);
+    }
+
     /// Ends the tunnel for an operator, who may choose the words.
     pub fn kill(&self, words: Option<Farewell>) {
         if let Some(words) = words {
@@ -133,6 +157,28 @@ impl Handle {
 
     pub(super) fn is_cut(&self) -> bool {
         self.order.load(Relaxed) == CUT
+    }
+
+    /// Asks the relay to freeze; false if it is over.
+    pub(super) fn ask_to_freeze(&self) -> bool {
+        let is_over = self.relay_is.fetch_or(ASKED, AcqRel) & OVER != 0;
+        self.wake();
+        !is_over
+    }
+
+    /// Whether the relay is asked to freeze: it is told once.
+    pub(super) fn is_to_freeze(&self) -> bool {
+        self.relay_is.load(Relaxed) != 0 && self.relay_is.fetch_and(!ASKED, AcqRel) & ASKED != 0
+    }
+
+    /// The relay is over; whether it is asked to freeze.
+    pub(super) fn is_over(&self) -> bool {
+        self.relay_is.fetch_or(OVER, AcqRel) & ASKED != 0
+    }
+
+    /// What to say where it is killed.
+    pub(super) fn last_words(&self) -> Option<&Farewell> {
+        self.last_words.get().map(|words| &**words)
     }
 
     /// Has the relay look at its clocks.
@@ -170,14 +216,17 @@ pub(super) mod tests {
     }
 
     pub(in crate::tunnel) fn handle_of(id: &str) -> Handle {
-        Handle::new(Identity {
-            id: id.into(),
-            forwarding_rule: "edge".into(),
-            target_group: "chat".into(),
-            target: "192.0.2.1:80".parse().unwrap(),
-            client: std::net::SocketAddr::from(([192, 0, 2, 2], 80)).into(),
-            uri: "/chat".into(),
-        })
+        Handle::new(
+            Identity {
+                id: id.into(),
+                forwarding_rule: "edge".into(),
+                target_group: "chat".into(),
+                target: "192.0.2.1:80".parse().unwrap(),
+                client: std::net::SocketAddr::from(([192, 0, 2, 2], 80)).into(),
+                uri: "/chat".into(),
+            },
+            true,
+        )
     }
 
     #[test]

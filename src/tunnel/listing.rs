@@ -10,7 +10,8 @@ use std::ops::Bound::{Excluded, Unbounded};
 use std::sync::Arc;
 
 use super::handle::Handle;
-use super::registry::{SHARDS, Tunnels};
+use super::registry::Tunnels;
+use super::shards::SHARDS;
 
 /// How many tunnels are looked at, and how many are copied, while a lock is held.
 const LOOKS: usize = 256;
@@ -158,12 +159,12 @@ mod tests {
     use tokio_util::task::TaskTracker;
 
     use super::super::handle::tests::handle_of;
-    use super::super::registry::Entry;
+    use super::super::shards::Entry;
     use super::*;
 
     fn opened(count: usize) -> (Arc<Tunnels>, Vec<Entry>) {
         let tunnels = Arc::new(Tunnels::new(TaskTracker::new()));
-        let open = |number: usize| Entry::add(&tunnels, &Arc::new(handle_of(&number.to_string())));
+        let open = |number: usize| tunnels.open(&Arc::new(handle_of(&number.to_string())));
         let entries = (0..count).map(open).collect();
         (tunnels, entries)
     }
@@ -201,7 +202,7 @@ mod tests {
         let (tunnels, mut entries) = opened(300);
         let first = tunnels.page(None, 100, |_| true);
         entries.drain(50..150);
-        let late = Entry::add(&tunnels, &Arc::new(handle_of("300")));
+        let late = tunnels.open(&Arc::new(handle_of("300")));
         let second = tunnels.page(first.next, 100, |_| true);
         assert_eq!(numbers(&second), (150..250).collect::<Vec<_>>());
         let third = tunnels.page(second.next, 100, |_| true);

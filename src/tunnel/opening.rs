@@ -4,11 +4,12 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::ending::OnEnd;
 use super::handle::{Handle, Identity};
 use super::limits::Limits;
-use super::registry::{Entry, Tunnels};
-use super::relay::{Relay, Rules};
+use super::on_end::OnEnd;
+use super::registry::Tunnels;
+use super::relay::Relay;
+use super::state::Rules;
 use crate::stream::{ClientStream, End, TargetStream};
 
 /// All that a tunnel needs to be opened, but its sockets.
@@ -23,7 +24,7 @@ pub struct Opening {
     pub has_frames: bool,
     /// After which silence the system probes the client as it is.
     pub client_keepalive: Duration,
-    /// Called when it is over.
+    /// What is done when it is over.
     pub on_end: OnEnd,
 }
 
@@ -44,18 +45,10 @@ impl Opening {
             has_frames: self.has_frames,
             probes_client: self.limits.keepalive != self.client_keepalive,
         };
-        let handle = Arc::new(Handle::new(self.identity));
-        let entry = Entry::add(&self.tunnels, &handle);
-        let timer_wheel = Arc::clone(&self.tunnels.timer_wheel);
-        let relay = Relay::new(
-            handle,
-            timer_wheel,
-            rules,
-            client,
-            target,
-            self.on_end,
-            entry,
-        );
+        let is_movable = client.stream.has_own_socket();
+        let handle = Arc::new(Handle::new(self.identity, is_movable));
+        let tunnels = Arc::clone(&self.tunnels);
+        let relay = Relay::new(handle, tunnels, &rules, client, target, self.on_end);
         self.tunnels.tasks.spawn(relay);
     }
 }

@@ -1,16 +1,17 @@
-//! The open tunnels of the process, each with a number of its own, in shards.
+//! The open tunnels of the process, and who has asked for which of them to be frozen.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use parking_lot::{Mutex, MutexGuard};
+use tokio::sync::oneshot;
 use tokio_util::task::TaskTracker;
 
+use super::frozen::Frozen;
 use super::handle::{Handle, Identity};
+use super::shards::{Entry, SHARDS, Shards};
 use super::timer_wheel::TimerWheel;
-
-pub(super) const SHARDS: usize = 64;
 
 /// The open tunnels of the process.
 #[derive(Debug)]
@@ -20,7 +21,9 @@ pub struct Tunnels {
     pub(super) tasks: TaskTracker,
     opened: AtomicU64,
     has_own_records: AtomicBool,
-    open: [Mutex<BTreeMap<u64, Arc<Handle>>>; SHARDS],
+    pub(super) shards: Arc<Shards>,
+    /// Where tunnels go that are to be frozen, by the addresses of their handles.
+    asked: Mutex<HashMap<usize, oneshot::Sender<Box<Frozen>>>>,
 }
 
 impl Tunnels {
@@ -31,7 +34,8 @@ impl Tunnels {
             tasks,
             opened: AtomicU64::new(0),
             has_own_records: AtomicBool::new(true),
-            open: std::array::from_fn(|_| Mutex::default()),
+            shards: Arc::default(),
+            asked: Mutex::default(),
         }
     }
 
@@ -44,7 +48,13 @@ impl Tunnels {
         self.has_own_records.load(Relaxed)
     }
 
-    /// How many were ever opened.
+    /// Lists a tunnel that opens.
+    pub(super) fn open(&self, handle: &Arc<Handle>) -> Entry {
+        self.opened.fetch_add(1, Relaxed);
+        Entry::add(&self.shards, handle)
+    }
+
+    /// How many were ever opened here.
     pub fn opened(&self) -> u64 {
         self.opened.load(Relaxed)
     }
@@ -76,35 +86,28 @@ impl Tunnels {
     }
 
     pub(super) fn shard(&self, number: u64) -> MutexGuard<'_, BTreeMap<u64, Arc<Handle>>> {
-        let place = usize::try_from(number % SHARDS as u64).unwrap_or(0);
-        self.open[place].lock()
+        self.shards.shard(number)
     }
-}
 
-/// A tunnel's entry among the open ones, for as long as this is kept.
-#[derive(Debug)]
-pub(super) struct Entry {
-    tunnels: Arc<Tunnels>,
-    number: u64,
-}
-
-impl Entry {
-    /// Lists a tunnel under the next number.
-    pub(super) fn add(tunnels: &Arc<Tunnels>, handle: &Arc<Handle>) -> Self {
-        let number = tunnels.opened.fetch_add(1, Relaxed);
-        tunnels.shard(number).insert(number, Arc::clone(handle));
-        Entry {
-            tunnels: Arc::clone(tunnels),
-            number,
+    /// Asks for a tunnel to be frozen. What is received is an error where it has ended, or stays as
+    /// it is.
+    pub fn freeze(&self, tunnel: &Arc<Handle>) -> oneshot::Receiver<Box<Frozen>> {
+        let (sender, frozen) = oneshot::channel();
+        self.asked.lock().insert(place(tunnel), sender);
+        if !tunnel.ask_to_freeze() {
+            self.asker(tunnel);
         }
+        frozen
+    }
+
+    /// Who has asked for this one to be frozen.
+    pub(super) fn asker(&self, tunnel: &Arc<Handle>) -> Option<oneshot::Sender<Box<Frozen>>> {
+        self.asked.lock().remove(&place(tunnel))
     }
 }
 
-impl Drop for Entry {
-    fn drop(&mut self) {
-        let handle = self.tunnels.shard(self.number).remove(&self.number);
-        drop(handle);
-    }
+fn place(tunnel: &Arc<Handle>) -> usize {
+    Arc::as_ptr(tunnel) as usize
 }
 
 /// A tunnel that is listed, and that nobody relays: for tests and benches.
@@ -117,8 +120,8 @@ pub struct Listed {
 impl Listed {
     /// Lists a tunnel.
     pub fn open(tunnels: &Arc<Tunnels>, identity: Identity) -> Self {
-        let handle = Arc::new(Handle::new(identity));
-        let _entry = Entry::add(tunnels, &handle);
+        let handle = Arc::new(Handle::new(identity, false));
+        let _entry = tunnels.open(&handle);
         Listed { handle, _entry }
     }
 

@@ -169,6 +169,7 @@ mod public_node;
 mod rates;
 mod rebalance;
 mod redaction;
+mod refrozen_tunnels;
 mod refusals;
 mod refused_connect;
 mod relay;

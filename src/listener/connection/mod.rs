@@ -23,6 +23,7 @@ use crate::tap::HandOver;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::Active;
 use crate::telemetry::{CloseReason, Record, TlsSession};
+use crate::tunnel::Place;
 
 tokio::task_local! {
     /// The connection that the running task serves.
@@ -85,6 +86,16 @@ impl Drop for Presence {
         if let Presence::Stream { carrier, .. } = self {
             carrier.waiting.put_down();
         }
+    }
+}
+
+impl Place for Connection {
+    fn cut_off(&self) -> CloseReason {
+        Connection::cut_off(self)
+    }
+
+    fn counted(&self) -> Option<IpAddr> {
+        self.counted
     }
 }
 
@@ -264,10 +275,7 @@ impl Connection {
 
     /// Writes the record of something that is over.
     pub fn write(&self, record: &Record, reason: CloseReason) {
-        let style = self.log.style();
-        if style.wants(record, reason) {
-            self.log.write(record.to_line(reason, style.format));
-        }
+        self.log.record(record, reason);
     }
 
     /// Writes that a tunnel opens, where that is wanted.

@@ -178,16 +178,14 @@ impl Exchange {
             uri: self.ledger.uri(),
         };
         let has_frames = self.other_protocol().is_none();
-        self.ledger.open_tunnel(target);
-        self.connection.write_open(&self.ledger.record);
-        let ledger = self.ledger.take(&self.rule);
+        let on_end = self.ledger.open_tunnel(target, &self.rule);
         self.connection.hand_over.bring_opening(Opening {
             tunnels: Arc::clone(&self.connection.drain.tunnels),
             identity,
             limits: route.limits,
             has_frames,
             client_keepalive: self.connection.keepalive,
-            on_end: Box::new(move |ending| ledger.end(ending)),
+            on_end,
         });
     }
 }

@@ -111,9 +111,9 @@ impl Exchange {
         let reason = self.close_reason(error);
         // What is left of the request goes nowhere.
         self.connection.wire.upload.unmeter();
-        if let Some(opening) = self.part() {
+        if let Some(mut opening) = self.part() {
             let error = self.ledger.record.error.take();
-            (opening.on_end)(Ending::unopened(reason, error));
+            opening.on_end.end(Ending::unopened(reason, error));
         }
         let sent = session.response_written();
         let record = &mut self.ledger.record;
