@@ -185,7 +185,7 @@ impl Tap {
             self.wire.count_written(&answer[..count]);
         }
         if Pin::new(stream).poll_shutdown(cx).is_pending() {
-            log::trace!("the end of a refused connection has yet to leave");
+            log::debug!("the end of a refused connection has yet to leave");
         }
     }
 }
