@@ -1,6 +1,8 @@
 //! What the access log's writer does by itself: lines of a tunnel's record, made and handed over as
-//! fast as one thread can, into a file. It should write 50,000 a second.
+//! fast as one thread can, into a file. It should write 50,000 a second. And what the journal costs
+//! a tunnel, when it opens and when it is over.
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -29,7 +31,34 @@ fn main() -> io::Result<()> {
             rates[ROUNDS / 2]
         );
     }
+    let mut costs = (0..ROUNDS)
+        .map(|_| journal())
+        .collect::<io::Result<Vec<_>>>()?;
+    costs.sort();
+    println!(
+        "journal: CPU {:.2?} a tunnel (median of {ROUNDS})",
+        costs[ROUNDS / 2]
+    );
     Ok(())
+}
+
+/// The CPU that the journal takes for a tunnel, among 10,000 that are open.
+fn journal() -> io::Result<Duration> {
+    let folder = tempfile::tempdir()?;
+    let dropped = IntCounter::new("dropped", "Lines that were lost.").map_err(io::Error::other)?;
+    let open = |path: &std::path::Path| Output::open(Some(path));
+    let mut log = AccessLog::start(Output::Stdout, open, Style::default(), dropped)?;
+    log.keep_journal(folder.path())?;
+    let record = record();
+    let mut tunnels: VecDeque<_> = (0..10_000).map(|_| log.enter(&record)).collect();
+    let before = cpu()?;
+    for _ in 0..LINES {
+        tunnels.push_back(log.enter(&record));
+        if tunnels.pop_front().flatten().is_none() {
+            return Err(io::Error::other("a tunnel has no place"));
+        }
+    }
+    Ok((cpu()? - before) / LINES)
 }
 
 /// How many lines were written, in what time, with how much CPU, and how many bytes they are.

@@ -238,6 +238,7 @@ mod tests {
                 redact_query_keys: Vec::new(),
                 sample: 1.0,
                 open_records: false,
+                journal: None,
             },
             certificates: Vec::new(),
             forwarding_rules: vec![Arc::new(rule(&["a", "b"]))],

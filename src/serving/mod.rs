@@ -164,13 +164,17 @@ impl Serving {
         let groups = names.expand_all(&config.target_groups);
         let new = NewSockets::listen(config, None, sockets);
         let (new, output) = both(new, output(config))?;
-        let log = AccessLog::start(
+        let mut log = AccessLog::start(
             output,
             |path| reserve::with(1, || Output::open(Some(path))),
             style(config),
             metrics.process.access_log_dropped.clone(),
         )
         .map_err(|error| vec![fault("accessLog", error)])?;
+        if let Some(folder) = &config.access_log.journal {
+            log.keep_journal(folder)
+                .map_err(|error| vec![fault("accessLog.journal", error)])?;
+        }
         let drain = Arc::new(Drain::new(Gauges {
             draining: metrics.process.draining.clone(),
             remaining: metrics.process.drain_remaining.clone(),

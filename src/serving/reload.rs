@@ -157,14 +157,19 @@ impl Serving {
                 );
             }
         }
+        let is_other = before.access_log.journal != now.access_log.journal;
         let (before, now) = (&before.server, &now.server);
         for (key, is_other) in [
-            ("threads", before.threads != now.threads),
-            ("upgradeSocket", before.upgrade_socket != now.upgrade_socket),
-            ("pidFile", before.pid_file != now.pid_file),
+            ("accessLog.journal", is_other),
+            ("server.threads", before.threads != now.threads),
+            (
+                "server.upgradeSocket",
+                before.upgrade_socket != now.upgrade_socket,
+            ),
+            ("server.pidFile", before.pid_file != now.pid_file),
         ] {
             if is_other {
-                log::warn!("reload: server.{key} stays as it is until a new process takes over");
+                log::warn!("reload: {key} stays as it is until a new process takes over");
             }
         }
     }

@@ -18,6 +18,8 @@ use arc_swap::{ArcSwap, Guard};
 use parking_lot::Mutex;
 use prometheus::IntCounter;
 
+pub use super::journal::Entry;
+use super::journal::Journal;
 use super::{CloseReason, Record, Style};
 
 const QUEUED_LINES: usize = 65_536;
@@ -27,6 +29,9 @@ const GATHERING: Duration = Duration::from_millis(20);
 /// What a pipe takes without another writer's bytes between: POSIX' least is 512, Linux' is this.
 const PIPE_BUF: usize = 4096;
 const BATCH_BYTES: usize = 256 << 10;
+/// How many lines of a dead process wait at once, and for how long for the writer.
+const AT_ONCE: usize = 1024;
+const LINES_OF_THE_DEAD: Duration = Duration::from_secs(10);
 
 /// The way to the writer. Cloning it is cheap.
 #[derive(Clone, Debug)]
@@ -37,6 +42,7 @@ pub struct AccessLog {
     next: Arc<Mutex<Option<Output>>>,
     style: Arc<ArcSwap<Style>>,
     dropped: IntCounter,
+    journal: Option<Arc<Journal>>,
 }
 
 #[derive(Debug)]
@@ -81,7 +87,56 @@ impl AccessLog {
             next,
             style: Arc::new(ArcSwap::from_pointee(style)),
             dropped,
+            journal: None,
         })
+    }
+
+    /// Has the open tunnels noted in a file in this folder from now on.
+    pub fn keep_journal(&mut self, folder: &Path) -> io::Result<()> {
+        self.journal = Some(Arc::new(Journal::open(folder)?));
+        Ok(())
+    }
+
+    /// Notes a tunnel that opens, until the entry is dropped.
+    pub fn enter(&self, record: &Record) -> Option<Entry> {
+        self.journal.as_ref()?.enter(record)
+    }
+
+    /// Shows that the process lives.
+    pub fn lives(&self) {
+        if let Some(journal) = &self.journal {
+            journal.lives();
+        }
+    }
+
+    /// Takes the file with the open tunnels away: none is open any more.
+    pub fn close_journal(&self) {
+        if let Some(journal) = &self.journal {
+            journal.close();
+        }
+    }
+
+    /// Writes the lines of the tunnels that were open in processes that are dead. Blocks.
+    pub fn write_for_the_dead(&self) {
+        let dead = self
+            .journal
+            .iter()
+            .flat_map(|journal| journal.of_the_dead());
+        for mut dead in dead {
+            let format = self.style().format;
+            let mut count = 0;
+            while let Some(line) = dead.next(format) {
+                count += 1;
+                if count % AT_ONCE == 0 {
+                    self.flush(LINES_OF_THE_DEAD);
+                }
+                self.write(line);
+            }
+            self.flush(LINES_OF_THE_DEAD);
+            let path = dead.path().display();
+            log::warn!("accessLog.journal: {path}: its process died with {count} open tunnels");
+            dead.remove();
+        }
     }
 
     /// What holds for all lines now.
@@ -420,6 +475,7 @@ mod tests {
             next: Arc::default(),
             style: Arc::default(),
             dropped: dropped(),
+            journal: None,
         };
         log.write(b"kept\n".to_vec());
         log.write(b"lost\n".to_vec());

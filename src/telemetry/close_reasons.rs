@@ -50,6 +50,8 @@ pub enum CloseReason {
     Memory,
     /// The process ended, or its part for this exchange did.
     ProcessExit,
+    /// A tunnel of a process that died; another one has written its line.
+    ProcessCrash,
 }
 
 impl CloseReason {
@@ -78,7 +80,8 @@ impl CloseReason {
             | CloseReason::Drained
             | CloseReason::TargetRemoved
             | CloseReason::Memory
-            | CloseReason::ProcessExit => GOING_AWAY,
+            | CloseReason::ProcessExit
+            | CloseReason::ProcessCrash => GOING_AWAY,
         }
     }
 }

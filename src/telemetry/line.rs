@@ -34,6 +34,15 @@ impl Line {
         }
     }
 
+    /// A value as it is in JSON.
+    pub(super) fn value(&mut self, name: &str, value: &serde_json::Value) {
+        if let Some(text) = value.as_str() {
+            return self.text(name, Some(text));
+        }
+        self.name(name);
+        self.bytes.extend_from_slice(value.to_string().as_bytes());
+    }
+
     /// A whole number.
     pub(super) fn number(&mut self, name: &str, value: Option<u64>) {
         let Some(value) = value else { return };

@@ -10,6 +10,7 @@ mod close_reasons;
 mod cut;
 pub mod diagnostics;
 mod format;
+mod journal;
 mod line;
 pub mod metrics;
 mod redact;

@@ -60,7 +60,7 @@ impl Frozen {
     }
 
     /// It goes on elsewhere: here it is over, without a word. Returns what it was accounted by.
-    pub fn leave(mut self) -> Option<Box<Account>> {
+    pub fn leave(mut self) -> Option<Account> {
         self.state.on_end.leave()
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::ending::Ending;
 use crate::target_group::Held;
-use crate::telemetry::access_log::AccessLog;
+use crate::telemetry::access_log::{AccessLog, Entry};
 use crate::telemetry::metrics::{ActiveTunnel, CloseCounters, CodeCounters, RuleMetrics};
 use crate::telemetry::{CloseReason, Frames, Record};
 
@@ -40,24 +40,33 @@ pub struct Account {
 }
 
 /// What is done when a tunnel is over.
-pub struct OnEnd(Option<Box<Account>>);
+pub struct OnEnd(Option<Box<Open>>);
+
+/// A tunnel that is not over.
+struct Open {
+    account: Account,
+    /// That its end is not written yet, in case the process dies.
+    _entry: Option<Entry>,
+}
 
 impl OnEnd {
     /// What is done at the end of a tunnel with this account.
     pub fn new(account: Account) -> Self {
-        OnEnd(Some(Box::new(account)))
+        let _entry = account.log.enter(&account.record);
+        OnEnd(Some(Box::new(Open { account, _entry })))
     }
 
     /// The account, unless it is closed.
     pub(super) fn account(&self) -> Option<&Account> {
-        self.0.as_deref()
+        self.0.as_deref().map(|open| &open.account)
     }
 
     /// The tunnel is over.
     pub fn end(&mut self, ending: Ending) {
-        let Some(mut account) = self.0.take() else {
+        let Some(mut open) = self.0.take() else {
             return;
         };
+        let account = &mut open.account;
         let record = &mut account.record;
         record.bytes.request_body = ending.bytes_in;
         record.bytes.response_body = ending.bytes_out;
@@ -69,20 +78,20 @@ impl OnEnd {
         });
         record.error = ending.error;
         let reason = ending.reason.unwrap_or_else(|| account.cut_off());
-        account.write(reason);
+        open.account.write(reason);
     }
 
     /// The tunnel goes on elsewhere, where its record is written: the account, unless it is closed.
-    pub(super) fn leave(&mut self) -> Option<Box<Account>> {
-        self.0.take()
+    pub(super) fn leave(&mut self) -> Option<Account> {
+        Some(self.0.take()?.account)
     }
 }
 
 impl Drop for OnEnd {
     fn drop(&mut self) {
-        if let Some(mut account) = self.0.take() {
-            let reason = account.cut_off();
-            account.write(reason);
+        if let Some(mut open) = self.0.take() {
+            let reason = open.account.cut_off();
+            open.account.write(reason);
         }
     }
 }

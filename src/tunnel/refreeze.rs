@@ -52,5 +52,5 @@ fn again(frozen: Frozen, tunnels: &Arc<Tunnels>) -> std::io::Result<Frozen> {
     let _token = tunnels.tasks.token();
     let account = frozen.leave();
     let account = account.ok_or_else(|| std::io::Error::other("a tunnel that is over"))?;
-    Ok(arrived.adopt(tunnels, |record| Account { record, ..*account }))
+    Ok(arrived.adopt(tunnels, |record| Account { record, ..account }))
 }

@@ -136,6 +136,7 @@ mod http2_speakers;
 mod http2_tunnels;
 mod installation;
 mod interim;
+mod journal;
 mod kept_connections;
 mod last_lines;
 mod limits;

@@ -16,6 +16,9 @@ pub struct AccessLog {
     pub sample: f64,
     /// `openRecords`: whether a tunnel has a line when it opens, too. Default: false.
     pub open_records: bool,
+    /// `journal`: the folder of the files in which processes note their open tunnels. Default: they
+    /// do not.
+    pub journal: Option<PathBuf>,
 }
 
 /// How the fields of a line are written.

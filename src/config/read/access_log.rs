@@ -4,7 +4,14 @@ use super::super::model::{AccessLog, LogFormat};
 use super::super::tree::Mapping;
 use super::defaults;
 
-pub(super) const KEYS: &[&str] = &["path", "format", "redactQueryKeys", "sample", "openRecords"];
+pub(super) const KEYS: &[&str] = &[
+    "path",
+    "format",
+    "redactQueryKeys",
+    "sample",
+    "openRecords",
+    "journal",
+];
 
 const FORMATS: &[(&str, LogFormat)] = &[("json", LogFormat::Json), ("text", LogFormat::Text)];
 
@@ -28,11 +35,13 @@ pub(super) fn read(top: &Mapping) -> Option<AccessLog> {
     });
     let sample = mapping.or("sample", defaults::SAMPLE, |node| node.fraction());
     let open_records = mapping.or("openRecords", defaults::OPEN_RECORDS, |node| node.boolean());
+    let journal = mapping.or("journal", None, |node| node.path_of_file().map(Some));
     Some(AccessLog {
         path: path?,
         format: format?,
         redact_query_keys: redact_query_keys?,
         sample: sample?,
         open_records: open_records?,
+        journal: journal?,
     })
 }

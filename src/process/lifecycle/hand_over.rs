@@ -3,6 +3,7 @@
 use std::net::Shutdown;
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{Notify, oneshot};
 use tokio::time::sleep;
@@ -10,7 +11,24 @@ use tokio::time::sleep;
 use super::{End, LOOK, Lifecycle};
 use crate::os::daemon;
 use crate::os::signals::{Order, Signals};
+use crate::telemetry::access_log::AccessLog;
 use crate::upgrade::{Link, Predecessor, Successor, on_thread};
+
+/// How often it is shown that the process lives.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
+
+/// Shows that the process lives, and writes the lines of the tunnels of those that do not.
+async fn keep_journal(log: AccessLog) {
+    loop {
+        let log = log.clone();
+        let keep = move || {
+            log.lives();
+            log.write_for_the_dead();
+        };
+        on_thread(keep).await.ok();
+        sleep(SIGN_OF_LIFE).await;
+    }
+}
 
 impl Lifecycle {
     /// Takes over from the predecessor, if there is one; then whoever asks at the upgrade socket is
@@ -41,6 +59,7 @@ impl Lifecycle {
     fn begin(&self) {
         let old_processes = Arc::clone(&self.old_processes);
         tokio::spawn(async move { old_processes.watch().await });
+        tokio::spawn(keep_journal(self.serving.log.clone()));
         if daemon::is_this() {
             daemon::serves();
         }

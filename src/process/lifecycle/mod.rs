@@ -164,6 +164,7 @@ impl ShutdownSignalWatch for Lifecycle {
             }
             self.gateways.leave().await;
             self.serving.log.flush(patience);
+            self.serving.log.close_journal();
         }
         if let Some(upgrade_socket) = &self.upgrade_socket {
             upgrade_socket.remove();
