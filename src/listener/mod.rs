@@ -8,6 +8,7 @@
 //! on.
 
 mod accept_loop;
+mod adopted;
 mod arrival;
 mod connection;
 pub mod control;
@@ -147,6 +148,11 @@ impl Listeners {
     /// Resets connections and streams that are no tunnels. How many there were.
     pub fn reset(&self, resets: Resets) -> usize {
         self.load_shedding.reset(resets)
+    }
+
+    /// Where connections are served.
+    pub fn runtime(&self) -> &Handle {
+        &self.runtime
     }
 
     /// Whether there is a listener on this address.

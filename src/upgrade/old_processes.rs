@@ -1,19 +1,13 @@
 //! Old generations: processes that have handed over, and still hold tunnels. They report every
 //! second; one that is silent is gone.
 
-use std::collections::HashMap;
-use std::io;
-use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::on_thread;
-use super::protocol::{Link, Message};
-use crate::os::reserve;
 use crate::target_group::Fleet;
 use crate::telemetry::metrics::{Metrics, Open};
 
@@ -70,6 +64,17 @@ impl OldProcesses {
         let mut known = self.known.lock();
         let at = Instant::now();
         known.reports.insert(pid, Report { at, open });
+        self.changed(&mut known);
+    }
+
+    /// So many tunnels of a process, by forwarding rule, target group and target, are not its own any
+    /// more.
+    pub(super) fn has_left(&self, pid: u32, left: &BTreeMap<[String; 3], i64>) {
+        let mut known = self.known.lock();
+        let open = known.reports.get_mut(&pid);
+        for open in open.into_iter().flat_map(|report| &mut report.open) {
+            open.tunnels -= left.get(&open.labels()).copied().unwrap_or(0);
+        }
         self.changed(&mut known);
     }
 
@@ -161,22 +166,4 @@ pub(super) fn tell(pid: u32, signal: Signal) {
 fn is_alive(pid: u32) -> bool {
     let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
     pid.is_some_and(|pid| rustix::process::test_kill_process(pid).is_ok())
-}
-
-/// Reports to whoever serves at `socket` what this process still holds, for ever.
-pub async fn report_for_ever(socket: PathBuf, metrics: Arc<Metrics>) {
-    loop {
-        let (socket, open) = (socket.clone(), metrics.open_tunnels());
-        let report = move || -> io::Result<()> {
-            let stream = reserve::with(1, || UnixStream::connect(&socket))?;
-            let link = Link::new(stream);
-            link.patience(Some(EVERY))?;
-            link.send(&Message::StillOpen(open))
-        };
-        let reported = on_thread(report).await;
-        if let Ok(Err(error)) = reported {
-            log::debug!("old process: its tunnels could not be reported: {error}");
-        }
-        tokio::time::sleep(EVERY).await;
-    }
 }
