@@ -4,6 +4,8 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use tokio::runtime::Handle;
+
 use super::permits::Permit;
 use super::{Listener, Listeners};
 use crate::drain::Drain;
@@ -33,6 +35,11 @@ impl Place for Adopted {
 }
 
 impl Listeners {
+    /// Where connections are served.
+    pub fn runtime(&self) -> &Handle {
+        &self.runtime
+    }
+
     /// A place for a connection that another process has accepted for the forwarding rule of this
     /// name, which may be gone, and has counted for this client.
     pub fn place_anyway(

@@ -122,8 +122,6 @@ impl Listeners {
         let wheel = Arc::clone(&self.drain.tunnels.timer_wheel);
         self.runtime.spawn(async move { wheel.run().await });
         self.runtime.spawn(systemd::keep_alive());
-        #[cfg(debug_assertions)]
-        crate::tunnel::refreeze::begin(&self.drain.tunnels, &self.runtime);
         if !self.held.load(SeqCst) {
             self.resume();
         }
@@ -148,11 +146,6 @@ impl Listeners {
     /// Resets connections and streams that are no tunnels. How many there were.
     pub fn reset(&self, resets: Resets) -> usize {
         self.load_shedding.reset(resets)
-    }
-
-    /// Where connections are served.
-    pub fn runtime(&self) -> &Handle {
-        &self.runtime
     }
 
     /// Whether there is a listener on this address.

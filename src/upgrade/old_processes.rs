@@ -12,6 +12,9 @@ use crate::target_group::Fleet;
 use crate::telemetry::metrics::{Metrics, Open};
 
 const EVERY: Duration = Duration::from_secs(1);
+/// How long to wait for what a process that has just handed over holds: nobody accepts meanwhile.
+const FIRST_WORD: Duration = Duration::from_millis(200);
+const LOOK: Duration = Duration::from_millis(1);
 /// After this silence a process is gone.
 const SILENCE: Duration = Duration::from_millis(3500);
 
@@ -34,7 +37,8 @@ struct Known {
 
 struct Report {
     at: Instant,
-    open: Vec<Open>,
+    /// `None` before it has said anything.
+    open: Option<Vec<Open>>,
 }
 
 impl OldProcesses {
@@ -53,7 +57,7 @@ impl OldProcesses {
         for pid in processes.iter().filter(|pid| is_alive(**pid)) {
             known.reports.entry(*pid).or_insert_with(|| Report {
                 at: Instant::now(),
-                open: Vec::new(),
+                open: None,
             });
         }
         self.changed(&mut known);
@@ -62,7 +66,7 @@ impl OldProcesses {
     /// A process tells what it holds.
     pub(super) fn report(&self, pid: u32, open: Vec<Open>) {
         let mut known = self.known.lock();
-        let at = Instant::now();
+        let (at, open) = (Instant::now(), Some(open));
         known.reports.insert(pid, Report { at, open });
         self.changed(&mut known);
     }
@@ -72,10 +76,24 @@ impl OldProcesses {
     pub(super) fn has_left(&self, pid: u32, left: &BTreeMap<[String; 3], i64>) {
         let mut known = self.known.lock();
         let open = known.reports.get_mut(&pid);
-        for open in open.into_iter().flat_map(|report| &mut report.open) {
+        let open = open.and_then(|report| report.open.as_mut());
+        for open in open.into_iter().flatten() {
             open.tunnels -= left.get(&open.labels()).copied().unwrap_or(0);
         }
         self.changed(&mut known);
+    }
+
+    /// Returns once this one has said what it holds, or has had the time for it.
+    pub async fn first_word(&self, pid: u32) {
+        let end = Instant::now() + FIRST_WORD;
+        let is_silent = || {
+            let known = self.known.lock();
+            let report = known.reports.get(&pid);
+            report.is_some_and(|report| report.open.is_none())
+        };
+        while is_silent() && Instant::now() < end {
+            tokio::time::sleep(LOOK).await;
+        }
     }
 
     /// The ids of the processes that are known.
@@ -149,7 +167,7 @@ impl OldProcesses {
             }
         }
         let open = reports.values().flat_map(|report| report.open.clone());
-        let open: Vec<Open> = open.collect();
+        let open: Vec<Open> = open.flatten().collect();
         self.fleet.count_elsewhere(&open);
         self.metrics.show_generations(reports.len(), open);
     }

@@ -147,6 +147,7 @@ mod metrics;
 mod mirrors;
 mod moved_tunnels;
 mod moved_tunnels_faults;
+mod moved_tunnels_kinds;
 mod moved_tunnels_serve;
 mod names;
 mod notifications;
