@@ -38,8 +38,8 @@ impl Serving {
         }
     }
 
-    /// Goes on with tunnels of another process. `has_left` is called when they are counted here, and
-    /// are not to be counted there any more; nobody sees anything between.
+    /// Goes on with tunnels of another process. `has_left` is called when they are counted here,
+    /// and are not to be counted there any more; nobody sees anything between.
     pub fn adopt_tunnels(&self, arrived: Vec<Arrived>, former: &Former, has_left: impl FnOnce()) {
         self.former_names.lock().learn(&former.names);
         let groups: HashSet<TargetId> = arrived.iter().map(id).collect();

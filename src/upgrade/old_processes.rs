@@ -71,8 +71,8 @@ impl OldProcesses {
         self.changed(&mut known);
     }
 
-    /// So many tunnels of a process, by forwarding rule, target group and target, are not its own any
-    /// more.
+    /// So many tunnels of a process, by forwarding rule, target group and target, are not its own
+    /// any more.
     pub(super) fn has_left(&self, pid: u32, left: &BTreeMap<[String; 3], i64>) {
         let mut known = self.known.lock();
         let open = known.reports.get_mut(&pid);

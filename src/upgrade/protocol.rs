@@ -232,8 +232,8 @@ impl Link {
         self.sockets.pop_front().ok_or_else(none)
     }
 
-    /// Whether sockets have been lost on the way since this was asked last: no files were left. Those
-    /// that have come are closed then, for it is not known whose they are.
+    /// Whether sockets have been lost on the way since this was asked last: no files were left.
+    /// Those that have come are closed then, for it is not known whose they are.
     pub(super) fn has_lost_sockets(&mut self) -> bool {
         let has_lost = std::mem::take(&mut self.has_lost_sockets);
         if has_lost {
