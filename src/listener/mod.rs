@@ -8,6 +8,7 @@
 //! on.
 
 mod accept_loop;
+mod adopted;
 mod arrival;
 mod connection;
 pub mod control;
@@ -122,8 +123,6 @@ impl Listeners {
         let wheel = Arc::clone(&self.drain.tunnels.timer_wheel);
         self.runtime.spawn(async move { wheel.run().await });
         self.runtime.spawn(systemd::keep_alive());
-        #[cfg(debug_assertions)]
-        crate::tunnel::refreeze::begin(&self.drain.tunnels, &self.runtime);
         if !self.held.load(SeqCst) {
             self.resume();
         }

@@ -36,6 +36,12 @@ impl Slots {
         self.0.fetch_update(Relaxed, Relaxed, one_more).ok()?;
         Some(Slot(Arc::clone(self)))
     }
+
+    /// One more, however many are taken.
+    fn take_anyway(self: &Arc<Self>) -> Slot {
+        self.0.fetch_add(1, Relaxed);
+        Slot(Arc::clone(self))
+    }
 }
 
 impl Drop for Slot {
@@ -127,6 +133,20 @@ impl ProcessLimit {
             })
         };
         seats().or_else(|limit| self.stand(limit))
+    }
+
+    /// A place for a connection that is open already, counted for this client, however many there
+    /// are.
+    pub(super) fn admit_anyway(
+        &self,
+        listener_limit: &ListenerLimit,
+        client: Option<IpAddr>,
+    ) -> Permit {
+        let clients = &listener_limit.clients;
+        Permit::Slot {
+            seats: [&self.rows, &listener_limit.rows].map(|rows| rows.all.take_anyway()),
+            _client: client.and_then(|client| clients.take(client, Purpose::Tunnel, usize::MAX)),
+        }
     }
 
     /// A place for one that is too many, to be told so.

@@ -275,5 +275,10 @@ impl<A: HttpServerApp + Send + Sync + 'static> BackgroundService for Listening<A
             connections.spawn(Box::pin(serving));
         });
         self.serving.listeners.start(serve);
+        #[cfg(debug_assertions)]
+        crate::tunnel::refreeze::begin(
+            &self.serving.drain.tunnels,
+            self.serving.listeners.runtime(),
+        );
     }
 }

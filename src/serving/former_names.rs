@@ -23,6 +23,21 @@ impl FormerNames {
         });
     }
 
+    /// All of them.
+    pub(super) fn all(&self) -> HashMap<String, Vec<String>> {
+        self.0.clone()
+    }
+
+    /// What another process knows counts here, too.
+    pub(super) fn learn(&mut self, names: &HashMap<String, Vec<String>>) {
+        for (now, former) in names {
+            let known = self.0.entry(now.clone()).or_default();
+            let new = former.iter().filter(|name| !known.contains(name));
+            let new: Vec<String> = new.cloned().collect();
+            known.extend(new);
+        }
+    }
+
     /// The former names of the group that has this name.
     pub(super) fn of(&self, name: &str) -> &[String] {
         self.0.get(name).map_or(&[], Vec::as_slice)

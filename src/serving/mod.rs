@@ -6,6 +6,7 @@
 //! Whatever the depth, tunnels are left alone, but for those whose target is gone or is to be
 //! emptied: they are evicted, slowly.
 
+mod adoption;
 mod apply;
 mod certificate_renewal;
 mod change;
@@ -44,6 +45,7 @@ use crate::telemetry::access_log::{AccessLog, Output};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::{Format, Redaction, Style};
 use crate::tls::Tickets;
+pub use adoption::Former;
 pub use change::Keep;
 use change::New;
 use former_names::FormerNames;

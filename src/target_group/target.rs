@@ -186,6 +186,11 @@ impl Target {
         self.state.hold(self.most)
     }
 
+    /// Has it carry one more that it carries already.
+    pub fn hold_anyway(&self) -> Option<Held> {
+        self.state.hold(usize::MAX)
+    }
+
     /// Whether it carries as much as it may.
     pub(super) fn is_full(&self) -> bool {
         self.load() >= self.most

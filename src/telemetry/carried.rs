@@ -75,8 +75,8 @@ pub(super) fn scheme<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<&'static str>, D::Error> {
     let word = Option::<String>::deserialize(deserializer)?;
-    let known = |word| SCHEMES.iter().copied().find(|known| *known == word);
-    Ok(word.and_then(|word| known(word)))
+    let known = |word: String| SCHEMES.iter().copied().find(|known| *known == word);
+    Ok(word.and_then(known))
 }
 
 pub(super) fn tls_version<'de, D: Deserializer<'de>>(

@@ -53,8 +53,8 @@ impl From<SocketAddr> for Client {
     }
 }
 
-/// One exchange, as the access log tells it. `None` and empty mean that a field does not apply. What
-/// is only known at the end of a tunnel is not carried from one process to the next.
+/// One exchange, as the access log tells it. `None` and empty mean that a field does not apply.
+/// What is only known at the end of a tunnel is not carried from one process to the next.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Record {

@@ -7,7 +7,7 @@
 use std::fmt;
 use std::hint::black_box;
 
-use ring::aead::{self, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use ring::aead::{Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::error::Unspecified;
 use ring::hkdf;
 use rustls::ContentType;
@@ -28,24 +28,6 @@ const LONGEST_KEY: usize = 32;
 const LONGEST_SECRET: usize = 48;
 /// How many times keys may have changed before they are taken over.
 const MOST_CHANGES: usize = 256;
-
-impl Suite {
-    fn algorithm(self) -> &'static aead::Algorithm {
-        match self {
-            Suite::Aes128Gcm => &aead::AES_128_GCM,
-            Suite::Aes256Gcm => &aead::AES_256_GCM,
-            Suite::ChaCha20Poly1305 => &aead::CHACHA20_POLY1305,
-        }
-    }
-
-    /// How many records one key may seal (RFC 8446 section 5.5).
-    fn most_records(self) -> u64 {
-        match self {
-            Suite::Aes128Gcm | Suite::Aes256Gcm => 1 << 24,
-            Suite::ChaCha20Poly1305 => u64::MAX,
-        }
-    }
-}
 
 /// A traffic secret of TLS 1.3, wiped when it is dropped.
 #[derive(Clone)]

@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use ring::aead;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
@@ -68,6 +69,24 @@ pub(super) enum Suite {
     Aes128Gcm,
     Aes256Gcm,
     ChaCha20Poly1305,
+}
+
+impl Suite {
+    pub(super) fn algorithm(self) -> &'static aead::Algorithm {
+        match self {
+            Suite::Aes128Gcm => &aead::AES_128_GCM,
+            Suite::Aes256Gcm => &aead::AES_256_GCM,
+            Suite::ChaCha20Poly1305 => &aead::CHACHA20_POLY1305,
+        }
+    }
+
+    /// How many records one key may seal (RFC 8446 section 5.5).
+    pub(super) fn most_records(self) -> u64 {
+        match self {
+            Suite::Aes128Gcm | Suite::Aes256Gcm => 1 << 24,
+            Suite::ChaCha20Poly1305 => u64::MAX,
+        }
+    }
 }
 
 /// What a key is made of.

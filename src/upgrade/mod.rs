@@ -16,10 +16,28 @@
 //! ```
 //!
 //! Up to `Settled` the running process goes on, or takes up again, whatever becomes of the new one.
-//! After it, it is an old generation: it keeps its tunnels, and tells every second how many, over
-//! the same socket.
+//! After it, it is an old generation. Its tunnels go to the new process, over the same socket, a
+//! batch at a time:
+//!
+//! ```text
+//! the old process                                   the one that serves
+//! Move: what is open, formats                 ──▶
+//!                                             ◀──   Room: how many descriptors it takes
+//! freezes some; Batch, a line for each with
+//! its two sockets                             ──▶   builds all, starts nothing
+//!                                             ◀──   Built: which it refuses
+//! Go                                          ──▶   counts them, and goes on with them
+//! forgets them; the refused go on here
+//! ```
+//!
+//! It ends when nothing is left; until then it tells every second what it has. A batch is the new
+//! one's with `Go`, and the old one's whatever happens before. What cannot move (HTTP/2, TLS that
+//! rustls speaks), or is not wanted, stays there to its end.
 
+mod adopting;
+mod failpoint;
 mod launch;
+mod moving;
 mod old_processes;
 mod protocol;
 mod socket;
@@ -35,7 +53,8 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 pub use launch::launch;
-pub use old_processes::{OldProcesses, report_for_ever};
+pub use moving::Mover;
+pub use old_processes::OldProcesses;
 pub use protocol::Link;
 use protocol::Message;
 pub use socket::{Request, Successor, UpgradeSocket};

@@ -1,23 +1,20 @@
 //! Old generations: processes that have handed over, and still hold tunnels. They report every
 //! second; one that is silent is gone.
 
-use std::collections::HashMap;
-use std::io;
-use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::on_thread;
-use super::protocol::{Link, Message};
-use crate::os::reserve;
 use crate::target_group::Fleet;
 use crate::telemetry::metrics::{Metrics, Open};
 
 const EVERY: Duration = Duration::from_secs(1);
+/// How long to wait for what a process that has just handed over holds: nobody accepts meanwhile.
+const FIRST_WORD: Duration = Duration::from_millis(200);
+const LOOK: Duration = Duration::from_millis(1);
 /// After this silence a process is gone.
 const SILENCE: Duration = Duration::from_millis(3500);
 
@@ -40,7 +37,8 @@ struct Known {
 
 struct Report {
     at: Instant,
-    open: Vec<Open>,
+    /// `None` before it has said anything.
+    open: Option<Vec<Open>>,
 }
 
 impl OldProcesses {
@@ -59,7 +57,7 @@ impl OldProcesses {
         for pid in processes.iter().filter(|pid| is_alive(**pid)) {
             known.reports.entry(*pid).or_insert_with(|| Report {
                 at: Instant::now(),
-                open: Vec::new(),
+                open: None,
             });
         }
         self.changed(&mut known);
@@ -68,9 +66,34 @@ impl OldProcesses {
     /// A process tells what it holds.
     pub(super) fn report(&self, pid: u32, open: Vec<Open>) {
         let mut known = self.known.lock();
-        let at = Instant::now();
+        let (at, open) = (Instant::now(), Some(open));
         known.reports.insert(pid, Report { at, open });
         self.changed(&mut known);
+    }
+
+    /// So many tunnels of a process, by forwarding rule, target group and target, are not its own
+    /// any more.
+    pub(super) fn has_left(&self, pid: u32, left: &BTreeMap<[String; 3], i64>) {
+        let mut known = self.known.lock();
+        let open = known.reports.get_mut(&pid);
+        let open = open.and_then(|report| report.open.as_mut());
+        for open in open.into_iter().flatten() {
+            open.tunnels -= left.get(&open.labels()).copied().unwrap_or(0);
+        }
+        self.changed(&mut known);
+    }
+
+    /// Returns once this one has said what it holds, or has had the time for it.
+    pub async fn first_word(&self, pid: u32) {
+        let end = Instant::now() + FIRST_WORD;
+        let is_silent = || {
+            let known = self.known.lock();
+            let report = known.reports.get(&pid);
+            report.is_some_and(|report| report.open.is_none())
+        };
+        while is_silent() && Instant::now() < end {
+            tokio::time::sleep(LOOK).await;
+        }
     }
 
     /// The ids of the processes that are known.
@@ -144,7 +167,7 @@ impl OldProcesses {
             }
         }
         let open = reports.values().flat_map(|report| report.open.clone());
-        let open: Vec<Open> = open.collect();
+        let open: Vec<Open> = open.flatten().collect();
         self.fleet.count_elsewhere(&open);
         self.metrics.show_generations(reports.len(), open);
     }
@@ -161,22 +184,4 @@ pub(super) fn tell(pid: u32, signal: Signal) {
 fn is_alive(pid: u32) -> bool {
     let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
     pid.is_some_and(|pid| rustix::process::test_kill_process(pid).is_ok())
-}
-
-/// Reports to whoever serves at `socket` what this process still holds, for ever.
-pub async fn report_for_ever(socket: PathBuf, metrics: Arc<Metrics>) {
-    loop {
-        let (socket, open) = (socket.clone(), metrics.open_tunnels());
-        let report = move || -> io::Result<()> {
-            let stream = reserve::with(1, || UnixStream::connect(&socket))?;
-            let link = Link::new(stream);
-            link.patience(Some(EVERY))?;
-            link.send(&Message::StillOpen(open))
-        };
-        let reported = on_thread(report).await;
-        if let Ok(Err(error)) = reported {
-            log::debug!("old process: its tunnels could not be reported: {error}");
-        }
-        tokio::time::sleep(EVERY).await;
-    }
 }

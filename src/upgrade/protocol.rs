@@ -1,7 +1,8 @@
-//! What two processes say to each other over `server.upgradeSocket`: one JSON object a line, and a
-//! socket beside those lines that speak of one.
+//! What two processes say to each other over `server.upgradeSocket`: one JSON object a line, and
+//! sockets beside those lines that speak of some. Fields that are not known are passed over, and
+//! those that are missing have a default, so that versions understand each other.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::net::{IpAddr, SocketAddr};
@@ -11,7 +12,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, recvmsg, sendmsg, sockopt,
 };
 use serde::{Deserialize, Serialize};
@@ -26,6 +27,10 @@ use crate::tls::OwnKey;
 /// The longest line that is read.
 const LONGEST_LINE: usize = 16 << 20;
 const CHUNK: usize = 16 << 10;
+/// How much is set aside for a line that is sent: one that grows leaves copies behind.
+const USUAL_LINE: usize = 16 << 10;
+/// What tunnels are told in.
+pub(super) const FORMAT: u32 = 1;
 
 /// One line.
 #[derive(Debug, Serialize, Deserialize)]
@@ -66,6 +71,35 @@ pub(super) enum Message {
     GiveUp(String),
     /// An old process tells the running one what it still holds.
     StillOpen(Vec<Open>),
+    /// The same, and it has tunnels that may go to the running one.
+    Move(Move),
+    /// The running process takes so many descriptors, in this format.
+    Room { format: u32, descriptors: usize },
+    /// So many tunnels follow: a line each, with two sockets beside it.
+    Batch(usize),
+    /// The running process can go on with all of them but these, and has this room left.
+    Built {
+        #[serde(default)]
+        refused: Vec<usize>,
+        #[serde(default)]
+        descriptors: usize,
+    },
+    /// The tunnels are the running process's.
+    Go,
+}
+
+/// What an old process says of its tunnels.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct Move {
+    /// What it can tell them in.
+    pub(super) formats: Vec<u32>,
+    /// All that are open there.
+    pub(super) open: Vec<Open>,
+    /// What target groups were called before, by what they are called now.
+    pub(super) former_names: HashMap<String, Vec<String>>,
+    /// The `deregistrationDelay` of its target groups.
+    pub(super) delays: BTreeMap<String, Duration>,
 }
 
 /// What a socket is for.
@@ -88,8 +122,9 @@ pub(super) enum Role {
 #[derive(Debug)]
 pub struct Link {
     stream: UnixStream,
-    text: Vec<u8>,
+    text: Zeroizing<Vec<u8>>,
     sockets: VecDeque<OwnedFd>,
+    has_lost_sockets: bool,
 }
 
 impl Link {
@@ -97,8 +132,9 @@ impl Link {
     pub(super) fn new(stream: UnixStream) -> Self {
         Link {
             stream,
-            text: Vec::new(),
+            text: Zeroizing::default(),
             sockets: VecDeque::new(),
+            has_lost_sockets: false,
         }
     }
 
@@ -139,19 +175,25 @@ impl Link {
     }
 
     pub(super) fn send(&self, message: &Message) -> io::Result<()> {
-        self.send_with(message, &[])
+        self.send_line(message, &[])
     }
 
     /// Sends a line with a socket beside it.
     pub(super) fn send_socket(&self, role: Role, socket: BorrowedFd<'_>) -> io::Result<()> {
-        self.send_with(&Message::Socket(role), &[socket])
+        self.send_line(&Message::Socket(role), &[socket])
     }
 
-    fn send_with(&self, message: &Message, sockets: &[BorrowedFd<'_>]) -> io::Result<()> {
+    /// Sends a line with at most two sockets beside it.
+    pub(super) fn send_line(
+        &self,
+        what: &impl Serialize,
+        sockets: &[BorrowedFd<'_>],
+    ) -> io::Result<()> {
         // There may be keys in it.
-        let mut line = Zeroizing::new(serde_json::to_vec(message)?);
+        let mut line = Zeroizing::new(Vec::with_capacity(USUAL_LINE));
+        serde_json::to_writer(&mut *line, what)?;
         line.push(b'\n');
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
         let mut beside = SendAncillaryBuffer::new(&mut space);
         if !sockets.is_empty() {
             beside.push(SendAncillaryMessage::ScmRights(sockets));
@@ -167,10 +209,15 @@ impl Link {
 
     /// The next line. An error of the kind `UnexpectedEof` is the other end's end.
     pub(super) fn receive(&mut self) -> io::Result<Message> {
+        let line = self.receive_line()?;
+        Ok(serde_json::from_slice(&line)?)
+    }
+
+    /// The next line, as it is.
+    pub(super) fn receive_line(&mut self) -> io::Result<Zeroizing<Vec<u8>>> {
         loop {
-            if let Some(end) = self.text.iter().position(|byte| *byte == b'\n') {
-                let line: Zeroizing<Vec<u8>> = Zeroizing::new(self.text.drain(..=end).collect());
-                return Ok(serde_json::from_slice(&line)?);
+            if let Some(end) = memchr::memchr(b'\n', &self.text) {
+                return Ok(Zeroizing::new(self.text.drain(..=end).collect()));
             }
             if self.text.len() > LONGEST_LINE {
                 return Err(io::Error::other("a line has no end"));
@@ -185,8 +232,18 @@ impl Link {
         self.sockets.pop_front().ok_or_else(none)
     }
 
+    /// Whether sockets have been lost on the way since this was asked last: no files were left.
+    /// Those that have come are closed then, for it is not known whose they are.
+    pub(super) fn has_lost_sockets(&mut self) -> bool {
+        let has_lost = std::mem::take(&mut self.has_lost_sockets);
+        if has_lost {
+            self.sockets.clear();
+        }
+        has_lost
+    }
+
     fn read(&mut self) -> io::Result<()> {
-        let mut chunk = vec![0; CHUNK];
+        let mut chunk = Zeroizing::new(vec![0; CHUNK]);
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(4))];
         let mut beside = RecvAncillaryBuffer::new(&mut space);
         let read = recvmsg(
@@ -200,6 +257,7 @@ impl Link {
                 self.sockets.extend(sockets);
             }
         }
+        self.has_lost_sockets |= read.flags.contains(ReturnFlags::CTRUNC);
         if read.bytes == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }

@@ -228,6 +228,7 @@ async fn the_tunnels_of_an_old_process_count_after_an_upgrade() {
     let (one, two) = (Target::named("one").await, Target::named("two").await);
     let configuration = |targets: &[(SocketAddr, &str)]| {
         let group = group("algorithm: LEAST_CONNECTION", targets).upgradable();
+        let group = group.server("upgrade: {moveTunnels: false}");
         group.top("accessLog: {path: FOLDER/access.log}")
     };
     let edge = Edge::start(&configuration(&[(one.address, "")])).await;

@@ -21,7 +21,7 @@ impl Upgraded {
         let target = Target::named("target").await;
         let configuration = Config::forwarding_to(&[target.address])
             .upgradable()
-            .server("drain: {deadline: 10m}")
+            .server("drain: {deadline: 10m}, upgrade: {moveTunnels: false}")
             .top("accessLog: {path: FOLDER/access.log}");
         let old = Edge::start(&configuration).await;
         let (tunnel, _) = old.tunnel().await;

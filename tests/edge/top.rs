@@ -197,7 +197,9 @@ async fn a_process_that_goes_is_missed_and_said() {
 #[tokio::test]
 async fn tunnels_of_an_old_process_are_said_by_the_new_one() {
     let target = Target::echo().await;
-    let configuration = Config::forwarding_to(&[target.address]).upgradable();
+    let configuration = Config::forwarding_to(&[target.address])
+        .upgradable()
+        .server("upgrade: {moveTunnels: false}");
     let edge = Edge::start(&configuration).await;
     let _tunnels = edge.tunnels(2).await;
     let top = Top::of(&edge);

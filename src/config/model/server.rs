@@ -86,6 +86,8 @@ pub struct Upgrade {
     pub drain_deadline: Duration,
     /// `timeout`: how long each step of the new process may take until it serves. Default: 30 s.
     pub timeout: Duration,
+    /// `moveTunnels`: whether tunnels go to the new process. Default: true.
+    pub move_tunnels: bool,
 }
 
 impl Default for Upgrade {
@@ -93,6 +95,7 @@ impl Default for Upgrade {
         Upgrade {
             drain_deadline: Duration::from_secs(60 * 60),
             timeout: Duration::from_secs(30),
+            move_tunnels: true,
         }
     }
 }

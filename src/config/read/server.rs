@@ -19,7 +19,7 @@ pub(super) const KEYS: &[&str] = &[
 ];
 pub(super) const DRAIN_KEYS: &[&str] = &["readyDelay", "deadline", "rate"];
 pub(super) const MEMORY_KEYS: &[&str] = &["limit"];
-pub(super) const UPGRADE_KEYS: &[&str] = &["drainDeadline", "timeout"];
+pub(super) const UPGRADE_KEYS: &[&str] = &["drainDeadline", "timeout", "moveTunnels"];
 pub(super) const RESOLVER_KEYS: &[&str] = &["nameServers", "timeout"];
 
 const TUNNEL_RECORDS: &[(&str, TunnelRecords)] = &[
@@ -109,8 +109,10 @@ fn upgrade(server: &Mapping) -> Option<Upgrade> {
         node.duration()
     });
     let timeout = mapping.or("timeout", default.timeout, |node| node.duration());
+    let move_tunnels = mapping.or("moveTunnels", default.move_tunnels, |node| node.boolean());
     Some(Upgrade {
         drain_deadline: drain_deadline?,
         timeout: timeout?,
+        move_tunnels: move_tunnels?,
     })
 }

@@ -50,8 +50,12 @@ impl Lifecycle {
         if let Some(upgrade_socket) = &self.upgrade_socket {
             upgrade_socket.own();
         }
-        self.serving.resume();
         self.begin();
+        if let Some(pid) = before.last().filter(|_| self.upgrade_socket.is_some()) {
+            // Whoever looks at the metrics sees its tunnels from the start.
+            self.old_processes.first_word(*pid).await;
+        }
+        self.serving.resume();
         self.serving.drain.speak();
         Ok(())
     }

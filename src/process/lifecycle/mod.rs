@@ -27,7 +27,7 @@ use crate::os::signals::{Order, Outcome, Signals};
 use crate::os::systemd;
 use crate::serving::Serving;
 use crate::serving::file_watch::Watch;
-use crate::upgrade::{OldProcesses, Predecessor, Request, UpgradeSocket};
+use crate::upgrade::{Mover, OldProcesses, Predecessor, Request, UpgradeSocket};
 
 /// How many files are open at once while a configuration is read. Listeners that are new need one
 /// more each.
@@ -47,6 +47,8 @@ pub(super) struct Lifecycle {
     old_processes: Arc<OldProcesses>,
     upgrade_socket: Option<Arc<UpgradeSocket>>,
     pid_file: Mutex<Option<PidFile>>,
+    /// What brings the tunnels to the process that has taken over.
+    mover: Mutex<Option<Arc<Mover>>>,
     inbox: Mutex<Option<Inbox>>,
     watch: Watch,
 }
@@ -93,8 +95,7 @@ impl Lifecycle {
             UpgradeSocket::open(path, socket, Arc::clone(&serving), before, sender).map(Arc::new)
         };
         let path = config.server.upgrade_socket.as_deref();
-        let upgrade_socket = path.map(open).transpose();
-        let upgrade_socket = upgrade_socket.map_err(|error| {
+        let upgrade_socket = path.map(open).transpose().map_err(|error| {
             let reason = format!("server.upgradeSocket: {error}");
             predecessor.iter().for_each(|one| one.fail(&reason));
             reason
@@ -114,6 +115,7 @@ impl Lifecycle {
             old_processes,
             upgrade_socket,
             pid_file: Mutex::default(),
+            mover: Mutex::default(),
             inbox: Mutex::default(),
             serving,
         };

@@ -1,7 +1,6 @@
 //! The end of a process: as an old one beside the one that has taken over, by a drain, or at once.
 
 use std::pin::{Pin, pin};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::time::{sleep, timeout};
@@ -9,7 +8,7 @@ use tokio::time::{sleep, timeout};
 use super::Lifecycle;
 use crate::os::signals::{Order, Signals};
 use crate::telemetry::CloseReason;
-use crate::upgrade::{Successor, report_for_ever};
+use crate::upgrade::{Mover, Successor};
 
 /// How long the access log's last lines may take.
 const LAST_LINES: Duration = Duration::from_secs(10);
@@ -31,9 +30,8 @@ impl Lifecycle {
         if let Some(upgrade_socket) = &self.upgrade_socket {
             upgrade_socket.leave(&successor);
         }
-        if let Some(socket) = successor.socket.clone() {
-            tokio::spawn(report_for_ever(socket, Arc::clone(&serving.metrics)));
-        }
+        let socket = successor.socket.clone();
+        *self.mover.lock() = socket.map(|socket| Mover::start(serving, socket));
         let patience = self.keep_tunnels(successor, is_to_drain, signals).await;
         // They came a moment before, or what they have asked for is being done.
         serving.is_deserted().await;
@@ -83,6 +81,9 @@ impl Lifecycle {
 
     /// Closes all that is open here.
     pub(super) async fn close(&self) -> Duration {
+        if let Some(mover) = &*self.mover.lock() {
+            mover.stop();
+        }
         self.serving.drain.stop(CloseReason::ProcessExit).await;
         LAST_LINES
     }

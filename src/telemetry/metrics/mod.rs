@@ -20,7 +20,7 @@ mod tunnel;
 
 use std::sync::Arc;
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use prometheus::process_collector::ProcessCollector;
 use prometheus::{Encoder as _, IntCounter, Registry, TextEncoder};
 
@@ -56,6 +56,8 @@ pub struct Metrics {
     elsewhere: Elsewhere,
     /// What was counted by children that were dropped.
     gone: Mutex<Totals>,
+    /// Held while all is looked at, or while what is seen together changes.
+    view: Mutex<()>,
 }
 
 impl Metrics {
@@ -74,6 +76,7 @@ impl Metrics {
             gateway: GatewayMetrics::new(&families)?,
             elsewhere: Elsewhere::default(),
             gone: Mutex::default(),
+            view: Mutex::default(),
             registry,
         })
     }
@@ -82,10 +85,18 @@ impl Metrics {
     pub fn text(&self) -> Result<String, prometheus::Error> {
         self.forget();
         let mut text = Vec::new();
+        let view = self.view.lock();
         let mut families = self.registry.gather();
         self.elsewhere.add_to(&self.tunnel.active, &mut families);
+        drop(view);
         TextEncoder::new().encode(&families, &mut text)?;
         Ok(String::from_utf8_lossy(&text).into_owned())
+    }
+
+    /// Has [`Metrics::text`] wait while this is kept: it shows all of what changes meanwhile, or
+    /// nothing.
+    pub fn hold_view(&self) -> MutexGuard<'_, ()> {
+        self.view.lock()
     }
 
     /// Drops the children of rules, groups and targets that left the configuration, once their last

@@ -46,6 +46,11 @@ impl Open {
         }
     }
 
+    /// Forwarding rule, target group and target.
+    pub fn labels(&self) -> [String; 3] {
+        [&self.forwarding_rule, &self.target_group, &self.target].map(String::clone)
+    }
+
     /// The values of [`LABELS`].
     fn values(&self) -> [String; 3] {
         [&self.forwarding_rule, &self.target, &self.target_group].map(String::clone)

@@ -16,6 +16,7 @@ use crate::target_address::TargetAddress;
 pub(super) struct TunnelFamilies {
     pub(super) active: IntGaugeVec,
     opened: IntCounterVec,
+    adopted: IntCounterVec,
     pub(super) closed: IntCounterVec,
     closes: Kept<CloseCounters, 2>,
     tunnels: Kept<TargetTunnels, 3>,
@@ -27,6 +28,11 @@ impl TunnelFamilies {
         Ok(TunnelFamilies {
             active: families.gauge("tunnels_active", "Open tunnels.", tunnel)?,
             opened: families.counter("tunnels_opened_total", "Tunnels opened.", tunnel)?,
+            adopted: families.counter(
+                "tunnels_adopted_total",
+                "Tunnels taken over from an old process.",
+                tunnel,
+            )?,
             closed: families.counter(
                 "tunnels_closed_total",
                 "Tunnels closed, by reason.",
@@ -49,6 +55,7 @@ impl TunnelFamilies {
             self.tunnels.get(labels, || TargetTunnels {
                 active: self.active.with_label_values(&labels),
                 opened: self.opened.with_label_values(&labels),
+                adopted: self.adopted.with_label_values(&labels),
             })
         });
         TunnelMetrics {
@@ -85,6 +92,7 @@ impl TunnelFamilies {
         self.tunnels.sweep(|labels| {
             self.active.remove_label_values(&labels).ok();
             self.opened.remove_label_values(&labels).ok();
+            self.adopted.remove_label_values(&labels).ok();
         });
     }
 }
@@ -100,6 +108,7 @@ pub struct TunnelMetrics {
 struct TargetTunnels {
     active: IntGauge,
     opened: IntCounter,
+    adopted: IntCounter,
 }
 
 /// `tunnels_closed_total` of the tunnels from one forwarding rule to one target group.
@@ -111,6 +120,14 @@ impl TunnelMetrics {
     pub fn open(&self, target: usize) -> Option<ActiveTunnel> {
         let tunnels = self.per_target.get(target)?;
         tunnels.opened.inc();
+        tunnels.active.inc();
+        Some(ActiveTunnel(Arc::clone(tunnels)))
+    }
+
+    /// The same of a tunnel that was opened in another process.
+    pub fn adopt(&self, target: usize) -> Option<ActiveTunnel> {
+        let tunnels = self.per_target.get(target)?;
+        tunnels.adopted.inc();
         tunnels.active.inc();
         Some(ActiveTunnel(Arc::clone(tunnels)))
     }

@@ -4,6 +4,7 @@ mod against_rustls;
 mod faults;
 mod forged;
 mod limits;
+mod moved;
 
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Waker};

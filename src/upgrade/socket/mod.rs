@@ -21,6 +21,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::unconstrained;
 use tokio::time::timeout;
 
+use super::adopting::Adopting;
 use super::launch::{Launched, check};
 use super::old_processes::{OldProcesses, tell};
 use super::on_thread;
@@ -233,6 +234,16 @@ impl UpgradeSocket {
         link.patience(Some(AT_HAND))?;
         match link.receive()? {
             Message::StillOpen(open) => self.old_processes.report(pid, open),
+            Message::Move(first) => {
+                let adopting = Adopting {
+                    serving: Arc::clone(&self.serving),
+                    old_processes: Arc::clone(&self.old_processes),
+                    pid,
+                    timeout: self.timeout(),
+                };
+                let serves = || self.socket.lock().is_some();
+                adopting.run(&mut link, first, serves)?;
+            }
             Message::TakeOver => self.successor.lock().successor = Some(link),
             Message::Upgrade { binary, conf } => {
                 let outcome = self.upgrade(&binary, &conf);
