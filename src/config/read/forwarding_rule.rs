@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use ipnet::IpNet;
 
@@ -123,7 +124,7 @@ pub(super) fn read(
         h2c: h2c?,
         max_concurrent_streams: max_concurrent_streams?,
         tunnel: tunnel?,
-        http_rules: http_rules?,
+        http_rules: http_rules?.into_iter().map(Arc::new).collect(),
         in_order: false,
     })
 }
