@@ -17,8 +17,8 @@ use crate::target_group::{Target, TargetGroup};
 use crate::telemetry::metrics::{ActiveTunnel, CloseCounters, TunnelMetrics};
 use crate::tunnel::Limits;
 
-/// The ways of a `FORWARD` rule, at least one, each with its weight. A clone is the same ones: where
-/// a target group changes, it changes for both.
+/// The ways of a `FORWARD` rule, at least one, each with its weight. A clone is the same ones:
+/// where a target group changes, it changes for both.
 #[derive(Clone)]
 pub struct Routes {
     routes: Arc<[(ArcSwap<Route>, u32)]>,

@@ -62,8 +62,8 @@ impl Serving {
         Ok(())
     }
 
-    /// Puts these groups of a configuration in place, whose others are as they were. One that cannot
-    /// be used stays as it was.
+    /// Puts these groups of a configuration in place, whose others are as they were. One that
+    /// cannot be used stays as it was.
     pub(super) fn take_groups(
         &self,
         groups: &[Arc<model::TargetGroup>],

@@ -1,5 +1,6 @@
-//! The HTTP rules of a socket: each match becomes one, in its order, listener after listener. Behind
-//! the rules of a listener stands a 404 for its host, so that no other listener sees its requests.
+//! The HTTP rules of a socket: each match becomes one, in its order, listener after listener.
+//! Behind the rules of a listener stands a 404 for its host, so that no other listener sees its
+//! requests.
 //!
 //! What is known of the last time is taken again, as the same object: nobody builds it again then.
 
