@@ -25,7 +25,7 @@ export CULVERT_TEST_NODE := $(NODE)
 export CULVERT_BROWSER_MODULES := $(TARGET_DIR)/browser
 export CULVERT_BINARY := $(TARGET_DIR)/debug/culvert
 
-.PHONY: build demo test lint unit edge etcd test-cluster test-conformance test-browser test-clients fuzz-api screenshots bench bench-instructions check-instructions bench-log bench-rules bench-selection bench-scrape bench-changes bench-api install uninstall tools clean
+.PHONY: build demo test lint unit edge etcd test-cluster test-conformance test-browser test-clients fuzz-api screenshots bench bench-instructions check-instructions bench-log bench-rules bench-selection bench-scrape bench-changes bench-cluster bench-api install uninstall tools clean
 
 build: tools
 	cargo build --release --locked
@@ -183,6 +183,10 @@ bench-scrape: tools
 
 bench-changes: tools
 	cargo bench --locked --bench changes
+
+# What a cluster of 1,000 routes costs: a start, a changed route, and 200 changed endpoints in a second.
+bench-cluster: tools
+	cargo test --release --locked --test edge -- --ignored --nocapture a_large_cluster
 
 # What a write over the IONOS API costs.
 bench-api: tools

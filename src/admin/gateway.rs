@@ -30,7 +30,7 @@ pub(super) async fn gateway(State(view): State<View>) -> Json<Objects> {
     Json(Objects {
         api_version: "v1",
         kind: "List",
-        items: shown.objects.clone(),
+        items: shown.objects(),
         problems: shown.problems.clone(),
     })
 }

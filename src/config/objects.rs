@@ -137,6 +137,17 @@ pub fn check(config: &Config) -> Result<(), Vec<Fault>> {
     }
 }
 
+/// Errors: to what is not there these target groups of a configuration refer, where the rest of it
+/// has been checked.
+pub fn check_groups(config: &Config, groups: &[Arc<TargetGroup>]) -> Result<(), Vec<Fault>> {
+    let mut faults = Vec::new();
+    check_shown(config, groups, &mut faults);
+    match faults.is_empty() {
+        true => Ok(()),
+        false => Err(faults),
+    }
+}
+
 fn check_names(config: &Config, faults: &mut Vec<Fault>) {
     let groups = config.target_groups.iter();
     let groups = groups.map(|group| (&group.name, &group.source));
@@ -217,15 +228,7 @@ fn check_references(config: &Config, faults: &mut Vec<Fault>) {
         .iter()
         .map(|one| one.name.as_str())
         .collect();
-    for group in &config.target_groups {
-        let shown = group.tls.as_ref();
-        let shown = shown.and_then(|tls| tls.client_certificate.as_ref());
-        if let Some(shown) = shown.filter(|shown| !certificates.contains(shown.name.as_str())) {
-            let message = format!("no certificate named {}", quoted(&shown.name));
-            let object = Object::TargetGroup(group.name.clone());
-            faults.push(Fault::new(object, message).of_key("clientCertificate"));
-        }
-    }
+    check_shown(config, &config.target_groups, faults);
     let of_api = config
         .forwarding_rules
         .iter()
@@ -244,6 +247,21 @@ fn check_references(config: &Config, faults: &mut Vec<Fault>) {
         let named = rule.tls.iter().flat_map(|tls| &tls.certificates);
         for name in named.filter(|name| !certificates.contains(name.as_str())) {
             missing("certificate", name);
+        }
+    }
+}
+
+/// What is shown to the targets of these groups must be there.
+fn check_shown(config: &Config, groups: &[Arc<TargetGroup>], faults: &mut Vec<Fault>) {
+    for group in groups {
+        let shown = group.tls.as_ref();
+        let Some(shown) = shown.and_then(|tls| tls.client_certificate.as_ref()) else {
+            continue;
+        };
+        if !config.certificates.iter().any(|one| one.name == shown.name) {
+            let message = format!("no certificate named {}", quoted(&shown.name));
+            let object = Object::TargetGroup(group.name.clone());
+            faults.push(Fault::new(object, message).of_key("clientCertificate"));
         }
     }
 }

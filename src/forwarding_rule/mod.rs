@@ -4,6 +4,7 @@
 //! It is built anew with the whole configuration; where one target group changes, only the ways
 //! there are replaced.
 
+mod built;
 mod destinations;
 mod limit;
 mod mirrors;
@@ -17,10 +18,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::model::{self, Bounds};
-use crate::rules::{Action, Response, Rules};
+use crate::rules::{Action, Rules};
 use crate::target_group::TargetGroup;
 use crate::telemetry::metrics::{CodeCounters, Metrics, RuleMetrics};
 use crate::tls::Tls;
+use built::{Built, Known};
 pub use destinations::TargetGroups;
 use destinations::{Destination, Destinations};
 pub use limit::Limit;
@@ -68,13 +70,14 @@ pub struct ForwardingRule {
     pub rules: Rules<Routes>,
     /// What it counts.
     pub metrics: Arc<RuleMetrics>,
-    http_rules: Vec<Arc<CodeCounters>>,
+    http_rules: Vec<Built>,
     /// By the name of a target group: the places of the HTTP rules that lead there.
     leading_to: HashMap<Arc<str>, Vec<usize>>,
 }
 
 impl ForwardingRule {
-    /// Builds a rule, upon what the one of its name has counted before. The configuration has been
+    /// Builds a rule, upon what the one of its name has counted before, and without building the
+    /// HTTP rules again that it had: they lead where they have led. The configuration has been
     /// checked; an error names a target group that does not exist.
     pub fn build(
         rule: &model::ForwardingRule,
@@ -84,18 +87,20 @@ impl ForwardingRule {
         metrics: &Metrics,
     ) -> Result<Self, String> {
         let destinations = Destinations::new(&rule.name, groups, metrics);
-        let routes = |forward: &model::Forward| Routes::build(forward, &destinations);
-        let rules = match rule.in_order {
-            true => Rules::build_sorted(&rule.http_rules, routes)?,
-            false => Rules::build(&rule.http_rules, routes)?,
+        let known = before.map(|before| Known::of(&before.rules, &before.http_rules));
+        let known = known.unwrap_or_default();
+        let routes = |forward: &model::Forward| {
+            let known = known.routes(forward);
+            known.or_else(|| Routes::build(forward, &destinations))
         };
-        let counters = |http_rule: &crate::rules::Rule<Routes>| {
-            let counters = metrics.http_rule(&rule.name, &http_rule.name);
-            if let Some(status) = known_status(&http_rule.action) {
-                counters.expect(status);
-            }
-            counters
+        let models: Vec<_> = match rule.in_order {
+            true => rule.http_rules.clone(),
+            false => Rules::<Routes>::ordered(&rule.http_rules)
+                .into_iter()
+                .cloned()
+                .collect(),
         };
+        let rules = Rules::build_sorted(&models, routes)?;
         Ok(ForwardingRule {
             name: rule.name.as_str().into(),
             listen: rule.listen,
@@ -112,7 +117,7 @@ impl ForwardingRule {
             max_concurrent_streams: rule.max_concurrent_streams,
             http2_web_sockets: rule.http2_web_sockets,
             keepalive: rule.tunnel.tcp_keepalive,
-            http_rules: rules.iter().map(counters).collect(),
+            http_rules: known.built(&rule.name, models, &rules, metrics),
             leading_to: places(&rules),
             rules,
             metrics: metrics.forwarding_rule(&rule.name),
@@ -142,7 +147,7 @@ impl ForwardingRule {
 
     /// The counters of the HTTP rule at this place in the order of evaluation.
     pub fn http_rule(&self, place: usize) -> Option<&Arc<CodeCounters>> {
-        self.http_rules.get(place)
+        self.http_rules.get(place).map(|built| &built.counters)
     }
 }
 
@@ -162,12 +167,4 @@ fn places(rules: &Rules<Routes>) -> HashMap<Arc<str>, Vec<usize>> {
         }
     }
     places
-}
-
-fn known_status<G>(action: &Action<G>) -> Option<u16> {
-    match action {
-        Action::Forward(_) => None,
-        Action::Respond(Response::Redirect(redirect)) => Some(redirect.status.as_u16()),
-        Action::Respond(Response::Static(answer)) => Some(answer.status.as_u16()),
-    }
 }

@@ -17,11 +17,13 @@ use crate::target_group::{Target, TargetGroup};
 use crate::telemetry::metrics::{ActiveTunnel, CloseCounters, TunnelMetrics};
 use crate::tunnel::Limits;
 
-/// The ways of a `FORWARD` rule, at least one, each with its weight.
+/// The ways of a `FORWARD` rule, at least one, each with its weight. A clone is the same ones:
+/// where a target group changes, it changes for both.
+#[derive(Clone)]
 pub struct Routes {
-    routes: Box<[(ArcSwap<Route>, u32)]>,
+    routes: Arc<[(ArcSwap<Route>, u32)]>,
     /// What the shares are answered with that go to no target, and their weights.
-    answers: Box<[(Response, u32)]>,
+    answers: Arc<[(Response, u32)]>,
     /// Whether a group that serves nobody keeps its share.
     pub keeps_shares: bool,
     /// Which pages of other sites may read answers, where that is for us to say.
@@ -106,7 +108,7 @@ impl Routes {
         if let Some(mirrors) = &self.mirrors {
             mirrors.lead_to(destination);
         }
-        for (route, _) in &self.routes {
+        for (route, _) in self.routes.iter() {
             let now = route.load();
             if now.group.name == destination.group.name {
                 route.store(Arc::new(now.to(destination)));

@@ -1,6 +1,7 @@
 //! What is told of objects already, in their own `status`: for whoever has just begun, so that
 //! conditions keep their times.
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use serde_json::Value;
@@ -101,7 +102,9 @@ fn take<T>(
             body,
         });
         let key = (kind, name.clone());
-        statuses.0.extend(status.map(|status| (key, status)));
+        statuses
+            .0
+            .extend(status.map(|status| (key, Arc::new(status))));
     }
 }
 

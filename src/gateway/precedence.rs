@@ -78,16 +78,17 @@ fn changed(before: &Rules, entries: &[Entry], now: &Rules) -> Option<Arc<[Entry]
     let gone = before.iter().filter(|rule| !is_in(&new, rule));
     let gone: HashSet<_> = gone.map(|(rule, _)| Arc::as_ptr(rule)).collect();
     let stays = |entry: &&Entry| !gone.contains(&Arc::as_ptr(&entry.rule));
-    let mut kept = entries.iter().filter(stays).cloned().peekable();
+    let kept: Vec<&Entry> = entries.iter().filter(stays).collect();
+    let mut rest = &kept[..];
     let mut merged = Vec::with_capacity(entries.len());
     for entry in sorted(come.into_iter()) {
-        let comes_first = |kept: &Entry| Key::of(kept) < Key::of(&entry);
-        while let Some(first) = kept.next_if(comes_first) {
-            merged.push(first);
-        }
+        let key = Key::of(&entry);
+        let (before, after) = rest.split_at(rest.partition_point(|kept| Key::of(kept) < key));
+        merged.extend(before.iter().copied().cloned());
+        rest = after;
         merged.push(entry);
     }
-    merged.extend(kept);
+    merged.extend(rest.iter().copied().cloned());
     Some(merged.into())
 }
 

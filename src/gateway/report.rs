@@ -13,7 +13,7 @@ use super::store::Store;
 pub(super) struct Report {
     /// What is told of each object.
     pub(super) statuses: Statuses,
-    /// The objects as they were seen last.
+    /// The objects that have statuses, as they were seen last.
     pub(super) seen: All,
     /// The Gateways that this node has programmed.
     pub(super) gateways: BTreeMap<Name, Form>,
@@ -36,7 +36,7 @@ pub(super) struct Form {
 
 impl Report {
     /// Of what was compiled from these objects.
-    pub(super) fn of(store: &Store, statuses: Statuses, seen: All) -> Self {
+    pub(super) fn of(store: &Store, statuses: Statuses, seen: &All) -> Self {
         let mut gateways = BTreeMap::new();
         for (name, gateway) in &store.gateways {
             let status = statuses.of(Kind::Gateway, name);
@@ -57,9 +57,11 @@ impl Report {
                 gateways.insert(name.clone(), form);
             }
         }
+        let seen = seen.iter().filter(|((kind, _), _)| kind.has_status());
+        let seen = seen.map(|(key, seen)| (key.clone(), Arc::clone(seen)));
         Report {
             statuses,
-            seen,
+            seen: seen.collect(),
             gateways,
             is_served: false,
             is_known: true,

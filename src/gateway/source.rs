@@ -134,8 +134,7 @@ impl Source {
 
     /// Tells the cluster what serves now, and what is told of the objects.
     pub(super) fn report(&self, statuses: Statuses, is_served: bool) {
-        let seen = self.held.seen().clone();
-        let mut report = Report::of(self.held.store(), statuses, seen);
+        let mut report = Report::of(self.held.store(), statuses, self.held.seen());
         report.is_served = is_served;
         self.cluster.report(Arc::new(report));
     }

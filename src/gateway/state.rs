@@ -11,6 +11,7 @@ use super::lines::Line;
 use super::maker::{Listen, Made, Maker};
 use super::manifests::Loader;
 use super::source::Source;
+use super::statuses::Statuses;
 use crate::config::Config;
 use crate::config::fault::Fault;
 use crate::config::model::{self, Origin};
@@ -36,12 +37,19 @@ pub struct State {
 /// What there is to see.
 #[derive(Debug, Clone, Default)]
 pub struct Shown {
-    /// The objects with their statuses.
-    pub objects: Vec<Value>,
+    statuses: Statuses,
+    controller: String,
     /// What could not be read, and what no condition tells, a line each.
     pub problems: Vec<String>,
     /// The files.
     pub(super) files: Vec<PathBuf>,
+}
+
+impl Shown {
+    /// The objects with their statuses.
+    pub fn objects(&self) -> Vec<Value> {
+        self.statuses.to_json(&self.controller)
+    }
 }
 
 /// A configuration with what its `gateway` asks for beside, for the start; with the sockets of the
@@ -159,7 +167,8 @@ impl State {
             log::warn!("gateway: {line}");
         }
         self.shown = Arc::new(Shown {
-            objects: made.statuses.to_json(&gateway.controller_name),
+            statuses: made.statuses,
+            controller: gateway.controller_name.clone(),
             problems,
             files: made.files,
         });

@@ -112,9 +112,9 @@ pub struct ListenerStatus {
     pub conditions: Vec<Condition>,
 }
 
-/// What is told of all objects of which anything is.
+/// What is told of all objects of which anything is. What is told again is the same object.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Statuses(pub BTreeMap<(Kind, Name), Status>);
+pub struct Statuses(pub BTreeMap<(Kind, Name), Arc<Status>>);
 
 impl Statuses {
     pub(super) fn tell(&mut self, kind: Kind, meta: &Meta, body: Body) {
@@ -123,23 +123,26 @@ impl Statuses {
             generation: meta.generation,
             body,
         };
-        self.0.insert((kind, meta.name.clone()), status);
+        self.0.insert((kind, meta.name.clone()), Arc::new(status));
     }
 
     /// What is told of an object.
     pub fn of(&self, kind: Kind, name: &Name) -> Option<&Status> {
-        self.0.get(&(kind, name.clone()))
+        self.0.get(&(kind, name.clone())).map(Arc::as_ref)
     }
 
     /// Dates each condition: from before where its status has not changed, from now where it has.
     pub(super) fn date(&mut self, former: &Statuses, now: SystemTime) {
         for (key, status) in &mut self.0 {
-            let former = former.0.get(key).map(|status| &status.body);
-            for (part, conditions) in status.body.parts_mut() {
-                let before = former.and_then(|former| former.part(&part));
+            let former = former.0.get(key);
+            for (part, conditions) in Arc::make_mut(status).body.parts_mut() {
+                let before = former.and_then(|former| former.body.part(&part));
                 for condition in conditions {
                     condition.since = since(condition, before, now);
                 }
+            }
+            if let Some(former) = former.filter(|former| *former == status) {
+                *status = Arc::clone(former);
             }
         }
     }

@@ -114,7 +114,8 @@ targetGroups:
             .into_iter()
             .map(|group| (group.name.to_string(), group));
         let mut rule = (*config.forwarding_rules[0]).clone();
-        if let Action::Forward(forward) = &mut rule.http_rules[0].action {
+        let http_rule = Arc::make_mut(&mut rule.http_rules[0]);
+        if let Action::Forward(forward) = &mut http_rule.action {
             change(forward);
         }
         let rule = ForwardingRule::build(&rule, &named.collect(), None, None, &metrics).unwrap();

@@ -28,6 +28,8 @@ pub use self::request::{Request, origin_form};
 pub use self::rule::Rule;
 pub use self::subprotocols::{Offer, Subprotocols};
 
+use std::borrow::Borrow;
+
 use self::index::Index;
 use crate::config::model;
 
@@ -41,26 +43,32 @@ pub struct Rules<G> {
 }
 
 impl<G> Rules<G> {
+    /// These rules in the order of their evaluation, as long as their source has put none.
+    pub fn ordered<R: Borrow<model::HttpRule>>(rules: &[R]) -> Vec<&R> {
+        let mut ordered: Vec<_> = rules.iter().collect();
+        ordered.sort_by_key(|rule| matches!((*rule).borrow().action, model::Action::Forward(_)));
+        ordered
+    }
+
     /// Builds the rules; `group` is where a `FORWARD` rule leads to, if its target group is there.
     ///
     /// An error is the configured word that cannot be used: the name of an unknown target group, or
     /// text that has no place in a header. The configuration has been checked for these, so none is
     /// expected.
-    pub fn build(
-        rules: &[model::HttpRule],
+    pub fn build<R: Borrow<model::HttpRule>>(
+        rules: &[R],
         group: impl Fn(&model::Forward) -> Option<G>,
     ) -> Result<Self, String> {
-        let mut ordered: Vec<_> = rules.iter().collect();
-        ordered.sort_by_key(|rule| matches!(rule.action, model::Action::Forward(_)));
-        Self::in_order(ordered, group)
+        let ordered = Self::ordered(rules).into_iter();
+        Self::in_order(ordered.map(R::borrow), group)
     }
 
     /// As [`Rules::build`], of rules that are in the order of their evaluation.
-    pub fn build_sorted(
-        rules: &[model::HttpRule],
+    pub fn build_sorted<R: Borrow<model::HttpRule>>(
+        rules: &[R],
         group: impl Fn(&model::Forward) -> Option<G>,
     ) -> Result<Self, String> {
-        Self::in_order(rules, group)
+        Self::in_order(rules.iter().map(R::borrow), group)
     }
 
     fn in_order<'r>(

@@ -1,6 +1,7 @@
 //! Changes of one target group: by whoever makes the configuration, and by the addresses of its
 //! names. Nothing else is built.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::Serving;
@@ -61,6 +62,42 @@ impl Serving {
         Ok(())
     }
 
+    /// Puts these groups of a configuration in place, whose others are as they were. One that
+    /// cannot be used stays as it was.
+    pub(super) fn take_groups(
+        &self,
+        groups: &[Arc<model::TargetGroup>],
+        config: &Arc<Config>,
+        overrides: &Overrides,
+    ) -> Result<(), Vec<Fault>> {
+        let before = self.config();
+        let mut faults = Vec::new();
+        let (mut taken, mut decided) = (Vec::new(), Vec::new());
+        for group in groups {
+            let group = self.names.expand(group);
+            let own = overrides.applied_to(&group);
+            match self.apply_group(config, &own, &mut || Ok(())) {
+                Ok(()) => {
+                    taken.push(group);
+                    decided.push(own);
+                }
+                Err(fault) => faults.push(fault),
+            }
+        }
+        if taken.is_empty() {
+            return Err(faults);
+        }
+        self.settle_groups(config, taken, &decided);
+        if counts(&before) != counts(config) {
+            self.limit(config);
+        }
+        self.adopt(Arc::clone(config));
+        match faults.is_empty() {
+            true => Ok(()),
+            false => Err(faults),
+        }
+    }
+
     /// Asks for the names of targets again when their records run out, and serves with what is new,
     /// until this process serves no more.
     pub async fn watch_names(&self) {
@@ -102,17 +139,31 @@ impl Serving {
         overrides: &Overrides,
         keep: Keep<'_>,
     ) -> Result<(), Fault> {
-        let before = self.target_group(&group.name);
         let decided = overrides.applied_to(&group);
         self.apply_group(config, &decided, keep)?;
-        self.evict(config, before.as_slice(), &[decided]);
-        let mut groups = self.groups.lock();
-        let mut groups = Arc::make_mut(&mut groups).iter_mut();
-        if let Some(place) = groups.find(|known| known.name == group.name) {
-            *place = group;
-        }
+        self.settle_groups(config, vec![group], &[decided]);
         self.fleet.reconsider();
         Ok(())
+    }
+
+    /// Empties the targets that are gone of groups that serve now, and keeps these: without the
+    /// overrides, and as they are with them.
+    fn settle_groups(
+        &self,
+        config: &Config,
+        now: Vec<Arc<model::TargetGroup>>,
+        decided: &[Arc<model::TargetGroup>],
+    ) {
+        let now: HashMap<String, _> = now.into_iter().map(|one| (one.name.clone(), one)).collect();
+        let mut all = Vec::clone(&self.target_groups());
+        let mut replaced = Vec::new();
+        for known in &mut all {
+            if let Some(now) = now.get(&known.name) {
+                replaced.push(std::mem::replace(known, Arc::clone(now)));
+            }
+        }
+        self.evict(config, &replaced, decided);
+        *self.groups.lock() = Arc::new(all);
     }
 }
 
@@ -199,7 +250,10 @@ mod tests {
             max_concurrent_streams: 100,
             http2_web_sockets: true,
             tunnel: model::Tunnel::default(),
-            http_rules: groups.iter().map(|group| leading_to(group)).collect(),
+            http_rules: groups
+                .iter()
+                .map(|group| Arc::new(leading_to(group)))
+                .collect(),
             in_order: false,
         }
     }

@@ -6,9 +6,8 @@ use super::Serving;
 use super::change::{Keep, Replacement};
 use crate::config::fault::Fault;
 use crate::config::model::{Certificate, Origin};
-use crate::config::objects::{Others, check, with};
+use crate::config::objects::{Others, check, check_groups, with};
 use crate::config::{Config, model};
-use crate::target_group::Overrides;
 
 /// All that there is of an origin.
 #[derive(Debug, Default)]
@@ -53,7 +52,14 @@ impl Serving {
         let mut overrides = self.overrides.lock();
         let before = self.config();
         let config = Arc::new(with(&before, origin, others));
-        let put = check(&config).and_then(|()| match depth(&before, &config) {
+        let depth = depth(&before, &config);
+        let checked = match &depth {
+            // What is the same has been checked.
+            Depth::Nothing => Ok(()),
+            Depth::Groups(groups) => check_groups(&config, groups),
+            Depth::Whole => check(&config),
+        };
+        let put = checked.and_then(|()| match depth {
             Depth::Nothing => keep().map_err(|fault| vec![fault]),
             Depth::Groups(groups) if groups.len() == 1 => self
                 .take_group(&groups[0], Arc::clone(&config), &overrides, keep)
@@ -77,24 +83,6 @@ impl Serving {
             self.names.keep(&self.config());
         }
         put
-    }
-
-    /// Puts these groups of a configuration in place, each by itself.
-    fn take_groups(
-        &self,
-        groups: &[Arc<model::TargetGroup>],
-        config: &Arc<Config>,
-        overrides: &Overrides,
-    ) -> Result<(), Vec<Fault>> {
-        let mut faults = Vec::new();
-        for group in groups {
-            let taken = self.take_group(group, Arc::clone(config), overrides, &mut || Ok(()));
-            faults.extend(taken.err());
-        }
-        match faults.is_empty() {
-            true => Ok(()),
-            false => Err(faults),
-        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! All target groups of the process: those that stay are built upon what is known of them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -248,18 +248,17 @@ impl Fleet {
         let mut checked: Vec<(Arc<Standing>, AbortHandle)> = Vec::new();
         loop {
             let standings = changes.borrow_and_update().clone();
+            let there: HashSet<usize> = standings.values().map(place).collect();
             checked.retain(|(standing, task)| {
-                let stays = standings.values().any(|other| Arc::ptr_eq(other, standing));
+                let stays = there.contains(&place(standing));
                 if !stays {
                     task.abort();
                 }
                 stays
             });
+            let known: HashSet<usize> = checked.iter().map(|(one, _)| place(one)).collect();
             for standing in standings.into_values() {
-                if !checked
-                    .iter()
-                    .any(|(known, _)| Arc::ptr_eq(known, &standing))
-                {
+                if !known.contains(&place(&standing)) {
                     let task = tasks.spawn(Arc::clone(&standing.monitor).watch());
                     checked.push((standing, task));
                 }
@@ -270,4 +269,9 @@ impl Fleet {
             }
         }
     }
+}
+
+/// Where it is in memory: as long as it is there, nothing else is.
+fn place(standing: &Arc<Standing>) -> usize {
+    Arc::as_ptr(standing).addr()
 }

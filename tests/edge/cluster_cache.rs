@@ -46,7 +46,7 @@ async fn a_cache_that_is_broken_or_of_another_controller_is_told_and_not_used() 
         (broken, "has 0 objects, not 3"),
         ("x".to_owned(), "is no culvert gateway cache"),
     ] {
-        let file = server.kubeconfig().with_file_name("cache");
+        let file = server.kubeconfig("one").with_file_name("cache");
         fs::write(&file, text).unwrap();
         let keys = format!("cache: '{}'", file.display());
         let edge = Edge::start_unready(&server.config("one", &keys)).await;

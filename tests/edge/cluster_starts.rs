@@ -19,11 +19,12 @@ async fn a_node_is_not_ready_before_the_first_lists() {
 async fn a_kubeconfig_that_is_missing_is_told_and_read_once_it_is_there() {
     let (server, target) = (ApiServer::start().await, Target::named("chat").await);
     server.serve("chat", target.address);
-    std::fs::remove_file(server.kubeconfig()).unwrap();
-    let edge = Edge::start_unready(&server.config("one", "")).await;
+    let config = server.config("one", "");
+    std::fs::remove_file(server.kubeconfig("one")).unwrap();
+    let edge = Edge::start_unready(&config).await;
     edge.says("kubeconfig").await;
     edge.is_ready(false).await;
-    std::fs::write(server.kubeconfig(), server.kubeconfig_text()).unwrap();
+    server.config("one", "");
     edge.is_ready(true).await;
     server.answers("/chat", "chat").await;
 }

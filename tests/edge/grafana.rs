@@ -14,7 +14,7 @@ use crate::harness::edge::free_addresses;
 use crate::harness::prometheus::{grafana, promtool};
 use crate::harness::target::refusing;
 use crate::harness::{
-    Authority, Config, Connection, Edge, Prometheus, Target, eventually, eventually_or,
+    ApiServer, Authority, Config, Connection, Edge, Prometheus, Target, eventually, eventually_or,
 };
 
 const REFERENCE: &str = include_str!("../../docs/reference.md");
@@ -30,6 +30,7 @@ const QUIET: &[(&str, &str)] = &[
     ("CulvertFewFilesLeft", "few files are open"),
     ("CulvertMemoryShort", "there is enough memory"),
     ("CulvertApiStoreAway", "the folder can be written to"),
+    ("CulvertClusterAway", "the server answers"),
     ("CulvertApiNotServed", "what is written serves"),
     ("CulvertAccessLogDropped", "no line is lost"),
 ];
@@ -97,7 +98,9 @@ async fn a_real_prometheus_has_data_for_every_panel_and_every_alert() {
     let (authority, targets) = (Authority::new(), Targets::start().await);
     authority.issue_for("short", &[HOST], &KeyPair::generate().unwrap(), 2);
     let [secure, api] = free_addresses();
+    let cluster = ApiServer::start().await;
     let configuration = targets.configuration(&authority, secure).api(api, "");
+    let configuration = configuration.top(&cluster.key("one", cluster.gateway.ip(), ""));
     let edge = Edge::start(&configuration).await;
     let prometheus = Prometheus::scraping(&edge).await;
 

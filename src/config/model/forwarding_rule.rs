@@ -56,8 +56,8 @@ pub struct ForwardingRule {
     pub http2_web_sockets: bool,
     /// `tunnel`
     pub tunnel: Tunnel,
-    /// `httpRules`, in the order written.
-    pub http_rules: Vec<HttpRule>,
+    /// `httpRules`, in the order written. One that is the same object as before is not built again.
+    pub http_rules: Vec<Arc<HttpRule>>,
     /// Whether they are tried in this order, and not those last that forward. A file cannot say so.
     pub in_order: bool,
 }

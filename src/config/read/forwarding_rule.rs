@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use ipnet::IpNet;
 
@@ -127,7 +128,7 @@ pub(super) fn read(
         max_concurrent_streams: max_concurrent_streams?,
         http2_web_sockets: http2_web_sockets?,
         tunnel: tunnel?,
-        http_rules: http_rules?,
+        http_rules: http_rules?.into_iter().map(Arc::new).collect(),
         in_order: false,
     })
 }

@@ -4,6 +4,7 @@
 //! thresholds in `healthCheck`.
 
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING, UPGRADE};
 use http::uri::PathAndQuery;
@@ -306,7 +307,7 @@ pub(super) fn warn_of_websockets(config: &Config, top: &Mapping) {
         };
         let rules = config.forwarding_rules.iter();
         let mut rules = rules.flat_map(|rule| &rule.http_rules);
-        let by = |rule: &&HttpRule| forwards_to(rule, &group.name) && is_for_websockets(rule);
+        let by = |rule: &&Arc<HttpRule>| forwards_to(rule, &group.name) && is_for_websockets(rule);
         if let Some(rule) = rules.find(by) {
             node.warning(format!(
                 "the HTTP rule {} sends WebSockets here, and a target that answers \

@@ -11,7 +11,7 @@ use super::super::objects::{Kind, Name, Object, Place};
 use super::super::statuses::Body;
 use super::super::{Compiled, Compiler, Lowerer, Statuses, Store};
 use super::{BASE, manifests, noon, route_named, settings};
-use crate::config::model::Source;
+use crate::config::model::{HttpRule, Source};
 
 fn many() -> Vec<Object> {
     let to = |name: &str| format!("[{{backendRefs: [{{name: {name}, port: 8080}}]}}]");
@@ -127,6 +127,7 @@ proptest! {
         let pieces = pieces();
         let mut store = Store::of(many());
         let (mut compiler, mut former) = (Compiler::default(), Statuses::default());
+        let mut lowerer = Lowerer::default();
         for (piece, comes) in steps {
             let piece = &pieces[piece];
             match comes {
@@ -137,9 +138,36 @@ proptest! {
             let fresh = Compiler::default();
             let whole = { fresh }.compile(&store, &settings(), &Statuses::default(), noon());
             prop_assert_eq!(print(&step), print(&whole));
+            let source = |_: &str| Source::default();
+            let lowered = lowerer.lower(&step, &source);
+            let at_once = { Lowerer::default() }.lower(&whole, &source);
+            prop_assert_eq!(format!("{lowered:?}"), format!("{at_once:?}"));
             former = step.statuses;
         }
     }
+}
+
+#[test]
+fn rules_of_routes_that_did_not_change_are_the_same_objects() {
+    let mut store = Store::of(many());
+    let (mut compiler, mut lowerer) = (Compiler::default(), Lowerer::default());
+    let mut go = |store: &Store| {
+        let compiled = compiler.compile(store, &settings(), &Statuses::default(), noon());
+        let lowered = lowerer.lower(&compiled, &|_| Source::default());
+        let rules = lowered.forwarding_rules.iter();
+        rules
+            .flat_map(|one| one.http_rules.clone())
+            .collect::<Vec<_>>()
+    };
+    let before = go(&store);
+    let changed = route_named("two", "hostnames: [a.example],", "[{}, {}]");
+    store.put(manifests(&[&changed]).objects.remove(0));
+    let now = go(&store);
+    let is_known = |rule: &&Arc<HttpRule>| before.iter().any(|one| Arc::ptr_eq(one, rule));
+    let new = now.iter().filter(|rule| !is_known(rule));
+    let new: Vec<&str> = new.map(|rule| &*rule.name).collect();
+    assert_eq!(new, ["infra/two/0", "infra/two/1"]);
+    assert!(now.len() > new.len() + 1);
 }
 
 #[test]

@@ -40,12 +40,10 @@ pub(super) async fn follow(shared: &Shared, clients: Clients) {
                     let annotations = one.metadata.annotations.unwrap_or_default();
                     found = annotations.get(VERSION).cloned();
                     shared.inbox.put_bundle(found.clone());
-                    pauses.reset();
                 }
                 Some(Ok(Event::InitDone)) => {
                     shared.inbox.trouble(WHAT, None);
                     shared.inbox.put_bundle(found.clone());
-                    pauses.reset();
                 }
                 Some(Ok(Event::Delete(_))) => shared.inbox.put_bundle(None),
                 Some(Err(error)) => {

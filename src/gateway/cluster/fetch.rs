@@ -53,14 +53,9 @@ pub(super) async fn fetch(shared: &Shared, clients: Clients, kind: Kind, resourc
             tokio::select! {
                 event = events.next() => match event {
                     None => break,
-                    Some(Ok(event)) => {
-                        if !matches!(event, Event::Init) {
-                            pauses.reset();
-                        }
-                        if !library.take(event) {
-                            continue;
-                        }
-                    }
+                    Some(Ok(event)) => if !library.take(event) {
+                        continue;
+                    },
                     Some(Err(error)) => {
                         library.fail(&error);
                         sleep(pauses.next()).await;

@@ -71,10 +71,14 @@ impl Inbox {
 
     /// A kind that the server does not have.
     pub(super) fn missing(&self, kind: Kind) {
-        if self.state.lock().known.insert(kind) {
-            log::info!("gateway.kubernetes: the server has no {}", kind.as_str());
-        }
+        log::info!("gateway.kubernetes: the server has no {}", kind.as_str());
+        self.state.lock().troubles.remove(kind.as_str());
         self.list(kind, Vec::new());
+    }
+
+    /// Whether it is known which objects of a kind there are.
+    pub(super) fn knows(&self, kind: Kind) -> bool {
+        self.state.lock().known.contains(&kind)
     }
 
     /// A kind that may not be read: nothing new is known of it, and nobody waits for it.

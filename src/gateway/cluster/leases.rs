@@ -318,7 +318,6 @@ pub(super) async fn follow_nodes(shared: &Shared, clients: Clients) {
                 None => break,
                 Some(Ok(Event::Init)) => listed.clear(),
                 Some(Ok(Event::InitDone)) => {
-                    pauses.reset();
                     shared
                         .standing
                         .keep(|node| listed.iter().any(|one| one == node));

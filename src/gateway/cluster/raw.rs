@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
 use crate::gateway::news::Entry;
-use crate::gateway::objects::{NotRead, Object, Place};
+use crate::gateway::objects::{Name, NotRead, Object, Place};
 
 /// A value with as much of its metadata as a watch needs.
 #[derive(Debug, Clone)]
@@ -46,6 +46,12 @@ impl Raw {
             .pointer(pointer)
             .and_then(Value::as_str)
             .unwrap_or("")
+    }
+
+    /// What it is called.
+    pub(super) fn name(&self) -> Name {
+        let text = |pointer| self.text(pointer);
+        Name::new(text("/metadata/namespace"), text("/metadata/name"))
     }
 
     /// The object that it is. Lists do not say what their items are.

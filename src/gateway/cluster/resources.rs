@@ -36,6 +36,11 @@ pub(super) const WATCHED: [Watched; 11] = [
 ];
 
 impl Watched {
+    /// In how many versions a server may have it.
+    pub(super) fn versions(&self) -> usize {
+        self.versions.len()
+    }
+
     /// Where its objects are, in one of its versions.
     pub(super) fn resource(&self, try_number: usize) -> ApiResource {
         let version = self.versions[try_number % self.versions.len()];

@@ -26,6 +26,7 @@ use crate::gateway::held::Seen;
 use crate::gateway::news::Key;
 use crate::gateway::objects::Kind;
 use crate::gateway::report::Report;
+use crate::gateway::statuses::Status;
 
 /// Who has written it.
 const MANAGER: &str = "culvert.dev/gateway";
@@ -56,7 +57,12 @@ pub(super) struct Writer<'a> {
     sent: HashMap<Key, (Arc<str>, Wanted)>,
     /// Why a status could not be written, as it was told.
     told: HashMap<Key, String>,
+    /// What was to be told of objects that were as they should be.
+    settled: HashMap<Key, Settled>,
 }
+
+/// What is told of an object, and how that was seen.
+type Settled = (Option<Arc<Status>>, Arc<Seen>);
 
 /// What came of a write.
 enum Outcome {
@@ -114,6 +120,7 @@ impl<'a> Writer<'a> {
             clients,
             sent: HashMap::new(),
             told: HashMap::new(),
+            settled: HashMap::new(),
         }
     }
 
@@ -153,24 +160,13 @@ impl<'a> Writer<'a> {
         if !self.shared.standing.is_leader() {
             self.sent.clear();
             self.told.clear();
+            self.settled.clear();
             return true;
         }
         self.sent.retain(|key, _| report.seen.contains_key(key));
         self.told.retain(|key, _| report.seen.contains_key(key));
-        let mut writes = Vec::new();
-        for key in keys(report) {
-            let Some(seen) = report.seen.get(&key) else {
-                continue;
-            };
-            let wanted = self.wanted(report, &key, seen);
-            let sent = self.sent.get(&key);
-            let is_sent = sent.is_some_and(|(version, sent)| {
-                *version == seen.version && wanted.as_ref().is_some_and(|one| one.is_like(sent))
-            });
-            if let Some(wanted) = wanted.filter(|_| !is_sent) {
-                writes.push((key, Arc::clone(seen), wanted));
-            }
-        }
+        self.settled.retain(|key, _| report.seen.contains_key(key));
+        let writes = self.writes(report);
         let writer = &*self;
         let writes = writes.into_iter().map(|(key, seen, wanted)| async move {
             let outcome = writer.put(report, &key, &seen, &wanted).await;
@@ -191,6 +187,42 @@ impl<'a> Writer<'a> {
             }
         }
         all_is_well
+    }
+
+    /// What is to be written, in place of what.
+    fn writes(&mut self, report: &Report) -> Vec<(Key, Arc<Seen>, Wanted)> {
+        let mut writes = Vec::new();
+        for key in keys(report) {
+            let Some(seen) = report.seen.get(&key) else {
+                continue;
+            };
+            let status = report.statuses.0.get(&key);
+            if self.is_settled(&key, status, seen) {
+                continue;
+            }
+            let Some(wanted) = self.wanted(report, &key, seen) else {
+                let settled = (status.map(Arc::clone), Arc::clone(seen));
+                self.settled.insert(key, settled);
+                continue;
+            };
+            let sent = self.sent.get(&key);
+            let is_sent = sent
+                .is_some_and(|(version, sent)| *version == seen.version && wanted.is_like(sent));
+            if !is_sent {
+                writes.push((key, Arc::clone(seen), wanted));
+            }
+        }
+        writes
+    }
+
+    /// Whether an object was as it should be, and nothing has changed since. What is told of a
+    /// Gateway depends on other nodes, too.
+    fn is_settled(&self, key: &Key, status: Option<&Arc<Status>>, seen: &Arc<Seen>) -> bool {
+        let is_same = |(before, at): &Settled| {
+            let before = before.as_ref().map(Arc::as_ptr);
+            before == status.map(Arc::as_ptr) && Arc::ptr_eq(at, seen)
+        };
+        key.0 != Kind::Gateway && self.settled.get(key).is_some_and(is_same)
     }
 
     /// Tells why a status could not be written, once.

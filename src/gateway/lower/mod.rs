@@ -4,6 +4,7 @@
 mod certificates;
 mod defaults;
 mod groups;
+mod listing;
 mod rules;
 
 pub(super) use self::rules::{address_of, name_of};
@@ -12,6 +13,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use self::listing::Listing;
 use super::compiled::{Compiled, Group, Socket, Tunnels};
 use super::listeners::same_clients;
 use crate::config::model::{Certificate, ForwardingRule, Source, TargetGroup};
@@ -23,7 +25,7 @@ type Known = (Arc<Group>, Arc<[SocketAddr]>, Arc<TargetGroup>);
 /// Lowers, again and again.
 #[derive(Debug, Default)]
 pub struct Lowerer {
-    rules: BTreeMap<SocketAddr, (Socket, Arc<ForwardingRule>)>,
+    rules: BTreeMap<SocketAddr, (Socket, Arc<ForwardingRule>, Listing)>,
     tunnels: Tunnels,
     groups: BTreeMap<Arc<str>, Known>,
 }
@@ -42,13 +44,20 @@ impl Lowerer {
         for socket in &compiled.sockets {
             let shown = certificates::of(socket, &mut certificates);
             let known = self.rules.remove(&socket.address);
-            let known = known.filter(|(known, _)| same(known, socket));
-            let rule = match known {
-                Some((_, rule)) => rule,
-                None => Arc::new(rules::forwarding_rule(socket, shown, &self.tunnels, source)),
+            let (rule, listing) = match known {
+                Some((known, rule, listing)) if same(&known, socket) => (rule, listing),
+                known => {
+                    // What redirects say of it depends on whether it speaks TLS.
+                    let known =
+                        known.filter(|(known, ..)| known.tls.is_some() == socket.tls.is_some());
+                    let mut listing = known.map(|(_, _, listing)| listing).unwrap_or_default();
+                    let http_rules = listing.list(socket, &self.tunnels);
+                    let rule = rules::forwarding_rule(socket, shown, http_rules, source);
+                    (Arc::new(rule), listing)
+                }
             };
             forwarding_rules.push(Arc::clone(&rule));
-            rules.insert(socket.address, (socket.clone(), rule));
+            rules.insert(socket.address, (socket.clone(), rule, listing));
         }
         self.rules = rules;
         let mut groups = BTreeMap::new();

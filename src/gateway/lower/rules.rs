@@ -1,8 +1,5 @@
-//! Forwarding rules: each match becomes an HTTP rule, in its order, listener after listener. Behind
-//! the rules of a listener stands a 404 for its host, so that no other listener sees its requests.
+//! Forwarding rules, and what a match becomes: the conditions and the action of an HTTP rule.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasher as _, RandomState};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +12,7 @@ use crate::config::model::{
     Source, Subject, Tls, TlsVersion, WeightedAnswer, WeightedGroup,
 };
 use crate::gateway::compiled::{
-    Action, Changes, Destination, Entry, Forward, MirrorTo, ServedListener, Share, Socket, Tunnels,
+    Action, Changes, Destination, Entry, Forward, MirrorTo, Share, Socket,
 };
 use crate::gateway::objects::{
     Cors, HeaderChanges, Host, PathChange, PathMatch, Redirect, Retry, Rewrite, TunnelPolicy,
@@ -32,11 +29,11 @@ pub(in super::super) fn address_of(name: &str) -> Option<SocketAddr> {
     name.strip_prefix("gateway ")?.parse().ok()
 }
 
-/// What listens at a socket and shows these certificates.
+/// What listens at a socket, shows these certificates, and has these rules.
 pub(super) fn forwarding_rule(
     socket: &Socket,
     certificates: Vec<String>,
-    tunnels: &Tunnels,
+    http_rules: Vec<Arc<HttpRule>>,
     source: &dyn Fn(&str) -> Source,
 ) -> ForwardingRule {
     let name = name_of(socket.address);
@@ -54,124 +51,31 @@ pub(super) fn forwarding_rule(
         // A client of gRPC or of a mesh begins with it where there is no TLS to ask for it.
         h2c: tls.is_none(),
         tls,
-        http_rules: http_rules(socket, tunnels),
+        http_rules,
         in_order: true,
         ..RULE.clone()
     }
 }
 
-fn http_rules(socket: &Socket, tunnels: &Tunnels) -> Vec<HttpRule> {
-    let count = socket
-        .listeners
-        .iter()
-        .map(|one| one.entries.len() + 1)
-        .sum();
-    let mut rules = Rules::default();
-    rules.all.reserve(count);
-    rules.names.reserve(count);
-    for (place, listener) in socket.listeners.iter().enumerate() {
-        if socket.tls.is_some() {
-            misdirected(listener, place, socket, &mut rules);
-        }
-        for entry in listener.entries.iter() {
-            let name = name(entry);
-            let policy = tunnels.find(&entry.rule.route.meta.name, &listener.gateway);
-            rules.push(name, conditions(entry), action(entry, socket, policy));
-        }
-        let host = listener.host.as_ref();
-        let host = host.map(|host| is(host_is(host)));
-        let name = format!("{} no route", listener.name);
-        rules.push(name, host.into_iter().collect(), fixed(404));
-    }
-    rules.all
-}
-
-/// Rules with names of their own.
-#[derive(Default)]
-struct Rules {
-    all: Vec<HttpRule>,
-    /// How often each name has come, by its hash.
-    names: HashMap<u64, usize>,
-    hash: RandomState,
-}
-
-impl Rules {
-    fn push(&mut self, name: String, conditions: Vec<Condition>, action: model::Action) {
-        let count = self.names.entry(self.hash.hash_one(&name)).or_default();
-        *count += 1;
-        let own = match *count {
-            1 => name,
-            count => format!("{name} ({count})"),
-        };
-        self.all.push(HttpRule {
-            name: own,
-            conditions,
-            action,
-        });
-    }
-}
-
-/// `namespace/route/rule`, and which match and host where there are several.
-fn name(entry: &Entry) -> String {
-    let route = &entry.rule.route;
-    let rule = &route.rules[entry.rule.index];
-    let mut name = match &rule.name {
-        Some(own) => format!("{}/{own}", route.meta.name),
-        None => format!("{}/{}", route.meta.name, entry.rule.index),
-    };
-    if rule.matches.len() > 1 {
-        name = format!("{name}/{}", entry.place);
-    }
-    match &entry.host {
-        Some(host) if route.hosts.len() > 1 => format!("{name} {host}"),
-        _ => name,
-    }
-}
-
-fn is(subject: Subject) -> Condition {
+pub(super) fn is(subject: Subject) -> Condition {
     Condition {
         subject,
         negate: false,
     }
 }
 
-fn comparison(host: &Host) -> Comparison {
+pub(super) fn comparison(host: &Host) -> Comparison {
     match host {
         Host::Exact(name) => Comparison::Equals(name.to_string()),
         Host::Below(suffix) => Comparison::EndsWith(suffix.to_string()),
     }
 }
 
-fn host_is(host: &Host) -> Subject {
+pub(super) fn host_is(host: &Host) -> Subject {
     Subject::Host(comparison(host))
 }
 
-/// Answers with 421 what comes for this listener over a connection that was made for another.
-fn misdirected(listener: &ServedListener, place: usize, socket: &Socket, rules: &mut Rules) {
-    let name = || format!("{} misdirected", listener.name);
-    let host = listener.host.as_ref();
-    let own: Vec<Condition> = host.map(|host| is(host_is(host))).into_iter().collect();
-    let mut push = |more: Vec<Condition>| {
-        rules.push(name(), [own.clone(), more].concat(), fixed(421));
-    };
-    if let Some(host) = host {
-        let other = Condition {
-            subject: Subject::ServerName(comparison(host)),
-            negate: true,
-        };
-        push(vec![is(Subject::ServerName(Comparison::Exists)), other]);
-    }
-    // Those before it are more specific: what is meant for them is not meant for this one.
-    let before = socket.listeners[..place].iter();
-    for other in before.filter_map(|other| other.host.as_ref()) {
-        let is_within = host.is_none_or(|host| host.common(other).as_ref() == Some(other));
-        if is_within {
-            push(vec![is(Subject::ServerName(comparison(other)))]);
-        }
-    }
-}
-
-fn fixed(status_code: u16) -> model::Action {
+pub(super) fn fixed(status_code: u16) -> model::Action {
     let response_message = match status_code {
         404 => "No route has this address.\n",
         421 => "This connection is for another host.\n",
@@ -184,7 +88,7 @@ fn fixed(status_code: u16) -> model::Action {
     }
 }
 
-fn conditions(entry: &Entry) -> Vec<Condition> {
+pub(super) fn conditions(entry: &Entry) -> Vec<Condition> {
     let matched = entry.matched();
     let host = entry.host.as_ref().map(host_is);
     let path = match &matched.path {
@@ -208,7 +112,11 @@ fn conditions(entry: &Entry) -> Vec<Condition> {
     all.map(is).collect()
 }
 
-fn action(entry: &Entry, socket: &Socket, policy: Option<&TunnelPolicy>) -> model::Action {
+pub(super) fn action(
+    entry: &Entry,
+    socket: &Socket,
+    policy: Option<&TunnelPolicy>,
+) -> model::Action {
     match &entry.rule.action {
         Action::Fail(status) => fixed(*status),
         Action::Redirect(redirect) => match redirected(redirect, entry, socket) {

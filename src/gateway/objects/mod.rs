@@ -105,6 +105,20 @@ impl Kind {
         !matches!(self, Kind::GatewayClass | Kind::Namespace)
     }
 
+    /// Whether something is told of its objects in their status.
+    pub fn has_status(self) -> bool {
+        matches!(
+            self,
+            Kind::GatewayClass
+                | Kind::Gateway
+                | Kind::HttpRoute
+                | Kind::BackendTlsPolicy
+                | Kind::HealthCheckPolicy
+                | Kind::TunnelPolicy
+                | Kind::TargetPolicy
+        )
+    }
+
     fn of(group: &str, kind: &str) -> Option<Self> {
         use strum::IntoEnumIterator as _;
         Kind::iter().find(|one| one.as_str() == kind && one.group() == group)

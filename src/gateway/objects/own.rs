@@ -90,8 +90,8 @@ impl TunnelPolicy {
                 Vec::new()
             }
         };
-        let forward = rules.pop().and_then(|rule| match rule.action {
-            Action::Forward(forward) => Some(Box::new(forward)),
+        let forward = rules.pop().and_then(|rule| match &rule.action {
+            Action::Forward(forward) => Some(Box::new(forward.clone())),
             Action::Redirect(_) | Action::Static { .. } => None,
         });
         TunnelPolicy {

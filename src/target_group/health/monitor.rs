@@ -194,15 +194,20 @@ impl Monitor {
         let mut changes = self.settings.subscribe();
         loop {
             let settings = Arc::clone(&changes.borrow_and_update());
-            if let (Some(target), Some(check)) = (settings.target(address), &settings.check)
-                && target.is_probed
-            {
-                let place = self.room.acquire().await;
-                // Boxed, so that its size is only there while it runs.
-                let result = Box::pin(check.run(target)).await;
-                drop(place);
-                self.enter(&settings, target, result);
-            }
+            let target = settings.target(address).filter(|target| target.is_probed);
+            let (Some(target), Some(check)) = (target, &settings.check) else {
+                drop(settings);
+                // It has no clock as long as there is nothing to be done by one.
+                if changes.changed().await.is_err() {
+                    return;
+                }
+                continue;
+            };
+            let place = self.room.acquire().await;
+            // Boxed, so that its size is only there while it runs.
+            let result = Box::pin(check.run(target)).await;
+            drop(place);
+            self.enter(&settings, target, result);
             drop(settings);
             wait(&mut changes).await;
         }

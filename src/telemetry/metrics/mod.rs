@@ -119,6 +119,12 @@ impl Metrics {
         self.rule.http_rule(forwarding_rule, http_rule)
     }
 
+    /// Notes that so many HTTP rules were built.
+    pub fn built_http_rules(&self, count: u64) {
+        let built = self.rule.built.with_label_values::<&str>(&[]);
+        built.inc_by(count);
+    }
+
     /// What the tunnels from a forwarding rule to a target group count.
     pub fn tunnels<'a>(
         &self,

@@ -32,6 +32,8 @@ pub(super) struct RuleFamilies {
     refusals: IntCounterVec,
     rules: Kept<RuleMetrics, 1>,
     http_rules: Kept<CodeCounters, 2>,
+    /// How many HTTP rules were built.
+    pub(super) built: IntCounterVec,
 }
 
 impl RuleFamilies {
@@ -75,6 +77,11 @@ impl RuleFamilies {
             )?,
             rules: Kept::default(),
             http_rules: Kept::default(),
+            built: families.counter(
+                "http_rules_built_total",
+                "HTTP rules that were built: all at the start, and those that a change brings.",
+                &[],
+            )?,
         })
     }
 
@@ -104,7 +111,7 @@ impl RuleFamilies {
         self.http_rules.get([rule, http_rule], || CodeCounters {
             requests: self.requests.clone(),
             labels: [rule.to_owned(), http_rule.to_owned()],
-            codes: (0..CODES).map(|_| OnceLock::new()).collect(),
+            classes: Default::default(),
         })
     }
 
@@ -200,14 +207,20 @@ impl RuleMetrics {
 /// The statuses that are counted one by one.
 const STATUSES: Range<u16> = 100..600;
 
-const CODES: usize = 501;
+/// Those of a class, 2xx say; the first class is that of no answer.
+const OF_A_CLASS: u16 = 100;
+const CLASSES: usize = 6;
+
+/// The children of a class.
+type Class = Box<[OnceLock<IntCounter>]>;
 
 /// `requests_total` of one HTTP rule: a child for each status from 100 to 599, made when it is
 /// first seen, and one, labelled 0, for exchanges without an answer.
 pub struct CodeCounters {
     pub(super) requests: IntCounterVec,
     pub(super) labels: [String; 2],
-    pub(super) codes: Box<[OnceLock<IntCounter>]>,
+    /// Most rules see few of them.
+    classes: [OnceLock<Class>; CLASSES],
 }
 
 impl CodeCounters {
@@ -218,7 +231,8 @@ impl CodeCounters {
 
     /// How many exchanges there were, whatever their status.
     pub fn total(&self) -> u64 {
-        let children = self.codes.iter().filter_map(OnceLock::get);
+        let classes = self.classes.iter().filter_map(OnceLock::get);
+        let children = classes.flatten().filter_map(OnceLock::get);
         children.map(IntCounter::get).sum()
     }
 
@@ -230,8 +244,10 @@ impl CodeCounters {
         let status = status
             .filter(|status| STATUSES.contains(status))
             .unwrap_or(0);
-        let place = usize::from(status.saturating_sub(99)).min(CODES - 1);
-        self.codes[place].get_or_init(|| {
+        let class = usize::from(status / OF_A_CLASS).min(CLASSES - 1);
+        let class =
+            self.classes[class].get_or_init(|| (0..OF_A_CLASS).map(|_| OnceLock::new()).collect());
+        class[usize::from(status % OF_A_CLASS)].get_or_init(|| {
             let [forwarding_rule, http_rule] = &self.labels;
             self.requests
                 .with_label_values(&[forwarding_rule, http_rule, &status.to_string()])

@@ -10,7 +10,7 @@ mod objects;
 mod requests;
 
 use std::fs;
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
@@ -77,6 +77,10 @@ struct State {
     errors: usize,
     /// How often all connections were lost without a word.
     losses: usize,
+    /// Whether all streams are refused with an ERROR event of status 410.
+    are_expired: bool,
+    /// The nodes to which nothing is said.
+    stalled: Vec<String>,
 }
 
 impl Inner {
@@ -110,34 +114,44 @@ impl ApiServer {
         let listener = json!({"name": "http", "port": gateway.port(), "protocol": "HTTP"});
         let spec = json!({"gatewayClassName": "culvert", "listeners": [listener]});
         server.put("gateways", object("edge", &json!({"spec": spec})));
-        fs::write(server.kubeconfig(), server.kubeconfig_text()).unwrap();
         server.come_back().await;
         server
     }
 
-    /// A file that says where it is.
-    pub fn kubeconfig(&self) -> PathBuf {
-        self.folder.path().join("kubeconfig")
+    /// The file that says to a node of this name where it is, and who asks.
+    pub fn kubeconfig(&self, node: &str) -> PathBuf {
+        self.folder.path().join(format!("kubeconfig-{node}"))
     }
 
-    /// What is in that file.
-    pub fn kubeconfig_text(&self) -> String {
+    fn kubeconfig_text(&self, node: &str) -> String {
         let address = self.address;
         format!(
             "apiVersion: v1\nkind: Config\ncurrent-context: test\n\
              clusters: [{{name: test, cluster: {{server: 'http://{address}'}}}}]\n\
              contexts: [{{name: test, context: {{cluster: test, user: test}}}}]\n\
-             users: [{{name: test, user: {{}}}}]\n"
+             users: [{{name: test, user: {{token: {node}}}}}]\n"
         )
     }
 
-    /// The configuration of a node of this name, with these further keys of `gateway`.
+    /// The configuration of a node of this name, with these further keys of `gateway`; its file is
+    /// written.
     pub fn config(&self, node: &str, keys: &str) -> Config {
-        let (file, ip) = (self.kubeconfig(), self.gateway.ip());
-        Config::answering("file").top(&format!(
+        self.config_at(node, self.gateway.ip(), keys)
+    }
+
+    /// The same of a node that gives out this address.
+    pub fn config_at(&self, node: &str, ip: IpAddr, keys: &str) -> Config {
+        Config::answering("file").top(&self.key(node, ip, keys))
+    }
+
+    /// The key `gateway` of such a configuration.
+    pub fn key(&self, node: &str, ip: IpAddr, keys: &str) -> String {
+        let file = self.kubeconfig(node);
+        fs::write(&file, self.kubeconfig_text(node)).unwrap();
+        format!(
             "gateway: {{kubernetes: {{kubeconfig: '{}', node: {node}}}, addresses: [{ip}], {keys}}}",
             file.display()
-        ))
+        )
     }
 
     /// A node of this name, which is ready.
@@ -174,6 +188,15 @@ impl ApiServer {
         self.change(|state| state.is_hanging = is_hanging);
     }
 
+    /// Says nothing to a node, and does nothing of what that asks for, or goes on: what was asked
+    /// for meanwhile is done then if it still waits.
+    pub fn stall(&self, node: &str, is_stalled: bool) {
+        self.change(|state| {
+            state.stalled.retain(|stalled| stalled != node);
+            state.stalled.extend(is_stalled.then(|| node.to_owned()));
+        });
+    }
+
     /// Says nothing any more on the connections that there are.
     pub fn lose_connections(&self) {
         self.change(|state| state.losses += 1);
@@ -189,6 +212,14 @@ impl ApiServer {
         self.change(|state| {
             state.errors += 1;
             state.objects.forget();
+        });
+    }
+
+    /// Ends each stream at once with an ERROR event of status 410, or no longer.
+    pub fn expire_streams(&self, are_expired: bool) {
+        self.change(|state| {
+            state.errors += 1;
+            state.are_expired = are_expired;
         });
     }
 

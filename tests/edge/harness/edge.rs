@@ -359,6 +359,11 @@ pub fn get_now(address: SocketAddr, path: &str) -> Option<String> {
     request_now(address, "GET", path)
 }
 
+/// The same for a host.
+pub fn get_at(address: SocketAddr, host: &str, path: &str) -> Option<String> {
+    request_at(address, host, "GET", path)
+}
+
 /// The JSON in the body of an answer that is given whole.
 pub fn body_of(answer: &str) -> Value {
     let (_, body) = answer.split_once("\r\n\r\n").expect("an answer has a head");
@@ -366,10 +371,13 @@ pub fn body_of(answer: &str) -> Value {
 }
 
 pub(super) fn request_now(address: SocketAddr, method: &str, path: &str) -> Option<String> {
+    request_at(address, &address.to_string(), method, path)
+}
+
+fn request_at(address: SocketAddr, host: &str, method: &str, path: &str) -> Option<String> {
     let mut stream = TcpStream::connect_timeout(&address, PATIENCE).ok()?;
     stream.set_read_timeout(Some(PATIENCE)).ok()?;
-    let request =
-        format!("{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    let request = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).ok()?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).ok()?;

@@ -4,7 +4,7 @@ use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
 use std::sync::MutexGuard;
 use std::sync::atomic::Ordering::SeqCst;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -31,9 +31,14 @@ pub(super) fn serve(stream: TcpStream, inner: &Inner, running: &Running) {
         state.requests.push(request.clone());
         let is_waiting = |state: &mut State| {
             let is_held = request.is_list() && state.held.contains(&request.plural);
-            (is_held || state.is_hanging || state.losses > losses) && !running.is_over.load(SeqCst)
+            let is_stalled = state.is_hanging || state.stalled.contains(&request.node);
+            (is_held || is_stalled || state.losses > losses) && !running.is_over.load(SeqCst)
         };
         state = inner.changed.wait_while(state, is_waiting).unwrap();
+        // Who has gone meanwhile wants nothing any more.
+        if has_gone(&stream) {
+            return;
+        }
         if running.is_over.load(SeqCst) {
             return;
         }
@@ -53,6 +58,13 @@ pub(super) fn serve(stream: TcpStream, inner: &Inner, running: &Running) {
             return;
         }
     }
+}
+
+fn has_gone(stream: &TcpStream) -> bool {
+    stream.set_nonblocking(true).unwrap();
+    let has_gone = matches!(stream.peek(&mut [0]), Ok(0));
+    stream.set_nonblocking(false).unwrap();
+    has_gone
 }
 
 fn read(reader: &mut BufReader<TcpStream>) -> io::Result<Option<Request>> {
@@ -210,8 +222,10 @@ fn watch(
     )?;
     let (cuts, errors, losses) = (state.cuts, state.errors, state.losses);
     let mut version = request.parameter("resourceVersion").parse().unwrap_or(0);
+    let mut last = Instant::now();
     while !running.is_over.load(SeqCst) {
-        if state.is_hanging || state.losses > losses {
+        let is_stalled = state.is_hanging || state.stalled.contains(&request.node);
+        if is_stalled || state.losses > losses {
             state = inner.changed.wait(state).unwrap();
             continue;
         }
@@ -219,7 +233,8 @@ fn watch(
             return chunk(stream, "{\"type\":\"MODIFIED\",\"object\":{\"metad");
         }
         let events = state.objects.since(version);
-        let Some(events) = events.filter(|_| state.errors == errors) else {
+        let is_good = state.errors == errors && !state.are_expired;
+        let Some(events) = events.filter(|_| is_good) else {
             let (_, error) = status(410, "too old resource version");
             event(stream, "ERROR", &error)?;
             return stream.write_all(b"0\r\n\r\n");
@@ -231,7 +246,8 @@ fn watch(
             event(stream, one.word, &request.shown(&one.object))?;
         }
         version = state.objects.version().max(version);
-        if is_idle {
+        if is_idle && last.elapsed() >= BOOKMARK {
+            last = Instant::now();
             let metadata = json!({"resourceVersion": version.to_string()});
             let bookmark = json!({"kind": "Bookmark", "apiVersion": "v1", "metadata": metadata});
             event(stream, "BOOKMARK", &bookmark)?;

@@ -39,8 +39,10 @@ impl Objects {
 
     /// The changes after one; `None` where they are forgotten.
     pub(super) fn since(&self, version: u64) -> Option<impl Iterator<Item = &Event>> {
-        let new = move |event: &&Event| event.version > version;
-        (version >= self.oldest).then(|| self.events.iter().filter(new))
+        let first = self
+            .events
+            .partition_point(|event| event.version <= version);
+        (version >= self.oldest).then(|| self.events[first..].iter())
     }
 
     pub(super) fn get(&self, plural: &str, namespace: &str, name: &str) -> Option<&Value> {

@@ -15,6 +15,8 @@ pub struct Request {
     /// Empty where it is for all objects.
     pub name: String,
     pub is_status: bool,
+    /// The node that asks.
+    pub node: String,
 }
 
 impl Request {
@@ -42,6 +44,9 @@ impl Request {
             plural: part(0),
             name: part(1),
             is_status: part(2) == "status",
+            node: header("authorization")
+                .trim_start_matches("Bearer ")
+                .to_owned(),
         }
     }
 
