@@ -156,9 +156,14 @@ pub(crate) mod tests {
 
         /// What is done at the end of a tunnel whose line comes here.
         pub(crate) fn on_end(&self) -> OnEnd {
+            OnEnd::new(self.account())
+        }
+
+        /// Such an account.
+        pub(crate) fn account(&self) -> Account {
             let metrics = Metrics::new().unwrap();
             let client = SocketAddr::from(([192, 0, 2, 2], 80));
-            OnEnd::new(Account {
+            Account {
                 record: Record::begin("edge".into(), client.into()),
                 log: self.log.clone(),
                 rule: metrics.forwarding_rule("edge"),
@@ -166,7 +171,7 @@ pub(crate) mod tests {
                 held: None,
                 active: None,
                 place: Arc::new(Nowhere),
-            })
+            }
         }
 
         /// All lines.

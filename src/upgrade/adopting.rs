@@ -83,6 +83,9 @@ impl Adopting {
             // It is not known yet where they belong.
             return 0;
         }
+        if failpoint::is_set("room") {
+            return usize::MAX;
+        }
         let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
         let used = reserve::with(1, || fs::read_dir("/proc/self/fd"));
         let used = used.map_or(u64::MAX, |files| files.count() as u64);

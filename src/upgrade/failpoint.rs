@@ -1,5 +1,5 @@
 //! In builds for debugging, where the environment asks for it: the process is killed at a point of
-//! the protocol, or does as if it did not know it.
+//! the protocol, or does as if it did not know it, or had room for all.
 
 /// The point at which it is killed, or what it does not know.
 #[cfg(debug_assertions)]

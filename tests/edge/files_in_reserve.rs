@@ -142,9 +142,8 @@ async fn an_access_log_that_was_rotated_is_opened_anew() {
     eventually("the line of the tunnel", has_line).await;
 }
 
-#[tokio::test]
-async fn an_upgrade_succeeds_and_the_old_process_tells_of_its_tunnel() {
-    let mut exhausted = Exhausted::start().await;
+/// Upgrades, and waits until the new process serves.
+async fn is_upgraded(exhausted: &Exhausted) {
     exhausted.reconfigure("second");
     let edge = &exhausted.edge;
     let old = edge.id();
@@ -153,6 +152,27 @@ async fn an_upgrade_succeeds_and_the_old_process_tells_of_its_tunnel() {
     let is_new = || (get(edge, "/api/v1/status")["pid"] != old).then_some(());
     eventually("the new one serves", is_new).await;
     assert_eq!(edge.get("/").await.text(), "target");
+}
+
+#[tokio::test]
+async fn an_upgrade_succeeds_and_takes_the_tunnel_along() {
+    let mut exhausted = Exhausted::start().await;
+    is_upgraded(&exhausted).await;
+    let target = exhausted.target.address;
+    let labels = format!("forwarding_rule=\"edge\",target=\"{target}\",target_group=\"group\"");
+    let adopted = format!("tunnels_adopted_total{{{labels}}}");
+    exhausted.edge.metric_becomes(&adopted, 1.0).await;
+    exhausted.tunnel.say_hi().await;
+}
+
+#[tokio::test]
+async fn after_an_upgrade_the_old_process_tells_of_its_tunnel() {
+    let target = Target::named("target").await;
+    let stays = configuration("first", &target).server("upgrade: {moveTunnels: false}");
+    let edge = Edge::start(&stays).await;
+    let mut exhausted = Exhausted::of(edge, target).await;
+    is_upgraded(&exhausted).await;
+    let edge = &exhausted.edge;
     let reports = || (edge.metric("old_generation_tunnels") == 1.0).then_some(());
     eventually("the old one reports", reports).await;
     exhausted.tunnel.say_hi().await;

@@ -118,3 +118,36 @@ async fn those_for_which_the_new_process_has_no_files_stay() {
     let lines = lines(&edge, TUNNELS).await;
     assert!(lines.iter().all(|line| sums(line) == [5, 5]));
 }
+
+#[tokio::test]
+async fn those_whose_descriptors_are_lost_on_the_way_stay() {
+    const TUNNELS: usize = 120;
+    let target = Target::mirror().await;
+    let config = upgradable(Config::forwarding_to(&[target.address]));
+    let edge = Edge::start(&config).await;
+    let mut clients = edge.tunnels(TUNNELS).await;
+    let file = edge.file();
+    // It says that it has room for all.
+    let environment = [("CULVERT_FAILPOINT", "room")];
+    let new = Process::start_in(&environment, &["-c", file.to_str().unwrap(), "-u"]);
+    let is_told = || new.diagnostics().contains("open files").then_some(());
+    eventually("it has looked at its limit", is_told).await;
+    new.limit_open_files(150);
+    let took_over = || {
+        edge.signal("QUIT");
+        (edge.pid_in_file() == Some(new.id())).then_some(())
+    };
+    eventually("the hand-over", took_over).await;
+    let are_refused = || {
+        new.diagnostics()
+            .contains("cannot go on here")
+            .then_some(())
+    };
+    eventually("some are refused", are_refused).await;
+    for client in &mut clients {
+        say_hello(client).await;
+    }
+    drop(clients);
+    let lines = lines(&edge, TUNNELS).await;
+    assert!(lines.iter().all(|line| sums(line) == [5, 5]));
+}

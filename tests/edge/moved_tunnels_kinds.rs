@@ -131,3 +131,39 @@ async fn the_number_of_open_tunnels_never_jumps() {
     eventually("they are gone", are_gone).await;
     lines(&edge, TUNNELS).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_thousand_go_at_once_and_the_old_process_with_them() {
+    const TUNNELS: usize = 2000;
+    let target = Target::mirror().await;
+    let edge = Edge::start(&upgradable(Config::forwarding_to(&[target.address]))).await;
+    let mut clients = edge.tunnels(TUNNELS).await;
+    let mut witness = clients.pop().unwrap();
+    let mut upgrading = Box::pin(async {
+        upgrade(&edge).await;
+        let began = Instant::now();
+        one_is_left(&edge).await;
+        began.elapsed()
+    });
+    let mut longest = Duration::ZERO;
+    let took = loop {
+        let pause = Duration::from_millis(1);
+        if let Ok(took) = tokio::time::timeout(pause, &mut upgrading).await {
+            break took;
+        }
+        let asked = Instant::now();
+        witness.send("hello").await;
+        assert_eq!(witness.exactly(5).await, b"hello");
+        longest = longest.max(asked.elapsed());
+    };
+    println!("gone after {took:?}, the longest echo took {longest:?}");
+    assert!(took < Duration::from_secs(20), "{took:?}");
+    assert!(longest < Duration::from_secs(5), "{longest:?}");
+    drop((clients, witness));
+    let lines = lines(&edge, TUNNELS).await;
+    assert!(
+        lines
+            .iter()
+            .all(|line| line["closeReason"] == "client_closed")
+    );
+}

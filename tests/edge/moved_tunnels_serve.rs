@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::harness::admin::{get, send};
+use crate::harness::admin::{ask, get, send};
 use crate::harness::{Config, Connection, Edge, Target, eventually};
 use crate::moved_tunnels::{lines, one_is_left, sums, upgradable, upgrade};
 
@@ -139,4 +139,21 @@ async fn one_that_opens_late_in_the_old_process_follows() {
     early.send("hello").await;
     assert_eq!(early.exactly(5).await, b"hello");
     assert_eq!(edge.metric(&labels("tunnels_adopted_total", &target)), 1.0);
+}
+
+#[tokio::test]
+async fn it_is_sent_away_with_its_target_when_an_operator_drains_that() {
+    let target = Target::named("target").await;
+    let config = Config::forwarding_to(&[target.address]).upgradable();
+    let config = config.server("drain: {deadline: 1s}");
+    let edge = Edge::start(&config.top("accessLog: {path: FOLDER/access.log}")).await;
+    let (mut client, _) = edge.tunnel().await;
+    upgrade(&edge).await;
+    one_is_left(&edge).await;
+    client.say_hi().await;
+    let path = format!("/api/v1/targetgroups/group/targets/{}", target.address);
+    let (status, answer) = ask(&edge, "PATCH", &path, &[], "{\"drain\": true}");
+    assert_eq!(status, 200, "{answer}");
+    client.is_sent_away().await;
+    assert_eq!(lines(&edge, 1).await[0]["closeReason"], "drained");
 }

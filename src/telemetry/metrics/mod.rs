@@ -236,9 +236,9 @@ mod tests {
         assert_eq!(named("http_rule=\"hello\""), 1);
         drop(http_rule);
         assert_eq!(named("http_rule=\"hello\""), 0);
-        assert_eq!(named("target=\"192.0.2.1:80\""), 8);
+        assert_eq!(named("target=\"192.0.2.1:80\""), 9);
         drop((target, tunnels));
-        assert_eq!(named("target=\"192.0.2.1:80\""), 2);
+        assert_eq!(named("target=\"192.0.2.1:80\""), 3);
         assert_eq!(named("reason=\"killed\""), 0);
         drop(tunnel);
         assert_eq!(named("chat"), 0);
