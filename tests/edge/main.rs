@@ -159,6 +159,7 @@ mod overload;
 mod overload_cgroup;
 mod overload_pool;
 mod own_certificate;
+mod paced_kills;
 mod paths_below;
 mod pipelined;
 mod placeholders;
