@@ -87,6 +87,10 @@ pub enum Command {
     /// rejected
     Reload(Reached),
 
+    /// Show how much the running process says on standard error, or have it say more or less, until
+    /// the next reload
+    LogLevel(LogLevel),
+
     /// Show what would become of a request, and why
     Explain(Explain),
 
@@ -217,6 +221,19 @@ pub struct Kill {
     /// Spread the ends over so long, at random moments, the idlest first: 30s; at most 1h
     #[arg(long, value_name = "DURATION")]
     pub over: Option<String>,
+
+    /// Where the process is.
+    #[command(flatten)]
+    pub reached: Reached,
+}
+
+/// `log-level`
+#[derive(Debug, Args)]
+pub struct LogLevel {
+    /// error, warn, info, debug or trace; or default, as the configuration file says. Only of this
+    /// program's own lines
+    #[arg(value_name = "LEVEL")]
+    pub level: Option<String>,
 
     /// Where the process is.
     #[command(flatten)]

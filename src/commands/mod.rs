@@ -19,7 +19,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::cli::{Command, GatewayCommand, Reached};
+use crate::cli::{Command, GatewayCommand, LogLevel, Reached};
 use crate::gateway::crds;
 use answer::shown;
 use client::Client;
@@ -43,6 +43,7 @@ pub fn run(command: &Command, conf: &Path) -> Option<Result<String, String>> {
             "/api/v1/reload",
             "culvert: the configuration is applied",
         ),
+        Command::LogLevel(asked) => log_level(asked, conf),
         Command::Top(reached) => top::run(reached, conf).map(|()| String::new()),
         Command::Explain(asked) => explain::explain(asked, conf),
         Command::Api(kept) => api::run(kept, conf),
@@ -58,6 +59,18 @@ fn get(
 ) -> Result<String, String> {
     let answer = Client::find(reached, conf)?.ask("GET", path, None)?;
     Ok(shown(reached, &answer, show))
+}
+
+fn log_level(asked: &LogLevel, conf: &Path) -> Result<String, String> {
+    const PATH: &str = "/api/v1/loglevel";
+    let client = Client::find(&asked.reached, conf)?;
+    let answer = match asked.level.as_deref() {
+        None => client.ask("GET", PATH, None)?,
+        Some("default") => client.ask("PUT", PATH, Some(&json!({"level": null})))?,
+        Some(level) => client.ask("PUT", PATH, Some(&json!({"level": level})))?,
+    };
+    let words = |answer: &Value| answer["level"].as_str().unwrap_or_default().to_owned();
+    Ok(shown(&asked.reached, &answer, words))
 }
 
 fn drain(reached: &Reached, conf: &Path) -> Result<String, String> {

@@ -42,7 +42,7 @@ use crate::overload::Overload;
 use crate::target_group::{Ejection, Fleet, Overrides, TargetGroup};
 use crate::telemetry::access_log::{AccessLog, Output};
 use crate::telemetry::metrics::Metrics;
-use crate::telemetry::{Format, Redaction, Style};
+use crate::telemetry::{Format, LoggedHeaders, Redaction, Style};
 use crate::tls::Tickets;
 pub use change::Keep;
 use change::New;
@@ -372,7 +372,19 @@ fn style(config: &Config) -> Style {
         redaction: Redaction::with(log.redact_query_keys.iter().map(String::as_str)),
         sample: log.sample,
         open_records: log.open_records,
+        headers: logged_headers(&log.headers),
+        traces: config.tracing.traceparent,
     }
+}
+
+fn logged_headers(headers: &model::LoggedHeaders) -> Option<Box<LoggedHeaders>> {
+    let is_some = *headers != model::LoggedHeaders::default();
+    is_some.then(|| {
+        Box::new(LoggedHeaders {
+            request: headers.request.clone(),
+            response: headers.response.clone(),
+        })
+    })
 }
 
 fn output(config: &Config) -> Result<Output, Fault> {

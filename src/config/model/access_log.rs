@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use http::HeaderName;
+
 /// `accessLog`
 #[derive(Debug, Clone)]
 pub struct AccessLog {
@@ -16,6 +18,24 @@ pub struct AccessLog {
     pub sample: f64,
     /// `openRecords`: whether a tunnel has a line when it opens, too. Default: false.
     pub open_records: bool,
+    /// `headers`: which headers are repeated. Default: none.
+    pub headers: LoggedHeaders,
+}
+
+/// `headers` of the access log: each name once.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LoggedHeaders {
+    /// `request`: as the client sent them.
+    pub request: Vec<HeaderName>,
+    /// `response`: as the client gets them.
+    pub response: Vec<HeaderName>,
+}
+
+/// `tracing`
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tracing {
+    /// `traceparent`: whether a request without one gets one. Default: false.
+    pub traceparent: bool,
 }
 
 /// How the fields of a line are written.
