@@ -75,8 +75,8 @@ pub enum Command {
     /// List the open tunnels, the oldest first
     Tunnels(Tunnels),
 
-    /// End tunnels, with a Close frame to both sides. Its code 1008 throws their clients out and bans
-    /// nobody: those that reconnect do so at once, and graphql-ws gives up for good. To move
+    /// End tunnels, with a Close frame to both sides. Its code 1008 throws their clients out and
+    /// bans nobody: those that reconnect do so at once, and graphql-ws gives up for good. To move
     /// clients say --code 1012, and spread many with --over
     Kill(Kill),
 

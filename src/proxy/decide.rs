@@ -173,7 +173,7 @@ fn respond<'r>(
             Ok(Outcome::Static(answer))
         }
         Response::Redirect(redirect) => {
-            if let Some(told) = preflight(redirect.cors.as_ref(), head, request) {
+            if let Some(told) = preflight(redirect.cors.as_deref(), head, request) {
                 return Ok(told);
             }
             let location = redirect.location(request, sender.scheme);
@@ -192,7 +192,7 @@ fn forward<'r>(
     let way = choice::way(routes, request);
     let cors = match &way {
         Some(Way::Route(route)) => route.cors.as_deref(),
-        Some(Way::Answer(Response::Redirect(redirect))) => redirect.cors.as_ref(),
+        Some(Way::Answer(Response::Redirect(redirect))) => redirect.cors.as_deref(),
         Some(Way::Answer(Response::Static(_))) | None => routes.cors.as_deref(),
     };
     if let Some(told) = preflight(cors, head, request) {

@@ -14,7 +14,7 @@ pub struct Redirect {
     /// 301, 302, 303, 307 or 308.
     pub status: StatusCode,
     /// Which pages of other sites may follow it, where that is for us to say.
-    pub cors: Option<Cors>,
+    pub cors: Option<Box<Cors>>,
     location: Location,
 }
 
@@ -52,6 +52,7 @@ impl Redirect {
             },
         };
         let cors = redirect.cors.as_deref().map(Cors::build).transpose()?;
+        let cors = cors.map(Box::new);
         Ok(Redirect {
             status,
             cors,

@@ -19,6 +19,7 @@ mod reload;
 mod reuse;
 mod shared_keys;
 mod sockets;
+mod style;
 mod target_evictions;
 
 use std::collections::{BTreeMap, HashMap};
@@ -42,7 +43,6 @@ use crate::overload::Overload;
 use crate::target_group::{Ejection, Fleet, Overrides, TargetGroup};
 use crate::telemetry::access_log::{AccessLog, Output};
 use crate::telemetry::metrics::Metrics;
-use crate::telemetry::{Format, LoggedHeaders, Redaction, Style};
 use crate::tls::Tickets;
 pub use change::Keep;
 use change::New;
@@ -51,6 +51,7 @@ pub use objects::Objects;
 use parking_lot::Mutex;
 pub use shared_keys::SharedKeys;
 use sockets::NewSockets;
+use style::style;
 
 /// What serves now.
 pub struct Serving {
@@ -360,31 +361,6 @@ fn most_connections(config: &Config, shares: Shares) -> usize {
         );
     }
     most
-}
-
-fn style(config: &Config) -> Style {
-    let log = &config.access_log;
-    Style {
-        format: match log.format {
-            model::LogFormat::Json => Format::Json,
-            model::LogFormat::Text => Format::Text,
-        },
-        redaction: Redaction::with(log.redact_query_keys.iter().map(String::as_str)),
-        sample: log.sample,
-        open_records: log.open_records,
-        headers: logged_headers(&log.headers),
-        traces: config.tracing.traceparent,
-    }
-}
-
-fn logged_headers(headers: &model::LoggedHeaders) -> Option<Box<LoggedHeaders>> {
-    let is_some = *headers != model::LoggedHeaders::default();
-    is_some.then(|| {
-        Box::new(LoggedHeaders {
-            request: headers.request.clone(),
-            response: headers.response.clone(),
-        })
-    })
 }
 
 fn output(config: &Config) -> Result<Output, Fault> {

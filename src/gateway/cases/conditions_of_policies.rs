@@ -72,7 +72,8 @@ fn a_health_check_policy_takes_effect_or_says_why_not() {
         ),
         (
             format!(
-                "{target}, default: {{http: {{match: {{body: a, statusCodes: [{{start: 200, end: 299}}]}}}}}}"
+                "{target}, default: {{http: {{match: {{body: a, \
+                 statusCodes: [{{start: 200, end: 299}}]}}}}}}"
             ),
             "True/Accepted",
         ),

@@ -60,8 +60,8 @@ fn check(description: &str) -> Value {
         may(
             "protocol",
             word(
-                "What is asked: HTTP where http and grpc are missing; HTTPS is HTTP with useTLS; TCP \
-                 opens a connection. Default: TCP where http and grpc are missing.",
+                "What is asked where http and grpc are missing; HTTPS is HTTP with useTLS, TCP \
+                 opens a connection. Default: TCP.",
                 &["HTTP", "HTTPS", "TCP"],
             ),
         ),

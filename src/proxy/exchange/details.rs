@@ -7,25 +7,12 @@ use uuid::Uuid;
 
 use super::Exchange;
 use crate::request_line;
-use crate::telemetry::{LoggedHeaders, Record, Redaction, RefusalReason};
+use crate::telemetry::{Redaction, RefusalReason, Style};
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 /// How long a traceparent of version 00 is.
 const LENGTH: usize = 55;
-
-/// Notes what is wanted of a request.
-pub(super) fn of_request(
-    record: &mut Record,
-    wanted: &LoggedHeaders,
-    head: &RequestHeader,
-    redaction: &Redaction,
-) {
-    let values = request_line::values(&head.headers, &wanted.request, redaction);
-    if !values.is_empty() {
-        record.details().request_headers = values;
-    }
-}
 
 /// The request's traceparent; one that has none, or one that is none, gets one.
 fn trace(head: &mut RequestHeader) -> Option<String> {
@@ -66,6 +53,20 @@ fn traceparent(headers: &HeaderMap) -> Option<&str> {
 }
 
 impl Exchange {
+    /// Notes what is wanted of a request.
+    pub(super) fn note_request(&mut self, style: &Style, head: &RequestHeader) {
+        self.traces = style.traces;
+        let Some(headers) = &style.headers else {
+            return;
+        };
+        self.logs_answer = !headers.response.is_empty();
+        let names = &headers.request;
+        let values = request_line::values(&head.headers, names, &style.redaction);
+        if !values.is_empty() {
+            self.ledger.record.details().request_headers = values;
+        }
+    }
+
     /// Notes what is wanted of the answer that the client gets.
     pub(super) fn note_answer(&mut self, answer: &ResponseHeader) {
         if !self.logs_answer {

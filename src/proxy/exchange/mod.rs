@@ -143,11 +143,7 @@ impl Exchange {
         let style = self.connection.log.style();
         let line = request_line::of(head, version, &style.redaction);
         self.ledger.record.request = Some(line);
-        self.traces = style.traces;
-        if let Some(headers) = &style.headers {
-            self.logs_answer = !headers.response.is_empty();
-            details::of_request(&mut self.ledger.record, headers, head, &style.redaction);
-        }
+        self.note_request(&style, head);
     }
 
     /// What the request is called: as a trusted proxy says, or as nothing else is.
