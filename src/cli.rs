@@ -75,7 +75,9 @@ pub enum Command {
     /// List the open tunnels, the oldest first
     Tunnels(Tunnels),
 
-    /// End tunnels, with a Close frame to both sides
+    /// End tunnels, with a Close frame to both sides. Its code 1008 throws their clients out and
+    /// bans nobody: those that reconnect do so at once, and graphql-ws gives up for good. To move
+    /// clients say --code 1012, and spread many with --over
     Kill(Kill),
 
     /// Have the running process drain and end, as SIGTERM does
@@ -84,6 +86,10 @@ pub enum Command {
     /// Have the running process read its configuration again; 1 with every problem if it is
     /// rejected
     Reload(Reached),
+
+    /// Show how much the running process says on standard error, or have it say more or less, until
+    /// the next reload
+    LogLevel(LogLevel),
 
     /// Show what would become of a request, and why
     Explain(Explain),
@@ -173,6 +179,10 @@ pub struct Filter {
     /// Those that have been open for so long: 90s, 1h
     #[arg(long, value_name = "DURATION")]
     pub min_age: Option<String>,
+
+    /// Those with this text in the request's URI, or in the address of the client or the target
+    #[arg(long, value_name = "TEXT")]
+    pub search: Option<String>,
 }
 
 /// `tunnels`
@@ -194,19 +204,36 @@ pub struct Tunnels {
 /// `kill`
 #[derive(Debug, Args)]
 #[command(group(ArgGroup::new("which").required(true).multiple(true)
-    .args(["id", "rule", "group", "target", "client", "min_age"])))]
+    .args(["id", "rule", "group", "target", "client", "min_age", "search"])))]
 pub struct Kill {
     /// Which ones; something must be said.
     #[command(flatten)]
     pub filter: Filter,
 
-    /// The code of the Close frames; 1008 by default
+    /// The code of the Close frames; 1008 by default, which throws out; 1012 asks to come back
     #[arg(long)]
     pub code: Option<u16>,
 
     /// The text in the Close frames, at most 123 bytes
     #[arg(long)]
     pub text: Option<String>,
+
+    /// Spread the ends over so long, at random moments, the idlest first: 30s; at most 1h
+    #[arg(long, value_name = "DURATION")]
+    pub over: Option<String>,
+
+    /// Where the process is.
+    #[command(flatten)]
+    pub reached: Reached,
+}
+
+/// `log-level`
+#[derive(Debug, Args)]
+pub struct LogLevel {
+    /// error, warn, info or debug; or default, as the configuration file says. Only of this
+    /// program's own lines
+    #[arg(value_name = "LEVEL")]
+    pub level: Option<String>,
 
     /// Where the process is.
     #[command(flatten)]

@@ -29,6 +29,22 @@ pub fn of(head: &RequestHeader, version: &'static str, redaction: &Redaction) ->
     }
 }
 
+/// What the log repeats of these headers, each with all of its lines.
+pub fn values(
+    headers: &HeaderMap,
+    names: &[HeaderName],
+    redaction: &Redaction,
+) -> Vec<(HeaderName, String)> {
+    let value = |name: &HeaderName| {
+        let lines = headers.get_all(name).iter();
+        let lines: Vec<_> = lines.map(|value| readable(value.as_bytes())).collect();
+        let text = (!lines.is_empty()).then(|| lines.join(", "))?;
+        let text = cut(redaction.redact(&text)).into_owned();
+        Some((name.clone(), text))
+    };
+    names.iter().filter_map(value).collect()
+}
+
 /// Notes what is asked on a stream of HTTP/2.
 pub fn note_stream(record: &mut Record, head: &mut RequestHeader, redaction: &Redaction) {
     suit_http_1_1(head);

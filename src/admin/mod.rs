@@ -20,6 +20,7 @@ mod explain;
 mod explanation;
 mod gateway;
 mod guard;
+mod log_level;
 mod orders;
 mod page;
 mod query;

@@ -1,6 +1,7 @@
 //! `POST /api/v1/reload` and `POST /api/v1/drain`: what SIGHUP and SIGTERM ask for.
 
 use std::sync::atomic::Ordering::SeqCst;
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::{Extension, State};
@@ -10,6 +11,7 @@ use utoipa::ToSchema;
 
 use super::denial::{Denial, Error};
 use super::view::View;
+use crate::drain::Forecast;
 use crate::listener::control::Peer;
 use crate::os::signals::Order;
 
@@ -21,8 +23,40 @@ pub(super) struct Reloaded {
 
 /// A drain that has begun.
 #[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
 pub(super) struct Draining {
     draining: bool,
+    /// The tunnels that are open now.
+    open_tunnels: usize,
+    /// After how many milliseconds the first is ended.
+    begins_ms: u64,
+    /// How many are ended in a second; the rest at the deadline.
+    tunnels_per_second: f64,
+    /// After how many milliseconds the last is ended, if all end as they are told.
+    ends_ms: u64,
+    /// After how many milliseconds what is left is ended at once.
+    deadline_ms: u64,
+}
+
+impl Draining {
+    fn of(view: &View) -> Self {
+        let drain = &view.serving.drain;
+        let settings = view.serving.config().server.drain.clone();
+        let open_tunnels = drain.tunnels.count();
+        let forecast = Forecast::of(&settings, open_tunnels);
+        let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        // Of one that is under way only the end is certain.
+        let left = drain.progress().map(|progress| progress.left());
+        let ends = left.map_or(forecast.ends, |left| forecast.ends.min(left));
+        Draining {
+            draining: true,
+            open_tunnels,
+            begins_ms: left.map_or(millis(forecast.begins), |_| 0),
+            tunnels_per_second: (forecast.rate * 10.0).round() / 10.0,
+            ends_ms: millis(ends),
+            deadline_ms: millis(left.unwrap_or(settings.deadline)),
+        }
+    }
 }
 
 /// Reads the configuration again and applies it, as SIGHUP does. If anything is wrong with it
@@ -63,7 +97,7 @@ pub(super) async fn drain(
     State(view): State<View>,
     Extension(peer): Extension<Peer>,
 ) -> Result<(StatusCode, Json<Draining>), Denial> {
-    let done = (StatusCode::ACCEPTED, Json(Draining { draining: true }));
+    let done = (StatusCode::ACCEPTED, Json(Draining::of(&view)));
     // A second order would end the process at once.
     if view.serving.drain.has_begun() || view.is_draining.swap(true, SeqCst) {
         return Ok(done);

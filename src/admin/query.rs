@@ -14,13 +14,15 @@ use utoipa::IntoParams;
 use super::denial::Denial;
 use crate::config;
 use crate::target_address::TargetAddress;
-use crate::tunnel::{Farewell, Handle};
+use crate::tunnel::{Farewell, Handle, Identity};
 
 /// How many tunnels a page has, and may have.
 const PAGE: usize = 100;
 const LARGEST_PAGE: usize = 1000;
 /// The Close code for those who were ended by an operator (RFC 6455 section 7.4.1).
-const POLICY_VIOLATION: u16 = 1008;
+pub(super) const POLICY_VIOLATION: u16 = 1008;
+/// Over how long ends are spread at most.
+const LONGEST_PACE: Duration = Duration::from_secs(60 * 60);
 /// The longest text of a Close frame (RFC 6455 section 5.5).
 const LONGEST_TEXT: usize = 123;
 
@@ -41,6 +43,8 @@ pub(super) struct FilterQuery {
     min_age: Option<String>,
     /// The `trackingId`.
     id: Option<String>,
+    /// A text in the request's URI, or in the address of the client or of the target.
+    search: Option<String>,
 }
 
 /// Which page of a list.
@@ -68,6 +72,16 @@ pub(super) struct WordsQuery {
     text: Option<String>,
 }
 
+/// How fast many are ended.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(default)]
+#[into_params(parameter_in = Query)]
+pub(super) struct PaceQuery {
+    /// Over how long their ends are spread, at random moments, the idlest first: `30s`, or
+    /// milliseconds; at most 1 h. By default they are ended at once.
+    over: Option<String>,
+}
+
 const FILTER: &[&str] = &[
     "forwardingRule",
     "targetGroup",
@@ -75,9 +89,11 @@ const FILTER: &[&str] = &[
     "client",
     "minAge",
     "id",
+    "search",
 ];
 const PAGING: &[&str] = &["limit", "cursor", "count"];
 const WORDS: &[&str] = &["code", "text"];
+const PACE: &[&str] = &["over"];
 
 /// A filter that can be used.
 #[derive(Debug, Default)]
@@ -88,6 +104,7 @@ pub(super) struct Filter {
     client: Option<IpNet>,
     min_age: Option<Duration>,
     id: Option<String>,
+    search: Option<String>,
 }
 
 impl Filter {
@@ -110,7 +127,15 @@ impl Filter {
             && self
                 .min_age
                 .is_none_or(|age| tunnel.opened.elapsed() >= age)
+            && self.search.as_ref().is_none_or(|text| has(identity, text))
     }
+}
+
+/// Whether this text is in what is shown of a tunnel.
+fn has(identity: &Identity, text: &str) -> bool {
+    identity.uri.contains(text)
+        || identity.client.ip.to_string().contains(text)
+        || identity.target.to_string().contains(text)
 }
 
 impl TryFrom<FilterQuery> for Filter {
@@ -131,6 +156,7 @@ impl TryFrom<FilterQuery> for Filter {
             client: query.client.map(block).transpose()?,
             min_age: query.min_age.map(age).transpose()?,
             id: query.id,
+            search: query.search,
         })
     }
 }
@@ -172,15 +198,37 @@ pub(super) fn list(uri: &Uri) -> Result<List, Denial> {
     })
 }
 
-/// Which tunnels to end, and with which words. There is at least one filter.
-pub(super) fn kill(uri: &Uri) -> Result<(Filter, Option<Farewell>), Denial> {
-    refuse_unknown(uri, &[FILTER, WORDS])?;
+/// Which tunnels to end, with which words, and over how long. There is at least one filter.
+pub(super) fn kill(uri: &Uri) -> Result<(Filter, Option<Farewell>, Duration), Denial> {
+    refuse_unknown(uri, &[FILTER, WORDS, PACE])?;
     let is_filter = |name: &String| FILTER.contains(&name.as_str());
     if !names(uri)?.iter().any(is_filter) {
         let message = format!("a filter is needed: {}", FILTER.join(", "));
         return Err(Denial::bad(message));
     }
-    Ok((read::<FilterQuery>(uri)?.try_into()?, words(uri)?))
+    Ok((
+        read::<FilterQuery>(uri)?.try_into()?,
+        words(uri)?,
+        over(uri)?,
+    ))
+}
+
+fn over(uri: &Uri) -> Result<Duration, Denial> {
+    let Some(text) = read::<PaceQuery>(uri)?.over else {
+        return Ok(Duration::ZERO);
+    };
+    let over = config::duration(&text).map_err(|expected| bad("over", expected, &text))?;
+    match over <= LONGEST_PACE {
+        true => Ok(over),
+        false => Err(bad("over", "at most 1 h", &text)),
+    }
+}
+
+/// What was asked, for a line of the log: names and values, decoded.
+pub(super) fn told(uri: &Uri) -> String {
+    let pairs: Vec<(String, String)> = read(uri).unwrap_or_default();
+    let pair = |(name, value): (String, String)| format!("{name}={value:?}");
+    pairs.into_iter().map(pair).collect::<Vec<_>>().join(" ")
 }
 
 /// The words for one that is ended.
@@ -278,6 +326,8 @@ mod tests {
             ("code=2999&id=1", "code"),
             ("code=5000&id=1", "code"),
             ("limit=1&id=1", "limit"),
+            ("over=soon&id=1", "over"),
+            ("over=2h&id=1", "over"),
             ("code=4000", "filter"),
             ("", "filter"),
         ] {

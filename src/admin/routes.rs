@@ -17,7 +17,7 @@ use utoipa_axum::routes;
 use super::denial::Denial;
 use super::guard::guard;
 use super::view::View;
-use super::{config, events, explain, gateway, orders, page, status, target, tunnels};
+use super::{config, events, explain, gateway, log_level, orders, page, status, target, tunnels};
 use crate::os::reserve;
 
 /// How many files are open at once while metrics are gathered.
@@ -66,6 +66,7 @@ fn api() -> OpenApiRouter<View> {
         .routes(routes!(orders::reload))
         .routes(routes!(orders::drain))
         .routes(routes!(explain::explain))
+        .routes(routes!(log_level::show, log_level::change))
 }
 
 async fn openapi() -> Json<&'static Document> {

@@ -1,17 +1,20 @@
 //! `/api/v1/tunnels`: the open tunnels, and ending them.
 
 use std::cell::Cell;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use axum::Json;
 use axum::extract::{Extension, Path, State};
 use axum::http::{StatusCode, Uri};
 use serde::Serialize;
+use tokio::sync::Semaphore;
 use utoipa::ToSchema;
 
 use super::denial::{Denial, Error};
-use super::query::{self, Filter, FilterQuery, List, PageQuery, WordsQuery};
+use super::query::{self, Filter, FilterQuery, List, PaceQuery, PageQuery, WordsQuery};
 use super::view::View;
+use crate::drain::end_over;
 use crate::listener::control::Peer;
 use crate::tunnel::{Farewell, Handle, Tunnels};
 
@@ -65,12 +68,21 @@ pub(super) struct Page {
 
 /// How many tunnels were told to end.
 #[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
 pub(super) struct Killed {
     /// The tunnel, where it was asked for by its id.
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<String>,
     ended: usize,
+    /// The code of the Close frames.
+    code: u16,
+    /// Over how many milliseconds their ends are spread.
+    over_ms: u64,
 }
+
+/// How many orders may spread ends at a time.
+const MOST_ORDERS: usize = 8;
+static ORDERS: Semaphore = Semaphore::const_new(MOST_ORDERS);
 
 impl Tunnel {
     fn of(handle: &Handle) -> Self {
@@ -168,28 +180,70 @@ fn none() -> Denial {
 }
 
 /// Ends all tunnels that a filter is true of, with a Close frame to both sides; at least one filter
-/// is needed.
+/// is needed. With `over` those that are open now are ended one after the other.
 #[utoipa::path(
     delete,
     path = "/api/v1/tunnels",
-    params(FilterQuery, WordsQuery),
-    responses((status = 202, body = Killed), (status = 400, body = Error)),
+    params(FilterQuery, WordsQuery, PaceQuery),
+    responses(
+        (status = 202, body = Killed),
+        (status = 400, body = Error),
+        (status = 409, description = "Too many orders spread ends already.", body = Error),
+    ),
 )]
 pub(super) async fn kill_all(
     State(view): State<View>,
     Extension(peer): Extension<Peer>,
     uri: Uri,
 ) -> Result<(StatusCode, Json<Killed>), Denial> {
-    let (filter, words) = query::kill(&uri)?;
-    let mut ended = 0;
+    let (filter, words, over) = query::kill(&uri)?;
+    let code = code_of(words.as_ref());
+    let tunnels = &view.serving.drain.tunnels;
     let is_wanted = |tunnel: &Handle| !tunnel.is_ending() && filter.is_true_of(tunnel);
-    view.serving.drain.tunnels.for_each(is_wanted, |tunnel| {
-        tunnel.kill(words.clone());
-        ended += 1;
+    let ended = match over.is_zero() {
+        true => {
+            let mut ended = 0;
+            tunnels.for_each(is_wanted, |tunnel| {
+                tunnel.kill(words.clone());
+                ended += 1;
+            });
+            ended
+        }
+        false => spread(tunnels.list_where(is_wanted), words, over)?,
+    };
+    log::info!(
+        "admin: {peer}: {ended} tunnels killed: {}",
+        query::told(&uri)
+    );
+    let killed = Killed {
+        id: None,
+        ended,
+        code,
+        over_ms: millis(over),
+    };
+    Ok((StatusCode::ACCEPTED, Json(killed)))
+}
+
+/// Ends them over this span; returns how many they are.
+fn spread(
+    tunnels: Vec<Arc<Handle>>,
+    words: Option<Farewell>,
+    over: Duration,
+) -> Result<usize, Denial> {
+    let Ok(order) = ORDERS.try_acquire() else {
+        let message = format!("{MOST_ORDERS} orders spread ends already");
+        return Err(Denial::new(StatusCode::CONFLICT, message));
+    };
+    let count = tunnels.len();
+    tokio::spawn(async move {
+        end_over(tunnels, over, |tunnel| tunnel.kill(words.clone())).await;
+        drop(order);
     });
-    let asked = uri.query().unwrap_or_default();
-    log::info!("admin: {peer}: {ended} tunnels killed: {asked:?}");
-    Ok((StatusCode::ACCEPTED, Json(Killed { id: None, ended })))
+    Ok(count)
+}
+
+fn code_of(words: Option<&Farewell>) -> u16 {
+    words.map_or(query::POLICY_VIOLATION, |words| words.code)
 }
 
 /// Ends a tunnel, with a Close frame to both sides.
@@ -212,10 +266,13 @@ pub(super) async fn kill(
     let words: Option<Farewell> = query::kill_one(&uri)?;
     let tunnel = view.serving.drain.tunnels.find(&id).ok_or_else(none)?;
     log::info!("admin: {peer}: tunnel {id}: killed");
+    let code = code_of(words.as_ref());
     tunnel.kill(words);
     let killed = Killed {
         id: Some(id),
         ended: 1,
+        code,
+        over_ms: 0,
     };
     Ok((StatusCode::ACCEPTED, Json(killed)))
 }

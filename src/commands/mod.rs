@@ -19,7 +19,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::cli::{Command, GatewayCommand, Reached};
+use crate::cli::{Command, GatewayCommand, LogLevel, Reached};
 use crate::gateway::crds;
 use answer::shown;
 use client::Client;
@@ -36,13 +36,14 @@ pub fn run(command: &Command, conf: &Path) -> Option<Result<String, String>> {
         },
         Command::Tunnels(asked) => tunnels::list(asked, conf),
         Command::Kill(asked) => tunnels::kill(asked, conf),
-        Command::Drain(reached) => post(reached, conf, "/api/v1/drain", "culvert: drains"),
+        Command::Drain(reached) => drain(reached, conf),
         Command::Reload(reached) => post(
             reached,
             conf,
             "/api/v1/reload",
             "culvert: the configuration is applied",
         ),
+        Command::LogLevel(asked) => log_level(asked, conf),
         Command::Top(reached) => top::run(reached, conf).map(|()| String::new()),
         Command::Explain(asked) => explain::explain(asked, conf),
         Command::Api(kept) => api::run(kept, conf),
@@ -58,6 +59,39 @@ fn get(
 ) -> Result<String, String> {
     let answer = Client::find(reached, conf)?.ask("GET", path, None)?;
     Ok(shown(reached, &answer, show))
+}
+
+fn log_level(asked: &LogLevel, conf: &Path) -> Result<String, String> {
+    const PATH: &str = "/api/v1/loglevel";
+    let client = Client::find(&asked.reached, conf)?;
+    let answer = match asked.level.as_deref() {
+        None => client.ask("GET", PATH, None)?,
+        Some("default") => client.ask("PUT", PATH, Some(&json!({"level": null})))?,
+        Some(level) => client.ask("PUT", PATH, Some(&json!({"level": level})))?,
+    };
+    let words = |answer: &Value| answer["level"].as_str().unwrap_or_default().to_owned();
+    Ok(shown(&asked.reached, &answer, words))
+}
+
+fn drain(reached: &Reached, conf: &Path) -> Result<String, String> {
+    let answer = Client::find(reached, conf)?.ask("POST", "/api/v1/drain", Some(&json!({})))?;
+    Ok(shown(reached, &answer, drained))
+}
+
+/// What a drain is going to do, in words.
+fn drained(answer: &Value) -> String {
+    let seconds = |key: &str| answer[key].as_u64().unwrap_or(0) as f64 / 1000.0;
+    let (open, rate) = (&answer["openTunnels"], &answer["tunnelsPerSecond"]);
+    let deadline = seconds("deadlineMs");
+    if open.as_u64() == Some(0) {
+        return format!("culvert: drains, at most for {deadline} s; no tunnel is open");
+    }
+    format!(
+        "culvert: drains {open} tunnels, {rate} a second, from {} s to {} s from now; what is left \
+         after {deadline} s ends at once",
+        seconds("beginsMs"),
+        seconds("endsMs"),
+    )
 }
 
 fn post(reached: &Reached, conf: &Path, path: &str, done: &str) -> Result<String, String> {

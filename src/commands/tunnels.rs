@@ -78,15 +78,37 @@ pub(super) fn kill(asked: &Kill, conf: &Path) -> Result<String, String> {
     let mut query = parameters(&asked.filter);
     query.extend(asked.code.map(|code| ("code", code.to_string())));
     query.extend(asked.text.clone().map(|text| ("text", text)));
+    query.extend(asked.over.clone().map(|over| ("over", over)));
     let answer = client.ask("DELETE", &path("/api/v1/tunnels", &query), None)?;
     let ended = answer["ended"].as_u64().unwrap_or(0);
     if ended == 0 && asked.filter.id.is_some() {
         return Err("no open tunnel has this id".to_owned());
     }
-    Ok(shown(&asked.reached, &answer, |_| {
-        format!("culvert: {ended} tunnels are told to end")
-    }))
+    Ok(shown(&asked.reached, &answer, killed))
 }
+
+/// What was done, and what clients make of it.
+fn killed(answer: &Value) -> String {
+    let (ended, code) = (answer["ended"].as_u64().unwrap_or(0), &answer["code"]);
+    let over = answer["overMs"].as_u64().unwrap_or(0) as f64 / 1000.0;
+    let (tunnels, are) = match ended {
+        1 => ("tunnel", "is"),
+        _ => ("tunnels", "are"),
+    };
+    let pace = match over > 0.0 {
+        true => format!(" over {over} s"),
+        false => String::new(),
+    };
+    let said = format!("culvert: {ended} {tunnels} {are} told to end with {code}{pace}");
+    match code.as_u64() {
+        Some(1008) => format!("{said}: {THROWS_OUT}"),
+        _ => said,
+    }
+}
+
+/// What 1008 does, as client libraries were seen to take it.
+const THROWS_OUT: &str = "it throws out, and bans nobody: clients that reconnect do so at once, \
+                          but graphql-ws gives up for good; --code 1012 moves them";
 
 fn parameters(filter: &Filter) -> Vec<(&'static str, String)> {
     let all = [
@@ -96,6 +118,7 @@ fn parameters(filter: &Filter) -> Vec<(&'static str, String)> {
         ("client", &filter.client),
         ("minAge", &filter.min_age),
         ("id", &filter.id),
+        ("search", &filter.search),
     ];
     let given = all
         .into_iter()

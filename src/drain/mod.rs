@@ -7,6 +7,7 @@
 //! record.
 
 mod eviction;
+mod forecast;
 mod pace;
 mod rebalance;
 
@@ -26,6 +27,9 @@ use crate::tap::LAST_CHANCE;
 use crate::telemetry::CloseReason;
 use crate::tunnel::Tunnels;
 pub use eviction::{Cause, Eviction, Evictions, TargetId};
+pub use forecast::Forecast;
+use forecast::window;
+pub use pace::end_over;
 use pace::{Pace, end_tunnels};
 pub use rebalance::even_out;
 
@@ -300,7 +304,7 @@ impl Drain {
     async fn end_all(&self, settings: &model::Drain, deadline: Instant) {
         let left = deadline.saturating_duration_since(Instant::now());
         let pace = Pace {
-            window: left * 3 / 4,
+            window: window(left),
             deadline: left,
             rate: settings.rate,
         };

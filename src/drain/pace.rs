@@ -113,6 +113,21 @@ fn idlest_first(open: &mut [Arc<Handle>], count: usize) {
 
 /// Ends these tunnels at random moments up to `end`, and returns then.
 pub(super) async fn end_within(tunnels: &[Arc<Handle>], end: Instant, reason: CloseReason) {
+    spread(tunnels, end, |tunnel| tunnel.end(reason)).await;
+}
+
+/// Ends these tunnels by `how`, the idlest first, at random moments over this span.
+pub async fn end_over(
+    mut tunnels: Vec<Arc<Handle>>,
+    span: Duration,
+    how: impl Fn(&Handle) + Send + Sync,
+) {
+    let count = tunnels.len();
+    idlest_first(&mut tunnels, count);
+    spread(&tunnels, Instant::now() + span, how).await;
+}
+
+async fn spread(tunnels: &[Arc<Handle>], end: Instant, how: impl Fn(&Handle)) {
     let now = Instant::now();
     let span = end.saturating_duration_since(now);
     let mut moments: Vec<Instant> = tunnels
@@ -122,7 +137,7 @@ pub(super) async fn end_within(tunnels: &[Arc<Handle>], end: Instant, reason: Cl
     moments.sort();
     for (tunnel, moment) in tunnels.iter().zip(moments) {
         sleep_until(moment).await;
-        tunnel.end(reason);
+        how(tunnel);
     }
     sleep_until(end).await;
 }

@@ -161,9 +161,13 @@ fn places(rules: &Rules<Routes>) -> HashMap<Arc<str>, Vec<usize>> {
         let groups = routes
             .iter()
             .map(|(route, _)| Arc::clone(&route.group.name));
-        let mirrors = routes.mirrors.iter().flat_map(|mirrors| mirrors.names());
+        let mirrored = routes.iter().filter_map(|(route, _)| route.mirrors.clone());
+        let mirrors = mirrored.flat_map(|mirrors| mirrors.names().collect::<Vec<_>>());
         for name in groups.chain(mirrors) {
-            places.entry(name).or_default().push(rule.index);
+            let known = places.entry(name).or_default();
+            if known.last() != Some(&rule.index) {
+                known.push(rule.index);
+            }
         }
     }
     places

@@ -26,10 +26,8 @@ pub struct Routes {
     answers: Arc<[(Response, u32)]>,
     /// Whether a group that serves nobody keeps its share.
     pub keeps_shares: bool,
-    /// Which pages of other sites may read answers, where that is for us to say.
+    /// Which pages of other sites may read answers, where that is for us to say and no way says it.
     pub cors: Option<Arc<Cors>>,
-    /// Where copies of requests go.
-    pub(super) mirrors: Option<Arc<Mirrors>>,
 }
 
 /// Where a request may go.
@@ -43,8 +41,11 @@ pub enum Way<'r> {
 impl Routes {
     /// `None` where a target group is not there.
     pub(super) fn build(forward: &model::Forward, destinations: &Destinations<'_>) -> Option<Self> {
-        let cors = forward.cors.as_deref().map(Cors::build).transpose().ok()?;
-        let cors = cors.map(Arc::new);
+        let build = |cors: &model::Cors| Cors::build(cors).ok().map(Arc::new);
+        let cors = match &forward.cors {
+            Some(cors) => Some(build(cors)?),
+            None => None,
+        };
         let mirrors = Mirrors::build(&forward.mirrors, destinations)?;
         let route = |group: &model::WeightedGroup| {
             let destination = destinations.of(&group.name)?;
@@ -53,6 +54,13 @@ impl Routes {
             let changes = changes.as_ref().unwrap_or(&forward.changes);
             let mut route = Route::build(&destination, forward, changes);
             (route.cors, route.mirrors) = (cors.clone(), mirrors.clone());
+            if let Some(own) = &group.cors {
+                route.cors = Some(build(own)?);
+            }
+            if !group.mirrors.is_empty() {
+                let all = [&forward.mirrors[..], &group.mirrors].concat();
+                route.mirrors = Mirrors::build(&all, destinations)?;
+            }
             Some((ArcSwap::from_pointee(route), group.weight))
         };
         let answer = |share: &model::WeightedAnswer| {
@@ -66,7 +74,6 @@ impl Routes {
             answers: answers?,
             keeps_shares: forward.keeps_shares,
             cors: cors.clone(),
-            mirrors: mirrors.clone(),
         })
     }
 
@@ -105,11 +112,11 @@ impl Routes {
 
     /// From now on the way to the group of this name leads to it as it is here.
     pub(super) fn lead_to(&self, destination: &Destination) {
-        if let Some(mirrors) = &self.mirrors {
-            mirrors.lead_to(destination);
-        }
         for (route, _) in self.routes.iter() {
             let now = route.load();
+            if let Some(mirrors) = &now.mirrors {
+                mirrors.lead_to(destination);
+            }
             if now.group.name == destination.group.name {
                 route.store(Arc::new(now.to(destination)));
             }

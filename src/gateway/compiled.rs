@@ -13,9 +13,7 @@ use super::objects::{
     TargetPolicy, TunnelPolicy,
 };
 use super::statuses::Statuses;
-use crate::config::model::{
-    Authorities, Certificate, ClientCertificates, StickyCookie, SubjectName,
-};
+use crate::config::model::{Authorities, Certificate, ClientCertificates, Stickiness, SubjectName};
 
 /// What comes of all objects.
 #[derive(Debug, Default)]
@@ -128,8 +126,8 @@ pub struct RouteRule {
 /// What is done with a request.
 #[derive(Debug)]
 pub enum Action {
-    /// It is sent elsewhere.
-    Redirect(Redirect),
+    /// It is sent elsewhere, which pages of other sites may be told.
+    Redirect(Redirect, Option<Cors>),
     /// It is forwarded.
     Forward(Box<Forward>),
     /// It is answered with this status.
@@ -164,6 +162,10 @@ pub struct Share {
     pub to: Destination,
     /// What is changed for this share, after what the rule changes.
     pub changes: Changes,
+    /// What holds for this share in the place of the rule's `CORS`.
+    pub cors: Option<Cors>,
+    /// To whom copies of this share go, beside those of the rule.
+    pub mirrors: Vec<MirrorTo>,
 }
 
 /// Where a share goes.
@@ -247,7 +249,7 @@ pub struct Sticky {
     /// The rule: `namespace/route/rule`.
     pub rule: Arc<str>,
     /// By what a client stays with its endpoint.
-    pub cookie: StickyCookie,
+    pub by: Stickiness,
 }
 
 /// How the endpoints of a port of a Service are spoken to.

@@ -39,9 +39,6 @@ impl<'a> HealthPolicies<'a> {
         if let Some(fault) = policy.meta.fault() {
             return Some(("InvalidHealthCheckPolicy", fault));
         }
-        if let Some(message) = unsupported(&policy.check) {
-            return Some(("InvalidHealthCheckPolicy", message.to_owned()));
-        }
         let Some(target) = &policy.target else {
             return Some(("NoTargetReference", "spec.targetRef is required".to_owned()));
         };
@@ -66,7 +63,7 @@ impl<'a> HealthPolicies<'a> {
             return Some(("InvalidPort", message));
         }
         if policy.check.tls && !speaks_tls(target, found, tls) {
-            let message = "useTLS needs a BackendTLSPolicy for the Service: checks speak TLS then";
+            let message = "TLS needs a BackendTLSPolicy for the Service: checks speak TLS then";
             return Some(("InvalidHealthCheckPolicy", message.to_owned()));
         }
         let key = (service, target.section.clone());
@@ -85,15 +82,6 @@ impl<'a> HealthPolicies<'a> {
         let own = of(Some(Arc::clone(&port.name))).filter(|_| !port.name.is_empty());
         own.or_else(|| of(None)).map(|policy| &policy.check)
     }
-}
-
-/// What such a check may say and this program cannot do.
-fn unsupported(check: &HealthCheck) -> Option<&'static str> {
-    let http = check.http.as_ref();
-    if http.is_some_and(|http| http.body.is_some() && !http.codes.is_empty()) {
-        return Some("http.match: body and statusCodes together are not supported");
-    }
-    None
 }
 
 /// Whether all ports that are meant are spoken to in TLS.

@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderName;
 use uuid::Uuid;
 
 use super::backends::{Backends, Resolved, To, User};
@@ -11,10 +12,10 @@ use super::certificates::Fault;
 use super::compiled::{
     Action, Changes, Destination, Forward, GroupName, MirrorTo, RouteRule, Share, Sticky,
 };
-use super::objects::{Backend, EXCLUSIVE, Filter, HttpRoute, Name, Rule, told};
+use super::objects::{Backend, Cors, EXCLUSIVE, Filter, HttpRoute, Mirror, Name, Rule, told};
 use super::statuses::Condition;
-use super::support::unsupported;
-use crate::config::model::{SameSite, StickyCookie};
+use super::support::{incompatible, unsupported};
+use crate::config::model::{SameSite, Stickiness, StickyCookie, StickyHeader};
 
 /// What the rules of a route come to, for Gateways that show the same certificate.
 #[derive(Debug)]
@@ -86,12 +87,9 @@ fn references(route: &HttpRoute, user: User, backends: &Backends) -> Vec<Vec<Res
             let (port, sticky) = (backend.port, sticky.as_ref());
             backends.resolve(namespace, &backend.to, To { port, sticky }, user)
         });
-        let mirrors = rule.filters.iter().filter_map(|filter| match filter {
-            Filter::Mirror(mirror) => {
-                let (port, sticky) = (mirror.port, None);
-                Some(backends.resolve(namespace, &mirror.to, To { port, sticky }, user))
-            }
-            _ => None,
+        let mirrors = all_mirrors(rule).map(|mirror| {
+            let (port, sticky) = (mirror.port, None);
+            backends.resolve(namespace, &mirror.to, To { port, sticky }, user)
         });
         own.chain(mirrors).collect()
     };
@@ -108,23 +106,33 @@ fn sticky(route: &HttpRoute, index: usize) -> Option<Sticky> {
     let text = format!("{}/{own}", route.meta.name);
     let id = Uuid::new_v5(&Uuid::NAMESPACE_OID, text.as_bytes());
     let name = format!("culvert-{:08x}", id.as_fields().0);
+    let name = session.name.clone().unwrap_or(name);
+    let (duration, lifetime) = match session.is_permanent {
+        true => (session.longest, None),
+        false => (None, session.longest),
+    };
+    let by = match session.is_header {
+        true => Stickiness::Header(StickyHeader {
+            name: HeaderName::try_from(name).ok()?,
+            lifetime,
+        }),
+        false => Stickiness::Cookie(StickyCookie {
+            name,
+            duration,
+            lifetime,
+            same_site: SameSite::Lax,
+        }),
+    };
     Some(Sticky {
         rule: text.into(),
-        cookie: StickyCookie {
-            name: session.name.clone().unwrap_or(name),
-            duration: session.longest.filter(|_| session.is_permanent),
-            same_site: SameSite::Lax,
-        },
+        by,
     })
 }
 
 fn services(route: &HttpRoute) -> BTreeSet<Name> {
     let own = |rule: &Rule| {
         let backends = rule.backends.iter().map(|backend| backend.to.clone());
-        let mirrors = rule.filters.iter().filter_map(|filter| match filter {
-            Filter::Mirror(mirror) => Some(mirror.to.clone()),
-            _ => None,
-        });
+        let mirrors = all_mirrors(rule).map(|mirror| mirror.to.clone());
         backends.chain(mirrors).collect::<Vec<_>>()
     };
     let all = route.rules.iter().flat_map(own);
@@ -179,6 +187,9 @@ impl Compiled {
 /// Why a rule is dropped.
 fn fault(rule: &Rule) -> Option<Fault> {
     let is_exclusive = rule.flaws.iter().any(|flaw| flaw.message == EXCLUSIVE);
+    if let Some(message) = incompatible(rule).filter(|_| rule.flaws.is_empty()) {
+        return Some(("IncompatibleFilters", message));
+    }
     let reason = match is_exclusive {
         true => "IncompatibleFilters",
         false => "UnsupportedValue",
@@ -256,10 +267,12 @@ fn action(rule: &Rule, references: &[Resolved]) -> Action {
         _ => None,
     });
     if let Some(redirect) = redirects.next() {
-        return Action::Redirect(redirect);
+        return Action::Redirect(redirect, cors(&rule.filters));
     }
-    let pairs = rule.backends.iter().zip(references);
-    let shares = pairs.map(|(backend, resolved)| share(backend, resolved));
+    let (own, mut rest) = references.split_at(rule.backends.len());
+    let own_mirrors = mirrors(&rule.filters, &mut rest);
+    let pairs = rule.backends.iter().zip(own);
+    let shares = pairs.map(|(backend, resolved)| share(backend, resolved, &mut rest));
     let shares: Vec<_> = shares.filter(|share| share.weight > 0).collect();
     if shares.is_empty() {
         return Action::Fail(500);
@@ -267,11 +280,8 @@ fn action(rule: &Rule, references: &[Resolved]) -> Action {
     Action::Forward(Box::new(Forward {
         shares,
         changes: changes(&rule.filters),
-        mirrors: mirrors(rule, &references[rule.backends.len()..]),
-        cors: rule.filters.iter().find_map(|filter| match filter {
-            Filter::Cors(cors) => Some(cors.clone()),
-            _ => None,
-        }),
+        mirrors: own_mirrors,
+        cors: cors(&rule.filters),
         request_timeout: some(rule.request_timeout),
         backend_timeout: some(rule.backend_timeout),
         retry: rule.retry.clone(),
@@ -283,7 +293,8 @@ fn some(timeout: Option<Duration>) -> Option<Duration> {
     timeout.filter(|timeout| !timeout.is_zero())
 }
 
-fn share(backend: &Backend, resolved: &Resolved) -> Share {
+/// `mirrors` begins with where the copies of this share go, which is taken away.
+fn share(backend: &Backend, resolved: &Resolved, mirrors: &mut &[Resolved]) -> Share {
     let is_known = |filter: &Filter| !matches!(filter, Filter::Extension(_) | Filter::Unknown);
     let redirect = backend.filters.iter().find_map(|filter| match filter {
         Filter::Redirect(redirect) => Some(redirect),
@@ -299,7 +310,16 @@ fn share(backend: &Backend, resolved: &Resolved) -> Share {
         weight: backend.weight,
         to,
         changes: changes(&backend.filters),
+        cors: cors(&backend.filters),
+        mirrors: self::mirrors(&backend.filters, mirrors),
     }
+}
+
+fn cors(filters: &[Filter]) -> Option<Cors> {
+    filters.iter().find_map(|filter| match filter {
+        Filter::Cors(cors) => Some(cors.clone()),
+        _ => None,
+    })
 }
 
 fn changes(filters: &[Filter]) -> Changes {
@@ -319,12 +339,12 @@ fn changes(filters: &[Filter]) -> Changes {
     changes
 }
 
-fn mirrors(rule: &Rule, references: &[Resolved]) -> Vec<MirrorTo> {
-    let mirrors = rule.filters.iter().filter_map(|filter| match filter {
-        Filter::Mirror(mirror) => Some(mirror),
-        _ => None,
-    });
-    let pairs = mirrors.zip(references);
+/// Those among these filters, which is where `references` begins to lead; the rest is left there.
+fn mirrors(filters: &[Filter], references: &mut &[Resolved]) -> Vec<MirrorTo> {
+    let all: Vec<_> = mirrors_of(filters).collect();
+    let (own, rest) = references.split_at(all.len().min(references.len()));
+    *references = rest;
+    let pairs = all.into_iter().zip(own);
     let found = pairs.filter_map(|(mirror, resolved)| match resolved {
         Resolved::Group(group) => Some(MirrorTo {
             group: Arc::clone(group),
@@ -333,4 +353,18 @@ fn mirrors(rule: &Rule, references: &[Resolved]) -> Vec<MirrorTo> {
         Resolved::Nowhere(..) | Resolved::Unsafe => None,
     });
     found.collect()
+}
+
+fn mirrors_of(filters: &[Filter]) -> impl Iterator<Item = &Mirror> {
+    filters.iter().filter_map(|filter| match filter {
+        Filter::Mirror(mirror) => Some(mirror),
+        _ => None,
+    })
+}
+
+/// Those of a rule, and then those of its backends.
+fn all_mirrors(rule: &Rule) -> impl Iterator<Item = &Mirror> {
+    let own = rule.backends.iter();
+    let own = own.flat_map(|backend| mirrors_of(&backend.filters));
+    mirrors_of(&rule.filters).chain(own)
 }

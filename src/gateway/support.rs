@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::objects::{Filter, Retry, Rule, Session};
+use super::objects::{Filter, Retry, Rule};
 
 const LONGEST: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
@@ -11,9 +11,6 @@ const MOST_ATTEMPTS: u32 = 10;
 
 /// What of a rule cannot be done.
 pub(super) fn unsupported(rule: &Rule) -> Option<String> {
-    if let Some(message) = rule.session.as_ref().and_then(unsupported_session) {
-        return Some(message.to_owned());
-    }
     let timeouts = [rule.request_timeout, rule.backend_timeout];
     if timeouts
         .into_iter()
@@ -22,16 +19,7 @@ pub(super) fn unsupported(rule: &Rule) -> Option<String> {
     {
         return Some("timeouts of more than 720h are not supported".to_owned());
     }
-    let retry = rule.retry.as_ref().and_then(unsupported_retry);
-    retry.or_else(|| unsupported_filter(rule))
-}
-
-fn unsupported_session(session: &Session) -> Option<&'static str> {
-    if session.is_header {
-        return Some("sessionPersistence of type Header is not supported");
-    }
-    let is_tracked = session.longest.is_some() && !session.is_permanent;
-    is_tracked.then_some("sessionPersistence.absoluteTimeout needs lifetimeType Permanent")
+    rule.retry.as_ref().and_then(unsupported_retry)
 }
 
 fn unsupported_retry(retry: &Retry) -> Option<String> {
@@ -47,24 +35,16 @@ fn unsupported_retry(retry: &Retry) -> Option<String> {
     backoff.map(|_| "retry.backoff of more than 1m is not supported".to_owned())
 }
 
-fn unsupported_filter(rule: &Rule) -> Option<String> {
-    let redirects = rule
-        .filters
-        .iter()
-        .any(|filter| matches!(filter, Filter::Redirect(_)));
-    for filter in &rule.filters {
-        match filter {
-            Filter::Mirror(_) | Filter::Cors(_) if redirects => {
-                let word = filter.word();
-                return Some(format!(
-                    "filter {word} with RequestRedirect is not supported"
-                ));
-            }
-            _ => {}
-        }
-    }
-    let own = rule.backends.iter().flat_map(|backend| &backend.filters);
-    let mut other = own.filter(|filter| matches!(filter, Filter::Mirror(_) | Filter::Cors(_)));
-    let word = other.next()?.word();
-    Some(format!("filter {word} is not supported at a backendRef"))
+/// Which filters of a rule, or of one of its backends, make no sense together: where a client is
+/// sent elsewhere no request goes to a target, and copies are of what goes there.
+pub(super) fn incompatible(rule: &Rule) -> Option<String> {
+    let own = rule.backends.iter().map(|backend| &backend.filters);
+    let mut lists = std::iter::once(&rule.filters).chain(own);
+    let has = |list: &[Filter], is: fn(&Filter) -> bool| list.iter().any(is);
+    let is_senseless = |list: &&Vec<Filter>| {
+        has(list, |one| matches!(one, Filter::Mirror(_)))
+            && has(list, |one| matches!(one, Filter::Redirect(_)))
+    };
+    lists.find(is_senseless)?;
+    Some("RequestMirror with RequestRedirect has no request to copy".to_owned())
 }

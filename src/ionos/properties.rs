@@ -208,6 +208,7 @@ static HEALTH_CHECK: Schema = Schema {
         Property::own("negate"),
         Property::own("subprotocol"),
         Property::own("ping"),
+        Property::own("service"),
     ],
     is_open: false,
 };

@@ -54,6 +54,14 @@ impl FailedAccepts {
     }
 }
 
+/// Whether it only concerns a client that is gone again.
+pub fn is_passing(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

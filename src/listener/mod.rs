@@ -46,7 +46,7 @@ use crate::telemetry::access_log::AccessLog;
 pub use accept_loop::{AcceptLoop, Ends};
 pub use arrival::Arrival;
 pub use connection::{CONNECTION, Connection};
-pub use failed_accepts::{FailedAccepts, REST};
+pub use failed_accepts::{FailedAccepts, REST, is_passing};
 use load_shedding::LoadShedding;
 use permits::{ListenerLimit, ProcessLimit};
 use proxy_protocol::canonical;
@@ -390,12 +390,4 @@ impl Entrance {
     fn address(&self) -> SocketAddr {
         self.rule.load().listen
     }
-}
-
-/// Whether it only concerns a client that is gone again.
-pub fn is_passing(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted
-    )
 }

@@ -30,6 +30,7 @@ use crate::overload::{Level, Overload};
 use crate::proxy::Proxy;
 use crate::serving::{self, Serving};
 use crate::target_connection::Pool;
+use crate::telemetry::diagnostics;
 use crate::upgrade::{Inherited, Predecessor};
 use built::Built;
 use lifecycle::Lifecycle;
@@ -40,6 +41,7 @@ pub fn serve(path: Option<&Path>, config: Config, succeeds: bool) -> Result<(), 
     if daemon::is_this() {
         daemon::detach();
     }
+    diagnostics::set_level(config.server.log_level);
     open_files::raise();
     reserve::begin();
     let name = path.map_or("demo".to_owned(), |path| path.display().to_string());

@@ -9,7 +9,7 @@ use crate::config::model::HashKey;
 use crate::forwarding_rule::{Route, Routes, Way};
 use crate::os::random::chance;
 use crate::rules::Request;
-use crate::target_group::{PickContext, TargetGroup};
+use crate::target_group::{Carrier, PickContext, TargetGroup};
 
 /// The way of a request: to the group that its cookie leads to, otherwise by chance. Groups that
 /// serve nobody are left out while another serves, unless they keep their shares. `None` where
@@ -60,11 +60,13 @@ pub(super) fn context(group: &TargetGroup, request: &Request<'_>) -> PickContext
     }
 }
 
-/// The place of the target that the request's cookie tells.
+/// The place of the target that the request's cookie or header tells.
 fn told(group: &TargetGroup, request: &Request<'_>) -> Option<usize> {
-    let name = group.cookie_name()?;
-    let mut values = request.cookies(name.as_bytes());
-    values.find_map(|value| group.place_from_cookie(value))
+    let place = |value| group.place_told(value);
+    match group.carrier()? {
+        Carrier::Cookie(name) => request.cookies(name.as_bytes()).find_map(place),
+        Carrier::Header(name) => request.header_lines(name).find_map(place),
+    }
 }
 
 fn value<'r>(request: &Request<'r>, key: &HashKey) -> Option<&'r [u8]> {

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::forwarding_rule::{ForwardingRule, Route, Routes, Way};
 use crate::refusal::Refusal;
-use crate::rules::{Action, Offer, Redirect, Request, Response, Rule, Static, Told};
+use crate::rules::{Action, Cors, Offer, Redirect, Request, Response, Rule, Static, Told};
 use crate::target_group::PickContext;
 use crate::telemetry::{Client, ClientCertificate};
 
@@ -140,7 +140,7 @@ pub(super) fn decide<'r>(
         return Decision::refused(Refusal::NO_MATCHING_RULE);
     };
     let outcome = match &rule.action {
-        Action::Respond(response) => respond(response, sender, &request),
+        Action::Respond(response) => respond(response, sender, head, &request),
         Action::Forward(routes) => forward(routes, sender, head, &request),
     };
     Decision {
@@ -162,6 +162,7 @@ impl Decision<'_> {
 fn respond<'r>(
     response: &'r Response,
     sender: &Sender<'_>,
+    head: &RequestHeader,
     request: &Request<'_>,
 ) -> Result<Outcome<'r>, Refusal> {
     match response {
@@ -172,6 +173,9 @@ fn respond<'r>(
             Ok(Outcome::Static(answer))
         }
         Response::Redirect(redirect) => {
+            if let Some(told) = preflight(redirect.cors.as_deref(), head, request) {
+                return Ok(told);
+            }
             let location = redirect.location(request, sender.scheme);
             let location = location.ok_or(Refusal::NO_LOCATION)?;
             Ok(Outcome::Redirect(redirect, location))
@@ -185,14 +189,18 @@ fn forward<'r>(
     head: &RequestHeader,
     request: &Request<'_>,
 ) -> Result<Outcome<'r>, Refusal> {
-    if let Some(cors) = &routes.cors
-        && let Some(told) = cors.preflight(request.method(), &head.headers)
-    {
-        return Ok(Outcome::Preflight(told));
+    let way = choice::way(routes, request);
+    let cors = match &way {
+        Some(Way::Route(route)) => route.cors.as_deref(),
+        Some(Way::Answer(Response::Redirect(redirect))) => redirect.cors.as_deref(),
+        Some(Way::Answer(Response::Static(_))) | None => routes.cors.as_deref(),
+    };
+    if let Some(told) = preflight(cors, head, request) {
+        return Ok(told);
     }
-    let route = match choice::way(routes, request).ok_or(Refusal::NO_TARGET)? {
+    let route = match way.ok_or(Refusal::NO_TARGET)? {
         Way::Route(route) => route,
-        Way::Answer(answer) => return respond(answer, sender, request),
+        Way::Answer(answer) => return respond(answer, sender, head, request),
     };
     let passage = passage(&route, head)?;
     smuggling::check_nominations(&head.headers)?;
@@ -202,6 +210,16 @@ fn forward<'r>(
         context: choice::context(&route.group, request),
         route,
     }))
+}
+
+/// What is answered to a browser that asks what a page may do.
+fn preflight<'r>(
+    cors: Option<&Cors>,
+    head: &RequestHeader,
+    request: &Request<'_>,
+) -> Option<Outcome<'r>> {
+    let told = cors?.preflight(request.method(), &head.headers)?;
+    Some(Outcome::Preflight(told))
 }
 
 /// Errors: a handshake that is not valid, or may not be made there.

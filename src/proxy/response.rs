@@ -32,6 +32,9 @@ pub(super) async fn send_redirect(
     let mut header = ResponseHeader::build(redirect.status, Some(3))?;
     header.insert_header("Location", location)?;
     header.insert_header("Content-Length", 0)?;
+    if let Some(rule) = &redirect.cors {
+        cors::of_answer(rule, &session.req_header().headers, &mut header)?;
+    }
     send(session, header, None).await
 }
 

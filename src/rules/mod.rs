@@ -163,6 +163,7 @@ mod tests {
             status_code: 301,
             drop_query: false,
             path: None,
+            cors: None,
         });
         rule(name, subjects, action)
     }

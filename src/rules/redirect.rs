@@ -2,6 +2,7 @@
 
 use http::{HeaderValue, StatusCode};
 
+use super::cors::Cors;
 use super::new_path::NewPath;
 use super::request::Request;
 use crate::config::model;
@@ -12,6 +13,8 @@ use crate::config::template::{Part, Template, Value};
 pub struct Redirect {
     /// 301, 302, 303, 307 or 308.
     pub status: StatusCode,
+    /// Which pages of other sites may follow it, where that is for us to say.
+    pub cors: Option<Box<Cors>>,
     location: Location,
 }
 
@@ -48,7 +51,13 @@ impl Redirect {
                 is_relative: is_relative(&redirect.location),
             },
         };
-        Ok(Redirect { status, location })
+        let cors = redirect.cors.as_deref().map(Cors::build).transpose()?;
+        let cors = cors.map(Box::new);
+        Ok(Redirect {
+            status,
+            cors,
+            location,
+        })
     }
 
     /// The Location header for a request that came by this scheme; `None` where it has not what the
@@ -202,6 +211,7 @@ mod tests {
             status_code: 308,
             drop_query,
             path,
+            cors: None,
         };
         Redirect::build(&redirect).unwrap()
     }

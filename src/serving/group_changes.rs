@@ -262,6 +262,7 @@ mod tests {
     fn made_by_code(admin: PathBuf) -> Config {
         Config {
             server: model::Server {
+                log_level: None,
                 threads: 1,
                 drain: model::Drain::default(),
                 upgrade: model::Upgrade::default(),
@@ -293,7 +294,9 @@ mod tests {
                 sample: 1.0,
                 open_records: false,
                 journal: None,
+                headers: model::LoggedHeaders::default(),
             },
+            tracing: model::Tracing::default(),
             certificates: Vec::new(),
             forwarding_rules: vec![Arc::new(rule(&["a", "b"]))],
             target_groups: vec![Arc::new(group("a", 1)), Arc::new(group("b", 2))],

@@ -20,6 +20,7 @@ mod reload;
 mod reuse;
 mod shared_keys;
 mod sockets;
+mod style;
 mod target_evictions;
 
 use std::collections::{BTreeMap, HashMap};
@@ -43,7 +44,6 @@ use crate::overload::Overload;
 use crate::target_group::{Ejection, Fleet, Overrides, TargetGroup};
 use crate::telemetry::access_log::{AccessLog, Output};
 use crate::telemetry::metrics::Metrics;
-use crate::telemetry::{Format, Redaction, Style};
 use crate::tls::Tickets;
 pub use adoption::Former;
 pub use change::Keep;
@@ -53,6 +53,7 @@ pub use objects::Objects;
 use parking_lot::Mutex;
 pub use shared_keys::SharedKeys;
 use sockets::NewSockets;
+use style::style;
 
 /// What serves now.
 pub struct Serving {
@@ -366,19 +367,6 @@ fn most_connections(config: &Config, shares: Shares) -> usize {
         );
     }
     most
-}
-
-fn style(config: &Config) -> Style {
-    let log = &config.access_log;
-    Style {
-        format: match log.format {
-            model::LogFormat::Json => Format::Json,
-            model::LogFormat::Text => Format::Text,
-        },
-        redaction: Redaction::with(log.redact_query_keys.iter().map(String::as_str)),
-        sample: log.sample,
-        open_records: log.open_records,
-    }
 }
 
 fn output(config: &Config) -> Result<Output, Fault> {

@@ -6,13 +6,15 @@ use std::time::SystemTime;
 use super::change::{Keep, New, Replacement};
 use super::shared_keys::stay_shared;
 use super::sockets::{NewSockets, Present};
-use super::{Reload, Serving, both, output, problems, style};
+use super::style::style;
+use super::{Reload, Serving, both, output, problems};
 use crate::config::fault::{Fault, Object};
 use crate::config::objects::{check, with_others_of};
 use crate::config::problem::{Problem, Problems};
 use crate::config::{self, Config, Loaded, model};
 use crate::listener::Sockets;
 use crate::target_group::Overrides;
+use crate::telemetry::diagnostics;
 
 impl Serving {
     /// Reads the configuration again and applies it, or says in the diagnostics, and in the error,
@@ -127,6 +129,9 @@ impl Serving {
             self.log.switch(output);
         }
         self.log.restyle(style(config));
+        if ends_overrides || config.server.log_level != before.server.log_level {
+            diagnostics::set_level(config.server.log_level);
+        }
         self.evict(config, &self.target_groups(), &with_overrides);
         if ends_overrides && overrides.count() > 0 {
             let count = overrides.count();

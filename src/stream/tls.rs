@@ -94,7 +94,7 @@ impl TlsStream {
     }
 
     /// Whether HTTP/2 has been chosen in the handshake (RFC 7301).
-    pub(super) fn has_chosen_http2(&self) -> bool {
+    pub fn has_chosen_http2(&self) -> bool {
         self.rustls()
             .is_some_and(|state| state.alpn_protocol() == Some(b"h2"))
     }

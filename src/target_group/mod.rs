@@ -28,7 +28,7 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use http::HeaderValue;
+use http::{HeaderName, HeaderValue};
 use pingora::lb::discovery::Static;
 use pingora::lb::{Backend, Backends, LoadBalancer};
 use prometheus::IntCounter;
@@ -47,7 +47,8 @@ pub use sources::Sources;
 use standing::Standing;
 pub use state::Held;
 pub use status::{Ejected, LastCheck, TargetStatus};
-use stickiness::Cookies;
+pub use stickiness::Carrier;
+use stickiness::Tokens;
 use target::Protocol;
 pub use target::{Target, TargetId};
 pub use tls::Tls;
@@ -69,7 +70,7 @@ pub struct TargetGroup {
     /// In the order of their addresses.
     targets: Arc<[Arc<Target>]>,
     algorithm: Algorithm,
-    cookies: Option<Cookies>,
+    tokens: Option<Tokens>,
     application_cookie: Option<HashKey>,
     balancer: LoadBalancer<Selection>,
     substitutes: AtomicU64,
@@ -114,7 +115,7 @@ impl TargetGroup {
             retries: group.health_check.retries.into(),
             rebalance: group.rebalance,
             algorithm: group.algorithm.clone(),
-            cookies: Cookies::of(group, &targets, keys),
+            tokens: Tokens::of(group, &targets, keys),
             application_cookie: stickiness::application_cookie(group),
             ports_exhausted: metrics.source_ports_exhausted(&group.name),
             targets,
@@ -138,20 +139,20 @@ impl TargetGroup {
         self.targets.get(place)
     }
 
-    /// The name of the cookie that tells a client's target, where there is one.
-    pub fn cookie_name(&self) -> Option<&str> {
-        self.cookies.as_ref().map(|cookies| cookies.name())
+    /// What tells a client's target, where something of ours does.
+    pub fn carrier(&self) -> Option<&Carrier> {
+        self.tokens.as_ref().map(Tokens::carrier)
     }
 
-    /// The place of the target that a cookie with this value tells.
-    pub fn place_from_cookie(&self, value: &[u8]) -> Option<usize> {
-        self.cookies.as_ref()?.place(value)
+    /// The place of the target that this value of it tells.
+    pub fn place_told(&self, value: &[u8]) -> Option<usize> {
+        self.tokens.as_ref()?.place(value)
     }
 
-    /// What to set for a client that this target is to keep, as `Set-Cookie` has it; `is_secure`
-    /// where it came over TLS.
-    pub fn cookie(&self, target: &Target, is_secure: bool) -> Option<HeaderValue> {
-        self.cookies.as_ref()?.header(target.place, is_secure)
+    /// What to say to a client that this target is to keep, as a header; `is_secure` where it came
+    /// over TLS.
+    pub fn token(&self, target: &Target, is_secure: bool) -> Option<(HeaderName, HeaderValue)> {
+        self.tokens.as_ref()?.header(target.place, is_secure)
     }
 
     /// The targets that take requests now.

@@ -1,17 +1,20 @@
-//! Cookies of ours that keep a client with its target.
+//! What of ours keeps a client with its target: a cookie, or a header.
 //!
 //! Each target has a value, made once when the group is built: the start of an HMAC-SHA256 of the
 //! group's name and the target's address. It tells nobody the address, cannot be made without the
-//! key, and is the same on every node that has the key.
+//! key, and is the same on every node that has the key. Where it is to last for a while only, its
+//! end stands behind it, and another HMAC of both.
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use bytes::Bytes;
-use http::HeaderValue;
+use http::header::SET_COOKIE;
+use http::{HeaderName, HeaderValue};
 use ring::hmac;
+use subtle::ConstantTimeEq as _;
 
 use super::Target;
 use crate::config::model::{self, HashKey, SameSite, Stickiness, StickyCookie};
@@ -20,75 +23,150 @@ use crate::config::secret_key::SecretKey;
 /// How many bytes of the HMAC are used.
 const TAG: usize = 16;
 
-/// The cookies of a group.
-pub(super) struct Cookies {
-    name: Box<str>,
+/// What the clients of a group bring.
+pub(super) struct Tokens {
+    carrier: Carrier,
     attributes: Box<str>,
     /// By the target's place.
     values: Box<[Box<str>]>,
     places: HashMap<Box<[u8]>, usize>,
+    lifetime: Option<Lifetime>,
 }
 
-impl Cookies {
-    /// The cookies of this group, if it is to have any. The first key makes them, all of them know
-    /// them.
+/// What a client brings the value in.
+pub enum Carrier {
+    /// A cookie of this name.
+    Cookie(Box<str>),
+    /// A header.
+    Header(HeaderName),
+}
+
+/// How long a value is known.
+struct Lifetime {
+    seconds: u64,
+    group: Box<str>,
+    keys: Box<[hmac::Key]>,
+}
+
+impl Tokens {
+    /// Those of this group, if it is to have any. The first key makes them, all of them know them.
     pub(super) fn of(
         group: &model::TargetGroup,
         targets: &[Arc<Target>],
         keys: &[SecretKey],
     ) -> Option<Self> {
-        match group.stickiness.as_ref()? {
-            Stickiness::Cookie(cookie) => Some(Cookies::new(&group.name, cookie, targets, keys)),
-            Stickiness::ApplicationCookie(_) => None,
-        }
-    }
-
-    fn new(
-        group: &str,
-        cookie: &StickyCookie,
-        targets: &[Arc<Target>],
-        keys: &[SecretKey],
-    ) -> Self {
-        let keys: Vec<hmac::Key> = keys
+        let (carrier, attributes, lifetime) = match group.stickiness.as_ref()? {
+            Stickiness::Cookie(cookie) => {
+                let carrier = Carrier::Cookie(cookie.name.as_str().into());
+                (carrier, attributes(cookie), cookie.lifetime)
+            }
+            Stickiness::Header(header) => {
+                let carrier = Carrier::Header(header.name.clone());
+                (carrier, String::new(), header.lifetime)
+            }
+            Stickiness::ApplicationCookie(_) => return None,
+        };
+        let keys: Box<[hmac::Key]> = keys
             .iter()
             .map(|key| hmac::Key::new(hmac::HMAC_SHA256, key.bytes()))
             .collect();
-        let values = |key| targets.iter().map(move |target| value(key, group, target));
+        let name = group.name.as_str();
+        let values = |key| targets.iter().map(move |target| value(key, name, target));
         let known = keys.iter().flat_map(|key| values(key).zip(0..));
-        Cookies {
-            name: cookie.name.as_str().into(),
-            attributes: attributes(cookie).into(),
+        Some(Tokens {
+            carrier,
+            attributes: attributes.into(),
             places: known
                 .map(|(value, place)| (value.into_boxed_bytes(), place))
                 .collect(),
             values: keys.first().into_iter().flat_map(values).collect(),
-        }
+            lifetime: lifetime.map(|lifetime| Lifetime {
+                seconds: lifetime.as_secs(),
+                group: name.into(),
+                keys,
+            }),
+        })
     }
 
-    /// The name of them all.
-    pub(super) fn name(&self) -> &str {
-        &self.name
+    /// What all of them are brought in.
+    pub(super) fn carrier(&self) -> &Carrier {
+        &self.carrier
     }
 
-    /// The place of the target that a cookie with this value tells.
+    /// The place of the target that this value tells.
     pub(super) fn place(&self, value: &[u8]) -> Option<usize> {
-        self.places.get(value).copied()
+        let Some(lifetime) = &self.lifetime else {
+            return self.places.get(value).copied();
+        };
+        let tag = lifetime.tag_of(value, now())?;
+        self.places.get(tag).copied()
     }
 
-    /// The header that sets the cookie of the target at this place.
-    pub(super) fn header(&self, place: usize, is_secure: bool) -> Option<HeaderValue> {
+    /// The header that gives a client the value of the target at this place.
+    pub(super) fn header(
+        &self,
+        place: usize,
+        is_secure: bool,
+    ) -> Option<(HeaderName, HeaderValue)> {
         let value = self.values.get(place)?;
-        let secure = if is_secure { "; Secure" } else { "" };
-        let text = [&*self.name, "=", value, &*self.attributes, secure].concat();
-        HeaderValue::from_maybe_shared(Bytes::from(text)).ok()
+        let value = match &self.lifetime {
+            Some(lifetime) => lifetime.until(value, now())?,
+            None => value.to_string(),
+        };
+        let (header, text) = match &self.carrier {
+            Carrier::Header(name) => (name.clone(), value),
+            Carrier::Cookie(name) => {
+                let secure = if is_secure { "; Secure" } else { "" };
+                let text = [&**name, "=", &value, &*self.attributes, secure].concat();
+                (SET_COOKIE, text)
+            }
+        };
+        let text = HeaderValue::try_from(text).ok()?;
+        Some((header, text))
     }
+}
+
+impl Lifetime {
+    /// A value with its end.
+    fn until(&self, tag: &str, now: u64) -> Option<String> {
+        let end = now.saturating_add(self.seconds);
+        let seal = self.seal(self.keys.first()?, tag.as_bytes(), end);
+        Some(format!("{tag}.{end:x}.{seal}"))
+    }
+
+    /// What such a value has before its end, if that has yet to come and is no further away than it
+    /// may be.
+    fn tag_of<'v>(&self, value: &'v [u8], now: u64) -> Option<&'v [u8]> {
+        let mut parts = value.splitn(3, |byte| *byte == b'.');
+        let (tag, end, seal) = (parts.next()?, parts.next()?, parts.next()?);
+        let end = u64::from_str_radix(std::str::from_utf8(end).ok()?, 16).ok()?;
+        let is_now = now < end && end <= now.saturating_add(self.seconds);
+        let is_ours = |key| bool::from(self.seal(key, tag, end).as_bytes().ct_eq(seal));
+        (is_now && self.keys.iter().any(is_ours)).then_some(tag)
+    }
+
+    fn seal(&self, key: &hmac::Key, tag: &[u8], end: u64) -> String {
+        let mut context = hmac::Context::with_key(key);
+        context.update(b"culvert: the end of a session\0");
+        context.update(&(self.group.len() as u64).to_be_bytes());
+        context.update(self.group.as_bytes());
+        context.update(&end.to_be_bytes());
+        context.update(tag);
+        URL_SAFE_NO_PAD.encode(&context.sign().as_ref()[..TAG])
+    }
+}
+
+/// Seconds since 1970.
+fn now() -> u64 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    now.as_ref().map_or(0, Duration::as_secs)
 }
 
 /// The cookie of the application that decides, where one does.
 pub(super) fn application_cookie(group: &model::TargetGroup) -> Option<HashKey> {
     match group.stickiness.as_ref()? {
         Stickiness::ApplicationCookie(name) => Some(HashKey::Cookie(name.clone())),
-        Stickiness::Cookie(_) => None,
+        Stickiness::Cookie(_) | Stickiness::Header(_) => None,
     }
 }
 
@@ -115,8 +193,6 @@ fn attributes(cookie: &StickyCookie) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use zeroize::Zeroizing;
 
     use super::super::tests::{built, described};
@@ -132,6 +208,7 @@ mod tests {
         StickyCookie {
             name: "culvert".into(),
             duration: None,
+            lifetime: None,
             same_site: SameSite::Lax,
         }
     }
@@ -144,9 +221,11 @@ mod tests {
         built(&group)
     }
 
-    fn cookies(name: &str, keys: &[SecretKey]) -> Cookies {
-        let group = group(name, sticky());
-        Cookies::new(name, &sticky(), &group.targets, keys)
+    fn cookies(name: &str, keys: &[SecretKey]) -> Tokens {
+        let mut described = described(Algorithm::RoundRobin, &[1, 0]);
+        described.name = name.into();
+        described.stickiness = Some(Stickiness::Cookie(sticky()));
+        Tokens::of(&described, &built(&described).targets, keys).unwrap()
     }
 
     #[test]
@@ -179,12 +258,15 @@ mod tests {
     fn the_header_says_what_the_configuration_says() {
         let lax = group("chat", sticky());
         let header = |group: &TargetGroup, secure| {
-            let header = group.cookie(&group.targets[0], secure).unwrap();
+            let (name, header) = group.token(&group.targets[0], secure).unwrap();
+            assert_eq!(name, SET_COOKIE);
             let text = header.to_str().unwrap().to_owned();
             let (value, attributes) = text.split_once("; ").unwrap();
             let (name, value) = value.split_once('=').unwrap();
-            assert_eq!(group.place_from_cookie(value.as_bytes()), Some(0));
-            assert_eq!(group.cookie_name(), Some(name));
+            assert_eq!(group.place_told(value.as_bytes()), Some(0));
+            let is_it =
+                |carrier: &Carrier| matches!(carrier, Carrier::Cookie(own) if **own == *name);
+            assert!(group.carrier().is_some_and(is_it));
             (name.to_owned(), attributes.to_owned())
         };
         let found = header(&lax, false);
@@ -197,6 +279,7 @@ mod tests {
             StickyCookie {
                 name: "s".into(),
                 duration: Some(Duration::from_secs(3600)),
+                lifetime: None,
                 same_site: SameSite::Strict,
             },
         );
@@ -232,9 +315,51 @@ mod tests {
     #[test]
     fn what_was_made_for_another_group_or_by_nobody_tells_nothing() {
         let (chat, other) = (group("chat", sticky()), group("other", sticky()));
-        let cookies = other.cookies.as_ref().unwrap();
+        let cookies = other.tokens.as_ref().unwrap();
         for value in [cookies.values[0].as_bytes(), b"", b"0", b"192.0.2.1:8000"] {
-            assert_eq!(chat.place_from_cookie(value), None);
+            assert_eq!(chat.place_told(value), None);
         }
+    }
+
+    #[test]
+    fn a_value_with_a_lifetime_ends_and_its_end_cannot_be_moved() {
+        let lifetime = Lifetime {
+            seconds: 60,
+            group: "chat".into(),
+            keys: [1, 2]
+                .map(|byte| hmac::Key::new(hmac::HMAC_SHA256, &[byte; 32]))
+                .into(),
+        };
+        let value = lifetime.until("tag", 1000).unwrap();
+        let tag = |value: &str, now| lifetime.tag_of(value.as_bytes(), now).map(<[u8]>::to_vec);
+        assert_eq!(tag(&value, 1000), Some(b"tag".to_vec()));
+        assert_eq!(tag(&value, 1059), Some(b"tag".to_vec()));
+        assert_eq!(tag(&value, 1060), None, "it has ended");
+        assert_eq!(tag(&value, 999), None, "it is from the future");
+        let moved = value.replace(".424.", ".425.");
+        assert_ne!(moved, value);
+        for other in [&moved, "tag", "tag.424", "tag.424.", "..", ""] {
+            assert_eq!(tag(other, 1001), None, "{other}");
+        }
+        let elsewhere = Lifetime {
+            group: "other".into(),
+            ..lifetime
+        };
+        assert_eq!(elsewhere.tag_of(value.as_bytes(), 1000), None);
+    }
+
+    #[test]
+    fn a_header_carries_what_a_cookie_would() {
+        let mut described = described(Algorithm::RoundRobin, &[1, 1]);
+        described.stickiness = Some(Stickiness::Header(model::StickyHeader {
+            name: HeaderName::from_static("x-session"),
+            lifetime: Some(Duration::from_secs(60)),
+        }));
+        let group = built(&described);
+        let (name, value) = group.token(&group.targets[1], true).unwrap();
+        assert_eq!(name, "x-session");
+        assert_eq!(group.place_told(value.as_bytes()), Some(1));
+        let tag = group.tokens.as_ref().unwrap().values[1].as_bytes();
+        assert_eq!(group.place_told(tag), None, "an end is needed");
     }
 }

@@ -61,6 +61,31 @@ pub mod future {
     }
 }
 
+/// Headers, for serde's `with`.
+pub mod headers {
+    use super::{Deserializer, de};
+    use http::HeaderName;
+    use serde::{Deserialize as _, Serializer};
+
+    /// Their names and values.
+    pub fn serialize<S: Serializer>(
+        headers: &[(HeaderName, String)],
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(headers.iter().map(|(name, value)| (name.as_str(), value)))
+    }
+
+    /// Those whose names are ones.
+    pub fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Vec<(HeaderName, String)>, D::Error> {
+        let headers = Vec::<(String, String)>::deserialize(deserializer)?;
+        let named = |(name, value): (String, String)| Ok((HeaderName::try_from(name)?, value));
+        let named: Result<_, http::Error> = headers.into_iter().map(named).collect();
+        named.map_err(de::Error::custom)
+    }
+}
+
 fn known<'de, D: Deserializer<'de>>(
     deserializer: D,
     words: &[&'static str],

@@ -68,7 +68,10 @@ impl CloseReason {
         const SERVICE_RESTART: u16 = 1012;
         match self {
             CloseReason::Killed => POLICY_VIOLATION,
-            CloseReason::Rebalanced | CloseReason::TargetUnhealthy => SERVICE_RESTART,
+            CloseReason::Drained
+            | CloseReason::TargetRemoved
+            | CloseReason::Rebalanced
+            | CloseReason::TargetUnhealthy => SERVICE_RESTART,
             CloseReason::Completed
             | CloseReason::ClientClosed
             | CloseReason::TargetClosed
@@ -77,8 +80,6 @@ impl CloseReason {
             | CloseReason::ClientError
             | CloseReason::TargetError
             | CloseReason::Refused
-            | CloseReason::Drained
-            | CloseReason::TargetRemoved
             | CloseReason::Memory
             | CloseReason::ProcessExit
             | CloseReason::ProcessCrash => GOING_AWAY,

@@ -5,6 +5,9 @@ use std::io::Write as _;
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
+use http::HeaderName;
+use serde_json::Value;
+
 use super::{Format, text};
 
 /// One line, written field by field; a field without a value is left out.
@@ -35,12 +38,46 @@ impl Line {
     }
 
     /// A value as it is in JSON.
-    pub(super) fn value(&mut self, name: &str, value: &serde_json::Value) {
-        if let Some(text) = value.as_str() {
-            return self.text(name, Some(text));
+    pub(super) fn value(&mut self, name: &str, value: &Value) {
+        match value {
+            Value::String(text) => self.text(name, Some(text)),
+            Value::Object(parts) if self.format == Format::Text => {
+                for (part, value) in parts {
+                    self.value(&format!("{name}.{part}"), value);
+                }
+            }
+            value => {
+                self.name(name);
+                self.bytes.extend_from_slice(value.to_string().as_bytes());
+            }
         }
-        self.name(name);
-        self.bytes.extend_from_slice(value.to_string().as_bytes());
+    }
+
+    /// Strings by name: an object, or each by itself behind a dot. None are left out.
+    pub(super) fn texts(&mut self, name: &str, values: &[(HeaderName, String)]) {
+        if values.is_empty() {
+            return;
+        }
+        match self.format {
+            Format::Text => {
+                for (header, value) in values {
+                    self.text(&format!("{name}.{header}"), Some(value));
+                }
+            }
+            Format::Json => {
+                self.name(name);
+                self.bytes.push(b'{');
+                for (place, (header, value)) in values.iter().enumerate() {
+                    if place > 0 {
+                        self.bytes.push(b',');
+                    }
+                    text::push_string(&mut self.bytes, header.as_str());
+                    self.bytes.push(b':');
+                    text::push_string(&mut self.bytes, value);
+                }
+                self.bytes.push(b'}');
+            }
+        }
     }
 
     /// A whole number.
@@ -148,6 +185,12 @@ mod tests {
         line.text("referer", Some(""));
         line.target("target", "192.0.2.1:80".parse().ok().as_ref());
         line.text("closeReason", Some("client_closed"));
+        let header = |name, value: &str| (HeaderName::from_static(name), value.to_owned());
+        line.texts(
+            "requestHeaders",
+            &[header("origin", "https://a"), header("x-a", "a b")],
+        );
+        line.texts("responseHeaders", &[]);
         String::from_utf8(line.end()).unwrap()
     }
 
@@ -156,7 +199,9 @@ mod tests {
         let expected = concat!(
             "time=1970-01-01T00:00:00.000Z durationMs=1.500 clientIp=2001:db8::7 ",
             r#"requestUri="/a?b=1" userAgent="a \"b\"\u000a\u001b[2J\u009b2J\\ ü" referer="" "#,
-            "target=192.0.2.1:80 closeReason=client_closed\n",
+            "target=192.0.2.1:80 closeReason=client_closed ",
+            r#"requestHeaders.origin=https://a requestHeaders.x-a="a b""#,
+            "\n",
         );
         assert_eq!(line(Format::Text), expected);
     }
@@ -168,5 +213,8 @@ mod tests {
         assert_eq!(line["clientIp"], "2001:db8::7");
         assert_eq!(line["userAgent"], "a \"b\"\n\u{1b}[2J\u{9b}2J\\ \u{fc}");
         assert_eq!(line["referer"], "");
+        let headers = serde_json::json!({"origin": "https://a", "x-a": "a b"});
+        assert_eq!(line["requestHeaders"], headers);
+        assert!(line.get("responseHeaders").is_none());
     }
 }

@@ -22,6 +22,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use http::HeaderName;
 use serde::{Deserialize, Serialize};
 
 pub use close_reasons::{CloseReason, RefusalReason};
@@ -29,7 +30,7 @@ pub use cut::cut;
 pub use format::Format;
 use line::Line;
 pub use redact::Redaction;
-pub use style::Style;
+pub use style::{LoggedHeaders, Style};
 pub use text::ip_text;
 
 /// One of a few words.
@@ -106,6 +107,25 @@ pub struct Record {
     /// What went wrong, for the reader of the log.
     #[serde(skip)]
     pub error: Option<String>,
+    /// What few exchanges have, or what somebody has asked for.
+    #[serde(default)]
+    pub details: Option<Box<Details>>,
+}
+
+/// What the line of an exchange has beside the rest. The values are each [`cut`].
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Details {
+    /// Headers of the request, as the client sent them.
+    #[serde(with = "carried::headers")]
+    pub request_headers: Vec<(HeaderName, String)>,
+    /// Headers of the answer, as the client got them.
+    #[serde(with = "carried::headers")]
+    pub response_headers: Vec<(HeaderName, String)>,
+    /// Whose page has made a handshake that it may not make.
+    pub origin: Option<String>,
+    /// Which trace it belongs to (W3C Trace Context).
+    pub traceparent: Option<String>,
 }
 
 /// The parts of the request's head that the log repeats. The client chose them: each is [`cut`].
@@ -214,6 +234,7 @@ impl Record {
             frames: None,
             refusal: None,
             error: None,
+            details: None,
         }
     }
 
@@ -225,6 +246,11 @@ impl Record {
         if reason == CloseReason::Memory {
             self.error = Some("reset, for memory is short".to_owned());
         }
+    }
+
+    /// Its details, to add to.
+    pub fn details(&mut self) -> &mut Details {
+        self.details.get_or_insert_default()
     }
 
     /// The line of the access log, with its end.
@@ -245,6 +271,7 @@ impl Record {
         line.text("closeReason", Some(reason.as_str()));
         line.number("closeCode", self.close_code.map(u64::from));
         line.text("error", self.error.as_ref());
+        self.detail_fields(&mut line);
         line.end()
     }
 
@@ -255,6 +282,7 @@ impl Record {
         line.time("time", SystemTime::now());
         line.time("startTime", self.started);
         self.exchange_fields(&mut line);
+        self.detail_fields(&mut line);
         line.end()
     }
 
@@ -277,6 +305,14 @@ impl Record {
         line.target("target", self.target.as_ref());
         line.millis("targetConnectMs", self.target_connect);
         line.millis("targetLatencyMs", self.target_latency);
+    }
+
+    fn detail_fields(&self, line: &mut Line) {
+        let Some(details) = &self.details else { return };
+        line.text("origin", details.origin.as_ref());
+        line.text("traceparent", details.traceparent.as_ref());
+        line.texts("requestHeaders", &details.request_headers);
+        line.texts("responseHeaders", &details.response_headers);
     }
 
     fn byte_fields(&self, line: &mut Line) {

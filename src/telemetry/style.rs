@@ -1,5 +1,7 @@
 //! Which lines the access log has, and how they are written.
 
+use http::HeaderName;
+
 use super::{CloseReason, Format, Record, Redaction};
 
 /// What holds for all lines.
@@ -13,6 +15,19 @@ pub struct Style {
     pub sample: f64,
     /// Whether a tunnel has a line when it opens, too.
     pub open_records: bool,
+    /// Which headers lines repeat; `None` where there are none.
+    pub headers: Option<Box<LoggedHeaders>>,
+    /// Whether a request without a traceparent gets one, which is in its line.
+    pub traces: bool,
+}
+
+/// The names of the headers that lines repeat.
+#[derive(Debug, Default)]
+pub struct LoggedHeaders {
+    /// Of requests.
+    pub request: Vec<HeaderName>,
+    /// Of answers.
+    pub response: Vec<HeaderName>,
 }
 
 impl Default for Style {
@@ -22,6 +37,8 @@ impl Default for Style {
             redaction: Redaction::default(),
             sample: 1.0,
             open_records: false,
+            headers: None,
+            traces: false,
         }
     }
 }

@@ -144,7 +144,8 @@ async fn what_a_filter_is_true_of_is_killed_with_the_words_that_were_chosen() {
         (&json!("killed"), &json!(4001))
     );
     stays.say_hi().await;
-    edge.says("1 tunnels killed: \"targetGroup=b").await;
+    edge.says("1 tunnels killed: targetGroup=\"b\" code=\"4001\" text=\"good bye\"")
+        .await;
 }
 
 #[tokio::test]

@@ -134,3 +134,19 @@ fn explain_foretells_the_answer_to_a_preflight() {
     let said = String::from_utf8(run(&arguments, folder.path()).stdout).unwrap();
     assert_eq!(said.lines().last(), Some("=> all: 204"), "{said}");
 }
+
+#[tokio::test]
+async fn a_redirect_says_who_may_follow_it_and_its_preflights_are_answered() {
+    let rule = format!("{{name: old, type: REDIRECT, location: /new, {CORS}}}");
+    let edge = Edge::start(&Config::new().http_rules(&rule)).await;
+    let origin = "Origin: https://app.example\r\n";
+    let answer = ask(&edge, "GET", origin).await;
+    let told = answer.header("access-control-allow-origin");
+    assert_eq!((answer.status, told), (301, Some("https://app.example")));
+    let preflight = format!("{origin}Access-Control-Request-Method: PUT\r\n");
+    let answer = ask(&edge, "OPTIONS", &preflight).await;
+    let told = answer.header("access-control-allow-methods");
+    assert_eq!((answer.status, told), (204, Some("PUT, DELETE")));
+    let answer = ask(&edge, "GET", "Origin: https://other.example\r\n").await;
+    assert_eq!(answer.header("access-control-allow-origin"), None);
+}

@@ -88,7 +88,7 @@ impl Pair {
     async fn only_its_tunnels_ended(&mut self, reason: &str) {
         let have_ended = || (self.ends().len() >= 10).then_some(());
         eventually("the lines", have_ended).await;
-        let end = (self.goes.address.to_string(), reason.to_owned(), 1001);
+        let end = (self.goes.address.to_string(), reason.to_owned(), 1012);
         assert_eq!(self.ends(), vec![end; 10]);
         assert_eq!(self.edge.tunnels_active(self.goes.address), 0.0);
         all_say_hi(&mut self.staying).await;

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::interval;
 
-use crate::harness::client::{CLOSE, GOING_AWAY, HANDSHAKE, HI, header, sent_away};
+use crate::harness::client::{CLOSE, HANDSHAKE, HI, SERVICE_RESTART, header, sent_away};
 use crate::harness::target::switching_protocols;
 use crate::harness::{Config, Connection, Edge, Target, eventually, soon};
 
@@ -42,7 +42,7 @@ fn assert_all_drained(lines: &[Value], count: usize) {
     assert_eq!(lines.len(), count, "{lines:#?}");
     for line in lines {
         assert_eq!(line["closeReason"], "drained", "{line}");
-        assert_eq!(line["closeCode"], 1001, "{line}");
+        assert_eq!(line["closeCode"], 1012, "{line}");
     }
 }
 
@@ -130,8 +130,8 @@ async fn chat(mut client: Connection) {
         match soon("a frame", client.frame()).await {
             Some((1, text)) => assert_eq!(text, b"hi"),
             close => {
-                assert_eq!(close, Some((CLOSE, GOING_AWAY.to_be_bytes().to_vec())));
-                client.leave(GOING_AWAY).await;
+                assert_eq!(close, Some((CLOSE, SERVICE_RESTART.to_be_bytes().to_vec())));
+                client.leave(SERVICE_RESTART).await;
                 return assert_eq!(client.to_end().await, b"");
             }
         }
@@ -208,10 +208,10 @@ async fn the_process_exits_two_seconds_after_the_deadline_though_nobody_answers(
     assert!((2.0..8.0).contains(&took), "after {took} s");
     assert_eq!((status.code(), lines.len()), (Some(0), 11), "{lines:#?}");
     assert!(lines.iter().all(|line| line["closeReason"] == "drained"));
-    let tunnels = lines.iter().filter(|line| line["closeCode"] == 1001);
+    let tunnels = lines.iter().filter(|line| line["closeCode"] == 1012);
     assert_eq!(tunnels.count(), 10);
     for client in &mut clients[..10] {
-        assert_eq!(client.to_end().await, [0x88, 2, 0x03, 0xE9]);
+        assert_eq!(client.to_end().await, [0x88, 2, 0x03, 0xF4]);
     }
 }
 

@@ -79,6 +79,38 @@ async fn the_check_goes_by_the_body_that_the_policy_says() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_check_goes_by_status_codes_and_body_together() {
+    let says = |body: &str, start: u16| {
+        format!(
+            "default: {{interval: 50ms, unhealthyThreshold: 1, http: {{path: /health, \
+             match: {{body: {body}, statusCodes: [{{start: {start}, end: 299}}]}}}}}}"
+        )
+    };
+    let target = checked_with("206 X", "ready").await;
+    for (body, start, expected) in [
+        ("ready", 207, 503),
+        ("going", 200, 503),
+        ("ready", 200, 200),
+    ] {
+        let edge = under(&says(body, start), &target).await;
+        let before = target.heads().len();
+        eventually("it is checked", || {
+            (target.heads().len() > before + 3).then_some(())
+        })
+        .await;
+        becomes(&edge, expected).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_protocol_decides_what_is_asked_where_nothing_else_does() {
+    let target = Target::answering("hello").await;
+    let _edge = under("default: {interval: 50ms, protocol: HTTP}", &target).await;
+    let head = check_of(&target, "/").await;
+    assert!(head.starts_with("GET / "), "{head}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_policy_says_how_many_checks_turn_an_endpoint() {
     let target = checked_with("500 X", "").await;
     let says = "default: {interval: 50ms, unhealthyThreshold: 5, http: {path: /health}}";

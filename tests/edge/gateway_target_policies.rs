@@ -254,7 +254,7 @@ async fn a_policy_says_how_long_tunnels_to_an_endpoint_that_left_live() {
         &(rest + &service("chat", &[targets[1].address])),
     );
     let (opcode, code) = client.frame().await.unwrap();
-    assert_eq!((opcode, code), (8, 1001_u16.to_be_bytes().to_vec()));
-    client.leave(1001).await;
+    assert_eq!((opcode, code), (8, 1012_u16.to_be_bytes().to_vec()));
+    client.leave(1012).await;
     assert_eq!(edge.log_line().await["closeReason"], "target_removed");
 }

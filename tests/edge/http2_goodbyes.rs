@@ -31,7 +31,7 @@ async fn a_drain_says_goaway_and_ends_tunnels_as_elsewhere() {
     for line in &lines {
         assert_eq!(
             (reason(line), &line["closeCode"]),
-            ("drained", &1001.into())
+            ("drained", &1012.into())
         );
     }
 }

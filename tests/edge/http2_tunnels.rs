@@ -8,7 +8,7 @@ use http::Request;
 use serde_json::Value;
 use tokio::io::AsyncWriteExt as _;
 
-use crate::harness::client::header;
+use crate::harness::client::{GOING_AWAY, header};
 use crate::harness::http2::{Http2, clear, get, start, websocket};
 use crate::harness::python;
 use crate::harness::target::{ok, switching_protocols};
@@ -329,7 +329,7 @@ async fn an_idle_tunnel_gets_a_close_frame_and_its_neighbours_do_not() {
     let edge = start(&target, "tunnel: {idleTimeout: 500}").await;
     let mut client = Http2::connect(edge.address).await;
     let mut idle = client.tunnel("/idle").await;
-    idle.is_sent_away().await;
+    idle.is_ended_with(GOING_AWAY).await;
     assert_eq!(reason(&edge.log_line().await), "idle_timeout");
     client.tunnel("/other").await.say_hi().await;
 }

@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use tokio::time::interval;
 
 use crate::drain::{GET, LONG, edge, patient};
-use crate::harness::client::{CLOSE, GOING_AWAY, HI, header};
+use crate::harness::client::{CLOSE, HI, SERVICE_RESTART, header};
 use crate::harness::target::{ok, switching_protocols};
 use crate::harness::{Connection, Edge, Noise, Target, eventually};
 
@@ -106,7 +106,7 @@ impl Crowd {
             let line = &lines[&format!("/{number}")];
             let has_left = number % 10 == LEAVER && line["closeReason"] == "client_closed";
             assert!(has_left || line["closeReason"] == tunnels, "{line}");
-            let is_told = line["closeReason"] != "drained" || line["closeCode"] == 1001;
+            let is_told = line["closeReason"] != "drained" || line["closeCode"] == 1012;
             assert!(is_told && line["httpStatusCode"] == 101, "{line}");
         }
         for number in 0..REQUESTS {
@@ -130,7 +130,7 @@ async fn talk(mut client: Connection, times: usize) {
             client.stream.try_write(&HI).ok();
         }
         match client.frame().await {
-            Some((CLOSE, _)) => return client.leave(GOING_AWAY).await,
+            Some((CLOSE, _)) => return client.leave(SERVICE_RESTART).await,
             Some(_) => {}
             None => return,
         }

@@ -218,7 +218,7 @@ async fn an_idle_tunnel_over_tls_is_closed_on_both_sides_with_a_close_notify_to_
     .await;
     let edge = edge_before(&authority, "{idleTimeout: 200}", &target).await;
     let (mut client, _) = edge.tunnel().await;
-    client.is_sent_away().await;
+    client.is_ended_with(GOING_AWAY).await;
     let close = Some((CLOSE, GOING_AWAY.to_be_bytes().to_vec()));
     let heard = soon("what the target hears", hears.recv()).await;
     assert_eq!(heard, Some((close, true)));

@@ -214,7 +214,7 @@ async fn tunnels_of_the_old_process_live_until_the_drain_deadline_and_are_sent_a
     let mut lines = lines_of(&lineage.edge.folder.path().join("access.log"));
     lines.retain(|line| line["upgrade"] == "websocket");
     assert_eq!(lines.len(), 10);
-    let is_drained = |line| line == ("drained", 1001);
+    let is_drained = |line| line == ("drained", 1012);
     let ends = lines
         .iter()
         .map(|line| (line["closeReason"].as_str(), line["closeCode"].as_u64()));

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use http::HeaderName;
+
 /// `accessLog`
 #[derive(Debug, Clone)]
 pub struct AccessLog {
@@ -19,6 +21,24 @@ pub struct AccessLog {
     /// `journal`: the folder of the files in which processes note their open tunnels. Default: they
     /// do not.
     pub journal: Option<PathBuf>,
+    /// `headers`: which headers are repeated. Default: none.
+    pub headers: LoggedHeaders,
+}
+
+/// `headers` of the access log: each name once.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LoggedHeaders {
+    /// `request`: as the client sent them.
+    pub request: Vec<HeaderName>,
+    /// `response`: as the client gets them.
+    pub response: Vec<HeaderName>,
+}
+
+/// `tracing`
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tracing {
+    /// `traceparent`: whether a request without one gets one. Default: false.
+    pub traceparent: bool,
 }
 
 /// How the fields of a line are written.

@@ -18,6 +18,8 @@ pub struct Rebalance {
 pub enum Stickiness {
     /// `COOKIE`: one of ours, that names the target.
     Cookie(StickyCookie),
+    /// `HEADER`: the same in a header.
+    Header(StickyHeader),
     /// `APPLICATION_COOKIE`: the hash of the first cookie of this name.
     ApplicationCookie(String),
 }
@@ -29,8 +31,19 @@ pub struct StickyCookie {
     pub name: String,
     /// `duration`: at least 1 s. Default: as long as the browser runs.
     pub duration: Option<Duration>,
+    /// `lifetime`: how long it is known from when it is set, whole seconds. Default: for ever.
+    pub lifetime: Option<Duration>,
     /// `sameSite`. Default: Lax.
     pub same_site: SameSite,
+}
+
+/// A header of ours, which clients send back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StickyHeader {
+    /// `name`
+    pub name: HeaderName,
+    /// `lifetime`: as of a cookie.
+    pub lifetime: Option<Duration>,
 }
 
 /// From where a cookie comes along (RFC 6265bis section 5.6.7).

@@ -35,6 +35,8 @@ pub enum Check {
     Tcp,
     /// `HTTP`: sends a request.
     Http(HttpCheck),
+    /// `GRPC`: asks by the health checking protocol of gRPC, over HTTP/2.
+    Grpc(GrpcCheck),
     /// `WEBSOCKET`: opens a WebSocket, and closes it.
     WebSocket(WebSocketCheck),
 }
@@ -67,6 +69,17 @@ pub enum Expected {
     Body(String),
     /// `RESPONSE_BODY` with `regex`: matches, anywhere unless anchored.
     BodyMatches(Regex),
+    /// One of these, and a body that contains this. A file cannot say so.
+    StatusAndBody(Vec<RangeInclusive<u16>>, String),
+}
+
+/// What belongs to the type `GRPC`.
+#[derive(Debug, Clone)]
+pub struct GrpcCheck {
+    /// `service`: of which is asked. Default: the server as a whole.
+    pub service: String,
+    /// `host`: its `:authority`. Default: `serverName`, or the address that is checked.
+    pub host: Option<String>,
 }
 
 /// What belongs to the type `WEBSOCKET`.

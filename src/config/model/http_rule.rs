@@ -95,6 +95,10 @@ pub struct WeightedGroup {
     pub weight: u32,
     /// `headers` and `rewrite`: what is changed after what the rule changes. Default: nothing.
     pub changes: Option<Box<Changes>>,
+    /// What comes in the place of the rule's `cors`. A file cannot say so.
+    pub cors: Option<Box<Cors>>,
+    /// Where copies go beside those of the rule. A file cannot say so.
+    pub mirrors: Vec<Mirror>,
 }
 
 /// A share that goes to no target.
@@ -122,6 +126,8 @@ impl WeightedGroup {
             name: name.to_owned(),
             weight: 1,
             changes: None,
+            cors: None,
+            mirrors: Vec::new(),
         }
     }
 }
@@ -130,7 +136,8 @@ impl Forward {
     /// The names of all target groups that requests, or copies of them, may go to.
     pub fn all_groups(&self) -> impl Iterator<Item = &str> {
         let groups = self.target_groups.iter().map(|group| group.name.as_str());
-        let mirrors = self.mirrors.iter();
+        let own = self.target_groups.iter().flat_map(|group| &group.mirrors);
+        let mirrors = self.mirrors.iter().chain(own);
         groups.chain(mirrors.map(|mirror| mirror.target_group.as_str()))
     }
 

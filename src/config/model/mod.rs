@@ -31,10 +31,12 @@ mod tunnel;
 
 use std::sync::Arc;
 
-pub use self::access_log::{AccessLog, LogFormat};
+pub use self::access_log::{AccessLog, LogFormat, LoggedHeaders, Tracing};
 pub use self::admin::{Admin, Token};
 pub use self::api::{Api, Datacenter, Etcd, Lan, Store, User, WebSocketChecks, Written};
-pub use self::balance::{Algorithm, HashKey, Rebalance, SameSite, Stickiness, StickyCookie};
+pub use self::balance::{
+    Algorithm, HashKey, Rebalance, SameSite, Stickiness, StickyCookie, StickyHeader,
+};
 pub use self::certificate::{Certificate, CertificateFiles};
 pub use self::changes::{Changes, HeaderChanges, Headers, NewPath, NewValue, Rewrite};
 pub use self::condition::{Comparison, Condition, Subject, without_last_slash};
@@ -44,7 +46,8 @@ pub use self::forwarding_rule::{
 };
 pub use self::gateway::{Access, Gateway, Kubernetes};
 pub use self::health::{
-    Check, Expected, HealthCheck, HttpCheck, OnUnhealthy, OutlierDetection, WebSocketCheck,
+    Check, Expected, GrpcCheck, HealthCheck, HttpCheck, OnUnhealthy, OutlierDetection,
+    WebSocketCheck,
 };
 pub use self::http_rule::{
     Action, Answer, Forward, HttpRule, Retry, WeightedAnswer, WeightedGroup,
@@ -76,6 +79,8 @@ pub struct Config {
     pub gateway: Option<Gateway>,
     /// The access log.
     pub access_log: AccessLog,
+    /// Traces of requests over several services.
+    pub tracing: Tracing,
     /// Possibly none.
     pub certificates: Vec<Certificate>,
     /// At least one, unless there is an API or a gateway.

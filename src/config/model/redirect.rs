@@ -1,6 +1,6 @@
 //! What a `REDIRECT` rule says.
 
-use super::NewPath;
+use super::{Cors, NewPath};
 use crate::config::template::Template;
 
 /// A `REDIRECT` rule.
@@ -16,6 +16,8 @@ pub struct Redirect {
     pub drop_query: bool,
     /// `rewrite`: what `{path}` stands for. Default: the path that the client asked for.
     pub path: Option<NewPath>,
+    /// `cors`: which pages of other sites may follow it. Default: nothing is said.
+    pub cors: Option<Box<Cors>>,
 }
 
 /// A redirect that is told by its parts.
@@ -62,6 +64,7 @@ impl RedirectParts {
             status_code: self.status_code,
             drop_query: false,
             path: self.path.clone(),
+            cors: None,
         })
     }
 }

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use log::LevelFilter;
+
 use super::{Memory, Resolver};
 use crate::config::secret_key::SecretKey;
 
@@ -11,6 +13,8 @@ use crate::config::secret_key::SecretKey;
 pub struct Server {
     /// `threads`: worker threads, 1 to 1024. Default: one per core.
     pub threads: usize,
+    /// `logLevel`: how much is said on standard error. Default: as `RUST_LOG` says, or `info`.
+    pub log_level: Option<LevelFilter>,
     /// `drain`
     pub drain: Drain,
     /// `upgrade`

@@ -7,15 +7,16 @@ use http::HeaderName;
 
 use super::super::model::{
     Action, Algorithm, Config, Forward, ForwardingRule, HashKey, SameSite, Stickiness,
-    StickyCookie, TargetGroup,
+    StickyCookie, StickyHeader, TargetGroup,
 };
 use super::super::tree::{Mapping, Node};
 use super::super::words::quoted;
+use super::changes::why_not;
 use super::defaults;
 
 pub(super) const HASH_KEY_KEYS: &[&str] = &["type", "key"];
 
-pub(super) const STICKINESS_KEYS: &[&str] = &["type", "name", "duration", "sameSite"];
+pub(super) const STICKINESS_KEYS: &[&str] = &["type", "name", "duration", "lifetime", "sameSite"];
 
 #[derive(Debug, Clone, Copy)]
 enum Word {
@@ -82,14 +83,16 @@ fn text(node: &Node) -> Option<String> {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Cookie {
-    Ours,
-    Application,
+enum Carrier {
+    Cookie,
+    Header,
+    ApplicationCookie,
 }
 
-const COOKIES: &[(&str, Cookie)] = &[
-    ("COOKIE", Cookie::Ours),
-    ("APPLICATION_COOKIE", Cookie::Application),
+const CARRIERS: &[(&str, Carrier)] = &[
+    ("COOKIE", Carrier::Cookie),
+    ("HEADER", Carrier::Header),
+    ("APPLICATION_COOKIE", Carrier::ApplicationCookie),
 ];
 
 const SAME_SITES: &[(&str, SameSite)] = &[
@@ -100,12 +103,17 @@ const SAME_SITES: &[(&str, SameSite)] = &[
 
 pub(super) fn stickiness(node: &Node) -> Option<Stickiness> {
     let mapping = node.mapping(STICKINESS_KEYS)?;
-    match mapping.required("type", |node| node.choice(COOKIES, &[]))? {
-        Cookie::Ours => cookie(&mapping).map(Stickiness::Cookie),
-        Cookie::Application => {
-            for key in ["duration", "sameSite"] {
-                mapping.forbidden(key, "is only valid for COOKIE");
-            }
+    let carrier = mapping.required("type", |node| node.choice(CARRIERS, &[]))?;
+    if carrier != Carrier::Cookie {
+        for key in ["duration", "sameSite"] {
+            mapping.forbidden(key, "is only valid for COOKIE");
+        }
+    }
+    match carrier {
+        Carrier::Cookie => cookie(&mapping).map(Stickiness::Cookie),
+        Carrier::Header => header(&mapping).map(Stickiness::Header),
+        Carrier::ApplicationCookie => {
+            mapping.forbidden("lifetime", "is only valid for COOKIE and HEADER");
             let name = mapping.required("name", cookie_name);
             name.map(Stickiness::ApplicationCookie)
         }
@@ -114,21 +122,40 @@ pub(super) fn stickiness(node: &Node) -> Option<Stickiness> {
 
 fn cookie(mapping: &Mapping) -> Option<StickyCookie> {
     let name = mapping.or("name", defaults::STICKY_COOKIE.to_owned(), cookie_name);
-    let duration = mapping.or("duration", None, |node| {
-        let duration = node.duration()?;
-        if duration < Duration::from_secs(1) {
-            return node.wrong("at least a second");
-        }
-        Some(Some(duration))
-    });
+    let duration = mapping.or("duration", None, a_second);
+    let lifetime = mapping.or("lifetime", None, a_second);
     let same_site = mapping.or("sameSite", defaults::SAME_SITE, |node| {
         node.choice(SAME_SITES, &[])
     });
     Some(StickyCookie {
         name: name?,
         duration: duration?,
+        lifetime: lifetime?,
         same_site: same_site?,
     })
+}
+
+fn header(mapping: &Mapping) -> Option<StickyHeader> {
+    let name = mapping.required("name", |node| {
+        let name = header_name(node)?;
+        match why_not(name.as_str()) {
+            None => Some(name),
+            Some(_) => node.problem("cannot be set here"),
+        }
+    });
+    let lifetime = mapping.or("lifetime", None, a_second);
+    Some(StickyHeader {
+        name: name?,
+        lifetime: lifetime?,
+    })
+}
+
+fn a_second(node: &Node) -> Option<Option<Duration>> {
+    let duration = node.duration()?;
+    match duration < Duration::from_secs(1) {
+        true => node.wrong("at least a second"),
+        false => Some(Some(duration)),
+    }
 }
 
 /// A token (RFC 6265 section 4.1.1), as the names of headers are.
@@ -146,15 +173,19 @@ pub(super) fn warn_of_cookies(config: &Config, top: &Mapping) {
         return;
     };
     for (group, node) in config.target_groups.iter().zip(nodes) {
+        let what = match &group.stickiness {
+            Some(Stickiness::Cookie(_)) => "cookies",
+            Some(Stickiness::Header(_)) => "headers",
+            Some(Stickiness::ApplicationCookie(_)) | None => continue,
+        };
+        if config.server.stickiness_keys.is_empty() && !config.shares_keys() {
+            node.warning(format!(
+                "stickiness: without server.stickinessKeyFile other nodes do not know these {what}"
+            ));
+        }
         let Some(Stickiness::Cookie(cookie)) = &group.stickiness else {
             continue;
         };
-        if config.server.stickiness_keys.is_empty() && !config.shares_keys() {
-            node.warning(
-                "stickiness: without server.stickinessKeyFile other nodes do not know these \
-                 cookies",
-            );
-        }
         let plain = |rule: &&Arc<ForwardingRule>| rule.tls.is_none() && leads_to(rule, group);
         let plain = config.forwarding_rules.iter().find(plain);
         if let Some(rule) = plain.filter(|_| cookie.same_site == SameSite::None) {
@@ -179,7 +210,7 @@ pub(super) fn warn_of_cookies(config: &Config, top: &Mapping) {
 fn rival<'f>(config: &'f Config, group: &TargetGroup, name: &str) -> Option<(&'f str, &'f str)> {
     let has_it = |other: &&Arc<TargetGroup>| match &other.stickiness {
         Some(Stickiness::Cookie(cookie)) => other.name != group.name && cookie.name == name,
-        Some(Stickiness::ApplicationCookie(_)) | None => false,
+        Some(Stickiness::Header(_) | Stickiness::ApplicationCookie(_)) | None => false,
     };
     let rules = config.forwarding_rules.iter();
     rules.filter(|rule| leads_to(rule, group)).find_map(|rule| {

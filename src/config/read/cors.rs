@@ -1,4 +1,4 @@
-//! `cors` of a `FORWARD` rule: which pages of other sites may read answers.
+//! `cors` of a `FORWARD` or `REDIRECT` rule: which pages of other sites may read answers.
 
 use std::time::Duration;
 

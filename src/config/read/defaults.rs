@@ -77,6 +77,8 @@ pub(super) const CHECK_REGEX: bool = false;
 pub(super) const CHECK_NEGATE: bool = false;
 pub(super) const CHECK_PING: bool = false;
 
+pub(super) const TRACEPARENT: bool = false;
+
 pub(super) const SLOW_START: Duration = Duration::ZERO;
 pub(super) const FAIL_OPEN: bool = false;
 pub(super) const ON_UNHEALTHY: OnUnhealthy = OnUnhealthy::Keep;

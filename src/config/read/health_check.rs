@@ -11,8 +11,8 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use super::super::model::{
-    Action, Check, Comparison, Condition, Config, Expected, HealthCheck, HttpCheck, HttpRule,
-    Subject, WebSocketCheck,
+    Action, Check, Comparison, Condition, Config, Expected, GrpcCheck, HealthCheck, HttpCheck,
+    HttpRule, Subject, WebSocketCheck,
 };
 use super::super::tree::{Mapping, Node};
 use super::super::words::{listed, quoted};
@@ -36,6 +36,7 @@ pub(super) const KEYS: &[&str] = &[
     "negate",
     "subprotocol",
     "ping",
+    "service",
 ];
 
 /// The keys of the type HTTP, and of `httpHealthCheck`.
@@ -50,18 +51,22 @@ pub(super) const HTTP_KEYS: &[&str] = &[
     "negate",
 ];
 
+const GRPC_KEYS: &[&str] = &["service", "host"];
+
 const WEBSOCKET_KEYS: &[&str] = &["path", "host", "headers", "subprotocol", "ping"];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Type {
     Tcp,
     Http,
+    Grpc,
     WebSocket,
 }
 
 const TYPES: &[(&str, Type)] = &[
     ("TCP", Type::Tcp),
     ("HTTP", Type::Http),
+    ("GRPC", Type::Grpc),
     ("WEBSOCKET", Type::WebSocket),
 ];
 
@@ -132,7 +137,7 @@ fn check(group: &Mapping, mapping: &Mapping) -> Option<Check> {
         if kind.is_some_and(|kind| kind != Type::Http) {
             return mapping.problem("type", "must be HTTP beside httpHealthCheck");
         }
-        let is_of_a_type = |key: &&&str| HTTP_KEYS.contains(key) || WEBSOCKET_KEYS.contains(key);
+        let is_of_a_type = |key: &&&str| TYPES.iter().any(|(_, kind)| kind.keys().contains(key));
         for key in KEYS.iter().filter(is_of_a_type) {
             mapping.forbidden(key, "is not valid beside httpHealthCheck");
         }
@@ -143,6 +148,7 @@ fn check(group: &Mapping, mapping: &Mapping) -> Option<Check> {
     match kind {
         Type::Tcp => Some(Check::Tcp),
         Type::Http => http(mapping).map(Check::Http),
+        Type::Grpc => grpc(mapping).map(Check::Grpc),
         Type::WebSocket => websocket(mapping).map(Check::WebSocket),
     }
 }
@@ -152,6 +158,7 @@ impl Type {
         match self {
             Type::Tcp => &[],
             Type::Http => HTTP_KEYS,
+            Type::Grpc => GRPC_KEYS,
             Type::WebSocket => WEBSOCKET_KEYS,
         }
     }
@@ -183,6 +190,26 @@ fn http(mapping: &Mapping) -> Option<HttpCheck> {
         expected: expected?,
         negate: negate?,
     })
+}
+
+fn grpc(mapping: &Mapping) -> Option<GrpcCheck> {
+    let service = mapping.or("service", String::new(), service);
+    let host = mapping.or("host", None, host);
+    Some(GrpcCheck {
+        service: service?,
+        host: host?,
+    })
+}
+
+/// The full name of a service of gRPC.
+fn service(node: &Node) -> Option<String> {
+    const LONGEST: usize = 253;
+    let service = node.text()?;
+    let is_part = |byte: u8| byte.is_ascii_graphic();
+    match service.len() <= LONGEST && service.bytes().all(is_part) {
+        true => Some(service.to_owned()),
+        false => node.wrong("the name of a service: up to 253 visible ASCII characters"),
+    }
 }
 
 fn websocket(mapping: &Mapping) -> Option<WebSocketCheck> {

@@ -71,7 +71,7 @@ impl Type {
                 "headers",
                 "rewrite",
             ],
-            Type::Redirect => &["location", "dropQuery", "statusCode", "rewrite"],
+            Type::Redirect => &["location", "dropQuery", "statusCode", "rewrite", "cors"],
             Type::Static => &["statusCode", "responseMessage", "contentType"],
         }
     }

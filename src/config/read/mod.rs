@@ -59,6 +59,7 @@ const KEYS: &[&str] = &[
     "api",
     "gateway",
     "accessLog",
+    "tracing",
     "certificates",
     "forwardingRules",
     "targetGroups",
@@ -83,6 +84,7 @@ pub(super) fn config(top: &Node) -> Option<Config> {
     );
     let gateway = gateway::read(&mapping);
     let access_log = access_log::read(&mapping);
+    let tracing = access_log::tracing(&mapping);
     let certificates = certificates(&mapping);
     let forwarding_rules = forwarding_rules(&mapping, &mut addresses);
     let target_groups = target_groups(&mapping, certificates.as_deref().unwrap_or_default());
@@ -92,6 +94,7 @@ pub(super) fn config(top: &Node) -> Option<Config> {
         api: api?,
         gateway: gateway?,
         access_log: access_log?,
+        tracing: tracing?,
         certificates: certificates?,
         forwarding_rules: forwarding_rules?,
         target_groups: target_groups?,
@@ -313,6 +316,8 @@ mod tests {
             server::RESOLVER_KEYS,
             admin::KEYS,
             access_log::KEYS,
+            access_log::HEADERS_KEYS,
+            access_log::TRACING_KEYS,
             forwarding_rule::KEYS,
             forwarding_rule::PROXY_PROTOCOL_KEYS,
             tunnel::KEYS,

@@ -3,7 +3,7 @@
 use super::super::model::{Condition, NewPath, Redirect};
 use super::super::template::{Part, Template, Value};
 use super::super::tree::{Mapping, Node};
-use super::{changes, defaults};
+use super::{changes, cors, defaults};
 
 /// With what an address begins that is made for each request: else a host of the client's choice
 /// could become a scheme.
@@ -15,6 +15,7 @@ pub(super) fn read(rule: &Mapping, conditions: Option<&[Condition]>) -> Option<R
     let drop_query = rule.or("dropQuery", defaults::DROP_QUERY, Node::boolean);
     let status_code = rule.or("statusCode", defaults::REDIRECT_STATUS, status);
     let path = path(rule, location.as_ref(), conditions);
+    let cors = cors::read(rule);
     let is_made = location
         .as_ref()
         .is_some_and(|location| location.literal().is_none());
@@ -29,6 +30,7 @@ pub(super) fn read(rule: &Mapping, conditions: Option<&[Condition]>) -> Option<R
         status_code: status_code?,
         drop_query: drop_query?,
         path: path?,
+        cors: cors?.map(Box::new),
     })
 }
 

@@ -1,5 +1,7 @@
 //! `server`: what concerns the process.
 
+use log::LevelFilter;
+
 use super::super::model::{Drain, Memory, Resolver, Server, TunnelRecords, Upgrade};
 use super::super::tree::Mapping;
 use super::{defaults, secret_keys};
@@ -16,6 +18,7 @@ pub(super) const KEYS: &[&str] = &[
     "stickinessKeyFile",
     "tunnelRecords",
     "resolver",
+    "logLevel",
 ];
 pub(super) const DRAIN_KEYS: &[&str] = &["readyDelay", "deadline", "rate"];
 pub(super) const MEMORY_KEYS: &[&str] = &["limit"];
@@ -25,6 +28,13 @@ pub(super) const RESOLVER_KEYS: &[&str] = &["nameServers", "timeout"];
 const TUNNEL_RECORDS: &[(&str, TunnelRecords)] = &[
     ("own", TunnelRecords::Own),
     ("rustls", TunnelRecords::Rustls),
+];
+
+const LOG_LEVELS: &[(&str, LevelFilter)] = &[
+    ("error", LevelFilter::Error),
+    ("warn", LevelFilter::Warn),
+    ("info", LevelFilter::Info),
+    ("debug", LevelFilter::Debug),
 ];
 
 pub(super) fn read(top: &Mapping) -> Option<Server> {
@@ -47,6 +57,9 @@ pub(super) fn read(top: &Mapping) -> Option<Server> {
         node.choice(TUNNEL_RECORDS, &[])
     });
     let resolver = resolver(&mapping);
+    let log_level = mapping.or("logLevel", None, |node| {
+        node.choice(LOG_LEVELS, &[]).map(Some)
+    });
     Some(Server {
         threads: threads?,
         drain: drain?,
@@ -59,6 +72,7 @@ pub(super) fn read(top: &Mapping) -> Option<Server> {
         memory: memory?,
         tunnel_records: tunnel_records?,
         resolver: resolver?,
+        log_level: log_level?,
     })
 }
 

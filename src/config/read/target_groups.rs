@@ -85,6 +85,8 @@ fn entry(
         name: name?,
         weight: weight?,
         changes: changes.map(|changes| has_changes.then(|| Box::new(changes)))?,
+        cors: None,
+        mirrors: Vec::new(),
     }))
 }
 

@@ -45,7 +45,7 @@ fn by_compiled(compiled: &Compiled, line: &str) -> String {
     };
     match &entry.rule.action {
         Action::Fail(status) => status.to_string(),
-        Action::Redirect(redirect) => redirected(redirect, entry, &asked, socket),
+        Action::Redirect(redirect, _) => redirected(redirect, entry, &asked, socket),
         Action::Forward(forward) => {
             let told = forwarded(compiled, forward);
             let one = forward.shares.iter().find_map(|share| match &share.to {

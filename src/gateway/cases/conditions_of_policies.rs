@@ -47,8 +47,35 @@ fn a_health_check_policy_takes_effect_or_says_why_not() {
             "False/InvalidHealthCheckPolicy",
         ),
         (
-            format!("{target}, default: {{grpc: {{}}}}"),
+            format!("{target}, default: {{grpc: {{service: chat}}, protocol: HTTP}}"),
+            "True/Accepted",
+        ),
+        (
+            format!("{target}, default: {{grpc: {{}}, http: {{}}}}"),
             "False/InvalidHealthCheckPolicy",
+        ),
+        (
+            format!("{target}, default: {{grpc: {{service: a b}}}}"),
+            "False/InvalidHealthCheckPolicy",
+        ),
+        (
+            format!("{target}, default: {{protocol: HTTPS}}"),
+            "False/InvalidHealthCheckPolicy",
+        ),
+        (
+            format!("{target}, default: {{protocol: TCP, http: {{}}}}"),
+            "False/InvalidHealthCheckPolicy",
+        ),
+        (
+            format!("{target}, default: {{protocol: UDP}}"),
+            "False/InvalidHealthCheckPolicy",
+        ),
+        (
+            format!(
+                "{target}, default: {{http: {{match: {{body: a, \
+                 statusCodes: [{{start: 200, end: 299}}]}}}}}}"
+            ),
+            "True/Accepted",
         ),
         (
             format!("{target}, default: {{useTLS: true}}"),

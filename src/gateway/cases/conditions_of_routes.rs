@@ -87,6 +87,7 @@ fn what_may_not_be_together_drops_the_rule_or_the_route() {
     let rewrite = "{type: URLRewrite, urlRewrite: {hostname: a.example}}";
     let prefix = "{type: URLRewrite, urlRewrite: {path: {type: ReplacePrefixMatch,
         replacePrefixMatch: /x}}}";
+    let mirror = "{type: RequestMirror, requestMirror: {backendRef: {name: b, port: 8080}}}";
     let request = "{type: RequestHeaderModifier, requestHeaderModifier: {remove: [x]}}";
     for (rule, reason) in [
         (
@@ -150,11 +151,11 @@ fn what_may_not_be_together_drops_the_rule_or_the_route() {
             "UnsupportedValue",
         ),
         (
-            "sessionPersistence: {type: Header}".into(),
+            "sessionPersistence: {idleTimeout: 1h}".into(),
             "UnsupportedValue",
         ),
         (
-            "sessionPersistence: {absoluteTimeout: 1h}".into(),
+            "sessionPersistence: {type: Header, sessionName: Host}".into(),
             "UnsupportedValue",
         ),
         (
@@ -170,8 +171,8 @@ fn what_may_not_be_together_drops_the_rule_or_the_route() {
             "UnsupportedValue",
         ),
         (
-            format!("filters: [{redirect}, {{type: CORS, cors: {{allowOrigins: ['*']}}}}]"),
-            "UnsupportedValue",
+            format!("filters: [{redirect}, {mirror}]"),
+            "IncompatibleFilters",
         ),
         ("timeouts: {request: 999h}".into(), "UnsupportedValue"),
         ("retry: {attempts: 11}".into(), "UnsupportedValue"),

@@ -33,8 +33,14 @@ fn target() -> Value {
 
 fn check(description: &str) -> Value {
     let grpc = vec![
-        may("authority", text("The header :authority.", 253)),
-        may("service", text("The service of which is asked.", 253)),
+        may(
+            "authority",
+            matching("The header :authority.", "[^@\\s]*", 253),
+        ),
+        may(
+            "service",
+            matching("The service of which is asked.", "[!-~]*", 253),
+        ),
     ];
     let fields = vec![
         may("interval", gep_duration("How often. Default: 5s.")),
@@ -53,7 +59,11 @@ fn check(description: &str) -> Value {
         may("port", port("Another port than the endpoint's own.")),
         may(
             "protocol",
-            word("What http is asked over.", &["HTTP", "HTTPS"]),
+            word(
+                "What is asked where http and grpc are missing; HTTPS is HTTP with useTLS, TCP \
+                 opens a connection. Default: TCP.",
+                &["HTTP", "HTTPS", "TCP"],
+            ),
         ),
         may(
             "useTLS",
@@ -62,13 +72,23 @@ fn check(description: &str) -> Value {
         may("http", http()),
         may(
             "grpc",
-            object("A gRPC health check, which Culvert does not make.", grpc),
+            object("A question by grpc.health.v1, over HTTP/2.", grpc),
         ),
     ];
-    let rules = [(
-        "!(has(self.http) && has(self.grpc))",
-        "http and grpc exclude each other",
-    )];
+    let rules = [
+        (
+            "!(has(self.http) && has(self.grpc))",
+            "http and grpc exclude each other",
+        ),
+        (
+            "!has(self.protocol) || self.protocol != 'TCP' || !(has(self.http) || has(self.grpc))",
+            "protocol TCP goes neither with http nor with grpc",
+        ),
+        (
+            "!has(self.protocol) || self.protocol != 'HTTPS' || !has(self.useTLS) || self.useTLS",
+            "protocol HTTPS does not go with useTLS: false",
+        ),
+    ];
     with_rules(object(description, fields), &rules)
 }
 

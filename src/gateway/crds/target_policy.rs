@@ -106,12 +106,19 @@ fn stickiness() -> Value {
     let fields = vec![
         must(
             "type",
-            word("Whose cookie.", &["COOKIE", "APPLICATION_COOKIE"]),
+            word(
+                "By what: a cookie or a header of ours, or a cookie of the application's.",
+                &["COOKIE", "HEADER", "APPLICATION_COOKIE"],
+            ),
         ),
         may("name", matching("Its name.", TOKEN, 4096)),
         may(
             "duration",
             duration("How long a browser keeps it, from 1s."),
+        ),
+        may(
+            "lifetime",
+            duration("How long it is known from when it is set, from 1s."),
         ),
         may(
             "sameSite",
@@ -121,11 +128,17 @@ fn stickiness() -> Value {
     let schema = object("A client stays with its endpoint.", fields);
     with_rules(
         schema,
-        &[(
-            "self.type == 'COOKIE' ? true : has(self.name) && !has(self.duration) && \
+        &[
+            (
+                "self.type == 'COOKIE' ? true : has(self.name) && !has(self.duration) && \
          !has(self.sameSite)",
-            "APPLICATION_COOKIE needs a name, and has neither duration nor sameSite",
-        )],
+                "HEADER and APPLICATION_COOKIE need a name, and have neither duration nor sameSite",
+            ),
+            (
+                "self.type == 'APPLICATION_COOKIE' ? !has(self.lifetime) : true",
+                "APPLICATION_COOKIE has no lifetime",
+            ),
+        ],
     )
 }
 
@@ -167,7 +180,10 @@ fn health_check() -> Value {
     let mut fields = vec![
         may(
             "type",
-            word("What is done. Default: TCP.", &["TCP", "HTTP", "WEBSOCKET"]),
+            word(
+                "What is done. Default: TCP.",
+                &["TCP", "HTTP", "GRPC", "WEBSOCKET"],
+            ),
         ),
         may("checkInterval", duration("How often.")),
         may("checkTimeout", duration("How long it may take.")),
@@ -193,6 +209,10 @@ fn health_check() -> Value {
     fields.push(may(
         "ping",
         boolean("WEBSOCKET: whether a Ping has to be answered."),
+    ));
+    fields.push(may(
+        "service",
+        matching("GRPC: the service of which is asked.", "[!-~]*", 253),
     ));
     object("How endpoints are checked.", fields)
 }

@@ -10,7 +10,7 @@ use rustls::pki_types::DnsName;
 
 use super::defaults::GROUP;
 use crate::config::model::{
-    Check, Expected, HealthCheck, HttpCheck, HttpVersion, OwnCertificate, Source, Stickiness,
+    Check, Expected, GrpcCheck, HealthCheck, HttpCheck, HttpVersion, OwnCertificate, Source,
     Target, TargetGroup, TargetTls,
 };
 use crate::gateway::compiled::{Group, GroupTls};
@@ -26,7 +26,7 @@ pub(super) fn target_group(
     let name = group.name.text.to_string();
     let base = base(group);
     let sticky = group.sticky.as_ref();
-    let cookie = sticky.map(|sticky| Stickiness::Cookie(sticky.cookie.clone()));
+    let own = sticky.map(|sticky| sticky.by.clone());
     let health = group
         .health
         .as_ref()
@@ -42,8 +42,8 @@ pub(super) fn target_group(
         targets: targets(endpoints, is_checked(group)),
         health_check: health.map_or_else(|| base.health_check.clone(), health_check),
         // Whoever stays is not moved.
-        rebalance: base.rebalance.filter(|_| cookie.is_none()),
-        stickiness: cookie.or_else(|| base.stickiness.clone()),
+        rebalance: base.rebalance.filter(|_| own.is_none()),
+        stickiness: own.or_else(|| base.stickiness.clone()),
         ..base.clone()
     }
 }
@@ -125,9 +125,13 @@ fn health_check(check: &objects::HealthCheck) -> HealthCheck {
         healthy_threshold: check.healthy.unwrap_or(1),
         unhealthy_threshold: check.unhealthy.unwrap_or(3),
         port: check.port,
-        check: match &check.http {
-            None => Check::Tcp,
-            Some(http) => Check::Http(http_check(http)),
+        check: match (&check.http, &check.grpc) {
+            (Some(http), _) => Check::Http(http_check(http)),
+            (None, Some(grpc)) => Check::Grpc(GrpcCheck {
+                service: grpc.service.clone(),
+                host: grpc.authority.clone(),
+            }),
+            (None, None) => Check::Tcp,
         },
     }
 }
@@ -139,7 +143,8 @@ fn http_check(http: &objects::HttpHealthCheck) -> HttpCheck {
         host: http.host.clone(),
         headers: HeaderMap::new(),
         expected: match (&http.body, &http.codes[..]) {
-            (Some(body), _) => Expected::Body(body.clone()),
+            (Some(body), []) => Expected::Body(body.clone()),
+            (Some(body), codes) => Expected::StatusAndBody(codes.to_vec(), body.clone()),
             (None, []) => Expected::Status(vec![200..=399]),
             (None, codes) => Expected::Status(codes.to_vec()),
         },

@@ -119,15 +119,23 @@ pub(super) fn action(
 ) -> model::Action {
     match &entry.rule.action {
         Action::Fail(status) => fixed(*status),
-        Action::Redirect(redirect) => match redirected(redirect, entry, socket) {
-            Some(redirect) => model::Action::Redirect(redirect),
-            None => fixed(500),
-        },
+        Action::Redirect(redirect, told) => {
+            match redirected(redirect, told.as_ref(), entry, socket) {
+                Some(redirect) => model::Action::Redirect(redirect),
+                None => fixed(500),
+            }
+        }
         Action::Forward(forward) => forwarded(forward, entry, socket, policy),
     }
 }
 
-fn redirected(redirect: &Redirect, entry: &Entry, socket: &Socket) -> Option<model::Redirect> {
+/// What pages of other sites may do with it is `told`.
+fn redirected(
+    redirect: &Redirect,
+    told: Option<&Cors>,
+    entry: &Entry,
+    socket: &Socket,
+) -> Option<model::Redirect> {
     let scheme = redirect.scheme.as_deref().map(|scheme| match scheme {
         "https" => "https",
         _ => "http",
@@ -139,9 +147,11 @@ fn redirected(redirect: &Redirect, entry: &Entry, socket: &Socket) -> Option<mod
         path: redirect.path.as_ref().map(|path| new_path(path, entry)),
         status_code: redirect.status,
     };
-    parts
-        .redirect(socket.address.port(), socket.tls.is_some())
-        .ok()
+    let made = parts.redirect(socket.address.port(), socket.tls.is_some());
+    Some(model::Redirect {
+        cors: boxed(told),
+        ..made.ok()?
+    })
 }
 
 fn forwarded(
@@ -160,10 +170,11 @@ fn forwarded(
         let answer = match &share.to {
             Destination::Group(_) => return None,
             Destination::Status(status) => Answer::Status(*status),
-            Destination::Redirect(redirect) => match redirected(redirect, entry, socket) {
-                Some(redirect) => Answer::Redirect(redirect),
-                None => Answer::Status(500),
-            },
+            Destination::Redirect(redirect) => {
+                let told = share.cors.as_ref().or(forward.cors.as_ref());
+                let made = redirected(redirect, told, entry, socket);
+                made.map_or(Answer::Status(500), Answer::Redirect)
+            }
         };
         let weight = share.weight;
         Some(WeightedAnswer { answer, weight })
@@ -174,6 +185,8 @@ fn forwarded(
             weight: share.weight,
             changes: (share.changes != Changes::default())
                 .then(|| Box::new(changes(&share.changes, entry))),
+            cors: boxed(share.cors.as_ref()),
+            mirrors: mirrors(&share.mirrors),
         }),
         Destination::Status(_) | Destination::Redirect(_) => None,
     };
@@ -184,7 +197,7 @@ fn forwarded(
         request_timeout: forward.request_timeout,
         attempt_timeout: forward.backend_timeout,
         retry: forward.retry.as_ref().and_then(retry),
-        cors: forward.cors.as_ref().map(|rule| Box::new(cors(rule))),
+        cors: boxed(forward.cors.as_ref()),
         mirrors: mirrors(&forward.mirrors),
         changes: Box::new(changes(&forward.changes, entry)),
         ..base
@@ -227,6 +240,10 @@ fn words(words: &[String]) -> CorsList {
         }
     }
     CorsList::These(own)
+}
+
+fn boxed(told: Option<&Cors>) -> Option<Box<model::Cors>> {
+    told.map(|told| Box::new(cors(told)))
 }
 
 /// Browsers remember nothing for longer than a day.

@@ -26,7 +26,7 @@ use strum::{EnumIter, IntoStaticStr};
 pub use self::combinations::EXCLUSIVE;
 pub use self::fields::Flaw;
 use self::fields::{Fields, Flaws};
-pub use self::filters::{Cors, Filter, HeaderChanges, PathChange, Redirect, Rewrite};
+pub use self::filters::{Cors, Filter, HeaderChanges, Mirror, PathChange, Redirect, Rewrite};
 pub(super) use self::gateway::GROUP;
 pub use self::gateway::{From, Gateway, GatewayClass, Listener, Validation};
 pub use self::http_route::{
@@ -38,7 +38,9 @@ use self::own::OWN_GROUP;
 pub(super) use self::own::{TARGET_KEYS, TUNNEL_KEYS};
 pub use self::own::{TargetPolicy, TunnelPolicy};
 pub use self::plain::{ConfigMap, Granted, Namespace, ReferenceGrant, Secret};
-pub use self::policies::{BackendTlsPolicy, HealthCheck, HealthCheckPolicy, HttpHealthCheck};
+pub use self::policies::{
+    BackendTlsPolicy, GrpcHealthCheck, HealthCheck, HealthCheckPolicy, HttpHealthCheck,
+};
 pub use self::services::{Endpoint, EndpointSlice, Endpoints, Service, ServicePort};
 pub use self::words::{Host, Reference};
 

@@ -145,9 +145,12 @@ pub struct HealthCheck {
     pub healthy: Option<usize>,
     /// `unhealthyThreshold`
     pub unhealthy: Option<usize>,
-    /// `http`: a request, and what its answer must be; otherwise a connection is opened.
+    /// `http`, or what `protocol` says without it: a request, and what its answer must be. Without
+    /// it and without `grpc` a connection is opened.
     pub http: Option<HttpHealthCheck>,
-    /// `useTLS`
+    /// `grpc`: a question by the health checking protocol of gRPC.
+    pub grpc: Option<GrpcHealthCheck>,
+    /// `useTLS`, or `protocol` HTTPS.
     pub tls: bool,
 }
 
@@ -162,6 +165,15 @@ pub struct HttpHealthCheck {
     pub body: Option<String>,
     /// `match.statusCodes`
     pub codes: Vec<RangeInclusive<u16>>,
+}
+
+/// `grpc`
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GrpcHealthCheck {
+    /// `authority`
+    pub authority: Option<String>,
+    /// `service`; empty for the server as a whole.
+    pub service: String,
 }
 
 impl HealthCheckPolicy {
@@ -182,11 +194,11 @@ impl HealthCheckPolicy {
 }
 
 fn check(fields: &Fields) -> HealthCheck {
-    if fields.has("grpc") {
-        fields
-            .flaws
-            .note(&fields.path_of("grpc"), "is not supported");
-    }
+    let protocol = protocol(fields);
+    let http = fields.fields("http").map(|fields| http_check(&fields));
+    let grpc = fields.fields("grpc").map(|fields| grpc_check(&fields));
+    let is_asked = http.is_some() || grpc.is_some();
+    let is_http = matches!(protocol, Some("HTTP" | "HTTPS"));
     let threshold = |key: &str| {
         let number = fields.integer(key, 1..=100)?;
         usize::try_from(number).ok()
@@ -197,8 +209,57 @@ fn check(fields: &Fields) -> HealthCheck {
         timeout: positive(fields, "timeout"),
         healthy: threshold("healthyThreshold"),
         unhealthy: threshold("unhealthyThreshold"),
-        http: fields.fields("http").map(|fields| http_check(&fields)),
-        tls: fields.boolean("useTLS").unwrap_or(false),
+        http: http.or_else(|| (is_http && !is_asked).then(HttpHealthCheck::of_everything)),
+        grpc,
+        tls: fields
+            .boolean("useTLS")
+            .unwrap_or(protocol == Some("HTTPS")),
+    }
+}
+
+impl HttpHealthCheck {
+    /// Where nothing is said of it.
+    fn of_everything() -> Self {
+        HttpHealthCheck {
+            path: "/".to_owned(),
+            ..HttpHealthCheck::default()
+        }
+    }
+}
+
+/// `protocol`, which goes together with the rest.
+fn protocol<'a>(fields: &Fields<'a>) -> Option<&'a str> {
+    let note = |key: &str, message: &str| fields.flaws.note(&fields.path_of(key), message);
+    if fields.has("http") && fields.has("grpc") {
+        note("grpc", "does not go with http");
+    }
+    let protocol = fields.text("protocol")?;
+    match protocol {
+        "HTTP" => {}
+        "HTTPS" if fields.raw("useTLS").is_some_and(|value| value == false) => {
+            note("protocol", "does not go with useTLS: false");
+        }
+        "HTTPS" => {}
+        "TCP" if fields.has("http") || fields.has("grpc") => {
+            note("protocol", "goes neither with http nor with grpc");
+        }
+        "TCP" => {}
+        _ => note("protocol", "must be HTTP, HTTPS or TCP"),
+    }
+    Some(protocol)
+}
+
+fn grpc_check(fields: &Fields) -> GrpcHealthCheck {
+    let service = fields.text("service").unwrap_or_default();
+    let is_fit = service.len() <= 253 && service.bytes().all(|byte| byte.is_ascii_graphic());
+    if !is_fit {
+        let message = "must be up to 253 visible ASCII characters";
+        fields.flaws.note(&fields.path_of("service"), message);
+    }
+    let authority = fields.text("authority");
+    GrpcHealthCheck {
+        authority: authority.and_then(|text| authority_of(fields, "authority", text)),
+        service: service.to_owned(),
     }
 }
 
@@ -226,7 +287,9 @@ fn http_check(fields: &Fields) -> HttpHealthCheck {
         entries.filter_map(|node| codes(&node)).collect()
     });
     HttpHealthCheck {
-        host: fields.text("host").and_then(|text| authority(fields, text)),
+        host: fields
+            .text("host")
+            .and_then(|text| authority_of(fields, "host", text)),
         path: path.to_owned(),
         body: expected
             .and_then(|fields| fields.text("body"))
@@ -236,12 +299,12 @@ fn http_check(fields: &Fields) -> HttpHealthCheck {
 }
 
 /// A host, possibly with a port; nothing is as if it were not there.
-fn authority(fields: &Fields, text: &str) -> Option<String> {
+fn authority_of(fields: &Fields, key: &str, text: &str) -> Option<String> {
     let is_host = |text: &str| text.parse::<Authority>().is_ok() && !text.contains('@');
     match text {
         "" => None,
         text if is_host(text) => Some(text.to_owned()),
-        _ => fields.flaw("host", "must be a host, possibly with a port"),
+        _ => fields.flaw(key, "must be a host, possibly with a port"),
     }
 }
 

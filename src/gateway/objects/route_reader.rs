@@ -13,6 +13,7 @@ use super::http_route::{
 };
 use super::meta::Meta;
 use super::words::{Reference, host};
+use crate::config::objects::may_be_changed;
 
 /// How many matches a route may have, in all rules together.
 const MOST_MATCHES: usize = 128;
@@ -132,8 +133,9 @@ fn session(fields: &Fields) -> Session {
     let session = Session {
         is_header: kind == "Header",
         name: fields.text("sessionName").and_then(|name| {
-            let is_fit = name.len() <= 128 && HeaderName::try_from(name).is_ok();
-            match is_fit {
+            let header = HeaderName::try_from(name).ok();
+            let is_free = |header: &HeaderName| kind != "Header" || may_be_changed(header);
+            match name.len() <= 128 && header.as_ref().is_some_and(is_free) {
                 true => Some(name.to_owned()),
                 false => fields.flaw("sessionName", "must be the name of a cookie or a header"),
             }
@@ -144,6 +146,12 @@ fn session(fields: &Fields) -> Session {
     let note = |key: &str, message: &str| fields.flaws.note(&fields.path_of(key), message);
     if lifetime.is_some_and(|word| !["Permanent", "Session"].contains(&word)) {
         note("cookieConfig.lifetimeType", "must be Permanent or Session");
+    }
+    if fields.has("idleTimeout") {
+        note(
+            "idleTimeout",
+            "is not supported: it has left the specification",
+        );
     }
     if session.is_header && cookie.is_some() {
         note("cookieConfig", "does not go with type Header");

@@ -102,6 +102,7 @@ impl Exchange {
         self.ledger.record.status = Some(status);
         self.ledger.record.bytes.response_header = headers::wire_size(answer);
         if is_upgrade {
+            self.note_answer(answer);
             self.open_tunnel();
         } else if self.connection.is_leaving() || self.has_client_ended() {
             session.set_keepalive(None);
@@ -154,10 +155,13 @@ impl Exchange {
         else {
             return Ok(());
         };
-        let cookie = route.group.cookie(target, self.is_secure());
-        cookie.map_or(Ok(()), |cookie| {
-            answer.append_header(SET_COOKIE, cookie).map(drop)
-        })
+        match route.group.token(target, self.is_secure()) {
+            None => Ok(()),
+            Some((name, value)) if name == SET_COOKIE => {
+                answer.append_header(name, value).map(drop)
+            }
+            Some((name, value)) => answer.insert_header(name, value),
+        }
     }
 
     /// The record and what belongs to it go with the tunnel, which begins when the 101 has gone

@@ -46,6 +46,9 @@ impl Exchange {
             sent.is_some_and(|sent| !sent.status.is_informational() || sent.status == 101);
         let refusal = refusal.filter(|_| !has_answer);
         self.ledger.record.refusal = refusal.map(|refusal| refusal.reason);
+        if let Some(refusal) = &refusal {
+            self.note_origin(refusal.reason, session.req_header());
+        }
         if self.ledger.record.refusal == Some(RefusalReason::WebsocketVersion) {
             self.connection.wire.require_upgrade();
         }
@@ -116,6 +119,9 @@ impl Exchange {
             opening.on_end.end(Ending::unopened(reason, error));
         }
         let sent = session.response_written();
+        if let Some(sent) = sent {
+            self.note_answer(sent);
+        }
         let record = &mut self.ledger.record;
         record.status = sent.map(|sent| sent.status.as_u16());
         record.bytes.response_header = sent.map_or(0, headers::wire_size);

@@ -35,6 +35,9 @@ impl Exchange {
             self.begin_copies(session, &route);
         }
         let head = session.req_header_mut();
+        if self.traces {
+            self.trace(head);
+        }
         match passage {
             Passage::Plain => {
                 head.remove_header(&UPGRADE);

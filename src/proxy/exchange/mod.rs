@@ -9,6 +9,7 @@ mod answer;
 mod attempt;
 mod attempts;
 mod copy;
+mod details;
 mod end;
 mod forward;
 mod repeat;
@@ -65,6 +66,10 @@ pub struct Exchange {
     hops: Vec<HeaderName>,
     /// Copies of the request that are not sent yet.
     copies: Option<Box<Copies>>,
+    /// Whether its line repeats headers of the answer.
+    logs_answer: bool,
+    /// Whether it belongs to a trace.
+    traces: bool,
 }
 
 impl Exchange {
@@ -90,6 +95,8 @@ impl Exchange {
             attempts: Attempts::default(),
             is_answered: false,
             copies: None,
+            logs_answer: false,
+            traces: false,
         }
     }
 
@@ -136,6 +143,7 @@ impl Exchange {
         let style = self.connection.log.style();
         let line = request_line::of(head, version, &style.redaction);
         self.ledger.record.request = Some(line);
+        self.note_request(&style, head);
     }
 
     /// What the request is called: as a trusted proxy says, or as nothing else is.

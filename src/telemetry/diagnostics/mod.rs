@@ -9,11 +9,13 @@ mod limiter;
 
 use std::fmt::Arguments;
 use std::io::Write as _;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Once, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use env_logger::{Builder, Env, Logger};
-use log::{Level, Log, Metadata, Record};
+use log::{Level, LevelFilter, Log, Metadata, Record};
 use prometheus::IntCounter;
 
 use super::Redaction;
@@ -23,6 +25,8 @@ use limiter::{Limiter, Line, SILENCE};
 pub const OUTSIDE: &str = "culvert::outside";
 const OURS: &str = "culvert";
 const OURS_BELOW: &str = "culvert::";
+/// No level of our own.
+const AS_FILTERED: usize = usize::MAX;
 
 /// What is said where `RUST_LOG` does not say otherwise. What Pingora and rustls say of single
 /// exchanges is in their records and metrics; what Pingora's connectors say is a race for a
@@ -40,15 +44,21 @@ static LEFT_OUT: OnceLock<IntCounter> = OnceLock::new();
 
 /// Begins to write what is logged. Once for a process.
 pub fn start() {
-    let logger = Builder::from_env(Env::default().default_filter_or(FILTER))
+    let said = || Builder::from_env(Env::default().default_filter_or(FILTER));
+    let filter = said().build();
+    // What is to be written is decided before it comes here.
+    let logger = said()
+        .filter_module(OURS, LevelFilter::Trace)
         .format(|out, record| {
             let time = humantime::format_rfc3339_millis(SystemTime::now());
             writeln!(out, "{time} {} {}", record.level(), record.args())
         })
         .build();
-    let most = logger.filter();
+    let most = filter.filter();
     let diagnostics = DIAGNOSTICS.get_or_init(|| Diagnostics {
         logger,
+        filter,
+        own_level: AtomicUsize::new(AS_FILTERED),
         limiter: Limiter::new(),
         redaction: Redaction::default(),
         is_looked_after: Once::new(),
@@ -56,6 +66,32 @@ pub fn start() {
     if log::set_logger(diagnostics).is_ok() {
         log::set_max_level(most);
     }
+}
+
+/// Says of this program's own lines those up to this level from now on; `None`: as `RUST_LOG` says,
+/// or those up to `info`.
+pub fn set_level(level: Option<LevelFilter>) {
+    let Some(diagnostics) = DIAGNOSTICS.get() else {
+        return;
+    };
+    let own = level.map_or(AS_FILTERED, |level| level as usize);
+    diagnostics.own_level.store(own, Relaxed);
+    let most = diagnostics.filter.filter();
+    log::set_max_level(most.max(level.unwrap_or(LevelFilter::Off)));
+}
+
+/// Up to which level this program's own lines are said.
+pub fn level() -> LevelFilter {
+    let said = |level: &LevelFilter| {
+        let level = level.to_level();
+        let metadata = level.map(|level| Metadata::builder().level(level).target(OURS).build());
+        let diagnostics = DIAGNOSTICS.get();
+        metadata
+            .zip(diagnostics)
+            .is_some_and(|(metadata, diagnostics)| diagnostics.wants(&metadata))
+    };
+    let all = LevelFilter::iter().collect::<Vec<_>>();
+    all.into_iter().rev().find(said).unwrap_or(LevelFilter::Off)
 }
 
 /// Counts the lines that are left out from now on.
@@ -66,6 +102,10 @@ pub(super) fn count_with(counter: IntCounter) {
 
 struct Diagnostics {
     logger: Logger,
+    /// What `RUST_LOG` says.
+    filter: Logger,
+    /// Up to which level our own lines are said, or [`AS_FILTERED`].
+    own_level: AtomicUsize,
     limiter: Limiter,
     redaction: Redaction,
     /// Whether there is a thread that tells how many lines were left out.
@@ -74,11 +114,11 @@ struct Diagnostics {
 
 impl Log for Diagnostics {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        self.logger.enabled(metadata)
+        self.wants(metadata)
     }
 
     fn log(&self, record: &Record<'_>) {
-        if !self.logger.matches(record) {
+        if !self.wants(record.metadata()) {
             return;
         }
         match Kind::of(record) {
@@ -96,6 +136,14 @@ impl Log for Diagnostics {
 }
 
 impl Diagnostics {
+    fn wants(&self, metadata: &Metadata<'_>) -> bool {
+        match self.own_level.load(Relaxed) {
+            AS_FILTERED => self.filter.enabled(metadata),
+            _ if !is_ours(metadata.target()) => self.filter.enabled(metadata),
+            most => metadata.level() as usize <= most,
+        }
+    }
+
     fn limit(&self, record: &Record<'_>) {
         let Some((site, left_out)) = self.limiter.admit(record) else {
             if let Some(counter) = LEFT_OUT.get() {
@@ -167,14 +215,17 @@ enum Kind {
 impl Kind {
     fn of(record: &Record<'_>) -> Self {
         let target = record.target();
-        let is_ours = target == OURS || target.starts_with(OURS_BELOW);
         match record.level() {
             _ if target == OUTSIDE => Kind::Limited,
-            _ if is_ours => Kind::ForOperators,
+            _ if is_ours(target) => Kind::ForOperators,
             Level::Error | Level::Warn | Level::Info => Kind::Limited,
             Level::Debug | Level::Trace => Kind::AskedFor,
         }
     }
+}
+
+fn is_ours(target: &str) -> bool {
+    target == OURS || target.starts_with(OURS_BELOW)
 }
 
 /// From now on what was left out is told when it is due.

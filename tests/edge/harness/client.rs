@@ -25,6 +25,8 @@ pub fn handshake(path: &str, lines: &str) -> String {
 pub const CLOSE: u8 = 8;
 /// The code of a Close for those who are sent away.
 pub const GOING_AWAY: u16 = 1001;
+/// The code of a Close that asks a client to come back.
+pub const SERVICE_RESTART: u16 = 1012;
 /// A text frame of a client, with an empty key.
 pub const HI: [u8; 8] = [0x81, 0x82, 0, 0, 0, 0, b'h', b'i'];
 
@@ -241,12 +243,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         assert_eq!(echo, Some((1, b"hi".to_vec())));
     }
 
-    /// Reads, as a client, a Close of 1001 and nothing before it, answers it, and reads to the end,
+    /// Reads, as a client, a Close of 1012 and nothing before it, answers it, and reads to the end,
     /// before which nothing comes.
     pub async fn is_sent_away(&mut self) {
+        self.is_ended_with(SERVICE_RESTART).await;
+    }
+
+    /// The same with this code.
+    pub async fn is_ended_with(&mut self, code: u16) {
         let close = soon("the Close", self.frame()).await;
-        assert_eq!(close, Some((CLOSE, GOING_AWAY.to_be_bytes().to_vec())));
-        self.leave(GOING_AWAY).await;
+        assert_eq!(close, Some((CLOSE, code.to_be_bytes().to_vec())));
+        self.leave(code).await;
         assert_eq!(self.to_end().await, b"");
     }
 

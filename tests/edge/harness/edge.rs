@@ -375,9 +375,14 @@ pub(super) fn request_now(address: SocketAddr, method: &str, path: &str) -> Opti
 }
 
 fn request_at(address: SocketAddr, host: &str, method: &str, path: &str) -> Option<String> {
+    let request = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+    ask_now(address, &request)
+}
+
+/// The answer to a request that ends its connection, likewise.
+pub fn ask_now(address: SocketAddr, request: &str) -> Option<String> {
     let mut stream = TcpStream::connect_timeout(&address, PATIENCE).ok()?;
     stream.set_read_timeout(Some(PATIENCE)).ok()?;
-    let request = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).ok()?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).ok()?;

@@ -75,6 +75,16 @@ async fn judge(check: &HttpCheck, answer: Response<Incoming>) -> Result<(), Fail
             let is_in = memmem::find(&body, text.as_bytes()).is_some();
             (is_in, body_words(is_in, status))
         }
+        Expected::StatusAndBody(ranges, text) => {
+            let has_status = ranges.iter().any(|range| range.contains(&status));
+            let is_expected =
+                has_status && memmem::find(&body(answer).await?, text.as_bytes()).is_some();
+            let words = match has_status {
+                true => body_words(is_expected, status),
+                false => format!("status {status}"),
+            };
+            (is_expected, words)
+        }
         Expected::BodyMatches(expression) => {
             let is_match = expression.is_match(&body(answer).await?);
             (is_match, body_words(is_match, status))
@@ -171,6 +181,7 @@ mod tests {
     async fn an_answer_passes_by_its_status_or_its_body() {
         let regex = |text: &str| Regex::new(text).unwrap();
         let body = |text: &str| Expected::Body(text.to_owned());
+        let both = |text: &str| Expected::StatusAndBody(vec![200..=299], text.to_owned());
         let late = format!("{}end", " ".repeat(MOST_BODY));
         let in_time = format!("{}end", " ".repeat(MOST_BODY - 3));
         for (expected, answer, passes) in [
@@ -188,6 +199,9 @@ mod tests {
             (body("ok"), answer(200, "OK"), false),
             (body("end"), answer(200, &in_time), true),
             (body("end"), answer(200, &late), false),
+            (both("ready"), answer(206, "ready"), true),
+            (both("ready"), answer(500, "ready"), false),
+            (both("ready"), answer(206, "going"), false),
             (
                 Expected::BodyMatches(regex("(?i)^ok$")),
                 answer(200, "OK"),

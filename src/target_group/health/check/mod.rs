@@ -3,6 +3,7 @@
 //! What its target answers is read with bounds.
 
 mod failure;
+mod grpc;
 mod http;
 mod websocket;
 
@@ -59,12 +60,16 @@ impl HealthCheck {
         let host = target.tls.as_ref().and_then(|tls| tls.host());
         let host = host.map_or_else(|| address.host(), str::to_owned);
         match &target.tls {
-            None => self.speak(socket, &host).await,
+            None => self.speak(socket, &host, false).await,
             Some(tls) => {
-                let shaking_hands = tls.connect(socket, false).await;
+                let needs_http2 = matches!(self.check, model::Check::Grpc(_));
+                let shaking_hands = tls.connect(socket, needs_http2).await;
                 let stream =
                     shaking_hands.map_err(|error| Failure::because(format!("no TLS: {error}")))?;
-                self.speak(stream, &host).await
+                if needs_http2 && !stream.has_chosen_http2() {
+                    return Err(Failure::because("no HTTP/2 was agreed upon (ALPN)"));
+                }
+                self.speak(stream, &host, true).await
             }
         }
     }
@@ -79,13 +84,14 @@ impl HealthCheck {
         address
     }
 
-    async fn speak<S>(&self, stream: S, host: &str) -> Result<(), Failure>
+    async fn speak<S>(&self, stream: S, host: &str, is_tls: bool) -> Result<(), Failure>
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         match &self.check {
             model::Check::Tcp => Ok(()),
             model::Check::Http(check) => http::check(check, stream, host).await,
+            model::Check::Grpc(check) => grpc::check(check, stream, host, is_tls).await,
             model::Check::WebSocket(check) => websocket::check(check, stream, host).await,
         }
     }
