@@ -78,7 +78,10 @@ impl Wanted {
 }
 
 fn level(word: &str) -> Result<LevelFilter, Denial> {
-    let level = word.parse().ok().filter(|level| *level != LevelFilter::Off);
+    let level = word
+        .parse()
+        .ok()
+        .filter(|level| (LevelFilter::Error..=LevelFilter::Debug).contains(level));
     let message = || format!("level: must be error, warn, info or debug, not {word:?}");
     level.ok_or_else(|| Denial::bad(message()))
 }
