@@ -33,7 +33,7 @@ pub(super) struct RuleFamilies {
     rules: Kept<RuleMetrics, 1>,
     http_rules: Kept<CodeCounters, 2>,
     /// How many HTTP rules were built.
-    pub(super) built: IntCounterVec,
+    pub(super) built: IntCounter,
 }
 
 impl RuleFamilies {
@@ -77,10 +77,9 @@ impl RuleFamilies {
             )?,
             rules: Kept::default(),
             http_rules: Kept::default(),
-            built: families.counter(
+            built: families.one_counter(
                 "http_rules_built_total",
                 "HTTP rules that were built: all at the start, and those that a change brings.",
-                &[],
             )?,
         })
     }
