@@ -66,7 +66,11 @@ impl Adopting {
                 Message::Batch(count) => self.take(link, count, &former)?,
                 other => return Err(io::Error::other(format!("unexpected {other:?}"))),
             }
-            next = link.receive()?;
+            next = match link.receive() {
+                // It has nothing left, and ends.
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
+                next => next?,
+            };
         }
     }
 

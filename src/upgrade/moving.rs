@@ -5,6 +5,7 @@
 //! up to then, its tunnels go on here.
 
 use std::collections::HashSet;
+use std::convert::Infallible;
 use std::io;
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
@@ -28,6 +29,8 @@ const SOON: Duration = Duration::from_millis(100);
 const BATCH: usize = 64;
 /// After which time to ask a process again that does not know what is asked, or does not want it.
 const NOT_NOW: Duration = Duration::from_secs(60);
+/// After how many refusals in a row it does not.
+const FEW: u32 = 3;
 
 /// What brings the tunnels of an old process to the one that serves at a socket.
 pub struct Mover {
@@ -74,20 +77,26 @@ impl Mover {
     }
 
     fn run(&self) {
-        let mut not_before = Instant::now();
+        let (mut refusals, mut not_before) = (0, Instant::now());
         loop {
             let moves = self.serving.config().server.upgrade.move_tunnels;
+            let mut pause = EVERY;
             if moves && Instant::now() >= not_before {
                 match self.move_all() {
-                    Ok(()) => {}
-                    Err(Stop::Refused) => not_before = Instant::now() + NOT_NOW,
-                    Err(Stop::Broken(error)) => log::debug!("old process: {error}"),
+                    Stop::Broken(error) => {
+                        refusals = 0;
+                        log::debug!("old process: {error}");
+                    }
+                    Stop::Refused => {
+                        refusals += 1;
+                        (pause, not_before) = after(refusals);
+                    }
                 }
             }
             if let Err(error) = self.report() {
                 log::debug!("old process: its tunnels could not be reported: {error}");
             }
-            thread::sleep(EVERY);
+            thread::sleep(pause);
         }
     }
 
@@ -104,22 +113,26 @@ impl Mover {
         Ok(link)
     }
 
-    /// Moves what can be moved, again and again, until the link ends.
-    fn move_all(&self) -> Result<(), Stop> {
+    /// Moves what can be moved, again and again, until the link ends; tells why.
+    fn move_all(&self) -> Stop {
+        let mut is_heard = false;
+        let Err(error) = self.move_over_link(&mut is_heard);
+        match error.kind() {
+            io::ErrorKind::UnexpectedEof if !is_heard => Stop::Refused,
+            _ => Stop::Broken(error),
+        }
+    }
+
+    fn move_over_link(&self, is_heard: &mut bool) -> io::Result<Infallible> {
         let mut link = self.connect(self.serving.config().server.upgrade.timeout)?;
         self.note(&link)?;
-        let mut was_heard = false;
         loop {
             link.send(&self.word())?;
-            let room = match link.receive() {
-                Ok(Message::Room { descriptors, .. }) => descriptors,
-                Err(error) if !was_heard && error.kind() == io::ErrorKind::UnexpectedEof => {
-                    return Err(Stop::Refused);
-                }
-                Ok(other) => return Err(io::Error::other(format!("unexpected {other:?}")).into()),
-                Err(error) => return Err(error.into()),
+            let room = match link.receive()? {
+                Message::Room { descriptors, .. } => descriptors,
+                other => return Err(io::Error::other(format!("unexpected {other:?}"))),
             };
-            was_heard = true;
+            *is_heard = true;
             let has_moved = self.move_within(&mut link, room)?;
             thread::sleep(if has_moved { SOON } else { EVERY });
         }
@@ -223,9 +236,18 @@ enum Stop {
     Broken(io::Error),
 }
 
-impl From<io::Error> for Stop {
-    fn from(error: io::Error) -> Self {
-        Stop::Broken(error)
+/// How long to wait, and when to ask again, after so many refusals in a row. The first ones may be
+/// this process's own: it has accepted at the socket until a moment ago.
+fn after(refusals: u32) -> (Duration, Instant) {
+    let now = Instant::now();
+    match refusals {
+        1 => (SOON, now),
+        2..FEW => (EVERY, now),
+        FEW => {
+            log::info!("the new process takes no tunnels: they stay here, and it is asked again");
+            (EVERY, now + NOT_NOW)
+        }
+        _ => (EVERY, now + NOT_NOW),
     }
 }
 

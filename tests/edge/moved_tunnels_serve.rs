@@ -119,7 +119,8 @@ async fn it_is_drained_with_the_new_process() {
 async fn one_that_opens_late_in_the_old_process_follows() {
     let target =
         Target::upgrading(async |mut connection: Connection| connection.echo().await).await;
-    let edge = Edge::start(&upgradable(Config::forwarding_to(&[target.address]))).await;
+    let patient = Config::forwarding_to(&[target.address]).rule("clientTimeout: 50s");
+    let edge = Edge::start(&upgradable(patient)).await;
     let mut early = Connection::open(edge.address).await;
     early.send("GET /chat HTTP/1.1\r\nHost: a\r\n").await;
     let accepted =

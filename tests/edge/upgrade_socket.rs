@@ -48,10 +48,10 @@ async fn a_process_started_with_u_waits_for_sigquit_to_the_old_one() {
             .then_some(())
     };
     eventually("the new one serves", serves).await;
-    client.say_hi().await;
-    assert!(lineage.edge.is_running() && successor.is_running());
-    client.leave(1000).await;
     assert_eq!(lineage.edge.exited().await.code(), Some(0));
+    assert!(successor.is_running());
+    client.say_hi().await;
+    client.leave(1000).await;
     assert_eq!(lineage.edge.get("/").await.text(), "second");
     assert_eq!(lineage.edge.pid_in_file(), Some(successor.id()));
     successor.signal("TERM");
