@@ -174,7 +174,7 @@ test("a target is taken into maintenance, brought back and drained", async scene
   const end = closed(socket);
   await row.getByRole("button", { name: "Drain…" }).click();
   await confirm(page, "Drain it", /its 1 tunnel are ended/);
-  assert.equal(await end, 1001);
+  assert.equal(await end, 1012);
   await row.getByText("draining, by hand").waitFor();
   assert.equal((await edge.logged("the tunnel", ({ upgrade }) => upgrade)).closeReason, "drained");
 });
@@ -208,7 +208,7 @@ test("a drain shows how far it is, and the page when the process is gone", async
   await page.locator("#drain").click();
   await confirm(page, "Drain and end", /1 tunnel and 1 client in all/);
   await page.locator("#state").getByText(/draining, \d s left/).waitFor();
-  assert.equal(await end, 1001);
+  assert.equal(await end, 1012);
   await eventually("the process is gone", () => edge.process.exitCode === 0);
   await page.locator("#lost").getByText("Connection lost").waitFor();
 });
