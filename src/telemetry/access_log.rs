@@ -102,6 +102,11 @@ impl AccessLog {
         self.journal.as_ref()?.enter(record)
     }
 
+    /// Whether the open tunnels are noted.
+    pub fn has_journal(&self) -> bool {
+        self.journal.is_some()
+    }
+
     /// Shows that the process lives.
     pub fn lives(&self) {
         if let Some(journal) = &self.journal {

@@ -19,16 +19,19 @@ use std::time::SystemTime;
 
 use parking_lot::Mutex;
 
+use super::diagnostics::OUTSIDE;
 use super::{CloseReason, Format, Line, Record};
 
 const EXTENSION: &str = "tunnels";
+/// Of a file that a version has written which is not known here.
+const UNKNOWN: &str = "unknown";
 /// What a file begins with, in a place of its own.
 const FORMAT: &[u8] = b"culvert tunnels 1\n";
 /// A length of two bytes, and the line of a tunnel that opens.
 const PLACE: usize = 1024;
 const LENGTH: usize = size_of::<u16>();
 /// How many characters of each text are kept of a line that does not fit: the first that does.
-const SHORT: [usize; 2] = [64, 16];
+const SHORT: [usize; 3] = [64, 16, 4];
 
 /// The file of this process.
 #[derive(Debug)]
@@ -134,7 +137,10 @@ impl Journal {
     fn fails(&self, error: &io::Error) {
         if !self.is_failing.swap(true, Relaxed) {
             let path = self.path.display();
-            log::error!("accessLog.journal: {path}: {error}; a crash would lose lines");
+            log::error!(
+                target: OUTSIDE,
+                "accessLog.journal: {path}: {error}; a crash would lose lines"
+            );
         }
     }
 }
@@ -178,9 +184,11 @@ fn opening(record: &Record) -> Option<Vec<u8>> {
         .find(fits)
 }
 
-/// The same line, with so many characters of each text at most.
+/// The same line without the headers that it repeats, and with so many characters of each text at
+/// most.
 fn shorter(line: &[u8], most: usize) -> Option<Vec<u8>> {
     let mut fields: serde_json::Map<_, _> = serde_json::from_slice(line).ok()?;
+    fields.retain(|_, value| !value.is_object());
     for (_, value) in &mut fields {
         if let serde_json::Value::String(text) = value
             && let Some((end, _)) = text.char_indices().nth(most)
@@ -210,7 +218,13 @@ impl Dead {
         let mut first = [0; FORMAT.len()];
         file.read_exact(&mut first).ok()?;
         if first != FORMAT {
-            log::error!("{}: is of another version", path.display());
+            let aside = path.with_extension(UNKNOWN);
+            let moved = fs::rename(&path, &aside).map_or_else(
+                |error| error.to_string(),
+                |()| format!("it is {} now", aside.display()),
+            );
+            let path = path.display();
+            log::error!(target: OUTSIDE, "accessLog.journal: {path}: of another version: {moved}");
             return None;
         }
         file.seek(SeekFrom::Start(PLACE as u64)).ok()?;
@@ -348,6 +362,16 @@ mod tests {
     }
 
     #[test]
+    fn a_line_with_any_headers_and_texts_has_a_place() {
+        let mut record = record("a", &"/\u{1}".repeat(1000));
+        let header = (http::header::ORIGIN, "\"".repeat(2048));
+        record.details().request_headers = vec![header; 20];
+        let line: Value = serde_json::from_slice(&opening(&record).unwrap()).unwrap();
+        assert_eq!(line["trackingId"], "a");
+        assert!(line.get("requestHeaders").is_none());
+    }
+
+    #[test]
     fn whatever_a_file_holds_the_lines_are_whole_or_none() {
         let folder = tempfile::tempdir().unwrap();
         let ours = open(folder.path());
@@ -372,6 +396,7 @@ mod tests {
         fs::write(folder.path().join("2-1.tunnels"), "culvert tunnels 2\n").unwrap();
         let mut dead = ours.of_the_dead();
         assert_eq!(dead.len(), 1);
+        assert!(folder.path().join("2-1.unknown").exists());
         assert_eq!(lines(&mut dead[0]).len(), 2);
     }
 }

@@ -1,8 +1,10 @@
 //! Which tunnels move in an upgrade, and which stay; what of frames and closes goes along.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::{SinkExt as _, StreamExt as _};
+use tokio::sync::Notify;
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::harness::http2::{Http2, clear};
@@ -90,10 +92,15 @@ async fn the_time_that_one_is_idle_goes_on_in_the_new_process() {
 
 #[tokio::test]
 async fn one_that_is_half_closed_moves_as_it_is() {
-    let target = Target::upgrading(async |mut connection: Connection| {
-        let bytes = connection.to_end().await;
-        tokio::time::sleep(Duration::from_secs(6)).await;
-        connection.send(bytes).await;
+    let has_moved = Arc::new(Notify::new());
+    let is_told = Arc::clone(&has_moved);
+    let target = Target::upgrading(move |mut connection: Connection| {
+        let is_told = Arc::clone(&is_told);
+        async move {
+            let bytes = connection.to_end().await;
+            is_told.notified().await;
+            connection.send(bytes).await;
+        }
     })
     .await;
     let config = Config::forwarding_to(&[target.address]).rule("tunnel: {halfCloseTimeout: 60s}");
@@ -103,6 +110,7 @@ async fn one_that_is_half_closed_moves_as_it_is() {
     client.finish().await;
     upgrade(&edge).await;
     one_is_left(&edge).await;
+    has_moved.notify_one();
     assert_eq!(client.to_end().await, b"hello");
     lines(&edge, 1).await;
 }

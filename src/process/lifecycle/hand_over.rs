@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Notify, oneshot};
+use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
 use super::{End, LOOK, Lifecycle};
@@ -19,13 +20,13 @@ const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
 
 /// Shows that the process lives, and writes the lines of the tunnels of those that do not.
 async fn keep_journal(log: AccessLog) {
-    loop {
+    while log.has_journal() {
         let log = log.clone();
         let keep = move || {
             log.lives();
             log.write_for_the_dead();
         };
-        on_thread(keep).await.ok();
+        spawn_blocking(keep).await.ok();
         sleep(SIGN_OF_LIFE).await;
     }
 }
