@@ -154,3 +154,24 @@ async fn connections_that_are_lost_without_a_word_are_made_anew() {
     stage.change();
     stage.is_changed().await;
 }
+
+/// Questions are answered all the time, those for leases, too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn streams_that_fall_silent_while_questions_are_answered_begin_anew() {
+    let stage = Stage::set().await;
+    let renewals = || {
+        let all = stage.server.requests(|one| one.plural == "leases");
+        all.iter().filter(|one| one.method == "PATCH").count()
+    };
+    eventually("a second renewal", || (renewals() > 1).then_some(())).await;
+    stage.server.silence_streams();
+    stage.change();
+    stage.is_changed().await;
+    assert!(
+        stage
+            .edge
+            .diagnostics()
+            .contains("nothing comes on the streams")
+    );
+    assert!(!stage.edge.diagnostics().contains("Lease: "));
+}

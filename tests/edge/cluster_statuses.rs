@@ -53,6 +53,33 @@ async fn a_write_that_meets_a_change_of_another_keeps_what_that_wrote() {
     written(0).await;
 }
 
+/// So a leader that hung between its look at the lease and its write does no harm.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_status_is_written_in_place_of_what_was_not_seen() {
+    let (server, target) = (ApiServer::start().await, Target::named("chat").await);
+    for plural in ["gatewayclasses", "gateways"] {
+        server.meddle(plural, |object| {
+            object["metadata"]["annotations"] = json!({"of": "another"});
+        });
+    }
+    server.serve("chat", target.address);
+    let edge = server.node("one").await;
+    server.tells("gateways", "edge", "Programmed", "True").await;
+    server.is_quiet().await;
+    for plural in ["gatewayclasses", "gateways"] {
+        let writes = server.requests(|one| one.is_status_write() && one.plural == plural);
+        let versions: Vec<_> = writes
+            .iter()
+            .map(|one| &one.body["metadata"]["resourceVersion"])
+            .collect();
+        assert!(versions.iter().all(|one| one.is_string()), "{versions:?}");
+        // The first one was refused, and the next one is for what was read then.
+        assert!(versions.len() > 1, "{versions:?}");
+        assert_ne!(versions[0], versions[1]);
+    }
+    assert!(!edge.diagnostics().contains("status of"));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_written_while_nothing_changes() {
     let (server, target) = (ApiServer::start().await, Target::named("chat").await);

@@ -55,6 +55,43 @@ pub(super) struct Leases<'a> {
     observed: (String, Instant),
     /// Since when the server has not answered.
     away_since: Option<Instant>,
+    echo: Echo,
+}
+
+/// What this node writes to its lease comes back on a stream, where streams live. Their connections
+/// may be dead while others are not, and no question would tell.
+#[derive(Debug, Default)]
+struct Echo {
+    /// The first version that has not come back, and when it was written.
+    waited_for: Option<(u64, Instant)>,
+    /// One has come back since the streams began.
+    is_heard: bool,
+}
+
+impl Echo {
+    /// Notes a version that was written.
+    fn written(&mut self, version: &str) {
+        if let (None, Ok(version)) = (self.waited_for, version.parse()) {
+            self.waited_for = Some((version, Instant::now()));
+        }
+    }
+
+    /// Notes the version that has come back last. Tells whether nothing comes any more.
+    fn is_missed(&mut self, seen: Option<u64>) -> bool {
+        let Some((version, written)) = self.waited_for else {
+            return false;
+        };
+        if seen.is_some_and(|seen| seen >= version) {
+            (self.waited_for, self.is_heard) = (None, true);
+        }
+        let is_late = self.waited_for.is_some() && written.elapsed() >= OUTAGE;
+        // Streams that never were there fail in their own words.
+        let is_missed = is_late && self.is_heard;
+        if is_missed {
+            *self = Echo::default();
+        }
+        is_missed
+    }
 }
 
 impl<'a> Leases<'a> {
@@ -67,6 +104,7 @@ impl<'a> Leases<'a> {
             since: now(),
             observed: (String::new(), Instant::now()),
             away_since: None,
+            echo: Echo::default(),
             shared,
         }
     }
@@ -78,8 +116,14 @@ impl<'a> Leases<'a> {
             let asked = Instant::now();
             let renewed = self.renew().await;
             self.note(asked, renewed);
-            if !self.shared.standing.is_available() {
+            let seen = self.shared.standing.version_of(&self.shared.settings.node);
+            let is_missed = self.echo.is_missed(seen);
+            if is_missed || !self.shared.standing.is_available() {
                 self.clients.renew(&self.shared.settings.access).await;
+            }
+            if is_missed {
+                log::info!("gateway.kubernetes: nothing comes on the streams: they begin anew");
+                self.restart();
             }
             let pause = match self.shared.standing.is_available() {
                 true => RENEWAL,
@@ -141,7 +185,7 @@ impl<'a> Leases<'a> {
                 self.away_since = None;
                 if since.elapsed() >= OUTAGE {
                     log::info!("gateway.kubernetes: the server answers again");
-                    self.shared.restarts.send_modify(|number| *number += 1);
+                    self.restart();
                 }
             }
             _ => {}
@@ -153,8 +197,14 @@ impl<'a> Leases<'a> {
         self.shared.show();
     }
 
+    /// Lets all watches begin anew.
+    fn restart(&mut self) {
+        self.echo = Echo::default();
+        self.shared.restarts.send_modify(|number| *number += 1);
+    }
+
     /// The node's own lease.
-    async fn renew_own(&self) -> Result<(), Error> {
+    async fn renew_own(&mut self) -> Result<(), Error> {
         let name = format!("{}.{}", self.base, self.shared.settings.node);
         let served = self.served();
         let lease = json!({
@@ -174,9 +224,9 @@ impl<'a> Leases<'a> {
         });
         let params = PatchParams::apply(MANAGER).force();
         let lease = Patch::Apply(lease);
-        answer(self.api().patch(&name, &params, &lease))
-            .await
-            .map(drop)
+        let written = answer(self.api().patch(&name, &params, &lease)).await?;
+        self.echo.written(written.version());
+        Ok(())
     }
 
     /// What this node serves.
@@ -385,6 +435,27 @@ fn now() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_echo_is_missed_after_a_while_where_there_was_one() {
+        let mut echo = Echo::default();
+        let long_ago = || Instant::now().checked_sub(OUTAGE).unwrap();
+        echo.written("7");
+        assert!(!echo.is_missed(None));
+        echo.waited_for = Some((7, long_ago()));
+        assert!(!echo.is_missed(Some(6)), "nothing was ever heard");
+        assert!(!echo.is_missed(Some(7)));
+        echo.written("8");
+        echo.written("9");
+        assert!(!echo.is_missed(Some(7)));
+        assert_eq!(echo.waited_for.unwrap().0, 8);
+        echo.waited_for = Some((8, long_ago()));
+        assert!(echo.is_missed(Some(7)));
+        assert!(!echo.is_missed(Some(7)), "it is said once");
+        // Who numbers otherwise is not judged.
+        echo.written("a");
+        assert!(echo.waited_for.is_none());
+    }
 
     #[test]
     fn the_names_of_leases_may_be_names() {

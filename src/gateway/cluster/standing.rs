@@ -51,6 +51,11 @@ impl Standing {
         is_new
     }
 
+    /// The version of a node's lease that was seen last, where servers number them.
+    pub(super) fn version_of(&self, node: &str) -> Option<u64> {
+        self.nodes.lock().get(node)?.version.parse().ok()
+    }
+
     /// Whether the server answers.
     pub(super) fn is_available(&self) -> bool {
         self.is_available.load(Relaxed)

@@ -2,8 +2,10 @@
 //!
 //! A status that is a map of conditions is applied, with a field manager of our own. The lists of a
 //! route's parents and a policy's ancestors belong to all controllers together: ours are changed
-//! among the others', against the version in which they were seen, and again where that is old.
+//! among the others'. Either is done against the version in which the object was seen, and again
+//! where that is old: a node that led, was stopped and goes on overwrites nothing of the next one.
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 use std::pin::pin;
 use std::sync::Arc;
@@ -262,21 +264,9 @@ impl<'a> Writer<'a> {
         let Some(resource) = resources::of_kind(key.0) else {
             return Outcome::Gone;
         };
-        // The writes before this one may have taken long.
-        if !self.shared.standing.is_leader() {
-            return Outcome::NotOurs;
-        }
-        let put = async {
-            match wanted {
-                Wanted::Applied(status) => self.apply(&resource, key, status).await,
-                Wanted::Listed(list) => {
-                    self.replace(report, &resource, key, &seen.version, list)
-                        .await
-                }
-            }
-        };
+        let put = self.replace(report, &resource, key, &seen.version, wanted);
         let outcome = match timeout(PATIENCE, put).await {
-            Ok(answer) => Outcome::of(answer),
+            Ok(outcome) => outcome,
             Err(_) => Outcome::Failed("no answer".to_owned()),
         };
         if let Some(word) = outcome.word() {
@@ -285,52 +275,37 @@ impl<'a> Writer<'a> {
         outcome
     }
 
-    async fn apply(&self, of: &ApiResource, key: &Key, status: &Value) -> Result<(), Error> {
-        let object = json!({
-            "apiVersion": of.api_version,
-            "kind": of.kind,
-            "metadata": {"name": &*key.1.name},
-            "status": status,
-        });
-        let params = PatchParams::apply(MANAGER).force();
-        let api = self.api(of, key);
-        let applied = api
-            .patch_status(&key.1.name, &params, &Patch::Apply(object))
-            .await;
-        applied.map(drop)
-    }
-
+    /// Writes in place of a version of the object, and again in place of a newer one.
     async fn replace(
         &self,
         report: &Report,
         of: &ApiResource,
         key: &Key,
         version: &str,
-        list: &Value,
-    ) -> Result<(), Error> {
+        wanted: &Wanted,
+    ) -> Outcome {
         let api = self.api(of, key);
-        let (mut version, mut list) = (version.to_owned(), list.clone());
+        let (mut version, mut wanted) = (version.to_owned(), Cow::Borrowed(wanted));
         let mut tries = 0;
         loop {
-            let change = json!({"metadata": {"resourceVersion": version}, "status": list});
-            let params = PatchParams {
-                field_manager: Some(MANAGER.to_owned()),
-                ..PatchParams::default()
-            };
-            let change = Patch::Merge(&change);
-            match api.patch_status(&key.1.name, &params, &change).await {
-                Ok(_) => return Ok(()),
-                Err(Error::Api(status)) if status.code == 409 && tries < TRIES => tries += 1,
-                Err(error) => return Err(error),
+            // What came before may have taken long. Where another node leads and has written, the
+            // version is an old one.
+            if !self.shared.standing.is_leader() {
+                return Outcome::NotOurs;
             }
-            let Some(now) = api.get_opt(&key.1.name).await? else {
-                return Ok(());
+            match patch(&api, of, key, &version, &wanted).await {
+                Err(Error::Api(status)) if status.code == 409 && tries < TRIES => tries += 1,
+                answer => return Outcome::of(answer),
+            }
+            let now = match api.get_opt(&key.1.name).await {
+                Ok(Some(now)) => now,
+                Ok(None) => return Outcome::Gone,
+                Err(error) => return Outcome::of(Err(error)),
             };
-            let wanted = self.wanted_of(report, key, now.value.get("status"));
-            let Some(Wanted::Listed(again)) = wanted else {
-                return Ok(());
+            let Some(again) = self.wanted_of(report, key, now.value.get("status")) else {
+                return Outcome::Written;
             };
-            (version, list) = (now.version().to_owned(), again);
+            (version, wanted) = (now.version().to_owned(), Cow::Owned(again));
         }
     }
 
@@ -341,6 +316,37 @@ impl<'a> Writer<'a> {
             false => Api::all_with(client, of),
         }
     }
+}
+
+/// Writes what is wanted in place of this version of the object.
+async fn patch(
+    api: &Api<Raw>,
+    of: &ApiResource,
+    key: &Key,
+    version: &str,
+    wanted: &Wanted,
+) -> Result<(), Error> {
+    let name = &*key.1.name;
+    let (params, patch) = match wanted {
+        Wanted::Applied(status) => {
+            let object = json!({
+                "apiVersion": of.api_version,
+                "kind": of.kind,
+                "metadata": {"name": name, "resourceVersion": version},
+                "status": status,
+            });
+            (PatchParams::apply(MANAGER).force(), Patch::Apply(object))
+        }
+        Wanted::Listed(list) => {
+            let change = json!({"metadata": {"resourceVersion": version}, "status": list});
+            let params = PatchParams {
+                field_manager: Some(MANAGER.to_owned()),
+                ..PatchParams::default()
+            };
+            (params, Patch::Merge(change))
+        }
+    };
+    api.patch_status(name, &params, &patch).await.map(drop)
 }
 
 /// The objects that have a status of ours, or may have one that is not to be.

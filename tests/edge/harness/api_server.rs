@@ -77,6 +77,8 @@ struct State {
     errors: usize,
     /// How often all connections were lost without a word.
     losses: usize,
+    /// How often all streams fell silent.
+    silences: usize,
     /// Whether all streams are refused with an ERROR event of status 410.
     are_expired: bool,
     /// The nodes to which nothing is said.
@@ -200,6 +202,11 @@ impl ApiServer {
     /// Says nothing any more on the connections that there are.
     pub fn lose_connections(&self) {
         self.change(|state| state.losses += 1);
+    }
+
+    /// Says nothing any more on the streams that there are.
+    pub fn silence_streams(&self) {
+        self.change(|state| state.silences += 1);
     }
 
     /// Ends all streams in the middle of a line.

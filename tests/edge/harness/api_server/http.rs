@@ -220,12 +220,13 @@ fn watch(
     stream.write_all(
         b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n",
     )?;
-    let (cuts, errors, losses) = (state.cuts, state.errors, state.losses);
+    let (cuts, errors) = (state.cuts, state.errors);
+    let (losses, silences) = (state.losses, state.silences);
     let mut version = request.parameter("resourceVersion").parse().unwrap_or(0);
     let mut last = Instant::now();
     while !running.is_over.load(SeqCst) {
         let is_stalled = state.is_hanging || state.stalled.contains(&request.node);
-        if is_stalled || state.losses > losses {
+        if is_stalled || state.losses > losses || state.silences > silences {
             state = inner.changed.wait(state).unwrap();
             continue;
         }
@@ -253,8 +254,8 @@ fn watch(
             event(stream, "BOOKMARK", &bookmark)?;
         }
         let nothing = |state: &mut State| {
-            let is_new =
-                state.objects.version() != version || state.is_hanging || state.losses > losses;
+            let is_over = state.losses > losses || state.silences > silences;
+            let is_new = state.objects.version() != version || state.is_hanging || is_over;
             !is_new && state.cuts == cuts && state.errors == errors && !running.is_over.load(SeqCst)
         };
         let waited = inner.changed.wait_timeout_while(state, BOOKMARK, nothing);
