@@ -17,9 +17,12 @@ use crate::harness::{Authority, Config, Connection, Edge, Noise, Target, eventua
 
 const TUNNELS: usize = 12;
 
-/// What may be upgraded, with the log in a file that all processes share.
+/// What may be upgraded, with the log in a file that all processes share. Its records are our own
+/// whatever other tests run with: those of rustls stay in the process that began them.
 pub fn upgradable(config: Config) -> Config {
-    let config = config.upgradable().server("drain: {deadline: 10m}");
+    let config = config
+        .upgradable()
+        .server("drain: {deadline: 10m}, tunnelRecords: own");
     config.top("accessLog: {path: FOLDER/access.log}")
 }
 
