@@ -8,6 +8,7 @@
 //! Each process has a file of its own, which it has locked for as long as it lives: a file whose
 //! lock can be had is of one that is dead. When it was last changed tells until when that lived.
 
+use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufReader, Read, Seek as _, SeekFrom};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
@@ -18,6 +19,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::SystemTime;
 
 use parking_lot::Mutex;
+use serde_json::{Map, Value};
 
 use super::diagnostics::OUTSIDE;
 use super::{CloseReason, Format, Line, Record};
@@ -30,6 +32,7 @@ const FORMAT: &[u8] = b"culvert tunnels 1\n";
 /// A length of two bytes, and the line of a tunnel that opens.
 const PLACE: usize = 1024;
 const LENGTH: usize = size_of::<u16>();
+const TRACKING_ID: &str = "trackingId";
 /// How many characters of each text are kept of a line that does not fit: the first that does.
 const SHORT: [usize; 3] = [64, 16, 4];
 
@@ -131,7 +134,30 @@ impl Journal {
         let is_another = |path: &PathBuf| {
             path.extension().is_some_and(|it| it == EXTENSION) && *path != self.path
         };
-        paths.filter(is_another).filter_map(Dead::find).collect()
+        let found = paths.filter(is_another).filter_map(Dead::find);
+        let mut found: Vec<_> = found.collect();
+        if !found.is_empty() {
+            // A process may have died when it had just given them away.
+            let ours = Arc::new(self.open_here());
+            found
+                .iter_mut()
+                .for_each(|dead| dead.left = Arc::clone(&ours));
+        }
+        found
+    }
+
+    /// The tracking ids of the tunnels that are open here.
+    fn open_here(&self) -> HashSet<String> {
+        let Ok(file) = File::open(&self.path) else {
+            return HashSet::new();
+        };
+        let mut file = BufReader::with_capacity(64 * PLACE, file);
+        let mut ids = HashSet::new();
+        while let Some(place) = next_place(&mut file) {
+            let id = fields(&place).and_then(|mut fields| fields.remove(TRACKING_ID));
+            ids.extend(id.and_then(|id| Some(id.as_str()?.to_owned())));
+        }
+        ids
     }
 
     fn fails(&self, error: &io::Error) {
@@ -187,10 +213,10 @@ fn opening(record: &Record) -> Option<Vec<u8>> {
 /// The same line without the headers that it repeats, and with so many characters of each text at
 /// most.
 fn shorter(line: &[u8], most: usize) -> Option<Vec<u8>> {
-    let mut fields: serde_json::Map<_, _> = serde_json::from_slice(line).ok()?;
+    let mut fields: Map<_, _> = serde_json::from_slice(line).ok()?;
     fields.retain(|_, value| !value.is_object());
     for (_, value) in &mut fields {
-        if let serde_json::Value::String(text) = value
+        if let Value::String(text) = value
             && let Some((end, _)) = text.char_indices().nth(most)
         {
             text.truncate(end);
@@ -206,6 +232,8 @@ pub(super) struct Dead {
     path: PathBuf,
     file: BufReader<File>,
     lived_until: SystemTime,
+    /// The tracking ids of tunnels that have moved.
+    left: Arc<HashSet<String>>,
 }
 
 impl Dead {
@@ -232,6 +260,7 @@ impl Dead {
             path,
             file,
             lived_until: found.modified().ok()?,
+            left: Arc::default(),
         })
     }
 
@@ -243,14 +272,15 @@ impl Dead {
     /// The line of the next tunnel that was open.
     pub(super) fn next(&mut self, format: Format) -> Option<Vec<u8>> {
         loop {
-            let mut place = Vec::with_capacity(PLACE);
-            let mut next = self.file.by_ref().take(PLACE as u64);
-            if next.read_to_end(&mut place).ok()? < LENGTH {
-                return None;
+            let place = next_place(&mut self.file)?;
+            let Some(fields) = fields(&place) else {
+                continue;
+            };
+            let id = fields.get(TRACKING_ID).and_then(Value::as_str);
+            if id.is_some_and(|id| self.left.contains(id)) {
+                continue;
             }
-            let (length, text) = place.split_first_chunk::<LENGTH>()?;
-            let text = text.get(..usize::from(u16::from_le_bytes(*length)));
-            if let Some(line) = text.and_then(|text| ending(text, self.lived_until, format)) {
+            if let Some(line) = ending(&fields, self.lived_until, format) {
                 return Some(line);
             }
         }
@@ -264,10 +294,23 @@ impl Dead {
     }
 }
 
+/// The next place of a file; `None` at its end.
+fn next_place(file: &mut impl Read) -> Option<Vec<u8>> {
+    let mut place = Vec::with_capacity(PLACE);
+    let read = file.take(PLACE as u64).read_to_end(&mut place).ok()?;
+    (read >= LENGTH).then_some(place)
+}
+
+/// What is told of the tunnel in a place, if there is one.
+fn fields(place: &[u8]) -> Option<Map<String, Value>> {
+    let (length, text) = place.split_first_chunk::<LENGTH>()?;
+    let text = text.get(..usize::from(u16::from_le_bytes(*length)))?;
+    serde_json::from_slice(text).ok()
+}
+
 /// The line of a tunnel of a dead process, made of that with which it opened. Its sums are not
 /// known.
-fn ending(opening: &[u8], end: SystemTime, format: Format) -> Option<Vec<u8>> {
-    let fields: serde_json::Map<_, _> = serde_json::from_slice(opening).ok()?;
+fn ending(fields: &Map<String, Value>, end: SystemTime, format: Format) -> Option<Vec<u8>> {
     let started = fields.get("startTime")?.as_str()?;
     let lasted = humantime::parse_rfc3339(started)
         .ok()
@@ -277,7 +320,7 @@ fn ending(opening: &[u8], end: SystemTime, format: Format) -> Option<Vec<u8>> {
     line.text("startTime", Some(started));
     line.millis("durationMs", Some(lasted.unwrap_or_default()));
     let of_the_opening = ["event", "time", "startTime"];
-    for (name, value) in &fields {
+    for (name, value) in fields {
         if !of_the_opening.contains(&name.as_str()) {
             line.value(name, value);
         }
@@ -290,8 +333,6 @@ fn ending(opening: &[u8], end: SystemTime, format: Format) -> Option<Vec<u8>> {
 mod tests {
     use std::net::SocketAddr;
     use std::time::Duration;
-
-    use serde_json::Value;
 
     use super::super::RequestLine;
     use super::*;
@@ -359,6 +400,19 @@ mod tests {
         assert!(ours.of_the_dead().is_empty());
         ours.close();
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn those_that_have_moved_here_have_no_line_of_the_dead() {
+        let folder = tempfile::tempdir().unwrap();
+        let (ours, theirs) = (open(folder.path()), open(folder.path()));
+        let entries = ["a", "b", "c"].map(|id| theirs.enter(&record(id, "/chat")));
+        let moved = ["b", "d"].map(|id| ours.enter(&record(id, "/chat")));
+        dies(theirs, entries.into());
+        let lines = lines(&mut ours.of_the_dead()[0]);
+        let ids: Vec<_> = lines.iter().map(|line| &line["trackingId"]).collect();
+        assert_eq!(ids, ["a", "c"]);
+        drop(moved);
     }
 
     #[test]

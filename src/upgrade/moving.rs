@@ -254,9 +254,11 @@ fn after(refusals: u32) -> (Duration, Instant) {
 /// Brings a batch to the other process, up to `Go`: which of it are refused, and how much room is
 /// left. An error is before that.
 fn offer(link: &mut Link, frozen: &[Frozen]) -> io::Result<(HashSet<usize>, usize)> {
+    failpoint::pass("old_before_batch");
     link.send(&Message::Batch(frozen.len()))?;
     for one in frozen {
         link.send_line(one, &one.sockets())?;
+        failpoint::pass("old_in_batch");
     }
     let (refused, room) = match link.receive()? {
         Message::Built {
@@ -270,6 +272,8 @@ fn offer(link: &mut Link, frozen: &[Frozen]) -> io::Result<(HashSet<usize>, usiz
             thread::sleep(Duration::from_millis(1));
         }
     }
+    failpoint::pass("old_before_go");
     link.send(&Message::Go)?;
+    failpoint::pass("old_after_go");
     Ok((refused.into_iter().collect(), room))
 }

@@ -159,6 +159,7 @@ mod metrics;
 mod mirrors;
 mod moved_tunnels;
 mod moved_tunnels_faults;
+mod moved_tunnels_killed;
 mod moved_tunnels_kinds;
 mod moved_tunnels_serve;
 mod names;

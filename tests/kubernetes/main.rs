@@ -10,6 +10,7 @@
 mod harness;
 
 mod access;
+mod anycast;
 mod cache;
 mod classes;
 mod dead_nodes;

@@ -1,8 +1,9 @@
 //! The stage: a [`Server`] is a real API server, a [`Space`] what a test has for itself there, and a
-//! [`Node`] a running Culvert. A [`Keeper`] sees to it that nothing of it is left behind.
+//! [`Node`] a running Culvert, on a [`Machine`](machine::Machine) of its own perhaps. A [`Keeper`] sees to it that nothing of it is left behind.
 
 mod client;
 mod keeper;
+pub mod machine;
 mod network;
 pub mod node;
 #[path = "../../edge/harness/ports.rs"]

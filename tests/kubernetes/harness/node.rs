@@ -15,6 +15,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
+use super::machine::{ANYCAST, Machine};
 use super::server::SYSTEM;
 use super::{PATIENCE, Server, Space, eventually, free_address};
 
@@ -24,6 +25,7 @@ pub struct Node {
     /// What it is called among the processes of its server.
     process: String,
     admin: SocketAddr,
+    machine: Option<Machine>,
 }
 
 impl Node {
@@ -34,17 +36,37 @@ impl Node {
 
     /// The same with these further keys of `gateway`.
     pub async fn start_with(space: &Space, name: &str, address: &str, keys: &str) -> Node {
+        Node::start_on(None, space, name, address, keys)
+    }
+
+    /// One on a machine of its own, at the address that all machines have.
+    pub fn on(machine: Machine, space: &Space, name: &str) -> Node {
+        Node::start_on(Some(machine), space, name, ANYCAST, "")
+    }
+
+    fn start_on(
+        machine: Option<Machine>,
+        space: &Space,
+        name: &str,
+        address: &str,
+        keys: &str,
+    ) -> Node {
         let node = Node {
             server: Arc::clone(&space.server),
             process: format!("{}-{name}", space.name),
             admin: free_address(),
+            machine,
+        };
+        let kubeconfig = match &node.machine {
+            Some(machine) => machine.kubeconfig.clone(),
+            None => space.server.kubeconfig("culvert"),
         };
         let config = format!(
             "admin: {{listen: '{}'}}\ngateway:\n  controllerName: {}\n  addresses: [{address}]\n  \
              kubernetes: {{kubeconfig: {}, namespace: {SYSTEM}, node: {name}}}\n{keys}",
             node.admin,
             space.controller(),
-            space.server.kubeconfig("culvert").display(),
+            kubeconfig.display(),
         );
         fs::write(node.file("yaml"), config).unwrap();
         node.run();
@@ -53,9 +75,18 @@ impl Node {
 
     /// Starts it, again perhaps.
     pub fn run(&self) {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_culvert"));
+        let program = env!("CARGO_BIN_EXE_culvert");
+        let mut command = match &self.machine {
+            Some(machine) => machine.command(program),
+            None => Command::new(program),
+        };
         command.arg("-c").arg(self.file("yaml"));
         self.server.keeper.run(&self.process, &mut command);
+    }
+
+    /// Has the router lead to its machine.
+    pub fn is_next(&self) {
+        self.machine.as_ref().unwrap().is_next();
     }
 
     /// A file of its own.

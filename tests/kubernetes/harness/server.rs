@@ -49,8 +49,8 @@ pub enum Setup {
 /// An API server. Dropping it kills it, and whoever was started with its [`Keeper`].
 pub struct Server {
     pub keeper: Keeper,
+    pub address: SocketAddr,
     client: Client,
-    address: SocketAddr,
     etcd: [SocketAddr; 2],
 }
 
