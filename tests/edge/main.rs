@@ -161,6 +161,7 @@ mod moved_tunnels;
 mod moved_tunnels_faults;
 mod moved_tunnels_killed;
 mod moved_tunnels_kinds;
+mod moved_tunnels_often;
 mod moved_tunnels_serve;
 mod names;
 mod notifications;

@@ -63,7 +63,7 @@ pub fn sums(line: &Value) -> [u64; 2] {
 }
 
 /// Sends and receives while `is_over` has not been told, to the end; tells how much that was.
-async fn pump<S>(mut client: Connection<S>, seed: u64, mut is_over: Over) -> u64
+pub async fn pump<S>(mut client: Connection<S>, seed: u64, mut is_over: Over) -> u64
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -80,7 +80,8 @@ where
     sum
 }
 
-type Over = tokio::sync::watch::Receiver<bool>;
+/// Whether the pumps are to end.
+pub type Over = tokio::sync::watch::Receiver<bool>;
 
 /// Three upgrades under these pumps; every line has the sums of one of them.
 async fn three_upgrades(edge: &Edge, pumps: impl AsyncFnOnce(Over) -> JoinSet<u64>) {
