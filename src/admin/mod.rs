@@ -24,6 +24,7 @@ mod log_level;
 mod orders;
 mod page;
 mod query;
+mod refusals;
 mod routes;
 mod status;
 mod target;

@@ -22,6 +22,8 @@ use crate::target_address::TargetAddress;
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Status {
+    /// What the node is called: `server.name`.
+    node: String,
     version: &'static str,
     pid: u32,
     /// Since when it is there, in seconds.
@@ -156,13 +158,14 @@ pub(super) async fn status(extract::State(view): extract::State<View>) -> Json<S
 
 impl Status {
     pub(super) fn of(view: &View) -> Self {
-        let snapshot = view.serving.snapshot();
+        let (snapshot, config) = (view.serving.snapshot(), view.serving.config());
         Status {
+            node: config.server.name.to_string(),
             version: env!("CARGO_PKG_VERSION"),
             pid: std::process::id(),
             uptime_seconds: view.serving.uptime().as_secs_f64(),
             old_generations: view.old_processes.processes(),
-            read_only: view.serving.config().admin.read_only,
+            read_only: config.admin.read_only,
             drain: Progress::of(&view.serving.drain),
             memory: Memory::of(view.serving.overload.state()),
             configuration: Configuration::of(&view.serving),

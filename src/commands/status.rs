@@ -9,8 +9,8 @@ use super::table::{Table, age};
 pub(super) fn show(status: &Value) -> String {
     let up = age(status["uptimeSeconds"].as_f64().unwrap_or(0.0) as u64);
     let head = format!(
-        "culvert {}, process {}, up {up}, {}, {} open, {}",
-        text(status, "/version"),
+        "{}, process {}, up {up}, {}, {} open, {}",
+        title(status),
         text(status, "/pid"),
         state(status),
         text(status, "/drain/open"),
@@ -24,6 +24,16 @@ pub(super) fn show(status: &Value) -> String {
         targets(status),
     ];
     parts.join("\n\n")
+}
+
+/// Which program it is, and of which node.
+pub(super) fn title(status: &Value) -> String {
+    let node = status["node"].as_str().map(|node| format!(" on {node}"));
+    format!(
+        "culvert {}{}",
+        text(status, "/version"),
+        node.unwrap_or_default()
+    )
 }
 
 /// How many tunnels are open, here and in the processes that have handed over.

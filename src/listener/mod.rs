@@ -369,7 +369,7 @@ impl Entrance {
         };
         let place = match place {
             Ok(place) => place,
-            Err(limit) => return rule.metrics.refuse(limit.reason()),
+            Err(limit) => return rule.metrics.refuse(limit.reason(), peer.into()),
         };
         let arrival = Arrival {
             peer: canonical(peer),

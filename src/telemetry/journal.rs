@@ -20,7 +20,7 @@ use std::time::SystemTime;
 use parking_lot::Mutex;
 
 use super::diagnostics::OUTSIDE;
-use super::{CloseReason, Format, Line, Record};
+use super::{CloseReason, Line, Record, Style};
 
 const EXTENSION: &str = "tunnels";
 /// Of a file that a version has written which is not known here.
@@ -174,7 +174,7 @@ fn offset(place: u32) -> u64 {
 /// The line of a tunnel that opens, as it fits into a place.
 fn opening(record: &Record) -> Option<Vec<u8>> {
     let fits = |line: &Vec<u8>| line.len() <= PLACE - LENGTH;
-    let whole = record.to_open_line(Format::Json);
+    let whole = record.to_open_line(&Style::default());
     if fits(&whole) {
         return Some(whole);
     }
@@ -241,7 +241,7 @@ impl Dead {
     }
 
     /// The line of the next tunnel that was open.
-    pub(super) fn next(&mut self, format: Format) -> Option<Vec<u8>> {
+    pub(super) fn next(&mut self, style: &Style) -> Option<Vec<u8>> {
         loop {
             let mut place = Vec::with_capacity(PLACE);
             let mut next = self.file.by_ref().take(PLACE as u64);
@@ -250,7 +250,7 @@ impl Dead {
             }
             let (length, text) = place.split_first_chunk::<LENGTH>()?;
             let text = text.get(..usize::from(u16::from_le_bytes(*length)));
-            if let Some(line) = text.and_then(|text| ending(text, self.lived_until, format)) {
+            if let Some(line) = text.and_then(|text| ending(text, self.lived_until, style)) {
                 return Some(line);
             }
         }
@@ -266,16 +266,17 @@ impl Dead {
 
 /// The line of a tunnel of a dead process, made of that with which it opened. Its sums are not
 /// known.
-fn ending(opening: &[u8], end: SystemTime, format: Format) -> Option<Vec<u8>> {
+fn ending(opening: &[u8], end: SystemTime, style: &Style) -> Option<Vec<u8>> {
     let fields: serde_json::Map<_, _> = serde_json::from_slice(opening).ok()?;
     let started = fields.get("startTime")?.as_str()?;
     let lasted = humantime::parse_rfc3339(started)
         .ok()
         .and_then(|started| end.duration_since(started).ok());
-    let mut line = Line::begin(format);
+    let mut line = Line::begin(style.format);
     line.time("time", SystemTime::now());
     line.text("startTime", Some(started));
     line.millis("durationMs", Some(lasted.unwrap_or_default()));
+    line.text("node", style.node());
     let of_the_opening = ["event", "time", "startTime"];
     for (name, value) in &fields {
         if !of_the_opening.contains(&name.as_str()) {
@@ -322,7 +323,7 @@ mod tests {
     }
 
     fn lines(dead: &mut Dead) -> Vec<Value> {
-        std::iter::from_fn(|| dead.next(Format::Json))
+        std::iter::from_fn(|| dead.next(&Style::default()))
             .map(|line| serde_json::from_slice(&line).unwrap())
             .collect()
     }

@@ -191,7 +191,7 @@ mod tests {
     fn the_screen_has_a_head_the_rows_the_reasons_and_the_keys() {
         let lines = shown(&screen(), 100, 12);
         let expected = [
-            "culvert 9.9.9, serving, up 1h 1m, 12 tunnels",
+            "culvert 9.9.9 on fra-1, serving, up 1h 1m, 12 tunnels",
             "10.0/s opened, 4.0/s closed, 0 B/s in, 0 B/s out",
             "",
             "GROUP   TARGET       STATE       WEIGHT  TUNNELS*   CHANGE/S",
@@ -224,7 +224,7 @@ mod tests {
         screen.take(figures(3662.0, 1_234_567, 9_876_543_210));
         let lines = shown(&screen, 80, 12);
         let expected = [
-            "culvert 9.9.9, serving, up 1h 1m, 12 tunnels + 34567 in old processes",
+            "culvert 9.9.9 on fra-1, serving, up 1h 1m, 12 tunnels + 34567 in old processes",
             "0.0/s opened, 9876543202.0/s closed, 0 B/s in, 0 B/s out",
             "",
             "GROUP   TARGET                 STATE                WEIGHT  TUNNELS*    CHANGE/S",

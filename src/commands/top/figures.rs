@@ -4,14 +4,14 @@
 use serde_json::Value;
 
 use super::super::answer::{list, text};
-use super::super::status::{address, is_in_use, open_tunnels, state, state_of_target};
+use super::super::status::{address, is_in_use, open_tunnels, state, state_of_target, title};
 
 /// What is known of the process at a moment.
 #[derive(Debug, Clone)]
 pub(super) struct Figures {
     /// Of the process that they are about.
     pid: u64,
-    /// `culvert 0.1.0, serving`
+    /// `culvert 0.1.0 on fra-1, serving`
     pub(super) title: String,
     pub(super) up_seconds: f64,
     /// `12 tunnels`
@@ -49,7 +49,7 @@ impl Figures {
         let groups = list(status, "/targetGroups").iter();
         Figures {
             pid: number("/status/pid"),
-            title: format!("culvert {}, {}", text(status, "/version"), state(status)),
+            title: format!("{}, {}", title(status), state(status)),
             up_seconds: status["uptimeSeconds"].as_f64().unwrap_or(0.0),
             tunnels: open_tunnels(status),
             opened: number("/traffic/opened"),
@@ -130,7 +130,7 @@ pub(super) mod tests {
         };
         json!({
             "status": {
-                "version": "9.9.9", "pid": 7, "uptimeSeconds": up_seconds,
+                "version": "9.9.9", "node": "fra-1", "pid": 7, "uptimeSeconds": up_seconds,
                 "tunnels": tunnels + 5, "drain": {"state": "serving"},
                 "targetGroups": [
                     {"name": "chat", "targets": [
@@ -152,7 +152,7 @@ pub(super) mod tests {
     #[test]
     fn an_event_becomes_rows_and_sums() {
         let figures = Figures::of(&event(3661.5, [7, 20, 8]));
-        assert_eq!(figures.title, "culvert 9.9.9, serving");
+        assert_eq!(figures.title, "culvert 9.9.9 on fra-1, serving");
         assert_eq!((&*figures.tunnels, figures.all_closed()), ("12 tunnels", 8));
         let rows: Vec<_> = figures
             .targets

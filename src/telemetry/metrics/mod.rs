@@ -24,6 +24,7 @@ use parking_lot::{Mutex, MutexGuard};
 use prometheus::process_collector::ProcessCollector;
 use prometheus::{Encoder as _, IntCounter, Registry, TextEncoder};
 
+use super::Refusals;
 use crate::target_address::TargetAddress;
 use families::Families;
 pub use gateway::{Conditions, GatewayMetrics};
@@ -52,6 +53,8 @@ pub struct Metrics {
     pub process: ProcessMetrics,
     /// What is shown of the objects of the Gateway API.
     pub gateway: GatewayMetrics,
+    /// The last refusals.
+    pub refused: Arc<Refusals>,
     /// What other processes have open, to be shown with what this one has.
     elsewhere: Elsewhere,
     /// What was counted by children that were dropped.
@@ -67,8 +70,10 @@ impl Metrics {
         let registry = Registry::new();
         registry.register(Box::new(ProcessCollector::for_self()))?;
         let families = Families(&registry);
+        let refused = Arc::default();
         Ok(Metrics {
-            rule: RuleFamilies::new(&families)?,
+            rule: RuleFamilies::new(&families, Arc::clone(&refused))?,
+            refused,
             tunnel: TunnelFamilies::new(&families)?,
             target: TargetFamilies::new(&families)?,
             mirror: MirrorFamily::new(&families)?,

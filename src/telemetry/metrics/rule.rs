@@ -9,7 +9,7 @@ use std::time::Duration;
 use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 use strum::{EnumCount as _, VariantArray as _};
 
-use super::super::{Record, RefusalReason};
+use super::super::{Client, Record, RefusalReason, Refusals};
 use super::Totals;
 use super::families::Families;
 use super::kept::Kept;
@@ -30,6 +30,7 @@ pub(super) struct RuleFamilies {
     pub(super) bytes: IntCounterVec,
     connections_active: IntGaugeVec,
     refusals: IntCounterVec,
+    refused: Arc<Refusals>,
     rules: Kept<RuleMetrics, 1>,
     http_rules: Kept<CodeCounters, 2>,
     /// How many HTTP rules were built.
@@ -37,7 +38,10 @@ pub(super) struct RuleFamilies {
 }
 
 impl RuleFamilies {
-    pub(super) fn new(families: &Families) -> Result<Self, prometheus::Error> {
+    pub(super) fn new(
+        families: &Families,
+        refused: Arc<Refusals>,
+    ) -> Result<Self, prometheus::Error> {
         let rule = ["forwarding_rule"].as_slice();
         Ok(RuleFamilies {
             requests: families.counter(
@@ -75,6 +79,7 @@ impl RuleFamilies {
                  request, by reason.",
                 &["forwarding_rule", "reason"],
             )?,
+            refused,
             rules: Kept::default(),
             http_rules: Kept::default(),
             built: families.one_counter(
@@ -89,6 +94,8 @@ impl RuleFamilies {
         let refusals =
             |reason: RefusalReason| self.refusals.with_label_values(&[name, reason.as_str()]);
         self.rules.get([name], || RuleMetrics {
+            name: name.into(),
+            refused: Arc::clone(&self.refused),
             unmatched: self.http_rule(name, ""),
             request_seconds: self.request_seconds.with_label_values(&[name]),
             handshake_seconds: self.handshake_seconds.with_label_values(&[name]),
@@ -146,6 +153,8 @@ impl RuleFamilies {
 
 /// The counters of one forwarding rule.
 pub struct RuleMetrics {
+    name: Arc<str>,
+    refused: Arc<Refusals>,
     pub(super) unmatched: Arc<CodeCounters>,
     pub(super) request_seconds: Histogram,
     pub(super) handshake_seconds: Histogram,
@@ -178,9 +187,10 @@ impl RuleMetrics {
         self.handshake_seconds.observe(took.as_secs_f64());
     }
 
-    /// Counts a refusal, of what may have been no exchange yet.
-    pub fn refuse(&self, reason: RefusalReason) {
+    /// Counts a refusal of what became no exchange.
+    pub fn refuse(&self, reason: RefusalReason, client: Client) {
         self.refusals[reason as usize].inc();
+        self.refused.note(&self.name, reason, client);
     }
 
     /// Counts an exchange that is over. `requests` are the counters of the HTTP rule that matched,
@@ -192,7 +202,8 @@ impl RuleMetrics {
         self.bytes_out
             .inc_by(record.bytes.response_header + record.bytes.response_body);
         if let Some(reason) = record.refusal {
-            self.refuse(reason);
+            self.refusals[reason as usize].inc();
+            self.refused.note_exchange(record, reason);
         }
         let seconds = if record.upgraded {
             &self.tunnel_seconds
