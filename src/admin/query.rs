@@ -2,7 +2,7 @@
 //! mistyped must not end all tunnels.
 
 use std::net::IpAddr;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::extract::Query;
 use axum::http::Uri;
@@ -115,6 +115,20 @@ pub(super) enum Since {
     Time(SystemTime),
     /// What is not older.
     Ago(Duration),
+}
+
+impl Since {
+    /// After which number, and from which time on, where there are so many. One that is to come was
+    /// told by a process before this one.
+    pub(super) fn after(self, count: u64) -> (u64, SystemTime) {
+        let ago = |span| SystemTime::now().checked_sub(span);
+        match self {
+            Since::Number(number) if number <= count => (number, UNIX_EPOCH),
+            Since::Number(_) => (0, UNIX_EPOCH),
+            Since::Time(time) => (0, time),
+            Since::Ago(span) => (0, ago(span).unwrap_or(UNIX_EPOCH)),
+        }
+    }
 }
 
 /// Since when, or after which.

@@ -1,6 +1,6 @@
 //! `GET /api/v1/refusals`: who was refused, and why, as long as it is remembered.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::UNIX_EPOCH;
 
 use axum::Json;
 use axum::extract::State;
@@ -9,9 +9,9 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::denial::{Denial, Error};
-use super::query::{self, Since, SinceQuery};
+use super::query::{self, SinceQuery};
 use super::view::View;
-use crate::telemetry::Refused;
+use crate::telemetry::{Refusals, Refused};
 
 /// The last refusals, the oldest first.
 #[derive(Serialize, ToSchema)]
@@ -67,13 +67,7 @@ pub(super) struct Refusal {
 pub(super) async fn refusals(State(view): State<View>, uri: Uri) -> Result<Json<List>, Denial> {
     let refused = &view.serving.metrics.refused;
     let count = refused.count();
-    let (number, time) = match query::since(&uri)? {
-        // One that is to come was told by a process before this one.
-        Since::Number(number) if number <= count => (number, UNIX_EPOCH),
-        Since::Number(_) => (0, UNIX_EPOCH),
-        Since::Time(time) => (0, time),
-        Since::Ago(span) => (0, SystemTime::now().checked_sub(span).unwrap_or(UNIX_EPOCH)),
-    };
+    let (number, time) = query::since(&uri)?.after(count);
     let refusals: Vec<Refusal> = refused
         .since(number, time)
         .iter()
@@ -88,6 +82,13 @@ pub(super) async fn refusals(State(view): State<View>, uri: Uri) -> Result<Json<
 }
 
 impl Refusal {
+    /// The last so many, the oldest first.
+    pub(super) fn last(refused: &Refusals, many: u64) -> Vec<Self> {
+        let first = refused.count().saturating_sub(many);
+        let last = refused.since(first, UNIX_EPOCH);
+        last.iter().map(|refused| Refusal::of(refused)).collect()
+    }
+
     fn of(refused: &Refused) -> Self {
         let text = |text: &Option<Box<str>>| text.as_deref().map(str::to_owned);
         Refusal {

@@ -18,7 +18,8 @@ use super::denial::Denial;
 use super::guard::guard;
 use super::view::View;
 use super::{
-    config, events, explain, gateway, log_level, orders, page, refusals, status, target, tunnels,
+    config, events, explain, gateway, lately, log_level, orders, page, refusals, status, target,
+    tunnels,
 };
 use crate::os::reserve;
 
@@ -65,6 +66,7 @@ fn api() -> OpenApiRouter<View> {
         .routes(routes!(tunnels::list, tunnels::kill_all))
         .routes(routes!(tunnels::show, tunnels::kill))
         .routes(routes!(refusals::refusals))
+        .routes(routes!(lately::history))
         .routes(routes!(target::patch))
         .routes(routes!(orders::reload))
         .routes(routes!(orders::drain))

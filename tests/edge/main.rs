@@ -148,6 +148,7 @@ mod interim;
 mod journal;
 mod kept_connections;
 mod last_lines;
+mod last_minutes;
 mod limits;
 mod log_level;
 mod log_rotation;

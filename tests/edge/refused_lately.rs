@@ -1,13 +1,11 @@
 //! `GET /api/v1/refusals`: who was refused lately, and why.
 
-use std::net::{IpAddr, Ipv4Addr};
-
 use serde_json::Value;
 
 use crate::harness::admin::{get, send};
 use crate::harness::client::handshake;
 use crate::harness::target::refusing;
-use crate::harness::{Authority, Config, Connection, Edge, eventually};
+use crate::harness::{Authority, Config, Edge, Target, eventually, soon, tls};
 
 const REFUSALS: &str = "/api/v1/refusals";
 
@@ -58,22 +56,31 @@ async fn each_refusal_is_told_with_its_client_its_rule_and_its_reason() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_gets_no_answer_is_told_too() {
-    let authority = Authority::new();
-    let config = Config::answering("hello").tls(&authority, &["localhost"]);
-    let edge = Edge::start(&config.rule("maxTlsHandshakesPerSecondPerClient: 1")).await;
-    for number in [1, 1] {
-        let client = IpAddr::from(Ipv4Addr::new(127, 0, 0, number));
-        let mut connection = Connection::open_from(client, edge.address).await;
-        // No ClientHello.
-        connection.send([0x16, 3, 1, 0, 1, 9]).await;
-        connection.has_more().await;
-    }
-    let told = refusals(&edge, "", 2).await;
-    let reasons: Vec<_> = told["refusals"].as_array().unwrap().iter().collect();
-    let is = |reason: &str| reasons.iter().any(|refused| refused["reason"] == reason);
-    assert!(
-        is("tls_handshake") && is("max_tls_handshakes_per_second_per_client"),
-        "{told}"
-    );
-    assert!(reasons[0].get("httpStatusCode").is_none());
+    let (authority, target) = (Authority::new(), Target::answering("hello").await);
+    let key = "maxTlsHandshakesPerSecondPerClient: 1";
+    let edge = tls::start(&authority, key, &target).await;
+    let reasons = ["tls_handshake", "max_tls_handshakes_per_second_per_client"];
+    let is_told = |told: &Value, reason: &str| {
+        let told = told["refusals"].as_array().unwrap();
+        let found = told.iter().find(|refused| refused["reason"] == reason);
+        found.is_some_and(|found| {
+            assert_eq!(
+                (&found["clientIp"], found.get("httpStatusCode")),
+                (&"127.0.0.1".into(), None)
+            );
+            true
+        })
+    };
+    soon("both are told", async {
+        while {
+            let told = get(&edge, REFUSALS);
+            !reasons.iter().all(|reason| is_told(&told, reason))
+        } {
+            let mut connection = edge.connect().await;
+            // No record of TLS.
+            connection.send([0xff; 16]).await;
+            connection.has_more().await;
+        }
+    })
+    .await;
 }

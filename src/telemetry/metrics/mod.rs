@@ -8,6 +8,7 @@
 
 mod families;
 mod gateway;
+mod handshakes;
 mod kept;
 mod memory;
 mod mirror;
@@ -28,6 +29,7 @@ use super::Refusals;
 use crate::target_address::TargetAddress;
 use families::Families;
 pub use gateway::{Conditions, GatewayMetrics};
+pub use handshakes::Handshakes;
 pub use memory::MemoryMetrics;
 use mirror::MirrorFamily;
 pub use mirror::{MirrorMetrics, Mirrored};
@@ -164,7 +166,13 @@ impl Metrics {
         let gone = self.gone.lock();
         let mut totals = gone.clone();
         totals.add(&self.tunnel.closed, &self.rule.bytes);
+        self.rule.add_refused(&mut totals.refused);
         totals
+    }
+
+    /// How long the handshakes took that led to a tunnel.
+    pub fn handshakes(&self) -> Handshakes {
+        self.rule.handshakes()
     }
 
     /// What is open here.

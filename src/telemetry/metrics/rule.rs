@@ -12,9 +12,10 @@ use strum::{EnumCount as _, VariantArray as _};
 use super::super::{Client, Record, RefusalReason, Refusals};
 use super::Totals;
 use super::families::Families;
+use super::handshakes::Handshakes;
 use super::kept::Kept;
 
-const REQUEST_SECONDS: &[f64] = &[
+pub(super) const REQUEST_SECONDS: &[f64] = &[
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
 ];
 const TUNNEL_SECONDS: &[f64] = &[
@@ -112,6 +113,24 @@ impl RuleFamilies {
         self.rules.labels()
     }
 
+    /// Adds what is refused by those that somebody may count for.
+    pub(super) fn add_refused(&self, refused: &mut [u64; RefusalReason::COUNT]) {
+        for rule in self.rules.all() {
+            for (sum, counter) in refused.iter_mut().zip(&rule.refusals) {
+                *sum += counter.get();
+            }
+        }
+    }
+
+    /// How long the handshakes took.
+    pub(super) fn handshakes(&self) -> Handshakes {
+        let mut handshakes = Handshakes::default();
+        for rule in self.rules.all() {
+            handshakes.add(&rule.handshake_seconds);
+        }
+        handshakes
+    }
+
     /// What an HTTP rule counts; the empty name stands for no rule.
     pub(super) fn http_rule(&self, rule: &str, http_rule: &str) -> Arc<CodeCounters> {
         self.http_rules.get([rule, http_rule], || CodeCounters {
@@ -146,6 +165,7 @@ impl RuleFamilies {
         }
         for reason in RefusalReason::VARIANTS {
             let labels = [rule, reason.as_str()];
+            gone.refused[*reason as usize] += self.refusals.with_label_values(&labels).get();
             self.refusals.remove_label_values(&labels).ok();
         }
     }
@@ -174,6 +194,11 @@ impl RuleMetrics {
     /// How many requests met no HTTP rule.
     pub fn unmatched(&self) -> u64 {
         self.unmatched.total()
+    }
+
+    /// How many answers of 5xx there were where no HTTP rule was met.
+    pub fn unmatched_errors(&self) -> u64 {
+        self.unmatched.server_errors()
     }
 
     /// Counts an open connection until the guard is dropped.
@@ -220,6 +245,7 @@ const STATUSES: Range<u16> = 100..600;
 /// Those of a class, 2xx say; the first class is that of no answer.
 const OF_A_CLASS: u16 = 100;
 const CLASSES: usize = 6;
+const SERVER_ERRORS: usize = 5;
 
 /// The children of a class.
 type Class = Box<[OnceLock<IntCounter>]>;
@@ -243,6 +269,13 @@ impl CodeCounters {
     pub fn total(&self) -> u64 {
         let classes = self.classes.iter().filter_map(OnceLock::get);
         let children = classes.flatten().filter_map(OnceLock::get);
+        children.map(IntCounter::get).sum()
+    }
+
+    /// How many had an answer of 5xx.
+    pub fn server_errors(&self) -> u64 {
+        let class = self.classes[SERVER_ERRORS].get();
+        let children = class.into_iter().flatten().filter_map(OnceLock::get);
         children.map(IntCounter::get).sum()
     }
 
