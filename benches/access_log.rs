@@ -73,11 +73,15 @@ fn round(format: Format) -> io::Result<(u32, Duration, Duration, u64)> {
         Style::default(),
         dropped.clone(),
     )?;
+    let style = Style {
+        format,
+        ..Style::default()
+    };
     let record = record();
     let (began, cpu) = (Instant::now(), cpu()?);
     for _ in 0..LINES {
         let before = dropped.get();
-        log.write(record.to_line(CloseReason::ClientClosed, format));
+        log.write(record.to_line(CloseReason::ClientClosed, &style));
         if dropped.get() > before {
             // The queue is full: the writer is the slower of the two.
             log.flush(Duration::from_secs(10));

@@ -3,7 +3,6 @@
 //! They are made once for all who look, and only while somebody does. Whoever reads slowly misses
 //! some; nothing is kept for them.
 
-use std::cell::RefCell;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +15,6 @@ use axum::response::Response;
 use bytes::Bytes;
 use futures_util::stream;
 use serde::Serialize;
-use strum::VariantArray as _;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
@@ -24,58 +22,28 @@ use utoipa::ToSchema;
 
 use super::denial::{Denial, Error};
 use super::event_streams::MOST_STREAMS;
+use super::refusals::Refusal;
 use super::status::Status;
+use super::traffic::Traffic;
 use super::view::View;
 use crate::config::model::Token;
 use crate::control::Client;
-use crate::telemetry::CloseReason;
-use crate::tunnel::{Handle, Tunnels};
 
 /// Whoever has taken no event for so long gives way to another.
 const LATE: Duration = Duration::from_secs(10);
 /// How long that may take.
 const GOING: Duration = Duration::from_secs(1);
 const EVERY: Duration = Duration::from_secs(1);
-/// The ages that tunnels are sorted by, in seconds.
-const AGES: [u64; 6] = [10, 60, 600, 3600, 21_600, 86_400];
+/// How many refusals are told.
+const REFUSALS: u64 = 12;
 
 /// What the status page shows.
 #[derive(Serialize, ToSchema)]
 struct Figures {
     status: Status,
     traffic: Traffic,
-}
-
-/// What was counted since the process began, and the ages of what is open.
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-struct Traffic {
-    /// Tunnels opened.
-    opened: u64,
-    /// Tunnels closed, by reason.
-    closed: Vec<Closed>,
-    /// From clients: of exchanges that are over, and of open tunnels.
-    bytes_in: u64,
-    /// To clients, likewise.
-    bytes_out: u64,
-    /// How old the open tunnels are, the youngest first.
-    ages: Vec<Ages>,
-}
-
-#[derive(Serialize, ToSchema)]
-struct Closed {
-    /// A `closeReason` of the access log.
-    reason: &'static str,
-    tunnels: u64,
-}
-
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-struct Ages {
-    /// Younger than this, and not in the entry before; absent in the last.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    below_seconds: Option<u64>,
-    tunnels: usize,
+    /// The last few, the oldest first.
+    refusals: Vec<Refusal>,
 }
 
 /// Someone who looks.
@@ -178,73 +146,11 @@ async fn serve(view: View) {
 
 impl Figures {
     fn of(view: &View) -> Self {
-        Figures {
-            status: Status::of(view),
-            traffic: Traffic::of(view),
-        }
-    }
-}
-
-impl Traffic {
-    fn of(view: &View) -> Self {
         let totals = view.serving.metrics.totals();
-        let open = Sums::of(&view.serving.drain.tunnels);
-        let closed = |reason: CloseReason| Closed {
-            reason: reason.as_str(),
-            tunnels: totals.closed[reason as usize],
-        };
-        let bounds = AGES.into_iter().map(Some).chain([None]);
-        let ages = bounds.zip(open.ages).map(|(below_seconds, tunnels)| Ages {
-            below_seconds,
-            tunnels,
-        });
-        Traffic {
-            opened: view.serving.drain.tunnels.opened(),
-            closed: CloseReason::VARIANTS.iter().copied().map(closed).collect(),
-            bytes_in: totals.bytes_in + open.bytes_in,
-            bytes_out: totals.bytes_out + open.bytes_out,
-            ages: ages.collect(),
-        }
-    }
-}
-
-/// What is known of all open tunnels together.
-#[derive(Default)]
-struct Sums {
-    bytes_in: u64,
-    bytes_out: u64,
-    ages: [usize; AGES.len() + 1],
-}
-
-impl Sums {
-    fn of(tunnels: &Tunnels) -> Self {
-        let open = RefCell::new(Sums::default());
-        // Looking at each, and wanting none, copies nothing.
-        let look = |tunnel: &Handle| {
-            let mut open = open.borrow_mut();
-            let (bytes_in, bytes_out) = tunnel.bytes();
-            open.bytes_in += bytes_in;
-            open.bytes_out += bytes_out;
-            open.ages[place_of(tunnel.opened.elapsed())] += 1;
-            false
-        };
-        tunnels.for_each(look, |_| {});
-        open.into_inner()
-    }
-}
-
-fn place_of(age: Duration) -> usize {
-    AGES.partition_point(|bound| *bound <= age.as_secs())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_age_belongs_to_the_first_bound_above_it() {
-        for (seconds, place) in [(0, 0), (9, 0), (10, 1), (3599, 3), (3600, 4), (86_400, 6)] {
-            assert_eq!(place_of(Duration::from_secs(seconds)), place, "{seconds}");
+        Figures {
+            status: Status::of(view, &totals),
+            traffic: Traffic::of(view, &totals),
+            refusals: Refusal::last(&view.serving.metrics.refused, REFUSALS),
         }
     }
 }

@@ -20,15 +20,21 @@ mod explain;
 mod explanation;
 mod gateway;
 mod guard;
+mod history;
+mod lately;
 mod log_level;
 mod orders;
 mod page;
 mod query;
+mod refusals;
 mod routes;
+mod sample;
 mod status;
 mod target;
+mod traffic;
 mod tunnels;
 mod view;
+mod vitals;
 
 use std::sync::Arc;
 
@@ -37,7 +43,7 @@ pub use explain::explain_by;
 pub use routes::document;
 pub use view::Admin;
 
-/// Begins to serve whoever comes to the admin address.
+/// Begins to serve whoever comes to the admin address, and to remember the last minutes.
 pub fn start(admin: &Arc<Admin>) {
     let server = Server {
         slots: Arc::clone(&admin.slots),
@@ -45,4 +51,5 @@ pub fn start(admin: &Arc<Admin>) {
         shows: Arc::new(|| Ok(None)),
     };
     server.start(&admin.serving.admin);
+    tokio::spawn(lately::keep(Arc::clone(admin)));
 }

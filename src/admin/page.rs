@@ -21,9 +21,12 @@ const SCRIPT: &str = concat!(
     include_str!("page/elements.js"),
     include_str!("page/api.js"),
     include_str!("page/dialogs.js"),
+    include_str!("page/charts.js"),
     include_str!("page/overview.js"),
+    include_str!("page/vitals.js"),
     include_str!("page/targets.js"),
     include_str!("page/rules.js"),
+    include_str!("page/refusals.js"),
     include_str!("page/tunnels.js"),
     include_str!("page/main.js"),
 );

@@ -2,7 +2,7 @@
 //! mistyped must not end all tunnels.
 
 use std::net::IpAddr;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::extract::Query;
 use axum::http::Uri;
@@ -82,6 +82,16 @@ pub(super) struct PaceQuery {
     over: Option<String>,
 }
 
+/// Since when.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(default)]
+#[into_params(parameter_in = Query)]
+pub(super) struct SinceQuery {
+    /// Those after the one with this number, or from this time on (RFC 3339), or of the last `5m`.
+    /// By default all.
+    since: Option<String>,
+}
+
 const FILTER: &[&str] = &[
     "forwardingRule",
     "targetGroup",
@@ -94,6 +104,48 @@ const FILTER: &[&str] = &[
 const PAGING: &[&str] = &["limit", "cursor", "count"];
 const WORDS: &[&str] = &["code", "text"];
 const PACE: &[&str] = &["over"];
+const SINCE: &[&str] = &["since"];
+
+/// What is new to those who ask.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Since {
+    /// What comes after the one with this number.
+    Number(u64),
+    /// What is not from before.
+    Time(SystemTime),
+    /// What is not older.
+    Ago(Duration),
+}
+
+impl Since {
+    /// After which number, and from which time on, where there are so many. One that is to come was
+    /// told by a process before this one.
+    pub(super) fn after(self, count: u64) -> (u64, SystemTime) {
+        let ago = |span| SystemTime::now().checked_sub(span);
+        match self {
+            Since::Number(number) if number <= count => (number, UNIX_EPOCH),
+            Since::Number(_) => (0, UNIX_EPOCH),
+            Since::Time(time) => (0, time),
+            Since::Ago(span) => (0, ago(span).unwrap_or(UNIX_EPOCH)),
+        }
+    }
+}
+
+/// Since when, or after which.
+pub(super) fn since(uri: &Uri) -> Result<Since, Denial> {
+    refuse_unknown(uri, &[SINCE])?;
+    let Some(text) = read::<SinceQuery>(uri)?.since else {
+        return Ok(Since::Number(0));
+    };
+    if let Ok(number) = text.parse() {
+        return Ok(Since::Number(number));
+    }
+    if let Ok(time) = humantime::parse_rfc3339(&text) {
+        return Ok(Since::Time(time));
+    }
+    let span = config::duration(&text).map(Since::Ago);
+    span.map_err(|_| bad("since", "a number, a time (RFC 3339) or a span (5m)", &text))
+}
 
 /// A filter that can be used.
 #[derive(Debug, Default)]
@@ -342,6 +394,23 @@ mod tests {
         for query in ["limit=0", "limit=1001", "cursor=x", "count=1", "code=1000"] {
             let uri = format!("/?{query}").parse().unwrap();
             assert!(list(&uri).is_err(), "{query}");
+        }
+    }
+
+    #[test]
+    fn what_is_new_is_told_by_a_number_a_time_or_a_span() {
+        let since = |text: &str| since(&format!("/?{text}").parse().unwrap());
+        let time = std::time::UNIX_EPOCH + Duration::from_secs(1);
+        for (text, expected) in [
+            ("", Since::Number(0)),
+            ("since=17", Since::Number(17)),
+            ("since=1970-01-01T00:00:01Z", Since::Time(time)),
+            ("since=5m", Since::Ago(Duration::from_secs(300))),
+        ] {
+            assert_eq!(since(text).unwrap(), expected, "{text}");
+        }
+        for text in ["since=soon", "since=-1", "since=1&since=2", "until=1"] {
+            assert!(since(text).is_err(), "{text}");
         }
     }
 

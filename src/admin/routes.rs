@@ -17,7 +17,10 @@ use utoipa_axum::routes;
 use super::denial::Denial;
 use super::guard::guard;
 use super::view::View;
-use super::{config, events, explain, gateway, log_level, orders, page, status, target, tunnels};
+use super::{
+    config, events, explain, gateway, lately, log_level, orders, page, refusals, status, target,
+    tunnels,
+};
 use crate::os::reserve;
 
 /// How many files are open at once while metrics are gathered.
@@ -62,6 +65,8 @@ fn api() -> OpenApiRouter<View> {
         .routes(routes!(events::events))
         .routes(routes!(tunnels::list, tunnels::kill_all))
         .routes(routes!(tunnels::show, tunnels::kill))
+        .routes(routes!(refusals::refusals))
+        .routes(routes!(lately::history))
         .routes(routes!(target::patch))
         .routes(routes!(orders::reload))
         .routes(routes!(orders::drain))

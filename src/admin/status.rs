@@ -8,8 +8,11 @@ use axum::extract;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::history::RefusedFor;
+use super::sample::Errors;
 use super::target::Target;
 use super::view::View;
+use super::vitals::{Certificate, Connections, Files, LostLines, OldProcess};
 use crate::config::model;
 use crate::drain::Drain;
 use crate::forwarding_rule::{ForwardingRule, Routes};
@@ -17,21 +20,32 @@ use crate::overload::State;
 use crate::rules::{Action, Response};
 use crate::serving::{Reload, Serving, Snapshot};
 use crate::target_address::TargetAddress;
+use crate::telemetry::metrics::Totals;
 
 /// The process.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Status {
+    /// What the node is called: `server.name`.
+    node: String,
     version: &'static str,
     pid: u32,
     /// Since when it is there, in seconds.
     uptime_seconds: f64,
     /// Process ids: those that have handed over, and still hold tunnels.
     old_generations: Vec<u32>,
+    /// The same, with what they hold.
+    old_processes: Vec<OldProcess>,
     /// Whether nothing can be changed here: `admin.readOnly`.
     read_only: bool,
     drain: Progress,
     memory: Memory,
+    files: Files,
+    connections: Connections,
+    certificates: Vec<Certificate>,
+    lost_lines: LostLines,
+    /// By reason, those for which there were any.
+    refusals: Vec<RefusedFor>,
     configuration: Configuration,
     /// Open tunnels of this process.
     tunnels: usize,
@@ -69,6 +83,8 @@ struct Memory {
     used_bytes: u64,
     /// What is done about it: nothing (`ample`), or `refusing`, `releasing`, `resetting`.
     level: &'static str,
+    /// Requests and connections that were reset because it was short.
+    resets: u64,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -115,6 +131,9 @@ struct Rule {
     http_rules: Vec<HttpRule>,
     /// Requests that met none of them.
     unmatched: u64,
+    /// Answers of 5xx where none was met.
+    #[serde(flatten)]
+    server_errors: ServerErrors,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -132,6 +151,18 @@ struct HttpRule {
     target_groups: Vec<WeightedGroup>,
     /// Exchanges that are over, since the process began.
     hits: u64,
+    #[serde(flatten)]
+    server_errors: ServerErrors,
+}
+
+/// Answers of 5xx.
+#[derive(Default, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct ServerErrors {
+    /// Since the process began.
+    server_errors: u64,
+    /// In the last five minutes.
+    lately_server_errors: u64,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -151,20 +182,28 @@ struct Group {
 /// The process, and what it serves with.
 #[utoipa::path(get, path = "/api/v1/status", responses((status = 200, body = Status)))]
 pub(super) async fn status(extract::State(view): extract::State<View>) -> Json<Status> {
-    Json(Status::of(&view))
+    Json(Status::of(&view, &view.serving.metrics.totals()))
 }
 
 impl Status {
-    pub(super) fn of(view: &View) -> Self {
-        let snapshot = view.serving.snapshot();
+    pub(super) fn of(view: &View, totals: &Totals) -> Self {
+        let before = view.history.errors_before();
+        let (snapshot, config) = (view.serving.snapshot(), view.serving.config());
         Status {
+            node: config.server.name.to_string(),
             version: env!("CARGO_PKG_VERSION"),
             pid: std::process::id(),
             uptime_seconds: view.serving.uptime().as_secs_f64(),
             old_generations: view.old_processes.processes(),
-            read_only: view.serving.config().admin.read_only,
+            old_processes: OldProcess::all(view),
+            read_only: config.admin.read_only,
             drain: Progress::of(&view.serving.drain),
             memory: Memory::of(view.serving.overload.state()),
+            files: Files::now(),
+            connections: Connections::of(view),
+            certificates: Certificate::all(&config),
+            lost_lines: LostLines::of(view),
+            refusals: view.history.refused(totals),
             configuration: Configuration::of(&view.serving),
             tunnels: view.serving.drain.tunnels.count(),
             old_generation_tunnels: view.serving.metrics.old_generation_tunnels(),
@@ -175,7 +214,11 @@ impl Status {
                 .iter()
                 .map(Listener::of)
                 .collect(),
-            forwarding_rules: snapshot.rules.iter().map(Rule::of).collect(),
+            forwarding_rules: snapshot
+                .rules
+                .iter()
+                .map(|rule| Rule::of(rule, &before))
+                .collect(),
             target_groups: groups(&view.serving, &snapshot),
         }
     }
@@ -203,6 +246,7 @@ impl Memory {
             limit_bytes: state.limit,
             used_bytes: state.used,
             level: state.level.as_str(),
+            resets: state.resets,
         }
     }
 }
@@ -239,7 +283,9 @@ impl Listener {
 }
 
 impl Rule {
-    fn of(rule: &Arc<ForwardingRule>) -> Self {
+    fn of(rule: &Arc<ForwardingRule>, before: &Errors) -> Self {
+        let errors =
+            |http_rule: &str, now: u64| ServerErrors::of(now, before, &rule.name, http_rule);
         let http_rule = |http_rule: &crate::rules::Rule<Routes>| HttpRule {
             name: http_rule.name.to_string(),
             kind: word(&http_rule.action),
@@ -254,12 +300,29 @@ impl Rule {
             hits: rule
                 .http_rule(http_rule.index)
                 .map_or(0, |counters| counters.total()),
+            server_errors: rule
+                .http_rule(http_rule.index)
+                .map(|counters| errors(&http_rule.name, counters.server_errors()))
+                .unwrap_or_default(),
         };
         Rule {
             name: rule.name.to_string(),
             listen: rule.listen.to_string(),
             http_rules: rule.rules.iter().map(http_rule).collect(),
             unmatched: rule.metrics.unmatched(),
+            server_errors: errors("", rule.metrics.unmatched_errors()),
+        }
+    }
+}
+
+impl ServerErrors {
+    fn of(now: u64, before: &Errors, rule: &str, http_rule: &str) -> Self {
+        // Most rules have none.
+        let key = || (rule.to_owned(), http_rule.to_owned());
+        let before = (now > 0).then(|| before.get(&key()).copied()).flatten();
+        ServerErrors {
+            server_errors: now,
+            lately_server_errors: now.saturating_sub(before.unwrap_or(0)),
         }
     }
 }

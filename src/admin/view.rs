@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 use super::event_streams::EventStreams;
+use super::history::History;
 use crate::control::{Bodies, MOST_CONNECTIONS, Slots};
 use crate::gateway::Gateways;
 use crate::os::signals::{Asked, Order};
@@ -31,6 +32,7 @@ pub struct Admin {
     pub(super) slots: Arc<Slots>,
     pub(super) bodies: Bodies,
     pub(super) event_streams: EventStreams,
+    pub(super) history: History,
 }
 
 impl Admin {
@@ -50,6 +52,7 @@ impl Admin {
             slots: Arc::new(Slots::new(Duration::ZERO)),
             bodies: Bodies::new(LARGEST_BODY, MOST_CONNECTIONS * LARGEST_BODY, BODY),
             event_streams: EventStreams::new(),
+            history: History::default(),
         }
     }
 

@@ -9,8 +9,8 @@ use super::table::{Table, age};
 pub(super) fn show(status: &Value) -> String {
     let up = age(status["uptimeSeconds"].as_f64().unwrap_or(0.0) as u64);
     let head = format!(
-        "culvert {}, process {}, up {up}, {}, {} open, {}",
-        text(status, "/version"),
+        "{}, process {}, up {up}, {}, {} open, {}",
+        title(status),
         text(status, "/pid"),
         state(status),
         text(status, "/drain/open"),
@@ -18,12 +18,23 @@ pub(super) fn show(status: &Value) -> String {
     );
     let parts = [
         head,
-        format!("{}\n{}", configuration(status), memory(status)),
+        format!("{}\n{}", configuration(status), vitals(status)),
         listeners(status),
         rules(status),
         targets(status),
+        lately(status),
     ];
     parts.join("\n\n")
+}
+
+/// Which program it is, and of which node.
+pub(super) fn title(status: &Value) -> String {
+    let node = status["node"].as_str().map(|node| format!(" on {node}"));
+    format!(
+        "culvert {}{}",
+        text(status, "/version"),
+        node.unwrap_or_default()
+    )
 }
 
 /// How many tunnels are open, here and in the processes that have handed over.
@@ -47,14 +58,57 @@ pub(super) fn state(status: &Value) -> String {
     format!("{}{left}{memory}", text(status, "/drain/state"))
 }
 
-/// What it uses of the memory that it may use.
+/// What it uses of what there is, in one line.
+pub(super) fn vitals(status: &Value) -> String {
+    let number = |pointer: &str| status.pointer(pointer).and_then(Value::as_u64);
+    let of = |name: &str, used: &str, limit: &str| {
+        let (used, limit) = number(used).zip(number(limit))?;
+        Some(format!("{name} {used} of {limit}"))
+    };
+    let certificate = list(status, "/certificates")
+        .iter()
+        .min_by_key(|certificate| certificate["daysLeft"].as_i64());
+    let certificate = certificate.map(|one| {
+        format!(
+            "certificate {} {} d left",
+            text(one, "/name"),
+            text(one, "/daysLeft")
+        )
+    });
+    let lost = number("/lostLines/accessLog").filter(|lost| *lost > 0);
+    let parts = [
+        Some(memory(status)),
+        of("files", "/files/open", "/files/limit"),
+        of("places", "/connections/open", "/connections/limit"),
+        certificate,
+        lost.map(|lost| format!("{lost} log lines lost")),
+    ];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    parts.join(", ")
+}
+
 fn memory(status: &Value) -> String {
     let mebibytes = |key: &str| {
         let bytes = status["memory"][key].as_u64().unwrap_or(0);
         bytes >> 20
     };
     let (used, limit) = (mebibytes("usedBytes"), mebibytes("limitBytes"));
-    format!("memory: {used} of {limit} MiB")
+    format!("memory {used} of {limit} MiB")
+}
+
+/// What was refused in the last minutes, and what went wrong.
+fn lately(status: &Value) -> String {
+    let mut table = Table::new(&["REFUSED", "IN 5 MIN", "PER SECOND", "IN ALL"]);
+    for refused in list(status, "/refusals") {
+        let rate = refused["perSecond"].as_f64().unwrap_or(0.0);
+        table.row([
+            text(refused, "/reason"),
+            text(refused, "/lately"),
+            format!("{rate:.1}"),
+            text(refused, "/total"),
+        ]);
+    }
+    table.text()
 }
 
 fn configuration(status: &Value) -> String {
@@ -71,12 +125,23 @@ fn configuration(status: &Value) -> String {
         let problems = list(reload, "/problems").iter();
         lines.extend(problems.map(|problem| format!("  {}", text(problem, ""))));
     }
-    let old = list(status, "/oldGenerations");
-    if !old.is_empty() {
-        let pids: Vec<String> = old.iter().map(Value::to_string).collect();
-        lines.push(format!("old processes: {}", pids.join(", ")));
-    }
+    let old = list(status, "/oldProcesses").iter();
+    lines.extend(old.map(old_process));
     lines.join("\n")
+}
+
+/// What an old process holds, and why.
+fn old_process(old: &Value) -> String {
+    let staying = old["staying"].as_object().into_iter().flatten();
+    let staying: Vec<String> = staying
+        .map(|(why, tunnels)| format!("{tunnels} {why}"))
+        .collect();
+    let why = match staying.is_empty() {
+        true => String::new(),
+        false => format!(" ({})", staying.join(", ")),
+    };
+    let tunnels = text(old, "/tunnels");
+    format!("old process {}: {tunnels} tunnels{why}", text(old, "/pid"))
 }
 
 fn listeners(status: &Value) -> String {
@@ -95,22 +160,23 @@ fn rules(status: &Value) -> String {
         "TYPE",
         "TARGET GROUP",
         "HITS",
+        "5XX",
+        "IN 5 MIN",
     ]);
     for rule in list(status, "/forwardingRules") {
         for http_rule in list(rule, "/httpRules") {
-            let cells = ["/name", "/type", "/hits"].map(|pointer| text(http_rule, pointer));
-            let [name, kind, hits] = cells;
-            table.row([
-                text(rule, "/name"),
-                name,
-                kind,
-                target_groups(http_rule),
-                hits,
-            ]);
+            let cells = ["/name", "/type"].map(|pointer| text(http_rule, pointer));
+            let [name, kind] = cells;
+            let names = [text(rule, "/name"), name, kind, target_groups(http_rule)];
+            let counts = ["/hits", "/serverErrors", "/latelyServerErrors"];
+            let counts = counts.map(|pointer| text(http_rule, pointer));
+            table.row(names.into_iter().chain(counts));
         }
         let none = ["(no match)", "", ""].map(str::to_owned);
         let name = [text(rule, "/name")].into_iter();
-        table.row(name.chain(none).chain([text(rule, "/unmatched")]));
+        let counts = ["/unmatched", "/serverErrors", "/latelyServerErrors"];
+        let counts = counts.map(|pointer| text(rule, pointer));
+        table.row(name.chain(none).chain(counts));
     }
     table.text()
 }
@@ -233,12 +299,12 @@ mod tests {
             show(&json!({"drain": {"state": "serving"}, "memory": memory}))
         };
         let (ample, short) = (status("ample", 50 << 20), status("releasing", 220 << 20));
-        assert!(ample.contains("\nmemory: 50 of 230 MiB\n") && !ample.contains("short"));
+        assert!(ample.contains("\nmemory 50 of 230 MiB\n") && !ample.contains("short"));
         assert!(
             short.contains(", serving, short of memory (releasing), "),
             "{short}"
         );
-        assert!(short.contains("\nmemory: 220 of 230 MiB\n"));
+        assert!(short.contains("\nmemory 220 of 230 MiB\n"));
     }
 
     #[test]

@@ -1,5 +1,9 @@
 //! Tables for a terminal: columns as wide as what is in them.
 
+use serde_json::Value;
+
+use super::answer::text;
+
 /// Rows under a head. What a client chose to send cannot steer the terminal.
 pub(super) struct Table {
     rows: Vec<Vec<String>>,
@@ -34,6 +38,16 @@ impl Table {
         };
         let lines: Vec<String> = self.rows.iter().map(line).collect();
         lines.join("\n")
+    }
+}
+
+/// A client's address, with its port where that is known.
+pub(super) fn client(told: &Value) -> String {
+    let ip = text(told, "/clientIp");
+    match (told["clientPort"].as_u64(), ip.contains(':')) {
+        (None, _) => ip,
+        (Some(port), true) => format!("[{ip}]:{port}"),
+        (Some(port), false) => format!("{ip}:{port}"),
     }
 }
 
@@ -75,6 +89,23 @@ mod tests {
         table.row(["\x1b[2J".to_owned(), String::new()]);
         let lines = ["A     LONG", "wide  x", "\u{FFFD}[2J"];
         assert_eq!(table.text(), lines.join("\n"));
+    }
+
+    #[test]
+    fn a_client_has_its_port_where_that_is_known() {
+        for (told, expected) in [
+            (serde_json::json!({"clientIp": "192.0.2.7"}), "192.0.2.7"),
+            (
+                serde_json::json!({"clientIp": "192.0.2.7", "clientPort": 80}),
+                "192.0.2.7:80",
+            ),
+            (
+                serde_json::json!({"clientIp": "::1", "clientPort": 80}),
+                "[::1]:80",
+            ),
+        ] {
+            assert_eq!(client(&told), expected);
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::answer::{list as entries, shown, text};
 use super::client::Client;
-use super::table::{Table, age, bytes};
+use super::table::{Table, age, bytes, client};
 use crate::cli::{Filter, Kill, Tunnels};
 
 /// The largest page that is asked for.
@@ -45,7 +45,7 @@ fn show(page: &Value) -> String {
         let number = |key: &str| tunnel[key].as_u64().unwrap_or(0);
         table.row([
             text(tunnel, "/id"),
-            text(tunnel, "/clientIp"),
+            client(tunnel),
             text(tunnel, "/forwardingRule"),
             format!(
                 "{} {}",

@@ -19,7 +19,7 @@ use crate::drain::Drain;
 use crate::forwarding_rule::ForwardingRule;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::Active;
-use crate::telemetry::{CloseReason, Record, RefusalReason};
+use crate::telemetry::{Client, CloseReason, Record, RefusalReason};
 
 const LATE: Fault = "the PROXY protocol's header did not arrive within clientTimeout";
 
@@ -85,13 +85,15 @@ impl Arrival {
             return;
         }
         if is_silent {
-            return rule.metrics.refuse(RefusalReason::ProxyProtocol);
+            return rule
+                .metrics
+                .refuse(RefusalReason::ProxyProtocol, record.client);
         }
         record.refusal = Some(RefusalReason::ProxyProtocol);
         record.error = Some(fault.to_owned());
         rule.metrics.count(&record, None);
-        let format = self.log.style().format;
-        self.log.write(record.to_line(CloseReason::Refused, format));
+        let line = record.to_line(CloseReason::Refused, &self.log.style());
+        self.log.write(line);
     }
 
     /// Counts the connection for its client, if anybody counts. `None` where it must not go on.
@@ -105,7 +107,11 @@ impl Arrival {
         {
             Ok(place) => Some(Arrival { place, ..self }),
             Err(limit) => {
-                rule.metrics.refuse(limit.reason());
+                let client = Client {
+                    ip: client,
+                    port: None,
+                };
+                rule.metrics.refuse(limit.reason(), client);
                 None
             }
         }

@@ -138,6 +138,11 @@ impl Listeners {
         self.serve.get().is_some()
     }
 
+    /// How many places for connections are taken, and how many there are.
+    pub fn places(&self) -> (usize, usize) {
+        self.process_limit.places()
+    }
+
     /// From now on so many connections may be open in the process, and so many stand to be refused.
     /// Those that are open stay.
     pub fn limit(&self, most: usize, standing: usize) {
@@ -369,7 +374,7 @@ impl Entrance {
         };
         let place = match place {
             Ok(place) => place,
-            Err(limit) => return rule.metrics.refuse(limit.reason()),
+            Err(limit) => return rule.metrics.refuse(limit.reason(), peer.into()),
         };
         let arrival = Arrival {
             peer: canonical(peer),

@@ -107,6 +107,11 @@ impl ProcessLimit {
         }
     }
 
+    /// How many places are taken, and how many there are.
+    pub(super) fn places(&self) -> (usize, usize) {
+        (self.rows.all.0.load(Relaxed), self.most.load(Relaxed))
+    }
+
     /// From now on so many connections may be open, and so many stand. Those that are open stay.
     pub(super) fn limit(&self, most: usize, standing: usize) {
         self.most.store(most, Relaxed);

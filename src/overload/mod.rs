@@ -90,6 +90,8 @@ pub struct State {
     pub used: u64,
     /// What is done about it.
     pub level: Level,
+    /// Plain requests and connections that were reset.
+    pub resets: u64,
 }
 
 impl Overload {
@@ -132,6 +134,7 @@ impl Overload {
             limit: bytes(&self.shown.limit),
             used: bytes(&self.shown.used),
             level: self.level(),
+            resets: self.shown.resets.get(),
         }
     }
 

@@ -64,6 +64,7 @@ impl Serving {
             group_models,
         };
         self.limit(config);
+        self.metrics.process.show_node(&config.server.name);
         self.listeners.change(plan);
         self.use_files(config);
         self.metrics.forget();

@@ -262,6 +262,7 @@ mod tests {
     fn made_by_code(admin: PathBuf) -> Config {
         Config {
             server: model::Server {
+                name: "fra-1".into(),
                 log_level: None,
                 threads: 1,
                 drain: model::Drain::default(),

@@ -1,5 +1,7 @@
 //! What the configuration says of the lines of the access log.
 
+use std::sync::Arc;
+
 use crate::config::{Config, model};
 use crate::telemetry::{Format, LoggedHeaders, Redaction, Style};
 
@@ -7,6 +9,7 @@ use crate::telemetry::{Format, LoggedHeaders, Redaction, Style};
 pub(super) fn style(config: &Config) -> Style {
     let log = &config.access_log;
     Style {
+        node: Arc::clone(&config.server.name),
         format: match log.format {
             model::LogFormat::Json => Format::Json,
             model::LogFormat::Text => Format::Text,

@@ -128,9 +128,9 @@ impl AccessLog {
             .iter()
             .flat_map(|journal| journal.of_the_dead());
         for mut dead in dead {
-            let format = self.style().format;
+            let style = self.style();
             let mut count = 0;
-            while let Some(line) = dead.next(format) {
+            while let Some(line) = dead.next(&style) {
                 count += 1;
                 if count % AT_ONCE == 0 {
                     self.flush(LINES_OF_THE_DEAD);
@@ -158,7 +158,7 @@ impl AccessLog {
     pub fn record(&self, record: &Record, reason: CloseReason) {
         let style = self.style();
         if style.wants(record, reason) {
-            self.write(record.to_line(reason, style.format));
+            self.write(record.to_line(reason, &style));
         }
     }
 

@@ -22,7 +22,7 @@ use parking_lot::Mutex;
 use serde_json::{Map, Value};
 
 use super::diagnostics::OUTSIDE;
-use super::{CloseReason, Format, Line, Record};
+use super::{CloseReason, Line, Record, Style};
 
 const EXTENSION: &str = "tunnels";
 /// Of a file that a version has written which is not known here.
@@ -200,7 +200,7 @@ fn offset(place: u32) -> u64 {
 /// The line of a tunnel that opens, as it fits into a place.
 fn opening(record: &Record) -> Option<Vec<u8>> {
     let fits = |line: &Vec<u8>| line.len() <= PLACE - LENGTH;
-    let whole = record.to_open_line(Format::Json);
+    let whole = record.to_open_line(&Style::default());
     if fits(&whole) {
         return Some(whole);
     }
@@ -270,7 +270,7 @@ impl Dead {
     }
 
     /// The line of the next tunnel that was open.
-    pub(super) fn next(&mut self, format: Format) -> Option<Vec<u8>> {
+    pub(super) fn next(&mut self, style: &Style) -> Option<Vec<u8>> {
         loop {
             let place = next_place(&mut self.file)?;
             let Some(fields) = fields(&place) else {
@@ -280,7 +280,7 @@ impl Dead {
             if id.is_some_and(|id| self.left.contains(id)) {
                 continue;
             }
-            if let Some(line) = ending(&fields, self.lived_until, format) {
+            if let Some(line) = ending(&fields, self.lived_until, style) {
                 return Some(line);
             }
         }
@@ -310,15 +310,16 @@ fn fields(place: &[u8]) -> Option<Map<String, Value>> {
 
 /// The line of a tunnel of a dead process, made of that with which it opened. Its sums are not
 /// known.
-fn ending(fields: &Map<String, Value>, end: SystemTime, format: Format) -> Option<Vec<u8>> {
+fn ending(fields: &Map<String, Value>, end: SystemTime, style: &Style) -> Option<Vec<u8>> {
     let started = fields.get("startTime")?.as_str()?;
     let lasted = humantime::parse_rfc3339(started)
         .ok()
         .and_then(|started| end.duration_since(started).ok());
-    let mut line = Line::begin(format);
+    let mut line = Line::begin(style.format);
     line.time("time", SystemTime::now());
     line.text("startTime", Some(started));
     line.millis("durationMs", Some(lasted.unwrap_or_default()));
+    line.text("node", style.node());
     let of_the_opening = ["event", "time", "startTime"];
     for (name, value) in fields {
         if !of_the_opening.contains(&name.as_str()) {
@@ -363,7 +364,7 @@ mod tests {
     }
 
     fn lines(dead: &mut Dead) -> Vec<Value> {
-        std::iter::from_fn(|| dead.next(Format::Json))
+        std::iter::from_fn(|| dead.next(&Style::default()))
             .map(|line| serde_json::from_slice(&line).unwrap())
             .collect()
     }

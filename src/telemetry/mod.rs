@@ -14,6 +14,7 @@ mod journal;
 mod line;
 pub mod metrics;
 mod redact;
+mod refusals;
 mod style;
 mod text;
 
@@ -30,6 +31,7 @@ pub use cut::cut;
 pub use format::Format;
 use line::Line;
 pub use redact::Redaction;
+pub use refusals::{Refusals, Refused};
 pub use style::{LoggedHeaders, Style};
 pub use text::ip_text;
 
@@ -254,11 +256,12 @@ impl Record {
     }
 
     /// The line of the access log, with its end.
-    pub fn to_line(&self, reason: CloseReason, format: Format) -> Vec<u8> {
-        let mut line = Line::begin(format);
+    pub fn to_line(&self, reason: CloseReason, style: &Style) -> Vec<u8> {
+        let mut line = Line::begin(style.format);
         line.time("time", SystemTime::now());
         line.time("startTime", self.started);
         line.millis("durationMs", Some(self.clock.elapsed()));
+        line.text("node", style.node());
         self.exchange_fields(&mut line);
         self.byte_fields(&mut line);
         let frames = self.frames.filter(|_| self.protocol.is_none());
@@ -276,11 +279,12 @@ impl Record {
     }
 
     /// The line of a tunnel that opens, with its end.
-    pub fn to_open_line(&self, format: Format) -> Vec<u8> {
-        let mut line = Line::begin(format);
+    pub fn to_open_line(&self, style: &Style) -> Vec<u8> {
+        let mut line = Line::begin(style.format);
         line.text("event", Some("open"));
         line.time("time", SystemTime::now());
         line.time("startTime", self.started);
+        line.text("node", style.node());
         self.exchange_fields(&mut line);
         self.detail_fields(&mut line);
         line.end()
@@ -372,8 +376,11 @@ mod tests {
         record.upgraded = true;
         record.target_latency = Some(Duration::from_micros(1500));
 
-        let line =
-            String::from_utf8(record.to_line(CloseReason::ClientClosed, Format::Json)).unwrap();
+        let style = Style {
+            node: "fra-1".into(),
+            ..Style::default()
+        };
+        let line = String::from_utf8(record.to_line(CloseReason::ClientClosed, &style)).unwrap();
 
         assert!(
             line.ends_with("}\n") && line.matches('\n').count() == 1,
@@ -381,7 +388,10 @@ mod tests {
         );
         let json: serde_json::Value = serde_json::from_str(&line).unwrap();
         assert_eq!(json["requestUri"], "/a\"b\n");
-        assert_eq!(json["clientPort"], 4711);
+        assert_eq!(
+            (&json["node"], &json["clientPort"]),
+            (&"fra-1".into(), &4711.into())
+        );
         assert_eq!(json["upgrade"], "websocket");
         assert_eq!(json["closeReason"], "client_closed");
         assert!(line.contains("\"targetLatencyMs\":1.500"), "{line}");

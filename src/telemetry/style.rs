@@ -1,5 +1,7 @@
 //! Which lines the access log has, and how they are written.
 
+use std::sync::Arc;
+
 use http::HeaderName;
 
 use super::{CloseReason, Format, Record, Redaction};
@@ -7,6 +9,8 @@ use super::{CloseReason, Format, Record, Redaction};
 /// What holds for all lines.
 #[derive(Debug)]
 pub struct Style {
+    /// What this node is called; empty where lines do not say it.
+    pub node: Arc<str>,
     /// How fields are written.
     pub format: Format,
     /// What is kept out.
@@ -33,6 +37,7 @@ pub struct LoggedHeaders {
 impl Default for Style {
     fn default() -> Self {
         Style {
+            node: "".into(),
             format: Format::Json,
             redaction: Redaction::default(),
             sample: 1.0,
@@ -51,6 +56,13 @@ impl Style {
             && !record.upgraded
             && record.status.is_some_and(|status| status < 400);
         !went_well || self.sample >= 1.0 || chance(&record.tracking_id) < self.sample
+    }
+}
+
+impl Style {
+    /// The node's name, where lines say it.
+    pub(super) fn node(&self) -> Option<&str> {
+        Some(&*self.node).filter(|node| !node.is_empty())
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant as Moment};
 
 use futures_util::task::AtomicWaker;
 use serde::{Deserialize, Serialize};
-use strum::VariantArray as _;
+use strum::{IntoStaticStr, VariantArray as _};
 use tokio::time::Instant;
 
 use crate::target_address::TargetAddress;
@@ -45,6 +45,27 @@ pub struct Farewell {
     pub text: Box<str>,
 }
 
+/// Why a tunnel is in a process that has handed over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
+pub enum Stay {
+    /// Its turn has not come, or the other process has no files for it.
+    Waiting,
+    /// Its end is under way.
+    Closing,
+    /// It is a stream of HTTP/2.
+    Http2,
+    /// rustls speaks its TLS.
+    Tls,
+}
+
+impl Stay {
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        self.into()
+    }
+}
+
 /// An open tunnel, seen from outside its relay.
 #[derive(Debug)]
 pub struct Handle {
@@ -64,6 +85,8 @@ pub struct Handle {
     relay_is: AtomicU8,
     /// Whether its client's socket is its alone.
     pub is_movable: bool,
+    /// A [`Stay`]: why it could not be frozen.
+    stays: AtomicU8,
     /// What to say where it is killed.
     last_words: OnceLock<Box<Farewell>>,
     relay: AtomicWaker,
@@ -81,6 +104,7 @@ impl Handle {
             is_movable,
             opened: Instant::from_std(opened),
             relay_is: AtomicU8::new(0),
+            stays: AtomicU8::new(Stay::Waiting as u8),
             bytes_in: AtomicU64::new(0),
             bytes_out: AtomicU64::new(0),
             frames_in: AtomicU64::new(0),
@@ -106,6 +130,22 @@ impl Handle {
     pub fn idle(&self) -> Duration {
         let active = Duration::from_millis(self.last_activity.load(Relaxed));
         self.opened.elapsed().saturating_sub(active)
+    }
+
+    /// Why it is here still, where this process has handed over.
+    pub fn stays(&self) -> Stay {
+        match self.stays.load(Relaxed) {
+            _ if self.is_ending() => Stay::Closing,
+            _ if !self.is_movable => Stay::Http2,
+            stays if stays == Stay::Closing as u8 => Stay::Closing,
+            stays if stays == Stay::Tls as u8 => Stay::Tls,
+            _ => Stay::Waiting,
+        }
+    }
+
+    /// It could not be frozen, and why.
+    pub(super) fn note_stays(&self, stays: Stay) {
+        self.stays.store(stays as u8, Relaxed);
     }
 
     /// Whether somebody has ordered its end.

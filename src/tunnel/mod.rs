@@ -25,7 +25,7 @@ mod timer_wheel;
 pub use arrival::Arrived;
 pub use ending::Ending;
 pub use frozen::Frozen;
-pub use handle::{Farewell, Handle, Identity};
+pub use handle::{Farewell, Handle, Identity, Stay};
 pub use limits::Limits;
 pub use listing::Page;
 #[cfg(test)]

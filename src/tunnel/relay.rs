@@ -13,7 +13,7 @@ use std::task::{Context, Poll};
 use tokio::runtime;
 
 use super::frozen::Frozen;
-use super::handle::Handle;
+use super::handle::{Handle, Stay};
 use super::on_end::OnEnd;
 use super::registry::Tunnels;
 use super::state::{Rules, State};
@@ -94,6 +94,11 @@ impl Relay {
             return false;
         };
         let Some(mut running) = self.running.take_if(|running| running.can_freeze()) else {
+            if let Some(running) = &self.running {
+                let is_over = running.state.is_over();
+                let stays = if is_over { Stay::Closing } else { Stay::Tls };
+                running.state.handle.note_stays(stays);
+            }
             return false;
         };
         let streams = (running.client.freeze(), running.target.freeze());

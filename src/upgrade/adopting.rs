@@ -51,7 +51,7 @@ impl Adopting {
                     if !serves() {
                         return Ok(());
                     }
-                    self.old_processes.report(self.pid, word.open);
+                    self.old_processes.report(self.pid, word.open, word.staying);
                     former = Former {
                         names: word.former_names,
                         delays: word.delays,

@@ -4,7 +4,8 @@
 //! A batch is the other process's once `Go` is in the socket, and not before: whatever goes wrong
 //! up to then, its tunnels go on here.
 
-use std::collections::HashSet;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashSet};
 use std::convert::Infallible;
 use std::io;
 use std::net::Shutdown;
@@ -154,7 +155,22 @@ impl Mover {
             open: self.serving.metrics.open_tunnels(),
             former_names: former.names,
             delays: former.delays,
+            staying: self.staying(),
         })
+    }
+
+    /// How many tunnels there are here, by why.
+    fn staying(&self) -> BTreeMap<String, u64> {
+        let stays = RefCell::new(BTreeMap::new());
+        let look = |tunnel: &Handle| {
+            *stays.borrow_mut().entry(tunnel.stays()).or_default() += 1;
+            false
+        };
+        self.serving.drain.tunnels.for_each(look, |_| {});
+        let stays = stays.into_inner().into_iter();
+        stays
+            .map(|(stay, count)| (stay.as_str().to_owned(), count))
+            .collect()
     }
 
     /// Moves what can be moved into this room; whether anything was.

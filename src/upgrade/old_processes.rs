@@ -39,7 +39,12 @@ struct Report {
     at: Instant,
     /// `None` before it has said anything.
     open: Option<Vec<Open>>,
+    /// Why tunnels stay there.
+    staying: Staying,
 }
+
+/// How many tunnels stay in a process, by a word for why.
+pub(super) type Staying = BTreeMap<String, u64>;
 
 impl OldProcesses {
     /// Knows of no old processes yet.
@@ -58,16 +63,21 @@ impl OldProcesses {
             known.reports.entry(*pid).or_insert_with(|| Report {
                 at: Instant::now(),
                 open: None,
+                staying: Staying::new(),
             });
         }
         self.changed(&mut known);
     }
 
     /// A process tells what it holds.
-    pub(super) fn report(&self, pid: u32, open: Vec<Open>) {
+    pub(super) fn report(&self, pid: u32, open: Vec<Open>, staying: Staying) {
         let mut known = self.known.lock();
-        let (at, open) = (Instant::now(), Some(open));
-        known.reports.insert(pid, Report { at, open });
+        let report = Report {
+            at: Instant::now(),
+            open: Some(open),
+            staying,
+        };
+        known.reports.insert(pid, report);
         self.changed(&mut known);
     }
 
@@ -99,6 +109,19 @@ impl OldProcesses {
     /// The ids of the processes that are known.
     pub fn processes(&self) -> Vec<u32> {
         self.known.lock().reports.keys().copied().collect()
+    }
+
+    /// The same, with how many tunnels each has and why they stay there, by their ids.
+    pub fn told(&self) -> Vec<(u32, i64, Staying)> {
+        let known = self.known.lock();
+        let told = |(pid, report): (&u32, &Report)| {
+            let open = report.open.iter().flatten();
+            let tunnels = open.map(|open| open.tunnels).sum();
+            (*pid, tunnels, report.staying.clone())
+        };
+        let mut all: Vec<_> = known.reports.iter().map(told).collect();
+        all.sort_unstable_by_key(|(pid, ..)| *pid);
+        all
     }
 
     /// Forgets those that are silent, or gone.

@@ -100,6 +100,8 @@ pub(super) struct Move {
     pub(super) former_names: HashMap<String, Vec<String>>,
     /// The `deregistrationDelay` of its target groups.
     pub(super) delays: BTreeMap<String, Duration>,
+    /// How many tunnels stay there, by why.
+    pub(super) staying: BTreeMap<String, u64>,
 }
 
 /// What a socket is for.

@@ -68,7 +68,7 @@ test("a tunnel that opens is shown with its growing bytes and is ended from the 
   }
   const end = closed(socket);
   await page.locator("#tunnel").getByRole("button", { name: "End…" }).click();
-  await confirm(page, "End it", /1 tunnel is ended/);
+  await confirm(page, "End it", /1 tunnel of \S+ is ended/);
   assert.equal(await end, 1008);
   const line = await edge.logged("the tunnel", ({ upgrade }) => upgrade === "websocket");
   assert.equal(line.closeReason, "killed");
@@ -191,10 +191,10 @@ test("a reload is asked for, and what is wrong with the configuration is shown",
   await dialog.getByRole("button", { name: "Reload", exact: true }).click();
   await dialog.waitFor({ state: "hidden" });
   await page.getByRole("heading", { name: "renamed" }).waitFor();
-  await page.getByText(/last reload at \d+:.*: applied/).waitFor();
+  await page.getByText(/last reload at \d+:\d+:\d+ UTC: applied/).waitFor();
   await page.locator("#rejection").waitFor({ state: "hidden" });
   await page.clock.setFixedTime(Date.now() + 24 * 3600 * 1000);
-  await page.getByText(/last reload at \d+\/\d+\/\d+, .*: applied/).waitFor();
+  await page.getByText(/last reload at \d+-\d+-\d+ \d+:\d+:\d+ UTC: applied/).waitFor();
 });
 
 test("a drain shows how far it is, and the page when the process is gone", async scene => {
@@ -206,6 +206,9 @@ test("a drain shows how far it is, and the page when the process is gone", async
   await tile.getByText("1", { exact: true }).waitFor();
   const end = closed(socket);
   await page.locator("#drain").click();
+  const yes = page.getByRole("button", { name: "Drain and end", exact: true });
+  assert.equal(await yes.isDisabled(), true);
+  await page.getByLabel(/^Type \S+ to go on$/).fill((await edge.status()).node);
   await confirm(page, "Drain and end", /1 tunnel and 1 client in all/);
   await page.locator("#state").getByText(/draining, \d s left/).waitFor();
   assert.equal(await end, 1012);

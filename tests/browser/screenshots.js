@@ -10,7 +10,7 @@ import { scene } from "./harness/scene.js";
 const folder = process.argv[2];
 const tunnels = 2000;
 const looks = [
-  { name: "wide", viewport: { width: 1440, height: 1000 } },
+  { name: "wide", viewport: { width: 1280, height: 1000 } },
   { name: "narrow", viewport: { width: 390, height: 844 } },
 ];
 
@@ -27,12 +27,25 @@ async function open(edge) {
   return sockets;
 }
 
+// Some who are refused: most for their rate, one because nothing is there.
+async function storm(edge) {
+  const from = client => ({ "X-Forwarded-For": client });
+  const handshakes = Array.from({ length: 36 }, () => edge.client("/chat", from("203.0.113.9")).then(socket => socket.close(1000)));
+  const lost = fetch(`http://127.0.0.1:${edge.port}/lost/feed`, { headers: from("192.0.2.44") });
+  await Promise.allSettled([...handshakes, lost]);
+}
+
 async function shoot(stage) {
   mkdirSync(folder, { recursive: true });
   const ports = await Promise.all(Array.from({ length: 20 }, () => echoTarget(stage)));
   const groups = { "chat-servers": ports.slice(0, 14), "feed-servers": ports.slice(14) };
-  const edge = await Edge.start(stage, configuration(groups));
+  const lost = "      - {name: lost, type: FORWARD, targetGroup: lost-servers, conditions: [{type: PATH, condition: STARTS_WITH, value: /lost}]}\n";
+  const text = configuration({ ...groups, "lost-servers": [1] }, { server: "name: fra-edge-1" });
+  const limited = text.replace("    httpRules:\n", `    maxHandshakesPerSecondPerClient: 30\n    httpRules:\n${lost}`);
+  const edge = await Edge.start(stage, limited);
   const sockets = await open(edge);
+  const refused = setInterval(() => storm(edge), 900);
+  stage.after(() => clearInterval(refused));
   const talk = setInterval(() => {
     for (const socket of sockets.slice(0, 400)) if (socket.readyState === 1) socket.send("x".repeat(900));
   }, 300);
@@ -50,7 +63,7 @@ async function shoot(stage) {
 
 async function picture(stage, browser, edge, name, options) {
   const page = await visit(stage, browser, `${edge.admin}/`, options);
-  // Curves need some seconds of figures.
+  // Lines need some samples.
   await eventually("some figures", () => page.evaluate(() => document.querySelector(".spark polyline")?.points.length > 6));
   await page.screenshot({ path: join(folder, `${name}.png`) });
   await page.screenshot({ path: join(folder, `${name}-whole.png`), fullPage: true });

@@ -3,19 +3,28 @@
 
 let question;
 
-// Asks; `run` does it, and tells what became of it. What the API says against it is shown, and the question stays.
-function confirmFirst({ title, text, verb, danger = true, run }) {
+// Asks; `run` does it, and tells what became of it. What the API says against it is shown, and the question stays. Where there is a
+// name to `type`, nothing is done before it stands there.
+function confirmFirst({ title, text, verb, danger = true, type, run }) {
   // None is put in the place of another, under somebody's finger.
   if (byId("confirm").open) return;
-  question = { title, run };
+  question = { title, type, run };
   write(byId("confirm-title"), title);
+  write(byId("confirm-node"), nodeName() ? `On ${nodeName()}` : "");
   write(byId("confirm-text"), text);
   write(byId("confirm-yes"), verb);
   setClass(byId("confirm-yes"), danger ? "danger filled" : "filled");
   show(byId("confirm-error"), false);
-  byId("confirm-yes").disabled = false;
+  write(byId("confirm-type-what"), `Type ${type} to go on`);
+  byId("confirm-typed").value = "";
+  show(byId("confirm-type"), type !== undefined);
+  showMayGoOn();
   byId("confirm").showModal();
-  byId("confirm-no").focus();
+  (type === undefined ? byId("confirm-no") : byId("confirm-typed")).focus();
+}
+
+function showMayGoOn() {
+  byId("confirm-yes").disabled = question.type !== undefined && byId("confirm-typed").value.trim() !== question.type;
 }
 
 async function carryOut() {
@@ -30,7 +39,7 @@ async function carryOut() {
     if (isOpen()) showError(byId("confirm-error"), error);
     else say(`${asked.title}: ${error.message}`, "said bad");
   }
-  if (isOpen()) byId("confirm-yes").disabled = false;
+  if (isOpen()) showMayGoOn();
 }
 
 function showError(place, error) {
@@ -59,6 +68,10 @@ function askForToken(why) {
 
 function startDialogs() {
   byId("confirm-yes").addEventListener("click", carryOut);
+  byId("confirm-typed").addEventListener("input", showMayGoOn);
+  byId("confirm-typed").addEventListener("keydown", event => {
+    if (event.key === "Enter" && !byId("confirm-yes").disabled) carryOut();
+  });
   byId("confirm-no").addEventListener("click", () => byId("confirm").close());
   // Without a token there is nothing to go back to; a browser closes a dialog nonetheless when it is asked twice.
   byId("token").addEventListener("cancel", event => event.preventDefault());

@@ -69,6 +69,11 @@ function keep(parent, items, keyOf, create, update) {
   }
 }
 
+// Whether lists are short, for want of room.
+function isNarrow() {
+  return matchMedia("(max-width: 900px)").matches;
+}
+
 // Shows the first of a list, and a button for as many again.
 function cap(more, items, shown, step, word) {
   const rest = items.length - shown;
@@ -91,10 +96,10 @@ function setBar(bar, value, most) {
 function bars(list, entries) {
   const most = Math.max(...entries.map(entry => entry.value), 0);
   const create = () => make("li", {}, make("span", { class: "label" }), makeBar(), make("span", { class: "number" }));
-  keep(list, entries, entry => entry.label, create, (item, { label, value }) => {
+  keep(list, entries, entry => entry.label, create, (item, { label, value, text }) => {
     const [name, bar, figure] = item.children;
     write(name, label);
-    write(figure, count(value));
+    write(figure, text ?? count(value));
     setBar(bar, value, most);
   });
 }
@@ -113,7 +118,7 @@ function makeSparkline() {
 
 // The last value is at the right edge; a few do not fill the width.
 function setSparkline(svg, values) {
-  const length = Math.max(values.length, 30);
+  const length = Math.max(values.length, sparkLength);
   const most = Math.max(...values, 1);
   const x = index => (100 * (index + length - values.length)) / (length - 1);
   const points = values.map((value, index) => `${x(index).toFixed(1)},${(23 - (22 * value) / most).toFixed(1)}`);
@@ -122,6 +127,6 @@ function setSparkline(svg, values) {
 
 // Tells what has come of something; the time tells it from the same said before.
 function say(text, look = "said") {
-  write(byId("said"), `${new Date().toLocaleTimeString()}: ${text}`);
+  write(byId("said"), `${utc(Date.now())}: ${text}`);
   setClass(byId("said"), look);
 }

@@ -1,8 +1,9 @@
-// How figures are written. Whatever comes in, a text comes out.
+// How figures are written. Whatever comes in, a text comes out. Times are UTC and bytes are counted by 1,024, as in the log and
+// by the commands.
 
 const wholes = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 const tenths = new Intl.NumberFormat("en", { maximumFractionDigits: 1, minimumFractionDigits: 1 });
-const byteUnits = ["B", "kB", "MB", "GB", "TB", "PB"];
+const byteUnits = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
 
 function count(number) {
   return wholes.format(number);
@@ -19,11 +20,20 @@ function perSecond(number) {
 
 function bytes(number) {
   let unit = 0;
-  while (number >= 999.5 && unit < byteUnits.length - 1) {
-    number /= 1000;
+  while (number >= 1023.5 && unit < byteUnits.length - 1) {
+    number /= 1024;
     unit += 1;
   }
-  return `${unit > 0 && number < 99.5 ? tenths.format(number) : count(number)} ${byteUnits[unit]}`;
+  return `${unit > 0 && number < 99.95 ? tenths.format(number) : count(number)} ${byteUnits[unit]}`;
+}
+
+function percent(part, whole) {
+  return whole > 0 ? `${count((100 * part) / whole)} %` : "–";
+}
+
+function milliseconds(number) {
+  if (number >= 1000) return `${tenths.format(number / 1000)} s`;
+  return `${number > 0 && number < 10 ? tenths.format(number) : count(number)} ms`;
 }
 
 // The two largest units: "3 h 12 min".
@@ -44,9 +54,11 @@ function bound(seconds) {
   return duration(seconds).replace("1 d", "24 h");
 }
 
-// With the date, unless it is today's.
-function localTime(text) {
+// "08:15:02 UTC", with the date unless it is today's.
+function utc(text) {
   const time = new Date(text);
-  if (Number.isNaN(time.getTime())) return text;
-  return time.toDateString() === new Date().toDateString() ? time.toLocaleTimeString() : time.toLocaleString();
+  if (Number.isNaN(time.getTime())) return String(text);
+  const [date, clock] = time.toISOString().split("T");
+  const day = date === new Date().toISOString().slice(0, 10) ? "" : `${date} `;
+  return `${day}${clock.slice(0, 8)} UTC`;
 }

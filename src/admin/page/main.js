@@ -19,6 +19,10 @@ function render() {
   showOverview(latest);
   showGroups(status);
   showRules(status);
+  showReasons(status.refusals);
+  offerNames(status);
+  loadRefusals(status.pid, latest.refusals?.at(-1)?.number);
+  if (samplesOf !== status.pid) loadHistory(status.pid);
   loadTunnels();
 }
 
@@ -43,6 +47,7 @@ function askDrain() {
     text: `Nothing new is accepted, ${plural(tunnels, "tunnel")} and ${plural(drain.open, "client")} in all are told to go, and the ` +
       `process ends, at server.drain.deadline at the latest. This cannot be taken back.`,
     verb: "Drain and end",
+    type: latest.status.node,
     run: async () => {
       await ask("POST", "api/v1/drain");
       return "The drain has begun";
@@ -54,9 +59,12 @@ write(byId("place"), location.host);
 startDialogs();
 startTargets();
 startRules();
+startRefusals();
 startTunnels();
+showRefusals();
 byId("reload").addEventListener("click", askReload);
 byId("drain").addEventListener("click", askDrain);
 document.addEventListener("visibilitychange", () => latest && !document.hidden && render());
+setInterval(() => latest && loadHistory(latest.status.pid), refresh);
 setInterval(showLink, 1000);
 follow(receive, showLost, showRest);

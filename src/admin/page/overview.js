@@ -1,9 +1,6 @@
 // The state of the process, what it does now, and how long the figures are ago.
 
-const historyLength = 120;
 const oldFigures = 3000;
-const tunnelHistory = [];
-const bytesHistory = [];
 const words = {
   serving: ["● serving", "badge good"],
   starting: ["◌ starting", "badge warn"],
@@ -22,16 +19,22 @@ function arrived({ status, traffic }) {
   lostBecause = undefined;
   isConnecting = false;
   rate = rates(status, traffic);
-  remember(tunnelHistory, status.tunnels);
-  if (rate) remember(bytesHistory, rate.bytesIn + rate.bytesOut);
+}
+
+// Which node it is; nothing before that is known.
+function nodeName() {
+  return latest?.status.node ?? "";
 }
 
 function showOverview({ status, traffic }) {
   write(byId("version"), status.version);
+  write(byId("node"), status.node ?? "");
   showState(status);
+  showTitle(status);
   show(byId("read-only"), status.readOnly);
   show(byId("orders"), !status.readOnly);
   showTiles(status, traffic);
+  showVitals(status);
   showCharts(traffic);
   write(byId("configuration"), configurationText(status));
   showRejection(status.configuration.lastReload);
@@ -51,6 +54,17 @@ function showState({ drain, memory }) {
   byId("drain").disabled = drain.state === "draining";
 }
 
+// The tab tells which node it is, and that something is the matter.
+function showTitle({ node, drain, memory }) {
+  const isWell = drain.state === "serving" && (memory?.level ?? "ample") === "ample";
+  const title = `${isWell ? "" : "▲ "}${node ? `${node} · ` : ""}Culvert`;
+  if (document.title !== title) document.title = title;
+}
+
+function refusedOf({ refusals = [] }) {
+  return refusals.reduce((sum, { total }) => sum + total, 0);
+}
+
 function closedOf(traffic) {
   return traffic.closed.reduce((sum, { tunnels }) => sum + tunnels, 0);
 }
@@ -62,6 +76,7 @@ function rates(status, traffic) {
     at: status.uptimeSeconds,
     opened: traffic.opened,
     closed: closedOf(traffic),
+    refused: refusedOf(status),
     bytesIn: traffic.bytesIn,
     bytesOut: traffic.bytesOut,
   };
@@ -69,29 +84,34 @@ function rates(status, traffic) {
   before = now;
   if (!last) return undefined;
   const growth = name => Math.max(0, (now[name] - last[name]) / (now.at - last.at));
-  return { opened: growth("opened"), closed: growth("closed"), bytesIn: growth("bytesIn"), bytesOut: growth("bytesOut") };
+  const names = ["opened", "closed", "refused", "bytesIn", "bytesOut"];
+  return Object.fromEntries(names.map(name => [name, growth(name)]));
 }
 
-function remember(history, value) {
-  history.push(value);
-  if (history.length > historyLength) history.shift();
+function sumOf(words) {
+  return Object.values(words).reduce((sum, number) => sum + number, 0);
 }
 
+// What there is, and what there was: all of one form.
 function showTiles(status, traffic) {
-  const tunnelRate = name => (rate ? `${perSecond(rate[name])} /s` : "–");
-  const byteRate = name => (rate ? `${bytes(rate[name])}/s` : "–");
+  const rated = (title, name, of, figure, sum) => ({
+    name: title,
+    figure: rate ? `${figure(rate[name])}${figure === bytes ? "/s" : " /s"}` : "–",
+    note: `${sum} in all`,
+    history: sparkOf(of, rate?.[name]),
+  });
   const tiles = [
-    { name: "Tunnels", figure: count(status.tunnels), note: besides(status), history: tunnelHistory },
-    { name: "Opened", figure: tunnelRate("opened"), note: `${count(traffic.opened)} in all` },
-    { name: "Closed", figure: tunnelRate("closed"), note: `${count(closedOf(traffic))} in all` },
-    { name: "From clients", figure: byteRate("bytesIn"), note: `${bytes(traffic.bytesIn)} in all` },
-    { name: "To clients", figure: byteRate("bytesOut"), note: `${bytes(traffic.bytesOut)} in all`, history: bytesHistory },
-    { name: "Up", figure: duration(status.uptimeSeconds), note: `process ${status.pid}` },
+    { name: "Tunnels", figure: count(status.tunnels), note: besides(status), history: sparkOf(({ tunnels }) => tunnels, status.tunnels) },
+    rated("Opened", "opened", rateOf("opened"), perSecond, count(traffic.opened)),
+    rated("Closed", "closed", ({ closed, seconds }) => sumOf(closed) / seconds, perSecond, count(closedOf(traffic))),
+    rated("Refused", "refused", ({ refused, seconds }) => sumOf(refused) / seconds, perSecond, count(refusedOf(status))),
+    rated("From clients", "bytesIn", rateOf("bytesIn"), bytes, bytes(traffic.bytesIn)),
+    rated("To clients", "bytesOut", rateOf("bytesOut"), bytes, bytes(traffic.bytesOut)),
   ];
   keep(byId("tiles"), tiles, tile => tile.name, makeTile, (element, tile) => {
     write(element.querySelector(".figure"), tile.figure);
     write(element.querySelector(".note"), tile.note);
-    if (tile.history) setSparkline(element.querySelector(".spark"), tile.history);
+    setSparkline(element.querySelector(".spark"), tile.history);
   });
 }
 
@@ -103,7 +123,7 @@ function besides({ listeners, oldGenerationTunnels }) {
 function makeTile(tile) {
   const figure = make("dd", { class: "figure" });
   const note = make("dd", { class: "note muted" });
-  const spark = tile.history && make("dd", { "aria-hidden": "true" }, makeSparkline());
+  const spark = make("dd", { "aria-hidden": "true" }, makeSparkline());
   return make("div", { class: "tile card" }, make("dt", {}, tile.name), figure, note, spark);
 }
 
@@ -123,9 +143,9 @@ function configurationText({ configuration, oldGenerations }) {
   const { path, lastReload, overrides } = configuration;
   const parts = [
     path && `Configuration: ${path}`,
-    lastReload?.applied && `last reload at ${localTime(lastReload.time)}: applied`,
+    lastReload?.applied && `last reload at ${utc(lastReload.time)}: applied`,
     overrides > 0 && `${plural(overrides, "target")} otherwise than in the file`,
-    oldGenerations.length > 0 && `old processes that still hold tunnels: ${oldGenerations.join(", ")}`,
+    oldGenerations.length > 0 && `old processes: ${oldGenerations.join(", ")}`,
   ];
   return parts.filter(Boolean).join(" · ");
 }
@@ -136,7 +156,7 @@ function showRejection(lastReload) {
   const isRejected = lastReload?.applied === false;
   show(place, isRejected);
   if (!isRejected) return;
-  const message = `The last reload, at ${localTime(lastReload.time)}, was rejected; nothing has changed.`;
+  const message = `The last reload, at ${utc(lastReload.time)}, was rejected; nothing has changed.`;
   if (place.dataset.message === message) return;
   place.dataset.message = message;
   showError(place, { message, problems: lastReload.problems });

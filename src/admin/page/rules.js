@@ -1,7 +1,7 @@
 // Forwarding rules with their listeners, and their HTTP rules with how many requests met them.
 
-const ruleStep = 8;
-const httpRuleStep = 12;
+const ruleStep = isNarrow() ? 3 : 8;
+const httpRuleStep = isNarrow() ? 5 : 12;
 let shownRules = ruleStep;
 let rulesStatus;
 
@@ -29,7 +29,7 @@ function makeRule({ rule }) {
     article.shown += httpRuleStep;
     showRules(rulesStatus);
   } });
-  const columns = make("tr", {}, heading("HTTP rule"), heading("Type"), heading("Target group"), heading("Hits"));
+  const columns = make("tr", {}, heading("HTTP rule"), heading("Type"), heading("Target group"), heading("Hits"), heading("5xx", "number"));
   const table = make("table", {},
     make("caption", {}, make("span", { class: "hidden" }, `HTTP rules of ${rule.name}`)),
     make("thead", {}, columns), make("tbody"));
@@ -46,18 +46,18 @@ function updateRule(article, { rule, httpRules, listener }) {
   const most = rule.httpRules.reduce((most, { hits }) => Math.max(most, hits), rule.unmatched);
   const shown = cap(article.more, httpRules, article.shown, httpRuleStep, "HTTP rule");
   const rows = shown.map(httpRule => ({ ...httpRule, key: `rule ${httpRule.name}`, group: groupsOf(httpRule), most }));
-  rows.push({ key: "none", name: "none matched", type: "404", group: "", hits: rule.unmatched, most });
+  rows.push({ key: "none", name: "none matched", type: "404", group: "", hits: rule.unmatched, most, serverErrors: rule.serverErrors, latelyServerErrors: rule.latelyServerErrors });
   keep(article.body, rows, ({ key }) => key, makeHttpRule, updateHttpRule);
 }
 
 function makeHttpRule({ key, name }) {
   const row = make("tr");
   const hits = make("span", { class: "figure" });
-  const parts = { type: cell("Type"), group: cell("Target group"), hits, bar: makeBar() };
+  const parts = { type: cell("Type", "words"), group: cell("Target group"), hits, bar: makeBar(), errors: cell("5xx", "number") };
   const measure = cell("Hits", "measure");
   measure.append(hits, parts.bar);
   const title = make("th", { scope: "row", role: "rowheader", class: key === "none" ? "muted" : null }, name);
-  row.append(title, parts.type, parts.group, measure);
+  row.append(title, parts.type, parts.group, measure, parts.errors);
   row.parts = parts;
   return row;
 }
@@ -67,11 +67,14 @@ function groupsOf({ targetGroup, targetGroups = [] }) {
   return targetGroup ?? targetGroups.map(({ name, weight }) => `${name} (${weight})`).join(", ");
 }
 
-function updateHttpRule(row, { type, group, hits, most }) {
+function updateHttpRule(row, { type, group, hits, most, serverErrors = 0, latelyServerErrors = 0 }) {
   write(row.parts.type, type);
   write(row.parts.group, group || "–");
   write(row.parts.hits, count(hits));
   setBar(row.parts.bar, hits, most);
+  const lately = latelyServerErrors > 0 ? `, ${count(latelyServerErrors)} in 5\u00a0min` : "";
+  write(row.parts.errors, `${count(serverErrors)}${lately}`);
+  setClass(row.parts.errors, latelyServerErrors > 0 ? "number warn" : "number");
 }
 
 function startRules() {

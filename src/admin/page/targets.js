@@ -1,7 +1,7 @@
 // Target groups and their targets, and what an operator decides about them.
 
-const groupStep = 8;
-const targetStep = 20;
+const groupStep = isNarrow() ? 3 : 8;
+const targetStep = isNarrow() ? 5 : 20;
 const standings = {
   healthy: ["●", "good"],
   unhealthy: ["▲", "bad"],
@@ -98,7 +98,7 @@ function showStanding(place, target) {
   const word = standing(target);
   const [sign, look] = standings[word] ?? ["●", "muted"];
   const more = [
-    target.ejected && `until ${localTime(target.ejected.until)}`,
+    target.ejected && `until ${utc(target.ejected.until)}`,
     target.slowStarting && `slow start at ${count(100 * target.slowStarting)} %`,
     target.override && "by hand",
   ];
@@ -112,7 +112,7 @@ function checksText({ healthCheck, lastCheck }) {
   const failed = healthCheck.failed > 0 ? `${count(healthCheck.failed)} failed` : "none failed";
   if (!lastCheck) return `${count(healthCheck.passed)} passed, ${failed}`;
   const why = lastCheck.reason ? `: ${lastCheck.reason}` : "";
-  return `${lastCheck.result ?? ""}${why}, ${localTime(lastCheck.time)}`;
+  return `${lastCheck.result ?? ""}${why}, ${utc(lastCheck.time)}`;
 }
 
 // The buttons change only with what there is to do, so that none goes away under a finger.

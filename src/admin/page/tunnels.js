@@ -1,6 +1,7 @@
 // The open tunnels: a search, a page of what it finds, one of them as it lives, and their end.
 
-const pageSize = 25;
+const pageSize = isNarrow() ? 8 : 25;
+const mostOffered = 500;
 // What is searched for, and the cursors of the pages up to the one that is shown.
 let filters = {};
 let cursors = [];
@@ -101,6 +102,19 @@ function updateTunnel({ parts }, { openMs, idleMs, bytesIn, bytesOut }) {
   write(parts.bytesOut, bytes(bytesOut));
 }
 
+// The rules, groups and targets that there are, to choose from.
+function offerNames({ forwardingRules, targetGroups }) {
+  const offers = {
+    "offered-rules": forwardingRules.map(({ name }) => name),
+    "offered-groups": targetGroups.map(({ name }) => name),
+    "offered-targets": targetGroups.flatMap(({ targets }) => targets.map(({ address }) => address)),
+  };
+  for (const [id, names] of Object.entries(offers)) {
+    const some = [...new Set(names)].slice(0, mostOffered);
+    keep(byId(id), some, name => name, name => make("option", { value: name }), () => {});
+  }
+}
+
 function searchFields() {
   return [...byId("search").querySelectorAll("input")];
 }
@@ -123,7 +137,7 @@ const ends = "a Close frame goes to both sides, and the log says killed";
 function askEnd(id) {
   confirmFirst({
     title: "End a tunnel",
-    text: `1 tunnel is ended, ${id}: ${ends}.`,
+    text: `1 tunnel of ${nodeName()} is ended, ${id}: ${ends}.`,
     verb: "End it",
     run: async () => {
       await ask("DELETE", `api/v1/tunnels/${encodeURIComponent(id)}`);
@@ -140,7 +154,7 @@ async function askEndAll() {
   const what = Object.entries(wanted).map(([name, value]) => `${name} ${value}`).join(", ");
   confirmFirst({
     title: "End all that match",
-    text: `${many} (${what}), and those that match by then, are ended: ${ends}.`,
+    text: `${many} (${what}) of ${nodeName()}, and those that match by then, are ended: ${ends}.`,
     verb: "End them",
     run: async () => {
       const { ended } = await ask("DELETE", `api/v1/tunnels${query(wanted)}`);
@@ -203,7 +217,7 @@ function showFacts(list, tunnel, last) {
     ["Forwarding rule", tunnel.forwardingRule],
     ["Target", `${tunnel.target} of ${tunnel.targetGroup}`],
     ["Request", tunnel.requestUri],
-    ["Since", new Date(tunnel.startTime).toLocaleString()],
+    ["Since", utc(tunnel.startTime)],
     ["Age", duration(tunnel.openMs / 1000)],
     ["Idle", duration(tunnel.idleMs / 1000)],
     ["From the client", `${count(tunnel.bytesIn)} bytes, ${plural(tunnel.framesIn, "frame")}${rate("bytesIn")}`],

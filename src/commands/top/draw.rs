@@ -9,16 +9,20 @@ use ratatui::widgets::{Cell, Paragraph, Row, Table};
 use super::super::table::{age, bytes, tame};
 use super::columns::{SPACING, Widths, cells, cut, width};
 use super::figures::Figures;
+use super::refused;
 use super::screen::{Column, Line, Screen};
 
 /// How many reasons have a row at most.
 const REASONS: usize = 6;
-const KEYS: &str = "q quit  ←→ sort  r reverse  ↑↓ scroll  g groups  / filter";
+/// How much of the width why tunnels close has at most.
+const CLOSED: u16 = 46;
+const KEYS: &str = "q quit  ←→ sort  r reverse  ↑↓ scroll  g groups  f refusals  / filter";
 
 /// Draws all of it.
 pub(super) fn draw(frame: &mut Frame, screen: &Screen) {
     let reasons = reasons(screen);
-    let below = reasons.len() as u16 + 1;
+    let refusals = screen.now.as_ref().map_or(0, |now| now.refusals.len());
+    let below = reasons.len().max(refusals.min(REASONS)) as u16 + 1;
     let [head, rows, why, keys] = Layout::vertical([
         Constraint::Length(3),
         Constraint::Min(2),
@@ -27,8 +31,17 @@ pub(super) fn draw(frame: &mut Frame, screen: &Screen) {
     ])
     .areas(frame.area());
     frame.render_widget(Paragraph::new(head_lines(screen)), head);
-    draw_rows(frame, rows, screen);
-    draw_reasons(frame, why, reasons);
+    let [closed, refused] = Layout::horizontal([Constraint::Max(CLOSED), Constraint::Min(0)])
+        .spacing(2 * SPACING)
+        .areas(why);
+    match &screen.now {
+        Some(now) if screen.shows_refusals => refused::draw_last(frame, rows, now),
+        _ => draw_rows(frame, rows, screen),
+    }
+    draw_reasons(frame, closed, reasons);
+    if let Some(now) = &screen.now {
+        refused::draw_reasons(frame, refused, now);
+    }
     frame.render_widget(Paragraph::new(last_line(screen)), keys);
 }
 
@@ -46,17 +59,21 @@ fn head_lines(screen: &Screen) -> Vec<Text<'static>> {
     let count = |rate: Option<f64>| rate.map_or("–".to_owned(), |rate| format!("{rate:.1}"));
     let flow = |rate: Option<f64>| rate.map_or("–".to_owned(), |rate| bytes(rate.max(0.0) as u64));
     let figures = format!(
-        "{}/s opened, {}/s closed, {}/s in, {}/s out",
+        "{}/s opened, {}/s closed, {}/s refused, {}/s in, {}/s out",
         count(rate(|now| now.opened)),
         count(rate(Figures::all_closed)),
+        count(rate(|now| now.refused)),
         flow(rate(|now| now.bytes_in)),
         flow(rate(|now| now.bytes_out)),
     );
-    let lost = screen.lost.as_deref().map(tame).unwrap_or_default();
+    let last = match &screen.lost {
+        Some(lost) => tame(lost).reversed(),
+        None => tame(&now.vitals).dim(),
+    };
     vec![
         Text::from(title.bold()),
         Text::from(figures),
-        Text::from(lost.reversed()),
+        Text::from(last),
     ]
 }
 
@@ -191,17 +208,17 @@ mod tests {
     fn the_screen_has_a_head_the_rows_the_reasons_and_the_keys() {
         let lines = shown(&screen(), 100, 12);
         let expected = [
-            "culvert 9.9.9, serving, up 1h 1m, 12 tunnels",
-            "10.0/s opened, 4.0/s closed, 0 B/s in, 0 B/s out",
-            "",
+            "culvert 9.9.9 on fra-1, serving, up 1h 1m, 12 tunnels",
+            "10.0/s opened, 4.0/s closed, 2.0/s refused, 0 B/s in, 0 B/s out",
+            "memory 0 of 0 MiB, certificate one 12 d left",
             "GROUP   TARGET       STATE       WEIGHT  TUNNELS*   CHANGE/S",
             "chat    10.0.0.1:80  healthy          1         7       +6.0  ████████████████████",
             "game    10.0.0.3:80  healthy          1         3       +0.0  ████████",
             "chat    10.0.0.2:80  unhealthy        1         2       +0.0  █████",
             "",
             "",
-            "CLOSED                 TUNNELS  PER SECOND",
-            "client_closed                8         4.0",
+            "CLOSED                 TUNNELS  PER SECOND        REFUSED  IN 5 MIN  PER SECOND",
+            "client_closed                8         4.0        origin          3         0.5",
             KEYS,
         ];
         assert_eq!(lines, expected);
@@ -224,9 +241,9 @@ mod tests {
         screen.take(figures(3662.0, 1_234_567, 9_876_543_210));
         let lines = shown(&screen, 80, 12);
         let expected = [
-            "culvert 9.9.9, serving, up 1h 1m, 12 tunnels + 34567 in old processes",
-            "0.0/s opened, 9876543202.0/s closed, 0 B/s in, 0 B/s out",
-            "",
+            "culvert 9.9.9 on fra-1, serving, up 1h 1m, 12 tunnels + 34567 in old processes",
+            "0.0/s opened, 9876543202.0/s closed, 0.0/s refused, 0 B/s in, 0 B/s out",
+            "memory 0 of 0 MiB, certificate one 12 d left",
             "GROUP   TARGET                 STATE                WEIGHT  TUNNELS*    CHANGE/S",
             "chat    10.0.0.1:80 (aaaaaaa…  healthy (override)      256   1234567  +1234560.0",
             "game    10.0.0.3:80            healthy                   1         3        +0.0",
@@ -234,13 +251,29 @@ mod tests {
         ];
         assert_eq!(lines[..7], expected);
         let closed = "client_closed         9876543210  9876543202.0";
-        assert_eq!(lines[10], closed);
+        assert!(lines[10].starts_with(closed), "{lines:?}");
+    }
+
+    #[test]
+    fn the_last_refusals_are_shown_in_place_of_the_rows() {
+        let mut screen = screen();
+        screen.shows_refusals = true;
+        let lines = shown(&screen, 100, 12);
+        let expected = [
+            "TIME (UTC)  CLIENT        RULE      REASON  STATUS  WHAT",
+            "09:15:02    192.0.2.7:80  edge/all  origin  403     origin https://b /chat",
+            "09:15:01    192.0.2.8     edge      memory  none",
+        ];
+        assert_eq!(lines[3..6], expected);
     }
 
     #[test]
     fn a_small_terminal_and_no_figures_are_no_fault() {
         for (width, height) in [(1, 1), (20, 4), (300, 3), (5, 40)] {
-            shown(&screen(), width, height);
+            let mut screen = screen();
+            shown(&screen, width, height);
+            screen.shows_refusals = true;
+            shown(&screen, width, height);
             shown(&Screen::default(), width, height);
         }
     }

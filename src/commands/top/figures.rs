@@ -4,14 +4,17 @@
 use serde_json::Value;
 
 use super::super::answer::{list, text};
-use super::super::status::{address, is_in_use, open_tunnels, state, state_of_target};
+use super::super::status::{
+    address, is_in_use, open_tunnels, state, state_of_target, title, vitals,
+};
+use super::super::table::client;
 
 /// What is known of the process at a moment.
 #[derive(Debug, Clone)]
 pub(super) struct Figures {
     /// Of the process that they are about.
     pid: u64,
-    /// `culvert 0.1.0, serving`
+    /// `culvert 0.1.0 on fra-1, serving`
     pub(super) title: String,
     pub(super) up_seconds: f64,
     /// `12 tunnels`
@@ -19,9 +22,30 @@ pub(super) struct Figures {
     pub(super) opened: u64,
     pub(super) bytes_in: u64,
     pub(super) bytes_out: u64,
+    /// How many were refused.
+    pub(super) refused: u64,
+    /// The reasons of the last five minutes, with how many and how many a second.
+    pub(super) refusals: Vec<(String, u64, f64)>,
+    /// The last ones, the newest first.
+    pub(super) last_refusals: Vec<Refused>,
+    /// What is about to run out, or goes wrong unseen.
+    pub(super) vitals: String,
     /// Tunnels closed, by reason.
     pub(super) closed: Vec<(String, u64)>,
     pub(super) targets: Vec<Row>,
+}
+
+/// Somebody who was refused.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Refused {
+    /// `09:15:02`, UTC.
+    pub(super) time: String,
+    pub(super) client: String,
+    /// The forwarding rule, and the HTTP rule where one matched.
+    pub(super) rule: String,
+    pub(super) reason: String,
+    pub(super) status: String,
+    pub(super) what: String,
 }
 
 /// A target, or a whole group.
@@ -49,12 +73,22 @@ impl Figures {
         let groups = list(status, "/targetGroups").iter();
         Figures {
             pid: number("/status/pid"),
-            title: format!("culvert {}, {}", text(status, "/version"), state(status)),
+            title: format!("{}, {}", title(status), state(status)),
             up_seconds: status["uptimeSeconds"].as_f64().unwrap_or(0.0),
             tunnels: open_tunnels(status),
             opened: number("/traffic/opened"),
             bytes_in: number("/traffic/bytesIn"),
             bytes_out: number("/traffic/bytesOut"),
+            refused: sum(list(status, "/refusals")
+                .iter()
+                .map(|refused| refused["total"].as_u64().unwrap_or(0))),
+            refusals: lately(status),
+            last_refusals: list(event, "/refusals")
+                .iter()
+                .rev()
+                .map(Refused::of)
+                .collect(),
+            vitals: vitals(status),
             closed: list(event, "/traffic/closed").iter().map(reason).collect(),
             targets: groups.flat_map(rows).collect(),
         }
@@ -78,6 +112,42 @@ impl Figures {
         let seconds = self.up_seconds - before.up_seconds;
         (self.pid == before.pid && seconds > 0.0).then_some(seconds)
     }
+}
+
+impl Refused {
+    fn of(refused: &Value) -> Self {
+        let part = |pointer: &str| Some(text(refused, pointer)).filter(|part| !part.is_empty());
+        let joined = |parts: [Option<String>; 2], between: &str| {
+            let parts: Vec<_> = parts.into_iter().flatten().collect();
+            parts.join(between)
+        };
+        let time = text(refused, "/time");
+        let origin = part("/origin").map(|origin| format!("origin {origin}"));
+        Refused {
+            time: time.get(11..19).unwrap_or(&time).to_owned(),
+            client: client(refused),
+            rule: joined([part("/forwardingRule"), part("/httpRule")], "/"),
+            reason: text(refused, "/reason"),
+            status: part("/httpStatusCode").unwrap_or_else(|| "none".to_owned()),
+            what: joined(
+                [origin.or_else(|| part("/error")), part("/requestUri")],
+                " ",
+            ),
+        }
+    }
+}
+
+/// The reasons for which somebody was refused lately, the most frequent first.
+fn lately(status: &Value) -> Vec<(String, u64, f64)> {
+    let reason = |refused: &Value| {
+        let rate = refused["perSecond"].as_f64().unwrap_or(0.0);
+        let count = refused["lately"].as_u64().unwrap_or(0);
+        (text(refused, "/reason"), count, rate)
+    };
+    let all = list(status, "/refusals").iter().map(reason);
+    let mut seen: Vec<_> = all.filter(|(_, count, _)| *count > 0).collect();
+    seen.sort_by_key(|(_, count, _)| std::cmp::Reverse(*count));
+    seen
 }
 
 impl Row {
@@ -130,8 +200,13 @@ pub(super) mod tests {
         };
         json!({
             "status": {
-                "version": "9.9.9", "pid": 7, "uptimeSeconds": up_seconds,
+                "version": "9.9.9", "node": "fra-1", "pid": 7, "uptimeSeconds": up_seconds,
                 "tunnels": tunnels + 5, "drain": {"state": "serving"},
+                "certificates": [{"name": "two", "daysLeft": 30}, {"name": "one", "daysLeft": 12}],
+                "refusals": [
+                    {"reason": "origin", "total": opened / 5, "lately": 3, "perSecond": 0.5},
+                    {"reason": "memory", "total": 9, "lately": 0, "perSecond": 0.0},
+                ],
                 "targetGroups": [
                     {"name": "chat", "targets": [
                         target("10.0.0.1:80", true, tunnels), target("10.0.0.2:80", false, 2),
@@ -139,6 +214,14 @@ pub(super) mod tests {
                     {"name": "game", "targets": [target("10.0.0.3:80", true, 3)]},
                 ],
             },
+            "refusals": [
+                {"time": "2026-11-27T09:15:01.000Z", "clientIp": "192.0.2.8",
+                    "forwardingRule": "edge", "reason": "memory"},
+                {"time": "2026-11-27T09:15:02.000Z", "clientIp": "192.0.2.7", "clientPort": 80,
+                    "forwardingRule": "edge", "httpRule": "all", "reason": "origin",
+                    "httpStatusCode": 403, "origin": "https://b", "error": "not allowed",
+                    "requestUri": "/chat"},
+            ],
             "traffic": {
                 "opened": opened, "bytesIn": 4096, "bytesOut": 1 << 30,
                 "closed": [
@@ -152,7 +235,7 @@ pub(super) mod tests {
     #[test]
     fn an_event_becomes_rows_and_sums() {
         let figures = Figures::of(&event(3661.5, [7, 20, 8]));
-        assert_eq!(figures.title, "culvert 9.9.9, serving");
+        assert_eq!(figures.title, "culvert 9.9.9 on fra-1, serving");
         assert_eq!((&*figures.tunnels, figures.all_closed()), ("12 tunnels", 8));
         let rows: Vec<_> = figures
             .targets

@@ -7,6 +7,7 @@
 mod columns;
 mod draw;
 mod figures;
+mod refused;
 mod screen;
 
 use std::io::{self, IsTerminal as _, Write as _};

@@ -66,6 +66,7 @@ pub(super) struct Screen {
     pub(super) sorted_by: Column,
     pub(super) is_reversed: bool,
     pub(super) shows_groups: bool,
+    pub(super) shows_refusals: bool,
     pub(super) filter: String,
     pub(super) is_typing: bool,
     /// How many rows are above the screen.
@@ -168,6 +169,7 @@ impl Screen {
         match key.code {
             KeyCode::Char('q') => return ControlFlow::Break(()),
             KeyCode::Char('g') => (self.shows_groups, self.above) = (!self.shows_groups, 0),
+            KeyCode::Char('f') => self.shows_refusals = !self.shows_refusals,
             KeyCode::Char('r') => self.is_reversed = !self.is_reversed,
             KeyCode::Char('/') => self.is_typing = true,
             KeyCode::Esc => self.filter.clear(),

@@ -1,6 +1,7 @@
 //! `server`: what concerns the process.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use log::LevelFilter;
@@ -11,6 +12,9 @@ use crate::config::secret_key::SecretKey;
 /// `server`
 #[derive(Debug, Clone)]
 pub struct Server {
+    /// `name`: what this node is called, to operators; 1 to 64 visible characters. Default: the
+    /// host's name.
+    pub name: Arc<str>,
     /// `threads`: worker threads, 1 to 1024. Default: one per core.
     pub threads: usize,
     /// `logLevel`: how much is said on standard error. Default: as `RUST_LOG` says, or `info`.

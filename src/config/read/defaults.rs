@@ -3,6 +3,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
@@ -12,6 +13,9 @@ use super::super::model::{
     ClientCertificateMode, HttpVersion, ListenAddress, LogFormat, OnUnhealthy, SameSite,
     TlsVersion, WebSocketChecks,
 };
+
+/// A host's name is not longer (Linux).
+const LONGEST_NODE: usize = 64;
 
 pub(super) const ADMIN_MODE: u32 = 0o660;
 
@@ -89,6 +93,21 @@ pub(super) const MAX_EJECTED_PERCENT: usize = 50;
 
 pub(super) fn admin_listen() -> ListenAddress {
     ListenAddress::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, 9900)))
+}
+
+/// The host's name, where the system says one that can be read.
+pub(super) fn node() -> Arc<str> {
+    let name = hostname::get()
+        .ok()
+        .and_then(|name| name.into_string().ok());
+    let name = name.filter(|name| is_node(name));
+    name.map_or_else(|| "culvert".into(), Arc::from)
+}
+
+/// Whether this can name a node: it stands in lines, labels and titles.
+pub(super) fn is_node(name: &str) -> bool {
+    let is_visible = |letter: char| !letter.is_control() && !letter.is_whitespace();
+    (1..=LONGEST_NODE).contains(&name.chars().count()) && name.chars().all(is_visible)
 }
 
 /// One per core, within the bounds of `server.threads`.

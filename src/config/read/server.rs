@@ -1,12 +1,15 @@
 //! `server`: what concerns the process.
 
+use std::sync::Arc;
+
 use log::LevelFilter;
 
 use super::super::model::{Drain, Memory, Resolver, Server, TunnelRecords, Upgrade};
-use super::super::tree::Mapping;
+use super::super::tree::{Mapping, Node};
 use super::{defaults, secret_keys};
 
 pub(super) const KEYS: &[&str] = &[
+    "name",
     "threads",
     "maxConnections",
     "memory",
@@ -39,6 +42,10 @@ const LOG_LEVELS: &[(&str, LevelFilter)] = &[
 
 pub(super) fn read(top: &Mapping) -> Option<Server> {
     let mapping = top.section("server", KEYS)?;
+    let name = match mapping.get("name") {
+        Some(node) => name(&node),
+        None => Some(defaults::node()),
+    };
     let threads = mapping.or("threads", defaults::threads(), |node| {
         node.integer(1..=1024)
     });
@@ -61,6 +68,7 @@ pub(super) fn read(top: &Mapping) -> Option<Server> {
         node.choice(LOG_LEVELS, &[]).map(Some)
     });
     Some(Server {
+        name: name?,
         threads: threads?,
         drain: drain?,
         upgrade: upgrade?,
@@ -74,6 +82,14 @@ pub(super) fn read(top: &Mapping) -> Option<Server> {
         resolver: resolver?,
         log_level: log_level?,
     })
+}
+
+fn name(node: &Node) -> Option<Arc<str>> {
+    let name = node.text()?;
+    match defaults::is_node(name) {
+        true => Some(name.into()),
+        false => node.wrong("a name of 1 to 64 visible characters"),
+    }
 }
 
 fn drain(server: &Mapping) -> Option<Drain> {

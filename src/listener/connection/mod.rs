@@ -215,7 +215,7 @@ impl Connection {
     /// Counts it as refused, if it is one too many and leaves without having asked for anything.
     pub(super) fn refuse_unasked(&self, rule: &ForwardingRule) {
         if let Some(limit) = self.limit() {
-            rule.metrics.refuse(limit.reason());
+            rule.metrics.refuse(limit.reason(), self.client.into());
         }
     }
 
@@ -282,7 +282,7 @@ impl Connection {
     pub fn write_open(&self, record: &Record) {
         let style = self.log.style();
         if style.open_records {
-            self.log.write(record.to_open_line(style.format));
+            self.log.write(record.to_open_line(&style));
         }
     }
 }

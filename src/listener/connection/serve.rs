@@ -146,12 +146,13 @@ impl Connection {
             return None;
         }
         if plain_http::is_begun_by(first[0]) {
-            rule.metrics.refuse(RefusalReason::TlsHandshake);
+            rule.metrics
+                .refuse(RefusalReason::TlsHandshake, self.client.into());
             plain_http::refuse(socket).await;
             return None;
         }
         if let Err(limit) = rule.rates.tls_handshakes.count(self.counted) {
-            rule.metrics.refuse(limit.reason());
+            rule.metrics.refuse(limit.reason(), self.client.into());
             return None;
         }
         let shaken = tokio::select! {
@@ -165,7 +166,8 @@ impl Connection {
             }
             Err(error) => {
                 log::debug!("{}: TLS handshake: {error}", self.client);
-                rule.metrics.refuse(RefusalReason::TlsHandshake);
+                rule.metrics
+                    .refuse(RefusalReason::TlsHandshake, self.client.into());
                 None
             }
         }

@@ -100,6 +100,11 @@ pub(super) fn count_with(counter: IntCounter) {
     LEFT_OUT.set(counter).ok();
 }
 
+/// How many lines were left out.
+pub fn left_out() -> u64 {
+    LEFT_OUT.get().map_or(0, |counter| counter.get())
+}
+
 struct Diagnostics {
     logger: Logger,
     /// What `RUST_LOG` says.

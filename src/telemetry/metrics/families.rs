@@ -87,6 +87,7 @@ mod tests {
         let tunnels = metrics.tunnels("edge", "chat", [address].into_iter());
         let mirror = metrics.mirror("edge", "chat");
         let process = &metrics.process;
+        process.show_node("fra-1");
         process.show_certificates(&[("example", SystemTime::now())]);
         process.show_api_store("FILE", true, 1, 1);
         let conditions = [(["Gateway", "Programmed", "True"], 1)];

@@ -27,6 +27,12 @@ impl<T, const LABELS: usize> Kept<T, LABELS> {
         kept.get(&labels.map(str::to_owned))?.upgrade()
     }
 
+    /// All that somebody knows.
+    pub(super) fn all(&self) -> Vec<Arc<T>> {
+        let kept = self.0.lock();
+        kept.values().filter_map(Weak::upgrade).collect()
+    }
+
     /// The labels of all that somebody may know.
     pub(super) fn labels(&self) -> Vec<[String; LABELS]> {
         let kept = self.0.lock();

@@ -8,6 +8,7 @@
 
 mod families;
 mod gateway;
+mod handshakes;
 mod kept;
 mod memory;
 mod mirror;
@@ -24,9 +25,11 @@ use parking_lot::{Mutex, MutexGuard};
 use prometheus::process_collector::ProcessCollector;
 use prometheus::{Encoder as _, IntCounter, Registry, TextEncoder};
 
+use super::Refusals;
 use crate::target_address::TargetAddress;
 use families::Families;
 pub use gateway::{Conditions, GatewayMetrics};
+pub use handshakes::Handshakes;
 pub use memory::MemoryMetrics;
 use mirror::MirrorFamily;
 pub use mirror::{MirrorMetrics, Mirrored};
@@ -52,6 +55,8 @@ pub struct Metrics {
     pub process: ProcessMetrics,
     /// What is shown of the objects of the Gateway API.
     pub gateway: GatewayMetrics,
+    /// The last refusals.
+    pub refused: Arc<Refusals>,
     /// What other processes have open, to be shown with what this one has.
     elsewhere: Elsewhere,
     /// What was counted by children that were dropped.
@@ -67,8 +72,10 @@ impl Metrics {
         let registry = Registry::new();
         registry.register(Box::new(ProcessCollector::for_self()))?;
         let families = Families(&registry);
+        let refused = Arc::default();
         Ok(Metrics {
-            rule: RuleFamilies::new(&families)?,
+            rule: RuleFamilies::new(&families, Arc::clone(&refused))?,
+            refused,
             tunnel: TunnelFamilies::new(&families)?,
             target: TargetFamilies::new(&families)?,
             mirror: MirrorFamily::new(&families)?,
@@ -159,7 +166,13 @@ impl Metrics {
         let gone = self.gone.lock();
         let mut totals = gone.clone();
         totals.add(&self.tunnel.closed, &self.rule.bytes);
+        self.rule.add_refused(&mut totals.refused);
         totals
+    }
+
+    /// How long the handshakes took that led to a tunnel.
+    pub fn handshakes(&self) -> Handshakes {
+        self.rule.handshakes()
     }
 
     /// What is open here.

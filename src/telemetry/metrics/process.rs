@@ -11,6 +11,7 @@ use super::families::Families;
 
 /// What the process shows of itself.
 pub struct ProcessMetrics {
+    instance: IntGaugeVec,
     certificate_not_after: IntGaugeVec,
     config_last_reload: IntGauge,
     reloads: [IntCounter; 2],
@@ -44,6 +45,7 @@ impl ProcessMetrics {
             &["result"],
         )?;
         Ok(ProcessMetrics {
+            instance: families.gauge("instance_info", "1, with the node's name.", &["node"])?,
             certificate_not_after: families.gauge(
                 "certificate_not_after_timestamp_seconds",
                 "When a certificate expires.",
@@ -83,6 +85,17 @@ impl ProcessMetrics {
             )?,
             memory: MemoryMetrics::new(families)?,
         })
+    }
+
+    /// Shows what the node is called.
+    pub fn show_node(&self, node: &str) {
+        self.instance.with_label_values(&[node]).set(1);
+        for name in label_values(&self.instance, "node") {
+            if name != node {
+                // One that is not there needs no removing.
+                self.instance.remove_label_values(&[&name]).ok();
+            }
+        }
     }
 
     /// Notes that a configuration was applied just now.

@@ -9,12 +9,13 @@ use std::time::Duration;
 use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 use strum::{EnumCount as _, VariantArray as _};
 
-use super::super::{Record, RefusalReason};
+use super::super::{Client, Record, RefusalReason, Refusals};
 use super::Totals;
 use super::families::Families;
+use super::handshakes::Handshakes;
 use super::kept::Kept;
 
-const REQUEST_SECONDS: &[f64] = &[
+pub(super) const REQUEST_SECONDS: &[f64] = &[
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
 ];
 const TUNNEL_SECONDS: &[f64] = &[
@@ -30,6 +31,7 @@ pub(super) struct RuleFamilies {
     pub(super) bytes: IntCounterVec,
     connections_active: IntGaugeVec,
     refusals: IntCounterVec,
+    refused: Arc<Refusals>,
     rules: Kept<RuleMetrics, 1>,
     http_rules: Kept<CodeCounters, 2>,
     /// How many HTTP rules were built.
@@ -37,7 +39,10 @@ pub(super) struct RuleFamilies {
 }
 
 impl RuleFamilies {
-    pub(super) fn new(families: &Families) -> Result<Self, prometheus::Error> {
+    pub(super) fn new(
+        families: &Families,
+        refused: Arc<Refusals>,
+    ) -> Result<Self, prometheus::Error> {
         let rule = ["forwarding_rule"].as_slice();
         Ok(RuleFamilies {
             requests: families.counter(
@@ -75,6 +80,7 @@ impl RuleFamilies {
                  request, by reason.",
                 &["forwarding_rule", "reason"],
             )?,
+            refused,
             rules: Kept::default(),
             http_rules: Kept::default(),
             built: families.one_counter(
@@ -89,6 +95,8 @@ impl RuleFamilies {
         let refusals =
             |reason: RefusalReason| self.refusals.with_label_values(&[name, reason.as_str()]);
         self.rules.get([name], || RuleMetrics {
+            name: name.into(),
+            refused: Arc::clone(&self.refused),
             unmatched: self.http_rule(name, ""),
             request_seconds: self.request_seconds.with_label_values(&[name]),
             handshake_seconds: self.handshake_seconds.with_label_values(&[name]),
@@ -103,6 +111,24 @@ impl RuleFamilies {
     /// The names of all forwarding rules that somebody may count for.
     pub(super) fn names(&self) -> Vec<[String; 1]> {
         self.rules.labels()
+    }
+
+    /// Adds what is refused by those that somebody may count for.
+    pub(super) fn add_refused(&self, refused: &mut [u64; RefusalReason::COUNT]) {
+        for rule in self.rules.all() {
+            for (sum, counter) in refused.iter_mut().zip(&rule.refusals) {
+                *sum += counter.get();
+            }
+        }
+    }
+
+    /// How long the handshakes took.
+    pub(super) fn handshakes(&self) -> Handshakes {
+        let mut handshakes = Handshakes::default();
+        for rule in self.rules.all() {
+            handshakes.add(&rule.handshake_seconds);
+        }
+        handshakes
     }
 
     /// What an HTTP rule counts; the empty name stands for no rule.
@@ -139,6 +165,7 @@ impl RuleFamilies {
         }
         for reason in RefusalReason::VARIANTS {
             let labels = [rule, reason.as_str()];
+            gone.refused[*reason as usize] += self.refusals.with_label_values(&labels).get();
             self.refusals.remove_label_values(&labels).ok();
         }
     }
@@ -146,6 +173,8 @@ impl RuleFamilies {
 
 /// The counters of one forwarding rule.
 pub struct RuleMetrics {
+    name: Arc<str>,
+    refused: Arc<Refusals>,
     pub(super) unmatched: Arc<CodeCounters>,
     pub(super) request_seconds: Histogram,
     pub(super) handshake_seconds: Histogram,
@@ -167,6 +196,11 @@ impl RuleMetrics {
         self.unmatched.total()
     }
 
+    /// How many answers of 5xx there were where no HTTP rule was met.
+    pub fn unmatched_errors(&self) -> u64 {
+        self.unmatched.server_errors()
+    }
+
     /// Counts an open connection until the guard is dropped.
     pub fn connection(self: &Arc<Self>) -> Active {
         self.connections_active.inc();
@@ -178,9 +212,10 @@ impl RuleMetrics {
         self.handshake_seconds.observe(took.as_secs_f64());
     }
 
-    /// Counts a refusal, of what may have been no exchange yet.
-    pub fn refuse(&self, reason: RefusalReason) {
+    /// Counts a refusal of what became no exchange.
+    pub fn refuse(&self, reason: RefusalReason, client: Client) {
         self.refusals[reason as usize].inc();
+        self.refused.note(&self.name, reason, client);
     }
 
     /// Counts an exchange that is over. `requests` are the counters of the HTTP rule that matched,
@@ -192,7 +227,8 @@ impl RuleMetrics {
         self.bytes_out
             .inc_by(record.bytes.response_header + record.bytes.response_body);
         if let Some(reason) = record.refusal {
-            self.refuse(reason);
+            self.refusals[reason as usize].inc();
+            self.refused.note_exchange(record, reason);
         }
         let seconds = if record.upgraded {
             &self.tunnel_seconds
@@ -209,6 +245,7 @@ const STATUSES: Range<u16> = 100..600;
 /// Those of a class, 2xx say; the first class is that of no answer.
 const OF_A_CLASS: u16 = 100;
 const CLASSES: usize = 6;
+const SERVER_ERRORS: usize = 5;
 
 /// The children of a class.
 type Class = Box<[OnceLock<IntCounter>]>;
@@ -232,6 +269,13 @@ impl CodeCounters {
     pub fn total(&self) -> u64 {
         let classes = self.classes.iter().filter_map(OnceLock::get);
         let children = classes.flatten().filter_map(OnceLock::get);
+        children.map(IntCounter::get).sum()
+    }
+
+    /// How many had an answer of 5xx.
+    pub fn server_errors(&self) -> u64 {
+        let class = self.classes[SERVER_ERRORS].get();
+        let children = class.into_iter().flatten().filter_map(OnceLock::get);
         children.map(IntCounter::get).sum()
     }
 

@@ -7,13 +7,15 @@ use prometheus::IntCounterVec;
 use prometheus::core::Collector as _;
 use strum::{EnumCount as _, VariantArray as _};
 
-use crate::telemetry::CloseReason;
+use crate::telemetry::{CloseReason, RefusalReason};
 
 /// What was counted since the process began.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Totals {
     /// Tunnels closed, by the discriminant of the reason.
     pub closed: [u64; CloseReason::COUNT],
+    /// Refusals, by the discriminant of the reason.
+    pub refused: [u64; RefusalReason::COUNT],
     /// Bytes of exchanges that are over, from clients.
     pub bytes_in: u64,
     /// Bytes of exchanges that are over, to clients.

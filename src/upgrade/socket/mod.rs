@@ -23,7 +23,7 @@ use tokio::time::timeout;
 
 use super::adopting::Adopting;
 use super::launch::{Launched, check};
-use super::old_processes::{OldProcesses, tell};
+use super::old_processes::{OldProcesses, Staying, tell};
 use super::on_thread;
 use super::protocol::{Link, Message};
 use crate::listener::{AcceptLoop, Ends, FailedAccepts, REST, bind_unix, is_passing};
@@ -233,7 +233,7 @@ impl UpgradeSocket {
         let pid = link.trusted_peer()?;
         link.patience(Some(AT_HAND))?;
         match link.receive()? {
-            Message::StillOpen(open) => self.old_processes.report(pid, open),
+            Message::StillOpen(open) => self.old_processes.report(pid, open, Staying::new()),
             Message::Move(first) => {
                 let adopting = Adopting {
                     serving: Arc::clone(&self.serving),
