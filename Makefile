@@ -30,8 +30,10 @@ export CULVERT_BINARY := $(TARGET_DIR)/debug/culvert
 build: tools
 	cargo build --release --locked
 
-demo: build
-	$(TARGET_DIR)/release/culvert demo
+# Without what it does not need, and unoptimised. PORT= is another port than 8080.
+demo: tools
+	cargo build --profile demo --locked --no-default-features
+	$(TARGET_DIR)/demo/culvert demo $(if $(PORT),--port $(PORT))
 
 # Replaces the program in one step, as an upgrade of a running one needs it. The configuration that is there stays.
 install: $(if $(wildcard $(BINARY)),,build)
