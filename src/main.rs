@@ -75,7 +75,7 @@ fn run(arguments: &Arguments) -> Result<(), String> {
     if arguments.daemon && !daemon::is_this() {
         return daemon::start(&config).map_err(|why| format!("{name}: {why}"));
     }
-    process::serve(Some(&arguments.conf), config, arguments.upgrade)
+    process::serve(&arguments.conf, config, arguments.upgrade)
 }
 
 /// Prints an answer, unless whoever reads it has gone.

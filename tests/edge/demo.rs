@@ -106,8 +106,7 @@ async fn the_demo_tells_where_it_is_and_what_to_try_next() {
 }
 
 #[tokio::test]
-async fn the_demo_takes_a_free_port_where_the_usual_one_is_taken_and_no_other_than_the_one_asked_for()
- {
+async fn where_its_port_is_taken_the_demo_takes_a_free_one_unless_one_was_asked_for() {
     // Whoever has it, it is taken.
     let taken = TcpListener::bind("127.0.0.1:8080");
     let demo = Demo::start_with(&[]).await;
