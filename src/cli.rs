@@ -42,7 +42,11 @@ pub struct Arguments {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Serve a chat page and two echo targets on 127.0.0.1:8080; needs no configuration
-    Demo,
+    Demo {
+        /// Another port than 8080, or a free one where that is taken; 0 is a free one, too
+        #[arg(long, value_name = "PORT")]
+        port: Option<u16>,
+    },
 
     /// Have the running process at server.upgradeSocket start this program, hand over to it, and
     /// keep its tunnels

@@ -10,7 +10,7 @@
 //! ```text
 //! the process      cli               what it can be told on the command line
 //!                  commands          the commands that ask a running process
-//!                  demo              the whole road without a configuration file
+//!                  demo              the whole road without a file of the operator's
 //!                  process           its start, Pingora around it, and its life to the end
 //!                  config            a file, and the checked Config that comes of it
 //!                  serving           what serves now: built from a Config, changed by the next one

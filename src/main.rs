@@ -11,6 +11,7 @@ use culvert::os::{daemon, kept_sockets};
 use culvert::telemetry::diagnostics;
 use culvert::{commands, demo, gateway, process, upgrade};
 
+#[cfg(feature = "jemalloc")]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
@@ -34,7 +35,7 @@ fn main() -> ExitCode {
 /// Runs to the end. An error is what the operator reads: each line names the place and the cause.
 fn run(arguments: &Arguments) -> Result<(), String> {
     match &arguments.command {
-        Some(Command::Demo) => return demo::run(),
+        Some(Command::Demo { port }) => return demo::run(*port),
         Some(Command::Launch { program }) => return upgrade::launch(program),
         Some(command) => {
             if let Some(answer) = commands::run(command, &arguments.conf) {
@@ -74,7 +75,7 @@ fn run(arguments: &Arguments) -> Result<(), String> {
     if arguments.daemon && !daemon::is_this() {
         return daemon::start(&config).map_err(|why| format!("{name}: {why}"));
     }
-    process::serve(Some(&arguments.conf), config, arguments.upgrade)
+    process::serve(&arguments.conf, config, arguments.upgrade)
 }
 
 /// Prints an answer, unless whoever reads it has gone.

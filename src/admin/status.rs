@@ -90,7 +90,7 @@ struct Memory {
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct Configuration {
-    /// The file; absent for the demo.
+    /// The file, where there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     path: Option<String>,
     /// Absent where there was none.

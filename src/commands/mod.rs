@@ -47,7 +47,7 @@ pub fn run(command: &Command, conf: &Path) -> Option<Result<String, String>> {
         Command::Top(reached) => top::run(reached, conf).map(|()| String::new()),
         Command::Explain(asked) => explain::explain(asked, conf),
         Command::Api(kept) => api::run(kept, conf),
-        Command::Demo | Command::Upgrade { .. } | Command::Launch { .. } => return None,
+        Command::Demo { .. } | Command::Upgrade { .. } | Command::Launch { .. } => return None,
     })
 }
 

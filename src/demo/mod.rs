@@ -1,114 +1,133 @@
-//! `culvert demo`: the whole road in one process, without a configuration file.
+//! `culvert demo`: the whole road on one machine, without a configuration file.
 //!
 //! Two echo targets on free ports, a rule that serves a chat page and one that forwards the
-//! WebSockets it opens. All of it is an ordinary configuration, `demo.yaml`, with the targets'
-//! ports put in.
+//! WebSockets it opens. All of it is an ordinary configuration, `demo.yaml`, which is put into a
+//! folder for as long as the demo runs, and an ordinary process that serves it: what a node can be
+//! told, the demo can be told, an upgrade included.
 
+mod processes;
+mod targets;
+
+use std::fs;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::Path;
 
-use futures_util::{SinkExt as _, StreamExt as _};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::time::sleep;
-use tokio_tungstenite::accept_async;
-
-use crate::config;
-use crate::listener::{FailedAccepts, REST, is_passing};
-use crate::process;
+use processes::Processes;
+use targets::Targets;
 
 const CONFIGURATION: &str = include_str!("demo.yaml");
 const PAGE: &str = include_str!("chat.html");
-/// What the targets are called in the diagnostics.
-const NAME: &str = "demo target";
-const TARGETS: [&str; 2] = ["{{first target}}", "{{second target}}"];
-const INSTRUCTIONS: &str = r#"
-  Open   http://127.0.0.1:8080/            a chat page; what you write comes back through the tunnel
-  Type   python3 -m websockets ws://127.0.0.1:8080/chat
-         curl -i http://127.0.0.1:8080/nothing-here
-         curl http://127.0.0.1:9900/metrics
+const INSTRUCTIONS: &str = include_str!("instructions.txt");
+/// Where it listens where nobody else does, and where it is shown.
+const PORTS: [u16; 2] = [8080, 9900];
 
-  Every exchange leaves one line below, when it is over. End with Ctrl-C.
-"#;
-
-/// Runs the demo until a signal ends it. An error is what the operator reads.
-pub fn run() -> Result<(), String> {
-    let ports = start_targets().map_err(|error| format!("demo: no echo targets: {error}"))?;
-    let text = configuration(&ports)?;
-    let loaded = config::parse("demo", &text).map_err(|problems| problems.to_string())?;
-    eprintln!("{INSTRUCTIONS}");
-    process::serve(None, loaded.config, false)
-}
-
-fn configuration(ports: &[u16]) -> Result<String, String> {
-    let page = serde_json::to_string(PAGE).map_err(|error| error.to_string())?;
-    let text = CONFIGURATION.replace("{{page}}", &page);
-    let put_in = |text: String, (name, port): (&&str, &u16)| text.replace(name, &port.to_string());
-    Ok(TARGETS.iter().zip(ports).fold(text, put_in))
-}
-
-/// Starts an echo target for each of the configuration's, on a thread of their own, and tells their
-/// ports.
-fn start_targets() -> io::Result<Vec<u16>> {
+/// Runs the demo, at this port if one is said, until what serves has ended. An error is what the
+/// operator reads.
+pub fn run(port: Option<u16>) -> Result<(), String> {
+    let [port, admin] = ports(port)?;
+    let failed = |what: &str, error: io::Error| format!("demo: {what}: {error}");
+    let targets = Targets::listen().map_err(|error| failed("no echo targets", error))?;
+    let folder = tempfile::Builder::new().prefix("culvert-demo-").tempdir();
+    let folder = folder.map_err(|error| failed("no folder for its configuration", error))?;
+    let file = folder.path().join("culvert.yaml");
+    let text = configuration(folder.path(), [port, admin], targets.ports());
+    fs::write(&file, text).map_err(|error| failed(&file.display().to_string(), error))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .build()?;
-    let listen = |_| std::net::TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
-    let sockets = TARGETS.iter().map(listen).collect::<io::Result<Vec<_>>>()?;
-    let port = |socket: &std::net::TcpListener| socket.local_addr().map(|address| address.port());
-    let ports = sockets.iter().map(port).collect::<io::Result<Vec<_>>>()?;
-    for socket in sockets {
-        socket.set_nonblocking(true)?;
-        let _entered = runtime.enter();
-        runtime.spawn(serve(TcpListener::from_std(socket)?));
-    }
-    let forever = move || runtime.block_on(std::future::pending::<()>());
-    std::thread::Builder::new()
-        .name("demo-targets".into())
-        .spawn(forever)?;
-    Ok(ports)
+        .build()
+        .map_err(|error| failed("no runtime", error))?;
+    eprintln!("{}", instructions(&file, [port, admin]));
+    runtime.block_on(async {
+        targets
+            .serve()
+            .map_err(|error| failed("no echo targets", error))?;
+        let processes = Processes::start(&file, pid_file(folder.path()));
+        let mut processes = processes.map_err(|error| failed("no process to serve", error))?;
+        processes
+            .end()
+            .await
+            .map_err(|error| format!("demo: {error}"))
+    })
 }
 
-async fn serve(socket: TcpListener) {
-    let mut failed = FailedAccepts::default();
-    loop {
-        match socket.accept().await {
-            Ok((stream, _)) => {
-                failed.end(NAME);
-                tokio::spawn(echo(stream));
-            }
-            Err(error) if is_passing(&error) => {}
-            Err(error) => {
-                failed.note(NAME, &error);
-                sleep(REST).await;
-            }
-        }
-    }
-}
-
-/// Sends every message back. A connection without a handshake is a health check.
-async fn echo(stream: TcpStream) {
-    let Ok(mut socket) = accept_async(stream).await else {
-        return;
+/// The ports of the page and of the admin address: those that are known from the documents, or free
+/// ones where these are taken.
+fn ports(wanted: Option<u16>) -> Result<[u16; 2], String> {
+    let bind = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port));
+    let taken = |port: u16, error| format!("demo: 127.0.0.1:{port}: {error}");
+    let [usual, admin] = PORTS;
+    let edge = match wanted {
+        Some(port) => bind(port).map_err(|error| taken(port, error))?,
+        None => bind(usual)
+            .or_else(|_| bind(0))
+            .map_err(|error| taken(usual, error))?,
     };
-    while let Some(Ok(message)) = socket.next().await {
-        let is_data = message.is_text() || message.is_binary();
-        if is_data && socket.send(message).await.is_err() {
-            return;
-        }
-    }
+    // While the other is held.
+    let admin = bind(admin)
+        .or_else(|_| bind(0))
+        .map_err(|error| taken(admin, error))?;
+    let port = |socket: &TcpListener| socket.local_addr().map(|address| address.port());
+    let ports = port(&edge).and_then(|edge| Ok([edge, port(&admin)?]));
+    ports.map_err(|error| taken(usual, error))
+}
+
+fn pid_file(folder: &Path) -> std::path::PathBuf {
+    folder.join("culvert.pid")
+}
+
+fn configuration(folder: &Path, [port, admin]: [u16; 2], targets: [u16; 2]) -> String {
+    let [first, second] = targets;
+    // A string of JSON is one of YAML.
+    let quoted = |text: &str| serde_json::Value::from(text).to_string();
+    let path = |path: &Path| quoted(&path.to_string_lossy());
+    let page = PAGE.replace("{{status page}}", &format!("http://127.0.0.1:{admin}/"));
+    CONFIGURATION
+        .replace("{{port}}", &port.to_string())
+        .replace("{{admin port}}", &admin.to_string())
+        .replace("{{upgrade socket}}", &path(&folder.join("upgrade.sock")))
+        .replace("{{pid file}}", &path(&pid_file(folder)))
+        .replace("{{first target}}", &first.to_string())
+        .replace("{{second target}}", &second.to_string())
+        .replace("{{page}}", &quoted(&page))
+}
+
+fn instructions(file: &Path, [port, admin]: [u16; 2]) -> String {
+    let program = std::env::args().next().unwrap_or_else(|| "culvert".into());
+    INSTRUCTIONS
+        .replace("{{port}}", &port.to_string())
+        .replace("{{admin port}}", &admin.to_string())
+        .replace("{{culvert}}", &format!("{program} -c {}", file.display()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config;
 
     #[test]
     fn the_configuration_of_the_demo_is_valid() {
-        let text = configuration(&[4711, 4712]).unwrap();
+        let text = configuration(Path::new("/tmp/a \"demo\""), [4709, 4710], [4711, 4712]);
+        assert!(!text.contains("{{"), "{text}");
         let loaded = config::parse("demo", &text)
             .map_err(|problems| problems.to_string())
             .unwrap();
         assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
         assert_eq!(loaded.config.target_groups[0].targets.len(), 2);
+    }
+
+    #[test]
+    fn a_port_that_is_taken_is_another_one_unless_it_was_asked_for() {
+        let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = taken.local_addr().unwrap().port();
+        let error = ports(Some(port)).unwrap_err();
+        assert!(
+            error.starts_with(&format!("demo: 127.0.0.1:{port}: ")),
+            "{error}"
+        );
+        // Whether it is taken or not.
+        let held = TcpListener::bind((Ipv4Addr::LOCALHOST, PORTS[0]));
+        let [edge, admin] = ports(None).unwrap();
+        assert!(edge != admin && (held.is_err() || edge != PORTS[0]));
     }
 }

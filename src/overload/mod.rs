@@ -6,6 +6,10 @@
 //! connections themselves, and who of them is to go, are the listeners' matter. Tunnels are never
 //! ended here, and health checks, the admin address and upgrades do not ask.
 
+#[cfg(feature = "jemalloc")]
+mod allocator;
+#[cfg(not(feature = "jemalloc"))]
+#[path = "no_allocator.rs"]
 mod allocator;
 mod cgroup;
 mod figure;

@@ -37,14 +37,14 @@ use lifecycle::Lifecycle;
 
 /// Serves a configuration until a signal ends it; instead of the process that runs now, if
 /// `succeeds`. Errors, for the operator: every socket and file that cannot be had.
-pub fn serve(path: Option<&Path>, config: Config, succeeds: bool) -> Result<(), String> {
+pub fn serve(path: &Path, config: Config, succeeds: bool) -> Result<(), String> {
     if daemon::is_this() {
         daemon::detach();
     }
     diagnostics::set_level(config.server.log_level);
     open_files::raise();
     reserve::begin();
-    let name = path.map_or("demo".to_owned(), |path| path.display().to_string());
+    let name = path.display().to_string();
     let named = |problem: String| format!("{name}: {problem}");
     let mut predecessor = succeeds
         .then(|| Predecessor::find(&config).map_err(named))
@@ -81,7 +81,7 @@ pub fn serve(path: Option<&Path>, config: Config, succeeds: bool) -> Result<(), 
 }
 
 fn build(
-    path: Option<&Path>,
+    path: &Path,
     name: &str,
     mut config: Config,
     inherited: Option<Inherited>,
@@ -104,7 +104,7 @@ fn build(
     });
     let opened_gateways = gateway::open(config, &mut sockets, succeeds);
     let (config, gateways) = opened_gateways.map_err(|why| format!("{name}: {why}"))?;
-    let serving = Serving::build(path, config, &mut sockets, secrets, knowledge);
+    let serving = Serving::build(Some(path), config, &mut sockets, secrets, knowledge);
     let serving = serving.map_err(|problems| {
         let file = name.to_owned();
         Problems { file, problems }.to_string()

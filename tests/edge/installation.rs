@@ -16,7 +16,14 @@ fn an_installation_has_everything_where_the_unit_looks_for_it() {
         assert!(unit.contains(&start), "{unit}");
         for (file, mode) in [
             (format!("{bin}/culvert"), 0o755),
-            ("/etc/culvert/culvert.yaml".into(), 0o644),
+            (
+                format!("{prefix}/share/doc/culvert/examples/culvert.yaml"),
+                0o644,
+            ),
+            (
+                format!("{prefix}/share/doc/culvert/examples/minimal.yaml"),
+                0o644,
+            ),
             ("/etc/logrotate.d/culvert".into(), 0o644),
             (format!("{prefix}/lib/systemd/system/{UNIT}"), 0o644),
             (format!("{prefix}/lib/sysusers.d/culvert.conf"), 0o644),
@@ -25,6 +32,9 @@ fn an_installation_has_everything_where_the_unit_looks_for_it() {
             let found = fs::metadata(within(root.path(), &file)).unwrap();
             assert_eq!(found.permissions().mode() & 0o777, mode, "{file}");
         }
+        // What is to be served is for the operator to say.
+        let live = within(root.path(), "/etc/culvert");
+        assert_eq!(fs::read_dir(live).unwrap().count(), 0);
     }
 }
 

@@ -53,6 +53,15 @@ export class Edge {
     return edge;
   }
 
+  // Starts `culvert demo` at a free port; it says where its status page is.
+  static async demo(test) {
+    const edge = new Edge();
+    edge.port = await freePort();
+    test.after(() => edge.stop());
+    await edge.run(["demo", "--port", String(edge.port)]);
+    return edge;
+  }
+
   // Writes the configuration anew; a reload reads it.
   configure(configuration) {
     const text = configuration.replaceAll("ADMIN_PORT", this.adminPort).replaceAll("FOLDER", this.folder);
@@ -65,7 +74,10 @@ export class Edge {
     this.process = spawn(process.env.CULVERT_BINARY, options, { stdio: ["ignore", "pipe", "pipe"] });
     const errors = [];
     createInterface({ input: this.process.stdout }).on("line", line => this.log.push(JSON.parse(line)));
-    createInterface({ input: this.process.stderr }).on("line", line => errors.push(line));
+    createInterface({ input: this.process.stderr }).on("line", line => {
+      errors.push(line);
+      this.adminPort ??= line.match(/(\d+)\/metrics /)?.[1];
+    });
     await eventually("the edge is ready", async () => {
       if (this.process.exitCode !== null) throw new Error(errors.slice(-20).join("\n"));
       const answer = await fetch(`${this.admin}/readyz`).catch(() => undefined);
