@@ -15,7 +15,11 @@ INSTALLED = $(addprefix $(DESTDIR),\
 	$(PREFIX)/lib/systemd/system/culvert.service \
 	$(PREFIX)/lib/sysusers.d/culvert.conf \
 	$(PREFIX)/lib/tmpfiles.d/culvert.conf \
-	$(SYSCONFDIR)/logrotate.d/culvert)
+	$(SYSCONFDIR)/logrotate.d/culvert \
+	$(COMPLETIONS))
+COMPLETIONS = $(addprefix $(PREFIX)/share/,\
+	bash-completion/completions/culvert zsh/site-functions/_culvert fish/vendor_completions.d/culvert.fish)
+MANDIR = $(DESTDIR)$(PREFIX)/share/man/man1
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 # Installs the Debian package of a command that is missing: $(call need,COMMAND,PACKAGE).
 need = command -v $(1) >/dev/null || { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq $(2); }
@@ -43,13 +47,17 @@ install: $(if $(wildcard $(BINARY)),,build)
 	install -m 644 systemd/culvert.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/culvert.conf
 	install -m 644 systemd/culvert.tmpfiles $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/culvert.conf
 	install -m 644 systemd/culvert.logrotate $(DESTDIR)$(SYSCONFDIR)/logrotate.d/culvert
+	rm -f $(MANDIR)/culvert*.1
+	$(BINARY) man $(MANDIR)
+	$(foreach file,$(COMPLETIONS),$(BINARY) completions $(firstword $(subst /, ,$(subst -completion,,$(file:$(PREFIX)/share/%=%)))) \
+		> $(DESTDIR)$(file) &&) chmod 644 $(addprefix $(DESTDIR),$(COMPLETIONS)) $(MANDIR)/culvert*.1
 	test -e $(DESTDIR)$(SYSCONFDIR)/culvert/culvert.yaml \
 		|| install -m 644 conf/culvert.yaml $(DESTDIR)$(SYSCONFDIR)/culvert/culvert.yaml
 	@$(if $(DESTDIR),:,echo 'Next: systemd-sysusers && systemd-tmpfiles --create && systemctl daemon-reload')
 
 # The configuration, the logs and the user stay.
 uninstall:
-	rm -f $(INSTALLED)
+	rm -f $(INSTALLED) $(MANDIR)/culvert*.1
 
 test: lint unit edge etcd
 
