@@ -15,7 +15,11 @@ INSTALLED = $(addprefix $(DESTDIR),\
 	$(PREFIX)/lib/systemd/system/culvert.service \
 	$(PREFIX)/lib/sysusers.d/culvert.conf \
 	$(PREFIX)/lib/tmpfiles.d/culvert.conf \
-	$(SYSCONFDIR)/logrotate.d/culvert)
+	$(SYSCONFDIR)/logrotate.d/culvert \
+	$(COMPLETIONS))
+COMPLETIONS = $(addprefix $(PREFIX)/share/,\
+	bash-completion/completions/culvert zsh/site-functions/_culvert fish/vendor_completions.d/culvert.fish)
+MANDIR = $(DESTDIR)$(PREFIX)/share/man/man1
 EXAMPLES = $(DESTDIR)$(PREFIX)/share/doc/culvert/examples
 # Where packages and images are put.
 OUT ?= $(TARGET_DIR)
@@ -48,13 +52,17 @@ install: $(if $(wildcard $(BINARY)),,build)
 	install -m 644 systemd/culvert.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/culvert.conf
 	install -m 644 systemd/culvert.tmpfiles $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/culvert.conf
 	install -m 644 systemd/culvert.logrotate $(DESTDIR)$(SYSCONFDIR)/logrotate.d/culvert
+	rm -f $(MANDIR)/culvert*.1
+	$(BINARY) man $(MANDIR)
+	$(foreach file,$(COMPLETIONS),$(BINARY) completions $(firstword $(subst /, ,$(subst -completion,,$(file:$(PREFIX)/share/%=%)))) \
+		> $(DESTDIR)$(file) &&) chmod 644 $(addprefix $(DESTDIR),$(COMPLETIONS)) $(MANDIR)/culvert*.1
 	install -m 644 conf/culvert.yaml conf/minimal.yaml $(EXAMPLES)
 	@$(if $(DESTDIR),:,echo 'Next: systemd-sysusers && systemd-tmpfiles --create && systemctl daemon-reload;'; \
 		echo 'then write $(SYSCONFDIR)/culvert/culvert.yaml: examples are in $(EXAMPLES).')
 
 # The configuration, the logs and the user stay.
 uninstall:
-	rm -f $(INSTALLED)
+	rm -f $(INSTALLED) $(MANDIR)/culvert*.1
 	rm -rf $(EXAMPLES)
 
 # Without a BINARY= it is built: what was built before may be older than the source.

@@ -4,10 +4,11 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Parser, Subcommand};
+use clap_complete::Shell;
 
 /// An application load balancer for long-lived WebSocket connections.
 #[derive(Debug, Parser)]
-#[command(name = "culvert", version, about)]
+#[command(name = "culvert", version = env!("CULVERT_VERSION"), about)]
 pub struct Arguments {
     /// The configuration file
     #[arg(
@@ -97,6 +98,18 @@ pub enum Command {
 
     /// Show what would become of a request, and why
     Explain(Explain),
+
+    /// Write the manual's pages, one for each command, into a folder
+    Man {
+        /// The folder; it is made where it is not there
+        directory: PathBuf,
+    },
+
+    /// Print what has a shell complete the commands and options
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
 
     /// Start a program that does not belong to us
     #[command(hide = true)]

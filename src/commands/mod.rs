@@ -9,6 +9,7 @@ mod client;
 mod config;
 mod explain;
 mod gateway;
+mod manual;
 pub mod offline;
 mod status;
 mod table;
@@ -47,6 +48,8 @@ pub fn run(command: &Command, conf: &Path) -> Option<Result<String, String>> {
         Command::Top(reached) => top::run(reached, conf).map(|()| String::new()),
         Command::Explain(asked) => explain::explain(asked, conf),
         Command::Api(kept) => api::run(kept, conf),
+        Command::Man { directory } => manual::pages(directory),
+        Command::Completions { shell } => manual::completions(*shell),
         Command::Demo { .. } | Command::Upgrade { .. } | Command::Launch { .. } => return None,
     })
 }

@@ -28,6 +28,17 @@ fn an_installation_has_everything_where_the_unit_looks_for_it() {
             (format!("{prefix}/lib/systemd/system/{UNIT}"), 0o644),
             (format!("{prefix}/lib/sysusers.d/culvert.conf"), 0o644),
             (format!("{prefix}/lib/tmpfiles.d/culvert.conf"), 0o644),
+            (format!("{prefix}/share/man/man1/culvert.1"), 0o644),
+            (format!("{prefix}/share/man/man1/culvert-kill.1"), 0o644),
+            (
+                format!("{prefix}/share/bash-completion/completions/culvert"),
+                0o644,
+            ),
+            (format!("{prefix}/share/zsh/site-functions/_culvert"), 0o644),
+            (
+                format!("{prefix}/share/fish/vendor_completions.d/culvert.fish"),
+                0o644,
+            ),
         ] {
             let found = fs::metadata(within(root.path(), &file)).unwrap();
             assert_eq!(found.permissions().mode() & 0o777, mode, "{file}");

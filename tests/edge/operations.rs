@@ -67,7 +67,15 @@ async fn every_metric_of_the_contract_is_there_from_the_start() {
             "no {line} in\n{metrics}"
         );
     }
-    let version = concat!("build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"}");
+    let version = concat!(
+        "build_info{commit=\"",
+        env!("CULVERT_COMMIT"),
+        "\",commit_date=\"",
+        env!("CULVERT_DATE"),
+        "\",version=\"",
+        env!("CARGO_PKG_VERSION"),
+        "\"}"
+    );
     edge.metric_becomes(version, 1.0).await;
     assert!(edge.metric("config_last_reload_timestamp_seconds") > 1.7e9);
     let (healthy, process) = (

@@ -31,9 +31,11 @@ pub struct ProcessMetrics {
 
 impl ProcessMetrics {
     pub(super) fn new(families: &Families) -> Result<Self, prometheus::Error> {
-        let version = families.gauge("build_info", "The running version.", &["version"])?;
-        version
-            .with_label_values(&[env!("CARGO_PKG_VERSION")])
+        let labels = &["version", "commit", "commit_date"];
+        let build = families.gauge("build_info", "The running version.", labels)?;
+        let version = env!("CARGO_PKG_VERSION");
+        build
+            .with_label_values(&[version, env!("CULVERT_COMMIT"), env!("CULVERT_DATE")])
             .set(1);
         diagnostics::count_with(families.one_counter(
             "diagnostics_suppressed_total",
