@@ -18,6 +18,7 @@ use pingora::services::background::{BackgroundService, background_service};
 
 use crate::admin::{self, Admin};
 use crate::config::Config;
+use crate::config::located;
 use crate::config::model::ForwardingRule;
 use crate::config::problem::Problems;
 use crate::drain;
@@ -105,9 +106,13 @@ fn build(
     let opened_gateways = gateway::open(config, &mut sockets, succeeds);
     let (config, gateways) = opened_gateways.map_err(|why| format!("{name}: {why}"))?;
     let serving = Serving::build(path, config, &mut sockets, secrets, knowledge);
-    let serving = serving.map_err(|problems| {
-        let file = name.to_owned();
-        Problems { file, problems }.to_string()
+    let serving = serving.map_err(|problems| match path {
+        Some(path) => located(path, problems).to_string(),
+        None => Problems {
+            file: name.to_owned(),
+            problems,
+        }
+        .to_string(),
     })?;
     let serving = Arc::new(serving);
     let api = opened.map(|(store, models)| {
