@@ -7,11 +7,16 @@
 
 use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
+use std::sync::Arc;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use culvert::config::model::{Action, Comparison, Condition, Forward, HttpRule, Subject};
+use culvert::config::model::{
+    Action, Blocks, BlocksFile, Comparison, Condition, Forward, HttpRule, Subject,
+};
 use culvert::rules::{Request, Rules};
 use http::{HeaderMap, HeaderName, HeaderValue};
+use ipnet::IpNet;
 
 const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
@@ -86,6 +91,21 @@ fn handshake(criterion: &mut Criterion) {
         &websocket,
         &headers(FIREFOX),
     );
+}
+
+/// Whether a client is in one of 100,000 blocks of a file: it is in none.
+fn blocks(criterion: &mut Criterion) {
+    let address = |number| Ipv4Addr::from(0x1000_0000_u32 + number * 0x401);
+    let blocks: Vec<_> = (0..100_000)
+        .map(|number| IpNet::from(IpAddr::V4(address(number))))
+        .collect();
+    let (path, blocks) = (
+        Path::new("blocked.txt").into(),
+        Arc::new(Blocks::from(&blocks)),
+    );
+    let file = BlocksFile { path, blocks };
+    let rules = rules([vec![Subject::SourceIpIn(file)], Vec::new()]);
+    measure(criterion, "not in 100,000 blocks", &rules, &headers(CHROME));
 }
 
 /// Routes of ten rules, each route with a host of its own, each rule with a path.
@@ -174,5 +194,5 @@ fn headers(lines: &[(&'static str, &'static str)]) -> HeaderMap {
     lines.collect()
 }
 
-criterion_group!(benches, last_of_100, handshake, gateway, ionos);
+criterion_group!(benches, last_of_100, handshake, gateway, ionos, blocks);
 criterion_main!(benches);

@@ -1,7 +1,7 @@
 //! The command line. The short options are Pingora's own letters.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{ArgGroup, Args, Parser, Subcommand};
 use clap_complete::Shell;
@@ -10,15 +10,10 @@ use clap_complete::Shell;
 #[derive(Debug, Parser)]
 #[command(name = "culvert", version = env!("CULVERT_VERSION"), about)]
 pub struct Arguments {
-    /// The configuration file
-    #[arg(
-        short,
-        long,
-        value_name = "FILE",
-        default_value = "conf/culvert.yaml",
-        global = true
-    )]
-    pub conf: PathBuf,
+    /// The configuration file; without it conf/culvert.yaml where that is there, or else
+    /// /etc/culvert/culvert.yaml
+    #[arg(short, long, value_name = "FILE", global = true)]
+    pub conf: Option<PathBuf>,
 
     /// Check the configuration and exit: 0 if it is valid, 1 with every problem on standard error
     /// if not
@@ -37,6 +32,18 @@ pub struct Arguments {
     /// What to do instead of serving the configuration
     #[command(subcommand)]
     pub command: Option<Command>,
+}
+
+impl Arguments {
+    /// The configuration file: the one that is named, that of this folder, or the machine's.
+    pub fn conf(&self) -> PathBuf {
+        let here = Path::new("conf/culvert.yaml");
+        let default = || match here.exists() {
+            true => here.to_owned(),
+            false => PathBuf::from("/etc/culvert/culvert.yaml"),
+        };
+        self.conf.clone().unwrap_or_else(default)
+    }
 }
 
 /// What else the program does.
@@ -156,7 +163,7 @@ pub enum GatewayCommand {
 /// Where the running process is heard, and how to show what it says.
 #[derive(Debug, Args)]
 pub struct Reached {
-    /// Its admin address, http://HOST:PORT or unix:PATH; without it the one in the configuration
+    /// Its admin address, HOST:PORT or unix:PATH; without it the one in the configuration
     /// file
     #[arg(long, value_name = "ADDRESS")]
     pub admin: Option<String>,

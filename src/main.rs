@@ -34,19 +34,20 @@ fn main() -> ExitCode {
 
 /// Runs to the end. An error is what the operator reads: each line names the place and the cause.
 fn run(arguments: &Arguments) -> Result<(), String> {
+    let conf = arguments.conf();
     match &arguments.command {
         Some(Command::Demo { port }) => return demo::run(*port),
         Some(Command::Launch { program }) => return upgrade::launch(program),
         Some(command) => {
-            if let Some(answer) = commands::run(command, &arguments.conf) {
+            if let Some(answer) = commands::run(command, &conf) {
                 return print(&answer?);
             }
         }
         None => {}
     }
-    let name = arguments.conf.display().to_string();
+    let name = conf.display().to_string();
     let Loaded { config, warnings } =
-        config::load(&arguments.conf).map_err(|problems| problems.to_string())?;
+        config::load(&conf).map_err(|problems| problems.to_string())?;
     for warning in warnings.iter().filter(|_| !daemon::is_this()) {
         eprintln!("{}", warning.as_warning(&name));
     }
@@ -68,14 +69,14 @@ fn run(arguments: &Arguments) -> Result<(), String> {
     if let Some(Command::Upgrade { binary, socket }) = &arguments.command {
         let socket = socket.as_ref().or(config.server.upgrade_socket.as_ref());
         let timeout = config.server.upgrade.timeout;
-        let done = upgrade::ask(socket, &arguments.conf, binary.as_deref(), timeout)?;
+        let done = upgrade::ask(socket, &conf, binary.as_deref(), timeout)?;
         println!("{done}");
         return Ok(());
     }
     if arguments.daemon && !daemon::is_this() {
         return daemon::start(&config).map_err(|why| format!("{name}: {why}"));
     }
-    process::serve(&arguments.conf, config, arguments.upgrade)
+    process::serve(&conf, config, arguments.upgrade)
 }
 
 /// Prints an answer, unless whoever reads it has gone.

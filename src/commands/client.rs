@@ -1,6 +1,7 @@
 //! One request to the admin address of a running process, and its answer.
 
 use std::fs;
+use std::io::{Error, ErrorKind};
 use std::net::SocketAddr;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -21,6 +22,7 @@ use super::answer::list;
 use crate::cli::Reached;
 use crate::config;
 use crate::config::model::ListenAddress;
+use crate::os::owner;
 
 /// How long an answer may take. A reload is what takes longest.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -153,14 +155,20 @@ impl Client {
         let request = self
             .request(method, path, body)
             .map_err(|error| error.to_string())?;
-        let missing = |error| format!("{self}: no running process: {error}");
         match &self.address {
             Address::Tcp(address) => {
-                let stream = TcpStream::connect(address).await.map_err(missing)?;
+                let silence = |error: Error| match error.kind() {
+                    ErrorKind::ConnectionRefused => {
+                        format!("{self}: no running process: {error}")
+                    }
+                    _ => format!("{self}: cannot be reached: {error}"),
+                };
+                let stream = TcpStream::connect(address).await.map_err(silence)?;
                 self.send(stream, request).await
             }
             Address::Unix(path) => {
-                let stream = UnixStream::connect(path).await.map_err(missing)?;
+                let silence = |error| format!("{self}: {}", owner::silence(path, &error));
+                let stream = UnixStream::connect(path).await.map_err(silence)?;
                 self.send(stream, request).await
             }
         }
@@ -233,14 +241,18 @@ impl Address {
         if let Some(path) = text.strip_prefix("unix:") {
             return Ok(Address::Unix(PathBuf::from(path)));
         }
-        let wrong = || format!("--admin: must be http://HOST:PORT or unix:PATH, not {text:?}");
-        let rest = text.strip_prefix("http://").ok_or_else(wrong)?;
-        let authority = rest.strip_suffix('/').unwrap_or(rest);
-        let authority: http::uri::Authority = authority.parse().map_err(|_| wrong())?;
-        Ok(Address::Tcp(match authority.port() {
-            Some(_) => authority.to_string(),
-            None => format!("{authority}:80"),
-        }))
+        let wrong =
+            || format!("--admin: must be HOST:PORT, a http:// URL or unix:PATH, not {text:?}");
+        let url = text.strip_prefix("http://");
+        let authority = url.map(|rest| rest.strip_suffix('/').unwrap_or(rest));
+        let authority = authority.unwrap_or(text).parse();
+        let authority: http::uri::Authority = authority.map_err(|_| wrong())?;
+        match (authority.port_u16(), url) {
+            _ if authority.as_str().contains('@') => Err(wrong()),
+            (Some(_), _) => Ok(Address::Tcp(authority.to_string())),
+            (None, Some(_)) => Ok(Address::Tcp(format!("{authority}:80"))),
+            (None, None) => Err(wrong()),
+        }
     }
 }
 
@@ -309,7 +321,13 @@ mod tests {
             ("http://edge", Some("http://edge:80")),
             ("unix:/run/a.sock", Some("unix:/run/a.sock")),
             ("https://127.0.0.1:9900", None),
-            ("127.0.0.1:9900", None),
+            ("127.0.0.1:9900", Some("http://127.0.0.1:9900")),
+            ("[::1]:9900", Some("http://[::1]:9900")),
+            ("edge:9900", Some("http://edge:9900")),
+            ("edge", None),
+            ("/run/a.sock", None),
+            ("a@edge:9900", None),
+            ("edge:99000", None),
             ("http://a b", None),
             ("http://a/b", None),
         ] {

@@ -89,9 +89,14 @@ fn drained(answer: &Value) -> String {
     if open.as_u64() == Some(0) {
         return format!("culvert: drains, at most for {deadline} s; no tunnel is open");
     }
+    let tunnels = if open.as_u64() == Some(1) {
+        "tunnel"
+    } else {
+        "tunnels"
+    };
     format!(
-        "culvert: drains {open} tunnels, {rate} a second, from {} s to {} s from now; what is left \
-         after {deadline} s ends at once",
+        "culvert: drains {open} {tunnels}, {rate} a second, from {} s to {} s from now; what is \
+         left after {deadline} s ends at once",
         seconds("beginsMs"),
         seconds("endsMs"),
     )

@@ -2,14 +2,22 @@
 //!
 //! JSON is YAML, so both are read here. What a tree cannot say is refused on the spot, with line
 //! and column: a key that occurs twice in its mapping, a tag, a number that is not finite, several
-//! documents. Keys are taken as they are written, even where they look like numbers. Aliases are
-//! expanded, within a limit on the tree's size.
+//! documents. Keys are taken as they are written, even where they look like numbers. Aliases and
+//! merge keys (`<<: *base`) are expanded, within a limit on the tree's size.
 
 use std::cell::Cell;
 use std::fmt;
+use std::net::Ipv6Addr;
 
 use serde::de::{DeserializeSeed, Deserializer, EnumAccess, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
+
+use super::positions;
+use super::problem::{Position, Problem};
+use super::words::looks_expanded;
+
+/// The key whose mappings are put in the place of it.
+const MERGE: &str = "<<";
 
 /// How large a tree may get: every value costs its bytes of text and this much.
 const COST_OF_A_VALUE: usize = 16;
@@ -18,10 +26,57 @@ const LARGEST_TREE: usize = 128 << 20;
 
 /// The tree of a text that holds one YAML document; null if it is empty. The error is one line.
 pub(crate) fn parse(text: &str) -> Result<Value, String> {
+    read(text).map_err(|error| error.to_string().replace('\n', " "))
+}
+
+/// The same, with a problem at its place instead.
+pub(super) fn tree(text: &str) -> Result<Value, Problem> {
+    read(text).map_err(|error| problem(text, &error))
+}
+
+fn read(text: &str) -> serde_yaml::Result<Value> {
     let left = Cell::new(LARGEST_TREE);
-    Tree { left: &left }
-        .deserialize(serde_yaml::Deserializer::from_str(text))
-        .map_err(|error| error.to_string().replace('\n', " "))
+    Tree { left: &left }.deserialize(serde_yaml::Deserializer::from_str(text))
+}
+
+fn problem(text: &str, error: &serde_yaml::Error) -> Problem {
+    const SEVERAL: &str = "more than one document";
+    let told = error.to_string().replace('\n', " ");
+    if told.contains(SEVERAL) {
+        let mut problem = Problem::new("", "has more than one document: --- begins another");
+        problem.position = positions::second_document(text);
+        return problem;
+    }
+    let position = error.location().map(|at| Position {
+        line: at.line(),
+        column: at.column(),
+    });
+    let at = position.map(|Position { line, column }| format!(" at line {line} column {column}"));
+    let told = at.map_or(told.clone(), |at| told.replacen(&at, "", 1));
+    let (path, message) = match told.split_once(": ") {
+        Some((path, message)) if !path.contains([' ', '"']) => (path, message),
+        _ => ("", told.as_str()),
+    };
+    let line = position.and_then(|at| text.lines().nth(at.line.saturating_sub(1)));
+    let hint = line.map_or_else(String::new, hint);
+    let mut problem = Problem::new(path, format!("{message}{hint}"));
+    problem.position = position;
+    problem
+}
+
+/// What may be wrong with a line that is no YAML.
+fn hint(line: &str) -> String {
+    match unquoted_address(line) {
+        Some(address) => format!("; an IPv6 address needs quotes: \"{address}\""),
+        None if looks_expanded(line) => "; nothing is expanded here: ${…} needs quotes".to_owned(),
+        None => String::new(),
+    }
+}
+
+/// An IPv6 address that stands in a line without quotes: some are no YAML.
+fn unquoted_address(line: &str) -> Option<&str> {
+    let mut words = line.split(|letter: char| letter.is_whitespace() || "{}[],".contains(letter));
+    words.find(|word| word.parse::<Ipv6Addr>().is_ok())
 }
 
 /// Reads one value and all below it, spending what is left of the tree's size.
@@ -116,12 +171,33 @@ impl<'de> Visitor<'de> for Tree<'_> {
             let value = entries.next_value_seed(self)?;
             mapping.insert(key, value);
         }
+        if let Some(merged) = mapping.shift_remove(MERGE) {
+            merge(merged, &mut mapping).map_err(A::Error::custom)?;
+        }
         Ok(Value::Object(mapping))
     }
 
     fn visit_enum<A: EnumAccess<'de>>(self, _: A) -> Result<Value, A::Error> {
         Err(A::Error::custom("tags are not supported"))
     }
+}
+
+/// Adds the keys of a mapping, or of those of a list, that are not there yet.
+fn merge(merged: Value, into: &mut Map<String, Value>) -> Result<(), &'static str> {
+    const WRONG: &str = "<<: must be a mapping, or a list of mappings";
+    let all = match merged {
+        Value::Array(all) => all,
+        one => vec![one],
+    };
+    for one in all {
+        let Value::Object(one) = one else {
+            return Err(WRONG);
+        };
+        for (key, value) in one {
+            into.entry(key).or_insert(value);
+        }
+    }
+    Ok(())
 }
 
 /// Reads a key that the mapping does not have yet.
@@ -177,6 +253,14 @@ mod tests {
                 json!({"1": "x", "~": "y", "true": "z"}),
             ),
             ("a: &a [1]\nb: *a", json!({"a": [1], "b": [1]})),
+            (
+                "a: &a {x: 1, y: 2}\nb: {y: 3, <<: *a, z: 4}",
+                json!({"a": {"x": 1, "y": 2}, "b": {"y": 3, "z": 4, "x": 1}}),
+            ),
+            (
+                "b: {<<: [{x: 1}, {x: 2, y: 3}]}",
+                json!({"b": {"x": 1, "y": 3}}),
+            ),
             ("!!str 1", json!("1")),
             (
                 "123456789012345678901234567890",

@@ -5,6 +5,7 @@
 //! object there is told instead.
 
 use std::fmt;
+use std::sync::Arc;
 
 use super::model::Config;
 use super::problem::Problem;
@@ -53,10 +54,14 @@ impl Fault {
     /// places.
     pub fn into_problem(self, config: &Config, is_file: bool) -> Problem {
         let place = is_file.then(|| self.object.place(config)).flatten();
-        Problem {
-            path: place.unwrap_or_else(|| self.object.to_string()),
-            message: self.message,
-        }
+        let path = place.unwrap_or_else(|| self.object.to_string());
+        let (file, path) = match config.parts.own(&path).filter(|_| is_file) {
+            Some((file, path)) => (Some(Arc::clone(file)), path),
+            None => (None, path),
+        };
+        let mut problem = Problem::new(path, self.message);
+        problem.file = file;
+        problem
     }
 }
 

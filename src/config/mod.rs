@@ -1,9 +1,9 @@
 //! The configuration: from a file to checked values, or to all that is wrong with it.
 //!
-//! The way of a file: `document` makes a value tree of the YAML, `read` goes through it key by key
-//! and makes a [`Config`] of it. `tree` and `scalar` are what it reads with: they note each problem
-//! with its path and go on, so that one run reports them all. What the values do is left to the
-//! rooms that are built from them.
+//! The way of a file: `document` makes a value tree of the YAML, `include` adds what other files
+//! have, `read` goes through it key by key and makes a [`Config`] of it. `tree` and `scalar` are
+//! what it reads with: they note each problem with its path and go on, so that one run reports them
+//! all; `positions` finds their lines. What the values do is left to the rooms that are built.
 
 use std::path::Path;
 use std::time::Duration;
@@ -11,22 +11,26 @@ use std::time::Duration;
 pub(crate) mod bounded;
 pub(crate) mod document;
 pub mod fault;
+mod include;
 pub mod model;
 pub mod objects;
 pub mod origin;
+mod positions;
 pub mod problem;
 mod read;
 pub mod renewal;
 mod scalar;
 pub mod secret_key;
 pub mod template;
+mod text;
 mod tree;
 mod unique;
 mod units;
 mod words;
 
-use bounded::{LARGEST_FILE, read_bounded};
 pub use model::Config;
+use model::Parts;
+use positions::Text;
 use problem::{Problem, Problems};
 use serde_json::Value;
 use tree::{Findings, Node};
@@ -40,43 +44,88 @@ pub struct Loaded {
     pub warnings: Vec<Problem>,
 }
 
-/// Reads the file at `path`, which messages show as it is given here.
+/// Reads the file at `path`, which messages show as it is given here, and those that it includes.
 pub fn load(path: &Path) -> Result<Loaded, Problems> {
-    parse(&path.display().to_string(), &read_text(path)?)
+    let name = path.display().to_string();
+    let text = text::read(path).map_err(|problem| alone(&name, problem))?;
+    let folder = path.parent().unwrap_or(Path::new(""));
+    parse_in(Some(folder), &name, text)
 }
 
 /// Reads only `admin` of the file at `path`; what is wrong elsewhere does not matter.
 pub fn load_admin(path: &Path) -> Result<model::Admin, Problems> {
     let name = path.display().to_string();
-    let top = parse_tree(&name, &read_text(path)?)?;
+    let text = text::read(path).map_err(|problem| alone(&name, problem))?;
+    let top = text::tree(&text).map_err(|problem| alone(&name, problem))?;
     let (admin, problems, _) = read_with(&top, read::only_admin);
     let is_here = |problem: &Problem| problem.path.starts_with("admin") || problem.path.is_empty();
     let problems = problems.into_iter().filter(is_here).collect();
-    admin.ok_or(Problems {
-        file: name,
-        problems,
-    })
+    admin.ok_or_else(|| of_texts(problems, &[Text::named(&name, text)], &Parts::default()))
 }
 
-/// Reads `text`, which messages call the file `name`.
+/// Reads `text`, which messages call the file `name`. It includes no other.
 pub fn parse(name: &str, text: &str) -> Result<Loaded, Problems> {
-    let top = parse_tree(name, text)?;
-    let (config, problems, warnings) = read_with(&top, read::config);
+    parse_in(None, name, text.to_owned())
+}
+
+/// Gives problems of a file, or of those that it includes, their positions.
+pub fn located(path: &Path, problems: Vec<Problem>) -> Problems {
+    let mut files = vec![path.display().to_string()];
+    for file in problems
+        .iter()
+        .filter_map(|problem| problem.file.as_deref())
+    {
+        if !files.iter().any(|known| known == file) {
+            files.push(file.to_owned());
+        }
+    }
+    // What cannot be read again has no positions.
+    let text = |file: &String| Text::named(file, text::read(Path::new(file)).unwrap_or_default());
+    let texts: Vec<_> = files.iter().map(text).collect();
+    of_texts(problems, &texts, &Parts::default())
+}
+
+fn parse_in(folder: Option<&Path>, name: &str, text: String) -> Result<Loaded, Problems> {
+    let mut top = text::tree(&text).and_then(|top| match top.is_null() {
+        true => Err(Problem::new("", "is empty")),
+        false => Ok(top),
+    });
+    let included = top
+        .as_mut()
+        .map(|top| include::read(top, folder, text.len()));
+    let included = included.unwrap_or_default();
+    let mut texts = vec![Text::named(name, text)];
+    texts.extend(included.texts);
+    let top = match top {
+        Ok(top) if included.problems.is_empty() => top,
+        Ok(_) => return Err(of_texts(included.problems, &texts, &Parts::default())),
+        Err(problem) => return Err(of_texts(vec![problem], &texts, &Parts::default())),
+    };
+    let (config, problems, mut warnings) = read_with(&top, read::config);
     match config {
-        Some(config) if problems.is_empty() => Ok(Loaded { config, warnings }),
-        _ => Err(Problems {
-            file: name.to_owned(),
-            problems,
-        }),
+        Some(mut config) if problems.is_empty() => {
+            positions::locate(&mut warnings, &texts, &included.parts);
+            config.parts = included.parts;
+            Ok(Loaded { config, warnings })
+        }
+        _ => Err(of_texts(problems, &texts, &included.parts)),
     }
 }
 
-fn parse_tree(name: &str, text: &str) -> Result<Value, Problems> {
-    check_size(name, text.as_bytes())?;
-    let top = document::parse(text).map_err(|error| Problems::whole_file(name, error))?;
-    match top.is_null() {
-        true => Err(Problems::whole_file(name, "is empty")),
-        false => Ok(top),
+/// The problems with their positions. The first text is of the file as a whole.
+fn of_texts(mut problems: Vec<Problem>, texts: &[Text], parts: &Parts) -> Problems {
+    positions::locate(&mut problems, texts, parts);
+    let file = texts.first().map(|text| text.name.to_string());
+    Problems {
+        file: file.unwrap_or_default(),
+        problems,
+    }
+}
+
+fn alone(file: &str, problem: Problem) -> Problems {
+    Problems {
+        file: file.to_owned(),
+        problems: vec![problem],
     }
 }
 
@@ -91,15 +140,6 @@ fn read_with<T>(
     (value, problems, warnings)
 }
 
-fn read_text(path: &Path) -> Result<String, Problems> {
-    let name = path.display().to_string();
-    let bytes = read_bounded(path)
-        .map_err(|error| Problems::whole_file(&name, format!("cannot be read: {error}")))?;
-    check_size(&name, &bytes)?;
-    String::from_utf8(bytes)
-        .map_err(|error| Problems::whole_file(&name, error.utf8_error().to_string()))
-}
-
 /// A duration as a file may write it: `90s`, or `90000` for milliseconds. The error is what it must
 /// be.
 pub fn duration(text: &str) -> Result<Duration, &'static str> {
@@ -108,17 +148,11 @@ pub fn duration(text: &str) -> Result<Duration, &'static str> {
     units::duration(&value).map_err(|reason| reason.expected())
 }
 
-fn check_size(name: &str, bytes: &[u8]) -> Result<(), Problems> {
-    if bytes.len() > LARGEST_FILE {
-        return Err(Problems::whole_file(name, "is larger than 16 MiB"));
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs;
 
+    use super::bounded::LARGEST_FILE;
     use super::*;
     use serde_json::json;
     use std::path::PathBuf;
@@ -143,8 +177,13 @@ mod tests {
         lines.map(str::to_owned).collect()
     }
 
+    /// As the headers have them: without the file.
     fn lines(problems: &[Problem]) -> Vec<String> {
-        problems.iter().map(Problem::to_string).collect()
+        let line = |problem: &Problem| match problem.position {
+            Some(position) => format!("{position}: {problem}"),
+            None => problem.to_string(),
+        };
+        problems.iter().map(line).collect()
     }
 
     #[test]
@@ -388,7 +427,7 @@ mod tests {
         );
         assert_eq!(
             with_targets(65536).unwrap_err().to_string(),
-            "a: targetGroups[0].targets: must have at most 65535 entries, not 65536"
+            "a:1:230: targetGroups[0] \"g\": targets: must have at most 65535 entries, not 65536"
         );
     }
 }

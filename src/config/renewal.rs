@@ -1,16 +1,21 @@
 //! Files that a configuration names, read again while it serves: certificates with their keys,
-//! those of the authorities that vouch for clients, and the keys of session tickets.
+//! those of the authorities that vouch for clients, the keys of session tickets, and blocks of
+//! addresses.
 //!
 //! What cannot be used changes nothing: what was read before stays. Nor does a certificate that has
 //! expired take the place of one that has not. The rest of the configuration is not read.
 
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use serde_json::{Value, json};
 
-use super::model::{Certificate, ClientCertificates, Config, OwnCertificate, TargetGroup};
+use super::model::{
+    Blocks, BlocksFile, Certificate, ClientCertificates, Config, ForwardingRule, OwnCertificate,
+    Subject, TargetGroup,
+};
 use super::problem::Problem;
 use super::read;
 use super::tree::{Findings, Node};
@@ -26,6 +31,8 @@ pub struct Renewal {
     pub warnings: Vec<String>,
     /// What could not be used, with the file and the cause.
     pub faults: Vec<String>,
+    /// Whether rules have other blocks of addresses.
+    pub has_other_values: bool,
 }
 
 /// The files that are read again.
@@ -42,7 +49,25 @@ pub fn files(config: &Config) -> Vec<PathBuf> {
     let tls = config.forwarding_rules.iter().flat_map(|rule| &rule.tls);
     let clients = tls.flat_map(|tls| &tls.client_certificates);
     files.extend(clients.filter_map(|clients| clients.ca_file.clone()));
+    let lists = config
+        .forwarding_rules
+        .iter()
+        .flat_map(|rule| values_files(rule));
+    let lists: BTreeSet<&Path> = lists.map(|(_, _, file)| &*file.path).collect();
+    files.extend(lists.into_iter().map(Path::to_owned));
     files
+}
+
+/// The files of a rule's conditions, with their places: of the HTTP rule, and in it.
+fn values_files(rule: &ForwardingRule) -> impl Iterator<Item = (usize, usize, &BlocksFile)> {
+    let rules = rule.http_rules.iter().enumerate();
+    rules.flat_map(|(place, rule)| {
+        let conditions = rule.conditions.iter().enumerate();
+        conditions.filter_map(move |(number, condition)| match &condition.subject {
+            Subject::SourceIpIn(file) => Some((place, number, file)),
+            _ => None,
+        })
+    })
 }
 
 /// Reads them again.
@@ -52,6 +77,7 @@ pub fn renew(before: &Config) -> Renewal {
         changes: Vec::new(),
         warnings: Vec::new(),
         faults: Vec::new(),
+        has_other_values: false,
     };
     for (place, certificate) in before.certificates.iter().enumerate() {
         renewal.certificate(place, certificate);
@@ -60,6 +86,7 @@ pub fn renew(before: &Config) -> Renewal {
         renewal.authorities(place);
     }
     renewal.ticket_keys();
+    renewal.values_files();
     show_to_targets(&mut renewal.config);
     renewal
 }
@@ -183,6 +210,39 @@ impl Renewal {
         }
     }
 
+    fn values_files(&mut self) {
+        let mut read: HashMap<Arc<Path>, Option<Arc<Blocks>>> = HashMap::new();
+        for place in 0..self.config.forwarding_rules.len() {
+            let rule = Arc::clone(&self.config.forwarding_rules[place]);
+            for (http_rule, condition, before) in values_files(&rule) {
+                let at = format!("httpRules[{http_rule}].conditions[{condition}].valuesFile");
+                let at = format!("forwardingRules[{place}].{at}");
+                let renewed = read.entry(Arc::clone(&before.path));
+                let renewed = renewed.or_insert_with(|| self.blocks(&at, before)).clone();
+                if let Some(blocks) = renewed {
+                    self.has_other_values = true;
+                    let rule = Arc::make_mut(&mut self.config.forwarding_rules[place]);
+                    put(rule, http_rule, condition, blocks);
+                }
+            }
+        }
+    }
+
+    /// The blocks of a file, if they are others than before.
+    fn blocks(&mut self, at: &str, before: &BlocksFile) -> Option<Arc<Blocks>> {
+        let value = json!(before.path);
+        let found = reading(&value, at, |node| read::values_file(&node));
+        let (new, warnings) = self.usable(found, |_| before.path.to_path_buf())?;
+        if new.blocks == before.blocks {
+            return None;
+        }
+        let (file, count) = (before.path.display(), new.blocks.len());
+        self.changes
+            .push(format!("{file}: the {count} blocks on disk are used"));
+        self.warnings.extend(warnings);
+        Some(new.blocks)
+    }
+
     /// What was read, with its warnings; otherwise the problems are noted, each with its file.
     fn usable<T>(
         &mut self,
@@ -202,6 +262,14 @@ impl Renewal {
                 None
             }
         }
+    }
+}
+
+fn put(rule: &mut ForwardingRule, http_rule: usize, condition: usize, blocks: Arc<Blocks>) {
+    let rule = rule.http_rules.get_mut(http_rule);
+    let condition = rule.and_then(|rule| Arc::make_mut(rule).conditions.get_mut(condition));
+    if let Some(Subject::SourceIpIn(file)) = condition.map(|condition| &mut condition.subject) {
+        file.blocks = blocks;
     }
 }
 
@@ -225,10 +293,8 @@ fn is_worse(new: &Certificate, old: &Certificate) -> bool {
 
 fn expired(place: usize, certificate: &Certificate) -> String {
     let end = humantime::format_rfc3339_seconds(certificate.not_after);
-    let problem = Problem {
-        path: format!("certificates[{place}].certificateChain"),
-        message: format!("expired on {end}"),
-    };
+    let path = format!("certificates[{place}].certificateChain");
+    let problem = Problem::new(path, format!("expired on {end}"));
     match &certificate.files {
         Some(files) => stays(&files.chain, &problem),
         None => format!("{problem}; what was there before stays in use"),
@@ -236,10 +302,10 @@ fn expired(place: usize, certificate: &Certificate) -> String {
 }
 
 fn stays(file: &Path, problem: &Problem) -> String {
-    format!(
-        "{}: {problem}; what was read before stays in use",
-        shown(file)
-    )
+    let file = shown(file);
+    let message = problem.message.strip_prefix(&format!("{file}: "));
+    let (path, message) = (&problem.path, message.unwrap_or(&problem.message));
+    format!("{file}: {path}: {message}; what was read before stays in use")
 }
 
 fn shown(file: &Path) -> String {

@@ -17,7 +17,18 @@ use serde_json::Value;
 use super::tree::Node;
 use super::unique::Unique;
 use super::units;
-use super::words::listed;
+use super::words::{listed, looks_expanded};
+
+/// The durations that are often less than a second.
+const OFTEN_SHORT: &[&str] = &[
+    "attemptTimeout",
+    "backoff",
+    "checkInterval",
+    "checkTimeout",
+    "connectTimeout",
+    "requestTimeout",
+    "responseTimeout",
+];
 
 impl<'a> Node<'a> {
     pub(super) fn boolean(&self) -> Option<bool> {
@@ -68,16 +79,35 @@ impl<'a> Node<'a> {
     }
 
     pub(super) fn duration(&self) -> Option<Duration> {
-        units::duration(self.value)
+        let duration = units::duration(self.value)
             .map_err(|reason| self.wrong::<()>(reason.expected()))
-            .ok()
+            .ok()?;
+        self.warn_of_likely_seconds();
+        Some(duration)
     }
 
     /// A duration that may be 0.
     pub(super) fn delay(&self) -> Option<Duration> {
-        units::delay(self.value)
+        let delay = units::delay(self.value)
             .map_err(|reason| self.wrong::<()>(reason.expected()))
-            .ok()
+            .ok()?;
+        self.warn_of_likely_seconds();
+        Some(delay)
+    }
+
+    /// A number without a unit is milliseconds, which a short one rarely means.
+    fn warn_of_likely_seconds(&self) {
+        let key = self.path().rsplit('.').next().unwrap_or_default();
+        let most = if OFTEN_SHORT.contains(&key) { 60 } else { 999 };
+        if let Some(number) = self
+            .value
+            .as_u64()
+            .filter(|number| (1..=most).contains(number))
+        {
+            self.warning(format!(
+                "{number} is {number} ms: write \"{number}s\" for seconds, or \"{number}ms\""
+            ));
+        }
     }
 
     /// An amount of memory, in bytes.
@@ -90,6 +120,13 @@ impl<'a> Node<'a> {
     /// A file's name.
     pub(super) fn path_of_file(&self) -> Option<PathBuf> {
         self.text().map(PathBuf::from)
+    }
+
+    /// Notes where a text has the name of a variable, which nothing puts its value in the place of.
+    pub(super) fn warn_of_variables(&self) {
+        if self.value.as_str().is_some_and(looks_expanded) {
+            self.warning("nothing is expanded: ${…} is taken as it is written");
+        }
     }
 
     /// One of the words `accepted`. The words `later` are refused as known, but not supported yet.
@@ -113,26 +150,27 @@ impl<'a> Node<'a> {
             .and_then(|text| text.parse::<IpAddr>().ok())
         {
             Some(ip) => Some(ip.to_canonical()),
-            None => self.wrong("an IP address"),
+            None => self.wrong_but("an IP address", self.no_ip()),
         }
     }
 
-    /// A block of addresses, or one address. An IPv4 block written as IPv6 is taken as IPv4, like
-    /// the addresses of clients.
-    pub(super) fn block(&self) -> Option<IpNet> {
-        const MAPPED: u8 = 96;
+    /// What may be wrong with what is no address.
+    fn no_ip(&self) -> &'static str {
         let text = self.value.as_str().unwrap_or_default();
-        let address = || text.parse::<IpAddr>().map(IpNet::from);
-        let Ok(block) = text.parse::<IpNet>().or_else(|_| address()) else {
-            return self.wrong("a block of IP addresses (\"10.0.0.0/8\") or one address");
-        };
-        if let (IpAddr::V4(ip), IpNet::V6(v6)) = (block.addr().to_canonical(), block)
-            && v6.prefix_len() >= MAPPED
-        {
-            let v4 = Ipv4Net::new(ip, v6.prefix_len() - MAPPED).ok();
-            return v4.map(IpNet::V4);
+        if self.value.is_array() {
+            return "; an IPv6 address needs quotes, and no brackets: \"::1\"";
         }
-        Some(block)
+        match (text.starts_with('['), text.parse::<SocketAddr>()) {
+            (_, Ok(_)) => "; the port has a key of its own",
+            (true, Err(_)) => "; an IPv6 address has no brackets here",
+            (false, Err(_)) => "",
+        }
+    }
+
+    /// A block of addresses, or one address.
+    pub(super) fn block(&self) -> Option<IpNet> {
+        let found = self.value.as_str().and_then(block);
+        found.or_else(|| self.wrong("a block of IP addresses (\"10.0.0.0/8\") or one address"))
     }
 
     /// A list of blocks of addresses.
@@ -157,7 +195,23 @@ impl<'a> Node<'a> {
     /// A name that has not been `taken`.
     pub(super) fn name(&self, taken: &mut Unique<String>) -> Option<String> {
         let name = self.text()?;
+        self.warn_of_variables();
         taken.enter(name.to_owned(), self);
         Some(name.to_owned())
     }
+}
+
+/// The block of addresses that a text is, or the one address. An IPv4 block written as IPv6 is
+/// taken as IPv4, like the addresses of clients.
+pub(super) fn block(text: &str) -> Option<IpNet> {
+    const MAPPED: u8 = 96;
+    let address = || text.parse::<IpAddr>().map(IpNet::from);
+    let block = text.parse::<IpNet>().or_else(|_| address()).ok()?;
+    if let (IpAddr::V4(ip), IpNet::V6(v6)) = (block.addr().to_canonical(), block)
+        && v6.prefix_len() >= MAPPED
+    {
+        let v4 = Ipv4Net::new(ip, v6.prefix_len() - MAPPED).ok();
+        return v4.map(IpNet::V4);
+    }
+    Some(block)
 }

@@ -7,17 +7,23 @@
 //! duration) is in `scalar`.
 
 use std::cell::RefCell;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+use super::model::Blocks;
 use super::problem::Problem;
-use super::words::{nearest, quoted, shown};
+use super::words::{looks_expanded, nearest, quoted, shown};
 
 /// What has been noted so far, in the order of reading.
 #[derive(Debug, Default)]
 pub(super) struct Findings {
     problems: RefCell<Vec<Problem>>,
     warnings: RefCell<Vec<Problem>>,
+    /// What files have that may be named more than once.
+    blocks: RefCell<HashMap<PathBuf, Arc<Blocks>>>,
 }
 
 impl Findings {
@@ -59,9 +65,27 @@ impl<'a> Node<'a> {
         None
     }
 
+    /// The same, with a message that ends with the path of another place.
+    pub(super) fn problem_beside<T>(&self, message: &str, other: &str) -> Option<T> {
+        note_beside(self.findings, &self.path, message, other);
+        None
+    }
+
     /// Notes that this value is not what it must be.
     pub(super) fn wrong<T>(&self, expected: &str) -> Option<T> {
-        self.problem(format!("must be {expected}, not {}", shown(self.value)))
+        self.wrong_but(expected, "")
+    }
+
+    /// The same, with what may have been meant.
+    pub(super) fn wrong_but<T>(&self, expected: &str, hint: &str) -> Option<T> {
+        let hint = match self.value.as_str().is_some_and(looks_expanded) {
+            true => "; nothing is expanded here, write the value itself",
+            false => hint,
+        };
+        self.problem(format!(
+            "must be {expected}, not {}{hint}",
+            shown(self.value)
+        ))
     }
 
     /// Notes something that is allowed but hardly meant.
@@ -73,6 +97,19 @@ impl<'a> Node<'a> {
     pub(super) fn warning_of(&self, key: &str, message: impl Into<String>) {
         let path = format!("{}.{key}", self.path);
         note(&self.findings.warnings, &path, message.into());
+    }
+
+    /// The blocks of a file: what was read of it before, if it was.
+    pub(super) fn in_common(
+        &self,
+        file: &Path,
+        read: impl FnOnce() -> Option<Arc<Blocks>>,
+    ) -> Option<Arc<Blocks>> {
+        let known = self.findings.blocks.borrow().get(file).cloned();
+        let blocks = known.or_else(read)?;
+        let mut all = self.findings.blocks.borrow_mut();
+        all.insert(file.to_owned(), Arc::clone(&blocks));
+        Some(blocks)
     }
 
     /// A mapping with some of the keys `known`.
@@ -236,6 +273,12 @@ impl<'a> Mapping<'a> {
         None
     }
 
+    /// The same, with a message that ends with the path of another place.
+    pub(super) fn problem_beside<T>(&self, key: &str, message: &str, other: &str) -> Option<T> {
+        note_beside(self.findings, &self.path_of(key), message, other);
+        None
+    }
+
     /// Notes a warning about a key, there or not.
     pub(super) fn warning(&self, key: &str, message: impl Into<String>) {
         note(&self.findings.warnings, &self.path_of(key), message.into());
@@ -248,7 +291,9 @@ impl<'a> Mapping<'a> {
             }
             let hint = nearest(key, known).map(|near| format!(" (did you mean {near:?}?)"));
             let message = format!("unknown key{}", hint.unwrap_or_default());
-            self.problem::<()>(key, message);
+            let mut problem = Problem::new(self.path_of(key), message);
+            problem.is_of_key = true;
+            self.findings.problems.borrow_mut().push(problem);
         }
     }
 
@@ -266,8 +311,13 @@ impl<'a> Mapping<'a> {
 }
 
 fn note(list: &RefCell<Vec<Problem>>, path: &str, message: String) {
-    let path = path.to_owned();
-    list.borrow_mut().push(Problem { path, message });
+    list.borrow_mut().push(Problem::new(path, message));
+}
+
+fn note_beside(findings: &Findings, path: &str, message: &str, other: &str) {
+    let mut problem = Problem::new(path, format!("{message} {other}"));
+    problem.other = Some(other.to_owned());
+    findings.problems.borrow_mut().push(problem);
 }
 
 #[cfg(test)]

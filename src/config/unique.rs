@@ -22,10 +22,8 @@ impl<K: Eq + Hash + Debug> Unique<K> {
     /// Notes a problem at `node` if `thing` has been here before.
     pub(super) fn enter(&mut self, thing: K, node: &Node) {
         if let Some(first) = self.first.get(&thing) {
-            node.problem::<()>(format!(
-                "duplicate {} {thing:?}, also at {first}",
-                self.what
-            ));
+            let message = format!("duplicate {} {thing:?}, also at", self.what);
+            node.problem_beside::<()>(&message, first);
             return;
         }
         self.first.insert(thing, node.path().to_owned());

@@ -300,6 +300,7 @@ static CONDITION: Schema = Schema {
         Property::flag("negate", false),
         Property::optional("key", Shape::Text),
         Property::optional("value", Shape::Text),
+        Property::own("valuesFile"),
     ],
     is_open: false,
 };

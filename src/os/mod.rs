@@ -5,6 +5,7 @@ pub mod daemon;
 pub mod keepalive;
 pub mod kept_sockets;
 pub mod open_files;
+pub mod owner;
 pub mod random;
 pub mod reserve;
 pub mod signals;

@@ -18,8 +18,8 @@ use pingora::services::background::{BackgroundService, background_service};
 
 use crate::admin::{self, Admin};
 use crate::config::Config;
+use crate::config::located;
 use crate::config::model::ForwardingRule;
-use crate::config::problem::Problems;
 use crate::drain;
 use crate::gateway::{self, Gateways};
 use crate::ionos::{self, Api};
@@ -105,10 +105,7 @@ fn build(
     let opened_gateways = gateway::open(config, &mut sockets, succeeds);
     let (config, gateways) = opened_gateways.map_err(|why| format!("{name}: {why}"))?;
     let serving = Serving::build(Some(path), config, &mut sockets, secrets, knowledge);
-    let serving = serving.map_err(|problems| {
-        let file = name.to_owned();
-        Problems { file, problems }.to_string()
-    })?;
+    let serving = serving.map_err(|problems| located(path, problems).to_string())?;
     let serving = Arc::new(serving);
     let api = opened.map(|(store, models)| {
         let server = ionos::Server::new(Arc::clone(&serving), models);

@@ -1,5 +1,5 @@
-//! Certificates and keys of session tickets: put in use with a configuration, and when their files
-//! change on disk.
+//! Certificates, keys of session tickets and blocks of addresses: put in use with a configuration,
+//! and when their files change on disk.
 
 use std::collections::HashMap;
 use std::mem;
@@ -25,6 +25,7 @@ impl Serving {
             changes,
             warnings,
             faults,
+            has_other_values,
         } = renewal::renew(&self.config());
         self.tell(faults);
         if changes.is_empty() {
@@ -33,8 +34,8 @@ impl Serving {
         for warning in warnings {
             log::warn!("{warning}");
         }
-        let used = match shows_another(&self.config(), &config) {
-            true => self.renew_groups(&config, &overrides),
+        let used = match has_other_values || shows_another(&self.config(), &config) {
+            true => self.renew_all(&config, &overrides),
             false => self.all_tls(&config).map(|all| {
                 self.renew_listeners(&config, all);
                 self.use_files(&config);
@@ -72,8 +73,8 @@ impl Serving {
         }
     }
 
-    /// Puts the target groups in place with what they show now, and the rules that lead to them.
-    fn renew_groups(&self, config: &Config, overrides: &Overrides) -> Result<(), Vec<Fault>> {
+    /// Puts the target groups in place with what they show now, and the rules with what they have.
+    fn renew_all(&self, config: &Config, overrides: &Overrides) -> Result<(), Vec<Fault>> {
         let groups = self.names.expand_all(&config.target_groups);
         let new = New {
             config,

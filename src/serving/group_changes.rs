@@ -301,6 +301,7 @@ mod tests {
             certificates: Vec::new(),
             forwarding_rules: vec![Arc::new(rule(&["a", "b"]))],
             target_groups: vec![Arc::new(group("a", 1)), Arc::new(group("b", 2))],
+            parts: model::Parts::default(),
         }
     }
 

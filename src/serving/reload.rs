@@ -10,7 +10,7 @@ use super::style::style;
 use super::{Reload, Serving, both, output, problems};
 use crate::config::fault::{Fault, Object};
 use crate::config::objects::{check, with_others_of};
-use crate::config::problem::{Problem, Problems};
+use crate::config::problem::Problem;
 use crate::config::{self, Config, Loaded, model};
 use crate::listener::Sockets;
 use crate::target_group::Overrides;
@@ -58,10 +58,7 @@ impl Serving {
         self.names.learn(&config);
         let applied = self.take_file(config);
         self.names.keep(&self.config());
-        applied.map_err(|problems| {
-            let file = name;
-            Problems { file, problems }.to_string()
-        })
+        applied.map_err(|problems| config::located(path, problems).to_string())
     }
 
     /// Puts what the file says in place, beside what the API has.

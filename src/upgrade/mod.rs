@@ -52,6 +52,8 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+use crate::os::owner;
+
 pub use launch::launch;
 pub use moving::Mover;
 pub use old_processes::OldProcesses;
@@ -111,7 +113,7 @@ pub fn ask(
         _ => format!("{}: {error}", socket.display()),
     };
     let stream = UnixStream::connect(socket)
-        .map_err(|error| format!("{}: no running process: {error}", socket.display()))?;
+        .map_err(|error| format!("{}: {}", socket.display(), owner::silence(socket, &error)))?;
     let mut link = Link::new(stream);
     link.patience(Some(patience)).map_err(at)?;
     link.send(&request).map_err(at)?;

@@ -10,7 +10,7 @@ use super::launch::SOCKET_VARIABLE;
 use super::protocol::{Link, Message, Role};
 use crate::config::Config;
 use crate::listener::Sockets;
-use crate::os::kept_sockets;
+use crate::os::{kept_sockets, owner};
 use crate::serving::{Knowledge, Secrets};
 use crate::tls::Tickets;
 
@@ -62,7 +62,7 @@ impl Predecessor {
         let path =
             path.ok_or("server.upgradeSocket: is not set, so there is nobody to take over from")?;
         let stream = UnixStream::connect(&path)
-            .map_err(|error| format!("{}: no running process: {error}", path.display()))?;
+            .map_err(|error| format!("{}: {}", path.display(), owner::silence(&path, &error)))?;
         let link = Link::new(stream);
         link.trusted_peer()
             .map_err(|error| format!("{}: {error}", path.display()))?;

@@ -129,8 +129,9 @@ async fn a_reload_that_is_rejected_shows_every_problem() {
 async fn a_drain_ends_the_process_and_then_nobody_is_there() {
     let (edge, _target) = started().await;
     let url = format!("http://{}", edge.admin);
+    let address = edge.admin.to_string();
     assert_eq!(
-        culvert(&edge, &["drain", "--admin", &url]),
+        culvert(&edge, &["drain", "--admin", &address]),
         (
             Some(0),
             "culvert: drains, at most for 30 s; no tunnel is open\n".to_owned()

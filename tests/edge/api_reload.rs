@@ -48,7 +48,8 @@ async fn a_group_of_the_file_with_the_name_of_one_of_the_api_is_told_with_both_p
     let said = crate::harness::admin::post(&api, "/api/v1/reload", &json!({}));
     let problem = said["problems"][0].as_str().unwrap();
     let id = id.as_str().unwrap();
-    let expected =
-        format!("targetGroups[0]: another target group has this name: api /targetgroups/{id}");
+    let expected = format!(
+        "targetGroups[0] \"group\": another target group has this name: api /targetgroups/{id}"
+    );
     assert!(problem.ends_with(&expected), "{problem}");
 }

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use crate::harness::edge::{get_now, lines_of};
 use crate::harness::ports::{free_address, free_addresses};
-use crate::harness::process::run;
+use crate::harness::process::{run, without_positions};
 use crate::harness::target::refusing;
 use crate::harness::{Config, Edge, Process, Target, eventually};
 
@@ -80,7 +80,7 @@ fn in_the_background_a_process_that_cannot_serve_is_a_failure_of_the_command() {
     assert_eq!(output.status.code(), Some(1));
     let said = text(&output.stderr);
     assert!(
-        said.contains("forwardingRules[0]: cannot listen on"),
+        said.contains("forwardingRules[0] \"edge\": cannot listen on"),
         "{said}"
     );
     assert!(
@@ -120,7 +120,7 @@ async fn an_address_in_use_is_named_and_nothing_is_half_started() {
     assert_eq!(answers, [""; 0]);
     let said = process.diagnostics();
     let problem = format!(
-        "{}: forwardingRules[1]: cannot listen on {}: Address already in use (os error 98)",
+        "{}: forwardingRules[1] \"second\": cannot listen on {}: Address already in use (os error 98)",
         path.display(),
         taken.0
     );
@@ -145,7 +145,7 @@ fn everything_that_cannot_be_had_is_reported_at_once() {
     let expected = [
         "edge.yaml: accessLog.path: No such file or directory (os error 2)".to_owned(),
         format!("edge.yaml: admin.listen: cannot listen on {admin}: Address already in use (os error 98)"),
-        "edge.yaml: forwardingRules[0]: cannot listen on 192.0.2.1:8080: Cannot assign requested address (os error 99)"
+        "edge.yaml: forwardingRules[0] \"edge\": cannot listen on 192.0.2.1:8080: Cannot assign requested address (os error 99)"
             .to_owned(),
     ];
     assert_eq!(problems(text(&output.stderr)), expected);
@@ -174,7 +174,7 @@ fn a_port_that_needs_a_right_is_named_with_the_right() {
         .unwrap();
 
     assert_eq!((output.status.code(), text(&output.stdout)), (Some(1), ""));
-    let problem = "edge.yaml: forwardingRules[0]: cannot listen on 127.0.0.1:81: Permission denied (os error 13); \
+    let problem = "edge.yaml: forwardingRules[0] \"edge\": cannot listen on 127.0.0.1:81: Permission denied (os error 13); \
          a port below 1024 needs CAP_NET_BIND_SERVICE";
     assert_eq!(problems(text(&output.stderr)), [problem]);
 }
@@ -217,9 +217,9 @@ pub fn with_file(file: &dyn Display) -> TempDir {
 }
 
 /// What was said of problems, without the notes that begin with a time.
-pub fn problems(said: &str) -> Vec<&str> {
-    said.lines()
-        .filter(|line| !line.contains(" INFO "))
+pub fn problems(said: &str) -> Vec<String> {
+    let said = said.lines().filter(|line| !line.contains(" INFO "));
+    said.map(|line| without_positions(line).trim_end().to_owned())
         .collect()
 }
 

@@ -46,12 +46,12 @@ async fn a_bad_file_changes_nothing_and_the_command_tells_its_problems() {
     for (bad, problem) in [
         (
             second().http_rule("targetGroup: nowhere"),
-            "forwardingRules[0].httpRules[1].targetGroup: no target group named \"nowhere\"",
+            "targetGroup: no target group named \"nowhere\"",
         ),
         // These show only when the new process is about to listen and to log.
         (
             second().rule("listenerIp: 192.0.2.1"),
-            "forwardingRules[0]: cannot listen on 192.0.2.1:",
+            "forwardingRules[0] \"edge\": cannot listen on 192.0.2.1:",
         ),
         (
             second().top("accessLog: {path: FOLDER/missing/access.log}"),

@@ -33,13 +33,17 @@ fn a_valid_file_is_ok() {
 }
 
 #[test]
-fn the_file_is_conf_culvert_yaml_unless_another_is_named() {
+fn the_file_is_conf_culvert_yaml_or_that_of_the_machine_unless_another_is_named() {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let output = run(&["-t"], here);
     assert_eq!(text(&output.stdout), "culvert: conf/culvert.yaml: ok\n");
     let folder = tempfile::tempdir().unwrap();
-    let missing = "conf/culvert.yaml: cannot be read: No such file or directory (os error 2)\n";
-    check(&folder, &["-t"], 1, "", missing);
+    if !Path::new("/etc/culvert/culvert.yaml").exists() {
+        let missing = "cannot be read: No such file or directory (os error 2)";
+        let missing = format!("/etc/culvert/culvert.yaml: {missing}\n");
+        check(&folder, &["-t"], 1, "", &missing);
+        check(&folder, &["status"], 1, "", &missing);
+    }
 }
 
 #[test]
@@ -49,9 +53,9 @@ fn a_warning_does_not_make_a_file_invalid() {
 targetGroups: [{name: g, algorithm: ROUND_ROBIN, protocol: HTTP}]\n",
     );
     let warnings =
-        "edge.yaml: warning: forwardingRules[0].httpRules: no rules: every request gets a 404
-edge.yaml: warning: targetGroups[0].targets: no targets: every request for this group is refused
-edge.yaml: warning: targetGroups[0]: no HTTP rule forwards to this target group\n";
+        "edge.yaml:1:19: warning: forwardingRules[0] \"a\": httpRules: no rules: every request gets a 404
+edge.yaml:2:16: warning: targetGroups[0] \"g\": targets: no targets: every request for this group is refused
+edge.yaml:2:16: warning: targetGroups[0] \"g\": no HTTP rule forwards to this target group\n";
     let mut expected: Vec<_> = warnings.lines().collect();
     let output = run(&["-t", "-c", "edge.yaml"], folder.path());
     let mut said: Vec<_> = text(&output.stderr).lines().collect();
@@ -81,13 +85,13 @@ targetGroups:
     let mut said: Vec<_> = text(&output.stderr).lines().collect();
     said.sort_unstable();
     let expected = [
-        "edge.yaml: forwardingRules[0].httpRules[0].targetGroup: no target group named \"chat\"",
-        "edge.yaml: forwardingRules[0].httpRules[1].name: duplicate name \"r\", also at forwardingRules[0].httpRules[0].name",
-        "edge.yaml: forwardingRules[0].httpRules[1].responseMessage: is required",
-        "edge.yaml: forwardingRules[0].httpRules[1].statusCode: must be an integer from 200 to 599, not 99",
-        "edge.yaml: forwardingRules[0].listenerIp: must be an IP address, not \"localhost\"",
-        "edge.yaml: forwardingRules[0].listenerport: unknown key (did you mean \"listenerPort\"?)",
-        "edge.yaml: targetGroups[0].targets[0].port: is required",
+        "edge.yaml:11:69: targetGroups[0] \"other\": targets[0].port: is required",
+        "edge.yaml:4:17: forwardingRules[0] \"a\": listenerIp: must be an IP address, not \"localhost\"",
+        "edge.yaml:6:5: forwardingRules[0] \"a\": listenerport: unknown key (did you mean \"listenerPort\"?)",
+        "edge.yaml:8:47: forwardingRules[0] \"a\": httpRules[0] \"r\": targetGroup: no target group named \"chat\"",
+        "edge.yaml:9:16: forwardingRules[0] \"a\": httpRules[1] \"r\": name: duplicate name \"r\", also at forwardingRules[0] \"a\": httpRules[0] \"r\": name (line 8)",
+        "edge.yaml:9:45: forwardingRules[0] \"a\": httpRules[1] \"r\": statusCode: must be an integer from 200 to 599, not 99",
+        "edge.yaml:9:9: forwardingRules[0] \"a\": httpRules[1] \"r\": responseMessage: is required",
     ];
     assert_eq!(said, expected);
     assert_eq!((output.status.code(), text(&output.stdout)), (Some(1), ""));
@@ -112,10 +116,11 @@ fn a_file_that_cannot_be_used_at_all_is_one_line() {
         ("empty.yaml", "is empty"),
         (
             "edge.yaml",
-            "did not find expected node content at line 2 column 1, while parsing a flow node",
+            "did not find expected node content, while parsing a flow node",
         ),
     ] {
-        let line = format!("{file}: {problem}\n");
+        let place = if file == "edge.yaml" { ":2:1" } else { "" };
+        let line = format!("{file}{place}: {problem}\n");
         check(&folder, &["-t", "-c", file], 1, "", &line);
         check(&folder, &["-c", file], 1, "", &line);
     }
@@ -172,8 +177,26 @@ fn announced(path: &Path, mark: &str, prefix: &str) -> String {
     let file = std::fs::read_to_string(path).unwrap();
     let lines = file.lines().map_while(|line| line.strip_prefix(mark));
     lines
-        .map(|line| format!("{}: {prefix}{line}\n", path.display()))
+        .map(|line| {
+            let placed = line
+                .split_once(": ")
+                .filter(|(place, _)| is_position(place));
+            let (place, what) = placed.map_or((String::new(), line), |(place, what)| {
+                (format!(":{place}"), what)
+            });
+            format!("{}{place}: {prefix}{what}\n", path.display())
+        })
         .collect()
+}
+
+/// Whether a word is a line and a column: `12:5`.
+fn is_position(word: &str) -> bool {
+    let numbers = word.split_once(':');
+    numbers.is_some_and(|(line, column)| {
+        [line, column]
+            .iter()
+            .all(|number| number.parse::<usize>().is_ok())
+    })
 }
 
 #[test]

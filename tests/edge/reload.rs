@@ -66,11 +66,11 @@ async fn a_bad_file_changes_nothing_and_all_its_problems_are_told() {
     for (place, (bad, problems)) in [
         (
             &two_problems,
-            &["httpRules[0].statusCode: ", "clientTimeut: unknown key"][..],
+            &["statusCode: must be", "clientTimeut: unknown key"][..],
         ),
         (
             &elsewhere,
-            &["forwardingRules[1]: cannot listen on 192.0.2.1:"],
+            &["forwardingRules[1] \"other\": cannot listen on 192.0.2.1:"],
         ),
         (&no_folder, &["accessLog.path: No such file"]),
     ]

@@ -5,7 +5,7 @@ use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use crate::harness::process::run;
+use crate::harness::process::{run, without_positions};
 use crate::harness::tls::{openssl, s_client_asking};
 use crate::harness::{Authority, Config, Edge, Target, eventually};
 
@@ -163,7 +163,7 @@ fn what_is_wrong_with_a_file_of_ticket_keys_is_told_and_never_shown() {
             .rule("listenerPort: 8080");
         std::fs::write(&file, configuration.to_string()).unwrap();
         let output = run(&["-t", "-c", file.to_str().unwrap()], Path::new("/"));
-        let said = String::from_utf8(output.stderr).unwrap();
+        let said = without_positions(&String::from_utf8(output.stderr).unwrap());
         let place = "server.sessionTicketKeyFile: ";
         let line = match expected {
             Ok("") => String::new(),

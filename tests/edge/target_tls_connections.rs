@@ -121,8 +121,8 @@ async fn a_reload_with_another_authority_uses_no_connection_that_the_old_one_vou
     let rejected = "config_reloads_total{result=\"rejected\"}";
     let is_rejected = || (edge.metric(rejected) == 1.0).then_some(());
     eventually("it is rejected", is_rejected).await;
-    let told = "targetGroups[0].caFile: cannot be read: No such file";
-    edge.says(told).await;
+    let told = format!("caFile: {}: cannot be read: No such file", own.display());
+    edge.says(&told).await;
 
     std::fs::write(&own, own_text).unwrap();
     edge.reload(&configuration).await;

@@ -3,7 +3,7 @@
 
 use rcgen::KeyPair;
 
-use crate::harness::process::run;
+use crate::harness::process::{run, without_positions};
 use crate::harness::target::{ok, switching_protocols};
 use crate::harness::tls::{Answering, TARGET_HOST as HOST, over_tls, trusting};
 use crate::harness::{Authority, Connection, Edge, Target};
@@ -112,7 +112,8 @@ async fn with_verify_certificate_false_any_certificate_is_taken_with_a_warning()
     assert_eq!(edge.get("/").await.text(), "hello");
     let (mut client, _) = edge.tunnel().await;
     client.say_hi().await;
-    let warning = "warning: targetGroups[0].verifyCertificate: nobody's certificate is verified";
+    let warning =
+        "warning: targetGroups[0] \"group\": verifyCertificate: nobody's certificate is verified";
     edge.says(warning).await;
 }
 
@@ -150,8 +151,8 @@ fn what_is_wrong_with_a_ca_file_is_told_with_its_place() {
         assert_eq!(output.status.success(), problem.is_none(), "{name}: {said}");
         if let Some(problem) = problem {
             assert_eq!(
-                said.trim_end(),
-                format!("culvert.yaml: targetGroups[0].caFile: {problem}")
+                without_positions(&said),
+                format!("culvert.yaml: targetGroups[0] \"group\": caFile: {problem}\n")
             );
         }
     }

@@ -1,7 +1,12 @@
 //! An entry of `conditions`: what of a request is compared, and with what.
 
+use std::path::Path;
+use std::sync::Arc;
+
 use ipnet::IpNet;
 use regex::bytes::Regex;
+
+use super::Blocks;
 
 /// An entry of `conditions`.
 #[derive(Debug, Clone)]
@@ -29,8 +34,19 @@ pub enum Subject {
     Method(Comparison),
     /// `SOURCE_IP`: the client's address lies in this block.
     SourceIp(IpNet),
+    /// `SOURCE_IP` with `valuesFile`: the client's address lies in one of the blocks there.
+    SourceIpIn(BlocksFile),
     /// `SERVER_NAME`: whom the client named in the TLS handshake (SNI), whatever its case.
     ServerName(Comparison),
+}
+
+/// Blocks of addresses, and the file that has them.
+#[derive(Debug, Clone)]
+pub struct BlocksFile {
+    /// Its path, as it was given.
+    pub path: Arc<Path>,
+    /// What it has; in common to all conditions that name it.
+    pub blocks: Arc<Blocks>,
 }
 
 /// How a condition compares.

@@ -9,6 +9,7 @@ mod access_log;
 mod admin;
 mod api;
 mod balance;
+mod blocks;
 mod certificate;
 mod changes;
 mod condition;
@@ -21,6 +22,7 @@ mod limits;
 mod listen_address;
 mod mirror;
 mod origin;
+mod parts;
 mod redirect;
 mod resolver;
 mod server;
@@ -37,9 +39,10 @@ pub use self::api::{Api, Datacenter, Etcd, Lan, Store, User, WebSocketChecks, Wr
 pub use self::balance::{
     Algorithm, HashKey, Rebalance, SameSite, Stickiness, StickyCookie, StickyHeader,
 };
+pub use self::blocks::Blocks;
 pub use self::certificate::{Certificate, CertificateFiles};
 pub use self::changes::{Changes, HeaderChanges, Headers, NewPath, NewValue, Rewrite};
-pub use self::condition::{Comparison, Condition, Subject, without_last_slash};
+pub use self::condition::{BlocksFile, Comparison, Condition, Subject, without_last_slash};
 pub use self::cors::{Cors, CorsList};
 pub use self::forwarding_rule::{
     Authorities, ClientCertificateMode, ClientCertificates, ForwardingRule, Tls, TlsVersion,
@@ -56,6 +59,7 @@ pub use self::limits::{Bounds, Memory, Rate, Rates};
 pub use self::listen_address::ListenAddress;
 pub use self::mirror::Mirror;
 pub use self::origin::AllowedOrigin;
+pub use self::parts::{LISTS, Part, Parts};
 pub use self::redirect::{Redirect, RedirectParts};
 pub use self::resolver::Resolver;
 pub use self::server::{Drain, Server, SessionTicketKeys, TunnelRecords, Upgrade};
@@ -87,6 +91,8 @@ pub struct Config {
     pub forwarding_rules: Vec<Arc<ForwardingRule>>,
     /// Possibly none, where all rules answer themselves.
     pub target_groups: Vec<Arc<TargetGroup>>,
+    /// The files that the file includes.
+    pub parts: Parts,
 }
 
 impl Config {

@@ -39,14 +39,12 @@ impl Addresses {
         let this = (address, families);
         let taken = all.find(|(other, families, _)| overlap(this, (*other, *families)));
         match taken {
-            Some((other, _, owner)) if *other == address => {
-                mapping.problem::<()>(key, format!("{address} is already used by {owner}"));
-            }
             Some((other, _, owner)) => {
-                mapping.problem::<()>(
-                    key,
-                    format!("{address} overlaps with {other}, used by {owner}"),
-                );
+                let message = match *other == address {
+                    true => format!("{address} is already used by"),
+                    false => format!("{address} overlaps with {other}, used by"),
+                };
+                mapping.problem_beside::<()>(key, &message, owner);
             }
             None => self.0.push((address, families, owner.to_owned())),
         }

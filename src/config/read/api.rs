@@ -13,7 +13,7 @@ use super::super::model::{
 };
 use super::super::tree::{Mapping, Node};
 use super::super::unique::Unique;
-use super::super::words::quoted;
+use super::super::words::{none_named, quoted};
 use super::addresses::{Addresses, Families};
 use super::{api_store, defaults, operators};
 
@@ -115,7 +115,7 @@ fn certificate(node: &Node, known: &HashSet<&str>) -> Option<String> {
     let name = node.string()?;
     match known.contains(name) {
         true => Some(name.to_owned()),
-        false => node.problem(format!("no certificate named {}", quoted(name))),
+        false => node.problem(none_named("certificate", name, known.iter().copied())),
     }
 }
 

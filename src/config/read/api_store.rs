@@ -8,7 +8,7 @@ use rustls::pki_types::{CertificateDer, ServerName};
 
 use super::super::model::{Etcd, Store, User};
 use super::super::tree::{Mapping, Node};
-use super::super::words::quoted;
+use super::super::words::none_named;
 use super::{defaults, host_name, operators, secret_keys, target_tls};
 
 pub(super) const KEYS: &[&str] = &[
@@ -134,7 +134,7 @@ fn certificate(node: &Node, known: &HashSet<&str>) -> Option<String> {
     let name = node.string()?;
     match known.contains(name) {
         true => Some(name.to_owned()),
-        false => node.problem(format!("no certificate named {}", quoted(name))),
+        false => node.problem(none_named("certificate", name, known.iter().copied())),
     }
 }
 

@@ -1,15 +1,16 @@
 //! An entry of `conditions`: which of `key`, `condition` and `value` go together with which `type`.
 //!
 //! `HEADER`, `QUERY` and `COOKIE` have a key, the others none; `EXISTS` has no value, the other
-//! comparisons need one; `SOURCE_IP` has a block of addresses as its value and no comparison.
+//! comparisons need one; `SOURCE_IP` has a block of addresses as its value, or many in a file, and
+//! no comparison.
 
 use http::HeaderName;
 
 use super::super::model::{Comparison, Condition, Subject};
 use super::super::tree::{Mapping, Node};
-use super::{defaults, expression};
+use super::{defaults, expression, values_file};
 
-pub(super) const KEYS: &[&str] = &["type", "condition", "negate", "key", "value"];
+pub(super) const KEYS: &[&str] = &["type", "condition", "negate", "key", "value", "valuesFile"];
 
 #[derive(Debug, Clone, Copy)]
 enum Type {
@@ -57,9 +58,11 @@ const OPERATORS: &[(&str, Operator)] = &[
 
 pub(super) fn read(node: Node) -> Option<Condition> {
     let mapping = node.mapping(KEYS)?;
-    let subject = mapping
-        .required("type", |node| node.choice(TYPES, &[]))
-        .and_then(|kind| subject(kind, &mapping));
+    let kind = mapping.required("type", |node| node.choice(TYPES, &[]));
+    if kind.is_some_and(|kind| !matches!(kind, Type::SourceIp)) {
+        mapping.forbidden("valuesFile", "is only valid for SOURCE_IP");
+    }
+    let subject = kind.and_then(|kind| subject(kind, &mapping));
     let negate = mapping.or("negate", defaults::NEGATE, Node::boolean);
     let condition = Condition {
         subject: subject?,
@@ -102,6 +105,10 @@ fn without_key(mapping: &Mapping, make: fn(Comparison) -> Subject) -> Option<Sub
 fn source_ip(mapping: &Mapping) -> Option<Subject> {
     forbid_key(mapping);
     mapping.forbidden("condition", "is not valid for SOURCE_IP");
+    if let Some(node) = mapping.get("valuesFile") {
+        mapping.forbidden("value", "cannot be combined with valuesFile");
+        return values_file::read(&node).map(Subject::SourceIpIn);
+    }
     mapping
         .required("value", Node::block)
         .map(Subject::SourceIp)
@@ -133,7 +140,34 @@ fn comparison(mapping: &Mapping, of: &Subject) -> Option<Comparison> {
         return Some(Comparison::Exists);
     }
     let ignores_case = of.ignores_case();
-    mapping.required("value", |node| with_value(operator, node, ignores_case))
+    mapping.required("value", |node| {
+        warn_of_globs(operator, node, of);
+        with_value(operator, node, ignores_case)
+    })
+}
+
+/// Notes where `*` looks as if it stood for anything.
+fn warn_of_globs(operator: Operator, node: &Node, of: &Subject) {
+    let text = node.value.as_str().unwrap_or_default();
+    let is_host = matches!(of, Subject::Host(_) | Subject::ServerName(_));
+    let is_path = matches!(of, Subject::Path(_));
+    if operator == Operator::Matches {
+        if (is_path || is_host) && text.ends_with("/*") {
+            node.warning("is an expression and no glob: \"/*\" is any number of slashes");
+        }
+        return;
+    }
+    let what = match (is_host, is_path) {
+        (true, _) => "ENDS_WITH \".example.com\" is every host below it",
+        // `OPTIONS *` has that for its path.
+        (_, true) if text != "*" => "UNDER \"/chat\" is that path and every one below it",
+        _ => return,
+    };
+    if text.contains('*') {
+        node.warning(format!(
+            "there are no globs: * is compared as it is written; {what}"
+        ));
+    }
 }
 
 fn with_value(operator: Operator, node: &Node, ignores_case: bool) -> Option<Comparison> {

@@ -38,6 +38,7 @@ mod target_groups;
 mod target_tls;
 mod tls;
 mod tunnel;
+mod values_file;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -48,12 +49,14 @@ use self::addresses::Addresses;
 pub(super) use self::changes::why_not;
 pub(super) use self::health_check::is_for_websockets;
 use super::model::{
-    Action, Admin, Authorities, Certificate, Config, ForwardingRule, SessionTicketKeys, TargetGroup,
+    Action, Admin, Authorities, BlocksFile, Certificate, Config, ForwardingRule, Parts,
+    SessionTicketKeys, TargetGroup,
 };
 use super::tree::{Mapping, Node};
 use super::unique::Unique;
 
-const KEYS: &[&str] = &[
+pub(super) const KEYS: &[&str] = &[
+    "include",
     "server",
     "admin",
     "api",
@@ -98,6 +101,7 @@ pub(super) fn config(top: &Node) -> Option<Config> {
         certificates: certificates?,
         forwarding_rules: forwarding_rules?,
         target_groups: target_groups?,
+        parts: Parts::default(),
     };
     warn_of_unused_certificates(&config, &mapping);
     // With an API there are forwarding rules that are not in the file. Those of a gateway name
@@ -133,6 +137,11 @@ fn check_shared_keys(config: &Config, top: &Mapping) {
 /// An entry of `certificates` by itself.
 pub(super) fn certificate(node: Node) -> Option<Certificate> {
     certificate::read(node, &mut Unique::new("name"))
+}
+
+/// A condition's `valuesFile` by itself.
+pub(super) fn values_file(node: &Node) -> Option<BlocksFile> {
+    values_file::read(node)
 }
 
 /// `clientCertificates.caFile` by itself.

@@ -50,6 +50,7 @@ pub(super) fn moment(time: &ASN1Time) -> SystemTime {
 /// What is in the file that a key names.
 pub(super) fn contents(node: &Node) -> Option<Vec<u8>> {
     let path = node.path_of_file()?;
+    node.warn_of_variables();
     // Whoever opens one waits for whoever writes to it: all of the API's clients would.
     if fs::metadata(&path).is_ok_and(|found| found.file_type().is_fifo()) {
         return node.problem("is a pipe");
@@ -57,7 +58,7 @@ pub(super) fn contents(node: &Node) -> Option<Vec<u8>> {
     match read_bounded(&path) {
         Ok(bytes) if bytes.len() > LARGEST_FILE => node.problem("is larger than 16 MiB"),
         Ok(bytes) => Some(bytes),
-        Err(error) => node.problem(format!("cannot be read: {error}")),
+        Err(error) => node.problem(format!("{}: cannot be read: {error}", path.display())),
     }
 }
 

@@ -187,6 +187,12 @@ fn why_none_takes_anything(targets: &[Target]) -> Option<&'static str> {
 }
 
 fn target(node: Node, places: &mut Unique<Place>) -> Option<Target> {
+    if let Some((key, host, port)) = node.value.as_str().and_then(in_one_word) {
+        return node.wrong_but(
+            "a mapping",
+            &format!("; write {{{key}: {host}, port: {port}}}"),
+        );
+    }
     let mapping = node.mapping(TARGET_KEYS)?;
     let place = place(&mapping);
     if let Some(place) = &place {
@@ -264,7 +270,10 @@ fn place(target: &Mapping) -> Option<Place> {
     let machine = match (target.get("ip"), target.get("host")) {
         (Some(_), Some(_)) => target.problem("host", "cannot be combined with ip"),
         (None, Some(node)) => host(&node).map(Err),
-        (Some(node), None) => node.ip().map(Ok),
+        (Some(node), None) => match node.value.as_str().is_some_and(is_name) {
+            true => node.wrong_but("an IP address", "; a name goes in host:"),
+            false => node.ip().map(Ok),
+        },
         (None, None) => target.problem("ip", "is required, or host, or unix"),
     };
     let port = target.required("port", Node::port);
@@ -272,6 +281,25 @@ fn place(target: &Mapping) -> Option<Place> {
         Ok(ip) => Place::Address(SocketAddr::new(ip, port?).into()),
         Err(host) => Place::Host(host, port?),
     })
+}
+
+/// A host and a port in one word, and the key that the host goes in.
+fn in_one_word(word: &str) -> Option<(&'static str, String, u16)> {
+    if let Ok(address) = word.parse::<SocketAddr>() {
+        return Some(match address.ip() {
+            IpAddr::V4(ip) => ("ip", ip.to_string(), address.port()),
+            IpAddr::V6(ip) => ("ip", format!("\"{ip}\""), address.port()),
+        });
+    }
+    let (host, port) = word.rsplit_once(':')?;
+    Some(("host", host.to_owned(), port.parse().ok()?)).filter(|_| is_name(host))
+}
+
+/// Whether a text is a name, and no address that is written wrongly.
+fn is_name(text: &str) -> bool {
+    let last = text.rsplit('.').next().unwrap_or_default();
+    let has_letter = last.bytes().any(|byte| byte.is_ascii_alphabetic());
+    has_letter && DnsName::try_from(text).is_ok()
 }
 
 fn unix(target: &Mapping, node: &Node) -> Option<Place> {

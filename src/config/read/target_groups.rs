@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use super::super::model::{Answer, Condition, WeightedAnswer, WeightedGroup};
 use super::super::tree::{Mapping, Node};
 use super::super::unique::Unique;
-use super::super::words::quoted;
+use super::super::words::none_named;
 use super::{changes, defaults};
 
 pub(super) const KEYS: &[&str] = &["name", "weight", "statusCode", "headers", "rewrite"];
@@ -94,7 +94,7 @@ fn entry(
 pub(super) fn name<'a>(node: &Node<'a>, known: &HashSet<&str>) -> Option<&'a str> {
     let name = node.string()?;
     if !known.contains(name) {
-        return node.problem(format!("no target group named {}", quoted(name)));
+        return node.problem(none_named("target group", name, known.iter().copied()));
     }
     Some(name)
 }

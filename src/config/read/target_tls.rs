@@ -12,7 +12,7 @@ use x509_parser::prelude::FromDer as _;
 use super::super::model::{Certificate, OwnCertificate, SubjectName, TargetTls};
 use super::super::tree::{Mapping, Node};
 use super::super::unique::Unique;
-use super::super::words::quoted;
+use super::super::words::none_named;
 use super::defaults;
 use super::pem::{contents, not_pem};
 
@@ -97,7 +97,11 @@ pub(super) fn read(group: &Mapping, certificates: &Certificates) -> Option<Optio
 fn own_certificate(node: &Node, certificates: &Certificates) -> Option<OwnCertificate> {
     let name = node.text()?;
     if !certificates.names.contains(name) {
-        return node.problem(format!("no certificate named {}", quoted(name)));
+        return node.problem(none_named(
+            "certificate",
+            name,
+            certificates.names.iter().copied(),
+        ));
     }
     let found = certificates.read.iter().find(|one| one.name == name)?;
     Some(OwnCertificate {

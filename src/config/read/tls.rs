@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use super::super::model::{Tls, TlsVersion};
 use super::super::tree::{Mapping, Node};
 use super::super::unique::Unique;
-use super::super::words::quoted;
+use super::super::words::none_named;
 use super::{client_certificates, defaults};
 
 const VERSIONS: &[(&str, TlsVersion)] = &[("1.2", TlsVersion::V1_2), ("1.3", TlsVersion::V1_3)];
@@ -47,7 +47,11 @@ fn certificate(
 ) -> Option<String> {
     let name = node.name(names)?;
     if !certificates.contains(name.as_str()) {
-        return node.problem(format!("no certificate named {}", quoted(&name)));
+        return node.problem(none_named(
+            "certificate",
+            &name,
+            certificates.iter().copied(),
+        ));
     }
     Some(name)
 }

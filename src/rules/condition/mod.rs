@@ -26,7 +26,7 @@ use method::Method;
 use path::Path;
 use query::Query;
 use server_name::ServerName;
-use source_ip::SourceIp;
+use source_ip::{SourceIp, SourceIpIn};
 pub use values::Explained;
 use values::Look;
 
@@ -47,6 +47,7 @@ enum Subject {
     Host(Host),
     Method(Method),
     SourceIp(SourceIp),
+    SourceIpIn(SourceIpIn),
     ServerName(ServerName),
 }
 
@@ -112,6 +113,7 @@ impl Subject {
             }
             model::Subject::Method(comparison) => Self::Method(Method(built(comparison))),
             model::Subject::SourceIp(block) => Self::SourceIp(SourceIp(*block)),
+            model::Subject::SourceIpIn(file) => Self::SourceIpIn(SourceIpIn(file.clone())),
             model::Subject::ServerName(comparison) => {
                 Self::ServerName(ServerName(built(&host::without_last_dot(comparison))))
             }
@@ -129,6 +131,7 @@ impl Subject {
             Self::Host(subject) => subject.holds(request),
             Self::Method(subject) => subject.holds(request),
             Self::SourceIp(subject) => subject.holds(request),
+            Self::SourceIpIn(subject) => subject.holds(request),
             Self::ServerName(subject) => subject.holds(request),
         }
     }
@@ -143,6 +146,7 @@ impl Subject {
             Self::Host(subject) => subject,
             Self::Method(subject) => subject,
             Self::SourceIp(subject) => subject,
+            Self::SourceIpIn(subject) => subject,
             Self::ServerName(subject) => subject,
         }
     }

@@ -227,6 +227,16 @@ pub fn run(arguments: &[&str], folder: &Path) -> std::process::Output {
         .unwrap()
 }
 
+/// Lines of problems without their lines and columns: `FILE:LINE:COLUMN: …` is `FILE: …`.
+pub fn without_positions(said: &str) -> String {
+    let without = |line: &str| {
+        let (place, rest) = line.split_once(": ").unwrap_or((line, ""));
+        let file = place.trim_end_matches(|letter: char| letter == ':' || letter.is_ascii_digit());
+        format!("{file}: {rest}\n")
+    };
+    said.lines().map(without).collect()
+}
+
 fn collect(from: impl Read + Send + 'static, into: Arc<Mutex<Vec<String>>>) -> JoinHandle<()> {
     std::thread::spawn(move || {
         for line in BufReader::new(from).lines() {
