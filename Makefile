@@ -120,7 +120,7 @@ $(DEBIAN)/%.tar:
 	@test $$(id -u) = 0 || { echo 'Only root can make a system.' >&2; exit 1; }
 	mkdir -p $(DEBIAN)
 	rm -rf $(DEBIAN)/$*
-	debootstrap --variant=minbase --include=systemd $* $(DEBIAN)/$* $(MIRROR) >&2
+	debootstrap --variant=minbase --include=procps,systemd $* $(DEBIAN)/$* $(MIRROR) >&2
 	tar -cf $@.new -C $(DEBIAN)/$* --exclude=./var/cache/apt/archives/* .
 	rm -rf $(DEBIAN)/$*
 	mv $@.new $@

@@ -181,6 +181,7 @@ mod overload_cgroup;
 mod overload_pool;
 mod own_certificate;
 mod paced_kills;
+mod packages;
 mod paths_below;
 mod pipelined;
 mod placeholders;

@@ -17,10 +17,22 @@ use super::{cgroup, eventually, report};
 const SHOWN: usize = 15;
 
 const SYSTEMD: &str = "/usr/lib/systemd/systemd";
-/// What becomes the manager. It wants to find a machine that systemd has booted, what it covers
-/// forbidden files with, and its cgroups, which are the arguments.
+/// What becomes the manager, in the system that is in the folder of the first argument; without it
+/// in this one. It wants to find a machine that systemd has booted, what it covers forbidden files
+/// with, and its cgroups, which are the other arguments.
 const ENTER: &str = r#"
 set -e
+system=$1
+shift
+for cgroup in "$@"; do echo $$ > "$cgroup/cgroup.procs"; done
+if [ -n "$system" ]; then
+    mount --bind "$system" "$system"
+    for place in dev proc sys; do mount --rbind "/$place" "$system/$place"; done
+    cd "$system"
+    mkdir -p old
+    pivot_root . old
+    umount -l /old
+fi
 mkdir -p /run/systemd
 mount -t tmpfs none /run/systemd
 mkdir -p /run/systemd/system /run/systemd/inaccessible/dir
@@ -30,14 +42,18 @@ mkfifo fifo
 mknod chr c 0 0
 mknod blk b 0 0
 chmod 0 *
-for cgroup in "$@"; do echo $$ > "$cgroup/cgroup.procs"; done
 cd /
 exec setsid /usr/lib/systemd/systemd --user --unit=basic.target
 "#;
 
+/// Where its folder is in another system.
+const INSIDE: &str = "test";
+
 /// A running service manager. Dropping it kills it and all that it has started.
 pub struct Manager {
     folder: TempDir,
+    /// The folder has another system, in which it runs.
+    has_system: bool,
     process: Child,
     cgroups: Vec<PathBuf>,
 }
@@ -46,7 +62,17 @@ impl Manager {
     /// Starts a manager that knows the units in this folder, whose place is taken for its own files
     /// too. `None`, and a line on standard error that says why, where none can run.
     pub async fn start(folder: TempDir) -> Option<Manager> {
-        match Manager::try_start(folder).await {
+        Manager::start_in(folder, false).await
+    }
+
+    /// Starts one in the system that is in this folder, with a folder of its own there, /test: the
+    /// units, and in `bin` the programs that come before those of the system.
+    pub async fn start_within(system: TempDir) -> Option<Manager> {
+        Manager::start_in(system, true).await
+    }
+
+    async fn start_in(folder: TempDir, has_system: bool) -> Option<Manager> {
+        match Manager::try_start(folder, has_system).await {
             Ok(manager) => Some(manager),
             Err(why) => {
                 // Not `eprintln!`, which nobody sees in a test that passes.
@@ -57,22 +83,24 @@ impl Manager {
         }
     }
 
-    async fn try_start(folder: TempDir) -> Result<Manager, String> {
-        if !Path::new(SYSTEMD).exists() {
+    async fn try_start(folder: TempDir, has_system: bool) -> Result<Manager, String> {
+        if !has_system && !Path::new(SYSTEMD).exists() {
             return Err(format!("{SYSTEMD} is not installed"));
         }
         if !rustix::process::geteuid().is_root() {
             return Err("only root may make a mount namespace and a cgroup".into());
         }
+        let own = own_folder(&folder, has_system);
         for target in ["basic", "shutdown"] {
             let text = "[Unit]\nDefaultDependencies=no\n";
-            fs::write(folder.path().join(format!("{target}.target")), text).unwrap();
+            fs::write(own.join(format!("{target}.target")), text).unwrap();
         }
-        fs::create_dir(folder.path().join("run")).unwrap();
+        fs::create_dir(own.join("run")).unwrap();
         let cgroups = cgroups()?;
-        let process = start(&folder, &cgroups).map_err(|error| error.to_string())?;
+        let process = start(&folder, has_system, &cgroups).map_err(|error| error.to_string())?;
         let mut manager = Manager {
             folder,
+            has_system,
             process,
             cgroups,
         };
@@ -91,7 +119,7 @@ impl Manager {
         .await
     }
 
-    /// Its folder: the units, and all that belongs to it.
+    /// Its folder: the units, and all that belongs to it; or the system that it runs in.
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
@@ -121,16 +149,24 @@ impl Manager {
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
     }
 
-    /// A command that finds this manager, and not the user's.
+    /// A command that finds this manager, and not the user's; in its system.
     pub fn command(&self, program: &str) -> Command {
-        let mut command = Command::new(program);
-        environment(&mut command, self.folder.path());
+        if !self.has_system {
+            let mut command = Command::new(program);
+            environment(&mut command, self.folder.path());
+            return command;
+        }
+        let mut command = Command::new("nsenter");
+        environment_inside(&mut command);
+        let process = self.process.id().to_string();
+        command.args(["--mount", "--target", &process, program]);
         command
     }
 
     /// What the manager said.
     pub fn said(&self) -> String {
-        fs::read_to_string(self.folder.path().join("manager.log")).unwrap()
+        let own = own_folder(&self.folder, self.has_system);
+        fs::read_to_string(own.join("manager.log")).unwrap()
     }
 }
 
@@ -148,25 +184,43 @@ impl Drop for Manager {
     }
 }
 
-fn start(folder: &TempDir, cgroups: &[PathBuf]) -> std::io::Result<Child> {
-    let log = fs::File::create(folder.path().join("manager.log"))?;
+fn start(folder: &TempDir, has_system: bool, cgroups: &[PathBuf]) -> std::io::Result<Child> {
+    let log = fs::File::create(own_folder(folder, has_system).join("manager.log"))?;
     let mut command = Command::new("unshare");
-    environment(&mut command, folder.path());
+    match has_system {
+        false => environment(&mut command, folder.path()),
+        true => environment_inside(&mut command),
+    }
+    let system = if has_system {
+        folder.path()
+    } else {
+        Path::new("")
+    };
     command
-        .args([
-            "--mount",
-            "--propagation",
-            "private",
-            "sh",
-            "-c",
-            ENTER,
-            "sh",
-        ])
+        .args(["--mount", "--propagation", "private"])
+        .args(["sh", "-c", ENTER, "sh"])
+        .arg(system)
         .args(cgroups)
         .stdin(Stdio::null())
         .stdout(log.try_clone()?)
         .stderr(log)
         .spawn()
+}
+
+/// Where its units are, as this test sees it.
+fn own_folder(folder: &TempDir, has_system: bool) -> PathBuf {
+    match has_system {
+        false => folder.path().to_owned(),
+        true => folder.path().join(INSIDE),
+    }
+}
+
+/// The environment in another system, whose own programs are used.
+fn environment_inside(command: &mut Command) {
+    let folder = Path::new("/").join(INSIDE);
+    environment(command, &folder);
+    let path = format!("{}/bin:/usr/sbin:/usr/bin:/sbin:/bin", folder.display());
+    command.env("PATH", path);
 }
 
 fn environment(command: &mut Command, folder: &Path) {

@@ -71,7 +71,8 @@ impl Process {
         Process::of(command)
     }
 
-    fn of(mut command: Command) -> Process {
+    /// Starts it by this command, which becomes it or runs it.
+    pub fn of(mut command: Command) -> Process {
         report::keep_short();
         let mut child = command
             .stdout(Stdio::piped())
