@@ -73,6 +73,7 @@ edge: tools $(VENV)/ready $(NODE)/ready
 	@$(call need,promtool,--no-install-recommends prometheus)
 	@$(call need,etcd,etcd-server)
 	@$(call need,etcdctl,etcd-client)
+	@$(call need,pebble,--no-install-recommends pebble)
 	cargo test --locked --test edge
 	CULVERT_TEST_TUNNEL_RECORDS=rustls cargo test --locked --test edge -- tls early_bytes odd_names chromium socket_io
 

@@ -17,7 +17,10 @@ use utoipa_axum::routes;
 use super::denial::Denial;
 use super::guard::guard;
 use super::view::View;
-use super::{config, events, explain, gateway, log_level, orders, page, status, target, tunnels};
+use super::{
+    certificates, config, events, explain, gateway, log_level, orders, page, status, target,
+    tunnels,
+};
 use crate::os::reserve;
 
 /// How many files are open at once while metrics are gathered.
@@ -59,6 +62,8 @@ fn api() -> OpenApiRouter<View> {
         .routes(routes!(status::status))
         .routes(routes!(config::config))
         .routes(routes!(gateway::gateway))
+        .routes(routes!(certificates::list))
+        .routes(routes!(certificates::renew))
         .routes(routes!(events::events))
         .routes(routes!(tunnels::list, tunnels::kill_all))
         .routes(routes!(tunnels::show, tunnels::kill))

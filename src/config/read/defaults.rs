@@ -13,6 +13,10 @@ use super::super::model::{
     TlsVersion, WebSocketChecks,
 };
 
+pub(super) const ACME_DIRECTORY: &str = "https://acme-v02.api.letsencrypt.org/directory";
+pub(super) const ACME_STATE_DIRECTORY: &str = "/var/lib/culvert/acme";
+pub(super) const ACME_COMMAND_TIMEOUT: Duration = Duration::from_secs(120);
+
 pub(super) const ADMIN_MODE: u32 = 0o660;
 
 pub(super) const ANY_ADDRESS: bool = false;
