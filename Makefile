@@ -25,7 +25,7 @@ EXAMPLES = $(DESTDIR)$(PREFIX)/share/doc/culvert/examples
 OUT ?= $(TARGET_DIR)
 # What the tests need, each a command and its Debian package.
 NEEDED := python3:python3 node:nodejs npm:npm systemd-analyze:systemd logrotate:logrotate haproxy:haproxy nginx:nginx \
-	openssl:openssl curl:curl nghttp:nghttp2-client chromium:chromium promtool:prometheus etcd:etcd-server etcdctl:etcd-client
+	openssl:openssl curl:curl nghttp:nghttp2-client chromium:chromium promtool:prometheus etcd:etcd-server etcdctl:etcd-client pebble:pebble
 
 export CULVERT_TEST_PYTHON := $(VENV)/bin/python
 export CULVERT_TEST_NODE := $(NODE)

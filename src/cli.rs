@@ -77,6 +77,9 @@ pub enum Command {
     /// Show the objects of the Gateway API, and what is told of each
     Gateway(Gateway),
 
+    /// Show the certificates, until when each is good, and how far those of ACME are
+    Certificates(Certificates),
+
     /// Read or write what the IONOS API keeps, where no process has it
     #[command(subcommand)]
     Api(Kept),
@@ -158,6 +161,18 @@ pub enum GatewayCommand {
     /// Print the CustomResourceDefinitions of the policies, for `kubectl apply -f -`; needs no
     /// process
     Crds,
+}
+
+/// `certificates`
+#[derive(Debug, Args)]
+pub struct Certificates {
+    /// Have one be issued anew now, whatever is due and however often it has failed
+    #[arg(long, value_name = "NAME")]
+    pub renew: Option<String>,
+
+    /// Where the process is.
+    #[command(flatten)]
+    pub reached: Reached,
 }
 
 /// Where the running process is heard, and how to show what it says.

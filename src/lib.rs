@@ -25,6 +25,7 @@
 //!                  base64_text       bytes in what one process tells another
 //!
 //! the road         listener          accept, PROXY protocol, HTTP/1.1 or HTTP/2, limits
+//!                  acme              certificates that an authority issues, and its challenges
 //!                  tls               certificates and the handshake with clients
 //!                  tls_records       TLS after the handshake, for tunnels
 //!                  forwarding_rule   what holds for all that arrives at an address
@@ -58,9 +59,9 @@
 //!
 //! What holds everywhere:
 //!
-//! - The request path looks nothing up by name, touches no file, and holds no lock while it waits
-//!   for anything. The locks that it takes are those of one connection, or one of many for its part
-//!   of what all share, and are held for a few instructions.
+//! - The request path looks nothing up by name, touches no file but for tokens of ACME, and holds
+//!   no lock while it waits for anything. The locks that it takes are those of one connection, or
+//!   one of many for its part of what all share, and are held for a few instructions.
 //! - A status is chosen in `refusal` or by an HTTP rule. Only what never becomes a request is
 //!   answered elsewhere: a head that cannot be read (`tap::request_head`), and plain HTTP where TLS
 //!   is spoken (`listener::plain_http`).
@@ -72,6 +73,7 @@
 
 #![cfg_attr(not(test), warn(clippy::too_many_lines))]
 
+pub mod acme;
 pub mod admin;
 pub(crate) mod base64_text;
 pub mod cli;

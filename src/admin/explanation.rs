@@ -66,7 +66,8 @@ struct Condition {
 #[schema(as = Outcome)]
 #[serde(rename_all = "camelCase")]
 struct Done {
-    /// `FORWARD`, `REDIRECT` or `STATIC`.
+    /// `FORWARD`, `REDIRECT` or `STATIC`; `CHALLENGE` where a token of ACME is asked for, which no
+    /// HTTP rule answers.
     #[serde(rename = "type")]
     kind: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -112,14 +113,14 @@ impl Explanation {
             Ok(outcome) => Done::of(&outcome, name),
             Err(refusal) => (Done::default(), Some(refusal)),
         };
-        let action = decision.rule.map(|http_rule| {
+        if let Some(http_rule) = decision.rule {
             done.kind = word(&http_rule.action);
             let groups = arrived.target_groups(http_rule);
             if done.target_group.is_some() && groups.len() > 1 {
                 done.target_groups = groups.iter().map(|group| group.name.to_string()).collect();
             }
-            done
-        });
+        }
+        let action = Some(done).filter(|done| !done.kind.is_empty());
         let http_rules = arrived.request().map(|request| {
             let all = rule.rules.iter();
             all.map(|one| HttpRule::of(one, &request)).collect()
@@ -192,6 +193,10 @@ impl Done {
         match outcome {
             Outcome::Static(answer) => done.status_code = Some(answer.status.as_u16()),
             Outcome::Preflight(_) => done.status_code = Some(204),
+            Outcome::Challenge(_) => {
+                done.kind = "CHALLENGE";
+                done.status_code = Some(200);
+            }
             Outcome::Redirect(redirect, location) => {
                 done.status_code = Some(redirect.status.as_u16());
                 done.location = Some(location.clone());

@@ -12,6 +12,7 @@
 //! `guard` decides who is heard; `view` is what the others see, one file for each thing that can be
 //! asked.
 
+mod certificates;
 mod config;
 mod denial;
 mod event_streams;

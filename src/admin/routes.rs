@@ -18,7 +18,8 @@ use super::denial::Denial;
 use super::guard::guard;
 use super::view::View;
 use super::{
-    config, events, explain, gateway, lately, log_level, orders, page, refusals, status, target,
+    certificates, config, events, explain, gateway, lately, log_level, orders, page, refusals, status,
+    target,
     tunnels,
 };
 use crate::os::reserve;
@@ -62,6 +63,8 @@ fn api() -> OpenApiRouter<View> {
         .routes(routes!(status::status))
         .routes(routes!(config::config))
         .routes(routes!(gateway::gateway))
+        .routes(routes!(certificates::list))
+        .routes(routes!(certificates::renew))
         .routes(routes!(events::events))
         .routes(routes!(tunnels::list, tunnels::kill_all))
         .routes(routes!(tunnels::show, tunnels::kill))

@@ -232,6 +232,7 @@ fn outcome(answer: &Value) -> String {
             let source = source(action);
             format!("=> {rule}: {what} goes to {target} of {group}{source}")
         }
+        Some("CHALLENGE") => "=> 200: a token of ACME, before any HTTP rule".to_owned(),
         _ => {
             let (status, location) = (text(action, "/statusCode"), text(action, "/location"));
             format!("=> {rule}: {status} {location}")

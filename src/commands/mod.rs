@@ -5,6 +5,7 @@
 
 mod answer;
 mod api;
+mod certificates;
 mod client;
 mod config;
 mod explain;
@@ -35,6 +36,7 @@ pub fn run(command: &Command, conf: &Path) -> Option<Result<String, String>> {
             Some(GatewayCommand::Crds) => Ok(crds::text().trim_end().to_owned()),
             None => get(&asked.reached, conf, "/api/v1/gateway", gateway::show),
         },
+        Command::Certificates(asked) => certificates::run(asked, conf),
         Command::Tunnels(asked) => tunnels::list(asked, conf),
         Command::Kill(asked) => tunnels::kill(asked, conf),
         Command::Drain(reached) => drain(reached, conf),

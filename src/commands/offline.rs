@@ -49,7 +49,8 @@ pub fn rules(config: &Config) -> Result<Vec<Arc<ForwardingRule>>, String> {
         let at = |why| format!("forwardingRules[{place}]: {why}");
         let tickets = Tickets::default();
         let tls = rule.tls.as_ref();
-        let tls = tls.map(|tls| Tls::build(tls, &config.certificates, &tickets));
+        let challenges = Arc::default();
+        let tls = tls.map(|tls| Tls::build(tls, &config.certificates, &tickets, &challenges));
         let tls = tls.transpose().map_err(at)?;
         let built = ForwardingRule::build(rule, &groups, tls, None, &metrics).map_err(at)?;
         Ok(Arc::new(built))

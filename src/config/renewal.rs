@@ -135,6 +135,9 @@ impl Renewal {
             return;
         };
         let (chain, key) = (&files.chain, &files.key);
+        if before.stands_in && !chain.exists() {
+            return;
+        }
         let value = json!({"name": before.name, "certificateChain": chain, "privateKey": key});
         let at = format!("certificates[{place}]");
         let found = reading(&value, &at, read::certificate);
@@ -155,7 +158,10 @@ impl Renewal {
         let change = format!("certificate {name:?}: the one on disk is served, good until {end}");
         self.changes.push(change);
         self.warnings.extend(warnings);
-        self.config.certificates[place] = new;
+        self.config.certificates[place] = Certificate {
+            acme: before.acme.clone(),
+            ..new
+        };
     }
 
     fn authorities(&mut self, rule: usize) {
@@ -293,8 +299,14 @@ fn is_worse(new: &Certificate, old: &Certificate) -> bool {
 
 fn expired(place: usize, certificate: &Certificate) -> String {
     let end = humantime::format_rfc3339_seconds(certificate.not_after);
-    let path = format!("certificates[{place}].certificateChain");
-    let problem = Problem::new(path, format!("expired on {end}"));
+    let (key, why) = match certificate.stands_in {
+        true => (
+            "acme",
+            "the certificate that was issued is gone, or cannot be used".to_owned(),
+        ),
+        false => ("certificateChain", format!("expired on {end}")),
+    };
+    let problem = Problem::new(format!("certificates[{place}].{key}"), why);
     match &certificate.files {
         Some(files) => stays(&files.chain, &problem),
         None => format!("{problem}; what was there before stays in use"),

@@ -17,6 +17,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::acme::Challenges;
 use crate::config::model::{self, Bounds};
 use crate::rules::{Action, Rules};
 use crate::target_group::TargetGroup;
@@ -57,6 +58,8 @@ pub struct ForwardingRule {
     pub bounds: Bounds,
     /// What it shakes hands with before any HTTP; `None` where it is plain.
     pub tls: Option<Tls>,
+    /// What challenges are answered with, before any HTTP rule, where it is plain.
+    pub challenges: Arc<Challenges>,
     /// Whether a client without TLS may begin with HTTP/2.
     pub h2c: bool,
     /// How many streams one connection of HTTP/2 may have at a time.
@@ -113,6 +116,7 @@ impl ForwardingRule {
             rates: Rates::upon(before.map(|before| &before.rates), &rule.rates),
             bounds: rule.bounds,
             tls,
+            challenges: Arc::default(),
             h2c: rule.h2c,
             max_concurrent_streams: rule.max_concurrent_streams,
             http2_web_sockets: rule.http2_web_sockets,
@@ -122,6 +126,14 @@ impl ForwardingRule {
             rules,
             metrics: metrics.forwarding_rule(&rule.name),
         })
+    }
+
+    /// The same, with answers to these challenges.
+    pub fn answering(self, challenges: &Arc<Challenges>) -> Self {
+        ForwardingRule {
+            challenges: Arc::clone(challenges),
+            ..self
+        }
     }
 
     /// From now on requests for the target group of this name go to it as it is here. Those under

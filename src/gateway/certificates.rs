@@ -55,6 +55,8 @@ pub(super) fn of_secret(secret: &Secret) -> Result<Certificate, String> {
         source: Source::Gateway(format!("Secret {}", secret.meta.name).into()),
         name: secret.meta.name.to_string(),
         files: None,
+        acme: None,
+        stands_in: false,
         key: Arc::new(key),
         names,
         not_after: not_after.max(SystemTime::UNIX_EPOCH),

@@ -7,12 +7,14 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::header::{EXPECT, HeaderValue};
 use http::{HeaderMap, Version};
 use pingora::http::RequestHeader;
 
 use super::{
-    changes, choice, forwarded, handshake, headers, http2, scheme, smuggling, untrusted_headers,
+    challenge, changes, choice, forwarded, handshake, headers, http2, scheme, smuggling,
+    untrusted_headers,
 };
 use crate::forwarding_rule::{ForwardingRule, Route, Routes, Way};
 use crate::refusal::Refusal;
@@ -53,6 +55,8 @@ pub enum Outcome<'r> {
     Redirect(&'r Redirect, String),
     /// It is a browser's question, which is answered with these headers.
     Preflight(Told),
+    /// It asks for a token of ACME, and gets this.
+    Challenge(Bytes),
     /// It goes to a target.
     Forward(Forward),
 }
@@ -136,6 +140,12 @@ pub(super) fn decide<'r>(
     head: &RequestHeader,
 ) -> Decision<'r> {
     let request = sender.request(head);
+    if let Some(answer) = challenge::answer(rule, &request) {
+        return Decision {
+            rule: None,
+            outcome: Ok(Outcome::Challenge(answer)),
+        };
+    }
     let Some(rule) = rule.rules.find(&request) else {
         return Decision::refused(Refusal::NO_MATCHING_RULE);
     };

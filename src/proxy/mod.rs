@@ -3,6 +3,7 @@
 //! A request that cannot go on leaves by a `Refusal`, and `fail_to_proxy` is the only place that
 //! answers one.
 
+mod challenge;
 mod changes;
 mod choice;
 mod copies;
@@ -87,6 +88,7 @@ impl ProxyHttp for Proxy {
         let rule = exchange.rule();
         let sender = exchange.sender(session);
         decide::clean(&rule, &sender, session.req_header_mut())?;
+        challenge::seek(&rule, session.req_header()).await;
         let decision = decide::decide(&rule, &sender, session.req_header());
         if let Some(rule) = decision.rule {
             exchange.matched(rule);
@@ -97,6 +99,7 @@ impl ProxyHttp for Proxy {
                 response::send_redirect(session, redirect, location).await
             }
             Outcome::Preflight(told) => response::send_preflight(session, told).await,
+            Outcome::Challenge(answer) => response::send_challenge(session, answer).await,
             Outcome::Forward(forward) => {
                 exchange.forward(session, forward)?;
                 return Ok(false);

@@ -1,5 +1,6 @@
-//! The answers of `STATIC` and `REDIRECT` rules.
+//! The answers of `STATIC` and `REDIRECT` rules, and of challenges.
 
+use bytes::Bytes;
 use http::StatusCode;
 use pingora::Result;
 use pingora::http::ResponseHeader;
@@ -45,11 +46,15 @@ pub(super) async fn send_preflight(session: &mut Session, told: Told) -> Result<
     send(session, header, None).await
 }
 
-async fn send(
-    session: &mut Session,
-    header: ResponseHeader,
-    body: Option<bytes::Bytes>,
-) -> Result<()> {
+/// Answers an authority that asks for a token.
+pub(super) async fn send_challenge(session: &mut Session, answer: Bytes) -> Result<()> {
+    let mut header = ResponseHeader::build(StatusCode::OK, Some(2))?;
+    header.insert_header("Content-Type", "application/octet-stream")?;
+    header.insert_header("Content-Length", answer.len())?;
+    send(session, header, Some(answer)).await
+}
+
+async fn send(session: &mut Session, header: ResponseHeader, body: Option<Bytes>) -> Result<()> {
     let is_head = session.req_header().method == http::Method::HEAD;
     let body = body.filter(|body| !is_head && !body.is_empty());
     session

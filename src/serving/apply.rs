@@ -52,6 +52,7 @@ impl Serving {
             let before = reuse.rule_of_name(&rule.name);
             let built = ForwardingRule::build(rule, &by_name, tls, before, &self.metrics);
             let built = built.map_err(|word| vec![unusable_rule(rule, word)])?;
+            let built = built.answering(&self.challenges);
             for group in &new_groups {
                 built.lead_to(group, &self.metrics);
             }

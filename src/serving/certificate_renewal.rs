@@ -100,7 +100,7 @@ impl Serving {
     ) -> Result<Vec<Option<Tls>>, Vec<Fault>> {
         let build = |rule: &Arc<ForwardingRule>| {
             let tls = rule.tls.as_ref().filter(|_| is_wanted(rule));
-            tls.map(|tls| Tls::build(tls, &config.certificates, &self.tickets))
+            tls.map(|tls| Tls::build(tls, &config.certificates, &self.tickets, &self.challenges))
                 .transpose()
                 .map_err(|word| vec![unusable_rule(rule, word)])
         };
@@ -111,6 +111,7 @@ impl Serving {
     pub(super) fn use_files(&self, config: &Config) {
         let keys = config.server.session_ticket_keys.as_ref();
         self.tickets.take(keys.map_or(&[], |found| &found.keys));
+        self.challenges.follow(config);
         let certificates = config.certificates.iter();
         let ends: Vec<_> = certificates
             .map(|one| (one.name.as_str(), one.not_after))

@@ -29,6 +29,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use crate::acme::{Challenges, Renewals};
 use crate::config::fault::{Fault, Object};
 use crate::config::problem::Problem;
 use crate::config::secret_key::SecretKey;
@@ -77,6 +78,10 @@ pub struct Serving {
     path: Option<PathBuf>,
     /// What seals session tickets.
     pub tickets: Tickets,
+    /// What challenges of ACME are answered with.
+    pub challenges: Arc<Challenges>,
+    /// How far the certificates are that are issued by ACME.
+    pub renewals: Arc<Renewals>,
     evictions: Evictions,
     /// The names of targets.
     pub names: Names,
@@ -204,6 +209,8 @@ impl Serving {
             log,
             metrics,
             tickets: secrets.tickets,
+            challenges: Arc::default(),
+            renewals: Arc::default(),
             names,
             groups: Mutex::new(Arc::new(groups)),
             path: path.map(Path::to_owned),

@@ -2,25 +2,29 @@
 //! by what it can verify.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::Arc;
 
 use rustls::SignatureAlgorithm;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
+use crate::acme::Challenges;
 use crate::config::model::Certificate;
 
 /// The certificates with the same name, best first.
 type Keys = Vec<Arc<CertifiedKey>>;
 
 /// The certificates of a forwarding rule. Immutable.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Certificates {
     exact: HashMap<String, Keys>,
     /// By what follows the `*.`
     wildcard: HashMap<String, Keys>,
     /// For who asks for no name, or for one that is not there. Empty where that is refused.
     default: Keys,
+    /// What is shown to an authority that asks whose a name is.
+    challenges: Arc<Challenges>,
 }
 
 impl Certificates {
@@ -48,6 +52,14 @@ impl Certificates {
         all
     }
 
+    /// The same, with answers to these challenges.
+    pub(super) fn answering(self, challenges: &Arc<Challenges>) -> Self {
+        Certificates {
+            challenges: Arc::clone(challenges),
+            ..self
+        }
+    }
+
     /// The best for a name that `fits`: exact, then wildcard for one label (RFC 9525 section 6.3),
     /// then the default. A dot at the name's end does not count.
     fn find(
@@ -67,9 +79,18 @@ impl Certificates {
 
 impl ResolvesServerCert for Certificates {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        if let Some(shown) = self.challenges.shown(&hello) {
+            return shown;
+        }
         let offered = hello.signature_schemes();
         let fits = |key: &CertifiedKey| key.key.choose_scheme(offered).is_some();
         self.find(hello.server_name(), fits)
+    }
+}
+
+impl fmt::Debug for Certificates {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Certificates")
     }
 }
 
@@ -105,6 +126,8 @@ mod tests {
             source: Source::File,
             name: String::new(),
             files: None,
+            acme: None,
+            stands_in: false,
             key: Arc::new(CertifiedKey::new(Vec::new(), Arc::new(Kind(kind)))),
             names: names.iter().map(|name| (*name).to_owned()).collect(),
             not_after: SystemTime::UNIX_EPOCH,

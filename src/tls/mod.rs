@@ -24,7 +24,8 @@ use rustls::{ServerConfig, SupportedProtocolVersion};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
-use crate::config::model::{self, TlsVersion};
+use crate::acme::{Challenges, PROTOCOL};
+use crate::config::model::{self, Challenge, TlsVersion};
 use crate::stream::{ClientStream, TlsStream};
 use crate::telemetry::TlsSession;
 use crate::tls_records::{Boundary, SecretNotes, with_secrets};
@@ -54,6 +55,7 @@ impl Tls {
         tls: &model::Tls,
         certificates: &[model::Certificate],
         tickets: &Tickets,
+        challenges: &Arc<Challenges>,
     ) -> Result<Self, String> {
         let find = |name: &String| {
             let found = certificates.iter().find(|one| one.name == *name);
@@ -65,7 +67,7 @@ impl Tls {
             .map(find)
             .collect::<Result<_, _>>()?;
         let provider = Arc::new(default_provider());
-        let resolver = Arc::new(Certificates::new(&named, tls.strict_sni));
+        let resolver = Arc::new(Certificates::new(&named, tls.strict_sni).answering(challenges));
         let clients = tls.client_certificates.as_ref();
         let clients = clients.map(|settings| Clients::build(settings, Arc::clone(&provider)));
         let clients = clients.transpose()?;
@@ -83,6 +85,9 @@ impl Tls {
             let mut config = builder.with_cert_resolver(Arc::clone(&resolver) as _);
             let offered = &PROTOCOLS[usize::from(!tls.http2)..];
             config.alpn_protocols = offered.iter().map(|name| name.to_vec()).collect();
+            if certificates.iter().any(is_shown_in_tls) {
+                config.alpn_protocols.push(PROTOCOL.to_vec());
+            }
             config.session_storage = Arc::new(NoServerSessionStorage {});
             config.ticketer = Arc::clone(&ticketer);
             config.enable_secret_extraction = true;
@@ -126,6 +131,9 @@ impl Tls {
         let (stream, secrets) = with_secrets(shaking).await;
         let stream = stream?;
         let connection = stream.get_ref().1;
+        if connection.alpn_protocol() == Some(PROTOCOL) {
+            return Err(io::Error::other("a challenge of ACME was answered"));
+        }
         let clients = offer.clients.as_ref();
         let judged = clients.map(|clients| clients.judge(connection)).transpose();
         let session = TlsSession {
@@ -140,6 +148,12 @@ impl fmt::Debug for Tls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Tls")
     }
+}
+
+/// Whether a certificate is ordered by TLS-ALPN-01.
+fn is_shown_in_tls(certificate: &model::Certificate) -> bool {
+    let acme = certificate.acme.as_ref();
+    acme.is_some_and(|acme| acme.challenge == Challenge::TlsAlpn)
 }
 
 fn versions(min: TlsVersion) -> &'static [&'static SupportedProtocolVersion] {

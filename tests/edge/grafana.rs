@@ -27,6 +27,7 @@ const QUIET: &[(&str, &str)] = &[
     ("CulvertDown", "the process runs"),
     ("CulvertAbnormalClosesRising", "the last day is no other"),
     ("CulvertDrainStuck", "nothing drains"),
+    ("CulvertCertificateRenewalFails", "it has failed but once"),
     ("CulvertFewFilesLeft", "few files are open"),
     ("CulvertMemoryShort", "there is enough memory"),
     ("CulvertApiStoreAway", "the folder can be written to"),
@@ -236,7 +237,14 @@ impl Targets {
         };
         let rules = [("breaking", "/break"), ("dead", "/dead"), ("chat", "/")];
         let rules = rules.map(forward).join(", ");
+        let (nobody, ca_file) = (self.dead, authority.file("ca.crt"));
+        let issued = format!(
+            "certificates: [{{name: issued, acme: {{names: [issued.example], \
+             directory: 'https://{nobody}/', caFile: {}, stateDirectory: FOLDER/acme}}}}]",
+            ca_file.display()
+        );
         let config = Config::new()
+            .top(&issued)
             .http_rules(&rules)
             .add_rule("secure")
             .listen(secure)

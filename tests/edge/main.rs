@@ -13,6 +13,8 @@ mod harness;
 mod absolute_form;
 mod accepts;
 mod access_log;
+mod acme;
+mod acme_clients;
 mod admin_commands;
 mod admin_page;
 mod admin_places;

@@ -6,6 +6,7 @@
 //! before and after, so that one of them is changed without a copy of all.
 
 mod access_log;
+mod acme;
 mod admin;
 mod api;
 mod balance;
@@ -34,6 +35,7 @@ mod tunnel;
 use std::sync::Arc;
 
 pub use self::access_log::{AccessLog, LogFormat, LoggedHeaders, Tracing};
+pub use self::acme::{Acme, Challenge, DnsCommand, ExternalAccount, file_name};
 pub use self::admin::{Admin, Token};
 pub use self::api::{Api, Datacenter, Etcd, Lan, Store, User, WebSocketChecks, Written};
 pub use self::balance::{

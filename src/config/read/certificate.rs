@@ -1,5 +1,5 @@
 //! An entry of `certificates`: the files of a chain and of its key, read, and checked against each
-//! other.
+//! other. What is to be issued by ACME is read in `acme`.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -18,7 +18,7 @@ use super::super::tree::{Mapping, Node};
 use super::super::unique::Unique;
 use super::pem::{certificates, contents, moment, not_pem, parsed};
 
-pub(super) const KEYS: &[&str] = &["name", "certificateChain", "privateKey"];
+pub(super) const KEYS: &[&str] = &["name", "certificateChain", "privateKey", "acme"];
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long before its end a certificate is worth a warning.
@@ -40,6 +40,8 @@ pub(super) fn read(node: Node, names: &mut Unique<String>) -> Option<Certificate
         source: Source::File,
         name: name?,
         files: Some(files),
+        acme: None,
+        stands_in: false,
         key: Arc::new(key),
         names: chain.names,
         not_after: chain.not_after,

@@ -14,6 +14,9 @@ use super::super::model::{
     TlsVersion, WebSocketChecks,
 };
 
+pub(super) const ACME_DIRECTORY: &str = "https://acme-v02.api.letsencrypt.org/directory";
+pub(super) const ACME_STATE_DIRECTORY: &str = "/var/lib/culvert/acme";
+pub(super) const ACME_COMMAND_TIMEOUT: Duration = Duration::from_secs(120);
 /// A host's name is not longer (Linux).
 const LONGEST_NODE: usize = 64;
 

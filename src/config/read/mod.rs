@@ -5,6 +5,7 @@
 //! names, overlapping addresses, dangling references) sits where their list is read.
 
 mod access_log;
+mod acme;
 pub(super) mod addresses;
 mod admin;
 mod api;
@@ -33,6 +34,8 @@ mod redirect;
 mod retry;
 mod secret_keys;
 mod server;
+#[cfg(feature = "acme")]
+mod stand_in;
 mod target_group;
 mod target_groups;
 mod target_tls;
@@ -103,6 +106,7 @@ pub(super) fn config(top: &Node) -> Option<Config> {
         target_groups: target_groups?,
         parts: Parts::default(),
     };
+    acme::check(&config, &mapping);
     warn_of_unused_certificates(&config, &mapping);
     // With an API there are forwarding rules that are not in the file. Those of a gateway name
     // nothing that is.
@@ -181,7 +185,10 @@ pub(super) fn forwarding_rule(
 fn certificates(top: &Mapping) -> Option<Vec<Certificate>> {
     let mut names = Unique::new("name");
     top.or("certificates", Vec::new(), |list| {
-        list.each(|node| certificate::read(node, &mut names))
+        list.each(|node| match acme::is_for(&node) {
+            true => acme::entry(&node, &mut names),
+            false => certificate::read(node, &mut names),
+        })
     })
 }
 
@@ -356,6 +363,8 @@ mod tests {
             gateway::KEYS,
             gateway::KUBERNETES_KEYS,
             certificate::KEYS,
+            acme::KEYS,
+            acme::ACCOUNT_KEYS,
             client_certificates::KEYS,
             rebalance::KEYS,
             balance::STICKINESS_KEYS,

@@ -35,7 +35,7 @@ static SYSTEM: LazyLock<Arc<RootCertStore>> = LazyLock::new(|| {
 /// Certificates of authorities, as they are in a file and as they are verified with.
 pub(super) struct Authorities {
     pub(super) certificates: Vec<CertificateDer<'static>>,
-    roots: Arc<RootCertStore>,
+    pub(super) roots: Arc<RootCertStore>,
 }
 
 /// The entries of `certificates` that a group may name: all names, and those that were read.
@@ -172,7 +172,8 @@ pub(super) fn authorities(node: &Node) -> Option<Authorities> {
     })
 }
 
-fn system(group: &Mapping) -> Option<Arc<RootCertStore>> {
+/// Those that the system trusts, where this mapping has no `caFile`.
+pub(super) fn system(group: &Mapping) -> Option<Arc<RootCertStore>> {
     if SYSTEM.is_empty() {
         return group.problem("caFile", "is required: the system trusts no authority");
     }

@@ -62,6 +62,7 @@ impl Lifecycle {
     }
 
     fn begin(&self) {
+        self.certificates.begin(&self.serving.config());
         let old_processes = Arc::clone(&self.old_processes);
         tokio::spawn(async move { old_processes.watch().await });
         tokio::spawn(keep_journal(self.serving.log.clone()));

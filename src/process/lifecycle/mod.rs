@@ -19,6 +19,7 @@ use tokio::sync::mpsc;
 
 use super::built::Built;
 use super::pid_file::PidFile;
+use crate::acme::Keeper;
 use crate::admin::Admin;
 use crate::gateway::Gateways;
 use crate::ionos::Service;
@@ -44,6 +45,8 @@ pub(super) struct Lifecycle {
     pub api: Option<Arc<Service>>,
     /// What serves of the Gateway API.
     pub gateways: Arc<Gateways>,
+    /// What renews certificates.
+    pub certificates: Keeper,
     old_processes: Arc<OldProcesses>,
     upgrade_socket: Option<Arc<UpgradeSocket>>,
     pid_file: Mutex<Option<PidFile>>,
@@ -87,15 +90,14 @@ impl Lifecycle {
         let (sender, requests) = mpsc::channel(1);
         let (metrics, fleet) = (Arc::clone(&serving.metrics), Arc::clone(&serving.fleet));
         let old_processes = Arc::new(OldProcesses::new(metrics, fleet));
-        let config = serving.config();
         let open = |path: &Path| {
             let socket = inherited.filter(|(known, _)| known == path);
             let socket = socket.map(|(_, socket)| socket);
             let before = Arc::clone(&old_processes);
             UpgradeSocket::open(path, socket, Arc::clone(&serving), before, sender).map(Arc::new)
         };
-        let path = config.server.upgrade_socket.as_deref();
-        let upgrade_socket = path.map(open).transpose().map_err(|error| {
+        let path = serving.config().server.upgrade_socket.clone();
+        let upgrade_socket = path.as_deref().map(open).transpose().map_err(|error| {
             let reason = format!("server.upgradeSocket: {error}");
             predecessor.iter().for_each(|one| one.fail(&reason));
             reason
@@ -108,6 +110,7 @@ impl Lifecycle {
             signals.sender(),
         );
         let lifecycle = Lifecycle {
+            certificates: keeper(&serving, changed.clone()),
             watch: Watch::start(Arc::clone(&serving), changed),
             admin: Arc::new(admin),
             api,
@@ -153,6 +156,16 @@ impl Lifecycle {
         let put = reserve::with(1, || file.as_ref().map_or(Ok(()), PidFile::put));
         put.map_err(|error: io::Error| format!("server.pidFile: {error}"))
     }
+}
+
+/// What renews certificates; it tells when there is a new one on disk.
+fn keeper(serving: &Serving, changed: mpsc::Sender<()>) -> Keeper {
+    Keeper::new(
+        Arc::clone(&serving.challenges),
+        Arc::clone(&serving.renewals),
+        Arc::clone(&serving.metrics),
+        changed,
+    )
 }
 
 #[async_trait]
@@ -244,6 +257,7 @@ impl Lifecycle {
         }
         if outcome.is_ok() {
             self.gateways.renew();
+            self.certificates.follow(&self.serving.config());
         }
         drop(lent);
         self.watch.look();

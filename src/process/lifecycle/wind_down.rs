@@ -26,6 +26,7 @@ impl Lifecycle {
     ) -> Duration {
         let serving = &self.serving;
         self.old_processes.forget();
+        self.certificates.leave();
         serving.leave();
         if let Some(upgrade_socket) = &self.upgrade_socket {
             upgrade_socket.leave(&successor);

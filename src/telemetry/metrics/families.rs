@@ -89,6 +89,8 @@ mod tests {
         let process = &metrics.process;
         process.show_node("fra-1");
         process.show_certificates(&[("example", SystemTime::now())]);
+        process.renewals.show("example", 0);
+        process.renewals.renewed("example", "renewed");
         process.show_api_store("FILE", true, 1, 1);
         let conditions = [(["Gateway", "Programmed", "True"], 1)];
         metrics.gateway.show(conditions.into());

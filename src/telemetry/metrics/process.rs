@@ -3,7 +3,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use prometheus::core::Collector as _;
-use prometheus::{IntCounter, IntGauge, IntGaugeVec};
+use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
 use super::super::diagnostics;
 use super::MemoryMetrics;
@@ -13,6 +13,8 @@ use super::families::Families;
 pub struct ProcessMetrics {
     instance: IntGaugeVec,
     certificate_not_after: IntGaugeVec,
+    /// What is shown of certificates that are issued by ACME.
+    pub renewals: RenewalMetrics,
     config_last_reload: IntGauge,
     reloads: [IntCounter; 2],
     api_store_available: IntGaugeVec,
@@ -53,6 +55,7 @@ impl ProcessMetrics {
                 "When a certificate expires.",
                 &["certificate"],
             )?,
+            renewals: RenewalMetrics::new(families)?,
             config_last_reload: families.one_gauge(
                 "config_last_reload_timestamp_seconds",
                 "When the running configuration was applied.",
@@ -148,6 +151,56 @@ impl ProcessMetrics {
         let processes = i64::try_from(processes).unwrap_or(i64::MAX);
         self.old_generations.set(processes);
         self.old_generation_tunnels.set(tunnels);
+    }
+}
+
+/// What is shown of certificates that are issued by ACME.
+pub struct RenewalMetrics {
+    failures: IntGaugeVec,
+    attempts: IntCounterVec,
+}
+
+impl RenewalMetrics {
+    fn new(families: &Families) -> Result<Self, prometheus::Error> {
+        Ok(RenewalMetrics {
+            failures: families.gauge(
+                "certificate_renewal_failures",
+                "How many attempts to have a certificate issued have failed in a row.",
+                &["certificate"],
+            )?,
+            attempts: families.counter(
+                "certificate_renewals_total",
+                "Attempts to have a certificate issued.",
+                &["certificate", "result"],
+            )?,
+        })
+    }
+
+    /// Shows how many attempts to have a certificate issued have failed in a row.
+    pub fn show(&self, name: &str, failures: u32) {
+        let shown = self.failures.with_label_values(&[name]);
+        shown.set(i64::from(failures));
+    }
+
+    /// Notes what came of an attempt: `renewed` or `failed`.
+    pub fn renewed(&self, name: &str, result: &str) {
+        let counter = self.attempts.with_label_values(&[name, result]);
+        counter.inc();
+    }
+
+    /// Shows nothing of the renewal of other certificates than these.
+    pub fn keep(&self, is_there: impl Fn(&str) -> bool) {
+        let failures = &self.failures;
+        for name in label_values(failures, "certificate") {
+            if !is_there(&name) {
+                // What is not there needs no removing.
+                failures.remove_label_values(&[&name]).ok();
+                for result in ["renewed", "failed"] {
+                    let counters = &self.attempts;
+                    counters.remove_label_values(&[&name, result]).ok();
+                }
+            }
+        }
     }
 }
 

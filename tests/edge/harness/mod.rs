@@ -24,6 +24,7 @@ mod nginx;
 mod node;
 mod noise;
 mod observations;
+pub mod pebble;
 pub mod ports;
 pub mod process;
 pub mod prometheus;

@@ -50,6 +50,24 @@ impl Process {
         Process::of(command)
     }
 
+    /// Starts Culvert with these arguments, and no right to read what its user may not, if that is
+    /// root.
+    pub fn start_without_privileges(arguments: &[&str]) -> Process {
+        let program = env!("CARGO_BIN_EXE_culvert");
+        let command = match rustix::process::geteuid().is_root() {
+            true => {
+                let mut command = Command::new("setpriv");
+                let dropped = "-dac_override,-dac_read_search";
+                command.args([&format!("--bounding-set={dropped}"), program]);
+                command
+            }
+            false => Command::new(program),
+        };
+        let mut command = command;
+        command.args(arguments);
+        Process::of(command)
+    }
+
     /// Starts Culvert with these arguments where this folder is a disk of so many bytes.
     pub fn start_with_a_disk_of(size: &str, folder: &Path, arguments: &[&str]) -> Process {
         let mount = format!("mount -t tmpfs -o size={size} tmpfs \"$0\" && exec \"$@\"");
