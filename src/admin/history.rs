@@ -53,7 +53,7 @@ impl History {
     /// Keeps what was counted up to now.
     pub(super) fn take(&self, now: Counted) {
         let mut kept = self.0.lock();
-        if kept.count % MINUTE as u64 == 0 {
+        if kept.count.is_multiple_of(MINUTE as u64) {
             kept.errors.truncate(LATELY / MINUTE);
             kept.errors.push_front(now.errors.clone());
         }
