@@ -58,11 +58,15 @@ impl History {
             kept.errors.push_front(now.errors.clone());
         }
         kept.count += 1;
-        if let Some(last) = kept.last.replace(now.clone()) {
-            let sample = Sample::between(kept.count, &last, &now);
-            kept.samples.truncate(KEPT - 1);
-            kept.samples.push_front(sample);
-        }
+        let Some(last) = kept.last.take() else {
+            // What there was before is in the first sample.
+            kept.last = Some(now.nothing_yet());
+            return;
+        };
+        let sample = Sample::between(kept.count, &last, &now);
+        kept.samples.truncate(KEPT - 1);
+        kept.samples.push_front(sample);
+        kept.last = Some(now);
     }
 
     /// How many samples there were.
