@@ -53,16 +53,20 @@ impl History {
     /// Keeps what was counted up to now.
     pub(super) fn take(&self, now: Counted) {
         let mut kept = self.0.lock();
-        if kept.count % MINUTE as u64 == 0 {
+        if kept.count.is_multiple_of(MINUTE as u64) {
             kept.errors.truncate(LATELY / MINUTE);
             kept.errors.push_front(now.errors.clone());
         }
         kept.count += 1;
-        if let Some(last) = kept.last.replace(now.clone()) {
-            let sample = Sample::between(kept.count, &last, &now);
-            kept.samples.truncate(KEPT - 1);
-            kept.samples.push_front(sample);
-        }
+        let Some(last) = kept.last.take() else {
+            // What there was before is in the first sample.
+            kept.last = Some(now.nothing_yet());
+            return;
+        };
+        let sample = Sample::between(kept.count, &last, &now);
+        kept.samples.truncate(KEPT - 1);
+        kept.samples.push_front(sample);
+        kept.last = Some(now);
     }
 
     /// How many samples there were.

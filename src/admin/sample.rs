@@ -79,6 +79,21 @@ pub(super) struct Open {
     pub(super) tunnels: i64,
 }
 
+impl Counted {
+    /// The same moment, before anything was counted.
+    pub(super) fn nothing_yet(&self) -> Self {
+        Counted {
+            totals: Totals::default(),
+            opened: 0,
+            handshakes: Handshakes::default(),
+            bytes_in: 0,
+            bytes_out: 0,
+            errors: Errors::new(),
+            ..self.clone()
+        }
+    }
+}
+
 impl Sample {
     pub(super) fn between(number: u64, last: &Counted, now: &Counted) -> Self {
         let growth = |of: fn(&Counted) -> u64| of(now).saturating_sub(of(last));

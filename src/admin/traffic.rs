@@ -23,7 +23,7 @@ pub(super) struct Traffic {
     pub(super) opened: u64,
     /// Tunnels closed, by reason.
     closed: Vec<Closed>,
-    /// From clients: of exchanges that are over, and of open tunnels.
+    /// From clients, in this process: of exchanges that are over, and of open tunnels.
     pub(super) bytes_in: u64,
     /// To clients, likewise.
     pub(super) bytes_out: u64,
@@ -49,7 +49,9 @@ struct Ages {
 
 impl Traffic {
     pub(super) fn of(view: &View, totals: &Totals) -> Self {
-        let open = Sums::of(&view.serving.drain.tunnels);
+        let tunnels = &view.serving.drain.tunnels;
+        let open = Sums::of(tunnels);
+        let [before_in, before_out] = tunnels.carried_before();
         let closed = |reason: CloseReason| Closed {
             reason: reason.as_str(),
             tunnels: totals.closed[reason as usize],
@@ -60,10 +62,10 @@ impl Traffic {
             tunnels,
         });
         Traffic {
-            opened: view.serving.drain.tunnels.opened(),
+            opened: tunnels.opened(),
             closed: CloseReason::VARIANTS.iter().copied().map(closed).collect(),
-            bytes_in: totals.bytes_in + open.bytes_in,
-            bytes_out: totals.bytes_out + open.bytes_out,
+            bytes_in: (totals.bytes_in + open.bytes_in).saturating_sub(before_in),
+            bytes_out: (totals.bytes_out + open.bytes_out).saturating_sub(before_out),
             ages: ages.collect(),
         }
     }

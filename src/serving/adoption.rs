@@ -71,6 +71,7 @@ impl Serving {
         let http_rule = self.metrics.http_rule(rule, arrived.http_rule());
         let active = tunnels.adopt(0).map(|active| (active, tunnels.closes));
         let log = self.log.clone();
+        self.drain.tunnels.note_carried_before(arrived.carried());
         arrived.adopt(&self.drain.tunnels, |record: Record| Account {
             record,
             log,

@@ -157,7 +157,7 @@ impl AccessLog {
     /// Writes the record of something that is over, where it has a line.
     pub fn record(&self, record: &Record, reason: CloseReason) {
         let style = self.style();
-        if style.wants(record, reason) {
+        if style.wants(record.went_well(reason), &record.tracking_id) {
             self.write(record.to_line(reason, &style));
         }
     }

@@ -250,6 +250,12 @@ impl Record {
         }
     }
 
+    /// Whether it is a plain exchange, and went well.
+    fn went_well(&self, reason: CloseReason) -> bool {
+        let is_plain = reason == CloseReason::Completed && !self.upgraded;
+        is_plain && self.status.is_some_and(|status| status < 400)
+    }
+
     /// Its details, to add to.
     pub fn details(&mut self) -> &mut Details {
         self.details.get_or_insert_default()

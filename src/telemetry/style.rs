@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::HeaderName;
 
-use super::{CloseReason, Format, Record, Redaction};
+use super::{Format, Redaction};
 
 /// What holds for all lines.
 #[derive(Debug)]
@@ -49,13 +49,10 @@ impl Default for Style {
 }
 
 impl Style {
-    /// Whether this has a line: all but some of the plain exchanges that went well. Its id is the
+    /// Whether something with this id has a line: all but some of what went well. The id is the
     /// chance.
-    pub fn wants(&self, record: &Record, reason: CloseReason) -> bool {
-        let went_well = reason == CloseReason::Completed
-            && !record.upgraded
-            && record.status.is_some_and(|status| status < 400);
-        !went_well || self.sample >= 1.0 || chance(&record.tracking_id) < self.sample
+    pub fn wants(&self, went_well: bool, id: &str) -> bool {
+        !went_well || self.sample >= 1.0 || chance(id) < self.sample
     }
 }
 
@@ -76,6 +73,7 @@ fn chance(id: &str) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::{CloseReason, Record};
     use super::*;
 
     fn record(status: Option<u16>, upgraded: bool, id: &str) -> Record {
@@ -108,7 +106,8 @@ mod tests {
                 sample,
                 ..Style::default()
             };
-            let wanted = style.wants(&record(status, upgraded, id), reason);
+            let record = record(status, upgraded, id);
+            let wanted = style.wants(record.went_well(reason), &record.tracking_id);
             assert_eq!(wanted, expected, "{sample} of {status:?} {id} {reason:?}");
         }
     }

@@ -90,6 +90,11 @@ impl Arrived {
         &self.identity
     }
 
+    /// How many bytes it has carried, from its client and to it.
+    pub fn carried(&self) -> [u64; 2] {
+        [self.told.inward.passed(), self.told.outward.passed()]
+    }
+
     /// The HTTP rule that its request met.
     pub fn http_rule(&self) -> &str {
         self.told.record.http_rule.as_deref().unwrap_or_default()

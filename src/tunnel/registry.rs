@@ -20,6 +20,8 @@ pub struct Tunnels {
     pub timer_wheel: Arc<TimerWheel>,
     pub(super) tasks: TaskTracker,
     opened: AtomicU64,
+    /// What tunnels of other processes had carried there, from clients and to them.
+    carried_before: [AtomicU64; 2],
     has_own_records: AtomicBool,
     pub(super) shards: Arc<Shards>,
     /// Where tunnels go that are to be frozen, by the addresses of their handles.
@@ -33,6 +35,7 @@ impl Tunnels {
             timer_wheel: Arc::default(),
             tasks,
             opened: AtomicU64::new(0),
+            carried_before: Default::default(),
             has_own_records: AtomicBool::new(true),
             shards: Arc::default(),
             asked: Mutex::default(),
@@ -57,6 +60,18 @@ impl Tunnels {
     /// How many were ever opened here.
     pub fn opened(&self) -> u64 {
         self.opened.load(Relaxed)
+    }
+
+    /// Notes what a tunnel has carried in another process, from its client and to it.
+    pub fn note_carried_before(&self, bytes: [u64; 2]) {
+        for (sum, bytes) in self.carried_before.iter().zip(bytes) {
+            sum.fetch_add(bytes, Relaxed);
+        }
+    }
+
+    /// What tunnels of other processes had carried there, from clients and to them.
+    pub fn carried_before(&self) -> [u64; 2] {
+        self.carried_before.each_ref().map(|sum| sum.load(Relaxed))
     }
 
     /// All that are open now.

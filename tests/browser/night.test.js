@@ -27,7 +27,7 @@ function refuse(edge, path = "/1") {
 }
 
 test("the node is named in the header, the title and each question, and its name is typed before it is drained", async scene => {
-  const { edge, page } = await start(scene);
+  const { edge, page } = await start(scene, named, { expected: /ERR_|Failed to load/ });
   await page.locator("header").getByText("fra-1").waitFor();
   assert.equal(await page.title(), "fra-1 · Culvert");
   await page.getByRole("button", { name: "Reload…" }).click();
@@ -84,7 +84,7 @@ test("who is refused is listed with the client, the rule and the reason, and can
   await page.locator("#refusals-place").getByText("12, page 1 of 2").waitFor();
   await page.getByRole("button", { name: "Older" }).click();
   await eventually("the rest", async () => (await rows.count()) === 2);
-  await page.getByText(/Most of the last 12 refusals in 5 min: 127\.0\.0\.1 \(12 of 1 client\)/).waitFor();
+  await page.getByText(/12 refusals in 5 min: 12 of 127\.0\.0\.1 \(1 client in all\)/).waitFor();
   await page.locator("#reasons li", { hasText: "no_target" }).getByText(/^12 · /).waitFor();
   await page.getByLabel("Filter refusals").fill("no such word");
   await page.getByText("None of the last ones has this.").waitFor();

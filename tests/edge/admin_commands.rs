@@ -37,7 +37,7 @@ async fn the_status_is_a_table_or_the_apis_json() {
     };
     let (listener, address) = (edge.address.to_string(), target.address.to_string());
     row(&[&listener, "edge", "false", "0"]);
-    row(&["edge", "all", "FORWARD", "group", "0"]);
+    row(&["edge", "all", "FORWARD", "group", "0", "0", "0"]);
     row(&["group", &address, "healthy", "1", "0"]);
     let (code, text) = culvert(&edge, &["-c", "culvert.yaml", "status", "--json"]);
     let status: Value = serde_json::from_str(&text).unwrap();

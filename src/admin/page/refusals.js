@@ -55,17 +55,19 @@ function showRefusals() {
 function showMost() {
   const since = Date.now() - lately;
   const recent = refusals.filter(({ time }) => Date.parse(time) >= since);
-  const most = (of, word) => {
+  const most = (of, by, word) => {
     const counts = new Map();
     for (const refusal of recent) counts.set(of(refusal), (counts.get(of(refusal)) ?? 0) + 1);
     const [first] = [...counts].sort((a, b) => b[1] - a[1]);
-    return first && `${first[0]} (${count(first[1])} of ${plural(counts.size, word)})`;
+    return first && `${count(first[1])} ${by} ${first[0]} (${plural(counts.size, word)} in all)`;
   };
   const parts = [
-    most(({ clientIp }) => clientIp, "client"),
-    most(({ forwardingRule, httpRule }) => (httpRule ? `${forwardingRule} / ${httpRule}` : forwardingRule), "rule"),
+    most(({ clientIp }) => clientIp, "of", "client"),
+    most(({ forwardingRule, httpRule }) => (httpRule ? `${forwardingRule} / ${httpRule}` : forwardingRule), "by", "rule"),
   ];
-  write(byId("refusals-most"), recent.length > 0 ? `Most of the last ${plural(recent.length, "refusal")} in 5 min: ${parts.join(" · ")}` : "");
+  // There may have been more than are kept.
+  const what = recent.length < mostRefusals ? `${plural(recent.length, "refusal")} in 5 min` : `The last ${plural(mostRefusals, "refusal")}`;
+  write(byId("refusals-most"), recent.length > 0 ? `${what}: ${parts.join(" · ")}` : "");
 }
 
 function makeRefusal(refusal) {

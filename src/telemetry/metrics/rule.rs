@@ -12,12 +12,9 @@ use strum::{EnumCount as _, VariantArray as _};
 use super::super::{Client, Record, RefusalReason, Refusals};
 use super::Totals;
 use super::families::Families;
-use super::handshakes::Handshakes;
+use super::handshakes::{Handshakes, REQUEST_SECONDS};
 use super::kept::Kept;
 
-pub(super) const REQUEST_SECONDS: &[f64] = &[
-    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
-];
 const TUNNEL_SECONDS: &[f64] = &[
     1.0, 10.0, 60.0, 300.0, 900.0, 3600.0, 7200.0, 14400.0, 28800.0, 43200.0, 86400.0,
 ];
