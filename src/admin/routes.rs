@@ -63,7 +63,7 @@ fn api() -> OpenApiRouter<View> {
         .routes(routes!(tunnels::list, tunnels::kill_all))
         .routes(routes!(tunnels::show, tunnels::kill))
         .routes(routes!(target::patch))
-        .routes(routes!(orders::reload))
+        .routes(routes!(orders::rehearse, orders::reload))
         .routes(routes!(orders::drain))
         .routes(routes!(explain::explain))
         .routes(routes!(log_level::show, log_level::change))

@@ -18,6 +18,16 @@ use super::words::{nearest, quoted, shown};
 pub(super) struct Findings {
     problems: RefCell<Vec<Problem>>,
     warnings: RefCell<Vec<Problem>>,
+    seen: RefCell<Vec<Seen>>,
+}
+
+/// What is accepted at a place, keys or words; noted in tests alone.
+#[derive(Debug, Clone)]
+#[cfg_attr(not(test), expect(dead_code, reason = "only tests ask for it"))]
+pub(super) struct Seen {
+    pub(super) place: String,
+    pub(super) keys: Vec<String>,
+    pub(super) is_words: bool,
 }
 
 impl Findings {
@@ -75,6 +85,17 @@ impl<'a> Node<'a> {
         note(&self.findings.warnings, &path, message.into());
     }
 
+    /// Notes what is accepted here, in tests.
+    pub(super) fn accepts<'k>(&self, keys: impl FnOnce() -> Vec<&'k str>, is_words: bool) {
+        if cfg!(test) {
+            self.findings.seen.borrow_mut().push(Seen {
+                place: self.path.clone(),
+                keys: keys().into_iter().map(str::to_owned).collect(),
+                is_words,
+            });
+        }
+    }
+
     /// A mapping with some of the keys `known`.
     pub(super) fn mapping(&self, known: &[&str]) -> Option<Mapping<'a>> {
         let Value::Object(entries) = self.value else {
@@ -85,6 +106,7 @@ impl<'a> Node<'a> {
             path: self.path.clone(),
             findings: self.findings,
         };
+        self.accepts(|| known.to_vec(), false);
         mapping.refuse_unknown(known);
         Some(mapping)
     }
@@ -268,6 +290,14 @@ impl<'a> Mapping<'a> {
 fn note(list: &RefCell<Vec<Problem>>, path: &str, message: String) {
     let path = path.to_owned();
     list.borrow_mut().push(Problem { path, message });
+}
+
+#[cfg(test)]
+impl Findings {
+    /// What is accepted where.
+    pub(super) fn seen(&self) -> Vec<Seen> {
+        self.seen.borrow().clone()
+    }
 }
 
 #[cfg(test)]

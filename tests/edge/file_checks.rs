@@ -11,21 +11,21 @@ fn a_valid_file_is_ok() {
     let folder = with_file(&Config::answering("hello").rule("listenerPort: 1"));
     check(
         &folder,
-        &["-t", "-c", "edge.yaml"],
+        &["-t", "--offline", "-c", "edge.yaml"],
         0,
         "culvert: edge.yaml: ok\n",
         "",
     );
     check(
         &folder,
-        &["--test", "--conf", "edge.yaml"],
+        &["--test", "--offline", "--conf", "edge.yaml"],
         0,
         "culvert: edge.yaml: ok\n",
         "",
     );
     check(
         &folder,
-        &["-tc", "./edge.yaml"],
+        &["--offline", "-tc", "./edge.yaml"],
         0,
         "culvert: ./edge.yaml: ok\n",
         "",
@@ -35,7 +35,7 @@ fn a_valid_file_is_ok() {
 #[test]
 fn the_file_is_conf_culvert_yaml_unless_another_is_named() {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let output = run(&["-t"], here);
+    let output = run(&["-t", "--offline"], here);
     assert_eq!(text(&output.stdout), "culvert: conf/culvert.yaml: ok\n");
     let folder = tempfile::tempdir().unwrap();
     let missing = "conf/culvert.yaml: cannot be read: No such file or directory (os error 2)\n";
@@ -53,7 +53,7 @@ targetGroups: [{name: g, algorithm: ROUND_ROBIN, protocol: HTTP}]\n",
 edge.yaml: warning: targetGroups[0].targets: no targets: every request for this group is refused
 edge.yaml: warning: targetGroups[0]: no HTTP rule forwards to this target group\n";
     let mut expected: Vec<_> = warnings.lines().collect();
-    let output = run(&["-t", "-c", "edge.yaml"], folder.path());
+    let output = run(&["-t", "--offline", "-c", "edge.yaml"], folder.path());
     let mut said: Vec<_> = text(&output.stderr).lines().collect();
     expected.sort_unstable();
     said.sort_unstable();
@@ -77,7 +77,7 @@ fn every_problem_of_a_file_is_a_line_with_its_place() {
 targetGroups:
   - {name: other, algorithm: ROUND_ROBIN, protocol: HTTP, targets: [{ip: 10.0.0.1}]}\n",
     );
-    let output = run(&["-t", "-c", "edge.yaml"], folder.path());
+    let output = run(&["-t", "--offline", "-c", "edge.yaml"], folder.path());
     let mut said: Vec<_> = text(&output.stderr).lines().collect();
     said.sort_unstable();
     let expected = [
@@ -148,7 +148,7 @@ fn check_file(path: &Path, code: i32, stdout: &str, stderr: &str) {
     std::fs::copy(kubeconfig, folder.path().join("kubeconfig")).unwrap();
     check(
         &folder,
-        &["-t", "-c", path.to_str().unwrap()],
+        &["-t", "--offline", "-c", path.to_str().unwrap()],
         code,
         stdout,
         stderr,
