@@ -16,6 +16,7 @@ INSTALLED = $(addprefix $(DESTDIR),\
 	$(PREFIX)/lib/sysusers.d/culvert.conf \
 	$(PREFIX)/lib/tmpfiles.d/culvert.conf \
 	$(SYSCONFDIR)/logrotate.d/culvert \
+	$(SYSCONFDIR)/culvert/culvert.schema.json \
 	$(COMPLETIONS))
 COMPLETIONS = $(addprefix $(PREFIX)/share/,\
 	bash-completion/completions/culvert zsh/site-functions/_culvert fish/vendor_completions.d/culvert.fish)
@@ -52,6 +53,7 @@ install: $(if $(wildcard $(BINARY)),,build)
 	install -m 644 systemd/culvert.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/culvert.conf
 	install -m 644 systemd/culvert.tmpfiles $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/culvert.conf
 	install -m 644 systemd/culvert.logrotate $(DESTDIR)$(SYSCONFDIR)/logrotate.d/culvert
+	install -m 644 conf/culvert.schema.json $(DESTDIR)$(SYSCONFDIR)/culvert/culvert.schema.json
 	rm -f $(MANDIR)/culvert*.1
 	$(BINARY) man $(MANDIR)
 	$(foreach file,$(COMPLETIONS),$(BINARY) completions $(firstword $(subst /, ,$(subst -completion,,$(file:$(PREFIX)/share/%=%)))) \

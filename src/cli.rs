@@ -15,10 +15,18 @@ pub struct Arguments {
     #[arg(short, long, value_name = "FILE", global = true)]
     pub conf: Option<PathBuf>,
 
-    /// Check the configuration and exit: 0 if it is valid, 1 with every problem on standard error
-    /// if not
+    /// Check the configuration, and try what a start needs: folders, addresses, permissions. Exit:
+    /// 0 if it is valid, 1 with every problem on standard error if not
     #[arg(short, long)]
     pub test: bool,
+
+    /// With -t: warnings count as problems
+    #[arg(long, requires = "test")]
+    pub strict: bool,
+
+    /// With -t: go by the file alone, wherever it is to serve; nothing of this machine is tried
+    #[arg(long, requires = "test")]
+    pub offline: bool,
 
     /// Take over from the running process at server.upgradeSocket: wait until it gets SIGQUIT, then
     /// serve in its place
@@ -71,8 +79,11 @@ pub enum Command {
     /// Show what the running process serves with, and how it fares
     Status(Reached),
 
-    /// Show the rules and the groups that serve, and where each comes from: the file, or the API
-    Config(Reached),
+    /// Print the configuration with all defaults, as YAML, from the file alone
+    Config(Effective),
+
+    /// Print the JSON Schema of the configuration file, for editors
+    Schema,
 
     /// Show the objects of the Gateway API, and what is told of each
     Gateway(Gateway),
@@ -98,9 +109,9 @@ pub enum Command {
     /// Have the running process drain and end, as SIGTERM does
     Drain(Reached),
 
-    /// Have the running process read its configuration again; 1 with every problem if it is
-    /// rejected
-    Reload(Reached),
+    /// Have the running process read its configuration again, and show what has changed; 1 with
+    /// every problem if it is rejected
+    Reload(Reload),
 
     /// Show how much the running process says on standard error, or have it say more or less, until
     /// the next reload
@@ -108,6 +119,10 @@ pub enum Command {
 
     /// Show what would become of a request, and why
     Explain(Explain),
+
+    /// Look at this node: files, ports, certificates, names, listeners; each with a verdict and
+    /// what to do. 1 where something is wrong
+    Doctor(Reached),
 
     /// Write the manual's pages, one for each command, into a folder
     Man {
@@ -260,6 +275,36 @@ pub struct Kill {
     /// Spread the ends over so long, at random moments, the idlest first: 30s; at most 1h
     #[arg(long, value_name = "DURATION")]
     pub over: Option<String>,
+
+    /// Where the process is.
+    #[command(flatten)]
+    pub reached: Reached,
+}
+
+/// `config`
+#[derive(Debug, Args)]
+pub struct Effective {
+    /// Show instead what a reload would change in the running process, or, with FILE, what would
+    /// change if that file were in the place of -c
+    #[arg(long, value_name = "FILE", num_args = 0..=1)]
+    pub diff: Option<Option<PathBuf>>,
+
+    /// Show instead the rules and the groups that serve in the running process, and where each
+    /// comes from: the file, or the API
+    #[arg(long, conflicts_with = "diff")]
+    pub sources: bool,
+
+    /// Where the process is.
+    #[command(flatten)]
+    pub reached: Reached,
+}
+
+/// `reload`
+#[derive(Debug, Args)]
+pub struct Reload {
+    /// Only show what would change
+    #[arg(long)]
+    pub dry_run: bool,
 
     /// Where the process is.
     #[command(flatten)]

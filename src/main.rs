@@ -6,8 +6,10 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use culvert::cli::{Arguments, Command};
-use culvert::config::{self, Loaded};
+use culvert::config::problem::Problems;
+use culvert::config::{self, Config, Loaded};
 use culvert::os::{daemon, kept_sockets};
+use culvert::serving::trial;
 use culvert::telemetry::diagnostics;
 use culvert::{commands, demo, gateway, process, upgrade};
 
@@ -52,19 +54,12 @@ fn run(arguments: &Arguments) -> Result<(), String> {
         eprintln!("{}", warning.as_warning(&name));
     }
     if arguments.test {
-        let unread = gateway::unreadable(&config);
-        let (_, told) = gateway::offline(config, &mut |address| {
-            // Whoever serves now may have the port.
-            TcpListener::bind((address.ip(), 0)).map(drop)
-        });
-        for line in told.iter().filter(|line| !unread.contains(line)) {
-            println!("{line}");
+        if arguments.strict && !warnings.is_empty() {
+            return Err(format!("culvert: {name}: warnings, and --strict"));
         }
-        if !unread.is_empty() {
-            return Err(unread.join("\n"));
-        }
-        println!("culvert: {name}: ok");
-        return Ok(());
+        // Whoever takes over has the sockets already.
+        let is_tried = !arguments.offline && !arguments.upgrade;
+        return test(config, &name, is_tried);
     }
     if let Some(Command::Upgrade { binary, socket }) = &arguments.command {
         let socket = socket.as_ref().or(config.server.upgrade_socket.as_ref());
@@ -77,6 +72,35 @@ fn run(arguments: &Arguments) -> Result<(), String> {
         return daemon::start(&config).map_err(|why| format!("{name}: {why}"));
     }
     process::serve(&conf, config, arguments.upgrade)
+}
+
+/// `-t`: what else is wrong, and what a start would refuse here, where that is tried.
+fn test(config: Config, name: &str, is_tried: bool) -> Result<(), String> {
+    if is_tried {
+        let tried = trial::addresses(&config, |_| false);
+        for line in tried.told {
+            println!("{name}: {line}");
+        }
+        let faults = trial::folders(&config).into_iter().chain(tried.faults);
+        let problems = faults.map(|fault| fault.into_problem(&config, true));
+        let (file, problems) = (name.to_owned(), problems.collect::<Vec<_>>());
+        if !problems.is_empty() {
+            return Err(Problems { file, problems }.to_string());
+        }
+    }
+    let unread = gateway::unreadable(&config);
+    let (_, told) = gateway::offline(config, &mut |address| {
+        // Whoever serves now may have the port.
+        TcpListener::bind((address.ip(), 0)).map(drop)
+    });
+    for line in told.iter().filter(|line| !unread.contains(line)) {
+        println!("{line}");
+    }
+    if !unread.is_empty() {
+        return Err(unread.join("\n"));
+    }
+    println!("culvert: {name}: ok");
+    Ok(())
 }
 
 /// Prints an answer, unless whoever reads it has gone.

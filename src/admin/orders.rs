@@ -1,5 +1,7 @@
-//! `POST /api/v1/reload` and `POST /api/v1/drain`: what SIGHUP and SIGTERM ask for.
+//! `POST /api/v1/reload` and `POST /api/v1/drain`: what SIGHUP and SIGTERM ask for; and `GET
+//! /api/v1/reload`, what the first would change.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
@@ -7,6 +9,7 @@ use axum::Json;
 use axum::extract::{Extension, State};
 use axum::http::StatusCode;
 use serde::Serialize;
+use tokio::task::spawn_blocking;
 use utoipa::ToSchema;
 
 use super::denial::{Denial, Error};
@@ -14,11 +17,27 @@ use super::view::View;
 use crate::drain::Forecast;
 use crate::listener::control::Peer;
 use crate::os::signals::Order;
+use crate::serving::Changes;
 
-/// A reload that was applied.
+/// A reload, and what it changes.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Reloaded {
+    /// Whether it is done; not where it was only asked for what it would change.
     applied: bool,
+    /// What is allowed but hardly meant, and what only another process can change.
+    warnings: Vec<String>,
+    /// What is different, a line each.
+    changes: Vec<String>,
+}
+
+impl Reloaded {
+    fn of(applied: bool, Changes { warnings, changes }: Changes) -> Json<Self> {
+        Json(Reloaded {
+            applied,
+            warnings,
+            changes,
+        })
+    }
 }
 
 /// A drain that has begun.
@@ -81,14 +100,42 @@ pub(super) async fn reload(
     };
     let outcome = view.order(Order::Reload).await.ok_or_else(not_now)?;
     let outcome = outcome.await.map_err(|_| not_now())?;
-    outcome
-        .map(|()| Json(Reloaded { applied: true }))
-        .map_err(|problems| {
-            let message = "the configuration is rejected, nothing has changed";
-            let mut denial = Denial::new(StatusCode::UNPROCESSABLE_ENTITY, message);
-            denial.body.problems = problems.lines().map(str::to_owned).collect();
-            denial
-        })
+    outcome.map_err(|problems| {
+        rejected(
+            "the configuration is rejected, nothing has changed",
+            &problems,
+        )
+    })?;
+    let last = view.serving.last_reload();
+    Ok(Reloaded::of(
+        true,
+        last.map(|last| last.changes).unwrap_or_default(),
+    ))
+}
+
+/// What a reload would change now. Nothing changes.
+#[utoipa::path(
+    get,
+    path = "/api/v1/reload",
+    responses(
+        (status = 200, body = Reloaded),
+        (status = 422, description = "The configuration would be rejected.", body = Error),
+    ),
+)]
+pub(super) async fn rehearse(State(view): State<View>) -> Result<Json<Reloaded>, Denial> {
+    let serving = Arc::clone(&view.serving);
+    let outcome = spawn_blocking(move || serving.rehearse()).await;
+    let outcome = outcome
+        .map_err(|error| Denial::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
+    let changes =
+        outcome.map_err(|problems| rejected("the configuration would be rejected", &problems))?;
+    Ok(Reloaded::of(false, changes))
+}
+
+fn rejected(message: &str, problems: &str) -> Denial {
+    let mut denial = Denial::new(StatusCode::UNPROCESSABLE_ENTITY, message);
+    denial.body.problems = problems.lines().map(str::to_owned).collect();
+    denial
 }
 
 /// Drains the process and ends it, as SIGTERM does. A second time changes nothing.

@@ -18,9 +18,8 @@ use super::denial::Denial;
 use super::guard::guard;
 use super::view::View;
 use super::{
-    certificates, config, events, explain, gateway, lately, log_level, orders, page, refusals, status,
-    target,
-    tunnels,
+    certificates, config, events, explain, gateway, lately, log_level, orders, page, refusals,
+    status, target, tunnels,
 };
 use crate::os::reserve;
 
@@ -71,7 +70,7 @@ fn api() -> OpenApiRouter<View> {
         .routes(routes!(refusals::refusals))
         .routes(routes!(lately::history))
         .routes(routes!(target::patch))
-        .routes(routes!(orders::reload))
+        .routes(routes!(orders::rehearse, orders::reload))
         .routes(routes!(orders::drain))
         .routes(routes!(explain::explain))
         .routes(routes!(log_level::show, log_level::change))

@@ -8,6 +8,7 @@ mod api;
 mod certificates;
 mod client;
 mod config;
+mod doctor;
 mod explain;
 mod gateway;
 mod manual;
@@ -22,6 +23,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::cli::{Command, GatewayCommand, LogLevel, Reached};
+use crate::config::schema;
 use crate::gateway::crds;
 use answer::shown;
 use client::Client;
@@ -31,7 +33,7 @@ use client::Client;
 pub fn run(command: &Command, conf: &Path) -> Option<Result<String, String>> {
     Some(match command {
         Command::Status(reached) => get(reached, conf, "/api/v1/status", status::show),
-        Command::Config(reached) => get(reached, conf, "/api/v1/config", config::show),
+        Command::Config(asked) => config::run(asked, conf),
         Command::Gateway(asked) => match asked.other {
             Some(GatewayCommand::Crds) => Ok(crds::text().trim_end().to_owned()),
             None => get(&asked.reached, conf, "/api/v1/gateway", gateway::show),
@@ -40,12 +42,9 @@ pub fn run(command: &Command, conf: &Path) -> Option<Result<String, String>> {
         Command::Tunnels(asked) => tunnels::list(asked, conf),
         Command::Kill(asked) => tunnels::kill(asked, conf),
         Command::Drain(reached) => drain(reached, conf),
-        Command::Reload(reached) => post(
-            reached,
-            conf,
-            "/api/v1/reload",
-            "culvert: the configuration is applied",
-        ),
+        Command::Reload(asked) => config::reload(asked, conf),
+        Command::Schema => Ok(schema::text()),
+        Command::Doctor(reached) => doctor::examine(reached, conf),
         Command::LogLevel(asked) => log_level(asked, conf),
         Command::Top(reached) => top::run(reached, conf).map(|()| String::new()),
         Command::Explain(asked) => explain::explain(asked, conf),
@@ -102,9 +101,4 @@ fn drained(answer: &Value) -> String {
         seconds("beginsMs"),
         seconds("endsMs"),
     )
-}
-
-fn post(reached: &Reached, conf: &Path, path: &str, done: &str) -> Result<String, String> {
-    let answer = Client::find(reached, conf)?.ask("POST", path, Some(&json!({})))?;
-    Ok(shown(reached, &answer, |_| done.to_owned()))
 }

@@ -9,6 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 
 pub(crate) mod bounded;
+pub mod difference;
 pub(crate) mod document;
 pub mod fault;
 mod include;
@@ -20,6 +21,7 @@ pub mod problem;
 mod read;
 pub mod renewal;
 mod scalar;
+pub mod schema;
 pub mod secret_key;
 pub mod template;
 mod text;
@@ -50,6 +52,16 @@ pub fn load(path: &Path) -> Result<Loaded, Problems> {
     let text = text::read(path).map_err(|problem| alone(&name, problem))?;
     let folder = path.parent().unwrap_or(Path::new(""));
     parse_in(Some(folder), &name, text)
+}
+
+/// The file at `path` with all that holds where it says nothing, as YAML. What is secret is not in
+/// it.
+pub fn effective(path: &Path) -> Result<String, Problems> {
+    let name = path.display().to_string();
+    let text = read_text(path)?;
+    parse(&name, &text)?;
+    let top = schema::filled(parse_tree(&name, &text)?);
+    serde_yaml::to_string(&top).map_err(|error| Problems::whole_file(&name, error.to_string()))
 }
 
 /// Reads only `admin` of the file at `path`; what is wrong elsewhere does not matter.

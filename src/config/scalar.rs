@@ -131,6 +131,7 @@ impl<'a> Node<'a> {
 
     /// One of the words `accepted`. The words `later` are refused as known, but not supported yet.
     pub(super) fn choice<T: Copy>(&self, accepted: &[(&str, T)], later: &[&str]) -> Option<T> {
+        self.accepts(|| accepted.iter().map(|(name, _)| *name).collect(), true);
         let word = self.value.as_str();
         if let Some((_, choice)) = accepted.iter().find(|(name, _)| Some(*name) == word) {
             return Some(*choice);

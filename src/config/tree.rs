@@ -24,6 +24,16 @@ pub(super) struct Findings {
     warnings: RefCell<Vec<Problem>>,
     /// What files have that may be named more than once.
     blocks: RefCell<HashMap<PathBuf, Arc<Blocks>>>,
+    seen: RefCell<Vec<Seen>>,
+}
+
+/// What is accepted at a place, keys or words; noted in tests alone.
+#[derive(Debug, Clone)]
+#[cfg_attr(not(test), expect(dead_code, reason = "only tests ask for it"))]
+pub(super) struct Seen {
+    pub(super) place: String,
+    pub(super) keys: Vec<String>,
+    pub(super) is_words: bool,
 }
 
 impl Findings {
@@ -112,6 +122,17 @@ impl<'a> Node<'a> {
         Some(blocks)
     }
 
+    /// Notes what is accepted here, in tests.
+    pub(super) fn accepts<'k>(&self, keys: impl FnOnce() -> Vec<&'k str>, is_words: bool) {
+        if cfg!(test) {
+            self.findings.seen.borrow_mut().push(Seen {
+                place: self.path.clone(),
+                keys: keys().into_iter().map(str::to_owned).collect(),
+                is_words,
+            });
+        }
+    }
+
     /// A mapping with some of the keys `known`.
     pub(super) fn mapping(&self, known: &[&str]) -> Option<Mapping<'a>> {
         let Value::Object(entries) = self.value else {
@@ -122,6 +143,7 @@ impl<'a> Node<'a> {
             path: self.path.clone(),
             findings: self.findings,
         };
+        self.accepts(|| known.to_vec(), false);
         mapping.refuse_unknown(known);
         Some(mapping)
     }
@@ -318,6 +340,14 @@ fn note_beside(findings: &Findings, path: &str, message: &str, other: &str) {
     let mut problem = Problem::new(path, format!("{message} {other}"));
     problem.other = Some(other.to_owned());
     findings.problems.borrow_mut().push(problem);
+}
+
+#[cfg(test)]
+impl Findings {
+    /// What is accepted where.
+    pub(super) fn seen(&self) -> Vec<Seen> {
+        self.seen.borrow().clone()
+    }
 }
 
 #[cfg(test)]

@@ -16,12 +16,14 @@ mod former_names;
 mod group_changes;
 mod objects;
 mod overrides;
+mod rehearsal;
 mod reload;
 mod reuse;
 mod shared_keys;
 mod sockets;
 mod style;
 mod target_evictions;
+pub mod trial;
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, SocketAddr, TcpListener};
@@ -52,6 +54,7 @@ use change::New;
 use former_names::FormerNames;
 pub use objects::Objects;
 use parking_lot::Mutex;
+pub use rehearsal::Changes;
 pub use shared_keys::SharedKeys;
 use sockets::NewSockets;
 use style::style;
@@ -119,6 +122,8 @@ pub struct Reload {
     pub at: SystemTime,
     /// What was wrong; nothing where the configuration was applied.
     pub problems: Vec<String>,
+    /// What it changed.
+    pub changes: Changes,
 }
 
 /// The secrets of a process, which go to the one that succeeds it.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::change::{Keep, New, Replacement};
+use super::rehearsal::Changes;
 use super::shared_keys::stay_shared;
 use super::sockets::{NewSockets, Present};
 use super::style::style;
@@ -16,6 +17,10 @@ use crate::listener::Sockets;
 use crate::target_group::Overrides;
 use crate::telemetry::diagnostics;
 
+/// How many changes the diagnostics have of one reload.
+const LOGGED_CHANGES: usize = 20;
+const UNTIL_ANOTHER: &str = "stays as it is until a new process takes over";
+
 impl Serving {
     /// Reads the configuration again and applies it, or says in the diagnostics, and in the error,
     /// why not.
@@ -26,9 +31,19 @@ impl Serving {
         *self.last_reload.lock() = Some(Reload {
             at: SystemTime::now(),
             problems: problems.lines().map(str::to_owned).collect(),
+            changes: result.as_ref().ok().cloned().unwrap_or_default(),
         });
         match &result {
-            Ok(()) => log::info!("reload: the configuration is applied"),
+            Ok(Changes { changes, .. }) => {
+                for line in changes.iter().take(LOGGED_CHANGES) {
+                    log::info!("reload: {line}");
+                }
+                if changes.len() > LOGGED_CHANGES {
+                    let more = changes.len() - LOGGED_CHANGES;
+                    log::info!("reload: and {more} changes more");
+                }
+                log::info!("reload: the configuration is applied");
+            }
             Err(problems) => {
                 for line in problems.lines() {
                     log::error!("reload: {line}");
@@ -36,10 +51,10 @@ impl Serving {
                 log::error!("reload: the configuration is rejected, nothing has changed");
             }
         }
-        result
+        result.map(drop)
     }
 
-    fn try_reload(&self) -> Result<(), String> {
+    fn try_reload(&self) -> Result<Changes, String> {
         let Some(path) = &self.path else {
             return Err("there is no configuration file".to_owned());
         };
@@ -58,20 +73,38 @@ impl Serving {
         self.names.learn(&config);
         let applied = self.take_file(config);
         self.names.keep(&self.config());
-        applied.map_err(|problems| config::located(path, problems).to_string())
+        let mut changes =
+            applied.map_err(|problems| config::located(path, problems).to_string())?;
+        let warnings = warnings.iter().map(|warning| warning.as_warning(&name));
+        changes.warnings.splice(0..0, warnings);
+        Ok(changes)
+    }
+
+    /// What the file says, beside what the API and the cluster have; and what stays all the same,
+    /// in words.
+    pub(super) fn beside_the_others(
+        &self,
+        before: &Config,
+        mut file: Config,
+    ) -> (Config, Vec<String>) {
+        let api = stay_with_api(before, &mut file);
+        let cluster = stay_with_cluster(before, &mut file);
+        stay_shared(before, &mut file);
+        let mut config = with_others_of(before, file);
+        config::renewal::show_to_targets(&mut config);
+        let mut stays: Vec<String> = api.into_iter().chain(cluster).collect();
+        stays.extend(self.what_stays(before, &config));
+        (config, stays)
     }
 
     /// Puts what the file says in place, beside what the API has.
-    fn take_file(&self, mut file: Config) -> Result<(), Vec<Problem>> {
+    fn take_file(&self, file: Config) -> Result<Changes, Vec<Problem>> {
         let mut overrides = self.overrides.lock();
         let before = self.config();
-        stay_with_api(&before, &mut file);
-        stay_with_cluster(&before, &mut file);
-        stay_shared(&before, &mut file);
-        let mut config = with_others_of(&before, file);
-        config::renewal::show_to_targets(&mut config);
+        let (config, warnings) = self.beside_the_others(&before, file);
         check(&config).map_err(|faults| problems(faults, &config, true))?;
         let config = Arc::new(config);
+        let changes = self.changes(&before, &config);
         let replacement = Replacement {
             before: &before,
             config: &config,
@@ -79,7 +112,11 @@ impl Serving {
             ends_overrides: true,
         };
         let replaced = self.replace(replacement, &mut overrides, &mut || Ok(()));
-        replaced.map_err(|faults| problems(faults, &config, true))
+        replaced.map_err(|faults| problems(faults, &config, true))?;
+        for line in &warnings {
+            log::warn!("reload: {line}");
+        }
+        Ok(Changes { warnings, changes })
     }
 
     /// Puts another configuration in the place of the present one, whichever source made it.
@@ -104,7 +141,6 @@ impl Serving {
         let moves = config.access_log.path != before.access_log.path;
         let output = moves.then(|| output(config)).transpose();
         let (new, output) = both(new, output)?;
-        self.warn_of_what_stays(before, config);
         let groups = self.names.expand_all(&config.target_groups);
         let mut decided = Overrides::default();
         if !ends_overrides {
@@ -145,8 +181,9 @@ impl Serving {
         self.fleet.reconsider();
     }
 
-    /// Says what only a new process can change.
-    fn warn_of_what_stays(&self, before: &Config, now: &Config) {
+    /// What only a new process can change, a line each.
+    fn what_stays(&self, before: &Config, now: &Config) -> Vec<String> {
+        let mut stays = Vec::new();
         let rules = &before.forwarding_rules;
         for rule in &now.forwarding_rules {
             let is_turned = |old: &Arc<model::ForwardingRule>| {
@@ -154,9 +191,9 @@ impl Serving {
             };
             if rules.iter().any(is_turned) {
                 let path = self.called(&Object::ForwardingRule(rule.name.clone()), now);
-                log::warn!(
-                    "reload: {path}.v6only stays as it is for as long as the socket is there"
-                );
+                stays.push(format!(
+                    "{path}.v6only stays as it is for as long as the socket is there"
+                ));
             }
         }
         let is_other = before.access_log.journal != now.access_log.journal;
@@ -171,14 +208,15 @@ impl Serving {
             ("server.pidFile", before.pid_file != now.pid_file),
         ] {
             if is_other {
-                log::warn!("reload: {key} stays as it is until a new process takes over");
+                stays.push(format!("{key} {UNTIL_ANOTHER}"));
             }
         }
+        stays
     }
 }
 
 /// Whether objects are of a cluster, and of which, only a new process changes.
-fn stay_with_cluster(before: &Config, now: &mut Config) {
+fn stay_with_cluster(before: &Config, now: &mut Config) -> Option<String> {
     let parts = |gateway: &Option<model::Gateway>| {
         let gateway = gateway
             .as_ref()
@@ -192,24 +230,23 @@ fn stay_with_cluster(before: &Config, now: &mut Config) {
         Some((kubernetes, cache, controller_name))
     };
     if parts(&before.gateway) == parts(&now.gateway) {
-        return;
+        return None;
     }
-    log::warn!("reload: gateway.kubernetes stays as it is until a new process takes over");
     let addresses = now.gateway.take().map(|gateway| gateway.addresses);
     now.gateway.clone_from(&before.gateway);
     if let (Some(gateway), Some(addresses)) = (&mut now.gateway, addresses) {
         gateway.addresses = addresses;
     }
+    Some(format!("gateway.kubernetes {UNTIL_ANOTHER}"))
 }
 
 /// Whether there is an API, and where it keeps what it is told, only a new process changes.
-fn stay_with_api(before: &Config, now: &mut Config) {
+fn stay_with_api(before: &Config, now: &mut Config) -> Option<String> {
     let store = |config: &Config| config.api.as_ref().map(|api| api.store.clone());
-    if store(before) != store(now) {
-        log::warn!("reload: api.store stays as it is until a new process takes over");
-    }
+    let is_other = store(before) != store(now);
     match (&before.api, &mut now.api) {
         (Some(before), Some(now)) => now.store = before.store.clone(),
         (before, now) => now.clone_from(before),
     }
+    is_other.then(|| format!("api.store {UNTIL_ANOTHER}"))
 }

@@ -107,7 +107,8 @@ fn moves(present: Option<&ControlListener>, address: &ListenAddress) -> bool {
     present.is_none_or(|present| present.address() != *address)
 }
 
-fn cannot_listen(object: Object, address: &impl Display, error: &io::Error) -> Fault {
+/// That an object cannot listen.
+pub(super) fn cannot_listen(object: Object, address: &impl Display, error: &io::Error) -> Fault {
     let hint = match error.kind() {
         io::ErrorKind::PermissionDenied => "; a port below 1024 needs CAP_NET_BIND_SERVICE",
         _ => "",

@@ -121,7 +121,7 @@ fn use_files(value: &mut Value, authority: &Authority) {
 fn problems(file: &Value) -> Option<String> {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("culvert.yaml"), file.to_string()).unwrap();
-    let output = run(&["-t", "-c", "culvert.yaml"], folder.path());
+    let output = run(&["-t", "--offline", "-c", "culvert.yaml"], folder.path());
     let said = String::from_utf8(output.stderr).unwrap();
     (!output.status.success()).then_some(said)
 }

@@ -11,21 +11,21 @@ fn a_valid_file_is_ok() {
     let folder = with_file(&Config::answering("hello").rule("listenerPort: 1"));
     check(
         &folder,
-        &["-t", "-c", "edge.yaml"],
+        &["-t", "--offline", "-c", "edge.yaml"],
         0,
         "culvert: edge.yaml: ok\n",
         "",
     );
     check(
         &folder,
-        &["--test", "--conf", "edge.yaml"],
+        &["--test", "--offline", "--conf", "edge.yaml"],
         0,
         "culvert: edge.yaml: ok\n",
         "",
     );
     check(
         &folder,
-        &["-tc", "./edge.yaml"],
+        &["--offline", "-tc", "./edge.yaml"],
         0,
         "culvert: ./edge.yaml: ok\n",
         "",
@@ -35,7 +35,7 @@ fn a_valid_file_is_ok() {
 #[test]
 fn the_file_is_conf_culvert_yaml_or_that_of_the_machine_unless_another_is_named() {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let output = run(&["-t"], here);
+    let output = run(&["-t", "--offline"], here);
     assert_eq!(text(&output.stdout), "culvert: conf/culvert.yaml: ok\n");
     let folder = tempfile::tempdir().unwrap();
     if !Path::new("/etc/culvert/culvert.yaml").exists() {
@@ -57,7 +57,7 @@ targetGroups: [{name: g, algorithm: ROUND_ROBIN, protocol: HTTP}]\n",
 edge.yaml:2:16: warning: targetGroups[0] \"g\": targets: no targets: every request for this group is refused
 edge.yaml:2:16: warning: targetGroups[0] \"g\": no HTTP rule forwards to this target group\n";
     let mut expected: Vec<_> = warnings.lines().collect();
-    let output = run(&["-t", "-c", "edge.yaml"], folder.path());
+    let output = run(&["-t", "--offline", "-c", "edge.yaml"], folder.path());
     let mut said: Vec<_> = text(&output.stderr).lines().collect();
     expected.sort_unstable();
     said.sort_unstable();
@@ -81,7 +81,7 @@ fn every_problem_of_a_file_is_a_line_with_its_place() {
 targetGroups:
   - {name: other, algorithm: ROUND_ROBIN, protocol: HTTP, targets: [{ip: 10.0.0.1}]}\n",
     );
-    let output = run(&["-t", "-c", "edge.yaml"], folder.path());
+    let output = run(&["-t", "--offline", "-c", "edge.yaml"], folder.path());
     let mut said: Vec<_> = text(&output.stderr).lines().collect();
     said.sort_unstable();
     let expected = [
@@ -153,7 +153,7 @@ fn check_file(path: &Path, code: i32, stdout: &str, stderr: &str) {
     std::fs::copy(kubeconfig, folder.path().join("kubeconfig")).unwrap();
     check(
         &folder,
-        &["-t", "-c", path.to_str().unwrap()],
+        &["-t", "--offline", "-c", path.to_str().unwrap()],
         code,
         stdout,
         stderr,

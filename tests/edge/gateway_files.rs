@@ -140,6 +140,6 @@ async fn what_is_told_is_shown_by_the_commands_with_file_and_line() {
         .split_whitespace()
         .collect();
     assert_eq!(row[..2], ["HTTPRoute", "apps/lost"]);
-    let sources = culvert(&["config"]);
+    let sources = culvert(&["config", "--sources"]);
     assert!(sources.contains("gateway Gateway apps/edge"), "{sources}");
 }

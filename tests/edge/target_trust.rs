@@ -146,7 +146,7 @@ fn what_is_wrong_with_a_ca_file_is_told_with_its_place() {
         let keys = format!("caFile: {}", authority.file(name).display());
         let configuration = over_tls(&keys, &[]).rule("listenerPort: 8080");
         write("culvert.yaml", configuration.to_string());
-        let output = run(&["-t", "-c", "culvert.yaml"], &folder);
+        let output = run(&["-t", "--offline", "-c", "culvert.yaml"], &folder);
         let said = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.success(), problem.is_none(), "{name}: {said}");
         if let Some(problem) = problem {
