@@ -57,11 +57,17 @@ pub fn load(path: &Path) -> Result<Loaded, Problems> {
 /// The file at `path` with all that holds where it says nothing, as YAML. What is secret is not in
 /// it.
 pub fn effective(path: &Path) -> Result<String, Problems> {
+    load(path)?;
     let name = path.display().to_string();
-    let text = read_text(path)?;
-    parse(&name, &text)?;
-    let top = schema::filled(parse_tree(&name, &text)?);
-    serde_yaml::to_string(&top).map_err(|error| Problems::whole_file(&name, error.to_string()))
+    let text = text::read(path).map_err(|problem| alone(&name, problem))?;
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let mut top = whole(Some(folder), &name, text)?.top;
+    // What is included is in it.
+    if let Value::Object(keys) = &mut top {
+        keys.remove("include");
+    }
+    let top = schema::filled(top);
+    serde_yaml::to_string(&top).map_err(|error| alone(&name, Problem::new("", error.to_string())))
 }
 
 /// Reads only `admin` of the file at `path`; what is wrong elsewhere does not matter.
@@ -98,6 +104,27 @@ pub fn located(path: &Path, problems: Vec<Problem>) -> Problems {
 }
 
 fn parse_in(folder: Option<&Path>, name: &str, text: String) -> Result<Loaded, Problems> {
+    let Whole { top, texts, parts } = whole(folder, name, text)?;
+    let (config, problems, mut warnings) = read_with(&top, read::config);
+    match config {
+        Some(mut config) if problems.is_empty() => {
+            positions::locate(&mut warnings, &texts, &parts);
+            config.parts = parts;
+            Ok(Loaded { config, warnings })
+        }
+        _ => Err(of_texts(problems, &texts, &parts)),
+    }
+}
+
+/// A file with those that it includes.
+struct Whole {
+    top: Value,
+    /// The first one is of the file itself.
+    texts: Vec<Text>,
+    parts: Parts,
+}
+
+fn whole(folder: Option<&Path>, name: &str, text: String) -> Result<Whole, Problems> {
     let mut top = text::tree(&text).and_then(|top| match top.is_null() {
         true => Err(Problem::new("", "is empty")),
         false => Ok(top),
@@ -108,19 +135,11 @@ fn parse_in(folder: Option<&Path>, name: &str, text: String) -> Result<Loaded, P
     let included = included.unwrap_or_default();
     let mut texts = vec![Text::named(name, text)];
     texts.extend(included.texts);
-    let top = match top {
-        Ok(top) if included.problems.is_empty() => top,
-        Ok(_) => return Err(of_texts(included.problems, &texts, &Parts::default())),
-        Err(problem) => return Err(of_texts(vec![problem], &texts, &Parts::default())),
-    };
-    let (config, problems, mut warnings) = read_with(&top, read::config);
-    match config {
-        Some(mut config) if problems.is_empty() => {
-            positions::locate(&mut warnings, &texts, &included.parts);
-            config.parts = included.parts;
-            Ok(Loaded { config, warnings })
-        }
-        _ => Err(of_texts(problems, &texts, &included.parts)),
+    let parts = included.parts;
+    match top {
+        Ok(top) if included.problems.is_empty() => Ok(Whole { top, texts, parts }),
+        Ok(_) => Err(of_texts(included.problems, &texts, &Parts::default())),
+        Err(problem) => Err(of_texts(vec![problem], &texts, &Parts::default())),
     }
 }
 
