@@ -95,7 +95,7 @@ fn handshake(criterion: &mut Criterion) {
 
 /// Whether a client is in one of 100,000 blocks of a file: it is in none.
 fn blocks(criterion: &mut Criterion) {
-    let address = |number| Ipv4Addr::from(0x1000_0000_u32 + number * 0x401);
+    let address = |number: u32| Ipv4Addr::from(0x1000_0000_u32 + number * 0x401);
     let blocks: Vec<_> = (0..100_000)
         .map(|number| IpNet::from(IpAddr::V4(address(number))))
         .collect();
