@@ -32,3 +32,12 @@ pub(super) struct Replacement<'a> {
     /// Whether what was decided over the admin address is over.
     pub(super) ends_overrides: bool,
 }
+
+/// What a reload changes.
+#[derive(Debug, Clone, Default)]
+pub struct Changes {
+    /// What is allowed but hardly meant, and what only another process can change.
+    pub warnings: Vec<String>,
+    /// What is different, a line each.
+    pub changes: Vec<String>,
+}

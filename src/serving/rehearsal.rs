@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 
+use super::change::Changes;
 use super::trial;
 use super::{Serving, problems};
 use crate::config::difference::{self, Tunnels};
@@ -16,15 +17,6 @@ use crate::target_address::TargetAddress;
 const FILES_OF_A_CONFIGURATION: usize = 8;
 /// How many changes are told.
 const MOST_CHANGES: usize = 500;
-
-/// What a reload changes.
-#[derive(Debug, Clone, Default)]
-pub struct Changes {
-    /// What is allowed but hardly meant, and what only another process can change.
-    pub warnings: Vec<String>,
-    /// What is different, a line each.
-    pub changes: Vec<String>,
-}
 
 impl Serving {
     /// What a reload would change now. Errors: why it would be refused, a problem a line.

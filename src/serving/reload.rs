@@ -3,8 +3,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::change::{Keep, New, Replacement};
-use super::rehearsal::Changes;
+use super::change::{Changes, Keep, New, Replacement};
 use super::shared_keys::stay_shared;
 use super::sockets::{NewSockets, Present};
 use super::style::style;

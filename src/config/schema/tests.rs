@@ -173,7 +173,7 @@ fn the_schema_refuses_what_is_wrong_in_form() {
         }
     }
     assert!(refused > 10, "{refused}");
-    assert_eq!(missed, [PathBuf::new(); 0]);
+    assert!(missed.is_empty(), "{missed:?}");
 }
 
 #[test]
