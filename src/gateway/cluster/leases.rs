@@ -15,10 +15,11 @@ use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
 use super::client::Clients;
+use super::echo::Echo;
 use super::raw::Raw;
 use super::resources::leases;
 use super::shared::Shared;
-use super::standing::{LEASE, Served};
+use super::standing::{LEASE, OUTAGE, Served};
 use super::told::told;
 use super::watch::{Pauses, restarted};
 
@@ -28,9 +29,6 @@ const RENEWAL: Duration = Duration::from_secs(5);
 const LEADING: Duration = Duration::from_secs(10);
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(4);
-/// After an outage of this length, from the first question without an answer, the watches begin
-/// anew: their connections may be dead.
-const OUTAGE: Duration = PATIENCE;
 /// How often is looked again while something is amiss.
 const AGAIN: Duration = Duration::from_secs(2);
 /// When the lease of a node that has gone is taken away.
@@ -56,42 +54,6 @@ pub(super) struct Leases<'a> {
     /// Since when the server has not answered.
     away_since: Option<Instant>,
     echo: Echo,
-}
-
-/// What this node writes to its lease comes back on a stream, where streams live. Their connections
-/// may be dead while others are not, and no question would tell.
-#[derive(Debug, Default)]
-struct Echo {
-    /// The first version that has not come back, and when it was written.
-    waited_for: Option<(u64, Instant)>,
-    /// One has come back since the streams began.
-    is_heard: bool,
-}
-
-impl Echo {
-    /// Notes a version that was written.
-    fn written(&mut self, version: &str) {
-        if let (None, Ok(version)) = (self.waited_for, version.parse()) {
-            self.waited_for = Some((version, Instant::now()));
-        }
-    }
-
-    /// Notes the version that has come back last. Tells whether nothing comes any more.
-    fn is_missed(&mut self, seen: Option<u64>) -> bool {
-        let Some((version, written)) = self.waited_for else {
-            return false;
-        };
-        if seen.is_some_and(|seen| seen >= version) {
-            (self.waited_for, self.is_heard) = (None, true);
-        }
-        let is_late = self.waited_for.is_some() && written.elapsed() >= OUTAGE;
-        // Streams that never were there fail in their own words.
-        let is_missed = is_late && self.is_heard;
-        if is_missed {
-            *self = Echo::default();
-        }
-        is_missed
-    }
 }
 
 impl<'a> Leases<'a> {
@@ -435,27 +397,6 @@ fn now() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_echo_is_missed_after_a_while_where_there_was_one() {
-        let mut echo = Echo::default();
-        let long_ago = || Instant::now().checked_sub(OUTAGE).unwrap();
-        echo.written("7");
-        assert!(!echo.is_missed(None));
-        echo.waited_for = Some((7, long_ago()));
-        assert!(!echo.is_missed(Some(6)), "nothing was ever heard");
-        assert!(!echo.is_missed(Some(7)));
-        echo.written("8");
-        echo.written("9");
-        assert!(!echo.is_missed(Some(7)));
-        assert_eq!(echo.waited_for.unwrap().0, 8);
-        echo.waited_for = Some((8, long_ago()));
-        assert!(echo.is_missed(Some(7)));
-        assert!(!echo.is_missed(Some(7)), "it is said once");
-        // Who numbers otherwise is not judged.
-        echo.written("a");
-        assert!(echo.waited_for.is_none());
-    }
 
     #[test]
     fn the_names_of_leases_may_be_names() {

@@ -13,6 +13,7 @@
 mod bundle;
 mod client;
 mod desired;
+mod echo;
 mod fetch;
 mod inbox;
 mod leases;

@@ -9,6 +9,9 @@ use tokio::sync::Notify;
 
 /// How long a lease holds from the last time it was seen to be renewed.
 pub(super) const LEASE: Duration = Duration::from_secs(15);
+/// After an outage of this length, from the first question without an answer, the watches begin
+/// anew: their connections may be dead.
+pub(super) const OUTAGE: Duration = Duration::from_secs(4);
 
 /// What a node serves: for the `uid` of each Gateway its generation, and its addresses there.
 pub(super) type Served = BTreeMap<String, (i64, Vec<String>)>;
