@@ -145,6 +145,10 @@ impl Included {
 
     /// The tree of the last file, if it is a mapping of lists. What is wrong in it is noted.
     fn checked(&mut self, top: Value) -> Result<Value, Problem> {
+        if top.is_null() {
+            // An empty file adds nothing.
+            return Ok(top);
+        }
         let findings = Findings::default();
         if let Some(mapping) = Node::top(&top, &findings).mapping(KEYS) {
             for key in KEYS.iter().filter(|key| !LISTS.contains(key)) {

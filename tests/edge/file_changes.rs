@@ -71,7 +71,7 @@ async fn warnings_and_what_stays_are_told_and_a_bad_file_is_refused_before_a_rel
         assert!(lines.iter().any(|line| line == stays), "{lines:?}");
         let has = |words: &str| lines.iter().any(|line| line.contains(words));
         assert!(
-            has("culvert.yaml: warning: targetGroups[0].targets: no targets"),
+            has("warning: targetGroups[0] \"idle\": targets: no targets"),
             "{lines:?}"
         );
         assert!(has("target group idle: added, with 0 targets"), "{lines:?}");

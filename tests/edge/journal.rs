@@ -72,8 +72,9 @@ async fn the_lines_of_an_old_process_that_dies_are_written_by_the_new_one() {
 #[tokio::test]
 async fn a_folder_that_cannot_be_made_keeps_the_process_from_starting() {
     let file = tempfile::NamedTempFile::new().unwrap();
-    let top = format!("accessLog: {{journal: {}/a}}", file.path().display());
-    let [address] = free_addresses();
+    let [address, admin] = free_addresses();
+    let journal = file.path().display();
+    let top = format!("admin: {{listen: '{admin}'}}, accessLog: {{journal: {journal}/a}}");
     let config = Config::answering("hello").listen(address).top(&top);
     let folder = tempfile::tempdir().unwrap();
     let path = config.write_to(folder.path());

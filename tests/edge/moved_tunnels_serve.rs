@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::harness::admin::{ask, get, send};
-use crate::harness::{Config, Connection, Edge, Target, eventually};
+use crate::harness::{Config, Connection, Edge, Process, Target, eventually};
 use crate::moved_tunnels::{lines, one_is_left, sums, upgradable, upgrade};
 
 async fn moved(config: Config, tunnels: usize) -> (Edge, Vec<Connection>) {
@@ -102,17 +102,14 @@ async fn its_target_may_be_gone_in_the_new_file_and_then_it_is_sent_away() {
 #[tokio::test]
 async fn it_is_drained_with_the_new_process() {
     let target = Target::mirror().await;
-    let (edge, mut clients) = moved(Config::forwarding_to(&[target.address]), 1).await;
-    let new = edge.pid_in_file().unwrap();
-    crate::harness::Process::signal_to(new, "TERM");
-    crate::harness::Process::signal_to(new, "TERM");
-    clients.remove(0).to_end().await;
-    let line = lines(&edge, 1).await.remove(0);
-    let reason = line["closeReason"].as_str().unwrap().to_owned();
-    assert!(
-        ["drained", "process_exit"].contains(&reason.as_str()),
-        "{line}"
-    );
+    let config = upgradable(Config::forwarding_to(&[target.address]));
+    let edge = Edge::start(&config.server("drain: {deadline: 1s}")).await;
+    let (mut client, _) = edge.tunnel().await;
+    upgrade(&edge).await;
+    one_is_left(&edge).await;
+    Process::signal_to(edge.pid_in_file().unwrap(), "TERM");
+    client.to_end().await;
+    assert_eq!(lines(&edge, 1).await[0]["closeReason"], "drained");
 }
 
 #[tokio::test]
