@@ -16,6 +16,7 @@ mod former_names;
 mod group_changes;
 mod objects;
 mod overrides;
+mod places;
 mod rehearsal;
 mod reload;
 mod reuse;
@@ -41,7 +42,6 @@ use crate::drain::{Cause, Drain, Evictions, Gauges, TargetId};
 use crate::forwarding_rule::ForwardingRule;
 use crate::listener::control::ControlListener;
 use crate::listener::{Listeners, Sockets};
-use crate::os::open_files::Shares;
 use crate::os::reserve;
 use crate::overload::Overload;
 use crate::target_group::{Ejection, Fleet, Overrides, TargetGroup};
@@ -54,6 +54,8 @@ pub use change::{Changes, Keep};
 use former_names::FormerNames;
 pub use objects::Objects;
 use parking_lot::Mutex;
+use places::most_connections;
+pub use places::shares;
 pub use shared_keys::SharedKeys;
 use sockets::NewSockets;
 use style::style;
@@ -356,28 +358,6 @@ fn problems(faults: Vec<Fault>, config: &Config, is_file: bool) -> Vec<Problem> 
     faults
         .map(|fault| fault.into_problem(config, is_file))
         .collect()
-}
-
-/// How the open files are shared out where this is the configuration.
-pub fn shares(config: &Config) -> Shares {
-    Shares::now(
-        targets(&config.target_groups).count(),
-        config.forwarding_rules.len(),
-        1 + usize::from(config.api.is_some()),
-    )
-}
-
-/// How many connections may be open. More than the open files allow are as many as the operator
-/// wants to try.
-fn most_connections(config: &Config, shares: Shares) -> usize {
-    let allowed = shares.places;
-    let most = config.server.max_connections.unwrap_or(allowed);
-    if most > allowed {
-        log::warn!(
-            "server.maxConnections: {most}, and the limit of open files is enough for {allowed}"
-        );
-    }
-    most
 }
 
 fn output(config: &Config) -> Result<Output, Fault> {

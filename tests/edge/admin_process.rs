@@ -66,7 +66,7 @@ async fn a_reload_tells_whether_it_was_applied() {
     assert_eq!(status, 422, "{answer}");
     let problem = answer["problems"][0].as_str().unwrap();
     assert!(
-        problem.contains("httpRules[0].targetGroup: no target group named"),
+        problem.contains("httpRules[0] \"all\": targetGroup: no target group named"),
         "{problem}"
     );
     let last = get(&edge, "/api/v1/status")["configuration"]["lastReload"].take();
