@@ -65,6 +65,8 @@ test("looking away and back does not make old figures new", async scene => {
 
 test("a page that nobody sees holds no stream, and follows again when it is looked at", async scene => {
   const { edge, page } = await start(scene);
+  // It has its place before others come.
+  await page.locator("#link").getByText("live").waitFor();
   const join = async () => {
     const leaving = new AbortController();
     scene.after(() => leaving.abort());

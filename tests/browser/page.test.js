@@ -184,9 +184,9 @@ test("a reload is asked for, and what is wrong with the configuration is shown",
   edge.configure(configuration(named).replace("ROUND_ROBIN", "SOMEHOW"));
   await page.getByRole("button", { name: "Reload…" }).click();
   const dialog = await confirm(page, "Reload", /No tunnel is touched/);
-  await dialog.getByText("targetGroups[0].algorithm").waitFor();
+  await dialog.getByText(/targetGroups\[0\] "\w+": algorithm/).waitFor();
   await page.locator("#rejection").getByText("was rejected").waitFor();
-  await page.locator("#rejection li").getByText("targetGroups[0].algorithm").waitFor();
+  await page.locator("#rejection li").getByText(/targetGroups\[0\] "\w+": algorithm/).waitFor();
   edge.configure(configuration({ renamed: named.chat }));
   await dialog.getByRole("button", { name: "Reload", exact: true }).click();
   await dialog.waitFor({ state: "hidden" });
