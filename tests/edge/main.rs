@@ -164,6 +164,7 @@ mod messages;
 mod metrics;
 mod mirrors;
 mod moved_tunnels;
+mod moved_tunnels_balance;
 mod moved_tunnels_faults;
 mod moved_tunnels_killed;
 mod moved_tunnels_kinds;
