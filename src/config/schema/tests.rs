@@ -108,7 +108,11 @@ fn a_file_with_its_defaults_says_the_same() {
             if let Some(api) = &mut loaded.config.api {
                 api.written = Arc::default();
             }
-            format!("{:#?}", loaded.config)
+            // One that stands in is made anew each time.
+            let certificates = &mut loaded.config.certificates;
+            let acme: Vec<_> = certificates.iter().map(|one| one.acme.clone()).collect();
+            certificates.retain(|one| !one.stands_in);
+            format!("{:#?} {acme:#?}", loaded.config)
         };
         let after = after.unwrap_or_else(|why| panic!("{}: {why}", path.display()));
         assert_eq!(shown(before.unwrap()), shown(after), "{}", path.display());
