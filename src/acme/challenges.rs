@@ -20,6 +20,7 @@ use rustls::server::ClientHello;
 use rustls::sign::CertifiedKey;
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 
 use super::peers;
 use crate::config::Config;
@@ -35,6 +36,8 @@ const LONGEST_TOKEN: usize = 128;
 const LONGEST_ANSWER: u64 = 512;
 /// How many requests may look elsewhere at a time.
 const MOST_SEEKERS: usize = 8;
+/// How long one waits for that.
+const TURN: Duration = Duration::from_secs(2);
 /// How long what was found elsewhere is known: an authority asks several times, within seconds.
 const KNOWN: Duration = Duration::from_secs(10);
 const MOST_KNOWN: usize = 256;
@@ -111,7 +114,8 @@ impl Challenges {
         if *elsewhere == Elsewhere::default() || self.answer(path).is_some() {
             return;
         }
-        let Ok(_place) = self.seekers.try_acquire() else {
+        // In turn: whoever asks for anything at all must not keep the authority from its answer.
+        let Ok(Ok(_place)) = timeout(TURN, self.seekers.acquire()).await else {
             return;
         };
         let mut found = in_folders(&elsewhere.folders, token).await;
